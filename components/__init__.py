@@ -1,0 +1,1 @@
+"""What Modelyard does, one package a stage, in plain Python. Rooms are listed in the README."""

@@ -1,0 +1,1 @@
+"""What crosses the walls: specs, manifests, digests, errors. Imports none of our other rooms."""

@@ -1,0 +1,72 @@
+"""Files and folders that are either wholly there or not there: a kill at any line leaves the old or the new."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that readers see the old content or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, content.encode())
+
+
+@contextmanager
+def folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` to fill; it takes the place of `target` when the block ends well.
+
+    If the block raises, the new folder is removed and `target` stands as it was. The replacement is two renames:
+    a kill between them leaves the old folder beside its place, and the next call puts it back first. What killed
+    processes left behind is cleared away.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.with_name(f".{target.name}.old")
+    if old.exists():
+        if target.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(target)
+    for left in target.parent.glob(f".{target.name}.*.tmp"):
+        if not _alive(int(left.name.split(".")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
+    fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    fresh.mkdir()
+    try:
+        yield fresh
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

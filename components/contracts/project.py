@@ -1,0 +1,75 @@
+"""Where things lie. All paths of a project, in one place; nothing here reads or writes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.contracts.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder: `pipelines/`, `data/` and `dvc.yaml` in git, everything made in `.modelyard/` and by DVC."""
+
+    root: Path
+
+    @staticmethod
+    def find(start: Path | None = None) -> Project:
+        """The project around a folder (default: `MODELYARD_PROJECT`, else the working directory).
+
+        Raises:
+            NotFoundError: neither the folder nor any above it holds `pipelines/` and `dvc.yaml`.
+        """
+        named = os.environ.get("MODELYARD_PROJECT")
+        begin = (start or Path(named or ".")).resolve()
+        for folder in (begin, *begin.parents):
+            if (folder / "dvc.yaml").is_file() and (folder / "pipelines").is_dir():
+                return Project(folder)
+        raise NotFoundError(
+            "no Modelyard project here",
+            where=str(begin),
+            expected="a folder with dvc.yaml and pipelines/, or one below it",
+            next_step="change into a project, or set MODELYARD_PROJECT",
+        )
+
+    @property
+    def state(self) -> Path:
+        """Everything made and not versioned: servers' state, logs, runs, packages, bundles, reports."""
+        return self.root / ".modelyard"
+
+    @property
+    def pipelines(self) -> Path:
+        """The folder of pipeline files."""
+        return self.root / "pipelines"
+
+    def pipeline_file(self, name: str) -> Path:
+        """A pipeline's file."""
+        return self.pipelines / f"{name}.yaml"
+
+    def dataset(self, name: str) -> Path:
+        """A dataset's folder: dataset.yaml, expectations.json, README.md; raw/, validated/, prepared/ by DVC."""
+        return self.root / "data" / name
+
+    def run_folder(self, train_key: str) -> Path:
+        """What a training leaves: checkpoint, events, TensorBoard log, the parts of the package."""
+        return self.state / "runs" / train_key[:16]
+
+    def package(self, train_key: str) -> Path:
+        """The sealed model package of a training."""
+        return self.state / "packages" / train_key[:16]
+
+    def reports(self, dataset: str) -> Path:
+        """Validation reports of a dataset."""
+        return self.state / "reports" / dataset
+
+    @property
+    def lock_file(self) -> Path:
+        """The locked environment."""
+        return self.root / "requirements.lock"
+
+    @property
+    def source_root(self) -> Path:
+        """The folder that holds our rooms, as they are imported; the project itself in a clone."""
+        return Path(__file__).resolve().parents[2]

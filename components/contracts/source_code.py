@@ -1,0 +1,173 @@
+"""The identity of code: a digest of every function that a stage can reach, deaf to comments and docstrings.
+
+A stage's code is the closure of the imports that stand in its entry module (found in the syntax tree, so imports
+inside functions count too), as far as they lead to rooms of ours. Each top-level function and each method has a
+digest of its syntax tree without docstrings; so does what is left of a module. Libraries that the closure imports
+count with the versions installed. Editing a comment changes nothing; editing a function names that function.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from components.contracts import digest
+
+ROOMS = ("components", "flows", "serving")
+
+# They word messages, write files and start processes; what a stage computes does not depend on them.
+NEUTRAL = frozenset(
+    {
+        "components.contracts.atomic",
+        "components.contracts.errors",
+        "components.contracts.progress",
+        "components.contracts.project",
+        "components.contracts.source_code",
+        "components.contracts.stage_process",
+    }
+)
+
+# Where the distribution is not named like the module.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "google": "protobuf",
+    "great_expectations": "great-expectations",
+    "sklearn": "scikit-learn",
+    "yaml": "PyYAML",
+}
+
+
+class SourceIdentity(NamedTuple):
+    """What a stage's code is: functions as `module:name`, libraries as `distribution`, each with digest or version."""
+
+    functions: dict[str, str]
+    libraries: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """One sha256 over both."""
+        return digest.of_value({"functions": self.functions, "libraries": self.libraries})
+
+
+def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
+    """The identity of the code reachable from the named modules, in the source tree below `root`.
+
+    Raises:
+        FileNotFoundError: an entry module has no file below `root`.
+        SyntaxError: a reachable module does not parse.
+    """
+    functions: dict[str, str] = {}
+    libraries: dict[str, str] = {}
+    seen: set[str] = set()
+    waiting = list(entries)
+    for entry in waiting:
+        if _file(entry, root) is None:
+            raise FileNotFoundError(f"no module {entry} below {root}")
+    while waiting:
+        name = waiting.pop()
+        path = _file(name, root)
+        if name in seen or path is None or name in NEUTRAL:
+            continue
+        seen.add(name)
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+        functions.update({f"{name}:{part}": value for part, value in _parts(tree)})
+        parents = name.split(".")[:-1]
+        waiting.extend(".".join(parents[: depth + 1]) for depth in range(len(parents)))
+        for imported in _imports(tree, name, is_package=path.name == "__init__.py"):
+            top = imported.split(".")[0]
+            if top in ROOMS:
+                waiting.append(imported)
+            elif top not in sys.stdlib_module_names:
+                distribution = DISTRIBUTIONS.get(top, top)
+                libraries[distribution] = _version(distribution)
+    return SourceIdentity(dict(sorted(functions.items())), dict(sorted(libraries.items())))
+
+
+def changes(before: SourceIdentity, now: SourceIdentity) -> list[str]:
+    """What differs, in words: `components.models.resnet:ResNet.forward changed`, `torch 2.12.0 -> 2.13.0`."""
+    return [*_differences(before.functions, now.functions, versions=False),
+            *_differences(before.libraries, now.libraries, versions=True)]  # fmt: skip
+
+
+def _differences(before: dict[str, str], now: dict[str, str], *, versions: bool) -> Iterator[str]:
+    for name in sorted(before.keys() | now.keys()):
+        if name not in now:
+            yield f"{name} is gone"
+        elif name not in before:
+            yield f"{name} is new"
+        elif before[name] != now[name]:
+            yield f"{name} {before[name]} -> {now[name]}" if versions else f"{name} changed"
+
+
+def _file(module: str, root: Path) -> Path | None:
+    base = root.joinpath(*module.split("."))
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _parts(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    rest: list[ast.stmt] = []
+    for statement in _without_docstring(tree.body):
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield statement.name, _digest([statement])
+        elif isinstance(statement, ast.ClassDef):
+            yield from _class_parts(statement)
+        elif not isinstance(statement, ast.Import | ast.ImportFrom):
+            rest.append(statement)
+    if rest:
+        yield "(module)", _digest(rest)
+
+
+def _class_parts(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    rest: list[ast.stmt] = []
+    for statement in _without_docstring(node.body):
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{node.name}.{statement.name}", _digest([statement])
+        else:
+            rest.append(statement)
+    yield node.name, _digest([*node.bases, *node.keywords, *node.decorator_list, *rest])
+
+
+def _digest(nodes: Iterable[ast.AST]) -> str:
+    hasher = hashlib.sha256()
+    for node in nodes:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                inner.body = _without_docstring(inner.body) or [ast.Pass()]
+        hasher.update(ast.dump(node).encode())
+    return hasher.hexdigest()[:16]
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return body[1:]
+    return body
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

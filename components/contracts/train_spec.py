@@ -1,0 +1,79 @@
+"""How a network is trained."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class AugmentSpec(_Strict):
+    """Random changes of training images, drawn anew each epoch; evaluation and serving never see them.
+
+    Args:
+        flip: mirror left and right, with probability 1/2.
+        shift_pixels: move by up to this many pixels each way; what comes in from outside is black.
+        rotate_degrees: turn by up to this angle.
+        erase: probability that a rectangle of up to a third of each side is blanked (Zhong et al., arXiv:1708.04896).
+    """
+
+    flip: bool = False
+    shift_pixels: int = Field(default=0, ge=0, le=64)
+    rotate_degrees: float = Field(default=0.0, ge=0, le=180)
+    erase: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed at all."""
+        return self.flip or self.shift_pixels > 0 or self.rotate_degrees > 0 or self.erase > 0
+
+
+class EarlyStoppingSpec(_Strict):
+    """Stop when the validation accuracy has not grown by `min_delta` for `patience_epochs`."""
+
+    patience_epochs: int = Field(ge=1)
+    min_delta: float = Field(default=0.0, ge=0)
+
+
+class TrainSpec(_Strict):
+    """The training loop's settings.
+
+    Args:
+        learning_rate: peak learning rate.
+        schedule: `constant`; `cosine` to zero; `onecycle` (Smith, arXiv:1708.07120); `step` divides by ten after
+            half and after three quarters of the epochs. Stepped every batch.
+        clip_norm: largest L2 norm of all gradients together, or null.
+        precision: `auto` is bf16 on a GPU that has it, else fp32; fp16 scales its gradients.
+        compile: `auto` compiles only on a GPU and only where the run is long enough to win back its cost.
+        keep: weights that go into the package: of the `best` validation epoch or the `last`.
+        threads: CPU threads, or null for all cores of the machine.
+    """
+
+    epochs: int = Field(default=10, ge=1, le=100_000)
+    batch_size: int = Field(default=64, ge=1, le=1_048_576)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0, le=10)
+    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "onecycle", "step"] = "onecycle"
+    clip_norm: float | None = Field(default=None, gt=0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    early_stopping: EarlyStoppingSpec | None = None
+    keep: Literal["best", "last"] = "best"
+    class_weights: Literal["none", "balanced"] = "none"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    augment: AugmentSpec = AugmentSpec()
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    deterministic: bool = True
+    threads: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.early_stopping and self.schedule == "onecycle":
+            raise ValueError("early_stopping cuts a onecycle schedule short; use schedule: constant, cosine or step")
+        return self

@@ -1,0 +1,90 @@
+"""What the flow asks of the training and evaluation processes, and the live events they answer with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.contracts.model_spec import ModelSpec
+from components.contracts.train_spec import TrainSpec
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class TrainRequest(_Strict):
+    """`python -m components.training REQUEST.json`, and the same file for `components.evaluation`.
+
+    Paths are relative to the working directory, which is the project's root.
+
+    Args:
+        pipeline: name of the pipeline.
+        train_key: identity of this training (data, specs, code, libraries); the same key is not trained again.
+        data_digest: digest of the prepared dataset's manifest; another one on disk is refused.
+        prepared: folder of the prepared dataset.
+        run_folder: where the training keeps its checkpoint and leaves its parts; a run found there is continued.
+        package: where the evaluation puts the sealed model package.
+        lineage: facts about the inputs that belong into the package (data chain, code digest, lock digest).
+    """
+
+    pipeline: str
+    train_key: str
+    data_digest: str
+    prepared: str
+    run_folder: str
+    package: str
+    model: ModelSpec
+    train: TrainSpec
+    lineage: dict[str, str]
+
+
+class Started(_Strict):
+    """Training begins, or goes on from a checkpoint at `epoch` and `step`."""
+
+    event: Literal["started"] = "started"
+    epoch: int
+    step: int
+    total_epochs: int
+    steps_per_epoch: int
+    parameters: int
+    device: str
+    precision: str
+    compiled: bool
+    resumed: bool
+
+
+class Progress(_Strict):
+    """Several times a second at most: where the loop is, for a progress line."""
+
+    event: Literal["progress"] = "progress"
+    epoch: int
+    step: int
+    total_steps: int
+    loss: float
+    metric: float | None
+    samples_per_second: float
+    seconds_left: float
+
+
+class Metrics(_Strict):
+    """Named values at a step, for the tracker: `train/loss`, `validation/accuracy`, `learning_rate`, ..."""
+
+    event: Literal["metrics"] = "metrics"
+    step: int
+    epoch: int
+    values: dict[str, float]
+
+
+class Finished(_Strict):
+    """The loop ended: which epoch's weights were kept and why it ended."""
+
+    event: Literal["finished"] = "finished"
+    epochs: int
+    kept_epoch: int
+    reason: Literal["epochs", "early_stopping"]
+    seconds: float
+
+
+Event = Annotated[Started | Progress | Metrics | Finished, Field(discriminator="event")]
