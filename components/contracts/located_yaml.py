@@ -16,12 +16,7 @@ Location = tuple[int | str, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: 1e-3 is a number (YAML 1.1 wants 1.0e-3) and dates stay text."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:timestamp",)]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    """YAML as people expect it: 1e-3 is a number (YAML 1.1 wants 1.0e-3)."""
 
 
 _Loader.add_implicit_resolver(
@@ -81,7 +76,7 @@ def _construct(
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]  # yaml is untyped here
+            key = loader.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
                 problems.append(Problem(_path(at), "a key must be text", line, got=repr(key)))
@@ -93,7 +88,7 @@ def _construct(
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, item, (*at, index), lines, problems) for index, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]  # yaml is untyped here
+    return loader.construct_object(node, deep=True)
 
 
 def _put(document: dict[str, Any], key: str, value: Any, problems: list[Problem]) -> None:

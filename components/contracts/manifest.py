@@ -44,8 +44,7 @@ class Manifest(BaseModel):
 def seal(folder: Path, kind: Kind, facts: dict[str, Any]) -> Manifest:
     """Write `manifest.json` for all files now in `folder` (recursively) and return it."""
     files = {
-        name: FileEntry(sha256=digest.of_file(path), bytes=path.stat().st_size)
-        for name, path in _files(folder).items()
+        name: FileEntry(sha256=digest.of_file(path), bytes=path.stat().st_size) for name, path in _files(folder).items()
     }
     content = {"schema_version": 1, "kind": kind, "facts": facts, "files": _plain(files)}
     manifest = Manifest(kind=kind, facts=facts, files=files, digest=digest.of_value(content))
@@ -67,7 +66,9 @@ def load(folder: Path, kind: Kind) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise CorruptArtifactError("the manifest cannot be read", where=str(path), got=error.errors()[0]["msg"]) from error
+        raise CorruptArtifactError(
+            "the manifest cannot be read", where=str(path), got=error.errors()[0]["msg"]
+        ) from error
     if manifest.kind != kind:
         raise CorruptArtifactError("another kind of artifact", where=str(path), got=manifest.kind, expected=kind)
     content = manifest.model_dump(mode="json", exclude={"digest"})
@@ -86,7 +87,9 @@ def verify(folder: Path, kind: Kind) -> Manifest:
     present = _files(folder)
     for name in sorted(present.keys() | manifest.files.keys()):
         if name not in present:
-            raise CorruptArtifactError("a file is missing", where=str(folder / name), expected=manifest.files[name].sha256)
+            raise CorruptArtifactError(
+                "a file is missing", where=str(folder / name), expected=manifest.files[name].sha256
+            )
         if name not in manifest.files:
             raise CorruptArtifactError("a file that the manifest does not name", where=str(folder / name))
         if (found := digest.of_file(present[name])) != manifest.files[name].sha256:

@@ -60,8 +60,7 @@ def host(place: str, libraries: Sequence[str]) -> None:
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(place)
+    Path(place).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(place)
         listener.listen(4)
@@ -105,7 +104,7 @@ def _in_host(place: str, main: str, words: list[str]) -> int | None:
             connection.connect(place)
         except OSError:
             return None
-        request = {"main": main, "words": words, "folder": os.getcwd(), "environment": dict(os.environ)}
+        request = {"main": main, "words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
         body = json.dumps(request).encode()
         head = len(body).to_bytes(8, "big")
         descriptors = array.array("i", [0, 1, 2])
@@ -181,7 +180,8 @@ def _child(request: dict[str, object], descriptors: array.array[int]) -> int:
         os.close(descriptor)
     environment = request["environment"]
     words = request["words"]
-    assert isinstance(environment, dict) and isinstance(words, list)
+    assert isinstance(environment, dict)
+    assert isinstance(words, list)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(str(request["folder"]))

@@ -1,0 +1,127 @@
+"""Pipeline and dataset files: what fits is read, what does not is refused with every problem and its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.contracts import located_yaml
+from components.contracts.dataset import DatasetSpec
+from components.contracts.errors import NotFoundError, SpecError
+from components.contracts.pipeline import PipelineSpec
+
+GOOD = """\
+name: digits
+task: image-classification
+dataset: digits
+model: {family: cnn, name: textbook, depth: 2, width: 16}
+train:
+  epochs: 3
+  learning_rate: 1e-3
+gates: {accuracy: {min: 0.9}}
+schedule: {cron: "0 3 * * mon-fri", timezone: Europe/Berlin}
+"""
+
+BROKEN = {
+    "unknown key": ("epochs: 3", "epoch: 3", 6, "unknown key"),
+    "wrong type": ("epochs: 3", "epochs: three", 6, "valid integer"),
+    "text for a number": ("epochs: 3", 'epochs: "3"', 6, "valid integer"),
+    "out of range": ("epochs: 3", "epochs: 0", 6, "greater than or equal to 1"),
+    "not finite": ("learning_rate: 1e-3", "learning_rate: .nan", 7, ""),
+    "unknown top key": ("dataset: digits", "dataset: digits\ndatasets: [digits]", 4, "unknown key"),
+    "missing key": ("dataset: digits\n", "", None, "Field required"),
+    "unknown task": ("task: image-classification", "task: chess", 2, "image-classification"),
+    "unknown model": ("name: textbook", "name: vgg", 4, "textbook"),
+    "key of another model": ("width: 16", "heads: 4", 4, "unknown key"),
+    "bad depth": ("name: textbook, depth: 2, width: 16", "name: resnet, depth: 18", 4, "nearest is 20"),
+    "bad cron": ("0 3 * * mon-fri", "0 25 * * *", 9, "cron"),
+    "short cron": ("0 3 * * mon-fri", "0 3 *", 9, "cron"),
+    "bad time zone": ("Europe/Berlin", "Mars/Olympus", 9, "time zone"),
+    "bad name": ("name: digits", "name: Digits!", 1, "pattern"),
+    "reserved name": ("name: digits", "name: v2", None, "reserved"),
+    "twice the same key": ("dataset: digits", "dataset: digits\ndataset: other", 4, "stands twice"),
+    "a list where keys belong": ("gates: {accuracy: {min: 0.9}}", "gates: [accuracy]", 8, ""),
+    "unknown gate": ("accuracy: {min", "acuracy: {min", 8, "unknown key"),
+    "no YAML": ("epochs: 3", "epochs: [3", None, "not YAML"),
+    "cannot go together": ("epochs: 3", "early_stopping: {patience_epochs: 2}", 5, "onecycle"),
+}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "pipeline.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    spec = located_yaml.read(write(tmp_path, GOOD), PipelineSpec)
+    assert spec.train.learning_rate == 0.001
+    assert spec.model.name == "textbook"
+    assert spec.gates.accuracy is not None
+    assert spec.gates.accuracy.min == 0.9
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_is_refused_with_line_and_reason(kind: str, tmp_path: Path) -> None:
+    old, new, line, message = BROKEN[kind]
+    assert old in GOOD
+    with pytest.raises(SpecError) as caught:
+        located_yaml.read(write(tmp_path, GOOD.replace(old, new)), PipelineSpec)
+    assert len(caught.value.problems) == 1
+    problem = caught.value.problems[0]
+    assert message in problem.message
+    if line is not None:
+        assert problem.line == line
+    assert caught.value.exit_code == 2
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = GOOD.replace("epochs: 3", "epochs: 0").replace("Europe/Berlin", "Nowhere").replace("width: 16", "wide: 1")
+    with pytest.raises(SpecError) as caught:
+        located_yaml.read(write(tmp_path, text), PipelineSpec)
+    assert [problem.line for problem in caught.value.problems] == [4, 6, 9]
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text\n"])
+def test_a_file_without_keys_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="1 problem"):
+        located_yaml.read(write(tmp_path, text), PipelineSpec)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(SpecError, match="1 problem") as caught:
+        located_yaml.read(path, PipelineSpec)
+    assert "UTF-8" in caught.value.problems[0].message
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        located_yaml.read(tmp_path / "none.yaml", PipelineSpec)
+
+
+def test_overrides_take_the_place_of_the_files_values(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    spec = located_yaml.read(path, PipelineSpec, {"train.epochs": 7, "serving.workers": 2})
+    assert (spec.train.epochs, spec.serving.workers) == (7, 2)
+    with pytest.raises(SpecError):
+        located_yaml.read(path, PipelineSpec, {"train.epohcs": 7})
+    with pytest.raises(SpecError):
+        located_yaml.read(path, PipelineSpec, {"name.first": 7})
+
+
+def test_a_url_source_needs_a_digest(tmp_path: Path) -> None:
+    text = """\
+name: x
+task: image-classification
+source:
+  kind: url
+  files: [{url: "https://example.org/a.gz", name: a.gz}]
+  layout: {kind: folder}
+image: {height: 8, width: 8, channels: 1}
+"""
+    with pytest.raises(SpecError) as caught:
+        located_yaml.read(write(tmp_path, text), DatasetSpec)
+    assert "sha256" in caught.value.problems[0].path
