@@ -1,0 +1,125 @@
+"""`modelyard`: commands by name, imported when called; errors as people and machines read them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import click
+
+from components.contracts.errors import Interrupted, ModelyardError
+
+# name -> (module:attribute, one line of help), in the order in which one needs them
+COMMANDS = {
+    "demo": ("flows.cli.demo:demo", "The whole chain on real data: stack, run, release, one answered request."),
+    "run": ("flows.cli.run:run", "Run what is out of date of a pipeline, and say why."),
+    "why": ("flows.cli.why:why", "What would run, and what changed."),
+    "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
+    "predict": ("flows.cli.predict:predict", "Ask a pipeline's service about a file."),
+    "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
+    "datasets": ("flows.cli.datasets:datasets", "The datasets and how far each is prepared."),
+    "schedule": ("flows.cli.schedule:schedule", "Let pipelines run by themselves, as their files say."),
+    "unschedule": ("flows.cli.schedule:unschedule", "Take schedules away again."),
+    "up": ("flows.cli.up:up", "Start the local stack: Prefect, MLflow, the runner."),
+    "down": ("flows.cli.down:down", "Stop the local stack; nothing is lost."),
+    "status": ("flows.cli.status:status", "What runs, and where."),
+    "doctor": ("flows.cli.doctor:doctor", "Look over this machine and say what to mend."),
+    "schema": ("flows.cli.schema:schema", "JSON Schema of pipeline and dataset files, for editors."),
+}
+
+
+class Shell(click.Group):
+    """A group that knows its commands by name and imports them only when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(name, COMMANDS, 1)
+            hint = f" Did you mean {close[0]!r}?" if close else " `modelyard --help` lists the commands."
+            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Version(click.Option):
+    """`--version`, looked up only when asked for."""
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"modelyard {version('modelyard')}")
+    ctx.exit()
+
+
+@click.group(
+    cls=Shell,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example:  modelyard up && modelyard run digits",
+)
+@click.option(
+    "--version", is_flag=True, callback=_print_version, expose_value=False, is_eager=True, help="Show the version."
+)
+def modelyard() -> None:
+    """From a dataset to a model in production, with proof at every hand-over."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Returns:
+        The exit code: 0 done or up to date, 1 failed, 2 used wrongly, 3 refused by a gate, 130 stopped by Ctrl-C.
+    """
+    import os
+
+    from flows import environment
+
+    words = sys.argv[1:] if arguments is None else arguments
+    environment.quiet(os.environ)
+    as_json = "--json" in words
+    try:
+        result: Any = modelyard.main(args=words, prog_name="modelyard", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _report(Interrupted("stopped"), as_json)
+    except ModelyardError as error:
+        return _report(error, as_json)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def _report(error: ModelyardError, as_json: bool) -> int:
+    if as_json:
+        click.echo(json.dumps(error.to_dict(), indent=2))
+    else:
+        lines = error.lines()
+        click.secho(lines[0], fg="red", bold=True, err=True)
+        for line in lines[1:]:
+            click.echo(line, err=True)
+    return error.exit_code

@@ -1,0 +1,44 @@
+"""The environment that every process of ours runs in: quiet, offline, and with this interpreter first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from components.contracts.project import Project
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",  # MLflow takes no other word
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    "DVC_NO_ANALYTICS": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PYTHONUTF8": "1",
+}
+
+
+def quiet(environment: MutableMapping[str, str]) -> None:
+    """Turn every dependency's telemetry off, and put this interpreter's programs first in PATH.
+
+    `dvc` runs the stages' `python -m ...` through PATH, so they run in the same environment as we do.
+    """
+    environment.update(QUIET)
+    programs = str(Path(sys.executable).parent)
+    path = environment.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != programs:
+        environment["PATH"] = os.pathsep.join([programs, path])
+
+
+def of_project(project: Project) -> dict[str, str]:
+    """Where the tools keep what they know about a project, so that nothing is written outside its folder."""
+    return {
+        "MODELYARD_PROJECT": str(project.root),
+        "PREFECT_HOME": str(project.state / "prefect"),
+        "BENTOML_HOME": str(project.state / "bentoml"),
+    }

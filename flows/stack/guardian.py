@@ -1,0 +1,42 @@
+"""Brings the supervisor back when it is killed. Itself a supervised program: each of the two restarts the other."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Wait until the parent process (the supervisor) is gone; if the stack is still wanted, start it again."""
+    parent = os.getppid()
+    _wait_for_end(parent)
+    from components.contracts.project import Project
+    from flows.stack import state, supervisor
+
+    project = Project(Path(sys.argv[1]))
+    with state.lock(project):
+        known = state.load(project)
+        if known is None or not known.wanted or supervisor.answers(project):
+            return
+        print("the supervisor was killed; starting it again", flush=True)
+        supervisor.start(project)
+
+
+def _wait_for_end(parent: int) -> None:
+    if hasattr(os, "pidfd_open"):
+        try:
+            descriptor = os.pidfd_open(parent)
+        except OSError:
+            pass
+        else:
+            if os.getppid() == parent:
+                select.select([descriptor], [], [])
+    while os.getppid() == parent:
+        time.sleep(0.3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Model services under the stack's supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import xmlrpc.client
+from pathlib import Path
+
+from components.contracts import atomic
+from components.contracts.errors import StackError
+from components.contracts.project import Project
+from flows.stack import health, ports, state, supervisor
+from flows.stack.programs import SERVICE_PREFIX, Program, log_file
+
+FIRST_PORT = 3000
+READY = "/readyz"
+
+
+def serve(
+    project: Project,
+    name: str,
+    command: list[str],
+    environment: dict[str, str],
+    port: int | None = None,
+    *,
+    timeout_seconds: float = 120,
+) -> str:
+    """Run a service as `serve-<name>` and wait until its /readyz answers 200; returns its URL.
+
+    A service that runs this very command in this very environment is left alone; another one is replaced. It comes
+    back with the stack, until `stop_serving`.
+
+    Args:
+        command: its words; `{port}` in them becomes the port.
+        environment: variables beside those of the stack; `{port}` likewise.
+        port: where it listens, or None: where it listened before, else the first free port from 3000 on.
+
+    Raises:
+        StackError: the stack is not running, the port is taken, or the service does not become ready.
+    """
+    program_name = SERVICE_PREFIX + name
+    with state.lock(project):
+        running = supervisor.processes(project)
+        known = state.load(project)
+        if running is None or known is None:
+            raise StackError("the stack is not running", next_step="`modelyard up`")
+        same_place = port is None or known.ports.get(program_name) == port
+        chosen = known.ports.get(program_name, FIRST_PORT) if port is None else port
+        program = _program(program_name, command, environment, chosen)
+        process = running.get(program_name)
+        unchanged = same_place and process is not None and not program.differs(project)
+        if not unchanged or process is None or process.state not in ("RUNNING", "STARTING"):
+            _remove(project, program_name, process is not None)
+            if not ports.is_free(chosen):
+                if port is not None:
+                    raise StackError(
+                        f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
+                    )
+                others = {other for owner, other in known.ports.items() if owner != program_name}
+                chosen = ports.choose(FIRST_PORT, others)
+                program = _program(program_name, command, environment, chosen)
+            state.save(project, known.with_port(program_name, chosen))
+            program.write(project)
+            atomic.write_text(_include(project, program_name), program.section(project))
+            ask = supervisor.call(project).supervisor
+            ask.reloadConfig()
+            ask.addProcessGroup(program_name)
+    _wait(project, program_name, chosen, timeout_seconds)
+    return f"http://{ports.LOOPBACK}:{chosen}"
+
+
+def stop_serving(project: Project, name: str) -> bool:
+    """Stop a service and forget it (its port is remembered); returns whether there was one."""
+    program_name = SERVICE_PREFIX + name
+    with state.lock(project):
+        there = _include(project, program_name).exists()
+        _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
+    return there
+
+
+def _program(name: str, command: list[str], environment: dict[str, str], port: int) -> Program:
+    words = [word.replace("{port}", str(port)) for word in command]
+    variables = {key: value.replace("{port}", str(port)) for key, value in environment.items()}
+    return Program(name, words, variables, priority=20)
+
+
+def _include(project: Project, program_name: str) -> Path:
+    return state.folder(project) / "serving.d" / f"{program_name}.conf"
+
+
+def _remove(project: Project, program_name: str, running: bool) -> None:
+    _include(project, program_name).unlink(missing_ok=True)
+    if not running:
+        return
+    ask = supervisor.call(project).supervisor
+    with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+        ask.stopProcess(program_name)
+    ask.reloadConfig()
+    ask.removeProcessGroup(program_name)
+
+
+def _wait(project: Project, program_name: str, port: int, timeout_seconds: float) -> None:
+    begin = time.monotonic()
+    while True:
+        process = (supervisor.processes(project) or {}).get(program_name)
+        if process is not None and process.state in ("STARTING", "RUNNING") and health.is_ready(port, READY, None):
+            return
+        late = time.monotonic() - begin > timeout_seconds
+        if late or (process is not None and process.state == "FATAL"):
+            log = log_file(project, program_name)
+            raise StackError(
+                f"{program_name} did not become ready" + (f" within {timeout_seconds:.0f} s" if late else ""),
+                where=str(log),
+                got="\n" + supervisor.tail(log),
+            )
+        time.sleep(0.2)

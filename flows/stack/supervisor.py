@@ -1,0 +1,168 @@
+"""supervisord: its configuration, its start, and asking it over its Unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.contracts import atomic
+from components.contracts.errors import StackError
+from components.contracts.project import Project
+from flows import environment
+from flows.stack import state
+from flows.stack.mark import PROGRAM, STACK
+from flows.stack.programs import Program, escaped, launch_file, log_file
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What the supervisor says of a program: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, EXITED, ..."""
+
+    name: str
+    state: str
+    pid: int
+    since: int
+    note: str
+
+
+def write_configuration(project: Project, programs: tuple[Program, ...]) -> bool:
+    """Write the configuration and the programs' files; returns whether anything differs from before."""
+    home = state.folder(project)
+    for folder in ("logs", "serving.d"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    for name in ("prefect", "mlflow", "bentoml"):
+        (project.state / name).mkdir(parents=True, exist_ok=True)
+    before = _files(project, programs)
+    for program in programs:
+        program.write(project)
+    head = f"""\
+[supervisord]
+logfile={escaped(str(log_file(project, "supervisor")))}
+logfile_maxbytes=5MB
+logfile_backups=2
+pidfile={escaped(str(home / "supervisor.pid"))}
+childlogdir={escaped(str(home / "logs"))}
+identifier=modelyard
+silent=true
+
+[unix_http_server]
+file={escaped(str(state.socket_path(project)))}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files=serving.d/*.conf
+"""
+    text = "\n".join([head, *(program.section(project) for program in programs)])
+    atomic.write_text(configuration_file(project), text)
+    return before != _files(project, programs)
+
+
+def configuration_file(project: Project) -> Path:
+    """supervisord's configuration, written anew by each start."""
+    return state.folder(project) / "supervisord.conf"
+
+
+def start(project: Project) -> None:
+    """Start supervisord in the background, after ending whatever a killed one left behind.
+
+    Raises:
+        StackError: it does not answer within 15 seconds.
+    """
+    from flows.stack import leftovers
+
+    leftovers.clear(str(project.root))
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    surroundings.pop(PROGRAM, None)
+    surroundings[STACK] = str(project.root)
+    environment.quiet(surroundings)
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration_file(project))]
+    done = subprocess.run(
+        command, cwd=project.root, env=surroundings, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    deadline = time.monotonic() + 15
+    while done.returncode == 0 and time.monotonic() < deadline:
+        if answers(project):
+            return
+        time.sleep(0.05)
+    raise StackError(
+        "the stack's supervisor did not start",
+        where=str(configuration_file(project)),
+        got=(done.stderr.strip() or tail(log_file(project, "supervisor"))) or f"exit code {done.returncode}",
+        next_step=f"look into {log_file(project, 'supervisor')}",
+    )
+
+
+def answers(project: Project) -> bool:
+    """Whether the supervisor is there."""
+    return processes(project) is not None
+
+
+def processes(project: Project) -> dict[str, ProcessState] | None:
+    """All programs and how they are; None where no supervisor answers."""
+    try:
+        rows: Any = call(project).supervisor.getAllProcessInfo()
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return None
+    return {
+        row["name"]: ProcessState(row["name"], row["statename"], row["pid"], row["start"], row["spawnerr"])
+        for row in rows
+    }
+
+
+def pid(project: Project) -> int | None:
+    """The supervisor's process, if it answers."""
+    try:
+        return int(str(call(project).supervisor.getPID()))
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return None
+
+
+def call(project: Project) -> xmlrpc.client.ServerProxy:
+    """The supervisor's XML-RPC interface. Calls raise OSError where nobody listens, xmlrpc.client.Fault on refusal."""
+    return xmlrpc.client.ServerProxy("http://supervisor", transport=_UnixTransport(state.socket_path(project)))
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 20_000))
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def _files(project: Project, programs: tuple[Program, ...]) -> list[bytes]:
+    paths = [configuration_file(project), *(launch_file(project, program.name) for program in programs)]
+    return [path.read_bytes() if path.exists() else b"" for path in paths]
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: object) -> _UnixConnection:
+        return _UnixConnection(self._path)
