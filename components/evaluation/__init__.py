@@ -1,0 +1,1 @@
+"""How good a trained network is on the frozen test split: metrics, slices, pictures, card, gates. No torch."""

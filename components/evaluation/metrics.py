@@ -1,0 +1,69 @@
+"""Figures of a classifier on a split.
+
+Legend: N samples, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.int64]
+Probabilities = NDArray[np.float32]
+
+
+class ClassFigures(NamedTuple):
+    """Precision, recall and F1 of one class, and how many samples truly are of it."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
+    """Counts (K, K): row the true class, column the predicted one; truth and predicted are (N,)."""
+    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def accuracy(confusion: NDArray[np.int64]) -> float:
+    """Share of right answers, from a confusion matrix (K, K)."""
+    return float(np.trace(confusion) / confusion.sum())
+
+
+def class_figures(confusion: NDArray[np.int64]) -> list[ClassFigures]:
+    """Per class: precision tp/(tp+fp), recall tp/(tp+fn), F1 their harmonic mean; 0 where there is nothing to divide.
+
+    van Rijsbergen 1979, "Information Retrieval", chapter 7.
+    """
+    right = np.diag(confusion).astype(np.float64)  # (K,)
+    support, answers = confusion.sum(axis=1), confusion.sum(axis=0)  # (K,), (K,)
+    precision = _share(right, answers)
+    recall = _share(right, support)
+    f1 = _share(2 * right, support + answers)
+    return [
+        ClassFigures(float(precision[index]), float(recall[index]), float(f1[index]), int(support[index]))
+        for index in range(len(confusion))
+    ]
+
+
+def macro_f1(confusion: NDArray[np.int64]) -> float:
+    """Mean F1 of the classes that occur in the truth or in the answers (scikit-learn's `average="macro"`)."""
+    occurs = (confusion.sum(axis=0) + confusion.sum(axis=1)) > 0  # (K,)
+    scores = np.array([figures.f1 for figures in class_figures(confusion)])
+    return float(scores[occurs].mean())
+
+
+def negative_log_likelihood(probabilities: Probabilities, truth: Labels) -> float:
+    """Mean of -ln p(true class), in nats; probabilities (N, K), truth (N,). Bishop 2006, equation 4.108.
+
+    A probability that float32 rounded to 0 counts as the smallest positive float32.
+    """
+    right = probabilities[np.arange(len(truth)), truth].astype(np.float64)  # (N,)
+    return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+
+
+def _share(part: NDArray[np.float64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

@@ -1,0 +1,112 @@
+"""Pictures of an evaluation, as PNG files. Drawn without pyplot: no global state, no window system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from components.evaluation.calibration import Bin, expected_calibration_error
+
+DARK, GREY, BLUE, ORANGE = "#22313f", "#9aa5b1", "#2f6fab", "#d9722e"
+DOTS_PER_INCH = 130
+LARGEST_NUMBERED = 25  # classes; beyond it the cells are too small for numbers
+
+
+def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path) -> None:
+    """Counts (K, K) as numbers, shares of the true class as colour."""
+    count = len(classes)
+    side = max(5.0, min(16.0, 1.8 + 0.52 * count))
+    figure = Figure(figsize=(side + 0.9, side), layout="constrained")
+    axes = figure.add_subplot()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)  # (K, K)
+    # The square root lets the rare confusions be seen beside the diagonal.
+    picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    if count <= LARGEST_NUMBERED:
+        turned = max(len(name) for name in classes) > 3
+        axes.set_xticks(range(count), classes, rotation=45 if turned else 0, ha="right" if turned else "center")
+        axes.set_yticks(range(count), classes)
+        for row, column in zip(*np.nonzero(confusion), strict=True):
+            colour = "white" if shares[row, column] > 0.35 else DARK
+            axes.text(column, row, f"{confusion[row, column]:,}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    right = np.trace(confusion)
+    _title(axes, "Confusion matrix", f"test split, {right:,} of {confusion.sum():,} right")
+    bar = figure.colorbar(picture, ax=axes, fraction=0.045, pad=0.03)
+    bar.set_ticks([0, 0.1**0.5, 0.5, 1], labels=["0", "10 %", "25 %", "100 %"])
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)
+    _save(figure, path)
+
+
+def draw_reliability(bins: list[Bin], path: Path) -> None:
+    """Accuracy over confidence, bin by bin, and where the samples lie."""
+    figure = Figure(figsize=(5.4, 6.0), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    used = [part for part in bins if part.samples]
+    width = 1 / len(bins)
+    centres = [(part.lower + part.upper) / 2 for part in used]
+    upper.bar(centres, [part.accuracy for part in used], width * 0.92, color=BLUE, alpha=0.85, label="accuracy")
+    upper.plot([part.confidence for part in used], [part.accuracy for part in used], "o", color=DARK, markersize=4)
+    upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.5, label="as sure as right")
+    upper.set_ylim(0, 1.02)
+    upper.set_ylabel("accuracy")
+    upper.legend(frameon=False, loc="upper left")
+    _title(upper, "Reliability", f"expected calibration error {expected_calibration_error(bins):.4f}")
+    lower.bar(centres, [part.samples for part in used], width * 0.92, color=GREY)
+    lower.set_yscale("log")
+    lower.set_ylabel("samples")
+    lower.set_xlabel("confidence of the answer")
+    lower.set_xlim(0, 1)
+    for axes in (upper, lower):
+        _plain(axes)
+    _save(figure, path)
+
+
+def draw_training(history: list[dict[str, float]], kept_epoch: int, path: Path) -> None:
+    """Loss, accuracy and learning rate over the epochs; the kept epoch is marked."""
+    figure = Figure(figsize=(11.0, 3.6), layout="constrained")
+    losses, accuracies, rates = figure.subplots(1, 3)
+    epochs = [row["epoch"] for row in history]
+    for axes, name in ((losses, "loss"), (accuracies, "accuracy")):
+        for split, colour in (("train", GREY), ("validation", BLUE)):
+            values = [row[f"{split}/{name}"] for row in history]
+            axes.plot(epochs, values, color=colour, linewidth=2, label=split, marker="." if len(epochs) < 40 else None)
+        axes.legend(frameon=False)
+    losses.set_yscale("log")
+    _title(losses, "Loss", "cross entropy, nats")
+    _title(accuracies, "Accuracy", f"epoch {kept_epoch} kept")
+    rates.plot(epochs, [row["learning_rate"] for row in history], color=DARK, linewidth=2)
+    _title(rates, "Learning rate", "at the end of the epoch")
+    for axes in (losses, accuracies, rates):
+        axes.axvline(kept_epoch, color=ORANGE, linestyle=":", linewidth=1.5)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        _plain(axes)
+    _save(figure, path)
+
+
+def _title(axes: Axes, title: str, detail: str) -> None:
+    axes.set_title(title, loc="left", color=DARK, fontweight="bold")
+    axes.set_title(detail, loc="right", color=GREY, fontsize=9)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e8ecf0", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure).print_figure(path, dpi=DOTS_PER_INCH, metadata={"Software": None})

@@ -1,0 +1,84 @@
+"""Residual networks in the CIFAR form: He et al. 2015, arXiv:1512.03385, section 4.2.
+
+6n+2 layers in three stages, shortcuts without parameters (option A), so that the public CIFAR-10 weights of
+this form fit with width 16.
+
+Legend: N batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from components.contracts.model_spec import ResNetSpec
+from components.models.standardise import Standardise
+
+
+class ResNet(nn.Module):
+    """A convolution, three stages of n blocks (the second and third halve height and width), mean, dense layer.
+
+    Args:
+        spec: depth 6n+2, width of the first stage, dropout.
+        standardise: the first layer; also says how many channels an image has.
+        classes: number of classes K.
+    """
+
+    def __init__(self, spec: ResNetSpec, standardise: Standardise, classes: int) -> None:
+        super().__init__()
+        blocks = (spec.depth - 2) // 6
+        narrow, middle, wide = spec.width, 2 * spec.width, 4 * spec.width
+        self.standardise = standardise
+        self.conv1 = nn.Conv2d(standardise.mean.numel(), narrow, kernel_size=3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(narrow)
+        self.layer1 = _stage(narrow, narrow, blocks, stride=1)
+        self.layer2 = _stage(narrow, middle, blocks, stride=2)
+        self.layer3 = _stage(middle, wide, blocks, stride=2)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.linear = nn.Linear(wide, classes)
+        for module in self.modules():
+            # He et al. 2015, arXiv:1502.01852, as in the section above.
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, H, W, C) of 0..255 to logits (N, K)."""
+        features = functional.relu(self.bn1(self.conv1(self.standardise(images))), inplace=True)  # (N, w, H, W)
+        features = self.layer1(features)  # (N, w, H, W)
+        features = self.layer2(features)  # (N, 2w, H/2, W/2)
+        features = self.layer3(features)  # (N, 4w, H/4, W/4)
+        pooled = features.mean(dim=(2, 3))  # (N, 4w)
+        logits: Tensor = self.linear(self.dropout(pooled))  # (N, K)
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """relu(x' + f(x)), f two 3x3 convolutions; x' is x, thinned out and padded with zeros where the shape changes."""
+
+    def __init__(self, inward: int, outward: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inward, outward, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outward)
+        self.conv2 = nn.Conv2d(outward, outward, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outward)
+        self.stride = stride
+        self.extra = outward - inward
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, inward, H, W) to (N, outward, ceil(H / stride), ceil(W / stride))."""
+        residual = functional.relu(self.bn1(self.conv1(features)), inplace=True)
+        residual = self.bn2(self.conv2(residual))
+        return functional.relu(residual + self.shortcut(features), inplace=True)
+
+    def shortcut(self, features: Tensor) -> Tensor:
+        """Option A of the paper: every second row and column, the new channels zero, half before and half after."""
+        if self.stride == 1 and self.extra == 0:
+            return features
+        before = self.extra // 2
+        thinned = features[:, :, :: self.stride, :: self.stride]
+        return functional.pad(thinned, (0, 0, 0, 0, before, self.extra - before))
+
+
+def _stage(inward: int, outward: int, blocks: int, stride: int) -> nn.Sequential:
+    first = ResidualBlock(inward, outward, stride)
+    return nn.Sequential(first, *(ResidualBlock(outward, outward, 1) for _ in range(blocks - 1)))

@@ -1,0 +1,9 @@
+"""`python -m components.training REQUEST.json`."""
+
+from __future__ import annotations
+
+import sys
+
+from components.contracts.stage_process import run
+
+sys.exit(run("training", "components.training.stage:main"))

@@ -1,0 +1,76 @@
+"""Checkpoints: one safetensors file and one JSON file each, no pickle; the JSON is written last and names the other.
+
+A checkpoint counts once its JSON stands and both digests fit; the newest good one wins. Two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from components.contracts import atomic, digest
+from components.contracts.errors import TrainingError
+from components.training.voice import say
+
+KEPT = 2
+
+
+def save_checkpoint(folder: Path, train_key: str, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write a checkpoint; a kill at any line leaves the one before.
+
+    Raises:
+        TrainingError: there is no room, or the folder cannot be written.
+    """
+    content = safetensors.torch.save({name: value.detach().contiguous() for name, value in tensors.items()})
+    body = {"train_key": train_key, "facts": facts, "sha256": hashlib.sha256(content).hexdigest()}
+    name = f"{step:010d}"
+    try:
+        atomic.write_bytes(folder / f"{name}.safetensors", content)
+        atomic.write_text(folder / f"{name}.json", json.dumps({"body": body, "digest": digest.of_value(body)}))
+        for old in sorted(folder.glob("*.json"))[:-KEPT]:
+            old.unlink()
+            old.with_suffix(".safetensors").unlink(missing_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            "the checkpoint cannot be written",
+            where=str(folder),
+            got=error,
+            next_step="make room on the disk, then run the pipeline again; it goes on from the checkpoint before",
+        ) from error
+
+
+def load_checkpoint(folder: Path, train_key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The newest good checkpoint of a training, or None. A damaged one is named on stderr and passed over.
+
+    Raises:
+        TrainingError: a good checkpoint is of another training.
+    """
+    for path in sorted(folder.glob("*.json"), reverse=True):
+        try:
+            document = json.loads(path.read_bytes())
+            body = document["body"]
+            content = path.with_suffix(".safetensors").read_bytes()
+            if digest.of_value(body) != document["digest"]:
+                raise ValueError(f"{path.name} is not what was written")
+            if hashlib.sha256(content).hexdigest() != body["sha256"]:
+                raise ValueError(f"{path.with_suffix('.safetensors').name} is not what was written")
+            tensors = safetensors.torch.load(content)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            say(f"checkpoint {path.stem} is damaged and is passed over: {error}")
+            continue
+        if body["train_key"] != train_key:
+            raise TrainingError(
+                "the checkpoint is of another training",
+                where=str(path),
+                got=f"train_key {body['train_key']}",
+                expected=f"train_key {train_key}",
+                next_step=f"remove {folder.parent} to train from the beginning",
+            )
+        return tensors, body["facts"]
+    return None

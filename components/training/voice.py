@@ -1,0 +1,12 @@
+"""One-line messages for a person, on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+
+def say(line: str) -> None:
+    """Print a line; a reader that has gone away does not stop the training."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
