@@ -1,0 +1,1 @@
+"""A source (package, url + sha256, folder, csv, parquet) -> `data/<dataset>/raw`."""

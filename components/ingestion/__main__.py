@@ -1,0 +1,7 @@
+"""`python -m components.ingestion data/<dataset>`."""
+
+import sys
+
+from components.contracts.stage_process import run
+
+sys.exit(run("ingestion", "components.ingestion.stage:main"))

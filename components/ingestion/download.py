@@ -1,0 +1,86 @@
+"""One file by URL: resumed where it broke off, tried again, and kept only if its sha256 is the one asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import tenacity
+
+from components.contracts import digest
+from components.contracts.dataset import RemoteFile
+from components.contracts.errors import SourceError
+from components.contracts.progress import Progress
+
+_ATTEMPTS = 5
+_TIMEOUT_SECONDS = 30.0
+_MEGABYTE = 1_000_000
+
+
+class _TryAgainError(Exception):
+    """The server said that it may work later."""
+
+
+def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
+    """The file in the download folder, named by its sha256; fetched unless it is there.
+
+    Raises:
+        SourceError: it cannot be reached, or what came is another file (nothing is kept then).
+    """
+    done = folder / file.sha256
+    if done.is_file() and digest.of_file(done) == file.sha256:
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{file.sha256}.part"
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_exponential_jitter(initial=wait_seconds, max=20 * wait_seconds),
+        retry=tenacity.retry_if_exception_type((httpx.TransportError, _TryAgainError)),
+        reraise=True,
+    )
+    try:
+        attempts(_append, file, part)
+    except (httpx.HTTPError, _TryAgainError) as error:
+        raise SourceError(
+            f"cannot be fetched: {file.name}",
+            where=file.url,
+            got=f"{type(error).__name__}: {error}",
+            expected=f"sha256 {file.sha256}",
+            next_step="try again later, or put the file below a folder that MODELYARD_MIRROR names",
+        ) from error
+    if (found := digest.of_file(part)) != file.sha256:
+        part.unlink()
+        raise SourceError(
+            "another file than the one asked for; nothing of it was kept",
+            where=file.url,
+            got=f"sha256 {found}",
+            expected=f"sha256 {file.sha256}",
+            next_step="if the publisher replaced the file on purpose, look at it and put its sha256 into dataset.yaml",
+        )
+    part.replace(done)
+    return done
+
+
+def _append(file: RemoteFile, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+    with httpx.stream("GET", file.url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_SECONDS) as answer:
+        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if digest.of_file(part) == file.sha256:
+                return
+            part.unlink()
+            raise _TryAgainError("the part kept before does not fit the file")
+        if answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise _TryAgainError(f"the server answered {answer.status_code}")
+        answer.raise_for_status()
+        resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
+        length = answer.headers.get("Content-Length")
+        total = int(length) + (have if resumed else 0) if length else None
+        with (
+            part.open("ab" if resumed else "wb") as out,
+            Progress(f"fetching {file.name}", total, "MB", _MEGABYTE) as progress,
+        ):
+            progress.advance(have if resumed else 0)
+            for piece in answer.iter_bytes():
+                out.write(piece)
+                progress.advance(len(piece))

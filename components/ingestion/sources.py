@@ -1,0 +1,55 @@
+"""From a source's spec to its stream of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.contracts.dataset import (
+    FolderLayout,
+    FolderSource,
+    IdxLayout,
+    Layout,
+    SklearnSource,
+    Source,
+    TableLayout,
+    TableSource,
+    UrlSource,
+)
+from components.ingestion import class_folder, digits, idx, table, unpacked
+from components.ingestion.sample import Sample
+
+
+@contextmanager
+def opened(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
+    """The samples of a source, to be read once inside the block.
+
+    Args:
+        folder: the dataset's folder, from which relative paths are taken.
+
+    Raises:
+        SourceError: it cannot be fetched or read; also while the samples are read.
+    """
+    match source:
+        case SklearnSource():
+            yield digits.samples()
+        case UrlSource():
+            with unpacked.files(source.files, folder.name) as place:
+                yield _read(source.layout, place)
+        case FolderSource():
+            yield class_folder.samples(folder / source.path, splits=source.splits)
+        case TableSource():
+            path = folder / source.path
+            fields = source.model_dump(exclude={"path"})
+            yield table.samples(TableLayout(**fields, files={"": path.name}), path.parent)
+
+
+def _read(layout: Layout, place: Path) -> Iterator[Sample]:
+    match layout:
+        case FolderLayout():
+            return class_folder.samples(place / layout.root, splits=layout.splits)
+        case IdxLayout():
+            return idx.samples(layout, place)
+        case TableLayout():
+            return table.samples(layout, place)

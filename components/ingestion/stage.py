@@ -1,0 +1,45 @@
+"""The stage: `data/<dataset>/dataset.yaml` -> `data/<dataset>/raw`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.contracts import atomic, digest, located_yaml, manifest
+from components.contracts.dataset import DatasetSpec
+from components.contracts.errors import Problem, SourceError, SpecError, UsageError
+from components.ingestion import sample_file, sources
+
+
+def main(arguments: list[str]) -> None:
+    """Bring a dataset in.
+
+    Raises:
+        UsageError: not called with one dataset's folder.
+        SourceError: the source cannot be fetched or read; raw/ stands as it was.
+    """
+    if len(arguments) != 1:
+        raise UsageError("one dataset's folder is expected", got=arguments, expected="data/<dataset>")
+    folder = Path(arguments[0])
+    spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
+    if spec.name != folder.resolve().name:
+        problem = Problem("name", f"differs from the folder's name, {folder.resolve().name}", got=spec.name)
+        raise SpecError(str(folder / "dataset.yaml"), (problem,))
+    ingest(spec, folder)
+
+
+def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
+    """Write `raw/samples.parquet` and seal it; atomic."""
+    with atomic.folder(folder / "raw") as fresh:
+        with sources.opened(spec.source, folder) as samples:
+            written = sample_file.write(samples, fresh / sample_file.FILE_NAME, f"reading {spec.name}")
+        if written.samples == 0:
+            raise SourceError("the source holds no sample", where=str(folder / "dataset.yaml"))
+        facts = {
+            "dataset": spec.name,
+            "task": spec.task,
+            "source_digest": digest.of_value(spec.source.model_dump(mode="json")),
+            "samples": written.samples,
+            "splits": written.splits,
+            "labels": written.labels,
+        }
+        return manifest.seal(fresh, "raw", facts)

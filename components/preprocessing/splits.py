@@ -1,0 +1,59 @@
+"""Which sample belongs to which split."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contracts.dataset import SplitSpec
+
+SPLITS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+OPEN = 255  # the source gives no split
+
+
+def key(pixels: bytes, seed: int) -> int:
+    """A sample's place in the draw, 64 bits: of the seed and its pixels alone. Equal pixels have equal keys."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:".encode() + pixels).digest()[:8], "big")
+
+
+def assign(
+    keys: NDArray[np.uint64], labels: NDArray[np.uint16], given: NDArray[np.uint8], spec: SplitSpec
+) -> NDArray[np.uint8]:
+    """The split of each sample (N,), 0 train, 1 validation, 2 test.
+
+    What the source gives is kept. A split that it gives nowhere is drawn from the rest, label by label, in the order
+    of the keys. Samples with the same pixels stay together: they have the same key, so they are drawn as one; and a
+    sample that the source left open, or gave to train, follows its twin where the source gave that one to another.
+
+    Args:
+        keys, labels, given: (N,) of each sample: its key, its label's number, its split or `OPEN`.
+    """
+    result = given.copy()
+    has_test, has_validation = bool((given == TEST).any()), bool((given == VALIDATION).any())
+    # Train stays open for the draw of what the source lacks.
+    pool = (given == OPEN) | (given == TRAIN)
+    if has_test and has_validation:
+        result[given == OPEN] = TRAIN
+        return result
+    fixed = np.unique(keys[~pool])
+    apart = pool & np.isin(keys, fixed)  # twins of samples in a given split are not drawn
+    candidates = np.flatnonzero(pool & ~apart)
+    result[pool] = TRAIN
+    order = candidates[np.argsort(keys[candidates], kind="stable")]
+    unique, first = np.unique(keys[order], return_index=True)
+    counts = np.diff(np.append(first, len(order)))
+    stratum = np.minimum.reduceat(labels[order], first) if len(order) else labels[:0]  # twins of two labels: the lower
+    drawn = np.full(len(unique), TRAIN, np.uint8)
+    for label in np.unique(stratum):
+        groups = np.flatnonzero(stratum == label)
+        total = int(counts[groups].sum())
+        before = np.cumsum(counts[groups]) - counts[groups]
+        test = 0 if has_test else max(1, round(total * spec.test))
+        validation = 0 if has_validation else max(1, round((total - test) * spec.validation))
+        drawn[groups[before < test + validation]] = VALIDATION
+        drawn[groups[before < test]] = TEST
+    result[order] = np.repeat(drawn, counts)
+    return result

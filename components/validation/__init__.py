@@ -1,0 +1,1 @@
+"""Expectation suites, the sample table, reports."""

@@ -1,0 +1,7 @@
+"""`python -m components.validation raw|prepared data/<dataset>`."""
+
+import sys
+
+from components.contracts.stage_process import run
+
+sys.exit(run("validation", "components.validation.stage:main"))

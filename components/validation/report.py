@@ -1,0 +1,119 @@
+"""The report as one HTML page that stands alone: no scripts, nothing from the network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from components.contracts import digest
+from components.contracts.dataset import DatasetSpec
+from components.validation.chart import stacked_bars
+from components.validation.verdict import Result, Verdict
+
+THUMBNAILS = 60
+_SIDE = 96
+_STYLE_FILE = Path(__file__).with_name("report.css")
+
+
+def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Samples of each label in each split; `not split yet` where the source gives none."""
+    split = table["split"].fillna("not split yet")
+    found = table.groupby([table["label"], split], sort=True).size()
+    result: dict[str, dict[str, int]] = {}
+    for (label, name), count in found.items():
+        result.setdefault(str(label), {})[str(name)] = int(count)
+    return result
+
+
+def render(spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, int]], images: dict[str, bytes]) -> str:
+    """The page.
+
+    Args:
+        by_label: samples of each label in each split.
+        images: image files of failing samples, by id.
+    """
+    word = "accepted" if verdict.success else "refused"
+    met, evaluated = verdict.statistics["met"], verdict.statistics["evaluated"]
+    total = sum(sum(splits.values()) for splits in by_label.values())
+    title = f"{spec.name}: {verdict.part} data {word}"
+    facts = {
+        "samples": f"{total:,}",
+        "labels": f"{len(by_label):,}",
+        "expectations met": f"{met} of {evaluated}",
+        "data": digest.short(verdict.subject_digest),
+        "suite": digest.short(verdict.suite_digest),
+    }
+    # What failed comes first; the order of the suite is kept within.
+    ordered = sorted(verdict.results, key=lambda result: result.success)
+    rows = "\n".join(part for result in ordered for part in _rows(result, images))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>
+{_STYLE_FILE.read_text(encoding="utf-8")}</style>
+</head>
+<body class="{word}">
+<header>
+<p class="verdict">{word}</p>
+<h1>{html.escape(spec.name)} <small>{verdict.part} data</small></h1>
+<p>{html.escape(spec.title)}</p>
+</header>
+<dl class="facts">{"".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in facts.items())}</dl>
+<h2>Samples by label and split</h2>
+{stacked_bars(by_label)}
+<h2>Expectations</h2>
+<table>
+<thead><tr><th></th><th>expectation</th><th>observed</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</body>
+</html>
+"""
+
+
+def _rows(result: Result, images: dict[str, bytes]) -> Iterator[str]:
+    mark = "met" if result.success else "failed"
+    arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in result.kwargs.items())
+    description = html.escape(result.description or result.type)
+    yield (
+        f'<tr class="{mark}"><td class="mark">{"✓" if result.success else "✗"}</td>'
+        f"<td>{description}<br><code>{html.escape(f'{result.type}({arguments})')}</code></td>"
+        f"<td>{html.escape(result.error or result.observed)}</td></tr>"
+    )
+    if not result.success and result.failing:
+        figures = "".join(_figure(failing.id, failing.value, images.get(failing.id)) for failing in result.failing)
+        more = result.failing_count - len(result.failing)
+        note = f'<p class="more">and {more:,} more</p>' if more > 0 else ""
+        yield f'<tr class="samples"><td></td><td colspan="2"><div class="gallery">{figures}</div>{note}</td></tr>'
+
+
+def _figure(identity: str, value: object, content: bytes | None) -> str:
+    address = _thumbnail(content) if content is not None else None
+    picture = f'<img src="{address}" alt="">' if address else '<span class="none">no picture</span>'
+    shown = "null" if value is None else str(value)
+    caption = f"{html.escape(identity)}<br><b>{html.escape(shown[:60])}</b>"
+    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _thumbnail(content: bytes) -> str | None:
+    """A small PNG as a data: address; None where the file is no image."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.thumbnail((_SIDE, _SIDE))
+            out = io.BytesIO()
+            image.convert("RGB").save(out, "PNG", optimize=True)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()

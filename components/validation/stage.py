@@ -1,0 +1,85 @@
+"""The stage: `raw/` -> `validated/`, and the look at a prepared dataset before it is accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from components.contracts import atomic, located_yaml, manifest
+from components.contracts.dataset import DatasetSpec
+from components.contracts.errors import UsageError, ValidationRefused
+from components.contracts.project import Project
+from components.validation import prepared_table, raw_table, report
+from components.validation.suite import Suite
+from components.validation.verdict import Verdict
+
+SUITE_FILE = "expectations.json"
+
+
+def main(arguments: list[str]) -> None:
+    """Hold raw or prepared data against its expectations.
+
+    Raises:
+        UsageError: not called with a part and one dataset's folder.
+        SpecError: expectations.json is wrong; nothing was looked at.
+        CorruptArtifactError: the data is not what its manifest says.
+        ValidationRefused: the data does not meet its expectations; what was good before stands.
+    """
+    match arguments:
+        case ["raw", folder]:
+            validate_raw(Path(folder))
+        case ["prepared", folder]:
+            validate_prepared(Path(folder))
+        case _:
+            raise UsageError("a part and a dataset are expected", got=arguments, expected="raw|prepared data/<dataset>")
+
+
+def validate_raw(folder: Path) -> None:
+    """`raw/` -> `validated/`: the verdict and the sample table; atomic, and only if every expectation is met."""
+    spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
+    suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.COLUMNS)
+    raw = manifest.verify(folder / "raw", "raw")
+    source = folder / "raw" / "samples.parquet"
+    with atomic.folder(folder / "validated") as fresh:
+        table = raw_table.build(source, fresh / "samples.parquet", spec.name, int(raw.facts["samples"]))
+        verdict = suite.judge(table, raw.digest)
+        images = raw_table.images(source, verdict.failing_ids(report.THUMBNAILS))
+        _report(spec, verdict, table, images)
+        atomic.write_text(fresh / "verdict.json", verdict.to_json())
+        facts = {
+            "raw_digest": raw.digest,
+            "suite_digest": suite.digest,
+            "success": True,
+            "statistics": verdict.statistics,
+        }
+        manifest.seal(fresh, "validated", facts)
+
+
+def validate_prepared(folder: Path) -> None:
+    """Judge the staged dataset; the verdict is left beside it."""
+    spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
+    suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.COLUMNS)
+    staging = Project(Path()).state / "staging" / spec.name
+    staged = manifest.verify(staging / "prepared", "prepared")
+    table = prepared_table.build(staging / "prepared", spec.name)
+    verdict = suite.judge(table, staged.digest)
+    images = prepared_table.images(staging / "prepared", table, verdict.failing_ids(report.THUMBNAILS))
+    _report(spec, verdict, table, images)
+    atomic.write_text(staging / "verdict.json", verdict.to_json())
+
+
+def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, images: dict[str, bytes]) -> None:
+    folder = Project(Path()).reports(spec.name)
+    page = folder / f"{verdict.part}.html"
+    atomic.write_text(page, report.render(spec, verdict, report.counts(table), images))
+    atomic.write_text(folder / f"{verdict.part}.json", verdict.to_json())
+    if not verdict.success:
+        failed = [result for result in verdict.results if not result.success]
+        raise ValidationRefused(
+            f"{spec.name}: {len(failed)} of {len(verdict.results)} expectations of {verdict.part} data are not met",
+            where=str(page),
+            got="; ".join(result.sentence() for result in failed[:5]),
+            expected="every expectation of expectations.json",
+            next_step="open the report: it shows the failing samples; correct the data or the expectation",
+        )

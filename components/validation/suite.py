@@ -1,0 +1,173 @@
+"""`expectations.json`: a list of Great Expectations for the raw data, another for the prepared data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import great_expectations as gx
+import pandas as pd
+from great_expectations.compatibility import pydantic as gx_pydantic
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.exceptions.exceptions import ExpectationNotFoundError
+from great_expectations.expectations.registry import get_expectation_impl
+from pydantic import BaseModel, ConfigDict
+
+from components.contracts import digest, located_yaml
+from components.contracts.errors import NotFoundError, Problem, SpecError
+from components.validation.verdict import FAILING_SHOWN, Failing, Result, Verdict
+
+_COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
+
+
+class ExpectationSpec(BaseModel):
+    """One expectation: its type and arguments as Great Expectations names them, and what it means in words."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    type: str
+    kwargs: dict[str, Any] = {}
+    description: str = ""
+    meta: dict[str, Any] = {}
+
+
+class SuiteFile(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    raw: list[ExpectationSpec]
+    prepared: list[ExpectationSpec]
+
+
+class Suite:
+    """The expectations of one part, checked and ready."""
+
+    def __init__(self, part: Literal["raw", "prepared"], expectations: list[ExpectationSpec]) -> None:
+        self.part: Literal["raw", "prepared"] = part
+        self.expectations = expectations
+        self.digest = digest.of_value([expectation.model_dump(mode="json") for expectation in expectations])
+
+    @staticmethod
+    def read(path: Path, part: Literal["raw", "prepared"], columns: tuple[str, ...]) -> Suite:
+        """Read one part of a suite file, and check every expectation against its own rules and the table's columns.
+
+        Raises:
+            NotFoundError: there is no such file.
+            SpecError: no JSON, an unknown expectation, wrong arguments, an unknown column: all problems at once.
+        """
+        try:
+            json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise NotFoundError(f"no such file: {path}", next_step="write the dataset's expectations") from error
+        except json.JSONDecodeError as error:
+            raise SpecError(str(path), (Problem("", f"not JSON: {error.msg}", error.lineno),)) from error
+        except UnicodeDecodeError as error:
+            raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
+        document = located_yaml.read(path, SuiteFile)
+        expectations = document.raw if part == "raw" else document.prepared
+        problems = [
+            problem
+            for position, expectation in enumerate(expectations)
+            for problem in _problems(f"{part}.{position}", expectation, columns)
+        ]
+        if not expectations:
+            problems.append(Problem(part, "at least one expectation is needed"))
+        if problems:
+            raise SpecError(str(path), tuple(problems))
+        return Suite(part, expectations)
+
+    def judge(self, table: pd.DataFrame, subject_digest: str) -> Verdict:
+        """Hold a table with a column `id` against the suite."""
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+        asset = context.data_sources.add_pandas("table").add_dataframe_asset(self.part)
+        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
+        # GX drops an expectation that stands twice: each is numbered, so that results come back in order, all of them.
+        configurations = [
+            {"type": item.type, "kwargs": item.kwargs, "meta": {"position": position}}
+            for position, item in enumerate(self.expectations)
+        ]
+        outcome = batch.validate(
+            gx.ExpectationSuite(name=self.part, expectations=configurations),
+            result_format={
+                "result_format": "SUMMARY",
+                "unexpected_index_column_names": ["id"],
+                "partial_unexpected_count": FAILING_SHOWN,
+            },
+        )
+        by_position: dict[int, Any] = {_position(item): item for item in outcome.results}
+        results = tuple(_result(item, by_position[position]) for position, item in enumerate(self.expectations))
+        return Verdict(self.part, subject_digest, self.digest, results)
+
+
+def _problems(place: str, expectation: ExpectationSpec, columns: tuple[str, ...]) -> list[Problem]:
+    try:
+        implementation = get_expectation_impl(expectation.type)
+    except ExpectationNotFoundError:
+        return [Problem(f"{place}.type", "no such expectation in Great Expectations", got=repr(expectation.type))]
+    problems = []
+    known = implementation.__fields__
+    problems += [Problem(f"{place}.kwargs.{key}", "unknown argument") for key in expectation.kwargs if key not in known]
+    try:
+        implementation(**{key: value for key, value in expectation.kwargs.items() if key in known})
+    except gx_pydantic.ValidationError as error:
+        for detail in error.errors():
+            path = ".".join(str(part) for part in ("kwargs", *detail["loc"]) if part != "__root__")
+            problems.append(Problem(f"{place}.{path}", str(detail["msg"])))
+    for key in _COLUMN_KEYS:
+        named = expectation.kwargs.get(key, [])
+        for column in [named] if isinstance(named, str) else named:
+            if column not in columns:
+                message = f"no such column; there are {', '.join(columns)}"
+                problems.append(Problem(f"{place}.kwargs.{key}", message, got=repr(column)))
+    return problems
+
+
+def _position(outcome: Any) -> int:
+    return int(outcome.expectation_config.meta["position"])
+
+
+def _result(expectation: ExpectationSpec, outcome: Any) -> Result:
+    found: dict[str, Any] = outcome.result or {}
+    rows: list[dict[str, Any]] = found.get("partial_unexpected_index_list") or []
+    column = str(expectation.kwargs.get("column"))
+    count = int(found.get("unexpected_count") or 0)
+    return Result(
+        type=expectation.type,
+        kwargs=expectation.kwargs,
+        description=expectation.description,
+        success=bool(outcome.success),
+        observed=_observed(found),
+        failing=tuple(Failing(str(row["id"]), _plain(row.get(column))) for row in rows if "id" in row),
+        failing_count=count,
+        error=_error(outcome.exception_info),
+    )
+
+
+def _observed(found: dict[str, Any]) -> str:
+    if "observed_value" in found:
+        return json.dumps(_plain(found["observed_value"]), ensure_ascii=False)
+    if "unexpected_count" in found:
+        return f"{found['unexpected_count']} of {found.get('element_count', '?')} samples fail"
+    return "met"
+
+
+def _error(information: Any) -> str | None:
+    entries = [information] if information and "raised_exception" in information else list((information or {}).values())
+    messages = [str(entry["exception_message"]) for entry in entries if entry["raised_exception"]]
+    return messages[0] if messages else None
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value: numbers of numpy become Python's, what is not finite becomes text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

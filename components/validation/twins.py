@@ -1,0 +1,15 @@
+"""What Great Expectations cannot ask across rows, as columns of each row: equal samples and where they stand."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def columns(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """`copies`, `in_other_split`, `label_conflict` of a table with `digest`, `split`, `label`."""
+    groups = table.groupby("digest", sort=False)
+    return {
+        "copies": groups["id"].transform("size").astype("int64"),
+        "in_other_split": groups["split"].transform("nunique") > 1,
+        "label_conflict": groups["label"].transform("nunique") > 1,
+    }

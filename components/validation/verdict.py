@@ -1,0 +1,86 @@
+"""What came of holding a table against its expectations. Plain values; nothing here needs Great Expectations."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, NamedTuple
+
+FAILING_SHOWN = 20
+
+
+class Failing(NamedTuple):
+    """A sample that did not meet an expectation, and its value."""
+
+    id: str
+    value: Any
+
+
+class Result(NamedTuple):
+    """One expectation's result.
+
+    Args:
+        observed: the value that was looked at, or how many of how many samples failed, in words.
+        failing: the first `FAILING_SHOWN` failing samples, where the expectation is about single samples.
+        failing_count: how many there are in all.
+        error: why the expectation could not be evaluated, where it could not.
+    """
+
+    type: str
+    kwargs: dict[str, Any]
+    description: str
+    success: bool
+    observed: str
+    failing: tuple[Failing, ...]
+    failing_count: int
+    error: str | None
+
+    def sentence(self) -> str:
+        """The result in one line."""
+        column = self.kwargs.get("column")
+        name = self.description or (f"{column}: {self.type}" if column else self.type)
+        return f"{name} ({self.error or self.observed})"
+
+
+class Verdict(NamedTuple):
+    """All results on one part of a dataset.
+
+    Args:
+        subject_digest: digest of the manifest of what was judged.
+        suite_digest: digest of the expectations it was held against.
+    """
+
+    part: Literal["raw", "prepared"]
+    subject_digest: str
+    suite_digest: str
+    results: tuple[Result, ...]
+
+    @property
+    def success(self) -> bool:
+        """Whether every expectation is met."""
+        return all(result.success for result in self.results)
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """How many expectations were evaluated, and how many met."""
+        met = sum(result.success for result in self.results)
+        return {"evaluated": len(self.results), "met": met}
+
+    def failing_ids(self, limit: int) -> list[str]:
+        """The failing samples of all expectations, each once, at most `limit`."""
+        ids = dict.fromkeys(str(failing.id) for result in self.results for failing in result.failing)
+        return list(ids)[:limit]
+
+    def to_json(self) -> str:
+        """The verdict as JSON text, the same for the same data and suite."""
+        document = {
+            "part": self.part,
+            "subject_digest": self.subject_digest,
+            "suite_digest": self.suite_digest,
+            "success": self.success,
+            "statistics": self.statistics,
+            "results": [
+                {**result._asdict(), "failing": [failing._asdict() for failing in result.failing]}
+                for result in self.results
+            ],
+        }
+        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
