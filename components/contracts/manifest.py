@@ -48,9 +48,14 @@ def seal(folder: Path, kind: Kind, facts: dict[str, Any]) -> Manifest:
     }
     content = {"schema_version": 1, "kind": kind, "facts": facts, "files": _plain(files)}
     manifest = Manifest(kind=kind, facts=facts, files=files, digest=digest.of_value(content))
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    atomic.write_text(folder / FILE_NAME, text + "\n")
+    write_json(folder / FILE_NAME, manifest.model_dump(mode="json"))
     return manifest
+
+
+def write_json(path: Path, document: object) -> None:
+    """A JSON file as artifacts hold them: sorted, indented by one, no NaN (ValueError)."""
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    atomic.write_text(path, text + "\n")
 
 
 def load(folder: Path, kind: Kind) -> Manifest:
@@ -77,14 +82,17 @@ def load(folder: Path, kind: Kind) -> Manifest:
     return manifest
 
 
-def verify(folder: Path, kind: Kind) -> Manifest:
+def verify(folder: Path, kind: Kind, ignored: frozenset[str] = frozenset()) -> Manifest:
     """`load`, then read every file and compare it with the manifest.
+
+    Args:
+        ignored: names of files or folders, anywhere in the tree, that others may put beside the sealed ones.
 
     Raises:
         CorruptArtifactError: names the first file (in sorted order) that is missing, unknown or different.
     """
     manifest = load(folder, kind)
-    present = _files(folder)
+    present = {name: path for name, path in _files(folder).items() if not ignored.intersection(name.split("/"))}
     for name in sorted(present.keys() | manifest.files.keys()):
         if name not in present:
             raise CorruptArtifactError(

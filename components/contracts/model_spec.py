@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _ModelSpec(BaseModel):
+    """`module` is where the architecture is written: its code belongs to the identity of a training."""
+
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    module: ClassVar[str]
 
 
 class TextbookCnnSpec(_ModelSpec):
@@ -21,6 +25,8 @@ class TextbookCnnSpec(_ModelSpec):
         dropout: share of features dropped before the dense layer.
         hidden: size of a dense layer between the features and the output, or null for none.
     """
+
+    module: ClassVar[str] = "components.models.textbook_cnn"
 
     family: Literal["cnn"]
     name: Literal["textbook"]
@@ -40,6 +46,8 @@ class ResNetSpec(_ModelSpec):
         dropout: share of features dropped before the dense layer.
     """
 
+    module: ClassVar[str] = "components.models.resnet"
+
     family: Literal["cnn"]
     name: Literal["resnet"]
     depth: int = Field(default=20, ge=8, le=1202)
@@ -53,5 +61,7 @@ class ResNetSpec(_ModelSpec):
             raise ValueError(f"depth of a resnet is 6n+2; the nearest is {near}")
         return self
 
+
+ARCHITECTURES = frozenset({TextbookCnnSpec.module, ResNetSpec.module})
 
 ModelSpec = Annotated[TextbookCnnSpec | ResNetSpec, Field(discriminator="name")]

@@ -56,13 +56,27 @@ class Project:
         """What a training leaves: checkpoint, events, TensorBoard log, the parts of the package."""
         return self.state / "runs" / train_key[:16]
 
-    def package(self, train_key: str) -> Path:
-        """The sealed model package of a training."""
-        return self.state / "packages" / train_key[:16]
+    def package(self, package_key: str) -> Path:
+        """The sealed model package of that key."""
+        return self.state / "packages" / package_key[:16]
 
     def reports(self, dataset: str) -> Path:
         """Validation reports of a dataset."""
         return self.state / "reports" / dataset
+
+    def last_run(self, pipeline: str) -> Path:
+        """What a pipeline's last run was made of."""
+        return self.state / "last" / f"pipeline-{pipeline}.json"
+
+    @property
+    def bundles(self) -> Path:
+        """The BentoML home."""
+        return self.state / "bentoml"
+
+    @property
+    def locks(self) -> Path:
+        """Files that processes lock while they do what only one may do at a time."""
+        return self.state / "locks"
 
     @property
     def lock_file(self) -> Path:

@@ -54,8 +54,11 @@ class SourceIdentity(NamedTuple):
         return digest.of_value({"functions": self.functions, "libraries": self.libraries})
 
 
-def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
+def identity(entries: Iterable[str], root: Path, leave_out: frozenset[str] = frozenset()) -> SourceIdentity:
     """The identity of the code reachable from the named modules, in the source tree below `root`.
+
+    Args:
+        leave_out: modules that are reachable but not used, such as the architectures that a spec does not name.
 
     Raises:
         FileNotFoundError: an entry module has no file below `root`.
@@ -63,7 +66,30 @@ def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
     """
     functions: dict[str, str] = {}
     libraries: dict[str, str] = {}
-    seen: set[str] = set()
+    for name, (_, tree, imported) in _closure(entries, root, leave_out).items():
+        if name in NEUTRAL:
+            continue
+        functions.update({f"{name}:{part}": value for part, value in _parts(tree)})
+        for top in {module.split(".")[0] for module in imported}:
+            if top not in ROOMS and top not in sys.stdlib_module_names:
+                distribution = DISTRIBUTIONS.get(top, top)
+                libraries[distribution] = _version(distribution)
+    return SourceIdentity(dict(sorted(functions.items())), dict(sorted(libraries.items())))
+
+
+def copy(entries: Iterable[str], root: Path, target: Path) -> None:
+    """Copy the files of all modules reachable from the named ones, so that they import from `target`."""
+    for path, _, _ in _closure(entries, root).values():
+        place = target / path.relative_to(root)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+
+
+def _closure(
+    entries: Iterable[str], root: Path, leave_out: frozenset[str] = frozenset()
+) -> dict[str, tuple[Path, ast.Module, list[str]]]:
+    """Each reachable module of ours: its file, its tree, what it imports."""
+    found: dict[str, tuple[Path, ast.Module, list[str]]] = {}
     waiting = list(entries)
     for entry in waiting:
         if _file(entry, root) is None:
@@ -71,21 +97,15 @@ def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
     while waiting:
         name = waiting.pop()
         path = _file(name, root)
-        if name in seen or path is None or name in NEUTRAL:
+        if name in found or name in leave_out or path is None:
             continue
-        seen.add(name)
         tree = ast.parse(path.read_bytes(), filename=str(path))
-        functions.update({f"{name}:{part}": value for part, value in _parts(tree)})
+        imported = list(_imports(tree, name, is_package=path.name == "__init__.py"))
+        found[name] = (path, tree, imported)
         parents = name.split(".")[:-1]
         waiting.extend(".".join(parents[: depth + 1]) for depth in range(len(parents)))
-        for imported in _imports(tree, name, is_package=path.name == "__init__.py"):
-            top = imported.split(".")[0]
-            if top in ROOMS:
-                waiting.append(imported)
-            elif top not in sys.stdlib_module_names:
-                distribution = DISTRIBUTIONS.get(top, top)
-                libraries[distribution] = _version(distribution)
-    return SourceIdentity(dict(sorted(functions.items())), dict(sorted(libraries.items())))
+        waiting.extend(module for module in imported if module.split(".")[0] in ROOMS)
+    return dict(sorted(found.items()))
 
 
 def changes(before: SourceIdentity, now: SourceIdentity) -> list[str]:

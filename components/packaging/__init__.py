@@ -1,0 +1,1 @@
+"""A model package becomes a BentoML bundle: service, package and pinned requirements, without torch."""

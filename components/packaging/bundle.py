@@ -1,0 +1,93 @@
+"""Bundles: what makes one, where it lies, whether it is whole.
+
+A bundle's key covers the package, the serving code and its libraries, the settings and the pinned requirements: a
+change of serving code makes a new bundle and trains nothing. Its tag is `<model>:<first 12 digits of the key>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from components.contracts import digest, source_code
+from components.contracts import manifest as manifests
+from components.contracts.pipeline import ServingSpec
+from components.contracts.source_code import SourceIdentity
+
+ENTRY = "serving.service"
+
+# BentoML writes its own record beside our files, and Python its compiled ones.
+BESIDE = frozenset({"bentofile.yaml", "__pycache__"})
+
+
+class BundleRequest(BaseModel):
+    """`python -m components.packaging REQUEST.json`; paths are absolute or relative to the working directory."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    model: str
+    version: str
+    key: str
+    package: str
+    home: str
+    source_root: str
+    requirements: list[str]
+    serving: ServingSpec
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle in a BentoML home."""
+
+    home: Path
+    model: str
+    key: str
+
+    @property
+    def tag(self) -> str:
+        """BentoML's name for it."""
+        return f"{self.model}:{digest.short(self.key)}"
+
+    @property
+    def folder(self) -> Path:
+        """The Bento."""
+        return self.home / "bentos" / self.model / digest.short(self.key)
+
+    @property
+    def source(self) -> Path:
+        """Our part of it: package/, serving/, components/, serving.json, sealed as kind `bundle`."""
+        return self.folder / "src"
+
+    def exists(self) -> bool:
+        """Whether it was built to the end."""
+        return (self.folder / "bento.yaml").is_file() and (self.source / manifests.FILE_NAME).is_file()
+
+    def verify(self) -> manifests.Manifest:
+        """Read every byte of our part and compare it with the seal.
+
+        Raises:
+            NotFoundError: there is no such bundle.
+            CorruptArtifactError: names the file that is not as sealed.
+        """
+        return manifests.verify(self.source, "bundle", BESIDE)
+
+
+def code(source_root: Path) -> SourceIdentity:
+    """The identity of the code that a bundle holds."""
+    return source_code.identity([ENTRY], source_root)
+
+
+def parts(
+    package_digest: str, version: str, serving: ServingSpec, requirements: list[str], identity: SourceIdentity
+) -> dict[str, Any]:
+    """What a bundle is made of; the digest of this is its key."""
+    return {
+        "package": package_digest,
+        "version": version,
+        **{f"serving.{name}": value for name, value in serving.model_dump(mode="json").items()},
+        **{f"library {name}": number for name, _, number in (line.partition("==") for line in requirements)},
+        **{f"function {name}": value for name, value in identity.functions.items()},
+    }

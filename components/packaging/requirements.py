@@ -1,0 +1,51 @@
+"""What a bundle must install: the few libraries that serving needs and all that those need, pinned by the lock."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from components.contracts.errors import ServingError
+
+ROOTS = ("bentoml", "numpy", "onnxruntime", "pillow", "pydantic")
+
+
+def pinned(lock: Path, roots: tuple[str, ...] = ROOTS) -> list[str]:
+    """`name==version` of the roots and of everything they need, as the lock file pins them, sorted.
+
+    Raises:
+        ServingError: something needed is not in the lock, or is not installed.
+    """
+    versions = locked(lock)
+    needed: dict[str, str] = {}
+    waiting = [Requirement(root) for root in roots]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        known = f"{name}[{','.join(sorted(requirement.extras))}]"
+        if known in needed:
+            continue
+        if name not in versions:
+            raise ServingError(
+                "a library that serving needs is not locked", where=str(lock), got=name, next_step="make lock"
+            )
+        needed[known] = f"{name}=={versions[name]}"
+        try:
+            wanted = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError as error:
+            raise ServingError("a locked library is not installed", got=name, next_step="make install") from error
+        for inner in map(Requirement, wanted):
+            markers = [{"extra": extra} for extra in ("", *requirement.extras)]
+            if inner.marker is None or any(inner.marker.evaluate(marker) for marker in markers):
+                waiting.append(inner)
+    return sorted(set(needed.values()))
+
+
+def locked(lock: Path) -> dict[str, str]:
+    """Name to version of every line of a lock file."""
+    lines = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)", lock.read_text(), flags=re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in lines}

@@ -1,0 +1,93 @@
+"""Build one bundle. Runs in a process of its own: BentoML imports the service from the folder being built."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from components.contracts import manifest as manifests
+from components.contracts import source_code
+from components.contracts.errors import ServingError
+from components.contracts.package import Package
+from components.packaging.bundle import ENTRY, Bundle, BundleRequest
+
+
+def main(arguments: list[str]) -> None:
+    """Build the bundle that a request file asks for; nothing to do if it is there."""
+    request = BundleRequest.model_validate_json(Path(arguments[0]).read_bytes())
+    bundle = Bundle(Path(request.home).resolve(), request.model, request.key)
+    if not bundle.exists():
+        build(request, bundle)
+
+
+def build(request: BundleRequest, bundle: Bundle) -> None:
+    """Fill a folder, seal it, and let BentoML make a Bento of it.
+
+    Raises:
+        CorruptArtifactError: the package is not as sealed.
+        ServingError: BentoML could not build.
+    """
+    package = Package.open(Path(request.package))
+    bundle.home.mkdir(parents=True, exist_ok=True)
+    os.environ["BENTOML_HOME"] = str(bundle.home)
+    with tempfile.TemporaryDirectory(prefix="modelyard-bundle-") as name:
+        context = Path(name)
+        _fill(context, request, package)
+        _bento(context, request, bundle)
+    if not bundle.exists():
+        raise ServingError("the bundle is not whole after its build", where=str(bundle.folder))
+
+
+def _fill(context: Path, request: BundleRequest, package: Package) -> None:
+    shutil.copytree(package.folder, context / "package")
+    source_code.copy([ENTRY], Path(request.source_root), context)
+    spec = request.serving
+    settings = {
+        "model": request.model,
+        "version": request.version,
+        "max_batch_size": spec.max_batch_size,
+        "max_request_bytes": spec.max_request_megabytes * 1_000_000,
+        "max_image_pixels": int(spec.max_image_megapixels * 1_000_000),
+        "workers": spec.workers,
+    }
+    manifests.write_json(context / "serving.json", settings)
+    facts = {
+        "model": request.model,
+        "version": request.version,
+        "key": request.key,
+        "package_digest": package.digest,
+        "train_key": package.facts.train_key,
+        "data_digest": package.facts.data_digest,
+        "requirements": request.requirements,
+    }
+    manifests.seal(context, "bundle", facts)
+
+
+def _bento(context: Path, request: BundleRequest, bundle: Bundle) -> None:
+    # BentoML must import the service of the folder, not the one beside this file.
+    sys.path.insert(0, str(context))
+    for module in [module for module in sys.modules if module.split(".")[0] == "serving"]:
+        del sys.modules[module]
+    importlib.invalidate_caches()
+    import bentoml
+    from bentoml.exceptions import BentoMLException
+
+    if bundle.folder.exists():  # left by a killed build
+        shutil.rmtree(bundle.folder)
+    try:
+        bentoml.build(
+            f"{ENTRY}:ModelService",
+            name=request.model,
+            version=bundle.folder.name,
+            labels={"package": request.key[:12], "model_version": request.version},
+            description=(Path(request.package) / "README.md").read_text(),
+            include=["*"],
+            build_ctx=str(context),
+            python={"packages": request.requirements, "lock_packages": False},
+        )
+    except BentoMLException as error:
+        raise ServingError("BentoML could not build the bundle", where=bundle.tag, got=error) from error

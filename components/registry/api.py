@@ -1,0 +1,130 @@
+"""The MLflow server's REST API, with retries where asking again is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from components.contracts.errors import RegistryError
+
+TIMEOUT_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
+
+
+class MissingError(RegistryError):
+    """What was asked for is not in the registry."""
+
+
+class TakenError(RegistryError):
+    """What was to be created is there already."""
+
+
+class _PassingError(Exception):
+    """Worth another try: the server is starting, restarting, or its database was locked."""
+
+
+class Api:
+    """One MLflow server. Use as a context manager; safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """GET `/api/2.0/mlflow/<path>`."""
+        return self._json("GET", path, params=parameters)
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST `/api/2.0/mlflow/<path>`."""
+        return self._json("POST", path, json=body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """PATCH `/api/2.0/mlflow/<path>`."""
+        return self._json("PATCH", path, json=body)
+
+    def delete(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """DELETE `/api/2.0/mlflow/<path>`."""
+        return self._json("DELETE", path, json=body)
+
+    def pages(self, method: str, path: str, key: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """All entries of a listing, page after page."""
+        token = None
+        while True:
+            asked = {**request, "page_token": token} if token else request
+            page = self.get(path, **asked) if method == "GET" else self.post(path, asked)
+            yield from page.get(key, ())
+            token = page.get("next_page_token")
+            if not token:
+                return
+
+    def upload(self, artifact_uri: str, name: str, content: bytes) -> None:
+        """Put one file below an artifact location that the server proxies (`mlflow-artifacts:/...`)."""
+        self._send("PUT", f"{self._artifacts(artifact_uri)}/{name}", content=content)
+
+    def upload_folder(self, artifact_uri: str, folder: Path) -> None:
+        """Put all files of a folder, in sorted order."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.upload(artifact_uri, path.relative_to(folder).as_posix(), path.read_bytes())
+
+    def download(self, artifact_uri: str, name: str) -> bytes:
+        """One file below an artifact location."""
+        return self._send("GET", f"{self._artifacts(artifact_uri)}/{name}").content
+
+    def _artifacts(self, artifact_uri: str) -> str:
+        prefix = "mlflow-artifacts:/"
+        if not artifact_uri.startswith(prefix):
+            raise RegistryError(
+                "artifacts are not proxied by the server", where=self.url, got=artifact_uri, expected=f"{prefix}..."
+            )
+        return f"/api/2.0/mlflow-artifacts/artifacts/{artifact_uri.removeprefix(prefix).lstrip('/')}"
+
+    def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        result: dict[str, Any] = self._send(method, f"/api/2.0/mlflow/{path}", **arguments).json()
+        return result
+
+    def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        retrying = Retrying(
+            retry=retry_if_exception_type(_PassingError),
+            stop=stop_after_delay(PATIENCE_SECONDS),
+            wait=wait_exponential_jitter(initial=0.1, max=2),
+            reraise=True,
+        )
+        try:
+            return retrying(self._once, method, path, **arguments)
+        except _PassingError as error:
+            raise RegistryError(
+                "the registry does not answer",
+                where=self.url,
+                got=error,
+                next_step="`modelyard status`, then `modelyard up`",
+            ) from error
+
+    def _once(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, path, **arguments)
+        except httpx.TransportError as error:
+            raise _PassingError(f"{type(error).__name__}: {error}") from error
+        if response.status_code in (429, 502, 503, 504):
+            raise _PassingError(f"HTTP {response.status_code}")
+        if response.is_success:
+            return response
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = {}
+        code, message = answer.get("error_code"), answer.get("message", response.text[:300])
+        if "database is locked" in message:
+            raise _PassingError(message)
+        kind = {"RESOURCE_DOES_NOT_EXIST": MissingError, "RESOURCE_ALREADY_EXISTS": TakenError}.get(code, RegistryError)
+        raise kind(message, where=f"{method} {path}", got=f"HTTP {response.status_code} {code or ''}".strip())

@@ -1,0 +1,168 @@
+"""Runs: one experiment a pipeline, one run a training, found again by its `train_key`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.contracts.training_request import Event, Finished, Metrics, Started
+from components.registry.api import Api, MissingError, TakenError
+
+KEY = "modelyard.train_key"
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run."""
+
+    id: str
+    experiment: str
+    artifact_uri: str
+    status: str
+
+    def url(self, server: str) -> str:
+        """Its page in the UI."""
+        return f"{server}/#/experiments/{self.experiment}/runs/{self.id}"
+
+
+def experiment(api: Api, name: str) -> str:
+    """The id of the experiment of that name; created if it is not there."""
+    try:
+        return str(api.get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"])
+    except MissingError:
+        pass
+    try:
+        return str(api.post("experiments/create", {"name": name})["experiment_id"])
+    except TakenError:
+        return str(api.get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"])
+
+
+def find(api: Api, experiment_id: str, train_key: str) -> Run | None:
+    """The run of that training, if there is one; of several (two started at once) always the same."""
+    asked = {"experiment_ids": [experiment_id], "filter": f"tags.`{KEY}` = '{train_key}'", "max_results": 50}
+    runs = [_run(run) for run in api.pages("POST", "runs/search", "runs", asked)]
+    return min(runs, key=lambda run: run.id, default=None)
+
+
+def ensure(api: Api, pipeline: str, train_key: str, tags: Mapping[str, str]) -> Run:
+    """The one run of a training: found, or created. A run found is set going again and gets the tags."""
+    where = experiment(api, pipeline)
+    found = find(api, where, train_key)
+    if found is None:
+        body = {
+            "experiment_id": where,
+            "run_name": f"{pipeline}-{train_key[:8]}",
+            "start_time": _now(),
+            "tags": _pairs({KEY: train_key}),
+        }
+        created = _run(api.post("runs/create", body)["run"])
+        found = find(api, where, train_key) or created
+        if found.id != created.id:
+            api.post("runs/delete", {"run_id": created.id})
+    if found.status != "FINISHED":
+        api.post("runs/update", {"run_id": found.id, "status": "RUNNING"})
+    api.post("runs/log-batch", {"run_id": found.id, "tags": _pairs(tags)})
+    return found
+
+
+def finish(api: Api, run: Run, status: str) -> None:
+    """Close a run: FINISHED, FAILED or KILLED."""
+    api.post("runs/update", {"run_id": run.id, "status": status, "end_time": _now()})
+
+
+def log_parameters(api: Api, run: Run, parameters: Mapping[str, Any]) -> None:
+    """Flat parameters; nested mappings become dotted names. The same values may be logged again."""
+    flat = [{"key": key, "value": str(value)[:6000]} for key, value in _flat("", parameters)]
+    for start in range(0, len(flat), 100):
+        api.post("runs/log-batch", {"run_id": run.id, "params": flat[start : start + 100]})
+
+
+def log_metrics(api: Api, run: Run, values: Mapping[str, float], step: int, model_id: str | None = None) -> None:
+    """Named values at a step; with `model_id` they show on the model's page too."""
+    at = _now()
+    extra = {"model_id": model_id} if model_id else {}
+    metrics = [{"key": key, "value": value, "timestamp": at, "step": step, **extra} for key, value in values.items()]
+    api.post("runs/log-batch", {"run_id": run.id, "metrics": metrics})
+
+
+def log_dataset(api: Api, run: Run, name: str, digest: str, source: Mapping[str, str], profile: str) -> None:
+    """The dataset that the run read, by digest; shows on the run's page."""
+    dataset = {
+        "name": name,
+        "digest": digest[:36],
+        "source_type": "dvc",
+        "source": json.dumps(dict(source), sort_keys=True),
+        "profile": profile,
+    }
+    tags = [{"key": "mlflow.data.context", "value": "training"}]
+    api.post("runs/log-inputs", {"run_id": run.id, "datasets": [{"tags": tags, "dataset": dataset}]})
+
+
+def log_plots(api: Api, run: Run, folder: Path) -> None:
+    """All files of a folder, under `plots/`."""
+    api.upload_folder(f"{run.artifact_uri}/plots", folder)
+
+
+class RunSink:
+    """A `MetricSink` that hands metrics to a run as they come, a batch a second.
+
+    A registry that does not answer for a while must not stop a training: what could not be sent is kept and sent with
+    the next batch; `close` raises if it still cannot be sent.
+    """
+
+    def __init__(self, api: Api, run: Run, interval_seconds: float = 1.0) -> None:
+        self._api = api
+        self._run = run
+        self._interval_seconds = interval_seconds
+        self._held: list[dict[str, Any]] = []
+        self._sent_at = 0.0
+
+    def emit(self, event: Event) -> None:
+        """Take metrics; other events become tags."""
+        if isinstance(event, Metrics):
+            at = _now()
+            self._held += [
+                {"key": key, "value": value, "timestamp": at, "step": event.step} for key, value in event.values.items()
+            ]
+            if time.monotonic() - self._sent_at >= self._interval_seconds:
+                self._send()
+        elif isinstance(event, Started):
+            parameters = event.model_dump(include={"parameters", "device", "precision", "compiled"})
+            log_parameters(self._api, self._run, {"network": parameters})
+        elif isinstance(event, Finished):
+            self._send()
+
+    def close(self) -> None:
+        """Send what is held."""
+        self._send()
+
+    def _send(self) -> None:
+        while self._held:
+            batch = self._held[:900]
+            self._api.post("runs/log-batch", {"run_id": self._run.id, "metrics": batch})
+            self._held = self._held[len(batch) :]
+        self._sent_at = time.monotonic()
+
+
+def _run(document: dict[str, Any]) -> Run:
+    info = document["info"]
+    return Run(info["run_id"], info["experiment_id"], info["artifact_uri"], info["status"])
+
+
+def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in values.items()]
+
+
+def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        flat += _flat(f"{prefix}{key}.", value) if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return flat
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

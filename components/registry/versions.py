@@ -1,0 +1,181 @@
+"""Registered models: versions found by key, aliases, where a version's package lies."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from components.contracts import atomic
+from components.contracts import manifest as manifests
+from components.contracts.errors import CorruptArtifactError, RegistryError
+from components.contracts.package import Package
+from components.registry.api import Api, MissingError, TakenError
+
+PACKAGE_KEY = "modelyard.package_key"
+PACKAGE_DIGEST = "modelyard.package_digest"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    source: str
+    run_id: str
+    tags: dict[str, str]
+    aliases: tuple[str, ...]
+    created_ms: int
+
+    @property
+    def package_digest(self) -> str | None:
+        """The digest of its package; None for a version that Modelyard did not register."""
+        return self.tags.get(PACKAGE_DIGEST)
+
+    def url(self, server: str) -> str:
+        """Its page in the UI."""
+        return f"{server}/#/models/{self.name}/versions/{self.version}"
+
+
+def ensure_model(api: Api, name: str, description: str) -> None:
+    """The registered model of that name; created if it is not there."""
+    with contextlib.suppress(TakenError):
+        api.post("registered-models/create", {"name": name, "description": description})
+
+
+def names(api: Api) -> list[str]:
+    """All registered models."""
+    return [str(model["name"]) for model in api.pages("GET", "registered-models/search", "registered_models", {})]
+
+
+def versions(api: Api, name: str) -> list[Version]:
+    """All versions of a model, newest first, with their aliases."""
+    model = api.get("registered-models/get", name=name)["registered_model"]
+    aliases: dict[str, list[str]] = {}
+    for entry in model.get("aliases", ()):
+        aliases.setdefault(str(entry["version"]), []).append(entry["alias"])
+    found = _search(api, f"name='{name}'")
+    return [replace(version, aliases=tuple(sorted(aliases.get(version.version, ())))) for version in found]
+
+
+def by_key(api: Api, name: str, package_key: str) -> Version | None:
+    """The version registered under a key; of several (two registered at once) the lowest."""
+    found = _search(api, f"name='{name}' and tags.`{PACKAGE_KEY}` = '{package_key}'")
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def by_alias(api: Api, name: str, alias: str) -> Version | None:
+    """The version that an alias names, or None."""
+    try:
+        found = api.get("registered-models/alias", name=name, alias=alias)
+    except MissingError:
+        return None
+    except RegistryError as error:
+        if "alias" in error.what and "not found" in error.what:
+            return None
+        raise
+    return _version(found["model_version"])
+
+
+def by_number(api: Api, name: str, version: str) -> Version:
+    """One version.
+
+    Raises:
+        MissingError: there is none of that number.
+    """
+    return _version(api.get("model-versions/get", name=name, version=version)["model_version"])
+
+
+def create(
+    api: Api, name: str, source: str, run_id: str, model_id: str, tags: dict[str, str], description: str
+) -> Version:
+    """A new version, tagged in the same request."""
+    body = {
+        "name": name,
+        "source": source,
+        "run_id": run_id,
+        "model_id": model_id,
+        "description": description,
+        "tags": [{"key": key, "value": value} for key, value in tags.items()],
+    }
+    return _version(api.post("model-versions/create", body)["model_version"])
+
+
+def delete(api: Api, version: Version) -> None:
+    """Remove a version."""
+    api.delete("model-versions/delete", {"name": version.name, "version": version.version})
+
+
+def set_alias(api: Api, name: str, alias: str, version: str) -> None:
+    """Point an alias at a version."""
+    api.post("registered-models/alias", {"name": name, "alias": alias, "version": version})
+
+
+def download(api: Api, version: Version, target: Path) -> Package:
+    """Bring a version's package to a folder and prove it; nothing is left there if it does not fit.
+
+    Raises:
+        CorruptArtifactError: a file is not the one that the manifest or the version names.
+        RegistryError: the version has no package of ours.
+    """
+    where = f"{version.source}/artifacts/package"
+    if version.package_digest is None:
+        raise RegistryError("this version has no Modelyard package", where=f"{version.name} version {version.version}")
+    with atomic.folder(target) as fresh:
+        (fresh / manifests.FILE_NAME).write_bytes(api.download(where, manifests.FILE_NAME))
+        manifest = manifests.load(fresh, "package")
+        if manifest.digest != version.package_digest:
+            raise CorruptArtifactError(
+                "the registry holds another package than the version names",
+                where=version.source,
+                got=manifest.digest,
+                expected=version.package_digest,
+            )
+        for name in manifest.files:
+            path = fresh / name
+            if not path.resolve().is_relative_to(fresh.resolve()):
+                raise CorruptArtifactError("a file name that leads outside", where=name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(api.download(where, name))
+        manifests.verify(fresh, "package")
+    return Package.open(target, verify=False)
+
+
+def local_or_download(api: Api, version: Version, place: Path) -> Package:
+    """The version's package: the one in `place` if its bytes are right, else the registry's, put there.
+
+    Raises:
+        CorruptArtifactError: what is in `place` is not as sealed, or is another version's.
+    """
+    if not (place / manifests.FILE_NAME).exists():
+        return download(api, version, place)
+    package = Package.open(place)
+    if package.digest != version.package_digest:
+        raise CorruptArtifactError(
+            "another package than the version names",
+            where=str(place),
+            got=package.digest,
+            expected=version.package_digest,
+            next_step="remove this folder; the registry's package takes its place",
+        )
+    return package
+
+
+def _search(api: Api, filter_text: str) -> list[Version]:
+    asked = {"filter": filter_text, "max_results": 200, "order_by": ["version_number DESC"]}
+    found = [_version(entry) for entry in api.pages("GET", "model-versions/search", "model_versions", asked)]
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def _version(document: dict[str, Any]) -> Version:
+    return Version(
+        name=document["name"],
+        version=str(document["version"]),
+        source=document.get("source", ""),
+        run_id=document.get("run_id", ""),
+        tags={tag["key"]: tag["value"] for tag in document.get("tags", ())},
+        aliases=tuple(sorted(document.get("aliases", ()))),
+        created_ms=int(document.get("creation_timestamp", 0)),
+    )

@@ -1,0 +1,1 @@
+"""Where a packaged model runs: a BentoML service that needs bentoml, onnxruntime, numpy and Pillow, no torch."""

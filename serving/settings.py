@@ -1,0 +1,32 @@
+"""What a bundle's service is told: `serving.json` beside the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ServingSettings(BaseModel):
+    """Written by packaging, read by the service.
+
+    Args:
+        model: name of the registered model; also the pipeline's.
+        version: its version in the registry.
+        max_queue: requests that may wait for a processor before new ones get 503.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    model: str
+    version: str
+    max_batch_size: int
+    max_request_bytes: int
+    max_image_pixels: int
+    workers: int
+    max_queue: int = 256
+
+    @staticmethod
+    def load(folder: Path) -> ServingSettings:
+        """Read `serving.json` in a bundle's source folder."""
+        return ServingSettings.model_validate_json((folder / "serving.json").read_bytes())

@@ -1,0 +1,83 @@
+"""A real, small model package: one linear layer over 8x8 grey pixels, exported as ONNX, sealed like any other."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from components.contracts import atomic, manifest
+from components.contracts.package import Package
+from components.preprocessing.image import ImageProcessor
+
+CLASSES = ["dark", "light", "left"]
+
+
+def image(seed: int) -> bytes:
+    """A PNG of 8x8 grey pixels."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def build(folder: Path, *, pipeline: str = "sample", train_key: str = "a" * 64, seed: int = 0) -> Package:
+    """Seal a package in `folder`."""
+    random = np.random.default_rng(seed)
+    weights = random.normal(size=(64, len(CLASSES))).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["input"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["real", "scale"], ["scaled"]),
+            helper.make_node("Flatten", ["scaled"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("input", TensorProto.UINT8, ["N", 8, 8, 1])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(CLASSES)])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(1 / 255), "scale")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    processor = ImageProcessor(kind="image", height=8, width=8, channels=1, mean=[0.5], std=[0.25])
+    with atomic.folder(folder) as fresh:
+        (fresh / "model.onnx").write_bytes(model.SerializeToString())
+        onnx.checker.check_model(model)
+        (fresh / "processor.json").write_text(processor.model_dump_json())
+        signature = {
+            "input_name": "input",
+            "input_type": "uint8",
+            "input_shape": [-1, 8, 8, 1],
+            "output_name": "probabilities",
+            "output_type": "float32",
+            "output_shape": [-1, len(CLASSES)],
+            "classes": CLASSES,
+        }
+        (fresh / "signature.json").write_text(json.dumps(signature))
+        (fresh / "golden").mkdir()
+        examples = []
+        for index in range(3):
+            content = image(index)
+            (fresh / "golden" / f"{index:03}.png").write_bytes(content)
+            logits = (processor.decode(content).astype(np.float32) / 255).reshape(1, 64) @ weights
+            odds = np.exp(logits - logits.max())
+            answer = (odds / odds.sum())[0].tolist()
+            examples.append({"file": f"{index:03}.png", "label": CLASSES[index], "probabilities": answer})
+        (fresh / "golden" / "outputs.json").write_text(json.dumps({"examples": examples}))
+        metrics = {"split": "test", "samples": 3, "overall": {"accuracy": 0.75, "macro_f1": 0.7}}
+        (fresh / "metrics.json").write_text(json.dumps(metrics))
+        (fresh / "README.md").write_text("# sample\n")
+        facts = {
+            "pipeline": pipeline,
+            "task": "image-classification",
+            "train_key": train_key,
+            "data_digest": "d" * 64,
+            "lineage": {"raw_digest": "e" * 64},
+        }
+        manifest.seal(fresh, "package", facts)
+    return Package.open(folder)
