@@ -68,7 +68,9 @@ class ModelApp:
             return self._refuse(refusal)
         except SampleError as error:
             return self._refuse(
-                requests.RefusedRequest(422, "image", error.what, got=error.got, expected=error.expected)
+                requests.RefusedRequest(
+                    422, "image", error.what, where=error.where, got=error.got, expected=error.expected
+                )
             )
         for prediction in predictions:
             PREDICTIONS.labels(self.settings.model, self.settings.version, prediction.label).inc()
