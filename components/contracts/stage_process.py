@@ -1,7 +1,8 @@
 """How a stage runs as a process: errors cross as JSON, and a heavy import can be paid ahead of time.
 
 `run` is every stage's `main`. An error of ours is printed as a person reads it and, where MODELYARD_ERROR_FILE names
-a file, written there as JSON for the parent. Where MODELYARD_HOST_<STAGE> names a Unix socket, the stage runs in a
+a file, written there as JSON for the parent. What a stage says goes where MODELYARD_OUTPUT_FILE names a file or FIFO:
+a parent sets it that cannot hand over a pipe. Where MODELYARD_HOST_<STAGE> names a Unix socket, the stage runs in a
 child forked by the host listening there: a process started early, while other work was going on, that has imported
 the stage's heavy libraries (never our own code) and nothing else. Without a host, or when it does not answer, the
 stage runs in this process; the result is the same.
@@ -25,6 +26,7 @@ from pathlib import Path
 from components.contracts.errors import Interrupted, ModelyardError
 
 ERROR_FILE = "MODELYARD_ERROR_FILE"
+OUTPUT_FILE = "MODELYARD_OUTPUT_FILE"
 
 Main = Callable[[list[str]], None]
 
@@ -40,6 +42,7 @@ def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _redirect()
     place = os.environ.get(host_variable(stage))
     if place:
         code = _in_host(place, main, words)
@@ -76,6 +79,17 @@ def die_with_parent() -> None:
     """Ask the kernel to end this process (SIGTERM) when the thread that started it ends. Linux; elsewhere nothing."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+
+
+def _redirect() -> None:
+    """Let stdout and stderr go where the parent listens; and end with it, as a process with its pipes would."""
+    target = os.environ.pop(OUTPUT_FILE, None)
+    if target:
+        die_with_parent()
+        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
 
 
 def _here(main: str, words: list[str]) -> int:

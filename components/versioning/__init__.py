@@ -1,1 +1,26 @@
-"""DVC: what is stale, what a dataset's digest is. The only room that imports dvc."""
+"""DVC: what is stale, what a dataset's digest is. The only room that imports dvc, and only where it is really asked.
+
+status(project, dataset)             for each data stage: is it current, and if not, why
+reproduce(project, dataset, stage)   run one stage through DVC
+data_digest(project, dataset)        the identity of the prepared data
+"""
+
+from __future__ import annotations
+
+from components.contracts import manifest
+from components.contracts.project import Project
+from components.versioning.reproduction import reproduce
+from components.versioning.stage_status import StageStatus
+from components.versioning.staleness import status
+
+__all__ = ["StageStatus", "data_digest", "reproduce", "status"]
+
+
+def data_digest(project: Project, dataset: str) -> str:
+    """The digest of the prepared dataset's manifest.
+
+    Raises:
+        NotFoundError: it is not prepared.
+        CorruptArtifactError: the manifest was changed.
+    """
+    return manifest.load(project.dataset(dataset) / "prepared", "prepared").digest

@@ -19,17 +19,12 @@ _ENTRIES = {
 
 
 def main(arguments: list[str]) -> None:
-    """Write the file of each stage; a file whose content stays the same is not touched."""
+    """Write `data/.code/<stage>.json` for each stage; a file whose content stays the same is not touched."""
     if arguments:
         raise UsageError("no arguments are expected", got=arguments)
-    write(Path())
-
-
-def write(root: Path) -> None:
-    """Write `data/.code/<stage>.json` of the source below `root`."""
     for stage in STAGES:
-        path = file(root, stage)
-        text = as_text(identity(root, stage))
+        path = file(Path(), stage)
+        text = as_text(identity(Path(), stage))
         if not path.is_file() or path.read_text() != text:
             atomic.write_text(path, text)
 

@@ -1,0 +1,29 @@
+"""The code that a stage last ran with, kept to say which function or library changed since."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from components.contracts import atomic
+from components.contracts.project import Project
+from components.contracts.source_code import SourceIdentity
+
+
+def read(project: Project, dataset: str, stage: str) -> SourceIdentity | None:
+    """What was kept; None where nothing was, or it cannot be read: the record only words reasons."""
+    try:
+        document = json.loads(_file(project, dataset, stage).read_text())
+        return SourceIdentity(dict(document["functions"]), dict(document["libraries"]))
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def keep(project: Project, dataset: str, stage: str, code: SourceIdentity) -> None:
+    """Keep the code that a stage is current with."""
+    if read(project, dataset, stage) != code:
+        atomic.write_text(_file(project, dataset, stage), json.dumps(code._asdict(), sort_keys=True))
+
+
+def _file(project: Project, dataset: str, stage: str) -> Path:
+    return project.state / "last" / dataset / f"{stage}.json"

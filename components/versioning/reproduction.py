@@ -1,0 +1,116 @@
+"""One stage, run through DVC in this process; the stage itself is a process of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.contracts.errors import Interrupted, ModelyardError, StageKilled, UsageError
+from components.contracts.project import Project
+from components.contracts.source_code import SourceIdentity
+from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE
+from components.versioning import last_code, stage_code, staleness
+from components.versioning.output_lines import OutputLines
+
+_WAIT_SECONDS = 1800.0
+_INTERRUPTED = 130
+
+
+def reproduce(
+    project: Project,
+    dataset: str,
+    stage: str,
+    *,
+    force: bool = False,
+    on_output: Callable[[str], None] | None = None,
+) -> None:
+    """Run one data stage if DVC finds it stale; waits while another process uses DVC here.
+
+    Args:
+        force: run it also where it is current.
+        on_output: takes each line that the stage says; without it the lines go where this process's go.
+
+    Raises:
+        UsageError: no such stage.
+        StageKilled: the stage's process was killed.
+        ModelyardError: the stage's own error, of its own class.
+    """
+    if stage not in stage_code.STAGES:
+        raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
+    staleness.check(project, dataset)
+    with _alone(project):
+        code = stage_code.identity(project.root, stage)
+        _run(project, "code", force=_code_file_differs(project, stage, code), on_output=on_output)
+        _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)
+        last_code.keep(project, dataset, stage, code)
+
+
+def _code_file_differs(project: Project, stage: str, code: SourceIdentity) -> bool:
+    """Whether the file says something else than the source and the installed libraries do: DVC sees only the source."""
+    path = stage_code.file(project.root, stage)
+    return not path.is_file() or path.read_text() != stage_code.as_text(code)
+
+
+def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str], None] | None) -> None:
+    from dvc.exceptions import DvcException, ReproductionError
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs is said by who called
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, OutputLines(Path(folder), on_output) as lines:
+        error_file = Path(folder) / "error.json"
+        environment = _environment(project) | {ERROR_FILE: str(error_file)}
+        if on_output is not None:
+            environment[OUTPUT_FILE] = str(lines.place)
+        while True:
+            try:
+                with Repo(str(project.root)) as repo:
+                    staleness.load(repo, project, name)
+                    target = f"{project.root / 'dvc.yaml'}:{name}"
+                    repo.reproduce(targets=[target], single_item=True, force=force, run_env=environment)
+                return
+            except (DvcException, LockError) as error:
+                cause = error.__cause__ if isinstance(error, ReproductionError) else error
+                if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
+                    time.sleep(0.5)  # a `dvc` command of somebody's own is at work
+                    continue
+                status = cause.returncode if isinstance(cause, StageCmdFailedError) else None
+                raise _as_ours(name, error_file, status, cause, lines.last()) from error
+
+
+def _as_ours(name: str, error_file: Path, status: int | None, cause: object, last: str) -> ModelyardError:
+    if error_file.is_file():
+        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+    if status == _INTERRUPTED:
+        return Interrupted("stopped", where=name)
+    if status is not None and (status < 0 or status > 128):  # a shell in between reports 128 + the signal
+        number = -status if status < 0 else status - 128
+        return StageKilled(
+            f"{name} was killed", got=f"signal {number}", next_step="run again; nothing half-made is left"
+        )
+    return ModelyardError(f"{name} failed", got=last or str(cause), next_step="the lines above say where")
+
+
+def _environment(project: Project) -> dict[str, str]:
+    """What the stage's shell needs: our own Python first in the path, whatever started this process."""
+    path = os.environ.get("PATH", "")
+    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}"}
+
+
+@contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """One reproduction at a time in a project; the others wait."""
+    project.state.mkdir(parents=True, exist_ok=True)
+    with (project.state / "data.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,14 @@
+"""Whether a data stage is current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """A data stage: `ingest`, `validate` or `prepare`; `reasons` says in words why it is not current."""
+
+    stage: str
+    current: bool
+    reasons: tuple[str, ...]

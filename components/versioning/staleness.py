@@ -1,0 +1,157 @@
+"""What DVC holds for stale, said in words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from components.contracts import located_yaml, manifest, source_code
+from components.contracts.dataset import DatasetSpec
+from components.contracts.errors import CorruptArtifactError, ModelyardError, NotFoundError, Problem, SpecError
+from components.contracts.project import Project
+from components.versioning import last_code, stage_code
+from components.versioning.stage_status import StageStatus
+
+if TYPE_CHECKING:
+    from dvc.dependency.param import ParamsDependency
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+_FOLDERS: dict[str, manifest.Kind] = {"ingest": "raw", "validate": "validated", "prepare": "prepared"}
+_SHOWN = 5
+
+
+def status(project: Project, dataset: str) -> tuple[StageStatus, ...]:
+    """The data stages in order. Agrees with what `dvc repro` would do; runs nothing.
+
+    A stage behind one that is not current is not current either, though DVC may find its inputs unchanged then.
+
+    Raises:
+        NotFoundError: no such dataset, or it is not listed in params.yaml.
+        SpecError: dataset.yaml is wrong, or lacks a section that a stage depends on.
+        CorruptArtifactError: a file of a stage's output was changed by hand.
+    """
+    check(project, dataset)
+    from dvc.repo import Repo  # a second's worth of imports
+
+    found: list[StageStatus] = []
+    with Repo(str(project.root)) as repo:
+        for name in stage_code.STAGES:
+            stage = load(repo, project, f"{name}@{dataset}")
+            code = stage_code.identity(project.root, name)
+            reasons = list(_reasons(project, dataset, name, stage, code))
+            first = next((before.stage for before in found if not before.current), None)
+            if first:
+                reasons.append(f"{first} runs before it")
+            if not reasons:
+                last_code.keep(project, dataset, name, code)
+            found.append(StageStatus(name, not reasons, tuple(reasons)))
+    return tuple(found)
+
+
+def check(project: Project, dataset: str) -> None:
+    """Refuse a dataset that DVC could not find its way in."""
+    path = project.dataset(dataset) / "dataset.yaml"
+    spec = located_yaml.read(path, DatasetSpec)
+    missing = [name for name in ("source", "split", "image") if name not in spec.model_fields_set]
+    if missing:
+        message = "this section must stand in the file: the stages depend on it"
+        raise SpecError(str(path), tuple(Problem(name, message) for name in missing))
+    if not (path.parent / "expectations.json").is_file():
+        raise NotFoundError(f"no such file: {path.parent / 'expectations.json'}", next_step="write its expectations")
+
+
+def load(repo: Repo, project: Project, name: str) -> PipelineStage:
+    """One stage of dvc.yaml with what dvc.lock says about it.
+
+    Raises:
+        NotFoundError: the dataset is not listed in params.yaml.
+    """
+    from dvc.stage.exceptions import StageNotFound
+
+    try:
+        return repo.stage.load_one(path=str(project.root / "dvc.yaml"), name=name)
+    except StageNotFound as error:
+        dataset = name.partition("@")[2]
+        raise NotFoundError(
+            f"DVC knows no stage {name}",
+            where=str(project.root / "params.yaml"),
+            next_step=f"add {dataset} to the list `datasets` in params.yaml",
+        ) from error
+
+
+def _reasons(
+    project: Project, dataset: str, name: str, stage: PipelineStage, code: source_code.SourceIdentity
+) -> Iterator[str]:
+    from dvc.dependency.param import ParamsDependency
+
+    if not any(dependency.hash_info for dependency in stage.deps):
+        yield "never made here"
+        return
+    if stage.changed_stage():
+        yield "its command in dvc.yaml changed"
+    for dependency in stage.deps:
+        if isinstance(dependency, ParamsDependency):
+            yield from _parameters(dependency)
+        elif dependency.def_path.startswith("data/.code/"):
+            yield from _code(project, dataset, name, dependency.hash_info.value, code)
+        elif (change := dependency.status()) and "modified" in change.values():
+            yield f"{dependency.def_path} changed since"
+    for output in stage.outs:
+        change = output.status()
+        if "modified" in change.values():
+            _verify(project, dataset, name)
+            yield f"{output.def_path} is not the one made last"
+        elif change:
+            yield f"{output.def_path} is not here" if not output.exists else f"{output.def_path} is new"
+
+
+def _code(
+    project: Project, dataset: str, name: str, locked: str | None, code: source_code.SourceIdentity
+) -> Iterator[str]:
+    if hashlib.md5(stage_code.as_text(code).encode(), usedforsecurity=False).hexdigest() == locked:
+        return
+    before = last_code.read(project, dataset, name)
+    changes = source_code.changes(before, code) if before is not None else []
+    yield from _some(changes) if changes else ["its code changed"]
+
+
+def _parameters(dependency: ParamsDependency) -> Iterator[str]:
+    before = dict(_flat(dependency.hash_info.value or {}))
+    now = dict(_flat(dependency.read_params()))
+    file = dependency.def_path.rpartition("/")[2]
+    changes = [
+        f"{file} {key}: {before.get(key, 'nothing')} -> {now.get(key, 'nothing')}"
+        for key in dict.fromkeys([*before, *now])
+        if key not in before or key not in now or before[key] != now[key]
+    ]
+    yield from _some(changes)
+
+
+def _flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None or not value:
+        yield at, value
+        return
+    for key, inner in items:
+        yield from _flat(inner, f"{at}.{key}" if at else str(key))
+
+
+def _some(changes: list[str]) -> list[str]:
+    more = len(changes) - _SHOWN
+    return [*changes[:_SHOWN], f"and {more} more"] if more > 0 else changes
+
+
+def _verify(project: Project, dataset: str, name: str) -> None:
+    kind = _FOLDERS[name]
+    try:
+        manifest.verify(project.dataset(dataset) / kind, kind)
+    except ModelyardError as error:
+        raise CorruptArtifactError(
+            error.what,
+            where=error.where,
+            got=error.got,
+            expected=error.expected,
+            next_step=f"modelyard run <pipeline> --force {name} makes it anew",
+        ) from error
