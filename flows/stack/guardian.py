@@ -17,25 +17,32 @@ def main() -> None:
     from flows.stack import state, supervisor
 
     project = Project(Path(sys.argv[1]))
+    _print_into(state.folder(project) / "logs" / "guardian.log")
     with state.lock(project):
         known = state.load(project)
         if known is None or not known.wanted or supervisor.answers(project):
             return
-        print("the supervisor was killed; starting it again", flush=True)
+        print(f"the supervisor (pid {parent}) was killed; starting it again", flush=True)
         supervisor.start(project)
 
 
 def _wait_for_end(parent: int) -> None:
-    if hasattr(os, "pidfd_open"):
-        try:
-            descriptor = os.pidfd_open(parent)
-        except OSError:
-            pass
-        else:
-            if os.getppid() == parent:
-                select.select([descriptor], [], [])
+    try:
+        descriptor = os.pidfd_open(parent)
+    except (AttributeError, OSError):  # not Linux, or gone already: look from time to time
+        pass
+    else:
+        if os.getppid() == parent:
+            select.select([descriptor], [], [])
     while os.getppid() == parent:
         time.sleep(0.3)
+
+
+def _print_into(log: Path) -> None:
+    """Our output was a pipe to the supervisor; a word into it would now end this process."""
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
 
 
 if __name__ == "__main__":

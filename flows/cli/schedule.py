@@ -1,0 +1,66 @@
+"""`modelyard schedule` and `modelyard unschedule`"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from components.contracts.errors import StackError
+from components.contracts.project import Project
+
+if TYPE_CHECKING:
+    from flows.schedule import Scheduled
+
+
+@click.command(epilog="Example:  modelyard schedule digits")
+@click.argument("pipeline", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def schedule(pipeline: str | None, as_json: bool) -> None:
+    """Register the `schedule:` of every pipeline file (or of one PIPELINE) with Prefect.
+
+    The stack's runner starts the runs, one at a time a pipeline. Schedules whose pipeline file or `schedule:` line is
+    gone are removed. Needs the stack: modelyard up.
+    """
+    project = Project.find()
+    from flows.schedule import register
+
+    _show(register(project, _prefect_api(project), pipeline), as_json)
+
+
+@click.command(epilog="Example:  modelyard unschedule digits")
+@click.argument("pipeline", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def unschedule(pipeline: str | None, as_json: bool) -> None:
+    """Take away the schedule of PIPELINE, or all of them. The pipeline files stay as they are."""
+    project = Project.find()
+    from flows.schedule import remove
+
+    _show(remove(_prefect_api(project), pipeline), as_json)
+
+
+def _prefect_api(project: Project) -> str:
+    from flows import stack
+
+    endpoints = stack.endpoints(project)
+    if endpoints is None:
+        raise StackError("the stack is not running", where=str(project.root), next_step="modelyard up")
+    return endpoints.prefect_api
+
+
+def _show(rows: Sequence[Scheduled], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        return
+    if not rows:
+        click.echo("nothing is scheduled: no pipeline file has a line `schedule:`")
+        return
+    from flows.cli import table
+
+    table.show(
+        ["pipeline", "cron", "timezone", "", "next runs"],
+        [[row.pipeline, row.cron, row.timezone, row.done, "  ".join(row.next_runs)] for row in rows],
+    )
