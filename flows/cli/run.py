@@ -1,0 +1,135 @@
+"""`modelyard run`"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from components.contracts import located_yaml
+from components.contracts.errors import ModelyardError, UsageError
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.project import Project
+from flows.plan import STAGES, Plan
+
+
+@click.command(epilog="Example:  modelyard run digits --set train.epochs=3")
+@click.argument("pipeline")
+@click.option(
+    "--force", multiple=True, metavar="STAGE", help=f"Run a stage although it is up to date: {', '.join(STAGES)}."
+)
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the pipeline for this run."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> int:
+    """Run what is out of date of PIPELINE, and say why.
+
+    Starts the stack if it is not running. Ctrl-C keeps the training's checkpoint; running again goes on from there.
+    """
+    begun = time.monotonic()
+    project = Project.find()
+    overrides = parse_settings(settings)
+    spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec, overrides)
+    outcome = bring_up_to_date(project, spec, frozenset(force), overrides)
+    seconds = time.monotonic() - begun
+    if as_json:
+        click.echo(json.dumps({**summary(outcome), "seconds": round(seconds, 1)}, indent=2))
+    else:
+        facts = summary(outcome)
+        click.echo(
+            f"{pipeline}: up to date in {seconds:.1f} s: model version {facts['version']}, "
+            f"package {facts['package'][:12]}, bundle {facts['bundle']}"
+        )
+    return 0
+
+
+def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
+    """`--set a.b=3` as dotted keys and YAML values.
+
+    Raises:
+        UsageError: not of the form KEY=VALUE.
+    """
+    overrides = {}
+    for text in settings:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise UsageError("--set takes KEY=VALUE", got=text, expected="as in --set train.epochs=3")
+        overrides[key] = located_yaml.parse_value(value)
+    return overrides
+
+
+def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
+    """Plan, run what is due through the flow, and give the plan as it is then: all current."""
+    from components.registry.api import Api
+    from flows import environment, plan, stack
+
+    environment.quiet(os.environ)
+    os.environ.update(environment.of_project(project))
+    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    with Api(endpoints.mlflow) as api:
+        planned = plan.make(project, spec, api, force)
+        tell(planned)
+        if planned.current:
+            return planned
+        _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api)
+        return plan.make(project, spec, api)
+
+
+def _run_flow(
+    project: Project, name: str, force: frozenset[str], overrides: dict[str, Any], planned: Plan, prefect_api: str
+) -> None:
+    from flows import hosts
+
+    due = {stage.stage for stage in planned.stages if not stage.current}
+    early = [*(["validation"] if due & {"validate", "prepare"} else []), *(["training"] if "train" in due else [])]
+    os.environ["PREFECT_API_URL"] = prefect_api
+    # The person reads our words; Prefect keeps its own, and ours, in the log of the run.
+    os.environ["MODELYARD_TERMINAL"] = "1"
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    with ExitStack() as during:
+        during.enter_context(hosts.waiting(early, project.root))
+        from flows import reconcile
+        from flows.pipeline import pipeline as flow
+
+        for run_id in reconcile.crashed(project, prefect_api):
+            say(f"an earlier run was killed; flow run {run_id[:8]} is marked as crashed")
+        try:
+            flow(name, sorted(force), overrides)
+        except ModelyardError as error:
+            # Prefect's frames say nothing to a person; the error says what, where and what next.
+            raise error.with_traceback(None) from None
+
+
+def tell(planned: Plan) -> None:
+    """The plan, one stage a line, on stderr."""
+    for stage in planned.stages:
+        if stage.current:
+            say(f"{stage.stage:<9} up to date")
+        else:
+            say(f"{stage.stage:<9} will run: {'; '.join(stage.reasons[:3]) or 'out of date'}" + _more(stage.reasons))
+
+
+def _more(reasons: tuple[str, ...]) -> str:
+    return f" (and {len(reasons) - 3} more, see `modelyard why`)" if len(reasons) > 3 else ""
+
+
+def summary(planned: Plan) -> dict[str, Any]:
+    """What stands, by name."""
+    return {
+        "stages": {stage.stage: "up to date" if stage.current else list(stage.reasons) for stage in planned.stages},
+        "data": planned.data_digest,
+        "train_key": planned.train_key.digest if planned.train_key else None,
+        "package": planned.package_digest,
+        "version": planned.version.version if planned.version else None,
+        "bundle": planned.bundle.tag if planned.bundle else None,
+    }
+
+
+def say(text: str) -> None:
+    """A line for the person, not for the pipe."""
+    click.echo(text, err=True)

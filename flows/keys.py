@@ -1,0 +1,77 @@
+"""The identities of a pipeline's products: what a key is made of, so that a changed key can say what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.contracts import digest, source_code
+from components.contracts.model_spec import ARCHITECTURES
+from components.contracts.pipeline import PipelineSpec
+
+TRAINING = "components.training.stage"
+EVALUATION = "components.evaluation.stage"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key and its parts: values by dotted name. Two keys differ where their parts do."""
+
+    parts: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The key."""
+        return digest.of_value(self.parts)
+
+    def changes(self, before: dict[str, Any]) -> list[str]:
+        """What differs from the parts of an earlier key, in words."""
+        said = []
+        for name in sorted(self.parts.keys() | before.keys()):
+            old, new = before.get(name), self.parts.get(name)
+            if old == new:
+                continue
+            group, _, rest = name.partition(" ")
+            if group == "function":
+                word = "is new" if old is None else "is gone" if new is None else "changed"
+                said.append(f"{rest} {word}")
+            elif len(str(old)) == 64 and len(str(new)) == 64:
+                said.append(f"{name} {digest.short(str(old))} -> {digest.short(str(new))}")
+            else:
+                said.append(f"{rest or name} {_shown(old)} -> {_shown(new)}")
+        return said
+
+
+def training(spec: PipelineSpec, data_digest: str, source_root: Path) -> Key:
+    """`train_key`: data, model and train spec, the code that this training imports, its libraries."""
+    entry = spec.model.module
+    identity = source_code.identity([TRAINING, entry], source_root, ARCHITECTURES - {entry})
+    return Key(
+        {
+            "data": data_digest,
+            **_flat("model", spec.model.model_dump(mode="json")),
+            **_flat("train", spec.train.model_dump(mode="json")),
+            **_code(identity),
+        }
+    )
+
+
+def package(train_key: str, source_root: Path) -> Key:
+    """`package_key`: the training and the code that evaluates it."""
+    return Key({"training": train_key, **_code(source_code.identity([EVALUATION], source_root))})
+
+
+def _code(identity: source_code.SourceIdentity) -> dict[str, str]:
+    functions = {f"function {name}": value for name, value in identity.functions.items()}
+    return {**functions, **{f"library {name}": version for name, version in identity.libraries.items()}}
+
+
+def _flat(prefix: str, value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {name: part for key, inner in value.items() for name, part in _flat(f"{prefix}.{key}", inner).items()}
+    return {prefix: value}
+
+
+def _shown(value: object) -> str:
+    return "(nothing)" if value is None else str(value)

@@ -1,0 +1,213 @@
+"""The Prefect flow of a pipeline run: one task a stage, in order, each only where its product is out of date."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run as this_flow_run
+from prefect.states import Completed
+from prefect.tasks import Task
+
+from components import versioning
+from components.contracts import digest, located_yaml
+from components.contracts.errors import SourceError, StackError, StageKilled
+from components.contracts.package import Package
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.project import Project
+from components.registry.api import Api
+from components.registry.tracking import Run
+from flows import environment, hosts, plan, reconcile, reports, stack, stages
+from flows.plan import DATA_STAGES, Plan
+from flows.stages import Work
+
+TERMINAL = "MODELYARD_TERMINAL"
+
+
+async def _can_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry what a retry can help: a killed process (training goes on from its checkpoint), a source that failed."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, StageKilled | SourceError)
+
+
+@task(
+    name="data",
+    task_run_name="{stage}",
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=_can_help,
+    cache_policy=NO_CACHE,
+)
+def data_task(work: Work, stage: str, due: bool, force: bool) -> State[Any] | None:
+    """ingest, validate or prepare."""
+    if not due:
+        return _up_to_date(stage)
+    try:
+        stages.data_stage(work, stage, force=force)
+    finally:
+        if stage in ("validate", "prepare"):
+            report = reports.markdown(work.project, work.spec.dataset)
+            create_markdown_artifact(key=f"{work.spec.dataset}-data-report", markdown=report)
+    return None
+
+
+@task(
+    name="train",
+    task_run_name="train",
+    retries=2,
+    retry_delay_seconds=1,
+    retry_condition_fn=_can_help,
+    cache_policy=NO_CACHE,
+)
+def train_task(work: Work, planned: Plan, run: Run, force: bool) -> State[Any] | None:
+    """Train; a killed trainer goes on from its checkpoint."""
+    if planned.stage("train").current:
+        return _up_to_date("train")
+    # A retry must not throw the checkpoint away again.
+    from prefect.runtime import task_run
+
+    stages.train(work, planned, run, force=force and task_run.run_count <= 1)
+    return None
+
+
+@task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
+def evaluate_task(work: Work, planned: Plan, run: Run, force: bool) -> State[Any] | None:
+    """Score on the frozen test split, seal the package."""
+    if planned.stage("evaluate").current:
+        return _up_to_date("evaluate")
+    package = stages.evaluate(work, planned, run, force=force)
+    overall = package.metrics()["overall"]
+    create_table_artifact(
+        key=f"{work.spec.name}-metrics",
+        table=[{"metric": name, "value": value} for name, value in sorted(overall.items())],
+        description=f"Test split, package {digest.short(package.digest)}",
+    )
+    return None
+
+
+@task(
+    name="register",
+    task_run_name="register",
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=_can_help,
+    cache_policy=NO_CACHE,
+)
+def register_task(work: Work, planned: Plan, run: Run, server: str) -> State[Any] | None:
+    """The floors, then a version in the registry."""
+    if planned.stage("register").current:
+        return _up_to_date("register")
+    package = Package.open(work.project.package(_key(planned)))
+    stages.check_floors(work, package)
+    version = stages.register(work, planned, run, package)
+    create_link_artifact(
+        key=f"{work.spec.name}-model", link=version.url(server), link_text=f"{version.name} version {version.version}"
+    )
+    return None
+
+
+@task(name="bundle", task_run_name="bundle", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
+def bundle_task(work: Work, planned: Plan, force: bool) -> State[Any] | None:
+    """The Bento of the version."""
+    if planned.stage("bundle").current:
+        return _up_to_date("bundle")
+    bundle = stages.build_bundle(work, planned, stages.package_of(work, planned), force=force)
+    facts = bundle.verify()
+    lines = [
+        f"Bundle `{bundle.tag}`",
+        f"- package `{facts.facts['package_digest']}`",
+        f"- data `{facts.facts['data_digest']}`",
+        f"- bundle digest `{facts.digest}`",
+        f"- `bentoml serve {bundle.tag}`",
+    ]
+    create_markdown_artifact(key=f"{work.spec.name}-bundle", markdown="\n".join(lines))
+    return None
+
+
+@flow(name="pipeline", flow_run_name="{name}")
+def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> None:  # noqa: B006  # Prefect copies
+    """Bring a pipeline up to date.
+
+    Args:
+        name: the pipeline, as in `pipelines/<name>.yaml`.
+        force: stages that run although they are up to date.
+        overrides: dotted keys of the pipeline file and the values that take their place.
+    """
+    project = Project.find()
+    environment.quiet(os.environ)
+    os.environ.update(environment.of_project(project))
+    spec = located_yaml.read(project.pipeline_file(name), PipelineSpec, overrides)
+    endpoints = stack.endpoints(project)
+    if endpoints is None:
+        raise StackError("the stack is not running", next_step="`modelyard up`")
+    forced = frozenset(force)
+    flow_run = str(this_flow_run.id)
+    with ExitStack() as during:
+        during.enter_context(reconcile.present(project, flow_run))
+        api = during.enter_context(Api(endpoints.mlflow))
+        work = Work(project, spec, api, _speaker(get_run_logger()))
+        planned = plan.make(project, spec, api, forced)
+        during.enter_context(hosts.waiting(needed_hosts(planned), project.root))
+        for stage in DATA_STAGES:
+            due = not planned.stage(stage).current
+            data_task(work, stage, due, stage in forced)
+            if due and stage != DATA_STAGES[-1]:
+                planned = _after(stage, planned, project, spec)
+        planned = plan.after_data(project, spec, api, forced)
+        run = stages.begin_run(work, planned, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
+        if not planned.stage("train").current:
+            create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")
+        train_task(work, planned, run, "train" in forced)
+        evaluate_task(work, planned, run, bool(forced & {"train", "evaluate"}))
+        register_task(work, planned, run, endpoints.mlflow)
+        planned = plan.registered(project, spec, api, planned, forced)
+        bundle_task(work, planned, "bundle" in forced)
+
+
+def _speaker(logger: Any) -> Callable[[str], None]:
+    """Words go to Prefect's log of the run, and to the terminal where a person started it."""
+    terminal = os.environ.get(TERMINAL) == "1"
+
+    def say(text: str) -> None:
+        logger.info(text)
+        if terminal:
+            print(f"  {text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def needed_hosts(planned: Plan) -> list[str]:
+    """The stages whose heavy imports are worth starting early."""
+    due = {stage.stage for stage in planned.stages if not stage.current}
+    wanted = ["validation"] if due & {"validate", "prepare"} else []
+    return [*wanted, "training"] if "train" in due else wanted
+
+
+def _after(stage: str, planned: Plan, project: Project, spec: PipelineSpec) -> Plan:
+    """What is due after a data stage ran: its product may be the same as before, and then nothing follows from it."""
+    from dataclasses import replace
+
+    found = {entry.stage: entry for entry in versioning.status(project, spec.dataset)}
+    stages_now = tuple(
+        replace(entry, current=found[entry.stage].current and "--force" not in entry.reasons)
+        if entry.stage in found and DATA_STAGES.index(entry.stage) > DATA_STAGES.index(stage)
+        else entry
+        for entry in planned.stages
+    )
+    return replace(planned, stages=stages_now)
+
+
+def _key(planned: Plan) -> str:
+    assert planned.package_key is not None  # noqa: S101
+    return planned.package_key.digest
+
+
+def _up_to_date(stage: str) -> State[Any]:
+    return Completed(name="UpToDate", message=f"{stage} is up to date")

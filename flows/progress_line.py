@@ -1,0 +1,47 @@
+"""Training's events as a person sees them: one line that moves on a terminal, one line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from components.contracts.training_request import Event, Finished, Progress
+
+EVERY_SECONDS = 10.0
+
+
+class ProgressLine:
+    """A `MetricSink` that draws loss, metric, samples a second and time left."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._live = sys.stderr.isatty()
+        self._said_at = 0.0
+        self._drawn = False
+
+    def emit(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, Progress):
+            self._progress(event)
+        elif isinstance(event, Finished):
+            self.close()
+
+    def close(self) -> None:
+        """End the moving line."""
+        if self._drawn:
+            print(file=sys.stderr, flush=True)
+            self._drawn = False
+
+    def _progress(self, event: Progress) -> None:
+        metric = "" if event.metric is None else f"  accuracy {event.metric:.4f}"
+        text = (
+            f"epoch {event.epoch + 1}  step {event.step}/{event.total_steps}  loss {event.loss:.4f}{metric}"
+            f"  {event.samples_per_second:,.0f} samples/s  {event.seconds_left:.0f} s left"
+        )
+        if self._live:
+            print(f"\r  {text}\x1b[K", end="", file=sys.stderr, flush=True)
+            self._drawn = True
+        elif time.monotonic() - self._said_at >= EVERY_SECONDS:
+            self._said_at = time.monotonic()
+            self._say(text)

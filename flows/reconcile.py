@@ -1,0 +1,58 @@
+"""Flow runs whose process was killed: Prefect still calls them running; here they are called crashed.
+
+Each flow run leaves a small file with its process while it works. A file whose process is gone is a killed run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from components.contracts import atomic
+from components.contracts.project import Project
+
+
+@contextmanager
+def present(project: Project, flow_run: str) -> Iterator[None]:
+    """Say that this process works on a flow run, for as long as the block lasts."""
+    path = _folder(project) / f"{flow_run}.json"
+    process = psutil.Process()
+    atomic.write_text(path, json.dumps({"process": process.pid, "started": process.create_time()}))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def crashed(project: Project, prefect_api: str) -> list[str]:
+    """Tell Prefect of the runs that were killed; returns their ids."""
+    told = []
+    for path in sorted(_folder(project).glob("*.json")):
+        if _works(path):
+            continue
+        state = {"type": "CRASHED", "name": "Crashed", "message": "its process was killed"}
+        answer = httpx.post(
+            f"{prefect_api}/flow_runs/{path.stem}/set_state", json={"state": state, "force": True}, trust_env=False
+        )
+        if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
+            path.unlink(missing_ok=True)
+            told.append(path.stem)
+    return told
+
+
+def _works(path: Path) -> bool:
+    try:
+        said = json.loads(path.read_text())
+        return bool(psutil.Process(said["process"]).create_time() == said["started"]) or said["process"] == os.getpid()
+    except (psutil.NoSuchProcess, FileNotFoundError, ValueError):
+        return False
+
+
+def _folder(project: Project) -> Path:
+    return project.state / "flows"

@@ -1,0 +1,99 @@
+"""Calling a stage's process: its errors come back as they were raised, a kill as StageKilled, Ctrl-C is handed on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from components.contracts.errors import Interrupted, ModelyardError, StageKilled
+from components.contracts.stage_process import ERROR_FILE
+
+GRACE_SECONDS = 60
+
+
+def call(
+    stage: str,
+    request: str,
+    *,
+    folder: Path,
+    request_file: Path,
+    on_line: Callable[[str], None],
+    on_words: Callable[[str], None],
+) -> None:
+    """Run `python -m components.<stage> REQUEST.json` to its end.
+
+    Args:
+        request: the request's JSON; written to `request_file`.
+        folder: working directory, the project's root.
+        on_line: takes each line of the stage's standard output as it comes: events, for machines.
+        on_words: takes each line of its standard error: words for people. Called from another thread.
+
+    Raises:
+        ModelyardError: what the stage raised.
+        StageKilled: the process was killed from outside.
+        Interrupted: Ctrl-C; the stage had `GRACE_SECONDS` to keep its work.
+    """
+    request_file.parent.mkdir(parents=True, exist_ok=True)
+    request_file.write_text(request)
+    with tempfile.TemporaryDirectory() as place:
+        error_file = Path(place) / "error.json"
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"components.{stage}", str(request_file)],
+            cwd=folder,
+            env={**os.environ, ERROR_FILE: str(error_file), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # The terminal's Ctrl-C comes to us alone, and we hand it on once.
+            start_new_session=True,
+        )
+        words = threading.Thread(target=_hand_on, args=(process.stderr, on_words), daemon=True)
+        words.start()
+        try:
+            _hand_on(process.stdout, on_line)
+            code = process.wait()
+            words.join(timeout=5)
+        except BaseException as error:
+            code = _stop(process, signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
+            if isinstance(error, KeyboardInterrupt):
+                raise _error(stage, code, error_file) or Interrupted(f"{stage} was stopped") from error
+            raise
+        failure = _error(stage, code, error_file)
+        if failure:
+            raise failure
+
+
+def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
+    if code == 0:
+        return None
+    if error_file.exists():
+        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+    killed = -code if code < 0 else code - 128
+    if killed in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
+        return StageKilled(
+            f"{stage} was killed", got=signal.Signals(killed).name, next_step="run again; what was done is kept"
+        )
+    return ModelyardError(f"{stage} failed", got=f"exit code {code}", next_step="its output above says more")
+
+
+def _hand_on(stream: IO[str] | None, take: Callable[[str], None]) -> None:
+    assert stream is not None  # noqa: S101  # both are pipes
+    for line in stream:
+        take(line.rstrip("\n"))
+
+
+def _stop(process: subprocess.Popen[str], number: signal.Signals) -> int:
+    process.send_signal(number)
+    try:
+        process.wait(timeout=GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return process.wait()

@@ -1,0 +1,246 @@
+"""What each stage of a pipeline run does, as plain functions; `flows.pipeline` wraps them as Prefect tasks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from components import versioning
+from components.contracts import digest
+from components.contracts import manifest as manifests
+from components.contracts.errors import ModelyardError, RegistryError
+from components.contracts.metric_sink import MetricSink
+from components.contracts.package import Package
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.project import Project
+from components.contracts.training_request import Event, TrainRequest
+from components.evaluation import gates
+from components.packaging import requirements
+from components.packaging.bundle import Bundle, BundleRequest
+from components.registry import registration, tracking, versions
+from components.registry.api import Api
+from components.registry.registration import Registration
+from components.registry.tracking import Run
+from components.registry.versions import Version
+from flows import last_run, stage_call
+from flows.plan import Plan
+from flows.progress_line import ProgressLine
+
+Say = Callable[[str], None]
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run of a pipeline: where, what, with which registry, and who is told."""
+
+    project: Project
+    spec: PipelineSpec
+    api: Api
+    say: Say
+
+
+def data_stage(work: Work, stage: str, *, force: bool) -> None:
+    """ingest, validate or prepare, through DVC."""
+    versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.say)
+
+
+def begin_run(work: Work, plan: Plan, flow_run: str) -> Run:
+    """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
+    assert plan.train_key is not None  # noqa: S101  # planned after the data
+    assert plan.data_digest is not None  # noqa: S101
+    tags = {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run, **_git(work.project)}
+    run = tracking.ensure(work.api, work.spec.name, plan.train_key.digest, tags)
+    spec = work.spec.model_dump(mode="json", include={"model", "train"})
+    tracking.log_parameters(work.api, run, spec)
+    prepared = manifests.load(work.project.dataset(work.spec.dataset) / "prepared", "prepared")
+    source = {"path": f"data/{work.spec.dataset}/prepared", "digest": plan.data_digest}
+    profile = json.dumps(prepared.facts.get("counts", {}))
+    tracking.log_dataset(work.api, run, work.spec.dataset, plan.data_digest, source, profile)
+    return run
+
+
+def train(work: Work, plan: Plan, run: Run, *, force: bool) -> None:
+    """Train in a process of its own; metrics stream to the run and to the progress line."""
+    assert plan.train_key is not None  # noqa: S101
+    folder = work.project.run_folder(plan.train_key.digest)
+    if force and folder.exists():
+        shutil.rmtree(folder)
+    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say)]
+
+    def on_line(line: str) -> None:
+        try:
+            event = _EVENT.validate_json(line)
+        except ValidationError:
+            work.say(line)
+            return
+        for sink in sinks:
+            sink.emit(event)
+
+    try:
+        stage_call.call(
+            "training",
+            _request(work, plan).model_dump_json(),
+            folder=work.project.root,
+            request_file=folder / "request.json",
+            on_line=on_line,
+            on_words=work.say,
+        )
+    except ModelyardError:
+        tracking.finish(work.api, run, "FAILED")
+        raise
+    except BaseException:
+        tracking.finish(work.api, run, "KILLED")
+        raise
+    finally:
+        for sink in reversed(sinks):
+            sink.close()
+    last_run.record(work.project, work.spec.name, "train", plan.train_key.parts)
+
+
+def evaluate(work: Work, plan: Plan, run: Run, *, force: bool) -> Package:
+    """Score the graph on the frozen test split, seal the package, ask the floors."""
+    assert plan.train_key is not None  # noqa: S101
+    assert plan.package_key is not None  # noqa: S101
+    folder = work.project.run_folder(plan.train_key.digest)
+    place = work.project.package(plan.package_key.digest)
+    if force and place.exists():
+        shutil.rmtree(place)
+    request = _request(work, plan).model_dump_json()
+    stage_call.call(
+        "evaluation",
+        request,
+        folder=work.project.root,
+        request_file=folder / "evaluation.json",
+        on_line=work.say,
+        on_words=work.say,
+    )
+    package = Package.open(place)
+    tracking.log_plots(work.api, run, folder / "plots")
+    overall = package.metrics()["overall"]
+    tracking.log_metrics(work.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
+    last_run.record(work.project, work.spec.name, "evaluate", plan.package_key.parts)
+    return package
+
+
+def check_floors(work: Work, package: Package) -> None:
+    """Refuse a package whose figures are below the pipeline's floors.
+
+    Raises:
+        GateRefused: names the gate, the figure and the limit.
+    """
+    asked = work.spec.gates.model_dump(exclude_none=True)
+    gates.floors(package.metrics()["overall"], asked)
+
+
+def register(work: Work, plan: Plan, run: Run, package: Package) -> Version:
+    """The package's version in the registry.
+
+    Raises:
+        RegistryError: the same key was registered with another result.
+    """
+    assert plan.package_key is not None  # noqa: S101
+    asked = Registration(
+        name=work.spec.name,
+        package_key=plan.package_key.digest,
+        package=package,
+        requirements="\n".join(["mlflow==3.17.2", "pandas==3.1.1", *requirements.pinned(work.project.lock_file)])
+        + "\n",
+        source_root=work.project.source_root,
+        tags={**_git(work.project), "lock_digest": digest.of_file(work.project.lock_file)},
+    )
+    version = registration.register(work.api, run, asked, work.project.locks)
+    tracking.finish(work.api, run, "FINISHED")
+    if version.package_digest != package.digest:
+        raise RegistryError(
+            "training again gave another result than the version of the same key; that version stands",
+            where=f"{version.name} version {version.version}",
+            got=package.digest,
+            expected=version.package_digest,
+            next_step="change train.seed to register another model",
+        )
+    return version
+
+
+def package_of(work: Work, plan: Plan) -> Package:
+    """The sealed package of a plan: the one here, else the registry's.
+
+    Raises:
+        CorruptArtifactError: a byte of it is not as sealed.
+    """
+    assert plan.package_key is not None  # noqa: S101
+    place = work.project.package(plan.package_key.digest)
+    if plan.version is not None:
+        return versions.local_or_download(work.api, plan.version, place)
+    return Package.open(place)
+
+
+def build_bundle(work: Work, plan: Plan, package: Package, *, force: bool) -> Bundle:
+    """The Bento of a plan's version."""
+    assert plan.bundle is not None  # noqa: S101
+    assert plan.bundle_key is not None  # noqa: S101
+    assert plan.version is not None  # noqa: S101
+    if force and plan.bundle.folder.exists():
+        shutil.rmtree(plan.bundle.folder)
+    request = BundleRequest(
+        model=work.spec.name,
+        version=plan.version.version,
+        key=plan.bundle_key.digest,
+        package=str(package.folder),
+        home=str(work.project.bundles),
+        source_root=str(work.project.source_root),
+        requirements=plan.requirements,
+        serving=work.spec.serving,
+    )
+    request_file = work.project.state / "requests" / f"bundle-{plan.bundle_key.digest[:16]}.json"
+    stage_call.call(
+        "packaging",
+        request.model_dump_json(),
+        folder=work.project.root,
+        request_file=request_file,
+        on_line=work.say,
+        on_words=work.say,
+    )
+    plan.bundle.verify()
+    last_run.record(work.project, work.spec.name, "bundle", plan.bundle_key.parts)
+    return plan.bundle
+
+
+def _request(work: Work, plan: Plan) -> TrainRequest:
+    assert plan.train_key is not None  # noqa: S101
+    assert plan.package_key is not None  # noqa: S101
+    assert plan.data_digest is not None  # noqa: S101
+    root = work.project.root
+    prepared = work.project.dataset(work.spec.dataset) / "prepared"
+    facts = manifests.load(prepared, "prepared").facts
+    return TrainRequest(
+        pipeline=work.spec.name,
+        train_key=plan.train_key.digest,
+        data_digest=plan.data_digest,
+        prepared=str(prepared.relative_to(root)),
+        run_folder=str(work.project.run_folder(plan.train_key.digest).relative_to(root)),
+        package=str(work.project.package(plan.package_key.digest).relative_to(root)),
+        model=work.spec.model,
+        train=work.spec.train,
+        lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
+    )
+
+
+def _pyfunc_requirements(project: Project) -> str:
+    """What a registered version needs to answer under `mlflow models serve`, pinned, one a line."""
+    locked = requirements.locked(project.lock_file)
+    mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]
+    return "\n".join([*mlflow, *requirements.pinned(project.lock_file)]) + "\n"
+
+
+def _git(project: Project) -> dict[str, str]:
+    """The commit that the project stands on; `-dirty` where files differ from it; nothing outside of git."""
+    words = ["git", "-C", str(project.root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return {"git_commit": done.stdout.strip()} if done.returncode == 0 else {}
