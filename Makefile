@@ -1,0 +1,61 @@
+# The same commands by hand and in CI. `make` alone lists them.
+
+PYTHON ?= python3.11
+BIN    := .venv/bin
+STAMP  := .venv/.installed
+# uv does not read pip's find-links folder (where a CPU torch may lie) by itself; the environment or pip's file names it.
+LINKS   = $${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null || true)}
+UV      = @links="$(LINKS)"; UV_FIND_LINKS=$$(echo $$links | tr ' ' ',') $(BIN)/uv
+# Real data for tests and benchmarks, looked up by sha256; used where the folder is there.
+ifeq ($(origin MODELYARD_MIRROR),undefined)
+ifneq ($(wildcard ../shared/data/.),)
+export MODELYARD_MIRROR := $(abspath ../shared/data)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check test bench lock format down clean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## make .venv with the locked dependencies (done by the others where needed)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || { $(PYTHON) -m venv .venv || { \
+	  echo "making .venv failed; on Debian: apt-get install python3.11-venv"; rm -rf .venv; exit 1; }; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv
+	$(UV) pip install -q -p $(BIN)/python -r requirements.lock
+	$(UV) pip install -q -p $(BIN)/python --no-deps -e .
+	@touch $@
+
+demo: $(STAMP)  ## the whole chain on real data: stack, pipeline `digits`, a served model that answers
+	@$(BIN)/modelyard demo
+
+check: $(STAMP)  ## format, lint, types, import rules, quick tests (under two minutes)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow"
+
+test: check  ## everything: `check`, then the tests with servers, trainings and kills
+	$(BIN)/pytest -m slow
+
+bench: $(STAMP)  ## measure what the README claims about speed
+	$(BIN)/python -m benchmarks
+
+lock: $(STAMP)  ## renew requirements.lock from pyproject.toml
+	$(UV) pip compile -q --upgrade pyproject.toml --extra dev --python-version 3.11 --no-annotate --no-header -o requirements.lock
+	@sed -i.bak 's/^\(torch==[^+]*\)+.*/\1/' requirements.lock && rm requirements.lock.bak
+
+format: $(STAMP)  ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+down:  ## stop the local stack
+	@test ! -x $(BIN)/modelyard || $(BIN)/modelyard down
+
+clean: down  ## remove what was made: .venv, .modelyard, caches (data and models go with it)
+	rm -rf .venv .modelyard .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
