@@ -34,7 +34,7 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
     part = folder / f"{file.sha256}.part"
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
-        wait=tenacity.wait_exponential_jitter(initial=wait_seconds, max=20 * wait_seconds),
+        wait=tenacity.wait_exponential(multiplier=wait_seconds, max=20 * wait_seconds),
         retry=tenacity.retry_if_exception_type((httpx.TransportError, _TryAgainError)),
         reraise=True,
     )

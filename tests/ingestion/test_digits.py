@@ -1,0 +1,32 @@
+"""Our reading of the digits against scikit-learn's own."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+
+from components.ingestion import digits
+
+
+def test_the_same_digits_as_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    reference = load_digits()
+    samples = list(digits.samples())
+    images = np.stack([np.asarray(Image.open(io.BytesIO(sample.image))) for sample in samples])
+    assert (images == np.rint(reference.images * 255 / 16)).all()
+    assert [int(sample.label) for sample in samples] == reference.target.tolist()
+    assert len({sample.id for sample in samples}) == len(samples) == 1797
+
+
+def test_neither_scikit_learn_nor_pandas_is_imported() -> None:
+    code = (
+        "import sys, pathlib, tempfile\n"
+        "from components.ingestion import digits, sample_file\n"
+        "sample_file.write(digits.samples(), pathlib.Path(tempfile.mkdtemp()) / 'x.parquet', 'x')\n"
+        "print(sorted({'sklearn', 'pandas', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
