@@ -1,0 +1,95 @@
+"""`modelyard datasets`"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from components.contracts.errors import ModelyardError
+from components.contracts.project import Project
+
+if TYPE_CHECKING:
+    from components.contracts.manifest import Kind
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """A dataset and how far it is made. Whether it is up to date is a question for `why`.
+
+    Args:
+        raw, validated, prepared: short digest of what is there, or None.
+        counts: samples by split, once prepared.
+        problem: what is wrong with dataset.yaml or a manifest, or None.
+    """
+
+    name: str
+    title: str
+    source: str
+    raw: str | None
+    validated: str | None
+    prepared: str | None
+    counts: dict[str, int]
+    problem: str | None
+
+
+@click.command(epilog="Example:  modelyard datasets --json")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def datasets(as_json: bool) -> int:
+    """The datasets of this project: source, what is made of them, samples by split. Exit code 1 if one is broken."""
+    project = Project.find()
+    rows = [_row(project, path.parent.name) for path in sorted((project.root / "data").glob("*/dataset.yaml"))]
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    elif not rows:
+        click.echo("no datasets: data/<name>/dataset.yaml describes one", err=True)
+    else:
+        from flows.cli import table
+
+        table.show(
+            ["dataset", "source", "raw", "validated", "prepared", "samples", "title"],
+            [_cells(row) for row in rows],
+        )
+        for row in rows:
+            if row.problem:
+                click.echo(row.problem, err=True)
+    return 1 if any(row.problem for row in rows) else 0
+
+
+def _cells(row: DatasetRow) -> list[str]:
+    made = [digest or "-" for digest in (row.raw, row.validated, row.prepared)]
+    counts = ", ".join(f"{split} {count}" for split, count in row.counts.items())
+    return [row.name, row.source, *made, counts, row.title]
+
+
+def _row(project: Project, name: str) -> DatasetRow:
+    from components.contracts import digest, located_yaml, manifest
+    from components.contracts.dataset import DatasetSpec
+
+    folder = project.dataset(name)
+    title, source = "", ""
+    problems: list[str] = []
+    digests: dict[str, str | None] = {}
+    counts: dict[str, int] = {}
+    try:
+        spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
+        title, source = spec.title, spec.source.kind
+    except ModelyardError as error:
+        problems.append(str(error))
+    kinds: tuple[Kind, ...] = ("raw", "validated", "prepared")
+    for kind in kinds:
+        digests[kind] = None
+        if not (folder / kind / manifest.FILE_NAME).is_file():
+            continue
+        try:
+            found = manifest.load(folder / kind, kind)
+        except ModelyardError as error:
+            problems.append(str(error))
+            continue
+        digests[kind] = digest.short(found.digest)
+        if kind == "prepared":
+            counts = dict(found.facts.get("counts", {}))
+    problem = "\n".join(problems) or None
+    return DatasetRow(name, title, source, digests["raw"], digests["validated"], digests["prepared"], counts, problem)
