@@ -50,8 +50,8 @@ def _move(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tens
     reach = spec.shift_pixels
     padded = functional.pad(images, (0, 0, reach, reach, reach, reach))  # (N, H + 2r, W + 2r, C)
     rows = torch.arange(height, device=images.device) + reach - shift[:, :1]  # (N, H)
-    columns = torch.arange(width, device=images.device)[None, :]  # (1, W)
-    columns = torch.where(mirror[:, None], width - 1 - columns, columns) + reach - shift[:, 1:]  # (N, W)
+    columns = torch.arange(width, device=images.device) - shift[:, 1:]  # (N, W)
+    columns = torch.where(mirror[:, None], width - 1 - columns, columns) + reach  # (N, W)
     samples = torch.arange(count, device=images.device)
     return padded[samples[:, None, None], rows[:, :, None], columns[:, None, :]]  # (N, H, W, C)
 

@@ -72,7 +72,7 @@ def fit(state: State, setting: Setting, report: Report) -> Literal["epochs", "ea
     while state.epoch < spec.epochs:
         if out_of_patience(spec, [row["validation/accuracy"] for row in state.history]):
             return "early_stopping"
-        _train_epoch(state, setting, report)
+        train_epoch(state, setting, report)
         _finish_epoch(state, setting, report)
         setting.save()
     return "epochs"
@@ -92,7 +92,13 @@ def out_of_patience(spec: TrainSpec, accuracies: list[float]) -> bool:
     return waited >= rule.patience_epochs
 
 
-def _train_epoch(state: State, setting: Setting, report: Report) -> None:
+def train_epoch(state: State, setting: Setting, report: Report) -> None:
+    """The batches of one epoch, or what is left of them.
+
+    Raises:
+        Interrupted: someone asked to stop; the checkpoint is written.
+        TrainingError: a loss is not finite, or a checkpoint cannot be written.
+    """
     spec, device = setting.spec, setting.precision.device
     order = epoch_order(len(setting.train), spec.seed, state.epoch)
     generator = torch.Generator()

@@ -139,7 +139,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> State:
         )
         say(
             f"{'going on' if found else 'training'}: {request.model.name}, {parameters:,} parameters, "
-            f"{len(prepared.train):,} samples, epoch {state.epoch + 1} of {spec.epochs}, "
+            f"{len(prepared.train):,} samples, {state.epoch} of {spec.epochs} epochs done, "
             f"{_device_name(device)}, {precision.format}"
         )
         begin = time.monotonic()

@@ -1,0 +1,183 @@
+import numpy as np
+import pytest
+import torch
+
+from components.contracts.errors import Interrupted, TrainingError
+from components.contracts.model_spec import TextbookCnnSpec
+from components.contracts.train_spec import EarlyStoppingSpec, TrainSpec
+from components.contracts.training_request import Event, Metrics
+from components.models.build import build
+from components.training import loop
+from components.training.batches import Split
+from components.training.class_weights import balanced_weights
+from components.training.loop import Setting, fit, out_of_patience
+from components.training.optimizer import build_optimizer
+from components.training.precision import choose_compile, choose_precision
+from components.training.randomness import seed_all
+from components.training.report import Report
+from components.training.state import State
+from tests.training.prepared_digits import prepare
+
+
+class _Recorder:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Split, Split]:
+    folder = tmp_path_factory.mktemp("data") / "prepared"
+    prepare(folder)
+    return Split.open(folder, "train"), Split.open(folder, "validation")
+
+
+def _begin(spec: TrainSpec, splits: tuple[Split, Split]) -> tuple[State, Setting]:
+    torch.set_num_threads(1)
+    seed_all(spec.seed, deterministic=spec.deterministic)
+    model = TextbookCnnSpec(family="cnn", name="textbook", depth=2, width=8, convolutions=1)
+    network = build(model, height=8, width=8, mean=[0.3], std=[0.37], classes=10)
+    precision = choose_precision(spec.precision, torch.device("cpu"))
+    state = State(network, build_optimizer(spec, network), precision.scaler())
+    return state, Setting(spec, *splits, network, precision, None, lambda: None, lambda: False)
+
+
+def _fit(spec: TrainSpec, splits: tuple[Split, Split]) -> tuple[State, list[Event]]:
+    state, setting = _begin(spec, splits)
+    sink = _Recorder()
+    fit(state, setting, Report(sink, state, setting.total_steps))
+    return state, sink.events
+
+
+def test_learns_and_keeps_the_best_epoch(splits: tuple[Split, Split]) -> None:
+    state, events = _fit(TrainSpec(epochs=8, learning_rate=0.01), splits)
+    accuracies = [row["validation/accuracy"] for row in state.history]
+    assert max(accuracies) > 0.9
+    assert accuracies[state.kept_epoch - 1] == max(accuracies) == state.best[0]
+    assert state.step == 8 * 10
+    told = [event.values for event in events if isinstance(event, Metrics) and "validation/loss" in event.values]
+    names = {"train/loss", "train/accuracy", "validation/loss", "validation/accuracy", "learning_rate"}
+    assert [set(values) for values in told] == [names] * 8
+    assert told[0]["train/loss"] > told[-1]["train/loss"]
+
+
+def test_the_same_seed_gives_the_same_weights(splits: tuple[Split, Split]) -> None:
+    spec = TrainSpec.model_validate({"epochs": 2, "augment": {"flip": True, "shift_pixels": 1, "rotate_degrees": 5.0}})
+    first, second = _fit(spec, splits)[0], _fit(spec, splits)[0]
+    other = _fit(spec.model_copy(update={"seed": 1}), splits)[0]
+    assert torch.equal(first.optimizer.flat.weights, second.optimizer.flat.weights)
+    assert not torch.equal(first.optimizer.flat.weights, other.optimizer.flat.weights)
+
+
+@pytest.mark.parametrize("stop_after", [1, 7, 10, 13, 29])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_goes_on_after_any_batch_bit_for_bit(splits: tuple[Split, Split], stop_after: int, optimizer: str) -> None:
+    """10 batches an epoch: within the first, at the end of one, within the second, before the very last batch."""
+    spec = TrainSpec.model_validate(
+        {"epochs": 3, "optimizer": optimizer, "augment": {"rotate_degrees": 9.0}, "clip_norm": 1.0}
+    )
+    through, _ = _fit(spec, splits)
+    state, setting = _begin(spec, splits)
+    saved: list[tuple[dict[str, torch.Tensor], dict[str, object]]] = []
+
+    def save() -> None:
+        tensors, facts = state.dump()
+        saved.append(({name: value.clone() for name, value in tensors.items()}, facts))
+
+    setting = setting._replace(save=save, stopping=lambda: state.step == stop_after)
+    with pytest.raises(Interrupted):
+        fit(state, setting, Report(_Recorder(), state, setting.total_steps))
+    torch.rand(17)  # another process's generators stand elsewhere
+    resumed, setting = _begin(spec, splits)
+    resumed.restore(*saved[-1])
+    assert resumed.step == stop_after
+    fit(resumed, setting, Report(_Recorder(), resumed, setting.total_steps))
+    assert torch.equal(resumed.optimizer.flat.weights, through.optimizer.flat.weights)
+    assert resumed.history == through.history
+    assert resumed.kept_epoch == through.kept_epoch
+    assert all(torch.equal(value, through.kept[name]) for name, value in resumed.kept.items())
+
+
+def test_saves_within_an_epoch(splits: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    state, setting = _begin(TrainSpec(epochs=2), splits)
+    steps: list[int] = []
+    setting = setting._replace(save=lambda: steps.append(state.step))
+    fit(state, setting, Report(_Recorder(), state, setting.total_steps))
+    assert steps == list(range(1, 21))
+
+
+def test_a_loss_that_is_no_number_names_the_step(splits: tuple[Split, Split]) -> None:
+    spec = TrainSpec(epochs=1, schedule="constant")
+    state, setting = _begin(spec, splits)
+
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = state.network(images)
+        return logits * (float("nan") if state.step == 4 else 1.0)
+
+    with pytest.raises(TrainingError, match="training loss is no longer") as caught:
+        fit(state, setting._replace(forward=forward), Report(_Recorder(), state, setting.total_steps))
+    assert caught.value.where == "step 5"
+    assert "learning_rate" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "stops"),
+    [
+        ([], False),
+        ([0.5, 0.6, 0.7], False),
+        ([0.7, 0.6], False),
+        ([0.7, 0.6, 0.7], True),
+        ([0.7, 0.6, 0.71], True),
+        ([0.7, 0.6, 0.73], False),
+    ],
+)
+def test_patience(accuracies: list[float], stops: bool) -> None:
+    rule = EarlyStoppingSpec(patience_epochs=2, min_delta=0.02)
+    assert out_of_patience(TrainSpec(schedule="constant", early_stopping=rule), accuracies) is stops
+    assert not out_of_patience(TrainSpec(), accuracies)
+
+
+def test_early_stopping_ends_the_training(splits: tuple[Split, Split]) -> None:
+    rule = EarlyStoppingSpec(patience_epochs=1, min_delta=1.0)
+    spec = TrainSpec(epochs=50, schedule="constant", early_stopping=rule)
+    state, setting = _begin(spec, splits)
+    assert fit(state, setting, Report(_Recorder(), state, setting.total_steps)) == "early_stopping"
+    assert state.epoch == 2
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_on_this_device_too(splits: tuple[Split, Split], precision: str) -> None:
+    spec = TrainSpec.model_validate({"epochs": 3, "learning_rate": 0.01, "precision": precision, "clip_norm": 5.0})
+    state, _ = _fit(spec, splits)
+    assert state.history[-1]["validation/accuracy"] > 0.6
+
+
+def test_auto_uses_neither_half_precision_nor_the_compiler_on_a_cpu() -> None:
+    device = torch.device("cpu")
+    assert choose_precision("auto", device).format == "fp32"
+    assert not choose_compile("auto", device, 10**9)
+    assert choose_compile("on", device, 1)
+
+
+def test_balanced_weights() -> None:
+    labels = torch.tensor([0, 0, 0, 1])
+    torch.testing.assert_close(balanced_weights(labels, 3), torch.tensor([4 / 9, 4 / 3, 0.0]))
+
+
+def test_class_weights_and_smoothing_reach_the_loss(splits: tuple[Split, Split]) -> None:
+    plain, _ = _fit(TrainSpec(epochs=1), splits)
+    smooth, _ = _fit(TrainSpec(epochs=1, label_smoothing=0.2), splits)
+    assert smooth.history[0]["train/loss"] != plain.history[0]["train/loss"]
+    state, setting = _begin(TrainSpec(epochs=3, learning_rate=0.01), splits)
+    only_three = torch.zeros(10).index_fill(0, torch.tensor([3]), 1.0)
+    setting = setting._replace(class_weights=only_three)
+    fit(state, setting, Report(_Recorder(), state, setting.total_steps))
+    with torch.inference_mode():
+        answers = state.network(torch.from_numpy(np.array(splits[1].images))).argmax(dim=1)
+    assert answers.tolist() == [3] * len(splits[1])

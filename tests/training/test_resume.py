@@ -1,0 +1,129 @@
+"""Trainers as processes, killed and stopped in mid-epoch: what comes out is the same, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from components.contracts import manifest, stage_process
+from components.contracts.errors import Interrupted, ModelyardError
+from tests.training.prepared_digits import prepare, request
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS, STEPS = 8, 40
+
+
+def _request(place: Path, run_folder: Path) -> Path:
+    augment = {"shift_pixels": 1, "rotate_degrees": 10.0, "erase": 0.1}
+    asked = request(place / "prepared", run_folder, epochs=EPOCHS, batch_size=16, threads=2, augment=augment)
+    path = run_folder.with_suffix(".json")
+    path.write_text(asked.model_dump_json())
+    return path
+
+
+def _start(path: Path, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "components.training", str(path)],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _read_until_step(process: subprocess.Popen[str], step: int) -> dict[str, object]:
+    """The first event at or after a step; the process goes on."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        event: dict[str, object] = json.loads(line)
+        if event["event"] == "progress" and int(str(event["step"])) >= step:
+            return event
+    assert process.stderr is not None
+    raise AssertionError(process.stderr.read())
+
+
+def _finish(process: subprocess.Popen[str]) -> list[dict[str, object]]:
+    said, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    return [json.loads(line) for line in said.splitlines()]
+
+
+@contextmanager
+def _host() -> Iterator[str]:
+    """A process that has imported torch ahead and forks the stage."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"{folder}/host"
+        words = [sys.executable, "-m", "components.contracts.stage_process", place, "torch"]
+        process = subprocess.Popen(words, cwd=ROOT)
+        try:
+            while not Path(place).exists():
+                time.sleep(0.02)
+            yield place
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    prepare(tmp_path / "prepared")
+    through = tmp_path / "through"
+    _finish(_start(_request(tmp_path, through)))
+
+    broken = tmp_path / "broken"
+    path = _request(tmp_path, broken)
+    process = _start(path)
+    seen = _read_until_step(process, STEPS + STEPS // 2)
+    process.kill()
+    process.communicate()
+    assert not (broken / "trained").exists()
+
+    error_file = tmp_path / "error.json"
+    process = _start(path, **{stage_process.ERROR_FILE: str(error_file)})
+    first = json.loads(str(process.stdout and process.stdout.readline()))
+    assert first["resumed"]
+    assert 1 <= first["epoch"] <= int(str(seen["epoch"]))
+    _read_until_step(process, first["step"] + 5)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == Interrupted.exit_code
+    assert "`modelyard run digits` goes on from here" in told
+    error = ModelyardError.from_dict(json.loads(error_file.read_text()))
+    assert isinstance(error, Interrupted)
+    stopped_at = int(str(error.where).rsplit(" ", 1)[1])
+
+    with _host() as place:
+        events = _finish(_start(path, **{stage_process.host_variable("training"): place}))
+    assert events[0]["resumed"]
+    assert events[0]["step"] == stopped_at
+    assert events[-1]["event"] == "finished"
+    assert manifest.verify(broken / "trained", "trained") == manifest.verify(through / "trained", "trained")
+
+
+def test_the_trainer_imports_torch_and_nothing_else_that_is_heavy() -> None:
+    heavy = ["torch._dynamo", "torch._inductor", "torchvision", "sklearn", "pandas", "matplotlib", "tensorboard"]
+    code = f"import sys, components.training.stage; print([name for name in {heavy} if name in sys.modules])"
+    words = [sys.executable, "-c", code]
+    assert subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_training_never_loads_the_compiler_and_evaluation_never_torch(tmp_path: Path) -> None:
+    """torch.optim and torch.onnx would like to: ten seconds each time."""
+    prepare(tmp_path / "prepared", train=64, validation=16, test=32)
+    asked = request(tmp_path / "prepared", tmp_path / "run", epochs=1)
+    (tmp_path / "request.json").write_text(asked.model_dump_json())
+    code = "import sys; from components.{stage}.stage import main; main(sys.argv[1:]); assert '{module}' not in sys.modules"
+    for stage, module in (("training", "torch._dynamo"), ("evaluation", "torch")):
+        words = [sys.executable, "-c", code.format(stage=stage, module=module), str(tmp_path / "request.json")]
+        subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)

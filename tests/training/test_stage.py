@@ -1,0 +1,175 @@
+import fcntl
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from pydantic import TypeAdapter
+
+from components.contracts import manifest
+from components.contracts.errors import CorruptArtifactError, TrainingError, UsageError
+from components.contracts.package import Signature
+from components.contracts.training_request import Event, Finished, Started
+from components.preprocessing.image import ImageProcessor
+from components.training import product, stage
+from components.training.export import check_parity, probabilities
+from components.training.prepared import open_prepared
+from components.training.run_lock import locked
+from components.training.sinks import EventStream
+from tests.training.prepared_digits import CLASSES, prepare, request
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `prepared` and a finished `run`; tests do not change them."""
+    folder = tmp_path_factory.mktemp("stage")
+    prepare(folder / "prepared")
+    (folder / "events.jsonl").write_text(_train(folder, folder / "run"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def _train(place: Path, run_folder: Path) -> str:
+    stream = io.StringIO()
+    stage.train(request(place / "prepared", run_folder), EventStream(stream))
+    return stream.getvalue()
+
+
+def test_the_events_are_the_contracts(place: Path) -> None:
+    adapter: TypeAdapter[Event] = TypeAdapter(Event)
+    events = [adapter.validate_json(line) for line in (place / "events.jsonl").read_text().splitlines()]
+    first, last = events[0], events[-1]
+    assert isinstance(first, Started)
+    assert (first.epoch, first.steps_per_epoch, first.device, first.precision) == (0, 10, "cpu", "fp32")
+    assert isinstance(last, Finished)
+    assert (last.epochs, last.reason) == (2, "epochs")
+    assert [event.event for event in events].count("metrics") >= 2
+
+
+def test_leaves_the_parts_of_a_package(place: Path) -> None:
+    trained = place / "run" / "trained"
+    sealed = manifest.verify(trained, "trained")
+    assert sealed.facts == {
+        "train_key": "ab" * 32,
+        "data_digest": manifest.load(place / "prepared", "prepared").digest,
+        "kept_epoch": sealed.facts["kept_epoch"],
+        "epochs": 2,
+    }
+    names = {"model.onnx", "model.safetensors", "model.json", "processor.json", "signature.json", "history.json"}
+    golden = {"golden/index.json", "golden/outputs.json", *(f"golden/{row:03d}.png" for row in range(10))}
+    assert set(sealed.files) == names | golden
+    signature = Signature.model_validate_json((trained / "signature.json").read_bytes())
+    assert signature.input_shape == [-1, 8, 8, 1]
+    assert signature.output_shape == [-1, 10]
+    assert signature.classes == CLASSES
+    facts = manifest.load(place / "prepared", "prepared").facts
+    assert json.loads((trained / "processor.json").read_bytes()) == facts["processor"]
+
+
+def test_graph_weights_and_golden_outputs_agree(place: Path) -> None:
+    trained = place / "run" / "trained"
+    made = open_prepared(place / "prepared", manifest.load(place / "prepared", "prepared").digest)
+    network = stage.fresh_network(request(place / "prepared", place / "run"), made)
+    network.load_state_dict(safetensors.torch.load_file(trained / "model.safetensors"))
+    golden = json.loads((trained / "golden" / "outputs.json").read_bytes())["examples"]
+    processor = ImageProcessor.model_validate_json((trained / "processor.json").read_bytes())
+    images = torch.from_numpy(processor.batch([(trained / "golden" / row["file"]).read_bytes() for row in golden]))
+    expected = probabilities(network, images)
+    np.testing.assert_allclose([row["probabilities"] for row in golden], expected.numpy(), atol=1e-7)
+    check_parity(trained / "model.onnx", images, expected)
+    with pytest.raises(TrainingError, match="does not say what the network says"):
+        check_parity(trained / "model.onnx", images, expected + 2e-5)
+
+
+def test_tensorboard_reads_its_log(place: Path) -> None:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    files = sorted((place / "run" / "tensorboard").iterdir())
+    tags = {value.tag for file in files for event in EventFileLoader(str(file)).Load() for value in event.summary.value}
+    assert {"train/loss", "validation/accuracy", "learning_rate"} <= tags
+
+
+def test_what_stands_is_not_trained_again(place: Path) -> None:
+    before = (place / "run" / "trained" / "manifest.json").stat().st_mtime_ns
+    assert _train(place, place / "run") == ""
+    assert (place / "run" / "trained" / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_another_run_gives_the_same_digest(place: Path, tmp_path: Path) -> None:
+    _train(place, tmp_path / "run")
+    again, first = tmp_path / "run" / "trained", place / "run" / "trained"
+    assert manifest.load(again, "trained").digest == manifest.load(first, "trained").digest
+
+
+def test_damaged_parts_are_made_again_from_the_checkpoint(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _train(place, tmp_path / "run")
+    graph = tmp_path / "run" / "trained" / "model.onnx"
+    good = graph.read_bytes()
+    graph.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    events = _train(place, tmp_path / "run")
+    assert "damaged" in capsys.readouterr().err
+    assert graph.read_bytes() == good
+    assert '"resumed":true' in events
+
+
+def test_a_corrupt_prepared_file_is_named_and_refused(tmp_path: Path) -> None:
+    prepare(tmp_path / "prepared", train=64, validation=16, test=16)
+    images = tmp_path / "prepared" / "train" / "images.npy"
+    content = images.read_bytes()
+    images.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CorruptArtifactError) as caught:
+        _train(tmp_path, tmp_path / "run")
+    assert str(images) == caught.value.where
+
+
+def test_other_data_than_asked_for_is_refused(place: Path, tmp_path: Path) -> None:
+    asked = request(place / "prepared", tmp_path / "run").model_copy(update={"data_digest": "f" * 64})
+    with pytest.raises(TrainingError, match="not what this training was asked for"):
+        stage.train(asked, EventStream(io.StringIO()))
+
+
+def test_a_checkpoint_of_another_training_is_refused(place: Path, tmp_path: Path) -> None:
+    _train(place, tmp_path / "run")
+    other = request(place / "prepared", tmp_path / "run").model_copy(update={"train_key": "cd" * 32})
+    assert product.standing(tmp_path / "run" / "trained", other.train_key) is None
+    with pytest.raises(TrainingError, match="another training"):
+        stage.train(other, EventStream(io.StringIO()))
+
+
+def test_a_second_trainer_waits_and_then_refuses(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / "lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="another process trains here"), locked(tmp_path / "run", 0.3):
+            pass
+    with locked(tmp_path / "run", 0.0):
+        assert (tmp_path / "run" / "lock").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing.json"], ["a", "b"]])
+def test_a_request_that_cannot_be_read(arguments: list[str]) -> None:
+    with pytest.raises(UsageError):
+        stage.read_request(arguments)
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_training(tmp_path: Path) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    sink = EventStream(Gone())
+    event = Finished(epochs=1, kept_epoch=1, reason="epochs", seconds=0.0)
+    sink.emit(event)
+    sink.emit(event)
