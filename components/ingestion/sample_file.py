@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +52,31 @@ def write(samples: Iterable[Sample], path: Path, label: str) -> Written:
             writer.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), row_group_size=ROW_GROUP)
             progress.advance(len(group))
     return Written(labels.total(), dict(sorted(splits.items())), dict(sorted(labels.items())))
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[list[Any], ...]]:
+    """The columns of a sample file (default: all), a row group at a time.
+
+    Each group is read by itself: pyarrow's own `iter_batches` holds on to memory from group to group.
+    """
+    with pq.ParquetFile(path) as parquet:
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, columns=columns, use_threads=False)
+            yield tuple(column.to_pylist() for column in table.columns)
+
+
+def pick(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, str, bytes]]:
+    """Row, id and image of a few rows, in the file's order; only the row groups that hold them are read."""
+    with pq.ParquetFile(path) as parquet:
+        start = 0
+        for group in range(parquet.num_row_groups):
+            size = parquet.metadata.row_group(group).num_rows
+            inside = sorted(row for row in rows if start <= row < start + size)
+            if inside:
+                table = parquet.read_row_group(group, columns=["id", "image"], use_threads=False)
+                for row in inside:
+                    yield row, table["id"][row - start].as_py(), table["image"][row - start].as_py()
+            start += size
 
 
 def _groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.contracts import atomic
+from components.ingestion import sample_file
 from components.preprocessing import splits
 
 LIMIT = 16
@@ -27,16 +27,10 @@ def write(
     chosen = choose(np.flatnonzero(assigned == splits.TEST), labels)
     folder.mkdir()
     entries: list[dict[str, str]] = []
-    with pq.ParquetFile(table) as parquet:
-        start = 0
-        for batch in parquet.iter_batches(columns=["id", "image"], use_threads=False, batch_size=1024):
-            for row in chosen[(chosen >= start) & (chosen < start + batch.num_rows)]:
-                content: bytes = batch.column("image")[int(row) - start].as_py()
-                name = f"{len(entries):03d}{_suffix(content)}"
-                (folder / name).write_bytes(content)
-                identity = batch.column("id")[int(row) - start].as_py()
-                entries.append({"file": name, "id": identity, "label": classes[labels[row]]})
-            start += batch.num_rows
+    for row, identity, content in sample_file.pick(table, chosen.tolist()):
+        name = f"{len(entries):03d}{_suffix(content)}"
+        (folder / name).write_bytes(content)
+        entries.append({"file": name, "id": identity, "label": classes[labels[row]]})
     atomic.write_text(folder / "index.json", json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 

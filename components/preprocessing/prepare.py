@@ -6,12 +6,10 @@ label, its split. The second shares the scratch file out. Everything is read and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.contracts import atomic, located_yaml, manifest
@@ -19,12 +17,11 @@ from components.contracts.dataset import DatasetSpec, ImageSpec
 from components.contracts.errors import CorruptArtifactError, SampleError
 from components.contracts.progress import Progress
 from components.contracts.project import Project
+from components.ingestion import sample_file
 from components.preprocessing import golden, splits
 from components.preprocessing.image import ImageProcessor, decode
 from components.preprocessing.pixel_statistics import PixelStatistics
 from components.preprocessing.split_files import SplitFiles
-
-_ROWS = 1024
 
 
 class _Index(NamedTuple):
@@ -64,7 +61,7 @@ def prepare(folder: Path) -> manifest.Manifest:
         statistics = PixelStatistics(spec.image.channels)
         with SplitFiles(fresh, counts, shape) as files, scratch.open("rb") as pixels:
             start = 0
-            for ids in _ids(folder / "raw" / "samples.parquet"):
+            for (ids,) in sample_file.read(folder / "raw" / "samples.parquet", ["id"]):
                 rows = slice(start, start + len(ids))
                 tensors = _read(pixels, len(ids), shape)  # (N, H, W, C)
                 statistics.add(tensors[assigned[rows] == splits.TRAIN])
@@ -93,20 +90,15 @@ def _decode(table: Path, scratch: Path, spec: DatasetSpec, classes: list[str], c
     keys, labels = np.empty(count, np.uint64), np.empty(count, np.uint16)
     given = np.empty(count, np.uint8)
     row = 0
-    with (
-        pq.ParquetFile(table) as parquet,
-        scratch.open("wb") as out,
-        Progress(f"decoding {spec.name}", count) as progress,
-    ):
-        for batch in parquet.iter_batches(batch_size=_ROWS, use_threads=False):
-            columns = [column.to_pylist() for column in batch.columns]
+    with scratch.open("wb") as out, Progress(f"decoding {spec.name}", count) as progress:
+        for columns in sample_file.read(table):
             for identity, split, label, content in zip(*columns, strict=True):
                 pixels = _pixels(content, spec.image, identity)
                 out.write(pixels)
                 keys[row], labels[row] = splits.key(pixels, spec.split.seed), numbers[label]
                 given[row] = given_numbers.get(split, splits.OPEN)
                 row += 1
-            progress.advance(batch.num_rows)
+            progress.advance(len(columns[0]))
     return _Index(keys, labels, given)
 
 
@@ -121,12 +113,6 @@ def _pixels(content: bytes, image: ImageSpec, identity: str) -> bytes:
             expected=error.expected,
             next_step="take the image out of the source, or expect `readable` of every sample in expectations.json",
         ) from error
-
-
-def _ids(table: Path) -> Iterator[list[str]]:
-    with pq.ParquetFile(table) as parquet:
-        for batch in parquet.iter_batches(batch_size=_ROWS, columns=["id"], use_threads=False):
-            yield batch.column("id").to_pylist()
 
 
 def _read(pixels: IO[bytes], count: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from components.contracts.progress import Progress
+from components.ingestion import sample_file
 from components.validation import twins
 
-_ROWS = 1024
 _MAX_PIXELS = 25_000_000
 _PIECE = 1 << 20
 
@@ -46,34 +46,24 @@ def build(source: Path, target: Path, name: str, count: int) -> pd.DataFrame:
     columns: dict[str, list[object]] = {
         name: [] for name in ("id", "split", "label", "digest", *_Facts._fields, "bytes")
     }
-    with pq.ParquetFile(source) as parquet, Progress(f"looking at {name}", count) as progress:
-        for batch in parquet.iter_batches(batch_size=_ROWS, use_threads=False):
-            for identity, split, label, content in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+    with Progress(f"looking at {name}", count) as progress:
+        for group in sample_file.read(source):
+            for identity, split, label, content in zip(*group, strict=True):
                 facts = _facts(content)
                 row = (identity, split, label, hashlib.sha256(content).hexdigest(), *facts, len(content))
                 for values, value in zip(columns.values(), row, strict=True):
                     values.append(value)
-            progress.advance(batch.num_rows)
+            progress.advance(len(group[0]))
     table = pd.DataFrame(columns)
     table = table.assign(**twins.columns(table))[list(COLUMNS)]
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
     return table
 
 
-def images(source: Path, ids: list[str]) -> dict[str, bytes]:
+def images(source: Path, table: pd.DataFrame, ids: list[str]) -> dict[str, bytes]:
     """The image files of a few samples, by id."""
-    wanted = set(ids)
-    found: dict[str, bytes] = {}
-    if not wanted:
-        return found
-    with pq.ParquetFile(source) as parquet:
-        for group in range(parquet.num_row_groups):
-            names = parquet.read_row_group(group, columns=["id"]).column(0).to_pylist()
-            if wanted.isdisjoint(names):
-                continue
-            contents = parquet.read_row_group(group, columns=["image"]).column(0)
-            found |= {name: contents[row].as_py() for row, name in enumerate(names) if name in wanted}
-    return found
+    rows = table.index[table["id"].isin(ids)].tolist()
+    return {identity: content for _, identity, content in sample_file.pick(source, rows)}
 
 
 def _facts(content: bytes) -> _Facts:

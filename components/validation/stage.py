@@ -44,7 +44,7 @@ def validate_raw(folder: Path) -> None:
     with atomic.folder(folder / "validated") as fresh:
         table = raw_table.build(source, fresh / "samples.parquet", spec.name, int(raw.facts["samples"]))
         verdict = suite.judge(table, raw.digest)
-        images = raw_table.images(source, verdict.failing_ids(report.THUMBNAILS))
+        images = raw_table.images(source, table, verdict.failing_ids(report.THUMBNAILS))
         _report(spec, verdict, table, images)
         atomic.write_text(fresh / "verdict.json", verdict.to_json())
         facts = {
