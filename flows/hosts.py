@@ -15,8 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.contracts.stage_process import host_variable
+from flows.plan import Plan
 
 LIBRARIES = {"validation": ("great_expectations", "pandas"), "training": ("torch", "numpy", "onnx")}
+
+
+def worth(planned: Plan) -> list[str]:
+    """The stages whose heavy imports are worth starting early: those that are due."""
+    due = {stage.stage for stage in planned.stages if not stage.current}
+    return [*(["validation"] if due & {"validate", "prepare"} else []), *(["training"] if "train" in due else [])]
 
 
 @contextmanager

@@ -132,13 +132,16 @@ def bundle_task(work: Work, planned: Plan, force: bool) -> State[Any] | None:
 
 
 @flow(name="pipeline", flow_run_name="{name}")
-def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> None:  # noqa: B006  # Prefect copies
+def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> Plan:  # noqa: B006  # Prefect copies
     """Bring a pipeline up to date.
 
     Args:
         name: the pipeline, as in `pipelines/<name>.yaml`.
         force: stages that run although they are up to date.
         overrides: dotted keys of the pipeline file and the values that take their place.
+
+    Returns:
+        The plan as it stands at the end: everything current.
     """
     project = Project.find()
     environment.quiet(os.environ)
@@ -154,7 +157,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         api = during.enter_context(Api(endpoints.mlflow))
         work = Work(project, spec, api, _speaker(get_run_logger()))
         planned = plan.make(project, spec, api, forced)
-        during.enter_context(hosts.waiting(needed_hosts(planned), project.root))
+        during.enter_context(hosts.waiting(hosts.worth(planned), project.root))
         for stage in DATA_STAGES:
             due = not planned.stage(stage).current
             data_task(work, stage, due, stage in forced)
@@ -169,6 +172,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         register_task(work, planned, run, endpoints.mlflow)
         planned = plan.registered(project, spec, api, planned, forced)
         bundle_task(work, planned, "bundle" in forced)
+        return plan.done(planned)
 
 
 def _speaker(logger: Any) -> Callable[[str], None]:
@@ -181,13 +185,6 @@ def _speaker(logger: Any) -> Callable[[str], None]:
             print(f"  {text}", file=sys.stderr, flush=True)
 
     return say
-
-
-def needed_hosts(planned: Plan) -> list[str]:
-    """The stages whose heavy imports are worth starting early."""
-    due = {stage.stage for stage in planned.stages if not stage.current}
-    wanted = ["validation"] if due & {"validate", "prepare"} else []
-    return [*wanted, "training"] if "train" in due else wanted
 
 
 def _after(stage: str, planned: Plan, project: Project, spec: PipelineSpec) -> Plan:

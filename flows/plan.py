@@ -149,6 +149,11 @@ def registered(project: Project, spec: PipelineSpec, api: Api, planned: Plan, fo
     return with_keys(project, spec, api, force & {"bundle"}, None, *keys_then)
 
 
+def done(planned: Plan) -> Plan:
+    """A plan whose stages have all been run."""
+    return replace(planned, stages=tuple(StagePlan(stage.stage, True) for stage in planned.stages))
+
+
 def _with_bundle(
     project: Project, spec: PipelineSpec, plan: Plan, before: dict[str, dict[str, Any]], force: frozenset[str]
 ) -> Plan:

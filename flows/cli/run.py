@@ -76,30 +76,27 @@ def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str]
         tell(planned)
         if planned.current:
             return planned
-        _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api)
-        return plan.make(project, spec, api)
+    return _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api)
 
 
 def _run_flow(
     project: Project, name: str, force: frozenset[str], overrides: dict[str, Any], planned: Plan, prefect_api: str
-) -> None:
+) -> Plan:
     from flows import hosts
 
-    due = {stage.stage for stage in planned.stages if not stage.current}
-    early = [*(["validation"] if due & {"validate", "prepare"} else []), *(["training"] if "train" in due else [])]
     os.environ["PREFECT_API_URL"] = prefect_api
     # The person reads our words; Prefect keeps its own, and ours, in the log of the run.
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
-        during.enter_context(hosts.waiting(early, project.root))
+        during.enter_context(hosts.waiting(hosts.worth(planned), project.root))
         from flows import reconcile
         from flows.pipeline import pipeline as flow
 
         for run_id in reconcile.crashed(project, prefect_api):
             say(f"an earlier run was killed; flow run {run_id[:8]} is marked as crashed")
         try:
-            flow(name, sorted(force), overrides)
+            return flow(name, sorted(force), overrides)
         except ModelyardError as error:
             # Prefect's frames say nothing to a person; the error says what, where and what next.
             raise error.with_traceback(None) from None

@@ -1,0 +1,85 @@
+"""A copy of the project that a test may do with what it likes, and how to call its command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.contracts.project import Project
+
+COMMAND = [sys.executable, "-m", "flows.cli"]
+
+
+@dataclass(frozen=True, eq=False)
+class House:
+    """A project folder with a running stack."""
+
+    root: Path
+
+    @property
+    def project(self) -> Project:
+        """Its paths."""
+        return Project(self.root)
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """This copy's own code comes first, whatever is installed."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MODELYARD_HOST"))}
+        return {**kept, "PYTHONPATH": str(self.root), "MODELYARD_PROJECT": str(self.root)}
+
+    def run(self, *words: str, timeout: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """One command, to its end; with `check`, its failure is the test's."""
+        done = subprocess.run(
+            [*COMMAND, *words],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *words: str, timeout: float = 300) -> Any:
+        """A command's `--json`."""
+        return json.loads(self.run(*words, "--json", timeout=timeout).stdout)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """One command, left running."""
+        return subprocess.Popen(
+            [*COMMAND, *words],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def pipeline(self, name: str, like: str = "digits", **sections: Any) -> str:
+        """Write a pipeline like another one with some sections changed; returns its name."""
+        document = yaml.safe_load((self.root / "pipelines" / f"{like}.yaml").read_text())
+        document["name"] = name
+        for section, values in sections.items():
+            document[section] = {**document[section], **values} if isinstance(values, dict) else values
+        (self.root / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(document))
+        return name
+
+    def mlflow(self) -> str:
+        """The URL of its registry."""
+        services = {service["name"]: service for service in self.json_of_status()}
+        return str(services["mlflow"]["url"])
+
+    def json_of_status(self) -> list[dict[str, Any]]:
+        """`status --json`, whatever its exit code."""
+        found: list[dict[str, Any]] = json.loads(self.run("status", "--json", check=False).stdout)
+        return found
