@@ -1,0 +1,29 @@
+import pytest
+
+from components.contracts.errors import GateRefused
+from components.contracts.pipeline import GatesSpec
+from components.evaluation.gates import floors
+
+
+def test_at_or_above_the_floor_passes() -> None:
+    floors({"accuracy": 0.98, "macro_f1": 0.5}, {"accuracy": {"min": 0.98}, "macro_f1": None})
+    floors({}, GatesSpec().model_dump())
+
+
+@pytest.mark.parametrize("figure", [0.9799, float("nan")])
+def test_below_is_refused_with_gate_figure_limit_and_next_step(figure: float) -> None:
+    gates = GatesSpec.model_validate({"accuracy": {"min": 0.98}, "macro_f1": {"min": 0.1}}).model_dump()
+    with pytest.raises(GateRefused) as caught:
+        floors({"accuracy": figure, "macro_f1": 0.5}, gates)
+    error = caught.value
+    assert error.exit_code == 3
+    assert "accuracy" in error.what
+    assert "macro_f1" not in error.what
+    assert f"{figure:.4f}" in str(error.got)
+    assert "0.9800" in str(error.got)
+    assert error.next_step
+
+
+def test_a_missing_figure_is_refused_and_all_are_named() -> None:
+    with pytest.raises(GateRefused, match="accuracy, macro_f1"):
+        floors({"macro_f1": 0.1}, {"accuracy": {"min": 0.5}, "macro_f1": {"min": 0.5}})
