@@ -147,10 +147,13 @@ def _result(expectation: ExpectationSpec, outcome: Any) -> Result:
 
 
 def _observed(found: dict[str, Any]) -> str:
-    if "observed_value" in found:
-        return json.dumps(_plain(found["observed_value"]), ensure_ascii=False)
-    if "unexpected_count" in found:
-        return f"{found['unexpected_count']} of {found.get('element_count', '?')} samples fail"
+    if (value := found.get("observed_value")) is not None:
+        return json.dumps(_plain(value), ensure_ascii=False)
+    if counts := found.get("details", {}).get("value_counts"):
+        return ", ".join(f"{entry['value']} ({entry['count']:,})" for entry in counts)
+    if (failing := found.get("unexpected_count")) is not None:
+        total = found.get("element_count", 0)
+        return f"{failing:,} of {total:,} samples fail" if failing else f"all {total:,} samples"
     return "met"
 
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 import time
@@ -84,8 +85,14 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
                 if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
                     time.sleep(0.5)  # a `dvc` command of somebody's own is at work
                     continue
-                status = cause.returncode if isinstance(cause, StageCmdFailedError) else None
+                status = _exit_status(cause) if isinstance(cause, StageCmdFailedError) else None
                 raise _as_ours(name, error_file, status, cause, lines.last()) from error
+
+
+def _exit_status(failure: object) -> int | None:
+    """DVC keeps the command's exit status in the words of its error only."""
+    found = re.search(r"exited with (-?\d+)$", str(failure))
+    return int(found[1]) if found else None
 
 
 def _as_ours(name: str, error_file: Path, status: int | None, cause: object, last: str) -> ModelyardError:
