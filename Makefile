@@ -25,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || { $(PYTHON) -m venv .venv || { \
 	  echo "making .venv failed; on Debian: apt-get install python3.11-venv"; rm -rf .venv; exit 1; }; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv
 	$(UV) pip install -q -p $(BIN)/python -r requirements.lock
 	$(UV) pip install -q -p $(BIN)/python --no-deps -e .
 	@touch $@

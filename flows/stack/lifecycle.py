@@ -196,13 +196,12 @@ def _stop(project: Project, say: Say) -> bool:
     there = supervisor.answers(project)
     if there:
         say("stopping")
-        ask = supervisor.call(project).supervisor
         try:
-            if "runner" in (supervisor.processes(project) or {}):
+            with supervisor.call(project) as proxy:
                 with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-                    ask.stopProcess("runner")
-            ask.stopAllProcesses()
-            ask.shutdown()
+                    proxy.supervisor.stopProcess("runner")
+                proxy.supervisor.stopAllProcesses()
+                proxy.supervisor.shutdown()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             say("the supervisor does not answer; ending its processes")
         deadline = time.monotonic() + 5

@@ -73,7 +73,7 @@ class Program:
             "stopasgroup": "true",
             "killasgroup": "true",
             "redirect_stderr": "true",
-            "stdout_logfile": log_file(project, self.name),
+            "stdout_logfile": log_file(project, self.name).relative_to(project.root),
             "stdout_logfile_maxbytes": "5MB",
             "stdout_logfile_backups": 2,
         }
@@ -82,7 +82,7 @@ class Program:
 
 
 def escaped(value: str) -> str:
-    """A value as the supervisor's configuration reads it back."""
+    """A value as the supervisor's configuration reads it back (paths it expands twice: they are given relative)."""
     return value.replace("%", "%%")
 
 

@@ -63,9 +63,9 @@ def serve(
             state.save(project, known.with_port(program_name, chosen))
             program.write(project)
             atomic.write_text(_include(project, program_name), program.section(project))
-            ask = supervisor.call(project).supervisor
-            ask.reloadConfig()
-            ask.addProcessGroup(program_name)
+            with supervisor.call(project) as proxy:
+                proxy.supervisor.reloadConfig()
+                proxy.supervisor.addProcessGroup(program_name)
     _wait(project, program_name, chosen, timeout_seconds)
     return f"http://{ports.LOOPBACK}:{chosen}"
 
@@ -93,11 +93,11 @@ def _remove(project: Project, program_name: str, running: bool) -> None:
     _include(project, program_name).unlink(missing_ok=True)
     if not running:
         return
-    ask = supervisor.call(project).supervisor
-    with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-        ask.stopProcess(program_name)
-    ask.reloadConfig()
-    ask.removeProcessGroup(program_name)
+    with supervisor.call(project) as proxy:
+        with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+            proxy.supervisor.stopProcess(program_name)
+        proxy.supervisor.reloadConfig()
+        proxy.supervisor.removeProcessGroup(program_name)
 
 
 def _wait(project: Project, program_name: str, port: int, timeout_seconds: float) -> None:

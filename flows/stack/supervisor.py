@@ -19,7 +19,9 @@ from components.contracts.project import Project
 from flows import environment
 from flows.stack import state
 from flows.stack.mark import PROGRAM, STACK
-from flows.stack.programs import Program, escaped, launch_file, log_file
+from flows.stack.programs import Program, launch_file, log_file
+
+TIMEOUT_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,20 @@ def write_configuration(project: Project, programs: tuple[Program, ...]) -> bool
     before = _files(project, programs)
     for program in programs:
         program.write(project)
+    here = home.relative_to(project.root)  # supervisord runs in the project's root
+    place = state.socket_path(project)
     head = f"""\
 [supervisord]
-logfile={escaped(str(log_file(project, "supervisor")))}
+logfile={here}/logs/supervisor.log
 logfile_maxbytes=5MB
 logfile_backups=2
-pidfile={escaped(str(home / "supervisor.pid"))}
-childlogdir={escaped(str(home / "logs"))}
+pidfile={here}/supervisor.pid
+childlogdir={here}/logs
 identifier=modelyard
 silent=true
 
 [unix_http_server]
-file={escaped(str(state.socket_path(project)))}
+file={place.relative_to(project.root) if place.is_relative_to(project.root) else place}
 chmod=0700
 
 [rpcinterface:supervisor]
@@ -111,7 +115,8 @@ def answers(project: Project) -> bool:
 def processes(project: Project) -> dict[str, ProcessState] | None:
     """All programs and how they are; None where no supervisor answers."""
     try:
-        rows: Any = call(project).supervisor.getAllProcessInfo()
+        with call(project) as proxy:
+            rows: Any = proxy.supervisor.getAllProcessInfo()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         return None
     return {
@@ -123,7 +128,8 @@ def processes(project: Project) -> dict[str, ProcessState] | None:
 def pid(project: Project) -> int | None:
     """The supervisor's process, if it answers."""
     try:
-        return int(str(call(project).supervisor.getPID()))
+        with call(project) as proxy:
+            return int(str(proxy.supervisor.getPID()))
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         return None
 
@@ -150,13 +156,18 @@ def _files(project: Project, programs: tuple[Program, ...]) -> list[bytes]:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
+        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(self.timeout)
+            connected.connect(str(self._path))
+        except OSError:
+            connected.close()
+            raise
+        self.sock = connected
 
 
 class _UnixTransport(xmlrpc.client.Transport):
@@ -164,5 +175,8 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: object) -> _UnixConnection:
-        return _UnixConnection(self._path)
+    def make_connection(self, host: Any) -> _UnixConnection:
+        self.close()  # the connection of the call before
+        connection = _UnixConnection(self._path)
+        self._connection = (host, connection)  # what `close` closes
+        return connection

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.contracts import manifest
+from flows import checkup
+
+Modelyard = Callable[..., Any]
+
+DATASET = """\
+name: shapes
+task: image-classification
+title: Squares and circles
+source: {kind: folder, path: photos}
+image: {height: 8, width: 8, channels: 1}
+"""
+
+
+@pytest.fixture
+def shapes(project: Path) -> Path:
+    folder = project / "data" / "shapes"
+    folder.mkdir()
+    (folder / "dataset.yaml").write_text(DATASET)
+    return folder
+
+
+def test_datasets_shows_what_is_made(modelyard: Modelyard, shapes: Path) -> None:
+    (shapes / "raw").mkdir()
+    (shapes / "raw" / "samples.parquet").write_bytes(b"rows")
+    sealed = manifest.seal(shapes / "raw", "raw", {})
+    done = modelyard("datasets", "--json")
+    assert done.returncode == 0
+    (row,) = json.loads(done.stdout)
+    assert (row["name"], row["title"], row["source"]) == ("shapes", "Squares and circles", "folder")
+    assert row["raw"] == sealed.digest[:12]
+    assert row["prepared"] is None
+    assert "Squares and circles" in modelyard("datasets").stdout
+
+
+def test_datasets_names_a_broken_one_and_shows_the_others(modelyard: Modelyard, shapes: Path) -> None:
+    other = shapes.with_name("other")
+    other.mkdir()
+    (other / "dataset.yaml").write_text(DATASET.replace("shapes", "other") + "colour: red\n")
+    done = modelyard("datasets")
+    assert done.returncode == 1
+    assert "Squares and circles" in done.stdout
+    assert "line 6: colour: unknown key" in done.stderr
+
+
+def test_schema_is_that_of_the_file(modelyard: Modelyard) -> None:
+    pipeline = json.loads(modelyard("schema").stdout)
+    assert {"name", "dataset", "model", "train", "gates", "schedule"} <= pipeline["properties"].keys()
+    assert pipeline["additionalProperties"] is False
+    assert "source" in json.loads(modelyard("schema", "--dataset").stdout)["properties"]
+
+
+def test_doctor_sees_a_package_that_is_not_the_locked_one(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("click==0.1\nno-such-package==1.0\nsome-windows-thing==1 ; sys_platform == 'win32'\n")
+    wrong = checkup.different_packages(lock)
+    assert len(wrong) == 2
+    assert wrong[0].startswith("click: ")
+    assert wrong[0].endswith("locked 0.1")
+    assert wrong[1] == "no-such-package: not installed, locked 1.0"
+
+
+def test_doctor_fails_with_what_to_do(modelyard: Modelyard, project: Path) -> None:
+    (project / "requirements.lock").write_text("click==0.1\n")
+    done = modelyard("doctor", "--json", MODELYARD_MIRROR=str(project / "nowhere"))
+    assert done.returncode == 1
+    verdicts = {row["check"]: row for row in json.loads(done.stdout)}
+    assert verdicts["packages"]["verdict"] == "fail"
+    assert "make install" in verdicts["packages"]["what_to_do"]
+    assert verdicts["mirror"]["verdict"] == "warn"
+    assert verdicts["python"]["verdict"] == "ok"
+    assert "make install" in modelyard("doctor").stdout
+
+
+def test_doctor_without_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "git" else real(name))
+    monkeypatch.setenv("MODELYARD_PROJECT", str(project))
+    from components.contracts.project import Project
+
+    verdicts = {finding.check: finding.verdict for finding in checkup.look_over(Project(project))}
+    assert verdicts["git"] == "fail"
+
+
+def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
+    done = modelyard("status", "--json")
+    assert done.returncode == 1
+    assert [(row["name"], row["state"]) for row in json.loads(done.stdout)] == [
+        ("prefect", "stopped"),
+        ("mlflow", "stopped"),
+        ("runner", "stopped"),
+    ]
+    assert modelyard("down").stdout == "nothing was running\n"

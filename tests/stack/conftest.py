@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.contracts.project import Project
+from flows.stack import lifecycle, state, supervisor
+from flows.stack.programs import Program
+from flows.stack.state import StackState
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """An empty project; whatever its stack runs is ended afterwards."""
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    found = Project(tmp_path)
+    yield found
+    lifecycle.down(found)
+
+
+def start_small(project: Project, *programs: Program) -> StackState:
+    """A real supervisor with small programs in place of the servers."""
+    known = StackState("token", wanted=True)
+    state.save(project, known)
+    supervisor.write_configuration(project, programs)
+    supervisor.start(project)
+    return known

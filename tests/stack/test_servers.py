@@ -1,0 +1,130 @@
+"""The real servers: started, asked, killed, stopped. One stack for the whole module; the tests follow its life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from components.contracts.project import Project
+from flows import schedule, stack
+from flows.stack import Endpoints, leftovers, ports, state, supervisor
+from flows.stack.state import StackState
+
+pytestmark = pytest.mark.slow
+
+FLOW = """
+from pathlib import Path
+from typing import Any
+from prefect import flow
+
+@flow
+def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> None:
+    Path(f"ran-{name}.txt").write_text(str(Path.cwd()))
+"""
+PIPELINE = """\
+name: tick
+task: image-classification
+dataset: digits
+model: {family: cnn, name: textbook}
+schedule: {cron: "* * * * *", timezone: Europe/Berlin}
+"""
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    root = tmp_path_factory.mktemp("servers")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    for folder in ("pipelines", "flows"):
+        (root / folder).mkdir()
+    (root / "flows" / "pipeline.py").write_text(FLOW)
+    (root / "pipelines" / "tick.yaml").write_text(PIPELINE)
+    found = Project(root)
+    yield found
+    stack.down(found)
+
+
+@pytest.fixture(scope="module")
+def endpoints(project: Project, said: list[str]) -> Iterator[Endpoints]:
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        wanted = {"prefect": taken, "mlflow": ports.choose(25000, ())}
+        state.save(project, StackState("of-the-test", ports=wanted))
+        found = stack.up(project, say=said.append)
+        assert str(taken) not in found.prefect_api
+        assert any(f"port {taken} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
+        yield found
+
+
+def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endpoints) -> None:
+    begin = time.perf_counter()
+    assert stack.endpoints(project) == endpoints
+    assert time.perf_counter() - begin < 0.5
+    lines: list[str] = []
+    begin = time.perf_counter()
+    assert stack.up(project, say=lines.append) == endpoints
+    assert time.perf_counter() - begin < 2.0
+    assert lines == []
+    assert {row.name: row.state for row in stack.status(project)} == dict.fromkeys(
+        ("prefect", "mlflow", "runner"), "ready"
+    )
+
+
+def test_a_schedule_fires_in_the_runner(project: Project, endpoints: Endpoints) -> None:
+    (first,) = schedule.register(project, endpoints.prefect_api)
+    assert (first.pipeline, first.done, len(first.next_runs)) == ("tick", "added", 3)
+    assert schedule.register(project, endpoints.prefect_api)[0].done == "kept"
+    deadline = time.monotonic() + 120
+    while not (project.root / "ran-tick.txt").exists():
+        assert time.monotonic() < deadline, supervisor.tail(state.folder(project) / "logs" / "runner.log")
+        time.sleep(0.5)
+    assert (project.root / "ran-tick.txt").read_text() == str(project.root)
+    (project.root / "pipelines" / "tick.yaml").unlink()
+    assert [(row.pipeline, row.done) for row in schedule.register(project, endpoints.prefect_api)] == [
+        ("tick", "removed")
+    ]
+    assert schedule.remove(endpoints.prefect_api) == ()
+
+
+def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Project, endpoints: Endpoints) -> None:
+    api = f"{endpoints.mlflow}/api/2.0"
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        made = client.post(f"{api}/mlflow/experiments/create", json={"name": "kept"}).raise_for_status().json()
+        artifact = f"{api}/mlflow-artifacts/artifacts/{made['experiment_id']}/note.txt"
+        client.put(artifact, content=b"a note").raise_for_status()
+        before = {row.name: row.pid for row in stack.status(project)}
+        for name in ("prefect", "mlflow"):
+            os.kill(before[name] or 0, signal.SIGKILL)
+        assert stack.up(project, say=lambda _: None) == endpoints
+        after = {row.name: row.pid for row in stack.status(project)}
+        assert after["prefect"] != before["prefect"]
+        assert after["mlflow"] != before["mlflow"]
+        assert client.get(artifact).content == b"a note"
+        answer = client.get(f"{api}/mlflow/experiments/get-by-name", params={"experiment_name": "kept"})
+        assert answer.json()["experiment"]["experiment_id"] == made["experiment_id"]
+
+
+def test_down_leaves_no_process_even_if_the_api_is_gone_and_the_runner_hangs(
+    project: Project, endpoints: Endpoints
+) -> None:
+    pids = {row.name: row.pid for row in stack.status(project)}
+    os.kill(pids["runner"] or 0, signal.SIGSTOP)
+    os.kill(pids["prefect"] or 0, signal.SIGKILL)
+    begin = time.monotonic()
+    stack.down(project)
+    assert time.monotonic() - begin < 25
+    assert leftovers.find(str(project.root)) == []
+    assert stack.endpoints(project) is None
+    assert ports.is_free(int(endpoints.mlflow.rpartition(":")[2]))
+    assert Path(project.state / "mlflow" / "mlflow.db").exists()

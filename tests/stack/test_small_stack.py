@@ -1,0 +1,189 @@
+"""The supervisor, the guardian, leftovers and services, with small programs instead of the servers: seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.contracts.errors import StackError
+from components.contracts.project import Project
+from flows import stack
+from flows.stack import health, leftovers, ports, state, supervisor
+from flows.stack.programs import Program, of_stack
+from flows.stack.state import StackState
+from tests.stack.conftest import start_small
+
+WORKER_THAT_OUTLIVES = """
+import os, socket, subprocess, sys, time
+if len(sys.argv) == 2:
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    os.set_inheritable(listener.fileno(), True)
+    subprocess.Popen([sys.executable, __file__, "worker", str(listener.fileno())], close_fds=False)
+time.sleep(1000)
+"""
+
+SERVICE = """
+import http.server, os, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/readyz" else 404)
+        self.send_header("X-Version", os.environ["VERSION"])
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+
+def eventually(check: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "did not come about"
+        time.sleep(0.05)
+
+
+def running(project: Project, name: str) -> int:
+    process = (supervisor.processes(project) or {}).get(name)
+    return process.pid if process is not None and process.state == "RUNNING" else 0
+
+
+def guardian(project: Project) -> Program:
+    return next(program for program in of_stack(project, StackState("t", ports={"prefect": 1, "mlflow": 2})))
+
+
+def sleeper(name: str = "sleeper") -> Program:
+    return Program(name, [sys.executable, "-c", "import time; time.sleep(1000)"])
+
+
+def test_a_killed_program_is_started_again_and_its_orphans_make_room(project: Project) -> None:
+    script = project.root / "worker.py"
+    script.write_text(WORKER_THAT_OUTLIVES)
+    port = ports.choose(23000, ())
+    start_small(project, Program("server", [sys.executable, str(script), str(port)]))
+    eventually(lambda: running(project, "server") and not ports.is_free(port))
+    first = running(project, "server")
+    eventually(lambda: psutil.Process(first).children())
+    orphan = psutil.Process(first).children()[0]
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: running(project, "server") not in (0, first))
+    assert not orphan.is_running()
+    assert "ended 1 process" in supervisor.tail(state.folder(project) / "logs" / "server.log")
+
+
+@pytest.mark.slow
+def test_a_killed_supervisor_takes_its_programs_along_and_comes_back(project: Project) -> None:
+    start_small(project, guardian(project), sleeper())
+    eventually(lambda: running(project, "sleeper") and running(project, "guardian"))
+    before, program = supervisor.pid(project), running(project, "sleeper")
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(program), 3)
+    eventually(lambda: running(project, "sleeper"), 20)
+    assert supervisor.pid(project) != before
+
+
+def test_a_killed_guardian_comes_back(project: Project) -> None:
+    start_small(project, guardian(project))
+    eventually(lambda: running(project, "guardian"))
+    first = running(project, "guardian")
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: running(project, "guardian") not in (0, first))
+
+
+@pytest.mark.slow
+def test_down_leaves_nothing_not_even_what_hangs(project: Project) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
+    start_small(
+        project, guardian(project), Program("stubborn", [sys.executable, "-c", stubborn], stop_seconds=1), sleeper()
+    )
+    eventually(lambda: running(project, "stubborn") and running(project, "sleeper"))
+    os.kill(running(project, "sleeper"), signal.SIGSTOP)
+    assert len(leftovers.find(str(project.root))) == 4
+    assert stack.down(project) is True
+    assert leftovers.find(str(project.root)) == []
+    assert stack.down(project) is False
+
+
+@pytest.mark.slow
+def test_down_ends_a_supervisor_that_hangs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "TIMEOUT_SECONDS", 1)
+    start_small(project, guardian(project), sleeper())
+    eventually(lambda: running(project, "sleeper"))
+    process = supervisor.pid(project)
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    said: list[str] = []
+    stack.down(project, say=said.append)
+    assert leftovers.find(str(project.root)) == []
+
+
+def test_stale_pid_file_and_socket_are_no_obstacle(project: Project) -> None:
+    home = state.folder(project)
+    home.mkdir(parents=True)
+    (home / "supervisor.pid").write_text(str(os.getpid()))
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(state.socket_path(project)))
+    start_small(project, sleeper())
+    eventually(lambda: running(project, "sleeper"))
+
+
+def test_a_long_project_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    root = tmp_path / ("deep" * 20) / "with space 100%"
+    root.mkdir(parents=True)
+    project = Project(root)
+    try:
+        start_small(project, sleeper())
+        eventually(lambda: running(project, "sleeper"))
+        place = state.socket_path(project)
+        assert len(str(place)) < 100
+        assert place.parent.stat().st_mode & 0o077 == 0
+    finally:
+        stack.down(project)
+
+
+@pytest.mark.slow
+def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
+    script = project.root / "service.py"
+    script.write_text(SERVICE)
+    command = [sys.executable, str(script), "{port}"]
+    start_small(project, sleeper())
+    url = stack.serve(project, "digits", command, {"VERSION": "1"})
+    port = int(url.rpartition(":")[2])
+    first = running(project, "serve-digits") or (supervisor.processes(project) or {})["serve-digits"].pid
+    assert stack.serve(project, "digits", command, {"VERSION": "1"}) == url
+    assert (supervisor.processes(project) or {})["serve-digits"].pid == first  # the same: left alone
+    assert stack.serve(project, "digits", command, {"VERSION": "2"}) == url
+    assert (supervisor.processes(project) or {})["serve-digits"].pid != first
+    service = next(row for row in stack.status(project) if row.name == "serve-digits")
+    assert (service.state, service.url) == ("ready", url)
+
+    stack.down(project)
+    supervisor.start(project)  # as `up` does: the service comes back with the stack, at its place
+    eventually(lambda: health.is_ready(port, "/readyz", None))
+
+    assert stack.stop_serving(project, "digits") is True
+    assert "serve-digits" not in (supervisor.processes(project) or {})
+    assert ports.is_free(port)
+    assert stack.stop_serving(project, "digits") is False
+
+
+def test_a_service_that_ends_at_once_is_an_error_with_its_last_words(project: Project) -> None:
+    start_small(project, sleeper())
+    with pytest.raises(StackError, match="no such model") as caught:
+        stack.serve(project, "bad", [sys.executable, "-c", "raise SystemExit('no such model')"], {}, timeout_seconds=3)
+    assert "serve-bad" in caught.value.what
+
+
+def test_serving_needs_the_stack_and_a_free_port(project: Project) -> None:
+    with pytest.raises(StackError, match="not running"):
+        stack.serve(project, "digits", ["true"], {})
+    start_small(project, sleeper())
+    with socket.create_server(("127.0.0.1", 0)) as foreign, pytest.raises(StackError, match="taken") as caught:
+        stack.serve(project, "digits", ["true"], {}, port=foreign.getsockname()[1])
+    assert f"(pid {os.getpid()})" in str(caught.value)
