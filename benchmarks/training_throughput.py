@@ -32,6 +32,7 @@ from components.training.optimizer import build_optimizer
 from components.training.precision import choose_precision
 from components.training.randomness import seed_all
 from components.training.report import Report
+from components.training.saver import Saver
 from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import EpochTotals, State
 
@@ -98,13 +99,13 @@ def _ours(spec: PipelineSpec, images: np.ndarray, labels: np.ndarray, folder: Pa
         save_checkpoint(folder / "checkpoints", "benchmark", state.step, *state.dump())
 
     precision = choose_precision("fp32", torch.device("cpu"))
-    setting = Setting(train, split, split, network, precision, None, save, lambda: False)
+    setting = Setting(train, split, split, network, precision, None, Saver(save), lambda: False)
     report = Report(sink, state, setting.total_steps)
 
     def run() -> None:
         train_epoch(state, setting, report)
         state.epoch, state.batch, state.totals = state.epoch + 1, 0, EpochTotals()
-        save()
+        setting.saver.after_epoch()
 
     return run
 

@@ -22,10 +22,10 @@ from components.training.batches import Split, derive_seed, epoch_order, steps_p
 from components.training.optimizer import clip, scaled_step
 from components.training.precision import Precision
 from components.training.report import Report, not_finite
+from components.training.saver import Saver
 from components.training.schedule import learning_rate
 from components.training.state import EpochTotals, State
 
-SAVE_SECONDS = 30.0
 EVALUATION_BATCH = 256
 
 Forward = Callable[[Tensor], Tensor]
@@ -37,7 +37,7 @@ class Setting(NamedTuple):
     Args:
         forward: images to logits: the network itself, or its compiled form.
         class_weights: (K,) on the device, or None.
-        save: writes a checkpoint of the state.
+        saver: writes checkpoints of the state.
         stopping: whether someone asked to stop.
     """
 
@@ -47,7 +47,7 @@ class Setting(NamedTuple):
     forward: Forward
     precision: Precision
     class_weights: Tensor | None
-    save: Callable[[], None]
+    saver: Saver
     stopping: Callable[[], bool]
 
     @property
@@ -74,7 +74,7 @@ def fit(state: State, setting: Setting, report: Report) -> Literal["epochs", "ea
             return "early_stopping"
         train_epoch(state, setting, report)
         _finish_epoch(state, setting, report)
-        setting.save()
+        setting.saver.after_epoch()
     return "epochs"
 
 
@@ -103,7 +103,7 @@ def train_epoch(state: State, setting: Setting, report: Report) -> None:
     order = epoch_order(len(setting.train), spec.seed, state.epoch)
     generator = torch.Generator()
     setting_steps, total_steps = setting.steps_per_epoch, setting.total_steps
-    saved = begin = time.monotonic()
+    begin = time.monotonic()
     before = state.seconds
     state.network.train()
     while state.batch < setting_steps:
@@ -121,12 +121,11 @@ def train_epoch(state: State, setting: Setting, report: Report) -> None:
         state.seconds = before + now - begin
         if setting.stopping():
             report.flush()
-            setting.save()
+            setting.saver.save()
             raise Interrupted("training stopped", where=f"epoch {state.epoch + 1}, step {state.step}")
-        if now - saved >= SAVE_SECONDS and state.batch < setting_steps:
+        if setting.saver.due_within_epoch(now) and state.batch < setting_steps:
             report.flush()
-            setting.save()
-            saved = now
+            setting.saver.save()
     report.flush()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -27,6 +26,7 @@ from components.training.product import leave, standing
 from components.training.randomness import seed_all
 from components.training.report import Report
 from components.training.run_lock import locked
+from components.training.saver import Saver
 from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import State
 from components.training.voice import say
@@ -98,9 +98,11 @@ def fresh_network(request: TrainRequest, prepared: Prepared) -> nn.Module:
 def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> State:
     spec = request.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(spec.threads or len(os.sched_getaffinity(0)))
+    if spec.threads:  # else torch's own choice: all cores, or OMP_NUM_THREADS
+        torch.set_num_threads(spec.threads)
     seed_all(spec.seed, deterministic=spec.deterministic)
-    # Channels last: images lie so on disk, and convolutions are faster so on CPU and GPU (benchmarks/README.md).
+    # Channels last: images lie so on disk, and convolutions are as fast or faster so (textbook of depth 3 and
+    # width 32 at 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
     network = fresh_network(request, prepared).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
     precision = choose_precision(spec.precision, device)
@@ -118,7 +120,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> State:
 
     with Interruption() as interruption:
         setting = Setting(
-            spec, prepared.train, prepared.validation, network, precision, weights, save, interruption.asked
+            spec, prepared.train, prepared.validation, network, precision, weights, Saver(save), interruption.asked
         )
         compiled = choose_compile(spec.compile, device, setting.total_steps)
         if compiled:

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,6 @@ from components.contracts.model_spec import TextbookCnnSpec
 from components.contracts.train_spec import EarlyStoppingSpec, TrainSpec
 from components.contracts.training_request import Event, Metrics
 from components.models.build import build
-from components.training import loop
 from components.training.batches import Split
 from components.training.class_weights import balanced_weights
 from components.training.loop import Setting, fit, out_of_patience
@@ -15,6 +16,7 @@ from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.randomness import seed_all
 from components.training.report import Report
+from components.training.saver import Saver
 from components.training.state import State
 from tests.training.prepared_digits import prepare
 
@@ -44,7 +46,7 @@ def _begin(spec: TrainSpec, splits: tuple[Split, Split]) -> tuple[State, Setting
     network = build(model, height=8, width=8, mean=[0.3], std=[0.37], classes=10)
     precision = choose_precision(spec.precision, torch.device("cpu"))
     state = State(network, build_optimizer(spec, network), precision.scaler())
-    return state, Setting(spec, *splits, network, precision, None, lambda: None, lambda: False)
+    return state, Setting(spec, *splits, network, precision, None, Saver(lambda: None), lambda: False)
 
 
 def _fit(spec: TrainSpec, splits: tuple[Split, Split]) -> tuple[State, list[Event]]:
@@ -89,7 +91,7 @@ def test_goes_on_after_any_batch_bit_for_bit(splits: tuple[Split, Split], stop_a
         tensors, facts = state.dump()
         saved.append(({name: value.clone() for name, value in tensors.items()}, facts))
 
-    setting = setting._replace(save=save, stopping=lambda: state.step == stop_after)
+    setting = setting._replace(saver=Saver(save), stopping=lambda: state.step == stop_after)
     with pytest.raises(Interrupted):
         fit(state, setting, Report(_Recorder(), state, setting.total_steps))
     torch.rand(17)  # another process's generators stand elsewhere
@@ -103,11 +105,10 @@ def test_goes_on_after_any_batch_bit_for_bit(splits: tuple[Split, Split], stop_a
     assert all(torch.equal(value, through.kept[name]) for name, value in resumed.kept.items())
 
 
-def test_saves_within_an_epoch(splits: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+def test_saves_within_an_epoch(splits: tuple[Split, Split]) -> None:
     state, setting = _begin(TrainSpec(epochs=2), splits)
     steps: list[int] = []
-    setting = setting._replace(save=lambda: steps.append(state.step))
+    setting = setting._replace(saver=Saver(lambda: steps.append(state.step), save_seconds=0.0))
     fit(state, setting, Report(_Recorder(), state, setting.total_steps))
     assert steps == list(range(1, 21))
 
@@ -181,3 +182,21 @@ def test_class_weights_and_smoothing_reach_the_loss(splits: tuple[Split, Split])
     with torch.inference_mode():
         answers = state.network(torch.from_numpy(np.array(splits[1].images))).argmax(dim=1)
     assert answers.tolist() == [3] * len(splits[1])
+
+
+def test_short_epochs_are_not_each_saved_but_the_first_is() -> None:
+    written: list[float] = []
+
+    def write() -> None:
+        time.sleep(0.05)
+        written.append(time.monotonic())
+
+    saver = Saver(write)
+    begin = time.monotonic()
+    while time.monotonic() < begin + 2.2:
+        time.sleep(0.01)
+        saver.after_epoch()
+    assert 2 <= len(written) <= 3
+    assert written[0] - begin < 0.5
+    assert not saver.due_within_epoch(time.monotonic())
+    assert saver.due_within_epoch(time.monotonic() + 30.1)

@@ -1,0 +1,40 @@
+"""When a checkpoint is written: after an epoch and, within a long one, every half a minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+SAVE_SECONDS = 30.0
+LARGEST_SHARE = 0.05
+
+
+class Saver:
+    """Calls `write` when it is due; after short epochs only so often that it costs a twentieth of the time.
+
+    Args:
+        write: writes a checkpoint of the state as it is.
+        save_seconds: longest time without a checkpoint.
+    """
+
+    def __init__(self, write: Callable[[], None], save_seconds: float = SAVE_SECONDS) -> None:
+        self._write = write
+        self._save_seconds = save_seconds
+        self._saved = time.monotonic()
+        self._cost = 0.0
+
+    def save(self) -> None:
+        """Write now."""
+        begin = time.monotonic()
+        self._write()
+        self._saved = time.monotonic()
+        self._cost = self._saved - begin
+
+    def due_within_epoch(self, now: float) -> bool:
+        """Whether the last checkpoint is too old; `now` is `time.monotonic()`."""
+        return now - self._saved >= self._save_seconds
+
+    def after_epoch(self) -> None:
+        """Write, unless the last one is so fresh that writing would take more than its share of the time."""
+        if time.monotonic() - self._saved >= self._cost / LARGEST_SHARE:
+            self.save()
