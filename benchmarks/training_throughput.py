@@ -48,6 +48,7 @@ def main() -> None:
     asked = parser.parse_args()
     samples = asked.samples or {"digits": 5120, "fashion": 1280}[asked.pipeline]
     spec = read(Path(__file__).parents[1] / "pipelines" / f"{asked.pipeline}.yaml", PipelineSpec)
+    torch.set_num_threads(spec.train.threads or torch.get_num_threads())
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (samples, *SHAPES[asked.pipeline]), dtype=np.uint8)
     labels = rng.integers(0, 10, samples)
