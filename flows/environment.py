@@ -20,6 +20,7 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PYTHONUTF8": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the cores from the servers beside a training
 }
 
 

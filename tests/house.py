@@ -66,11 +66,11 @@ class House:
         )
 
     def pipeline(self, name: str, like: str = "digits", **sections: Any) -> str:
-        """Write a pipeline like another one with some sections changed; returns its name."""
+        """Write a pipeline like another one with some sections changed (`{}` empties one); returns its name."""
         document = yaml.safe_load((self.root / "pipelines" / f"{like}.yaml").read_text())
         document["name"] = name
         for section, values in sections.items():
-            document[section] = {**document[section], **values} if isinstance(values, dict) else values
+            document[section] = {**document[section], **values} if isinstance(values, dict) and values else values
         (self.root / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(document))
         return name
 

@@ -41,6 +41,7 @@ def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    die_with_parent()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _redirect()
     place = os.environ.get(host_variable(stage))
@@ -105,10 +106,11 @@ def _here(main: str, words: list[str]) -> int:
 
 
 def _report(error: ModelyardError) -> int:
-    print("\n".join(error.lines()), file=sys.stderr, flush=True)
     place = os.environ.get(ERROR_FILE)
-    if place:
+    if place:  # whoever asked for the file says it
         Path(place).write_text(json.dumps(error.to_dict()))
+    else:
+        print("\n".join(error.lines()), file=sys.stderr, flush=True)
     return error.exit_code
 
 

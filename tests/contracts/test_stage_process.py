@@ -77,7 +77,7 @@ def test_an_error_crosses_whole(environment: dict[str, str], tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 3
-    assert "12 samples fail" in done.stderr
+    assert "12 samples fail" not in done.stderr
     error = errors.ModelyardError.from_dict(json.loads(place.read_text()))
     assert isinstance(error, errors.ValidationRefused)
     assert (error.got, error.expected) == ("12", "0")
