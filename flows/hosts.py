@@ -1,7 +1,8 @@
 """Heavy imports ahead of time: while the first stages work, a waiting process imports what the later ones need.
 
-Great Expectations takes 6 seconds to import, torch with what its optimizers import 5. Started here, they load on the second core while this one
-plans, ingests and prepares; the stages then run in forks of the waiting processes (contracts/stage_process.py).
+Great Expectations takes 6 seconds to import, torch with what its optimizers import 5. Started here, they load on the
+second core while this one plans, ingests and prepares; the stages then run in forks of the waiting processes
+(contracts/stage_process.py).
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def call(
     request_file.write_text(request)
     with tempfile.TemporaryDirectory() as place:
         error_file = Path(place) / "error.json"
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", f"components.{stage}", str(request_file)],
             cwd=folder,
             env={**os.environ, ERROR_FILE: str(error_file), "PYTHONUNBUFFERED": "1"},
@@ -54,18 +54,19 @@ def call(
             text=True,
             # The terminal's Ctrl-C comes to us alone, and we hand it on once.
             start_new_session=True,
-        )
-        words = threading.Thread(target=_hand_on, args=(process.stderr, on_words), daemon=True)
-        words.start()
-        try:
-            _hand_on(process.stdout, on_line)
-            code = process.wait()
-            words.join(timeout=5)
-        except BaseException as error:
-            code = _stop(process, signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
-            if isinstance(error, KeyboardInterrupt):
-                raise _error(stage, code, error_file) or Interrupted(f"{stage} was stopped") from error
-            raise
+        ) as process:
+            words = threading.Thread(target=_hand_on, args=(process.stderr, on_words), daemon=True)
+            words.start()
+            try:
+                _hand_on(process.stdout, on_line)
+                code = process.wait()
+                words.join()
+            except BaseException as error:
+                code = _stop(process, signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
+                words.join()
+                if isinstance(error, KeyboardInterrupt):
+                    raise _error(stage, code, error_file) or Interrupted(f"{stage} was stopped") from error
+                raise
         failure = _error(stage, code, error_file)
         if failure:
             raise failure

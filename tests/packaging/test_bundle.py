@@ -1,0 +1,153 @@
+"""A bundle on its own: built from a package, installed into an empty environment, it answers."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from components.contracts.errors import CorruptArtifactError
+from components.contracts.pipeline import ServingSpec
+from components.packaging import bundle as bundles
+from components.packaging import requirements
+from components.packaging.bundle import Bundle, BundleRequest
+from flows.environment import QUIET
+from flows.keys import Key
+from tests import small_package
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build(folder: Path, spec: ServingSpec) -> Bundle:
+    package = small_package.build(folder / "package")
+    pinned = requirements.pinned(ROOT / "requirements.lock")
+    key = Key(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT))).digest
+    request = BundleRequest(
+        model="sample",
+        version="4",
+        key=key,
+        package=str(package.folder),
+        home=str(folder / "home"),
+        source_root=str(ROOT),
+        requirements=pinned,
+        serving=spec,
+    )
+    (folder / "request.json").write_text(request.model_dump_json())
+    words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]
+    subprocess.run(words, cwd=ROOT, env={**os.environ, **QUIET}, check=True)
+    return Bundle(folder / "home", "sample", key)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return build(tmp_path_factory.mktemp("bundle"), ServingSpec())
+
+
+def test_it_holds_service_package_and_pins_and_no_training_code(bundle: Bundle) -> None:
+    facts = bundle.verify().facts
+    assert facts["version"] == "4"
+    held = {path.relative_to(bundle.source).as_posix() for path in bundle.source.rglob("*.py")}
+    assert "serving/service.py" in held
+    assert not any(name.startswith(("components/training", "components/models", "flows")) for name in held)
+    pins = (bundle.folder / "env" / "python" / "requirements.txt").read_text()
+    assert "torch" not in pins
+    assert "onnxruntime==" in pins
+
+
+def test_the_same_inputs_give_the_same_bundle_in_another_folder(bundle: Bundle, tmp_path: Path) -> None:
+    other = build(tmp_path, ServingSpec())
+    assert other.tag == bundle.tag
+    assert other.verify().digest == bundle.verify().digest
+
+
+def test_other_settings_give_another_bundle(bundle: Bundle) -> None:
+    pinned = requirements.pinned(ROOT / "requirements.lock")
+    digest = str(bundle.verify().facts["package_digest"])
+    parts = bundles.parts(digest, "4", ServingSpec(max_batch_size=5), pinned, bundles.code(ROOT))
+    assert Key(parts).digest != bundle.key
+
+
+@pytest.fixture(scope="module")
+def alone(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bundle served from an empty environment that was filled from its own requirements."""
+    environment = tmp_path_factory.mktemp("empty")
+    python = environment / "bin" / "python"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(environment)], check=True)
+    pins = bundle.folder / "env" / "python" / "requirements.txt"
+    subprocess.run([*uv, "pip", "install", "-q", "-p", str(python), "-r", str(pins)], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    bare = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "BENTOML_HOME")}
+    words = [str(python), "-m", "bentoml", "serve", str(bundle.folder), "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(words, env={**bare, **QUIET, "BENTOML_HOME": str(environment)}, cwd=environment)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until = time.monotonic() + 90
+        while time.monotonic() < until:
+            assert process.poll() is None
+            try:
+                if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def test_it_answers_alone(alone: str, bundle: Bundle) -> None:
+    image = base64.b64encode(small_package.image(0)).decode()
+    answer = httpx.post(f"{alone}/predict", json={"image": image}, trust_env=False)
+    assert answer.status_code == 200
+    golden = small_package_golden(bundle)
+    assert list(answer.json()["predictions"][0]["probabilities"].values()) == pytest.approx(golden, abs=1e-5)
+
+
+def test_what_it_refuses_it_refuses_over_http(alone: str) -> None:
+    answers = [
+        httpx.post(f"{alone}/predict", content=b"seven", headers={"content-type": kind}, trust_env=False)
+        for kind in ("image/png", "text/plain", "application/json")
+    ]
+    assert [answer.status_code for answer in answers] == [422, 415, 400]
+    assert all(answer.json()["error"]["message"] for answer in answers)
+    too_large = httpx.post(
+        f"{alone}/predict", content=bytes(17_000_000), headers={"content-type": "image/png"}, trust_env=False
+    )
+    assert too_large.status_code == 413
+
+
+def test_a_bundle_with_a_changed_byte_does_not_start(bundle: Bundle, tmp_path: Path) -> None:
+    broken = build(tmp_path, ServingSpec(max_batch_size=3))
+    graph = broken.source / "package" / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    content[100] ^= 1
+    graph.write_bytes(bytes(content))
+    with pytest.raises(CorruptArtifactError):
+        broken.verify()
+    words = [sys.executable, "-c", "import serving.service as s; s.ModelService.inner()"]
+    done = subprocess.run(
+        words, cwd=broken.source, env={**os.environ, **QUIET, "PYTHONPATH": str(broken.source)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "model.onnx" in done.stderr
+
+
+def small_package_golden(bundle: Bundle) -> list[float]:
+    """The training process's probabilities of image 0."""
+    from components.contracts.package import Package
+
+    return Package.open(bundle.source / "package").golden()[0].probabilities

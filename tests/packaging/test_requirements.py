@@ -1,0 +1,33 @@
+"""What a bundle installs: pinned, closed, without what training needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.contracts.errors import ServingError
+from components.packaging import requirements
+
+LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
+
+
+def test_the_requirements_are_pinned_and_light() -> None:
+    found = {line.split("==")[0] for line in requirements.pinned(LOCK)}
+    assert {"bentoml", "onnxruntime", "numpy", "pillow", "pydantic", "starlette", "uvicorn"} <= found
+    assert not found & {"torch", "mlflow", "prefect", "dvc", "great-expectations", "pandas", "scikit-learn"}
+
+
+def test_they_are_the_locks_own_versions() -> None:
+    locked = requirements.locked(LOCK)
+    for line in requirements.pinned(LOCK):
+        name, _, version = line.partition("==")
+        assert locked[name] == version
+
+
+def test_what_is_not_locked_is_refused(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("\n".join(line for line in LOCK.read_text().splitlines() if not line.startswith("onnxruntime")))
+    with pytest.raises(ServingError) as caught:
+        requirements.pinned(lock)
+    assert caught.value.got == "onnxruntime"
