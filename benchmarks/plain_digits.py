@@ -4,7 +4,7 @@ Loads scikit-learn's digits, splits them, trains the pipeline's network for its 
 schedule and data loading in memory, keeps the best epoch, evaluates on the test split, prints accuracy and seconds.
 No validation of the data, checkpoints, export, registry or service.
 
-    python benchmarks/plain_digits.py
+    python -m benchmarks.plain_digits
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def main() -> None:
     mean, std = float((images / 255).mean()), float((images / 255).std())
     network = build(spec.model, height=8, width=8, mean=[mean], std=[std], classes=10)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
-    optimizer = torch.optim.AdamW(network.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay, fused=True
+    )
     batches = math.ceil(len(images) / train.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=train.learning_rate, total_steps=train.epochs * batches

@@ -1,13 +1,12 @@
 """Peak memory of preparing Fashion-MNIST, and of ten copies of it: it must not grow with the dataset.
 
-    python benchmarks/prepare_memory.py
+Takes `data/fashion-mnist/raw`, makes it first if it is not there.
 
-Takes `data/fashion-mnist/raw`, makes it first if it is not there. Prints a JSON line; exits with 1 above 20 %.
+    python -m benchmarks.prepare_memory
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,42 +17,46 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import figure
+from benchmarks.figure import Figure
 from components.contracts import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
-NAME = "fashion-mnist"
+NAME = "prepare_memory"
+DATASET = "fashion-mnist"
 COPIES = 10
-LIMIT = 1.2
 
 
-def main() -> int:
-    raw = ROOT / "data" / NAME / "raw"
+def measure() -> list[Figure]:
+    """Both peaks and their ratio."""
+    raw = ROOT / "data" / DATASET / "raw"
     if not (raw / manifest.FILE_NAME).is_file():
-        subprocess.run([sys.executable, "-m", "components.ingestion", f"data/{NAME}"], cwd=ROOT, check=True)
+        words = [sys.executable, "-m", "components.ingestion", f"data/{DATASET}"]
+        subprocess.run(words, cwd=ROOT, check=True, stdout=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-        peaks = [_peak(Path(folder) / str(copies), raw, copies) for copies in (1, COPIES)]
-    ratio = peaks[1] / peaks[0]
-    print(
-        json.dumps(
-            {"once_mib": round(peaks[0] / 1024), "ten_times_mib": round(peaks[1] / 1024), "ratio": round(ratio, 3)}
-        )
-    )
-    return 0 if ratio <= LIMIT else 1
+        once, tenfold = (_peak(Path(folder) / str(copies), raw, copies) for copies in (1, COPIES))
+    return [
+        Figure(NAME, "peak memory of preparing Fashion-MNIST", round(once / 1024), "MiB"),
+        Figure(NAME, f"... of {COPIES} copies of it", round(tenfold / 1024), "MiB"),
+        Figure(NAME, "ratio", round(tenfold / once, 3), "x", at_most=1.2),
+    ]
 
 
 def _peak(place: Path, raw: Path, copies: int) -> int:
     """Peak resident memory in KiB of preparing so many copies of the raw data in a folder of its own."""
-    dataset = place / "data" / NAME
+    dataset = place / "data" / DATASET
     (dataset / "raw").mkdir(parents=True)
-    shutil.copy(ROOT / "data" / NAME / "dataset.yaml", dataset)
+    shutil.copy(ROOT / "data" / DATASET / "dataset.yaml", dataset)
     count = _write_copies(raw / "samples.parquet", dataset / "raw" / "samples.parquet", copies)
     facts = manifest.load(raw, "raw").facts
     sealed = manifest.seal(dataset / "raw", "raw", {**facts, "samples": count})
     (dataset / "validated").mkdir()
     manifest.seal(dataset / "validated", "validated", {"raw_digest": sealed.digest, "success": True})
-    command = [sys.executable, "-m", "components.preprocessing", f"data/{NAME}"]
+    command = [sys.executable, "-m", "components.preprocessing", f"data/{DATASET}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=place, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"preparing {copies} copies failed with {os.waitstatus_to_exitcode(status)}")
@@ -73,4 +76,4 @@ def _write_copies(source: Path, target: Path, copies: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(figure.command(measure, figure.parser(__doc__)))

@@ -1,0 +1,81 @@
+"""`modelyard run digits` with nothing to do, against the bare `dvc repro` with nothing to do, in turns.
+
+Both in a fresh copy of the project with its stack up, after one run. `dvc repro` is asked for the stages of digits
+alone, so that it has no more to look at than we have.
+
+    python -m benchmarks.nothing_to_do [--pairs 7]
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import figure
+from benchmarks.figure import Figure, tell
+from flows import environment
+from tests.house import COMMAND, House
+from tests.project_copy import running_copy
+
+NAME = "nothing_to_do"
+OURS = [*COMMAND, "run", "digits"]
+BARE = [sys.executable, "-m", "dvc", "repro", "prepare@digits"]
+HEAVY = frozenset({"torch", "pandas", "mlflow", "great_expectations", "prefect"})
+
+
+def measure(pairs: int = 7) -> list[Figure]:
+    """Medians of so many pairs, their ratio, and what was imported."""
+    with (
+        tempfile.TemporaryDirectory(prefix="modelyard-") as folder,
+        running_copy(Path(folder) / "project") as house,
+    ):
+        tell("the stack of a copy is up; one run of digits")
+        house.run("run", "digits", timeout=600)
+        environment.quiet(house.environment)
+        for words in (OURS, BARE):
+            _seconds(house, words)
+        seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+        for turn in range(pairs):
+            both = [("ours", OURS), ("bare", BARE)]
+            for name, words in both if turn % 2 else reversed(both):
+                seconds[name].append(_seconds(house, words))
+            tell(f"ours {seconds['ours'][-1]:.2f} s, dvc repro {seconds['bare'][-1]:.2f} s")
+        loaded = sorted(_imported(house) & HEAVY)
+    if loaded:
+        tell(f"imported: {', '.join(loaded)}")
+    ratio = statistics.median(o / b for o, b in zip(seconds["ours"], seconds["bare"], strict=True))
+    return [
+        Figure(NAME, "bare `dvc repro`, nothing to do", round(statistics.median(seconds["bare"]), 3), "s"),
+        Figure(NAME, "`modelyard run`, nothing to do", round(statistics.median(seconds["ours"]), 3), "s", at_most=3),
+        Figure(NAME, "ratio", round(ratio, 3), "x", at_most=0.7),
+        Figure(NAME, f"of {', '.join(sorted(HEAVY))}: imported", len(loaded), at_most=0),
+    ]
+
+
+def _seconds(house: House, words: list[str]) -> float:
+    begin = time.perf_counter()
+    done = subprocess.run(words, cwd=house.root, env=house.environment, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - begin
+    said = done.stdout + done.stderr
+    assert "up to date" in said, said
+    assert "Running stage" not in said, said
+    return seconds
+
+
+def _imported(house: House) -> set[str]:
+    """Top-level names that `modelyard run` imports."""
+    words = [OURS[0], "-X", "importtime", *OURS[1:]]
+    done = subprocess.run(words, cwd=house.root, env=house.environment, capture_output=True, text=True, check=True)
+    names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "click" in names, "the interpreter told its imports"
+    return names
+
+
+if __name__ == "__main__":
+    options = figure.parser(__doc__)
+    options.add_argument("--pairs", type=int, default=7)
+    sys.exit(figure.command(measure, options))

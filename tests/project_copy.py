@@ -1,0 +1,44 @@
+"""A copy of the project's files in another folder, as a git repository of its own, with its own stack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.house import House
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def copy_project(root: Path) -> None:
+    """Copy what git knows, and what is new and not ignored, and commit it there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "as tested"]):
+        subprocess.run([*git, *words], cwd=root, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
+
+
+@contextmanager
+def running_copy(root: Path) -> Iterator[House]:
+    """A copy in `root` with its stack up; down again at the end."""
+    copy_project(root)
+    house = House(root)
+    try:
+        house.run("up", timeout=400)
+        yield house
+    finally:
+        house.run("down", check=False)
