@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from components.contracts.strict import Strict
 
 
-class ServingSettings(BaseModel):
+class ServingSettings(Strict):
     """Written by packaging, read by the service.
 
     Args:
@@ -15,8 +15,6 @@ class ServingSettings(BaseModel):
         version: its version in the registry.
         max_queue: requests that may wait for a processor before new ones get 503.
     """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     model: str
     version: str

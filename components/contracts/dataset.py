@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from components.contracts.strict import Strict
 
 NAME = r"^[a-z][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class FolderLayout(_Strict):
+class FolderLayout(Strict):
     """Images in one folder a class: `<class>/x.jpg`, or `<split>/<class>/x.jpg` with `splits: true`."""
 
     kind: Literal["folder"]
@@ -26,7 +24,7 @@ class FolderLayout(_Strict):
     splits: bool = False
 
 
-class IdxLayout(_Strict):
+class IdxLayout(Strict):
     """The idx format of MNIST: an image file and a label file for each split (gzip or plain)."""
 
     kind: Literal["idx"]
@@ -41,7 +39,7 @@ class IdxLayout(_Strict):
         return self
 
 
-class TableLayout(_Strict):
+class TableLayout(Strict):
     """A CSV or Parquet file, one row a sample.
 
     Args:
@@ -70,7 +68,7 @@ class TableLayout(_Strict):
 Layout = Annotated[FolderLayout | IdxLayout | TableLayout, Field(discriminator="kind")]
 
 
-class RemoteFile(_Strict):
+class RemoteFile(Strict):
     """One file of a `url` source. Its sha256 is its identity; a mirror is searched by it first."""
 
     url: str = Field(pattern=r"^https?://[^\s]+$")
@@ -78,14 +76,14 @@ class RemoteFile(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
-class SklearnSource(_Strict):
+class SklearnSource(Strict):
     """A dataset inside the installed scikit-learn."""
 
     kind: Literal["sklearn"]
     name: Literal["digits"]
 
 
-class UrlSource(_Strict):
+class UrlSource(Strict):
     """Files fetched by URL; archives (tar, zip) are unpacked beside them before the layout is read."""
 
     kind: Literal["url"]
@@ -93,7 +91,7 @@ class UrlSource(_Strict):
     layout: Layout
 
 
-class FolderSource(_Strict):
+class FolderSource(Strict):
     """Class folders on this machine; a relative path is taken from the dataset's folder."""
 
     kind: Literal["folder"]
@@ -101,7 +99,7 @@ class FolderSource(_Strict):
     splits: bool = False
 
 
-class TableSource(_Strict):
+class TableSource(Strict):
     """A CSV or Parquet file on this machine; fields as in `TableLayout`."""
 
     kind: Literal["csv", "parquet"]
@@ -116,7 +114,7 @@ class TableSource(_Strict):
 Source = Annotated[SklearnSource | UrlSource | FolderSource | TableSource, Field(discriminator="kind")]
 
 
-class SplitSpec(_Strict):
+class SplitSpec(Strict):
     """How samples are shared out. Splits that the source names are kept; the rest is drawn, stratified by label.
 
     Args:
@@ -130,7 +128,7 @@ class SplitSpec(_Strict):
     seed: int = Field(default=0, ge=0)
 
 
-class ImageSpec(_Strict):
+class ImageSpec(Strict):
     """The tensor that an image becomes: (height, width, channels) of uint8."""
 
     height: int = Field(ge=1, le=4096)
@@ -138,7 +136,7 @@ class ImageSpec(_Strict):
     channels: Literal[1, 3]
 
 
-class DatasetSpec(_Strict):
+class DatasetSpec(Strict):
     """`data/<name>/dataset.yaml`."""
 
     name: str = Field(pattern=NAME)

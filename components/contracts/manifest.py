@@ -10,29 +10,26 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from components.contracts import atomic, digest
 from components.contracts.errors import CorruptArtifactError, NotFoundError
+from components.contracts.strict import Strict
 
 FILE_NAME = "manifest.json"
 
 Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle"]
 
 
-class FileEntry(BaseModel):
+class FileEntry(Strict):
     """One file of an artifact: its sha256 in hex and its size."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     sha256: str
     bytes: int
 
 
-class Manifest(BaseModel):
+class Manifest(Strict):
     """What an artifact is. `facts` is JSON; the room that writes a kind of artifact says what stands in it."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     kind: Kind

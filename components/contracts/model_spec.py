@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from components.contracts.strict import Strict
 
 
-class _ModelSpec(BaseModel):
+class _ModelSpec(Strict):
     """`module` is where the architecture is written: its code belongs to the identity of a training."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     module: ClassVar[str]
 

@@ -22,13 +22,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.contracts import manifest as manifests
 from components.contracts.errors import CorruptArtifactError
+from components.contracts.strict import Strict
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class PackageFacts(_Strict):
+class PackageFacts(Strict):
     """What the manifest says beside the files."""
 
     pipeline: str
@@ -38,7 +35,7 @@ class PackageFacts(_Strict):
     lineage: dict[str, str]
 
 
-class Signature(_Strict):
+class Signature(Strict):
     """Shapes and types of the graph; -1 is the batch."""
 
     input_name: str
@@ -50,7 +47,7 @@ class Signature(_Strict):
     classes: list[str]
 
 
-class GoldenExample(_Strict):
+class GoldenExample(Strict):
     """An example file below `golden/`, its true label, and the training process's own probabilities for it."""
 
     file: str
@@ -108,7 +105,7 @@ class Package:
         return _MetricsFile.model_validate_json((self.folder / "metrics.json").read_bytes()).model_dump()
 
 
-class _GoldenFile(_Strict):
+class _GoldenFile(Strict):
     examples: list[GoldenExample]
 
 

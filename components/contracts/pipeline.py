@@ -7,31 +7,28 @@ from datetime import UTC, datetime
 from typing import Literal, Self
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.contracts.dataset import NAME
 from components.contracts.model_spec import ModelSpec
+from components.contracts.strict import Strict
 from components.contracts.train_spec import TrainSpec
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class FloorSpec(_Strict):
+class FloorSpec(Strict):
     """The least value of a metric on the frozen test split with which a model may be registered."""
 
     min: float
 
 
-class GatesSpec(_Strict):
+class GatesSpec(Strict):
     """What a model must reach. Metrics are those of `evaluation`, on the frozen test split."""
 
     accuracy: FloorSpec | None = None
     macro_f1: FloorSpec | None = None
 
 
-class ServingSpec(_Strict):
+class ServingSpec(Strict):
     """How the bundle serves.
 
     Args:
@@ -47,7 +44,7 @@ class ServingSpec(_Strict):
     workers: int = Field(default=1, ge=1, le=64)
 
 
-class ScheduleSpec(_Strict):
+class ScheduleSpec(Strict):
     """When the pipeline runs by itself: a cron line of five fields in an IANA time zone."""
 
     cron: str
@@ -70,7 +67,7 @@ class ScheduleSpec(_Strict):
         return value
 
 
-class PipelineSpec(_Strict):
+class PipelineSpec(Strict):
     """`pipelines/<name>.yaml`."""
 
     name: str = Field(pattern=NAME)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from components.contracts.strict import Strict
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class AugmentSpec(_Strict):
+class AugmentSpec(Strict):
     """Random changes of training images, drawn anew each epoch; evaluation and serving never see them.
 
     Args:
@@ -32,14 +30,14 @@ class AugmentSpec(_Strict):
         return self.flip or self.shift_pixels > 0 or self.rotate_degrees > 0 or self.erase > 0
 
 
-class EarlyStoppingSpec(_Strict):
+class EarlyStoppingSpec(Strict):
     """Stop when the validation accuracy has not grown by `min_delta` for `patience_epochs`."""
 
     patience_epochs: int = Field(ge=1)
     min_delta: float = Field(default=0.0, ge=0)
 
 
-class TrainSpec(_Strict):
+class TrainSpec(Strict):
     """The training loop's settings.
 
     Args:

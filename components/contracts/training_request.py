@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from components.contracts.model_spec import ModelSpec
+from components.contracts.strict import Strict
 from components.contracts.train_spec import TrainSpec
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class TrainRequest(_Strict):
+class TrainRequest(Strict):
     """`python -m components.training REQUEST.json`, and the same file for `components.evaluation`.
 
     Paths are relative to the working directory, which is the project's root.
@@ -40,7 +37,7 @@ class TrainRequest(_Strict):
     lineage: dict[str, str]
 
 
-class Started(_Strict):
+class Started(Strict):
     """Training begins, or goes on from a checkpoint at `epoch` and `step`."""
 
     event: Literal["started"] = "started"
@@ -55,7 +52,7 @@ class Started(_Strict):
     resumed: bool
 
 
-class Progress(_Strict):
+class Progress(Strict):
     """Several times a second at most: where the loop is, for a progress line."""
 
     event: Literal["progress"] = "progress"
@@ -68,7 +65,7 @@ class Progress(_Strict):
     seconds_left: float
 
 
-class Metrics(_Strict):
+class Metrics(Strict):
     """Named values at a step, for the tracker: `train/loss`, `validation/accuracy`, `learning_rate`, ..."""
 
     event: Literal["metrics"] = "metrics"
@@ -77,7 +74,7 @@ class Metrics(_Strict):
     values: dict[str, float]
 
 
-class Finished(_Strict):
+class Finished(Strict):
     """The loop ended: which epoch's weights were kept and why it ended."""
 
     event: Literal["finished"] = "finished"

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from components.contracts import digest, source_code
 from components.contracts import manifest as manifests
 from components.contracts.pipeline import ServingSpec
 from components.contracts.source_code import SourceIdentity
+from components.contracts.strict import Strict
 
 ENTRY = "serving.service"
 
@@ -23,10 +22,8 @@ ENTRY = "serving.service"
 BESIDE = frozenset({"bentofile.yaml", "__pycache__"})
 
 
-class BundleRequest(BaseModel):
+class BundleRequest(Strict):
     """`python -m components.packaging REQUEST.json`; paths are absolute or relative to the working directory."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     model: str
     version: str
