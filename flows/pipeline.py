@@ -118,6 +118,7 @@ def bundle_task(work: Work, planned: Plan, force: bool) -> State[Any] | None:
     """The Bento of the version."""
     if planned.stage("bundle").current:
         return _up_to_date("bundle")
+    work.say(f"building the bundle {planned.bundle.tag}" if planned.bundle else "building the bundle")
     bundle = stages.build_bundle(work, planned, stages.package_of(work, planned), force=force)
     facts = bundle.verify()
     lines = [
@@ -156,6 +157,8 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         during.enter_context(reconcile.present(project, flow_run))
         api = during.enter_context(Api(endpoints.mlflow))
         work = Work(project, spec, api, _speaker(get_run_logger()))
+        for killed in reconcile.crashed(project, endpoints.prefect_api):
+            work.say(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")
         planned = plan.make(project, spec, api, forced)
         during.enter_context(hosts.waiting(hosts.worth(planned), project.root))
         for stage in DATA_STAGES:

@@ -31,7 +31,7 @@ def present(project: Project, flow_run: str) -> Iterator[None]:
 
 
 def crashed(project: Project, prefect_api: str) -> list[str]:
-    """Tell Prefect of the runs that were killed; returns their ids."""
+    """Tell Prefect of the runs that were killed, so that they hold no slot of a schedule; returns their ids."""
     told = []
     for path in sorted(_folder(project).glob("*.json")):
         if _works(path):

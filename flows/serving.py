@@ -90,5 +90,6 @@ def serve(project: Project, spec: PipelineSpec, api: Api, number: str | None, po
     """Have the stack serve a version; a service that serves it already is left alone."""
     version = wanted(api, spec.name, number)
     bundle = bundle_of(project, spec, api, version, say)
+    say(f"serving version {version.version}: waiting until {bundle.tag} is ready")
     url = stack.serve(project, spec.name, command(bundle, "{port}"), {"PYTHONDONTWRITEBYTECODE": "1"}, port)
     return Service(url, version, bundle)

@@ -90,11 +90,8 @@ def _run_flow(
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
         during.enter_context(hosts.waiting(hosts.worth(planned), project.root))
-        from flows import reconcile
         from flows.pipeline import pipeline as flow
 
-        for run_id in reconcile.crashed(project, prefect_api):
-            say(f"an earlier run was killed; flow run {run_id[:8]} is marked as crashed")
         try:
             return flow(name, sorted(force), overrides)
         except ModelyardError as error:

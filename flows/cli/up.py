@@ -13,8 +13,11 @@ def up() -> None:
 
     What runs already is left alone. State and logs are in .modelyard/.
     """
-    from flows import stack
+    from flows import reconcile, stack
 
-    endpoints = stack.up(Project.find(), say=lambda line: click.echo(f"  {line}", err=True))
+    project = Project.find()
+    endpoints = stack.up(project, say=lambda line: click.echo(f"  {line}", err=True))
+    for run in reconcile.crashed(project, endpoints.prefect_api):
+        click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}")
     click.echo(f"MLflow   {endpoints.mlflow}")
