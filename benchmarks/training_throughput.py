@@ -1,8 +1,8 @@
 """Samples/s of the training loop, as the stage runs it, against a bare hand-written loop.
 
-The bare loop: the same network in channels-last form, the same fused torch optimizer, tensors in memory, a random order an
-epoch; no augmentation, metrics, checkpoints or events. Ours: memory-mapped arrays, metrics of every batch, an event stream,
-TensorBoard, a checkpoint an epoch. Both in this process, in turns; the validation pass is not counted for either.
+The bare loop: the same network in channels-last form, the same fused optimizer of torch, tensors in memory, a random
+order an epoch; no augmentation, metrics, checkpoints or events. Ours: memory-mapped arrays, metrics of every batch, an
+event stream, TensorBoard, a checkpoint an epoch. Both in this process, in turns; the validation pass is not counted.
 
     python -m benchmarks.training_throughput [--pipeline digits] [--rounds 7]
 """

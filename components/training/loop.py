@@ -12,14 +12,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from components.contracts.errors import Interrupted
 from components.contracts.train_spec import TrainSpec
 from components.preprocessing.augmentation import augment
 from components.training.batches import Split, derive_seed, epoch_order, steps_per_epoch
-from components.training.optimizer import clip, scaled_step
+from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
 from components.training.report import Report, not_finite
 from components.training.saver import Saver
@@ -132,21 +132,19 @@ def train_epoch(state: State, setting: Setting, report: Report) -> None:
 def _train_step(state: State, setting: Setting, images: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
     """One step on images (N, H, W, C) and labels (N,); its mean loss () and number of right answers ()."""
     spec, optimizer, scaler = setting.spec, state.optimizer, state.scaler
-    gradients = optimizer.flat.gradients
-    gradients.zero_()
+    optimizer.zero_grad()
     with setting.precision.autocast():
         logits = setting.forward(images)  # (N, K)
         loss = functional.cross_entropy(
             logits.float(), labels, weight=setting.class_weights, label_smoothing=spec.label_smoothing
         )
-    if scaler is None:
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        if spec.clip_norm is not None:
-            clip(gradients, spec.clip_norm)
-        optimizer.step(rate)
-    else:
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        scaled_step(optimizer, rate, scaler, spec.clip_norm)
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+    if spec.clip_norm is not None:
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), spec.clip_norm)
+    set_learning_rate(optimizer, rate)
+    scaler.step(optimizer)  # left out where a scaled gradient overflowed
+    scaler.update()
     return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
 
 

@@ -1,153 +1,53 @@
-"""AdamW and SGD over one flat buffer: a step is a handful of vector operations, however many layers there are.
-
-torch.optim is the reference the tests compare with. It is not used, because its first use imports the compiler
-(ten seconds on two cores, more than the whole training of a small network).
-"""
+"""torch's optimizers as a spec names them, and their state as plain named tensors."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Iterable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from components.contracts.train_spec import TrainSpec
 
-ADAM_BETAS = (0.9, 0.999)
-ADAM_EPSILON = 1e-8
 
+def build_optimizer(spec: TrainSpec, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that a spec names, over all trained weights of a network, on the device where they lie.
 
-class FlatParameters:
-    """All weights of a network in one buffer, all gradients in another; the parameters become views of them.
-
-    Matrices and kernels come first, up to `decayed`: weight decay is for them, not for biases and the two
-    vectors of a normalisation (Goyal et al. 2017, arXiv:1706.02677, section 5.3).
+    Matrices and kernels decay; biases and the two vectors of a normalisation do not (Goyal et al. 2017,
+    arXiv:1706.02677, section 5.3). SGD's momentum is Nesterov's. Fused: one kernel for all weights of a group.
     """
-
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
-        ordered = sorted(trained, key=lambda parameter: parameter.ndim < 2)
-        self.decayed = sum(parameter.numel() for parameter in ordered if parameter.ndim >= 2)
-        self.weights = torch.cat([_in_memory_order(parameter.detach()) for parameter in ordered])
-        self.gradients = torch.zeros_like(self.weights)
-        begin = 0
-        for parameter in ordered:
-            strides = parameter.stride()
-            parameter.data = self.weights.as_strided(parameter.shape, strides, begin)
-            parameter.grad = self.gradients.as_strided(parameter.shape, strides, begin)
-            begin += parameter.numel()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": spec.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    if spec.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=spec.learning_rate, fused=True)
+    # torch 2.13's fused SGD goes on from uninitialised momentum when the scaler leaves out the very first step.
+    fused = None if spec.precision == "fp16" else True
+    nesterov = spec.momentum > 0
+    return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum, nesterov=nesterov, fused=fused)
 
 
-def _in_memory_order(tensor: Tensor) -> Tensor:
-    """The elements as they lie in memory, whatever the memory format."""
-    return tensor.as_strided((tensor.numel(),), (1,))
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The rate of the next steps, for all weights."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
-class Optimizer(Protocol):
-    """Takes one step down the gradients; its state is a few flat tensors and a count."""
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What a checkpoint must keep beside the weights: `0.exp_avg` is the first weight's. Empty before the first step.
 
-    flat: FlatParameters
-
-    def step(self, learning_rate: float) -> None:
-        """Change the weights by the gradients."""
-
-    def state(self) -> dict[str, Tensor]:
-        """What a checkpoint must keep beside the weights."""
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave."""
+    The tensors are the optimizer's own, not copies; the count is by group, as in torch's `state_dict`.
+    """
+    of_weights: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, state in of_weights.items() for name, value in state.items()}
 
 
-class AdamW:
-    """Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2, decay scaled by the learning rate as in torch."""
-
-    def __init__(self, flat: FlatParameters, weight_decay: float) -> None:
-        self.flat = flat
-        self.weight_decay = weight_decay
-        self.steps = 0
-        self.mean = torch.zeros_like(flat.weights)
-        self.square = torch.zeros_like(flat.weights)
-
-    def step(self, learning_rate: float) -> None:
-        """One step with bias-corrected moments."""
-        self.steps += 1
-        first, second = ADAM_BETAS
-        weights, gradients = self.flat.weights, self.flat.gradients
-        weights[: self.flat.decayed].mul_(1 - learning_rate * self.weight_decay)
-        self.mean.lerp_(gradients, 1 - first)
-        self.square.mul_(second).addcmul_(gradients, gradients, value=1 - second)
-        size = learning_rate / (1 - first**self.steps)
-        denominator = self.square.sqrt().div_(math.sqrt(1 - second**self.steps)).add_(ADAM_EPSILON)
-        weights.addcdiv_(self.mean, denominator, value=-size)
-
-    def state(self) -> dict[str, Tensor]:
-        """Both moments and the count of steps."""
-        return {"mean": self.mean, "square": self.square, "steps": torch.tensor(self.steps)}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a saved state."""
-        self.mean.copy_(state["mean"])
-        self.square.copy_(state["square"])
-        self.steps = int(state["steps"])
-
-
-class Sgd:
-    """Gradient descent with Nesterov's momentum (Sutskever et al. 2013, PMLR 28, in torch's form)."""
-
-    def __init__(self, flat: FlatParameters, weight_decay: float, momentum: float) -> None:
-        self.flat = flat
-        self.weight_decay = weight_decay
-        self.momentum = momentum
-        self.velocity = torch.zeros_like(flat.weights)
-
-    def step(self, learning_rate: float) -> None:
-        """One step; weight decay is added to the gradient."""
-        weights, gradients = self.flat.weights, self.flat.gradients
-        decayed = self.flat.decayed
-        gradients[:decayed].add_(weights[:decayed], alpha=self.weight_decay)
-        self.velocity.mul_(self.momentum).add_(gradients)
-        weights.add_(gradients.add_(self.velocity, alpha=self.momentum), alpha=-learning_rate)
-
-    def state(self) -> dict[str, Tensor]:
-        """The velocity."""
-        return {"velocity": self.velocity}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from a saved state."""
-        self.velocity.copy_(state["velocity"])
-
-
-def build_optimizer(spec: TrainSpec, network: nn.Module) -> Optimizer:
-    """The optimizer that a spec names, over all of a network's weights, on the device where they lie."""
-    flat = FlatParameters(network.parameters())
-    if spec.optimizer == "sgd":
-        return Sgd(flat, spec.weight_decay, spec.momentum)
-    return AdamW(flat, spec.weight_decay)
-
-
-def clip(gradients: Tensor, largest_norm: float) -> None:
-    """Scale all gradients so that their joint L2 norm is at most `largest_norm` (Pascanu et al. 2013)."""
-    norm = torch.linalg.vector_norm(gradients)
-    gradients.mul_((largest_norm / (norm + 1e-6)).clamp(max=1.0))
-
-
-def scaled_step(optimizer: Optimizer, learning_rate: float, scaler: torch.amp.GradScaler, norm: float | None) -> None:
-    """A step with float16's scaled gradients; left out where a gradient overflowed, and the scale is lowered."""
-    holder = _ScalerView(optimizer)
-    scaler.unscale_(holder)  # type: ignore[arg-type]  # it reads param_groups and calls step, no more
-    if norm is not None:
-        clip(optimizer.flat.gradients, norm)
-    scaler.step(holder, learning_rate)  # type: ignore[arg-type]  # as above
-    scaler.update()
-
-
-class _ScalerView:
-    """An optimizer as torch's GradScaler sees it."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        weights = optimizer.flat.weights
-        weights.grad = optimizer.flat.gradients
-        self.param_groups = [{"params": [weights]}]
-        self.step = optimizer.step
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Take back what `optimizer_state` gave; each tensor gets its weight's memory format, which files do not keep."""
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    of_weights: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        like = value if name == "step" else weights[int(index)]
+        of_weights.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value)
+    optimizer.load_state_dict({"state": of_weights, "param_groups": optimizer.state_dict()["param_groups"]})

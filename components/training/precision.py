@@ -22,9 +22,12 @@ class Precision(NamedTuple):
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16 if self.format == "bf16" else torch.float16)
 
-    def scaler(self) -> torch.amp.GradScaler | None:
-        """float16 has too small a range for gradients: they are scaled (Micikevicius 2018, arXiv:1710.03740)."""
-        return torch.amp.GradScaler(self.device.type) if self.format == "fp16" else None
+    def scaler(self) -> torch.amp.GradScaler:
+        """float16 has too small a range for gradients: they are scaled (Micikevicius 2018, arXiv:1710.03740).
+
+        In the other formats it does nothing but call the optimizer.
+        """
+        return torch.amp.GradScaler(self.device.type, enabled=self.format == "fp16")
 
 
 def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:

@@ -14,15 +14,18 @@ from components.training.batches import derive_seed
 
 
 def seed_all(seed: int, *, deterministic: bool) -> None:
-    """Seed Python, numpy and torch (all devices); `deterministic` allows only kernels that repeat bit for bit."""
+    """Seed Python, numpy and torch (all devices).
+
+    `deterministic` allows only kernels that repeat bit for bit; an operation that has none on a GPU raises
+    RuntimeError, as torch's `use_deterministic_algorithms` says.
+    """
     random.seed(derive_seed(seed, "python"))
     np.random.seed(derive_seed(seed, "numpy") % 2**32)
     torch.manual_seed(derive_seed(seed, "torch"))
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for on CUDA
         torch.backends.cudnn.benchmark = False
-    # As use_deterministic_algorithms, which also imports the compiler (ten seconds) to tell it.
-    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    torch.use_deterministic_algorithms(deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time; we read only what was written
 
 

@@ -124,7 +124,6 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> State:
         )
         compiled = choose_compile(spec.compile, device, setting.total_steps)
         if compiled:
-            torch.use_deterministic_algorithms(spec.deterministic)  # tells the compiler too
             setting = setting._replace(forward=torch.compile(network))
         parameters = sum(parameter.numel() for parameter in network.parameters())
         sink.emit(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from components.training.optimizer import Optimizer
+from components.training.optimizer import optimizer_state, restore_optimizer
 from components.training.randomness import random_state, restore_random_state
 
 
@@ -37,8 +37,8 @@ class State:
     """
 
     network: nn.Module
-    optimizer: Optimizer
-    scaler: torch.amp.GradScaler | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -65,7 +65,7 @@ class State:
         random_tensors, random_rest = random_state()
         groups = {
             "network": self.weights(),
-            "optimizer": self.optimizer.state(),
+            "optimizer": optimizer_state(self.optimizer),
             "kept": self.kept,
             "random": random_tensors,
         }
@@ -79,7 +79,7 @@ class State:
             "kept_epoch": self.kept_epoch,
             "best": self.best,
             "seconds": self.seconds,
-            "scaler": self.scaler.state_dict() if self.scaler else None,
+            "scaler": self.scaler.state_dict(),
             "random": random_rest,
         }
         return tensors, facts
@@ -91,12 +91,11 @@ class State:
             group, _, rest = name.partition(".")
             groups[group][rest] = value
         self.network.load_state_dict(groups["network"])
-        self.optimizer.restore(groups["optimizer"])
+        restore_optimizer(self.optimizer, groups["optimizer"])
         self.kept = groups["kept"]
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
         self.totals = EpochTotals(**facts["totals"])
         self.history = facts["history"]
         self.kept_epoch, self.best, self.seconds = facts["kept_epoch"], tuple(facts["best"]), facts["seconds"]
-        if self.scaler and facts["scaler"]:
-            self.scaler.load_state_dict(facts["scaler"])
+        self.scaler.load_state_dict(facts["scaler"])
         restore_random_state(groups["random"], facts["random"])

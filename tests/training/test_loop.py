@@ -1,8 +1,10 @@
+import math
 import time
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from components.contracts.errors import Interrupted, TrainingError
 from components.contracts.model_spec import TextbookCnnSpec
@@ -56,6 +58,10 @@ def _fit(spec: TrainSpec, splits: tuple[Split, Split]) -> tuple[State, list[Even
     return state, sink.events
 
 
+def _same(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
+    return some.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in some.items())
+
+
 def test_learns_and_keeps_the_best_epoch(splits: tuple[Split, Split]) -> None:
     state, events = _fit(TrainSpec(epochs=8, learning_rate=0.01), splits)
     accuracies = [row["validation/accuracy"] for row in state.history]
@@ -72,8 +78,8 @@ def test_the_same_seed_gives_the_same_weights(splits: tuple[Split, Split]) -> No
     spec = TrainSpec.model_validate({"epochs": 2, "augment": {"flip": True, "shift_pixels": 1, "rotate_degrees": 5.0}})
     first, second = _fit(spec, splits)[0], _fit(spec, splits)[0]
     other = _fit(spec.model_copy(update={"seed": 1}), splits)[0]
-    assert torch.equal(first.optimizer.flat.weights, second.optimizer.flat.weights)
-    assert not torch.equal(first.optimizer.flat.weights, other.optimizer.flat.weights)
+    assert _same(first.weights(), second.weights())
+    assert not _same(first.weights(), other.weights())
 
 
 @pytest.mark.parametrize("stop_after", [1, 7, 10, 13, 29])
@@ -99,10 +105,9 @@ def test_goes_on_after_any_batch_bit_for_bit(splits: tuple[Split, Split], stop_a
     resumed.restore(*saved[-1])
     assert resumed.step == stop_after
     fit(resumed, setting, Report(_Recorder(), resumed, setting.total_steps))
-    assert torch.equal(resumed.optimizer.flat.weights, through.optimizer.flat.weights)
+    assert _same(resumed.dump()[0], through.dump()[0])
     assert resumed.history == through.history
     assert resumed.kept_epoch == through.kept_epoch
-    assert all(torch.equal(value, through.kept[name]) for name, value in resumed.kept.items())
 
 
 def test_saves_within_an_epoch(splits: tuple[Split, Split]) -> None:
@@ -157,6 +162,45 @@ def test_half_precision_learns_on_this_device_too(splits: tuple[Split, Split], p
     spec = TrainSpec.model_validate({"epochs": 3, "learning_rate": 0.01, "precision": precision, "clip_norm": 5.0})
     state, _ = _fit(spec, splits)
     assert state.history[-1]["validation/accuracy"] > 0.6
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_an_overflowed_step_is_left_out_and_the_scale_halved(splits: tuple[Split, Split], optimizer: str) -> None:
+    """Also the very first step, when the optimizer has no state yet."""
+    spec = TrainSpec.model_validate(
+        {"epochs": 1, "optimizer": optimizer, "learning_rate": 0.01, "precision": "fp16", "clip_norm": 1.0}
+    )
+    state, setting = _begin(spec, splits)
+    state.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    before = {name: value.clone() for name, value in state.network.named_parameters()}
+    overflowing = next(state.network.parameters()).register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(Interrupted):
+        fit(state, setting._replace(stopping=lambda: True), Report(_Recorder(), state, setting.total_steps))
+    assert _same(dict(state.network.named_parameters()), before)
+    assert state.scaler.get_scale() == 512.0
+    overflowing.remove()
+    fit(state, setting, Report(_Recorder(), state, setting.total_steps))
+    assert state.scaler.get_scale() == 512.0
+    assert not _same(dict(state.network.named_parameters()), before)
+    assert all(value.isfinite().all() for value in state.network.parameters())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize(("clip_norm", "changes_by"), [(0.01, 0.01), (None, None)])
+def test_clipping_shortens_a_step_to_the_norm(
+    splits: tuple[Split, Split], precision: str, clip_norm: float | None, changes_by: float | None
+) -> None:
+    """A step of plain descent at rate 1 is as long as the gradient; the norm is that of the unscaled one."""
+    plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "learning_rate": 1.0, "schedule": "constant"}
+    spec = TrainSpec.model_validate({"epochs": 1, "precision": precision, "clip_norm": clip_norm, **plain})
+    state, setting = _begin(spec, splits)
+    if spec.precision == "fp16":
+        state.scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
+    before = nn.utils.parameters_to_vector(state.network.parameters()).detach().clone()
+    with pytest.raises(Interrupted):
+        fit(state, setting._replace(stopping=lambda: True), Report(_Recorder(), state, setting.total_steps))
+    change = float((nn.utils.parameters_to_vector(state.network.parameters()).detach() - before).norm())
+    assert change == pytest.approx(changes_by, rel=1e-3) if changes_by else change > 0.1
 
 
 def test_auto_uses_neither_half_precision_nor_the_compiler_on_a_cpu() -> None:

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from components.training.schedule import Schedule, learning_rate
 
@@ -37,11 +38,8 @@ def test_the_shortest_trainings_have_a_rate_too(schedule: Schedule, total: int) 
     assert all(0 < rate <= 0.8 + 1e-12 for rate in _rates(schedule, total))
 
 
-@pytest.mark.slow  # torch.optim imports the compiler: ten seconds
 @pytest.mark.parametrize("total", [10, 97, 500])
 def test_onecycle_is_torchs(total: int) -> None:
-    import torch
-
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.8)
     reference = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.8, total_steps=total)
     for rate in _rates("onecycle", total):
