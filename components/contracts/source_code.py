@@ -2,14 +2,13 @@
 
 A stage's code is the closure of the imports that stand in its entry module (found in the syntax tree, so imports
 inside functions count too), as far as they lead to rooms of ours. Each top-level function and each method has a
-digest of its syntax tree without docstrings; so does what is left of a module. Libraries that the closure imports
+digest of its syntax tree without docstrings; so does what is left of a module (module_source.py). Libraries that the closure imports
 count with the versions installed. Editing a comment changes nothing; editing a function names that function.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.contracts import digest
+from components.contracts.module_source import KnownSources, ModuleSource
 
 ROOMS = ("components", "flows", "serving")
 
@@ -25,6 +25,7 @@ NEUTRAL = frozenset(
     {
         "components.contracts.atomic",
         "components.contracts.errors",
+        "components.contracts.module_source",
         "components.contracts.progress",
         "components.contracts.project",
         "components.contracts.source_code",
@@ -66,11 +67,11 @@ def identity(entries: Iterable[str], root: Path, leave_out: frozenset[str] = fro
     """
     functions: dict[str, str] = {}
     libraries: dict[str, str] = {}
-    for name, (_, tree, imported) in _closure(entries, root, leave_out).items():
+    for name, module in _closure(entries, root, leave_out).items():
         if name in NEUTRAL:
             continue
-        functions.update({f"{name}:{part}": value for part, value in _parts(tree)})
-        for top in {module.split(".")[0] for module in imported}:
+        functions.update({f"{name}:{part}": value for part, value in module.parts})
+        for top in {imported.split(".")[0] for imported in module.imports}:
             if top not in ROOMS and top not in sys.stdlib_module_names:
                 distribution = DISTRIBUTIONS.get(top, top)
                 libraries[distribution] = _version(distribution)
@@ -79,17 +80,16 @@ def identity(entries: Iterable[str], root: Path, leave_out: frozenset[str] = fro
 
 def copy(entries: Iterable[str], root: Path, target: Path) -> None:
     """Copy the files of all modules reachable from the named ones, so that they import from `target`."""
-    for path, _, _ in _closure(entries, root).values():
-        place = target / path.relative_to(root)
+    for module in _closure(entries, root).values():
+        place = target / module.path.relative_to(root)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(path.read_bytes())
+        place.write_bytes(module.path.read_bytes())
 
 
-def _closure(
-    entries: Iterable[str], root: Path, leave_out: frozenset[str] = frozenset()
-) -> dict[str, tuple[Path, ast.Module, list[str]]]:
-    """Each reachable module of ours: its file, its tree, what it imports."""
-    found: dict[str, tuple[Path, ast.Module, list[str]]] = {}
+def _closure(entries: Iterable[str], root: Path, leave_out: frozenset[str] = frozenset()) -> dict[str, ModuleSource]:
+    """Each reachable module of ours."""
+    found: dict[str, ModuleSource] = {}
+    known = KnownSources.below(root)
     waiting = list(entries)
     for entry in waiting:
         if _file(entry, root) is None:
@@ -99,12 +99,11 @@ def _closure(
         path = _file(name, root)
         if name in found or name in leave_out or path is None:
             continue
-        tree = ast.parse(path.read_bytes(), filename=str(path))
-        imported = list(_imports(tree, name, is_package=path.name == "__init__.py"))
-        found[name] = (path, tree, imported)
+        found[name] = known.read(name, path)
         parents = name.split(".")[:-1]
         waiting.extend(".".join(parents[: depth + 1]) for depth in range(len(parents)))
-        waiting.extend(module for module in imported if module.split(".")[0] in ROOMS)
+        waiting.extend(module for module in found[name].imports if module.split(".")[0] in ROOMS)
+    known.save()
     return dict(sorted(found.items()))
 
 
@@ -132,60 +131,7 @@ def _file(module: str, root: Path) -> Path | None:
     return None
 
 
-def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str]:
-    package = module if is_package else module.rpartition(".")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*above, base] if base else above)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def _parts(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    rest: list[ast.stmt] = []
-    for statement in _without_docstring(tree.body):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield statement.name, _digest([statement])
-        elif isinstance(statement, ast.ClassDef):
-            yield from _class_parts(statement)
-        elif not isinstance(statement, ast.Import | ast.ImportFrom):
-            rest.append(statement)
-    if rest:
-        yield "(module)", _digest(rest)
-
-
-def _class_parts(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    rest: list[ast.stmt] = []
-    for statement in _without_docstring(node.body):
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield f"{node.name}.{statement.name}", _digest([statement])
-        else:
-            rest.append(statement)
-    yield node.name, _digest([*node.bases, *node.keywords, *node.decorator_list, *rest])
-
-
-def _digest(nodes: Iterable[ast.AST]) -> str:
-    hasher = hashlib.sha256()
-    for node in nodes:
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                inner.body = _without_docstring(inner.body) or [ast.Pass()]
-        hasher.update(ast.dump(node).encode())
-    return hasher.hexdigest()[:16]
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        return body[1:]
-    return body
-
-
+@functools.lru_cache(maxsize=256)
 def _version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution).partition("+")[0]
