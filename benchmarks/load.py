@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -49,9 +50,8 @@ async def _run(request: bytes, port: int, connections: int, seconds: float) -> L
     begin = time.perf_counter()
     ends = [loop.create_future() for _ in range(connections)]
     for end in ends:
-        await loop.create_connection(
-            lambda end=end: _Connection(request, load, begin + seconds, end), "127.0.0.1", port
-        )
+        connection = partial(_Connection, request, load, begin + seconds, end)
+        await loop.create_connection(connection, "127.0.0.1", port)
     async with asyncio.timeout(seconds + 30):
         await asyncio.gather(*ends)
     load.seconds = time.perf_counter() - begin

@@ -14,10 +14,12 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from benchmarks import figure
@@ -36,6 +38,9 @@ from components.training.report import Report
 from components.training.saver import Saver
 from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import EpochTotals, State
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
 
 NAME = "training_throughput"
 SHAPES = {"digits": (8, 8, 1), "fashion": (28, 28, 1)}
@@ -72,11 +77,11 @@ def measure(pipeline: str = "digits", rounds: int = 7, samples: int = 0) -> list
 def _network(spec: PipelineSpec, shape: tuple[int, ...]) -> torch.nn.Module:
     seed_all(0, deterministic=True)
     network = build(spec.model, height=shape[0], width=shape[1], mean=[0.3], std=[0.35], classes=10)
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
     return network
 
 
-def _ours(spec: PipelineSpec, images: np.ndarray, labels: np.ndarray, folder: Path):  # type: ignore[no-untyped-def, type-arg]
+def _ours(spec: PipelineSpec, images: Images, labels: Labels, folder: Path) -> Callable[[], None]:
     np.save(folder / "images.npy", images)
     np.save(folder / "labels.npy", labels)
     split = Split(np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "labels.npy"))
@@ -100,7 +105,7 @@ def _ours(spec: PipelineSpec, images: np.ndarray, labels: np.ndarray, folder: Pa
     return run
 
 
-def _bare(spec: PipelineSpec, images: np.ndarray, labels: np.ndarray):  # type: ignore[no-untyped-def, type-arg]
+def _bare(spec: PipelineSpec, images: Images, labels: Labels) -> Callable[[], None]:
     pixels, truth = torch.from_numpy(images), torch.from_numpy(labels)
     network = _network(spec, images.shape[1:])
     rate = spec.train.learning_rate
