@@ -2,8 +2,8 @@
 
 A stage's code is the closure of the imports that stand in its entry module (found in the syntax tree, so imports
 inside functions count too), as far as they lead to rooms of ours. Each top-level function and each method has a
-digest of its syntax tree without docstrings; so does what is left of a module (module_source.py). Libraries that the closure imports
-count with the versions installed. Editing a comment changes nothing; editing a function names that function.
+digest of its syntax tree without docstrings; so does what is left of a module (module_source.py). Libraries that the
+closure imports count with the versions installed. Editing a comment changes nothing; editing a function names it.
 """
 
 from __future__ import annotations
