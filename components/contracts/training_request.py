@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from components.contracts.errors import UsageError
 from components.contracts.model_spec import ModelSpec
 from components.contracts.strict import Strict
 from components.contracts.train_spec import TrainSpec
@@ -35,6 +37,20 @@ class TrainRequest(Strict):
     model: ModelSpec
     train: TrainSpec
     lineage: dict[str, str]
+
+    @staticmethod
+    def read(arguments: list[str]) -> TrainRequest:
+        """The request in the file that a stage was called with.
+
+        Raises:
+            UsageError: not one argument, no such file, or it does not fit the contract.
+        """
+        if len(arguments) != 1:
+            raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
+        try:
+            return TrainRequest.model_validate_json(Path(arguments[0]).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 
 
 class Started(Strict):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from components.contracts import atomic, manifest
 from components.contracts.errors import CorruptArtifactError, UsageError
@@ -31,7 +30,7 @@ def main(arguments: list[str]) -> None:
         NotFoundError, CorruptArtifactError: the trained parts or the data are missing, damaged or of another request.
     """
     die_with_parent()
-    request = read_request(arguments)
+    request = TrainRequest.read(arguments)
     trained, prepared = Path(request.run_folder) / "trained", Path(request.prepared)
     parts, data = _open(trained, "trained", request), _open(prepared, "prepared", request)
     probabilities, truth = answers(trained, prepared / "test")
@@ -43,20 +42,6 @@ def main(arguments: list[str]) -> None:
     figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.overall.items())
     print(f"evaluated on {evaluation.samples:,} test samples: {figures}", file=sys.stderr)
     print(f"package {sealed.digest[:12]} in {request.package}", file=sys.stderr)
-
-
-def read_request(arguments: list[str]) -> TrainRequest:
-    """The one argument's file as a request.
-
-    Raises:
-        UsageError: no such file, or it does not fit the contract.
-    """
-    if len(arguments) != 1:
-        raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-    try:
-        return TrainRequest.model_validate_json(Path(arguments[0]).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 
 
 def seal(

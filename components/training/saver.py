@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 SAVE_SECONDS = 30.0
-LARGEST_SHARE = 0.05
+LARGEST_SHARE = 0.02
 
 
 class Saver:
-    """Calls `write` when it is due; after short epochs only so often that it costs a twentieth of the time.
+    """Calls `write` when it is due; after short epochs only so often that it costs a fiftieth of the time.
 
     Args:
         write: writes a checkpoint of the state as it is.

@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 
-from components.contracts.errors import Interrupted, UsageError
+from components.contracts.errors import Interrupted
 from components.contracts.metric_sink import MetricSink
 from components.contracts.stage_process import die_with_parent
 from components.contracts.training_request import Finished, Started, TrainRequest
@@ -41,21 +40,7 @@ def main(arguments: list[str]) -> None:
     """
     die_with_parent()
     sink = Fanout([EventStream(sys.stdout)])
-    train(read_request(arguments), sink)
-
-
-def read_request(arguments: list[str]) -> TrainRequest:
-    """The one argument's file as a request.
-
-    Raises:
-        UsageError: no such file, or it does not fit the contract.
-    """
-    if len(arguments) != 1:
-        raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-    try:
-        return TrainRequest.model_validate_json(Path(arguments[0]).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
+    train(TrainRequest.read(arguments), sink)
 
 
 def train(request: TrainRequest, sink: MetricSink) -> None:

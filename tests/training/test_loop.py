@@ -232,7 +232,7 @@ def test_short_epochs_are_not_each_saved_but_the_first_is() -> None:
     written: list[float] = []
 
     def write() -> None:
-        time.sleep(0.05)
+        time.sleep(0.02)
         written.append(time.monotonic())
 
     saver = Saver(write)

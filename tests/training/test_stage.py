@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from components.contracts import manifest
 from components.contracts.errors import CorruptArtifactError, TrainingError, UsageError
 from components.contracts.package import Signature
-from components.contracts.training_request import Event, Finished, Started
+from components.contracts.training_request import Event, Finished, Started, TrainRequest
 from components.preprocessing.image import ImageProcessor
 from components.training import product, stage
 from components.training.export import check_parity, probabilities
@@ -161,7 +161,7 @@ def test_a_second_trainer_waits_and_then_refuses(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [[], ["nothing.json"], ["a", "b"]])
 def test_a_request_that_cannot_be_read(arguments: list[str]) -> None:
     with pytest.raises(UsageError):
-        stage.read_request(arguments)
+        TrainRequest.read(arguments)
 
 
 def test_a_reader_that_has_gone_does_not_stop_the_training(tmp_path: Path) -> None:
