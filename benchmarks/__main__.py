@@ -24,6 +24,7 @@ NAMES = ("nothing_to_do", "first_run", "training_throughput", "prepare_memory", 
 def main() -> int:
     """0: all targets met; 1: one was missed, or a benchmark failed."""
     parser = figure.parser(__doc__)
+    parser.prog = "python -m benchmarks"
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)} (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args()
