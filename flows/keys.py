@@ -43,6 +43,21 @@ class Key:
         return said
 
 
+@dataclass(frozen=True)
+class Keys:
+    """What a run is about, once its data stands. A run keeps them, also when files are edited under it."""
+
+    data_digest: str
+    train: Key
+    package: Key
+
+
+def of(spec: PipelineSpec, data_digest: str, source_root: Path) -> Keys:
+    """The keys of a pipeline on that data, with the code of now."""
+    train = training(spec, data_digest, source_root)
+    return Keys(data_digest, train, package(train.digest, source_root))
+
+
 def training(spec: PipelineSpec, data_digest: str, source_root: Path) -> Key:
     """`train_key`: data, model and train spec, the code that this training imports, its libraries."""
     entry = spec.model.module

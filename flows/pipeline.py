@@ -18,13 +18,15 @@ from prefect.tasks import Task
 
 from components import versioning
 from components.contracts import digest, located_yaml
-from components.contracts.errors import SourceError, StackError, StageKilled
+from components.contracts.errors import RegistryError, SourceError, StackError, StageKilled
 from components.contracts.package import Package
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.registry.api import Api
 from components.registry.tracking import Run
-from flows import environment, hosts, plan, reconcile, reports, stack, stages
+from flows import environment, hosts, keys, plan, reconcile, reports, stack, stages
+from flows.bundle_plan import BundlePlan
+from flows.keys import Keys
 from flows.plan import DATA_STAGES, Plan
 from flows.stages import Work
 
@@ -66,23 +68,23 @@ def data_task(work: Work, stage: str, due: bool, force: bool) -> State[Any] | No
     retry_condition_fn=_can_help,
     cache_policy=NO_CACHE,
 )
-def train_task(work: Work, planned: Plan, run: Run, force: bool) -> State[Any] | None:
+def train_task(work: Work, due: bool, known: Keys, run: Run, force: bool) -> State[Any] | None:
     """Train; a killed trainer goes on from its checkpoint."""
-    if planned.stage("train").current:
+    if not due:
         return _up_to_date("train")
     # A retry must not throw the checkpoint away again.
     from prefect.runtime import task_run
 
-    stages.train(work, planned, run, force=force and task_run.run_count <= 1)
+    stages.train(work, known, run, force=force and task_run.run_count <= 1)
     return None
 
 
 @task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
-def evaluate_task(work: Work, planned: Plan, run: Run, force: bool) -> State[Any] | None:
+def evaluate_task(work: Work, due: bool, known: Keys, run: Run, force: bool) -> State[Any] | None:
     """Score on the frozen test split, seal the package."""
-    if planned.stage("evaluate").current:
+    if not due:
         return _up_to_date("evaluate")
-    package = stages.evaluate(work, planned, run, force=force)
+    package = stages.evaluate(work, known, run, force=force)
     overall = package.metrics()["overall"]
     create_table_artifact(
         key=f"{work.spec.name}-metrics",
@@ -100,13 +102,13 @@ def evaluate_task(work: Work, planned: Plan, run: Run, force: bool) -> State[Any
     retry_condition_fn=_can_help,
     cache_policy=NO_CACHE,
 )
-def register_task(work: Work, planned: Plan, run: Run, server: str) -> State[Any] | None:
+def register_task(work: Work, due: bool, known: Keys, run: Run, server: str) -> State[Any] | None:
     """The floors, then a version in the registry."""
-    if planned.stage("register").current:
+    if not due:
         return _up_to_date("register")
-    package = Package.open(work.project.package(_key(planned)))
+    package = Package.open(work.project.package(known.package.digest))
     stages.check_floors(work, package)
-    version = stages.register(work, planned, run, package)
+    version = stages.register(work, known, run, package)
     create_link_artifact(
         key=f"{work.spec.name}-model", link=version.url(server), link_text=f"{version.name} version {version.version}"
     )
@@ -114,12 +116,11 @@ def register_task(work: Work, planned: Plan, run: Run, server: str) -> State[Any
 
 
 @task(name="bundle", task_run_name="bundle", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
-def bundle_task(work: Work, planned: Plan, force: bool) -> State[Any] | None:
+def bundle_task(work: Work, due: bool, planned: BundlePlan, force: bool) -> State[Any] | None:
     """The Bento of the version."""
-    if planned.stage("bundle").current:
+    if not due:
         return _up_to_date("bundle")
-    work.say(f"building the bundle {planned.bundle.tag}" if planned.bundle else "building the bundle")
-    bundle = stages.build_bundle(work, planned, stages.package_of(work, planned), force=force)
+    bundle = stages.build_bundle(work, planned, force=force)
     facts = bundle.verify()
     lines = [
         f"Bundle `{bundle.tag}`",
@@ -161,20 +162,24 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
             work.say(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")
         planned = plan.make(project, spec, api, forced)
         during.enter_context(hosts.waiting(hosts.worth(planned), project.root))
+        made = False
         for stage in DATA_STAGES:
-            due = not planned.stage(stage).current
-            data_task(work, stage, due, stage in forced)
-            if due and stage != DATA_STAGES[-1]:
-                planned = _after(stage, planned, project, spec)
-        planned = plan.after_data(project, spec, api, forced)
-        run = stages.begin_run(work, planned, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
-        if not planned.stage("train").current:
+            # What a stage made may be the same as before; then nothing follows from it.
+            current = stages.is_current(work, stage) if made and stage not in forced else not planned.due(stage)
+            data_task(work, stage, not current, stage in forced)
+            made = made or not current
+        known = keys.of(spec, versioning.data_digest(project, spec.dataset), project.source_root)
+        planned = plan.after_data(project, spec, api, forced, known)
+        run = stages.begin_run(work, known, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
+        if planned.due("train"):
             create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")
-        train_task(work, planned, run, "train" in forced)
-        evaluate_task(work, planned, run, bool(forced & {"train", "evaluate"}))
-        register_task(work, planned, run, endpoints.mlflow)
-        planned = plan.registered(project, spec, api, planned, forced)
-        bundle_task(work, planned, "bundle" in forced)
+        train_task(work, planned.due("train"), known, run, "train" in forced)
+        evaluate_task(work, planned.due("evaluate"), known, run, bool(forced & {"train", "evaluate"}))
+        register_task(work, planned.due("register"), known, run, endpoints.mlflow)
+        planned = plan.after_data(project, spec, api, forced & {"bundle"}, known)
+        if planned.bundle is None:
+            raise RegistryError("the version just registered is not in the registry", where=endpoints.mlflow)
+        bundle_task(work, planned.due("bundle"), planned.bundle, "bundle" in forced)
         return plan.done(planned)
 
 
@@ -188,25 +193,6 @@ def _speaker(logger: Any) -> Callable[[str], None]:
             print(f"  {text}", file=sys.stderr, flush=True)
 
     return say
-
-
-def _after(stage: str, planned: Plan, project: Project, spec: PipelineSpec) -> Plan:
-    """What is due after a data stage ran: its product may be the same as before, and then nothing follows from it."""
-    from dataclasses import replace
-
-    found = {entry.stage: entry for entry in versioning.status(project, spec.dataset)}
-    stages_now = tuple(
-        replace(entry, current=found[entry.stage].current and "--force" not in entry.reasons)
-        if entry.stage in found and DATA_STAGES.index(entry.stage) > DATA_STAGES.index(stage)
-        else entry
-        for entry in planned.stages
-    )
-    return replace(planned, stages=stages_now)
-
-
-def _key(planned: Plan) -> str:
-    assert planned.package_key is not None  # noqa: S101
-    return planned.package_key.digest
 
 
 def _up_to_date(stage: str) -> State[Any]:

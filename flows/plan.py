@@ -5,7 +5,7 @@ Light: DVC and the registry's REST API; none of the libraries that the stages ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,11 @@ from components.contracts import manifest as manifests
 from components.contracts.errors import CorruptArtifactError, NotFoundError, UsageError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
-from components.packaging import bundle as bundles
-from components.packaging import requirements
-from components.packaging.bundle import Bundle
 from components.registry import versions
 from components.registry.api import Api
-from components.registry.versions import Version
-from flows import keys, last_run
-from flows.keys import Key
+from flows import bundle_plan, keys, last_run
+from flows.bundle_plan import BundlePlan
+from flows.keys import Key, Keys
 
 DATA_STAGES = ("ingest", "validate", "prepare")
 STAGES = (*DATA_STAGES, "train", "evaluate", "register", "bundle")
@@ -36,36 +33,32 @@ class StagePlan:
     reasons: tuple[str, ...] = ()
 
 
+DATA_STANDS = tuple(StagePlan(stage, True) for stage in DATA_STAGES)
+
+
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a pipeline, with the keys and products known by now.
+    """All stages of a pipeline, with what is known of its products.
 
     Args:
-        data_digest: of the prepared dataset; None while that is out of date.
-        train_key, package_key: None while the data is out of date.
-        version: the registered version of that package key.
-        package_digest: of the package, where it is made.
-        bundle: the bundle of that version, whether built or not; None before there is a version.
+        keys: None while the data is out of date.
+        package_digest: of the sealed package, where there is one.
+        bundle: of the registered version; None before there is a version.
     """
 
     stages: tuple[StagePlan, ...]
-    data_digest: str | None = None
-    train_key: Key | None = None
-    package_key: Key | None = None
-    version: Version | None = None
+    keys: Keys | None = None
     package_digest: str | None = None
-    bundle_key: Key | None = None
-    bundle: Bundle | None = None
-    requirements: list[str] = field(default_factory=list)
+    bundle: BundlePlan | None = None
 
     @property
     def current(self) -> bool:
         """Whether there is nothing to do."""
         return all(stage.current for stage in self.stages)
 
-    def stage(self, name: str) -> StagePlan:
-        """One stage by name."""
-        return next(stage for stage in self.stages if stage.stage == name)
+    def due(self, name: str) -> bool:
+        """Whether a stage is to run."""
+        return not next(stage for stage in self.stages if stage.stage == name).current
 
 
 def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] = frozenset()) -> Plan:
@@ -87,87 +80,41 @@ def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] =
             for stage in STAGES[len(DATA_STAGES) :]
         )
         return Plan((*data, *waiting))
-    return after_data(project, spec, api, force, data)
+    known = keys.of(spec, versioning.data_digest(project, spec.dataset), project.source_root)
+    return after_data(project, spec, api, force, known, data)
 
 
 def after_data(
     project: Project,
     spec: PipelineSpec,
     api: Api,
-    force: frozenset[str] = frozenset(),
-    data: tuple[StagePlan, ...] | None = None,
-) -> Plan:
-    """The plan where the data is up to date."""
-    data_digest = versioning.data_digest(project, spec.dataset)
-    train_key = keys.training(spec, data_digest, project.source_root)
-    package_key = keys.package(train_key.digest, project.source_root)
-    return with_keys(project, spec, api, force, data, data_digest, train_key, package_key)
-
-
-def with_keys(
-    project: Project,
-    spec: PipelineSpec,
-    api: Api,
     force: frozenset[str],
-    data: tuple[StagePlan, ...] | None,
-    data_digest: str,
-    train_key: Key,
-    package_key: Key,
+    known: Keys,
+    data: tuple[StagePlan, ...] = DATA_STANDS,
 ) -> Plan:
-    """The plan for keys that stand: a run keeps those that it began with, also when files are edited under it."""
+    """The plan where the data is up to date, for the keys of a run."""
     before = last_run.read(project, spec.name)
-    version = versions.by_key(api, spec.name, package_key.digest)
-    trained = trained_digest(project, train_key.digest)
-    package_digest = version.package_digest if version else sealed_digest(project.package(package_key.digest))
+    version = versions.by_key(api, spec.name, known.package.digest)
+    package_digest = version.package_digest if version else sealed_digest(project.package(known.package.digest))
     evaluated = package_digest is not None
-    plan = Plan(
-        stages=(
-            *(data or tuple(StagePlan(stage, True) for stage in DATA_STAGES)),
-            _decide("train", trained is not None or evaluated, train_key, before, force),
-            _decide("evaluate", evaluated, package_key, before, force, same=train_key.parts == before.get("train")),
-            StagePlan(
-                "register",
-                version is not None and "register" not in force,
-                () if version and "register" not in force else ("no version of this package in the registry",),
-            ),
-        ),
-        data_digest=data_digest,
-        train_key=train_key,
-        package_key=package_key,
-        version=version,
-        package_digest=package_digest,
+    trained = evaluated or sealed_digest(project.run_folder(known.train.digest) / "trained", "trained") is not None
+    bundle = bundle_plan.of(project, spec, version) if version else None
+    registered = version is not None and "register" not in force
+    stages = (
+        *data,
+        _decide("train", trained, known.train, before, force),
+        _decide("evaluate", evaluated, known.package, before, force, same=known.train.parts == before.get("train")),
+        StagePlan("register", registered, () if registered else ("no version of this package in the registry",)),
+        _decide("bundle", bundle.bundle.exists(), bundle.key, before, force)
+        if bundle
+        else StagePlan("bundle", False, ("waits for its model version",)),
     )
-    return _with_bundle(project, spec, plan, before, force)
-
-
-def registered(project: Project, spec: PipelineSpec, api: Api, planned: Plan, force: frozenset[str]) -> Plan:
-    """The plan after registration, with the keys that the run began with."""
-    assert planned.data_digest is not None  # noqa: S101  # planned after the data
-    assert planned.train_key is not None  # noqa: S101
-    assert planned.package_key is not None  # noqa: S101
-    keys_then = planned.data_digest, planned.train_key, planned.package_key
-    return with_keys(project, spec, api, force & {"bundle"}, None, *keys_then)
+    return Plan(stages, known, package_digest, bundle)
 
 
 def done(planned: Plan) -> Plan:
     """A plan whose stages have all been run."""
     return replace(planned, stages=tuple(StagePlan(stage.stage, True) for stage in planned.stages))
-
-
-def _with_bundle(
-    project: Project, spec: PipelineSpec, plan: Plan, before: dict[str, dict[str, Any]], force: frozenset[str]
-) -> Plan:
-    if plan.version is None or plan.package_digest is None:
-        return replace(plan, stages=(*plan.stages, StagePlan("bundle", False, ("waits for its model version",))))
-    pinned = requirements.pinned(project.lock_file)
-    key = Key(
-        bundles.parts(
-            plan.package_digest, plan.version.version, spec.serving, pinned, bundles.code(project.source_root)
-        )
-    )
-    bundle = Bundle(project.bundles, spec.name, key.digest)
-    stage = _decide("bundle", bundle.exists(), key, before, force)
-    return replace(plan, stages=(*plan.stages, stage), bundle_key=key, bundle=bundle, requirements=pinned)
 
 
 def _data(project: Project, spec: PipelineSpec, force: frozenset[str]) -> tuple[StagePlan, ...]:
@@ -203,11 +150,6 @@ def _decide(
     if not same:
         return StagePlan(stage, False, ("train runs before it",))
     return StagePlan(stage, False, tuple(key.changes(before[stage])) or ("its product is gone",))
-
-
-def trained_digest(project: Project, train_key: str) -> str | None:
-    """The digest of what a training left, if it was sealed for that very key."""
-    return sealed_digest(project.run_folder(train_key) / "trained", "trained")
 
 
 def sealed_digest(folder: Path, kind: manifests.Kind = "package") -> str | None:

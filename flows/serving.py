@@ -5,18 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from components.contracts.errors import NotFoundError, ServingError
+from components.contracts.errors import NotFoundError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
-from components.packaging import bundle as bundles
-from components.packaging import requirements
 from components.packaging.bundle import Bundle
 from components.registry import versions
 from components.registry.api import Api, MissingError
 from components.registry.versions import Version
-from flows import last_run, stack
-from flows.keys import Key
-from flows.plan import Plan
+from flows import bundle_plan, stack
 from flows.stages import Say, Work, build_bundle
 
 ALIAS = "champion"
@@ -53,32 +49,17 @@ def wanted(api: Api, name: str, number: str | None) -> Version:
 
 
 def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, say: Say) -> Bundle:
-    """The bundle of a version, built if it is not there.
+    """The bundle of a version, whole; built if it is not there.
 
     Raises:
         ServingError: the version was not registered by Modelyard.
-        CorruptArtifactError: the package is not as sealed.
+        CorruptArtifactError: the package or the bundle is not as sealed.
     """
-    if version.package_digest is None:
-        raise ServingError(
-            "this version has no Modelyard package", where=f"{version.name} version {version.version}",
-            next_step="choose a version that `modelyard run` registered",
-        )  # fmt: skip
-    pinned = requirements.pinned(project.lock_file)
-    key = Key(
-        bundles.parts(version.package_digest, version.version, spec.serving, pinned, bundles.code(project.source_root))
-    )
-    bundle = Bundle(project.bundles, spec.name, key.digest)
-    if not bundle.exists():
-        say(f"building the bundle {bundle.tag}")
-        place = project.package(version.tags[versions.PACKAGE_KEY])
-        planned = Plan((), version=version, bundle_key=key, bundle=bundle, requirements=pinned)
-        build_bundle(
-            Work(project, spec, api, say), planned, versions.local_or_download(api, version, place), force=False
-        )
-        last_run.record(project, spec.name, "bundle", key.parts)
-    bundle.verify()
-    return bundle
+    planned = bundle_plan.of(project, spec, version)
+    if not planned.bundle.exists():
+        return build_bundle(Work(project, spec, api, say), planned, force=False)
+    planned.bundle.verify()
+    return planned.bundle
 
 
 def command(bundle: Bundle, port: str) -> list[str]:

@@ -28,7 +28,8 @@ from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
 from flows import last_run, stage_call
-from flows.plan import Plan
+from flows.bundle_plan import BundlePlan
+from flows.keys import Keys
 from flows.progress_line import ProgressLine
 
 Say = Callable[[str], None]
@@ -51,25 +52,28 @@ def data_stage(work: Work, stage: str, *, force: bool) -> None:
     versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.say)
 
 
-def begin_run(work: Work, plan: Plan, flow_run: str) -> Run:
+def is_current(work: Work, stage: str) -> bool:
+    """Whether a data stage's product stands."""
+    found = versioning.status(work.project, work.spec.dataset)
+    return next(entry.current for entry in found if entry.stage == stage)
+
+
+def begin_run(work: Work, keys: Keys, flow_run: str) -> Run:
     """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
-    assert plan.train_key is not None  # noqa: S101  # planned after the data
-    assert plan.data_digest is not None  # noqa: S101
     tags = {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run, **_git(work.project)}
-    run = tracking.ensure(work.api, work.spec.name, plan.train_key.digest, tags)
+    run = tracking.ensure(work.api, work.spec.name, keys.train.digest, tags)
     spec = work.spec.model_dump(mode="json", include={"model", "train"})
     tracking.log_parameters(work.api, run, spec)
     prepared = manifests.load(work.project.dataset(work.spec.dataset) / "prepared", "prepared")
-    source = {"path": f"data/{work.spec.dataset}/prepared", "digest": plan.data_digest}
+    source = {"path": f"data/{work.spec.dataset}/prepared", "digest": keys.data_digest}
     profile = json.dumps(prepared.facts.get("counts", {}))
-    tracking.log_dataset(work.api, run, work.spec.dataset, plan.data_digest, source, profile)
+    tracking.log_dataset(work.api, run, work.spec.dataset, keys.data_digest, source, profile)
     return run
 
 
-def train(work: Work, plan: Plan, run: Run, *, force: bool) -> None:
+def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
     """Train in a process of its own; metrics stream to the run and to the progress line."""
-    assert plan.train_key is not None  # noqa: S101
-    folder = work.project.run_folder(plan.train_key.digest)
+    folder = work.project.run_folder(keys.train.digest)
     if force and folder.exists():
         shutil.rmtree(folder)
     sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say)]
@@ -86,7 +90,7 @@ def train(work: Work, plan: Plan, run: Run, *, force: bool) -> None:
     try:
         stage_call.call(
             "training",
-            _request(work, plan).model_dump_json(),
+            _request(work, keys).model_dump_json(),
             folder=work.project.root,
             request_file=folder / "request.json",
             on_line=on_line,
@@ -101,18 +105,16 @@ def train(work: Work, plan: Plan, run: Run, *, force: bool) -> None:
     finally:
         for sink in reversed(sinks):
             sink.close()
-    last_run.record(work.project, work.spec.name, "train", plan.train_key.parts)
+    last_run.record(work.project, work.spec.name, "train", keys.train.parts)
 
 
-def evaluate(work: Work, plan: Plan, run: Run, *, force: bool) -> Package:
+def evaluate(work: Work, keys: Keys, run: Run, *, force: bool) -> Package:
     """Score the graph on the frozen test split, seal the package, ask the floors."""
-    assert plan.train_key is not None  # noqa: S101
-    assert plan.package_key is not None  # noqa: S101
-    folder = work.project.run_folder(plan.train_key.digest)
-    place = work.project.package(plan.package_key.digest)
+    folder = work.project.run_folder(keys.train.digest)
+    place = work.project.package(keys.package.digest)
     if force and place.exists():
         shutil.rmtree(place)
-    request = _request(work, plan).model_dump_json()
+    request = _request(work, keys).model_dump_json()
     stage_call.call(
         "evaluation",
         request,
@@ -125,7 +127,7 @@ def evaluate(work: Work, plan: Plan, run: Run, *, force: bool) -> Package:
     tracking.log_plots(work.api, run, folder / "plots")
     overall = package.metrics()["overall"]
     tracking.log_metrics(work.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
-    last_run.record(work.project, work.spec.name, "evaluate", plan.package_key.parts)
+    last_run.record(work.project, work.spec.name, "evaluate", keys.package.parts)
     return package
 
 
@@ -139,16 +141,15 @@ def check_floors(work: Work, package: Package) -> None:
     gates.floors(package.metrics()["overall"], asked)
 
 
-def register(work: Work, plan: Plan, run: Run, package: Package) -> Version:
+def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
     """The package's version in the registry.
 
     Raises:
         RegistryError: the same key was registered with another result.
     """
-    assert plan.package_key is not None  # noqa: S101
     asked = Registration(
         name=work.spec.name,
-        package_key=plan.package_key.digest,
+        package_key=keys.package.digest,
         package=package,
         requirements="\n".join(["mlflow==3.17.2", "pandas==3.1.1", *requirements.pinned(work.project.lock_file)])
         + "\n",
@@ -168,64 +169,59 @@ def register(work: Work, plan: Plan, run: Run, package: Package) -> Version:
     return version
 
 
-def package_of(work: Work, plan: Plan) -> Package:
-    """The sealed package of a plan: the one here, else the registry's.
+def package_of(work: Work, version: Version) -> Package:
+    """The sealed package of a version: the one here, else the registry's.
 
     Raises:
         CorruptArtifactError: a byte of it is not as sealed.
     """
-    assert plan.package_key is not None  # noqa: S101
-    place = work.project.package(plan.package_key.digest)
-    if plan.version is not None:
-        return versions.local_or_download(work.api, plan.version, place)
-    return Package.open(place)
+    return versions.local_or_download(work.api, version, work.project.package(version.tags[versions.PACKAGE_KEY]))
 
 
-def build_bundle(work: Work, plan: Plan, package: Package, *, force: bool) -> Bundle:
-    """The Bento of a plan's version."""
-    assert plan.bundle is not None  # noqa: S101
-    assert plan.bundle_key is not None  # noqa: S101
-    assert plan.version is not None  # noqa: S101
+def build_bundle(work: Work, plan: BundlePlan, *, force: bool) -> Bundle:
+    """The Bento of a version.
+
+    Raises:
+        CorruptArtifactError: the package, or what came out, is not as sealed.
+        ServingError: BentoML could not build it.
+    """
     if force and plan.bundle.folder.exists():
         shutil.rmtree(plan.bundle.folder)
     request = BundleRequest(
         model=work.spec.name,
         version=plan.version.version,
-        key=plan.bundle_key.digest,
-        package=str(package.folder),
+        key=plan.key.digest,
+        package=str(package_of(work, plan.version).folder),
         home=str(work.project.bundles),
         source_root=str(work.project.source_root),
         requirements=plan.requirements,
         serving=work.spec.serving,
     )
-    request_file = work.project.state / "requests" / f"bundle-{plan.bundle_key.digest[:16]}.json"
+    work.say(f"building the bundle {plan.bundle.tag}")
     stage_call.call(
         "packaging",
         request.model_dump_json(),
         folder=work.project.root,
-        request_file=request_file,
+        request_file=work.project.state / "requests" / f"bundle-{plan.key.digest[:16]}.json",
         on_line=work.say,
         on_words=work.say,
     )
     plan.bundle.verify()
-    last_run.record(work.project, work.spec.name, "bundle", plan.bundle_key.parts)
+    last_run.record(work.project, work.spec.name, "bundle", plan.key.parts)
     return plan.bundle
 
 
-def _request(work: Work, plan: Plan) -> TrainRequest:
-    assert plan.train_key is not None  # noqa: S101
-    assert plan.package_key is not None  # noqa: S101
-    assert plan.data_digest is not None  # noqa: S101
+def _request(work: Work, keys: Keys) -> TrainRequest:
     root = work.project.root
     prepared = work.project.dataset(work.spec.dataset) / "prepared"
     facts = manifests.load(prepared, "prepared").facts
     return TrainRequest(
         pipeline=work.spec.name,
-        train_key=plan.train_key.digest,
-        data_digest=plan.data_digest,
+        train_key=keys.train.digest,
+        data_digest=keys.data_digest,
         prepared=str(prepared.relative_to(root)),
-        run_folder=str(work.project.run_folder(plan.train_key.digest).relative_to(root)),
-        package=str(work.project.package(plan.package_key.digest).relative_to(root)),
+        run_folder=str(work.project.run_folder(keys.train.digest).relative_to(root)),
+        package=str(work.project.package(keys.package.digest).relative_to(root)),
         model=work.spec.model,
         train=work.spec.train,
         lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},

@@ -97,7 +97,7 @@ class Api:
         retrying = Retrying(
             retry=retry_if_exception_type(_PassingError),
             stop=stop_after_delay(PATIENCE_SECONDS),
-            wait=wait_exponential_jitter(initial=0.1, max=2),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2),
             reraise=True,
         )
         try:

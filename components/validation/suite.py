@@ -151,8 +151,8 @@ def _observed(found: dict[str, Any]) -> str:
         return json.dumps(_plain(value), ensure_ascii=False)
     if counts := found.get("details", {}).get("value_counts"):
         return ", ".join(f"{entry['value']} ({entry['count']:,})" for entry in counts)
-    if (failing := found.get("unexpected_count")) is not None:
-        total = found.get("element_count", 0)
+    if total := found.get("element_count"):
+        failing = found["unexpected_count"]
         return f"{failing:,} of {total:,} samples fail" if failing else f"all {total:,} samples"
     return "met"
 

@@ -37,22 +37,23 @@ def demo(pipeline: str, as_json: bool) -> int:
     os.environ.update(environment.of_project(project))
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
     planned = bring_up_to_date(project, spec, frozenset(), {})
-    if planned.version is None or planned.bundle is None or planned.data_digest is None:
+    if planned.keys is None or planned.bundle is None:
         raise ServingError("the run left no version", where=pipeline)
+    version = planned.bundle.version
     with Api(endpoints.mlflow) as api:
         champion = versions.by_alias(api, pipeline, serving.ALIAS)
-        if champion is None or champion.version != planned.version.version:
-            versions.set_alias(api, pipeline, serving.ALIAS, planned.version.version)
-            say(f"champion  now version {planned.version.version}")
+        if champion is None or champion.version != version.version:
+            versions.set_alias(api, pipeline, serving.ALIAS, version.version)
+            say(f"champion  now version {version.version}")
         else:
             say(f"champion  version {champion.version} already")
         service = serving.serve(project, spec, api, None, None, say)
-        package = stages.package_of(stages.Work(project, spec, api, say), planned)
+        package = stages.package_of(stages.Work(project, spec, api, say), version)
     example = package.golden()[-1]
     answer = ask(service.url, (package.folder / "golden" / example.file).read_bytes(), example.file)
     label = answer["predictions"][0]["label"]
     facts: dict[str, Any] = {
-        "data digest": planned.data_digest,
+        "data digest": planned.keys.data_digest,
         "validation": reports.verdict(project, spec.dataset),
         "test accuracy": f"{package.metrics()['overall']['accuracy']:.4f} on {package.metrics()['samples']} samples",
         "model": f"{pipeline} version {service.version.version}, package {short(package.digest)}",

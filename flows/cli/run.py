@@ -116,11 +116,11 @@ def summary(planned: Plan) -> dict[str, Any]:
     """What stands, by name."""
     return {
         "stages": {stage.stage: "up to date" if stage.current else list(stage.reasons) for stage in planned.stages},
-        "data": planned.data_digest,
-        "train_key": planned.train_key.digest if planned.train_key else None,
+        "data": planned.keys.data_digest if planned.keys else None,
+        "train_key": planned.keys.train.digest if planned.keys else None,
         "package": planned.package_digest,
-        "version": planned.version.version if planned.version else None,
-        "bundle": planned.bundle.tag if planned.bundle else None,
+        "version": planned.bundle.version.version if planned.bundle else None,
+        "bundle": planned.bundle.bundle.tag if planned.bundle else None,
     }
 
 
