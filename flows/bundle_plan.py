@@ -41,7 +41,7 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             where=f"{version.name} version {version.version}",
             next_step="choose a version that `modelyard run` registered",
         )
-    pinned = requirements.pinned(project.lock_file)
+    pinned = requirements.kept(project.lock_file, project.state / "cache")
     code = bundles.code(project.source_root)
     key = Key(bundles.parts(version.package_digest, version.version, spec.serving, pinned, code))
     return BundlePlan(version, key, Bundle(project.bundles, spec.name, key.digest), pinned)

@@ -72,5 +72,7 @@ def serve(project: Project, spec: PipelineSpec, api: Api, number: str | None, po
     version = wanted(api, spec.name, number)
     bundle = bundle_of(project, spec, api, version, say)
     say(f"serving version {version.version}: waiting until {bundle.tag} is ready")
-    url = stack.serve(project, spec.name, command(bundle, "{port}"), {"PYTHONDONTWRITEBYTECODE": "1"}, port)
+    # BentoML keeps its metrics in its home and empties them at start: each service has a home of its own.
+    variables = {"PYTHONDONTWRITEBYTECODE": "1", "BENTOML_HOME": str(project.state / "services" / spec.name)}
+    url = stack.serve(project, spec.name, command(bundle, "{port}"), variables, port)
     return Service(url, version, bundle)

@@ -10,7 +10,7 @@ from components.contracts import located_yaml, manifest, source_code
 from components.contracts.dataset import DatasetSpec
 from components.contracts.errors import CorruptArtifactError, ModelyardError, NotFoundError, Problem, SpecError
 from components.contracts.project import Project
-from components.versioning import last_code, stage_code
+from components.versioning import clean_state, last_code, stage_code
 from components.versioning.stage_status import StageStatus
 
 if TYPE_CHECKING:
@@ -33,19 +33,29 @@ def status(project: Project, dataset: str) -> tuple[StageStatus, ...]:
         CorruptArtifactError: a file of a stage's output was changed by hand.
     """
     check(project, dataset)
+    code = {name: stage_code.identity(project.root, name) for name in stage_code.STAGES}
+    state = clean_state.fingerprint(project, dataset, code)
+    if clean_state.is_known(project, dataset, state):
+        return tuple(StageStatus(name, True, ()) for name in stage_code.STAGES)
+    found = _ask_dvc(project, dataset, code)
+    if all(stage.current for stage in found):
+        clean_state.keep(project, dataset, state)
+    return found
+
+
+def _ask_dvc(project: Project, dataset: str, code: dict[str, source_code.SourceIdentity]) -> tuple[StageStatus, ...]:
     from dvc.repo import Repo  # a second's worth of imports
 
     found: list[StageStatus] = []
     with Repo(str(project.root)) as repo:
         for name in stage_code.STAGES:
             stage = load(repo, project, f"{name}@{dataset}")
-            code = stage_code.identity(project.root, name)
-            reasons = list(_reasons(project, dataset, name, stage, code))
+            reasons = list(_reasons(project, dataset, name, stage, code[name]))
             first = next((before.stage for before in found if not before.current), None)
             if first:
                 reasons.append(f"{first} runs before it")
             if not reasons:
-                last_code.keep(project, dataset, name, code)
+                last_code.keep(project, dataset, name, code[name])
             found.append(StageStatus(name, not reasons, tuple(reasons)))
     return tuple(found)
 
