@@ -15,7 +15,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test bench lock format down clean
+.PHONY: help install demo check types quick test bench lock format down clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +34,15 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## the whole chain on real data: stack, pipeline `digits`, a served model that answers
 	@$(BIN)/modelyard demo
 
-check: $(STAMP)  ## format, lint, types, import rules, quick tests (under two minutes)
+check: $(STAMP)  ## format, lint, types, import rules, quick tests (under two minutes; types beside the tests)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types quick
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+quick: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not slow"
 

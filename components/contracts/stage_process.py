@@ -42,6 +42,8 @@ def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     die_with_parent()
+    # Started from a background job, SIGINT would be ignored; whoever runs a stage may interrupt it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words = list(sys.argv[1:] if arguments is None else arguments)
     _redirect()
     place = os.environ.get(host_variable(stage))
