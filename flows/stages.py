@@ -60,7 +60,10 @@ def is_current(work: Work, stage: str) -> bool:
 
 def begin_run(work: Work, keys: Keys, flow_run: str) -> Run:
     """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
-    tags = {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run, **_git(work.project)}
+    facts = _environment_facts(work.project)
+    tags = {f"modelyard.{name}": value for name, value in facts.items()}
+    tags |= {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run}
+    tags |= {"mlflow.source.git.commit": facts["git_commit"]} if "git_commit" in facts else {}
     run = tracking.ensure(work.api, work.spec.name, keys.train.digest, tags)
     spec = work.spec.model_dump(mode="json", include={"model", "train"})
     tracking.log_parameters(work.api, run, spec)
@@ -154,7 +157,7 @@ def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
         requirements="\n".join(["mlflow==3.17.2", "pandas==3.1.1", *requirements.pinned(work.project.lock_file)])
         + "\n",
         source_root=work.project.source_root,
-        tags={**_git(work.project), "lock_digest": digest.of_file(work.project.lock_file)},
+        tags=_environment_facts(work.project),
     )
     version = registration.register(work.api, run, asked, work.project.locks)
     tracking.finish(work.api, run, "FINISHED")
@@ -235,8 +238,12 @@ def _pyfunc_requirements(project: Project) -> str:
     return "\n".join([*mlflow, *requirements.pinned(project.lock_file)]) + "\n"
 
 
-def _git(project: Project) -> dict[str, str]:
-    """The commit that the project stands on; `-dirty` where files differ from it; nothing outside of git."""
+def _environment_facts(project: Project) -> dict[str, str]:
+    """The digest of the locked environment, and the commit that the project stands on.
+
+    The commit ends in `-dirty` where files differ from it; outside of git there is none.
+    """
     words = ["git", "-C", str(project.root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return {"git_commit": done.stdout.strip()} if done.returncode == 0 else {}
+    commit = {"git_commit": done.stdout.strip()} if done.returncode == 0 else {}
+    return {"lock_digest": digest.of_file(project.lock_file), **commit}

@@ -114,6 +114,7 @@ def test_the_registry_holds_the_lineage(house: House, demo: dict[str, Any]) -> N
         f"{demo['MLflow']}/api/2.0/mlflow/runs/get", params={"run_id": model["run"]}, trust_env=False
     ).json()["run"]
     assert run["info"]["status"] == "FINISHED"
+    assert {"modelyard.lock_digest", "mlflow.source.git.commit"} <= {tag["key"] for tag in run["data"]["tags"]}
     metrics = {metric["key"] for metric in run["data"]["metrics"]}
     assert {"train/loss", "validation/accuracy", "test/accuracy"} <= metrics
     assert run["inputs"]["dataset_inputs"][0]["dataset"]["digest"] == demo["data digest"][:36]
