@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from cronsim import CronSim
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from components.contracts import located_yaml
 from components.contracts.errors import NotFoundError, StackError, UsageError
@@ -17,6 +18,8 @@ from components.contracts.pipeline import PipelineSpec, ScheduleSpec
 from components.contracts.project import Project
 from flows.stack.programs import WORK_POOL
 
+BUSY = (429, 502, 503, 504)
+PATIENCE_SECONDS = 20.0
 TAG = "modelyard"
 FLOW = "pipeline"
 ENTRYPOINT = "flows/pipeline.py:pipeline"
@@ -185,8 +188,15 @@ class _Prefect:
         self._ask("DELETE", f"/deployments/{deployment['id']}", None)
 
     def _ask(self, method: str, path: str, body: object) -> Any:
+        # While SQLite is locked by the scheduler Prefect answers 503; all that is asked here may be asked again.
+        retrying = Retrying(
+            retry=retry_if_result(lambda answer: answer.status_code in BUSY),
+            stop=stop_after_delay(PATIENCE_SECONDS),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
         try:
-            response = self._client.request(method, path, json=body)
+            response = retrying(self._client.request, method, path, json=body)
             response.raise_for_status()
         except httpx.HTTPStatusError as error:
             raise StackError(

@@ -188,13 +188,14 @@ def build_bundle(work: Work, plan: BundlePlan, *, force: bool) -> Bundle:
         CorruptArtifactError: the package, or what came out, is not as sealed.
         ServingError: BentoML could not build it.
     """
+    package = package_of(work, plan.version)
     if force and plan.bundle.folder.exists():
         shutil.rmtree(plan.bundle.folder)
     request = BundleRequest(
         model=work.spec.name,
         version=plan.version.version,
         key=plan.key.digest,
-        package=str(package_of(work, plan.version).folder),
+        package=str(package.folder),
         home=str(work.project.bundles),
         source_root=str(work.project.source_root),
         requirements=plan.requirements,

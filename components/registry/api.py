@@ -128,5 +128,7 @@ class Api:
         code, message = answer.get("error_code"), answer.get("message", response.text[:300])
         if "database is locked" in message:
             raise _PassingError(message)
+        if "UNIQUE constraint" in message or "duplicate key" in message:  # as SQLite and PostgreSQL say it
+            code = "RESOURCE_ALREADY_EXISTS"
         kind = {"RESOURCE_DOES_NOT_EXIST": MissingError, "RESOURCE_ALREADY_EXISTS": TakenError}.get(code, RegistryError)
         raise kind(message, where=f"{method} {path}", got=f"HTTP {response.status_code} {code or ''}".strip())

@@ -7,6 +7,7 @@ lowest, and the other is removed.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 
 from components.contracts.package import Package
 from components.registry import mlmodel, tracking, versions
-from components.registry.api import Api
+from components.registry.api import Api, TakenError
 from components.registry.tracking import Run
 from components.registry.versions import PACKAGE_DIGEST, PACKAGE_KEY, Version
 
@@ -81,11 +82,13 @@ def _logged_model(api: Api, run: Run, asked: Registration) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             mlmodel.write(asked.package, Path(folder), asked.source_root, asked.requirements)
             api.upload_folder(info["artifact_uri"], Path(folder))
-        body = {"model_id": info["model_id"], "status": "LOGGED_MODEL_READY"}
-        api.patch(f"logged-models/{info['model_id']}", body)
-        api.post("runs/outputs", {"run_id": run.id, "models": [{"model_id": info["model_id"], "step": 0}]})
+        with contextlib.suppress(TakenError):  # by one that races with us, or was killed after this
+            api.post("runs/outputs", {"run_id": run.id, "models": [{"model_id": info["model_id"], "step": 0}]})
         overall = {f"test/{name}": value for name, value in asked.package.metrics()["overall"].items()}
         tracking.log_metrics(api, run, overall, step=0, model_id=info["model_id"])
+        # Ready comes last: it says that all of the above is there.
+        body = {"model_id": info["model_id"], "status": "LOGGED_MODEL_READY"}
+        api.patch(f"logged-models/{info['model_id']}", body)
     return dict(info)
 
 
