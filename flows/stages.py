@@ -154,8 +154,7 @@ def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
         name=work.spec.name,
         package_key=keys.package.digest,
         package=package,
-        requirements="\n".join(["mlflow==3.17.2", "pandas==3.1.1", *requirements.pinned(work.project.lock_file)])
-        + "\n",
+        requirements=_pyfunc_requirements(work.project),
         source_root=work.project.source_root,
         tags=_environment_facts(work.project),
     )
@@ -236,7 +235,8 @@ def _pyfunc_requirements(project: Project) -> str:
     """What a registered version needs to answer under `mlflow models serve`, pinned, one a line."""
     locked = requirements.locked(project.lock_file)
     mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]
-    return "\n".join([*mlflow, *requirements.pinned(project.lock_file)]) + "\n"
+    serving = requirements.kept(project.lock_file, project.state / "cache")
+    return "\n".join([*mlflow, *serving]) + "\n"
 
 
 def _environment_facts(project: Project) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -23,11 +22,6 @@ def canonical(value: object) -> bytes:
 def of_value(value: object) -> str:
     """The sha256 of a JSON value in its canonical form, in hex."""
     return hashlib.sha256(canonical(value)).hexdigest()
-
-
-def of_files(files: Mapping[str, Path]) -> dict[str, str]:
-    """The sha256 of each named file."""
-    return {name: of_file(path) for name, path in sorted(files.items())}
 
 
 def short(digest: str) -> str:
