@@ -80,11 +80,11 @@ def train_task(work: Work, due: bool, known: Keys, run: Run, force: bool) -> Sta
 
 
 @task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
-def evaluate_task(work: Work, due: bool, known: Keys, run: Run, force: bool) -> State[Any] | None:
+def evaluate_task(work: Work, due: bool, known: Keys, run: Run) -> State[Any] | None:
     """Score on the frozen test split, seal the package."""
     if not due:
         return _up_to_date("evaluate")
-    package = stages.evaluate(work, known, run, force=force)
+    package = stages.evaluate(work, known, run)
     overall = package.metrics()["overall"]
     create_table_artifact(
         key=f"{work.spec.name}-metrics",
@@ -153,6 +153,8 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
     if endpoints is None:
         raise StackError("the stack is not running", next_step="`modelyard up`")
     forced = frozenset(force)
+    if "train" in forced:  # what is trained anew is judged anew
+        forced |= {"evaluate", "register"}
     flow_run = str(this_flow_run.id)
     with ExitStack() as during:
         during.enter_context(reconcile.present(project, flow_run))
@@ -174,7 +176,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         if planned.due("train"):
             create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")
         train_task(work, planned.due("train"), known, run, "train" in forced)
-        evaluate_task(work, planned.due("evaluate"), known, run, bool(forced & {"train", "evaluate"}))
+        evaluate_task(work, planned.due("evaluate"), known, run)
         register_task(work, planned.due("register"), known, run, endpoints.mlflow)
         planned = plan.after_data(project, spec, api, forced & {"bundle"}, known)
         if planned.bundle is None:

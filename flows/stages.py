@@ -111,12 +111,10 @@ def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
     last_run.record(work.project, work.spec.name, "train", keys.train.parts)
 
 
-def evaluate(work: Work, keys: Keys, run: Run, *, force: bool) -> Package:
-    """Score the graph on the frozen test split, seal the package, ask the floors."""
+def evaluate(work: Work, keys: Keys, run: Run) -> Package:
+    """Score the graph on the frozen test split; the sealed package takes the place of one that stood there."""
     folder = work.project.run_folder(keys.train.digest)
     place = work.project.package(keys.package.digest)
-    if force and place.exists():
-        shutil.rmtree(place)
     request = _request(work, keys).model_dump_json()
     stage_call.call(
         "evaluation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.contracts.training_request import Event, Finished, Metrics, Started
+from components.contracts.errors import RegistryError
+from components.contracts.training_request import Event, Metrics, Started
 from components.registry.api import Api, MissingError, TakenError
 
 KEY = "modelyard.train_key"
@@ -129,23 +131,22 @@ class RunSink:
                 {"key": key, "value": value, "timestamp": at, "step": event.step} for key, value in event.values.items()
             ]
             if time.monotonic() - self._sent_at >= self._interval_seconds:
-                self._send()
+                with contextlib.suppress(RegistryError):  # kept; `close` says it if it stays so
+                    self._send()
         elif isinstance(event, Started):
             parameters = event.model_dump(include={"parameters", "device", "precision", "compiled"})
             log_parameters(self._api, self._run, {"network": parameters})
-        elif isinstance(event, Finished):
-            self._send()
 
     def close(self) -> None:
         """Send what is held."""
         self._send()
 
     def _send(self) -> None:
+        self._sent_at = time.monotonic()
         while self._held:
             batch = self._held[:900]
             self._api.post("runs/log-batch", {"run_id": self._run.id, "metrics": batch})
             self._held = self._held[len(batch) :]
-        self._sent_at = time.monotonic()
 
 
 def _run(document: dict[str, Any]) -> Run:
