@@ -6,7 +6,6 @@ Each flow run leaves a small file with its process while it works. A file whose 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +48,8 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
 def _works(path: Path) -> bool:
     try:
         said = json.loads(path.read_text())
-        return bool(psutil.Process(said["process"]).create_time() == said["started"]) or said["process"] == os.getpid()
+        process = psutil.Process(said["process"])
+        return process.create_time() == said["started"] and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, FileNotFoundError, ValueError):
         return False
 

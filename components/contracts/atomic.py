@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -47,26 +48,40 @@ def folder(target: Path) -> Iterator[Path]:
         else:
             old.rename(target)
     for left in target.parent.glob(f".{target.name}.*.tmp"):
-        if not _alive(int(left.name.split(".")[-2])):
-            shutil.rmtree(left, ignore_errors=True)
+        with _claimed(left) as ours:
+            if ours:
+                shutil.rmtree(left, ignore_errors=True)
     fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     fresh.mkdir()
-    try:
-        yield fresh
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    with _claimed(fresh):
+        try:
+            yield fresh
+            if target.exists():
+                target.rename(old)
+            fresh.rename(target)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _alive(process: int) -> bool:
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Lock a folder for as long as the block lasts, or until this process ends, however it ends.
+
+    Whether a process with a folder's number lives says less: numbers come again, and one that was killed may stay in
+    the table of processes.
+    """
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # cleared away by another one meanwhile
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection
 
 import psutil
@@ -35,13 +36,12 @@ def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) ->
             process.terminate()
         except psutil.NoSuchProcess:
             continue
-    _, alive = psutil.wait_procs(processes, timeout=patience_seconds)
-    for process in alive:
+    for process in _left_after(processes, patience_seconds):
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(alive, timeout=5)
+    _left_after(processes, 5.0)
 
 
 def clear(root: str, program: str | None = None, patience_seconds: float = 2.0) -> int:
@@ -49,3 +49,18 @@ def clear(root: str, program: str | None = None, patience_seconds: float = 2.0) 
     left = find(root, program)
     end(left, patience_seconds)
     return len(left)
+
+
+def _left_after(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still run when all have ended or the time is up; what ended and nobody waited for does not run."""
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

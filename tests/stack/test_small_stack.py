@@ -19,6 +19,7 @@ from flows import stack
 from flows.stack import health, leftovers, ports, state, supervisor
 from flows.stack.programs import Program, of_stack
 from flows.stack.state import StackState
+from tests.processes import is_gone
 from tests.stack.conftest import start_small
 
 WORKER_THAT_OUTLIVES = """
@@ -74,7 +75,7 @@ def test_a_killed_program_is_started_again_and_its_orphans_make_room(project: Pr
     orphan = psutil.Process(first).children()[0]
     os.kill(first, signal.SIGKILL)
     eventually(lambda: running(project, "server") not in (0, first))
-    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(orphan.pid)
     assert "ended 1 process" in supervisor.tail(state.folder(project) / "logs" / "server.log")
 
 
@@ -84,7 +85,7 @@ def test_a_killed_supervisor_takes_its_programs_along_and_comes_back(project: Pr
     before, program = supervisor.pid(project), running(project, "sleeper")
     assert before is not None
     os.kill(before, signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(program), 3)
+    eventually(lambda: is_gone(program), 3)
     eventually(lambda: running(project, "sleeper"), 20)
     assert supervisor.pid(project) != before
 

@@ -25,6 +25,7 @@ from components.contracts.errors import (
     ValidationRefused,
 )
 from components.contracts.project import Project
+from tests.processes import is_gone
 from tests.versioning.small_project import DATASET, ROOT, dvc, make, replace
 
 pytestmark = [
@@ -266,10 +267,10 @@ def test_the_whole_process_killed_in_the_middle_and_run_again(project: Project) 
         process.kill()
     child = int((project.root / "pid").read_text())
     for _ in range(100):  # the stage ends with the process that runs it
-        if not Path(f"/proc/{child}").exists():
+        if is_gone(child):
             break
         time.sleep(0.1)
-    assert not Path(f"/proc/{child}").exists()
+    assert is_gone(child)
     (project.root / "components/ingestion/stage.py").write_text(source)
     for stage in STAGES:
         versioning.reproduce(project, DATASET, stage, force=True)
