@@ -138,7 +138,7 @@ def check_floors(work: Work, package: Package) -> None:
     Raises:
         GateRefused: names the gate, the figure and the limit.
     """
-    asked = work.spec.gates.model_dump(exclude_none=True)
+    asked = {metric: {"min": floor.min} for metric, floor in work.spec.gates.floors.items()}
     gates.floors(package.metrics()["overall"], asked)
 
 

@@ -68,6 +68,18 @@ class Project:
         """What a pipeline's last run was made of."""
         return self.state / "last" / f"pipeline-{pipeline}.json"
 
+    def service(self, model: str) -> Path:
+        """A running service's folder: its order, its BentoML home."""
+        return self.state / "services" / model
+
+    def ledger(self, model: str) -> Path:
+        """What was asked of production and what became of it; apart from every server's state."""
+        return self.state / "ledger" / f"{model}.jsonl"
+
+    def gates(self, model: str, key: str) -> Path:
+        """What the gates found: evidence and report."""
+        return self.state / "gates" / model / key[:16]
+
     @property
     def bundles(self) -> Path:
         """The BentoML home."""
