@@ -10,6 +10,8 @@ ModelyardError                    1  something failed
 ├── SourceError                   1  a source could not be fetched or read
 │   └── UnsafeArchiveError        1  an archive that would write outside, or is a bomb
 ├── SampleError                   1  one sample cannot be turned into a tensor
+├── InferenceError                1  a model failed to answer a sample that fits
+│   └── NotFiniteError            1  its answer has NaN or infinity in it
 ├── TrainingError                 1  training cannot go on (not finite, no room, wrong checkpoint)
 ├── Interrupted                 130  Ctrl-C; what was done is kept
 ├── StageKilled                   1  a stage's process was killed from outside; a retry can help
@@ -150,6 +152,14 @@ class UnsafeArchiveError(SourceError):
 
 class SampleError(ModelyardError):
     """One sample is not what its task takes: no image, too large, wrong type."""
+
+
+class InferenceError(ModelyardError):
+    """A model failed to answer a sample that fits."""
+
+
+class NotFiniteError(InferenceError):
+    """A model's answer has NaN or infinity in it."""
 
 
 class TrainingError(ModelyardError):

@@ -21,6 +21,8 @@ WANTED_HEADER = "X-Modelyard-Want"
 # Requests of the same key get the same side of a canary.
 KEY_HEADER = "X-Modelyard-Key"
 WORKER_HEADER = "X-Modelyard-Worker"
+# Which slot answered: champion, challenger, previous or staged.
+ROLE_HEADER = "X-Modelyard-Role"
 
 
 class Slot(Strict):
@@ -115,10 +117,11 @@ class Tally(Strict):
     """What a version did in a worker since it came into its slot (counts add up over workers).
 
     Args:
-        errors: answers that failed (5xx).
-        not_finite: answers with NaN or infinity in them; counted as errors of the service too.
-        compared: answers that champion and challenger both gave (shadow); of those, `agreed` with the same label.
-        p50_ms, p99_ms: over the last 1,000 answers; None before the first.
+        requests: answered, or failed by this version; what was refused (4xx) is not its doing.
+        errors: answers that failed: 5xx, or answered by the champion instead.
+        not_finite: answers with NaN or infinity in them; among the errors.
+        compared: images that champion and challenger both answered (shadow); of those, `agreed` with the same label.
+        p50_ms, p99_ms: decoding and inference, over the last 1,000 answers; None before the first.
     """
 
     requests: int = 0
@@ -135,7 +138,9 @@ class WorkerStatement(Strict):
 
     Args:
         generation: the order that it has carried out as far as it can; 0 before the first.
-        code: digest of the serving code and libraries that this process runs.
+        code: digest of the serving code and libraries that this process runs (fact `code` of its bundle's manifest).
+        champion: what really answers. `champion_failed` is what the order names instead, if that could not be loaded;
+            the champion before it, or at a start the previous one, then answers in its place.
         shadow_dropped: requests that a busy challenger in the shadow did not get.
     """
 
@@ -143,6 +148,7 @@ class WorkerStatement(Strict):
     generation: int
     code: str
     champion: Held | None = None
+    champion_failed: Held | None = None
     challenger: Held | None = None
     previous: Held | None = None
     staged: Held | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from components.contracts.errors import CorruptArtifactError, SampleError
+from components.contracts.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
 from components.contracts.package import Package
 from components.preprocessing.image import ImageProcessor
 
@@ -80,17 +80,37 @@ class Predictor:
             )
 
     def probabilities(self, pixels: Pixels) -> Probabilities:
-        """(N, H, W, C) uint8 to (N, classes) float32."""
+        """(N, H, W, C) uint8 to (N, classes) float32, finite or not.
+
+        Raises:
+            InferenceError: the graph failed.
+        """
         feed: dict[str, Any] = {self.signature.input_name: pixels}
-        result: Probabilities = self._session.run([self.signature.output_name], feed)[0]
+        try:
+            result: Probabilities = self._session.run([self.signature.output_name], feed)[0]
+        except Exception as error:  # as above: no common base
+            raise InferenceError("the graph failed", where=str(self.package.onnx), got=error) from error
         return result
 
     def answer(self, pixels: Pixels) -> list[Prediction]:
-        """Predictions for checked pixels."""
+        """Predictions for checked pixels.
+
+        Raises:
+            InferenceError: the graph failed.
+            NotFiniteError: NaN or infinity among the probabilities; such an answer is none.
+        """
         classes = self.signature.classes
+        probabilities = self.probabilities(pixels)
+        finite = np.isfinite(probabilities)
+        if not finite.all():
+            raise NotFiniteError(
+                "the model's answer is not finite",
+                where=f"image {int(np.argmin(finite.all(axis=1)))}",
+                got=str(probabilities[~finite][0]),
+            )
         return [
             Prediction(classes[int(row.argmax())], dict(zip(classes, row.tolist(), strict=True)))
-            for row in self.probabilities(pixels)
+            for row in probabilities
         ]
 
     def predict(self, contents: Sequence[bytes]) -> list[Prediction]:

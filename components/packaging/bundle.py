@@ -77,6 +77,11 @@ def code(source_root: Path) -> SourceIdentity:
     return source_code.identity([ENTRY], source_root)
 
 
+def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:
+    """What a serving process runs beside its package: equal for bundles that differ in package or settings alone."""
+    return digest.of_value({"functions": identity.functions, "requirements": requirements})
+
+
 def parts(
     package_digest: str, version: str, serving: ServingSpec, requirements: list[str], identity: SourceIdentity
 ) -> dict[str, Any]:

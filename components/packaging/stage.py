@@ -13,7 +13,7 @@ from components.contracts import manifest as manifests
 from components.contracts import source_code
 from components.contracts.errors import ServingError
 from components.contracts.package import Package
-from components.packaging.bundle import ENTRY, Bundle, BundleRequest
+from components.packaging.bundle import ENTRY, Bundle, BundleRequest, code, code_digest
 
 
 def main(arguments: list[str]) -> None:
@@ -63,6 +63,7 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "train_key": package.facts.train_key,
         "data_digest": package.facts.data_digest,
         "requirements": request.requirements,
+        "code": code_digest(code(Path(request.source_root)), request.requirements),
     }
     manifests.seal(context, "bundle", facts)
 
