@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
 from components.contracts import atomic, manifest
 from components.contracts.package import Package
+from components.contracts.serving_order import Slot
 from components.preprocessing.image import ImageProcessor
 
 CLASSES = ["dark", "light", "left"]
@@ -26,22 +28,48 @@ def image(seed: int) -> bytes:
     return stream.getvalue()
 
 
-def build(folder: Path, *, pipeline: str = "sample", train_key: str = "a" * 64, seed: int = 0) -> Package:
-    """Seal a package in `folder`."""
+def white() -> bytes:
+    """A PNG of 8x8 white pixels, which a package built with `nan_above` cannot answer."""
+    stream = io.BytesIO()
+    Image.new("L", (8, 8), 255).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def build(
+    folder: Path,
+    *,
+    pipeline: str = "sample",
+    train_key: str = "a" * 64,
+    seed: int = 0,
+    nan_above: float | None = None,
+    slow: int = 0,
+) -> Package:
+    """Seal a package in `folder`.
+
+    Args:
+        nan_above: images of a higher mean brightness (0 to 1) are answered with NaN; the golden ones have about 0.5.
+        slow: multiplications of 512x512 for nothing in each answer, a fraction of a millisecond each.
+    """
     random = np.random.default_rng(seed)
+    odd, constants = _odd(nan_above, slow)
     weights = random.normal(size=(64, len(CLASSES))).astype(np.float32)
     graph = helper.make_graph(
         [
             helper.make_node("Cast", ["input"], ["real"], to=TensorProto.FLOAT),
             helper.make_node("Mul", ["real", "scale"], ["scaled"]),
             helper.make_node("Flatten", ["scaled"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["plain"]),
+            *odd,
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
         ],
         "linear",
         [helper.make_tensor_value_info("input", TensorProto.UINT8, ["N", 8, 8, 1])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(CLASSES)])],
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(1 / 255), "scale")],
+        [
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(np.float32(1 / 255), "scale"),
+            *constants,
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     processor = ImageProcessor(kind="image", height=8, width=8, channels=1, mean=[0.5], std=[0.25])
@@ -81,3 +109,48 @@ def build(folder: Path, *, pipeline: str = "sample", train_key: str = "a" * 64, 
         }
         manifest.seal(fresh, "package", facts)
     return Package.open(folder)
+
+
+def bundle(folder: Path, version: str, **options: Any) -> Slot:
+    """The source folder of a bundle as the service reads it (package, settings, manifest), without code in it."""
+    package = build(folder / "package", **options)
+    settings = {
+        "model": "sample",
+        "version": version,
+        "max_batch_size": 4,
+        "max_request_bytes": 100_000,
+        "max_image_pixels": 1_000_000,
+        "workers": 1,
+    }
+    manifest.write_json(folder / "serving.json", settings)
+    manifest.seal(folder, "bundle", {"code": "c" * 64})
+    return Slot(version=version, package_digest=package.digest, bundle=str(folder))
+
+
+def _odd(nan_above: float | None, slow: int) -> tuple[list[NodeProto], list[TensorProto]]:
+    """Nodes and constants from `plain` to `logits`: the same, plus zero times something."""
+    nodes, last, constants = [], "plain", {}
+    if nan_above is not None:  # the root of a negative number is NaN
+        constants["limit"] = np.float32(nan_above)
+        nodes += [
+            helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[1], keepdims=1),
+            helper.make_node("Sub", ["limit", "mean"], ["room"]),
+            helper.make_node("Sqrt", ["room"], ["root"]),
+            helper.make_node("Mul", ["root", "zero"], ["nothing"]),
+            helper.make_node("Add", [last, "nothing"], ["checked"]),
+        ]
+        last = "checked"
+    if slow:
+        constants |= {"wide": np.full((64, 512), 1e-3, np.float32), "square": np.full((512, 512), 1e-3, np.float32)}
+        nodes.append(helper.make_node("MatMul", ["flat", "wide"], ["wide 0"]))
+        nodes += [helper.make_node("MatMul", [f"wide {i}", "square"], [f"wide {i + 1}"]) for i in range(slow)]
+        nodes += [
+            helper.make_node("ReduceMean", [f"wide {slow}"], ["work"], axes=[1], keepdims=1),
+            helper.make_node("Mul", ["work", "zero"], ["no work"]),
+            helper.make_node("Add", [last, "no work"], ["slowed"]),
+        ]
+        last = "slowed"
+    if nodes:
+        constants["zero"] = np.float32(0)
+    nodes.append(helper.make_node("Identity", [last], ["logits"]))
+    return nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()]
