@@ -100,6 +100,17 @@ class Package:
         """The golden examples with the training process's outputs."""
         return _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes()).examples
 
+    def golden_classes(self) -> list[str]:
+        """The order of the golden probabilities: the training process's own word, not the signature's.
+
+        Packages from before it was written down have the order in the tables of metrics.json, if not the signature's.
+        """
+        file = _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes())
+        if file.classes is not None:
+            return file.classes
+        rows = self.metrics().get("per_class", [])
+        return [str(row["class"]) for row in rows] or self.signature().classes
+
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`: `overall` holds the named figures, the rest tables."""
         return _MetricsFile.model_validate_json((self.folder / "metrics.json").read_bytes()).model_dump()
@@ -107,6 +118,7 @@ class Package:
 
 class _GoldenFile(Strict):
     examples: list[GoldenExample]
+    classes: list[str] | None = None
 
 
 class _MetricsFile(BaseModel):

@@ -1,1 +1,1 @@
-"""What a version must pass before it serves: integrity, floors, champion, parity, latency. Each says gate and figure."""
+"""What a version must pass before it serves: integrity, floors, champion, parity, latency."""

@@ -62,7 +62,11 @@ def leave(
             GoldenExample(file=entry["file"], label=entry["label"], probabilities=row)
             for entry, row in zip(index, outputs.tolist(), strict=True)
         ]
-        _write(fresh / "golden" / "outputs.json", {"examples": [example.model_dump(mode="json") for example in golden]})
+        examples_and_order = {
+            "classes": prepared.classes,
+            "examples": [example.model_dump(mode="json") for example in golden],
+        }
+        _write(fresh / "golden" / "outputs.json", examples_and_order)
         _write(fresh / "model.json", request.model.model_dump(mode="json"))
         facts = manifest.load(prepared.folder, "prepared").facts
         _write(fresh / "processor.json", facts["processor"])

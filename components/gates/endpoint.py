@@ -1,0 +1,136 @@
+"""A bundle's HTTP endpoint in clean processes on loopback, for as long as the gates need it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from components.contracts.errors import ServingError
+from components.contracts.stage_process import die_with_parent
+from components.gates import clean_worker
+
+READY_SECONDS = 120.0
+END_SECONDS = 10.0
+TAIL_LINES = 12
+
+# Nothing of this process's environment reaches a worker but what a program needs to start at all.
+KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+QUIET = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class DoesNotStart(Exception):
+    """The bundle's own processes ended before they answered; holds the end of their log."""
+
+
+class Endpoint:
+    """Started when made, ready after `wait`, gone after `close`; closes itself as a context.
+
+    Args:
+        bento: the Bento's folder.
+        workers: processes that answer.
+        name: for messages.
+    """
+
+    def __init__(self, bento: Path, workers: int, name: str) -> None:
+        self._name = name
+        self._folder = Path(tempfile.mkdtemp(prefix="modelyard-endpoint-"))
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.port: int = self._socket.getsockname()[1]
+        self._processes: list[subprocess.Popen[bytes]] = []
+        try:
+            self._processes = [self._start(bento.resolve(), number) for number in range(1, workers + 1)]
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            DoesNotStart: a process of it ended.
+            ServingError: it lives, but did not answer in time.
+        """
+        until = time.monotonic() + READY_SECONDS
+        while time.monotonic() < until:
+            ended = [process for process in self._processes if process.poll() is not None]
+            if ended:
+                raise DoesNotStart(self._tail())
+            if self._is_ready():
+                return
+            time.sleep(0.02)
+        raise ServingError(
+            f"the endpoint of {self._name} did not become ready",
+            got=f"no answer within {READY_SECONDS:.0f} s",
+            next_step=f"its log ends: {self._tail()}",
+        )
+
+    def close(self) -> None:
+        """End its processes, and what they started, and remove its folder."""
+        self._socket.close()
+        for process in self._processes:
+            _signal_group(process, signal.SIGTERM)
+        until = time.monotonic() + END_SECONDS
+        for process in self._processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _start(self, bento: Path, number: int) -> subprocess.Popen[bytes]:
+        home = self._folder / "home"
+        metrics = self._folder / "metrics"
+        for folder in (home, metrics):
+            folder.mkdir(exist_ok=True)
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment |= {**QUIET, "HOME": str(home), "BENTOML_HOME": str(home), "TMPDIR": str(self._folder)}
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        words = [sys.executable, "-I", "-B", "-X", "utf8", clean_worker.__file__, str(bento)]
+        with (self._folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [*words, "--fd", str(self._socket.fileno()), "--worker-id", str(number)],
+                cwd=home,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[self._socket.fileno()],
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=0.5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _tail(self) -> str:
+        lines = (self._folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-TAIL_LINES:])
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

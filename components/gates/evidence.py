@@ -1,0 +1,50 @@
+"""What makes a question to the gates the same question: known before they run, without any heavy library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from components.contracts import digest, source_code
+from components.contracts import manifest as manifests
+from components.contracts.errors import NotFoundError
+from components.contracts.gate_request import Candidate, GateRequest
+from components.contracts.manifest import Kind
+from components.contracts.project import Project
+
+ENTRY = "components.gates.stage"
+
+
+def key(request: GateRequest, root: Path | None = None) -> str:
+    """The digest of candidate, champion, gates asked, data and the gates' own code; not of the folder for the answer.
+
+    Args:
+        root: the project's root, that the request's paths are relative to; default: the working directory.
+
+    Raises:
+        CorruptArtifactError: a manifest of the data cannot be read.
+    """
+    dataset = (root or Path()) / request.dataset
+    return digest.of_value(
+        {
+            "pipeline": request.pipeline,
+            "role": request.role,
+            "candidate": _identity(request.candidate),
+            "champion": _identity(request.champion),
+            "asked": sorted(request.asked),
+            "gates": request.gates.model_dump(mode="json"),
+            "data": {kind: _sealed(dataset / kind, kind) for kind in ("prepared", "validated")},
+            "code": source_code.identity([ENTRY], Project(Path()).source_root).digest,
+        }
+    )
+
+
+def _identity(candidate: Candidate | None) -> dict[str, Any] | None:
+    return None if candidate is None else candidate.model_dump(mode="json", exclude={"bundle"})
+
+
+def _sealed(folder: Path, kind: Kind) -> str | None:
+    try:
+        return manifests.load(folder, kind).digest
+    except NotFoundError:
+        return None

@@ -1,0 +1,104 @@
+"""A load of HTTP requests from one process: keep-alive connections that each send the next when the last is answered.
+
+Raw sockets, a prebuilt request and the least reading that finds an answer's end, so that the load is light beside the
+service. Loopback only; answers other than 200 are counted as errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+@dataclass
+class Load:
+    """What came of one load; latencies in seconds, as they ended."""
+
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    errors: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Requests answered with 200 a second."""
+        return len(self.latencies) / self.seconds
+
+    def percentile_ms(self, percent: float) -> float:
+        """A percentile of the latencies in milliseconds."""
+        ordered = sorted(self.latencies)
+        return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def post(path: str, content: bytes, kind: str, port: int) -> bytes:
+    """The bytes of one POST request."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}"
+    return head.encode() + b"\r\n\r\n" + content
+
+
+def run(request: bytes, port: int, *, connections: int, seconds: float) -> Load:
+    """Load a service for so many seconds."""
+    return asyncio.run(_run(request, port, connections, seconds))
+
+
+async def _run(request: bytes, port: int, connections: int, seconds: float) -> Load:
+    load, loop = Load(), asyncio.get_running_loop()
+    begin = time.perf_counter()
+    ends = [loop.create_future() for _ in range(connections)]
+    for end in ends:
+        connection = partial(_Connection, request, load, begin + seconds, end)
+        await loop.create_connection(connection, "127.0.0.1", port)
+    async with asyncio.timeout(seconds + 30):
+        await asyncio.gather(*ends)
+    load.seconds = time.perf_counter() - begin
+    return load
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: at most one request on its way."""
+
+    def __init__(self, request: bytes, load: Load, deadline: float, end: asyncio.Future[None]) -> None:
+        self.request, self.load, self.deadline, self.end = request, load, deadline, end
+        self.received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # asyncio's TCP transports are
+        self.transport = transport
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head = self.received.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        length = LENGTH.search(self.received, 0, head)
+        if length is None:  # chunked, or no answer to a request of ours
+            self.load.errors += 1
+            self.transport.close()
+            return
+        if len(self.received) < head + 4 + int(length[1]):
+            return
+        now = time.perf_counter()
+        if self.received.startswith(b"HTTP/1.1 200"):
+            self.load.latencies.append(now - self.sent)
+        else:
+            self.load.errors += 1
+        self.received = b""
+        if now < self.deadline:
+            self._send()
+        else:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.received or exc is not None:
+            self.load.errors += 1
+        if not self.end.done():
+            self.end.set_result(None)
+
+    def _send(self) -> None:
+        self.sent = time.perf_counter()
+        self.transport.write(self.request)
