@@ -11,18 +11,14 @@ from pathlib import Path
 
 import uvicorn
 
-from components.contracts.package import Package
-from components.inference.predictor import Predictor
 from serving.app import ModelApp
-from serving.settings import ServingSettings
+from serving.worker import Worker
 
 
 def main(source: Path, port: int) -> None:
     """Serve the package of a bundle's source folder until terminated."""
     app = ModelApp()
-    settings = ServingSettings.load(source)
-    predictor = Predictor(Package.open(source / "package"), max_pixels=settings.max_image_pixels)
-    app.load(predictor, settings, threads=len(os.sched_getaffinity(0)))
+    app.serve(Worker(source, None, threads=len(os.sched_getaffinity(0))))
     uvicorn.run(app.asgi, host="127.0.0.1", port=port, access_log=False, log_level="warning")
 
 

@@ -1,42 +1,43 @@
-"""The HTTP face of a packaged model: one ASGI application, mounted into the BentoML service."""
+"""The HTTP face of packaged models: one ASGI application, mounted into the BentoML service."""
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from components.contracts.errors import SampleError
-from components.inference.predictor import Prediction, Predictor
-from serving import page
+from components.contracts.errors import InferenceError, SampleError
+from components.contracts.serving_order import KEY_HEADER, WANTED_HEADER, WORKER_HEADER, Limits
+from components.inference.predictor import Prediction
+from serving import metrics, page, shadow
 from serving import request as requests
+from serving.canary import choose
 from serving.openapi import document
-from serving.settings import ServingSettings
+from serving.request import Images, Pixels, RefusedRequest
+from serving.seats import Seat, failure
+from serving.worker import Worker
 
-PREDICTIONS = Counter("modelyard_predictions", "Images answered", ["model", "version", "label"])
-REFUSALS = Counter("modelyard_refusals", "Requests refused", ["model", "version", "code"])
-SECONDS = Histogram(
-    "modelyard_inference_seconds",
-    "Decoding and inference of one request",
-    ["model", "version"],
-    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
-)
+# A challenger that has not answered after that, or after so many times its latency limit, is answered for.
+PATIENCE_SECONDS, PATIENCE_RATIO = 2.0, 4
 
 
 class ModelApp:
-    """Answers `POST /predict` with one predictor; `load` is called once before the first request."""
+    """Answers `POST /predict` with what a worker holds; `serve` is called once before the first request."""
 
     def __init__(self) -> None:
         self.asgi = Starlette(
             routes=[
                 Route("/predict", self.predict, methods=["POST"]),
                 Route("/model", self.model, methods=["GET"]),
+                Route("/release", self.release, methods=["GET"]),
                 Route("/", self.page, methods=["GET"]),  # BentoML's own page loads scripts from the network
                 Route("/openapi.json", self.openapi, methods=["GET"]),
                 Route("/docs.json", self.openapi, methods=["GET"]),
@@ -44,78 +45,128 @@ class ModelApp:
         )
         self._waiting = 0
 
-    def load(self, predictor: Predictor, settings: ServingSettings, threads: int) -> None:
-        """Take a warm predictor into service."""
-        self.predictor = predictor
-        self.settings = settings
-        self._threads = ThreadPoolExecutor(threads, "predict")  # a third of what anyio's hop to a thread costs
-        digest = predictor.package.digest
-        self._about = {"name": settings.model, "version": settings.version, "package": digest}
-        self._headers = {
-            "X-Modelyard-Model": settings.model,
-            "X-Modelyard-Version": settings.version,
-            "X-Modelyard-Package": digest,
-        }
-        self._seconds = SECONDS.labels(settings.model, settings.version)
+    def serve(self, worker: Worker) -> None:
+        """Answer for a worker."""
+        self._worker = worker
+        self._holding = worker.holding
 
     async def predict(self, request: Request) -> Response:
-        """Images or pixels to labels."""
+        """Images or pixels to labels. What was held when the request came answers it, whatever is swapped meanwhile."""
+        seats = self._holding.now
+        wanted, key = request.headers.get(WANTED_HEADER), request.headers.get(KEY_HEADER)
         try:
-            found = await requests.read(request, self.settings)
-            predictions = await self._answer(found)
-        except requests.RefusedRequest as refusal:
-            return self._refuse(refusal)
+            seat = choose(seats, wanted, key)
+        except RefusedRequest as refusal:
+            return self._refuse(refusal, None)
+        try:
+            found = await requests.read(request, seat.loaded.settings)
+            with self._place(seat.loaded.settings.max_queue):
+                outcome: list[Prediction] | str
+                if seat.role == "challenger" and wanted is None and seats.champion:
+                    challenger, outcome = seat, await self._try(seat, seats.champion, seats.limits, found)
+                    if isinstance(outcome, str):  # the champion answers; what it refuses as well is nobody's failure
+                        seat, code = seats.champion, outcome
+                        outcome = await self._answer(seat, found)
+                        challenger.fail(code)
+                    self._holding.judge(challenger)
+                else:
+                    outcome = await self._answer(seat, found)
+        except RefusedRequest as refusal:
+            return self._refuse(refusal, seat)
         except SampleError as error:
-            return self._refuse(
-                requests.RefusedRequest(
-                    422, "image", error.what, where=error.where, got=error.got, expected=error.expected
-                )
-            )
-        for prediction in predictions:
-            PREDICTIONS.labels(self.settings.model, self.settings.version, prediction.label).inc()
-        body = {"predictions": [vars(prediction) for prediction in predictions], "model": self._about}
-        return JSONResponse(body, headers=self._headers)
+            facts = {"where": error.where, "got": error.got, "expected": error.expected}
+            return self._refuse(RefusedRequest(422, "image", error.what, **facts), seat)
+        except InferenceError as error:
+            return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), seat)
+        body = {"predictions": [vars(prediction) for prediction in outcome], "model": seat.about}
+        after = None
+        if seats.challenger and not seats.canary_percent and wanted is None:
+            after = BackgroundTask(self._shadow, seats.challenger, found, outcome)
+        return JSONResponse(body, headers=seat.headers, background=after)
 
     async def model(self, _: Request) -> Response:
         """What this process serves."""
+        seat = self._holding.now.champion
+        if seat is None:
+            return self._refuse(_NOTHING, None)
+        predictor = seat.loaded.predictor
         about: dict[str, Any] = {
-            **self._about,
-            "data": self.predictor.package.facts.data_digest,
-            "classes": self.predictor.signature.classes,
-            "input": self.predictor.signature.input_shape,
+            **seat.about,
+            "data": predictor.package.facts.data_digest,
+            "classes": predictor.signature.classes,
+            "input": predictor.signature.input_shape,
         }
-        return JSONResponse(about, headers=self._headers)
+        return JSONResponse(about, headers=seat.headers)
+
+    async def release(self, _: Request) -> Response:
+        """What each worker of the service holds."""
+        return Response(self._worker.service_statement().model_dump_json(), media_type="application/json")
 
     async def page(self, _: Request) -> Response:
         """A page for people."""
-        about, shape = self._about, self.predictor.signature.input_shape[1:]
-        return HTMLResponse(
-            page.render(about["name"], about["version"], about["package"], shape), headers=self._headers
-        )
+        seat = self._holding.now.champion
+        if seat is None:
+            return HTMLResponse(page.nothing(self._worker.settings.model), 503)
+        about, shape = seat.about, seat.loaded.predictor.signature.input_shape[1:]
+        return HTMLResponse(page.render(about["name"], about["version"], about["package"], shape), headers=seat.headers)
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document."""
-        return JSONResponse(document(self.settings, self.predictor.signature))
+        seat = self._holding.now.champion
+        if seat is None:
+            return self._refuse(_NOTHING, None)
+        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.signature))
 
-    async def _answer(self, found: requests.Images | requests.Pixels) -> list[Prediction]:
-        if self._waiting >= self.settings.max_queue:
-            raise requests.RefusedRequest(503, "busy", "too many requests are waiting", got=self._waiting)
-        if not isinstance(found, list):
-            self.predictor.check(found)
+    @contextmanager
+    def _place(self, most: int) -> Iterator[None]:
+        if self._waiting >= most:
+            raise RefusedRequest(503, "busy", "too many requests are waiting", got=self._waiting)
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._work, found)
+            yield
         finally:
             self._waiting -= 1
 
-    def _work(self, found: requests.Images | requests.Pixels) -> list[Prediction]:
-        with self._seconds.time():
-            if isinstance(found, list):
-                return self.predictor.predict(found)
-            return self.predictor.answer(found)
+    async def _answer(self, seat: Seat, found: Images | Pixels) -> list[Prediction]:
+        try:
+            return await self._run(seat, found)
+        except InferenceError as error:
+            seat.fail(failure(error))
+            raise
+        finally:
+            if seat.role == "challenger":
+                self._holding.judge(seat)
 
-    def _refuse(self, refusal: requests.RefusedRequest) -> Response:
-        code = str(refusal.body["error"]["code"])
-        REFUSALS.labels(self.settings.model, self.settings.version, code).inc()
-        headers = {**self._headers, "Retry-After": "1"} if refusal.status == 503 else self._headers
+    async def _try(
+        self, challenger: Seat, champion: Seat, limits: Limits | None, found: Images | Pixels
+    ) -> list[Prediction] | str:
+        """The challenger's answer, or why it gave none in time."""
+        ratio = limits.max_latency_ratio if limits else 1.0
+        patience = max(PATIENCE_SECONDS, PATIENCE_RATIO * ratio * champion.record.medians()[0])
+        try:
+            return await asyncio.wait_for(self._run(challenger, found), patience)
+        except TimeoutError:
+            return "late"
+        except (InferenceError, SampleError) as error:
+            return failure(error)
+
+    async def _run(self, seat: Seat, found: Images | Pixels) -> list[Prediction]:
+        if not isinstance(found, list):
+            seat.loaded.predictor.check(found)
+        return await asyncio.get_running_loop().run_in_executor(seat.threads, seat.answer, found)
+
+    async def _shadow(self, seat: Seat, found: Images | Pixels, answer: list[Prediction]) -> None:
+        shadow.offer(self._holding, seat, found, answer, lambda: self._waiting > 0)
+
+    def _refuse(self, refusal: RefusedRequest, seat: Seat | None) -> Response:
+        settings = self._worker.settings
+        model, version, role = seat.labels if seat else (settings.model, "", "")
+        if refusal.status != 500:  # counted as its version's failure
+            metrics.REFUSALS.labels(model, version, role, str(refusal.body["error"]["code"])).inc()
+        headers = dict(seat.headers) if seat else {"X-Modelyard-Model": model, WORKER_HEADER: str(os.getpid())}
+        if refusal.status == 503:
+            headers |= {"Retry-After": "1"}
         return JSONResponse(refusal.body, refusal.status, headers=headers)
+
+
+_NOTHING = RefusedRequest(503, "nothing_released", "no version is released")

@@ -31,7 +31,7 @@ def document(settings: ServingSettings, signature: Signature) -> dict[str, Any]:
         "operationId": "predict",
         "summary": "Classify images",
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": answer, **{str(status): refusal for status in (400, 413, 415, 422, 503)}},
+        "responses": {"200": answer, **{str(status): refusal for status in (400, 409, 413, 415, 422, 500, 503)}},
     }
     about = {"description": "what this process serves", "content": _json({"type": "object"})}
     probability = {"type": "number", "minimum": 0, "maximum": 1}

@@ -42,6 +42,17 @@ PAGE = """<!doctype html>
 """
 
 
+NOTHING = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{name}</title>
+<h1>{name}</h1><p>No version is released.</p>
+"""
+
+
+def nothing(name: str) -> str:
+    """The page of a service that has no champion."""
+    return NOTHING.format(name=html.escape(name))
+
+
 def render(name: str, version: str, digest: str, shape: list[int]) -> str:
     """The page's HTML."""
     size = "x".join(str(length) for length in shape)

@@ -27,10 +27,10 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class RefusedRequest(Exception):
-    """A request that cannot be answered.
+    """A request that is not answered.
 
     Args:
-        status: the HTTP status, 4xx or 503.
+        status: the HTTP status, 4xx, 503, or 500 where the model failed.
         code: one word for machines.
     """
 

@@ -1,4 +1,7 @@
-"""The BentoML service of one packaged model. A bundle holds this file, `package/` and `serving.json`."""
+"""The BentoML service of one model. A bundle holds this file, `package/` and `serving.json`.
+
+Where MODELYARD_SERVICE names a folder, it serves what the order there names; else its bundle's own package.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from pathlib import Path
 
 import bentoml
 
-from components.contracts.package import Package
-from components.inference.predictor import Predictor
+from components.contracts.serving_order import SERVICE_FOLDER
 from serving.app import ModelApp
 from serving.settings import ServingSettings
+from serving.worker import Worker
 
 BUNDLE = Path(__file__).resolve().parents[1]
 
@@ -30,13 +33,10 @@ _app = ModelApp()
     logging={"access": {"enabled": False}},
 )
 class ModelService:
-    """Loads the package, proves its bytes, warms the graph; ready only after that."""
+    """Loads packages, proves their bytes and their answers, warms the graphs; ready only after that."""
 
     def __init__(self) -> None:
-        package = Package.open(BUNDLE / "package")
-        predictor = Predictor(package, max_pixels=_settings.max_image_pixels)
-        golden = package.golden()
-        for example in golden[:2]:
-            predictor.predict([(package.folder / "golden" / example.file).read_bytes()])
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        _app.load(predictor, _settings, threads=max(1, cores // _settings.workers))
+        folder = os.environ.get(SERVICE_FOLDER)
+        service = Path(folder) if folder else None
+        _app.serve(Worker(BUNDLE, service, threads=max(1, cores // _settings.workers)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
@@ -67,7 +68,7 @@ def build(
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(CLASSES)])],
         [
             numpy_helper.from_array(weights, "weights"),
-            numpy_helper.from_array(np.float32(1 / 255), "scale"),
+            numpy_helper.from_array(np.array(1 / 255, np.float32), "scale"),
             *constants,
         ],
     )
@@ -129,9 +130,11 @@ def bundle(folder: Path, version: str, **options: Any) -> Slot:
 
 def _odd(nan_above: float | None, slow: int) -> tuple[list[NodeProto], list[TensorProto]]:
     """Nodes and constants from `plain` to `logits`: the same, plus zero times something."""
-    nodes, last, constants = [], "plain", {}
+    nodes: list[NodeProto] = []
+    constants: dict[str, NDArray[np.float32]] = {}
+    last = "plain"
     if nan_above is not None:  # the root of a negative number is NaN
-        constants["limit"] = np.float32(nan_above)
+        constants["limit"] = np.array(nan_above, np.float32)
         nodes += [
             helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[1], keepdims=1),
             helper.make_node("Sub", ["limit", "mean"], ["room"]),
@@ -151,6 +154,6 @@ def _odd(nan_above: float | None, slow: int) -> tuple[list[NodeProto], list[Tens
         ]
         last = "slowed"
     if nodes:
-        constants["zero"] = np.float32(0)
+        constants["zero"] = np.array(0, np.float32)
     nodes.append(helper.make_node("Identity", [last], ["logits"]))
     return nodes, [numpy_helper.from_array(value, name) for name, value in constants.items()]

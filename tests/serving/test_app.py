@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from components.inference.predictor import Predictor
 from serving.app import ModelApp
-from serving.settings import ServingSettings
+from serving.worker import Worker
 from tests import small_package
 
 JSON = {"content-type": "application/json"}
@@ -25,17 +25,10 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    package = small_package.build(tmp_path_factory.mktemp("package") / "package")
-    settings = ServingSettings(
-        model="sample",
-        version="7",
-        max_batch_size=4,
-        max_request_bytes=100_000,
-        max_image_pixels=1_000_000,
-        workers=1,
-    )
+    folder = tmp_path_factory.mktemp("bundle")
+    small_package.bundle(folder, "7")
     app = ModelApp()
-    app.load(Predictor(package, max_pixels=settings.max_image_pixels), settings, threads=2)
+    app.serve(Worker(folder, None, threads=2))
     with TestClient(app.asgi) as client:
         yield client
 
@@ -163,7 +156,9 @@ def test_openapi_names_the_classes_and_the_shape(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     text = json.dumps(document)
     assert all(f'"{name}"' in text for name in small_package.CLASSES)
-    assert document["paths"]["/predict"]["post"]["responses"].keys() == {"200", "400", "413", "415", "422", "503"}
+    assert document["paths"]["/predict"]["post"]["responses"].keys() == {
+        "200", "400", "409", "413", "415", "422", "500", "503",
+    }  # fmt: skip
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:

@@ -1,0 +1,128 @@
+"""One worker process of a service: it holds packages, follows the order file, and says what it holds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from components.contracts import manifest as manifests
+from components.contracts.serving_order import ORDER_FILE, ServiceStatement, ServingOrder, Tally, WorkerStatement
+from serving import loaded
+from serving.holding import Holding
+from serving.settings import ServingSettings
+from serving.statements import Statements
+
+WATCH_SECONDS = 0.05
+TELL_SECONDS = 0.5
+
+LOG = logging.getLogger("bentoml.modelyard")
+
+
+class Worker:
+    """Starts with what the order names, or with the bundle's own package where there is none.
+
+    Args:
+        bundle: the source folder of the bundle that this process runs.
+        service: the folder with the order; None: no orders are taken.
+        threads: that answer.
+
+    Raises:
+        ModelyardError: there is no order, and the bundle's own package cannot be loaded.
+    """
+
+    def __init__(self, bundle: Path, service: Path | None, threads: int) -> None:
+        self.settings = ServingSettings.load(bundle)
+        self._code = str(manifests.load(bundle, "bundle").facts["code"])
+        self._news, self._end = threading.Event(), threading.Event()
+        self.holding = Holding(self.settings.model, threads, self._news.set)
+        self._service = service
+        self._statements = Statements(service) if service else None
+        self._seen: tuple[int, int, int] | None = None
+        order = self._news_of_order()
+        if order is None:
+            self.holding.serve(loaded.own(bundle))
+        else:
+            self.holding.carry_out(order)
+        self._threads: list[threading.Thread] = []
+        if self._statements:
+            self._tell(self._statements)
+            self._statements.clear()
+            self._threads = [
+                threading.Thread(target=self._follow, name="orders", daemon=True),
+                threading.Thread(target=self._talk, args=(self._statements,), name="statements", daemon=True),
+            ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Follow no more orders; what is held stays and answers."""
+        self._end.set()
+        self._news.set()
+        for thread in self._threads:
+            thread.join()
+
+    def statement(self) -> WorkerStatement:
+        """What this process holds now."""
+        now = self.holding.now
+        record = now.challenger_record
+        return WorkerStatement(
+            worker=os.getpid(),
+            generation=now.generation,
+            code=self._code,
+            champion=now.champion.held() if now.champion else None,
+            champion_failed=now.missing.get("champion"),
+            challenger=now.held("challenger"),
+            previous=now.held("previous"),
+            staged=now.held("staged"),
+            champion_tally=now.champion.record.tally() if now.champion else Tally(),
+            challenger_tally=record.tally() if record else Tally(),
+            shadow_dropped=record.dropped if record else 0,
+        )
+
+    def service_statement(self) -> ServiceStatement:
+        """What every living worker of the service says."""
+        others = self._statements.others() if self._statements else []
+        return ServiceStatement(
+            model=self.settings.model, expected=self.settings.workers, workers=[self.statement(), *others]
+        )
+
+    def _follow(self) -> None:
+        while not self._end.wait(WATCH_SECONDS):
+            if order := self._news_of_order():
+                self.holding.carry_out(order)
+
+    def _news_of_order(self) -> ServingOrder | None:
+        """The order, if its file is another one than at the last look and can be read."""
+        if self._service is None:
+            return None
+        path = self._service / ORDER_FILE
+        try:
+            found = path.stat()
+            stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+            if stamp == self._seen:
+                return None
+            self._seen = stamp
+            return ServingOrder.read(self._service)
+        except FileNotFoundError:
+            if self._seen is not None:
+                LOG.error("%s is gone: what is served stays", path)
+            self._seen = None
+        except (OSError, ValueError) as error:
+            LOG.error("%s cannot be read, what is served stays: %s", path, error)
+        return None
+
+    def _talk(self, statements: Statements) -> None:
+        while not self._end.is_set():
+            self._news.wait(TELL_SECONDS)
+            self._news.clear()
+            self._tell(statements)
+
+    def _tell(self, statements: Statements) -> None:
+        now = self.holding.now
+        if now.challenger and (held := statements.removed(now.generation)):
+            slot = now.challenger.loaded.slot
+            if (held.package_digest, held.version) == (slot.package_digest, slot.version):
+                self.holding.remove_challenger(now.challenger, held.reason or "taken out by another worker")
+        statements.write(self.statement())

@@ -1,0 +1,270 @@
+"""A worker follows its order: what it holds, who answers, and what it says of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from components.contracts.serving_order import ORDER_FILE, ServingOrder, Slot
+from tests import small_package
+from tests.serving.service import Service, challenger, eventually, running
+
+
+@pytest.fixture(scope="module")
+def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Slot]:
+    """Versions 1 to 4, each another package."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return {str(number): small_package.bundle(folder / str(number), str(number), seed=number) for number in range(1, 5)}
+
+
+@pytest.fixture
+def service(slots: dict[str, Slot], tmp_path: Path) -> Iterator[Service]:
+    with running(Path(slots["1"].bundle), tmp_path / "service") as service:
+        yield service
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What the service logs; BentoML, once imported, keeps it from the root logger."""
+    logger = logging.getLogger("bentoml.modelyard")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def broken(slot: Slot, folder: Path, file: str = "model.onnx") -> Slot:
+    """A copy of a bundle with one byte of its package changed."""
+
+    shutil.copytree(slot.bundle, folder)
+    path = folder / "package" / file
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    return slot.model_copy(update={"bundle": str(folder)})
+
+
+def test_without_an_order_it_serves_its_own_package(service: Service, slots: dict[str, Slot]) -> None:
+    assert service.answered_by() == "1"
+    statement = service.statement()
+    assert (statement.generation, statement.previous, statement.staged, statement.challenger) == (0, None, None, None)
+    assert statement.champion
+    assert statement.champion.package_digest == slots["1"].package_digest
+
+
+def test_without_a_service_folder_no_orders_are_taken(slots: dict[str, Slot]) -> None:
+    with running(Path(slots["1"].bundle), None) as service:
+        document = service.client.get("/release").json()
+        assert document["expected"] == len(document["workers"]) == 1
+        assert document["workers"][0]["champion"]["version"] == "1"
+        assert not list(Path(slots["1"].bundle).glob("workers*"))
+
+
+def test_a_switch_and_everything_that_follows_the_champion(service: Service, slots: dict[str, Slot]) -> None:
+    before = service.ask().json()
+    service.order(champion=slots["2"], previous=slots["1"])
+    response = service.ask()
+    assert response.headers["x-modelyard-version"] == response.json()["model"]["version"] == "2"
+    assert response.headers["x-modelyard-package"] == slots["2"].package_digest
+    assert response.headers["x-modelyard-role"] == "champion"
+    assert response.json()["predictions"] != before["predictions"]
+    assert service.client.get("/model").json()["version"] == "2"
+    assert service.client.get("/openapi.json").json()["info"]["version"] == "2"
+    assert slots["2"].package_digest in service.client.get("/").text
+
+
+def test_what_is_held_already_is_not_loaded_again(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], staged=slots["2"])
+    staged = service.worker.holding.now.staged
+    assert staged
+    service.order(champion=slots["2"], previous=slots["1"])
+    now = service.worker.holding.now
+    assert now.champion
+    assert now.champion.loaded is staged.loaded
+    service.order(champion=slots["1"], previous=slots["2"])  # rollback
+    now = service.worker.holding.now
+    assert now.previous
+    assert now.previous.loaded is staged.loaded
+    assert service.answered_by() == "1"
+
+
+def test_the_champion_keeps_its_tally_while_others_come_and_go(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"])
+    since = service.statement().champion
+    service.ask()
+    service.order(champion=slots["1"], staged=slots["2"])
+    service.ask()
+    statement = service.statement()
+    assert statement.champion == since
+    assert statement.champion_tally.requests == 2
+    assert statement.champion_tally.p50_ms
+
+
+def test_a_request_names_the_package_that_shall_answer(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], staged=slots["2"], previous=slots["3"])
+    for version, role in (("1", "champion"), ("2", "staged"), ("3", "previous")):
+        response = service.ask(want=slots[version].package_digest)
+        assert response.headers["x-modelyard-version"] == version
+        assert response.headers["x-modelyard-role"] == role
+    response = service.ask(want=slots["4"].package_digest)
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "not_held")
+    assert service.answered_by() == "1"
+
+
+def test_a_staged_package_that_does_not_load_changes_nothing(
+    service: Service, slots: dict[str, Slot], tmp_path: Path
+) -> None:
+    statement = service.order(champion=slots["1"], staged=broken(slots["2"], tmp_path / "bad"))
+    assert statement.staged
+    assert statement.staged.state == "failed"
+    assert "model.onnx" in (statement.staged.reason or "")
+    assert service.answered_by() == "1"
+    refused = service.ask(want=slots["2"].package_digest)
+    assert refused.status_code == 409
+    assert "model.onnx" in refused.json()["error"]["reason"]
+    assert service.order(champion=slots["1"], staged=slots["2"]).staged != statement.staged
+    assert service.answered_by(want=slots["2"].package_digest) == "2"
+
+
+@pytest.mark.parametrize("kind", ["byte", "digest", "version", "nothing there", "no golden answer"])
+def test_a_champion_that_does_not_load_leaves_the_present_one(
+    kind: str, service: Service, slots: dict[str, Slot], tmp_path: Path
+) -> None:
+    two = slots["2"]
+    bad = {
+        "byte": lambda: broken(two, tmp_path / "bad"),
+        "digest": lambda: two.model_copy(update={"package_digest": slots["3"].package_digest}),
+        "version": lambda: two.model_copy(update={"version": "9"}),
+        "nothing there": lambda: two.model_copy(update={"bundle": str(tmp_path / "none")}),
+        "no golden answer": lambda: small_package.bundle(tmp_path / "nan", "2", nan_above=0.0),
+    }[kind]()
+    statement = service.order(champion=bad, previous=slots["1"])
+    assert statement.champion
+    assert statement.champion_failed
+    assert (statement.champion.version, statement.champion.state) == ("1", "ready")
+    assert (statement.champion_failed.version, statement.champion_failed.state) == (bad.version, "failed")
+    assert statement.champion_failed.reason
+    assert service.answered_by() == "1"
+    assert service.order(champion=two).champion_failed is None
+    assert service.answered_by() == "2"
+
+
+def test_an_order_without_champion_answers_only_who_names_a_package(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=None, previous=slots["1"])
+    response = service.ask()
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "nothing_released")
+    assert "retry-after" in response.headers
+    assert [service.client.get(path).status_code for path in ("/", "/model", "/openapi.json")] == [503] * 3
+    assert service.answered_by(want=slots["1"].package_digest) == "1"
+
+
+@pytest.mark.parametrize("content", ["{", '{"generation": "two"}', "{}"])
+def test_an_order_that_cannot_be_read_changes_nothing(
+    content: str, service: Service, slots: dict[str, Slot], log: pytest.LogCaptureFixture
+) -> None:
+    before = service.order(champion=slots["2"], previous=slots["1"])
+    (service.folder / ORDER_FILE).write_text(content)
+    eventually(lambda: "cannot be read" in log.text)
+    assert service.statement() == before
+    assert service.answered_by() == "2"
+    after = service.order(champion=slots["2"], previous=slots["3"])
+    assert after.champion == before.champion
+    (service.folder / ORDER_FILE).unlink()
+    eventually(lambda: "is gone" in log.text)
+    assert service.answered_by() == "2"
+
+
+def test_it_starts_with_its_order(slots: dict[str, Slot], tmp_path: Path) -> None:
+    ServingOrder(generation=7, champion=slots["2"], previous=slots["3"], staged=slots["4"]).write(tmp_path)
+    with running(Path(slots["1"].bundle), tmp_path) as service:
+        statement = service.statement()
+        assert statement.generation == 7
+        assert service.answered_by() == "2"
+        assert [held.version for held in (statement.previous, statement.staged) if held] == ["3", "4"]
+
+
+def test_it_starts_with_the_previous_one_if_the_champion_does_not_load(slots: dict[str, Slot], tmp_path: Path) -> None:
+    bad = broken(slots["2"], tmp_path / "bad")
+    ServingOrder(generation=7, champion=bad, previous=slots["3"]).write(tmp_path)
+    with running(Path(slots["1"].bundle), tmp_path) as service:
+        statement = service.statement()
+        assert statement.champion
+        assert statement.champion_failed
+        assert (statement.champion.version, statement.champion_failed.version) == ("3", "2")
+        assert service.answered_by() == "3"
+
+
+def test_it_is_up_if_nothing_loads(slots: dict[str, Slot], tmp_path: Path) -> None:
+    ServingOrder(generation=7, champion=broken(slots["2"], tmp_path / "bad")).write(tmp_path)
+    with running(Path(slots["1"].bundle), tmp_path) as service:
+        response = service.ask()
+        assert response.status_code == 503
+        assert "model.onnx" in response.json()["error"]["reason"]
+        assert service.statement().champion is None
+        service.order(champion=slots["4"])
+        assert service.answered_by() == "4"
+
+
+def test_a_request_in_flight_keeps_whom_it_began_with(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["2"])
+
+    async def body() -> AsyncIterator[bytes]:
+        content = small_package.image(0)
+        yield content[:20]
+        await asyncio.to_thread(service.order, champion=slots["3"])
+        yield content[20:]
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=service.client.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.post("/predict", content=body(), headers={"content-type": "image/png"})
+
+    response = asyncio.run(ask())
+    assert (response.status_code, response.json()["model"]["version"]) == (200, "2")
+    assert service.answered_by() == "3"
+
+
+def test_another_worker_is_heard_until_it_ends(service: Service, slots: dict[str, Slot], tmp_path: Path) -> None:
+
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    statement = service.statement().model_copy(update={"worker": sleeper.pid})
+    path = service.folder / "workers" / f"{sleeper.pid}.json"
+    path.write_text(statement.model_dump_json())
+
+    def workers() -> set[int]:
+        return {worker["worker"] for worker in service.client.get("/release").json()["workers"]}
+
+    assert workers() == {os.getpid(), sleeper.pid}
+    sleeper.communicate(b"\n")  # it has ended and was waited for
+    assert workers() == {os.getpid()}
+    with running(Path(slots["1"].bundle), service.folder):  # the next to start clears away what it left
+        assert not path.exists()
+
+
+def test_statements_are_on_disk_as_over_http(service: Service, slots: dict[str, Slot]) -> None:
+
+    service.order(champion=slots["2"])
+    path = service.folder / "workers" / f"{os.getpid()}.json"
+    eventually(lambda: json.loads(path.read_text())["generation"] == service.generation)
+    assert json.loads(path.read_text())["champion"]["version"] == "2"
+
+
+def test_a_held_package_is_a_figure(service: Service, slots: dict[str, Slot]) -> None:
+    def figure(version: str) -> float | None:
+        labels = {"model": "sample", "version": version, "role": "champion", "package": slots[version].package_digest}
+        return REGISTRY.get_sample_value("modelyard_held", labels)
+
+    service.order(champion=slots["2"], challenger=challenger(slots["3"], 0))
+    assert figure("2") == 1
+    service.order(champion=slots["1"])
+    assert (figure("1"), figure("2")) == (1, 0)
