@@ -41,7 +41,7 @@ def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     right = np.trace(confusion)
-    _title(axes, "Confusion matrix", f"test split, {right:,} of {confusion.sum():,} right")
+    titled(axes, "Confusion matrix", f"test split, {right:,} of {confusion.sum():,} right")
     bar = figure.colorbar(picture, ax=axes, fraction=0.045, pad=0.03)
     bar.set_ticks([0, 0.1**0.5, 0.5, 1], labels=["0", "10 %", "25 %", "100 %"])
     bar.set_label("share of the true class")
@@ -62,14 +62,14 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
     upper.set_ylim(0, 1.02)
     upper.set_ylabel("accuracy")
     upper.legend(frameon=False, loc="upper left")
-    _title(upper, "Reliability", f"expected calibration error {expected_calibration_error(bins):.4f}")
+    titled(upper, "Reliability", f"expected calibration error {expected_calibration_error(bins):.4f}")
     lower.bar(centres, [part.samples for part in used], width * 0.92, color=GREY)
     lower.set_yscale("log")
     lower.set_ylabel("samples")
     lower.set_xlabel("confidence of the answer")
     lower.set_xlim(0, 1)
     for axes in (upper, lower):
-        _plain(axes)
+        plain(axes)
     _save(figure, path)
 
 
@@ -84,24 +84,26 @@ def draw_training(history: list[dict[str, float]], kept_epoch: int, path: Path) 
             axes.plot(epochs, values, color=colour, linewidth=2, label=split, marker="." if len(epochs) < 40 else None)
         axes.legend(frameon=False)
     losses.set_yscale("log")
-    _title(losses, "Loss", "cross entropy, nats")
-    _title(accuracies, "Accuracy", f"epoch {kept_epoch} kept")
+    titled(losses, "Loss", "cross entropy, nats")
+    titled(accuracies, "Accuracy", f"epoch {kept_epoch} kept")
     rates.plot(epochs, [row["learning_rate"] for row in history], color=DARK, linewidth=2)
-    _title(rates, "Learning rate", "at the end of the epoch")
+    titled(rates, "Learning rate", "at the end of the epoch")
     for axes in (losses, accuracies, rates):
         axes.axvline(kept_epoch, color=ORANGE, linestyle=":", linewidth=1.5)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        _plain(axes)
+        plain(axes)
     _save(figure, path)
 
 
-def _title(axes: Axes, title: str, detail: str) -> None:
+def titled(axes: Axes, title: str, detail: str) -> None:
+    """A title on the left, what it is about on the right."""
     axes.set_title(title, loc="left", color=DARK, fontweight="bold")
     axes.set_title(detail, loc="right", color=GREY, fontsize=9)
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """Without a box, with a faint grid behind."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e8ecf0", linewidth=0.8)
     axes.set_axisbelow(True)
