@@ -9,6 +9,8 @@ from components.contracts.pipeline import FloorSpec
 from components.evaluation.metrics import accuracy, class_figures, confusion_matrix, macro_f1
 from components.gates.scoring import FrozenSplit, Scored, Unfit
 
+NEXT_STEP = "train longer or otherwise, mend the data, or lower the floor in the pipeline's gates:"
+
 
 class Floor(NamedTuple):
     """One figure and the least that is asked of it; `place` is `overall` or a class."""
@@ -25,9 +27,7 @@ class Floor(NamedTuple):
         return self.figure >= self.least
 
 
-def judge(
-    scored: Scored | Unfit, split: FrozenSplit, floors: dict[str, FloorSpec], next_step: str
-) -> tuple[GateResult, list[Floor]]:
+def judge(scored: Scored | Unfit, split: FrozenSplit, floors: dict[str, FloorSpec]) -> tuple[GateResult, list[Floor]]:
     """Hold figures scored afresh against the pipeline's floors; the weakest rows first."""
     limit = "; ".join(
         f"{metric} at least {floor.min:g}" + (f", {floor.slice_min:g} in every class" if floor.slice_min else "")
@@ -35,7 +35,7 @@ def judge(
     )
     if isinstance(scored, Unfit):
         reason = f"it cannot be scored on the test split: {scored.reason}"
-        refused = GateResult(gate="floors", passed=False, figures={}, limit=limit, reason=reason, next_step=next_step)
+        refused = GateResult(gate="floors", passed=False, figures={}, limit=limit, reason=reason, next_step=NEXT_STEP)
         return refused, []
     rows = _rows(scored, split, floors)
     missed = [row for row in rows if not row.met]
@@ -56,7 +56,7 @@ def judge(
         figures=figures,
         limit=limit or "finite answers",
         reason="; ".join(problems) or f"every figure on {len(split.truth):,} test samples is at or above its floor",
-        next_step=next_step if problems else None,
+        next_step=NEXT_STEP if problems else None,
     ), sorted(rows, key=lambda row: (row.met, row.place != "overall", row.figure))
 
 

@@ -5,35 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from components.contracts import digest
 from components.contracts import manifest as manifests
 from components.contracts.errors import CorruptArtifactError, NotFoundError
-from components.contracts.gate_request import Candidate, GateRequest, GateResult
+from components.contracts.gate_request import GateRequest, GateResult
 from components.contracts.manifest import Manifest
 from components.contracts.package import Package
 from components.evaluation.metrics import accuracy, confusion_matrix
 from components.gates.scoring import FrozenSplit, Scored, Unfit
-from components.packaging.bundle import BESIDE
+from components.gates.seals import Finding, Held
 
 LIMIT = "every digest as sealed, green expectations, metrics.json as scored afresh"
 SAME = 1e-6  # metrics.json is rounded to as much
-
-
-class Finding(NamedTuple):
-    """Something that is not as it should be, and what a person can do."""
-
-    what: str
-    next_step: str
-
-
-class Held(NamedTuple):
-    """What a look at the digests gave: the opened package if its bytes are whole, findings if not all is well."""
-
-    package: Package | None
-    findings: list[Finding]
-    figures: dict[str, float | int | str]
 
 
 class Data(NamedTuple):
@@ -43,46 +26,6 @@ class Data(NamedTuple):
     own: bool
     findings: list[Finding]
     notes: list[str]
-
-
-def source(candidate: Candidate) -> Path:
-    """Our part of a bundle."""
-    return Path(candidate.bundle) / "src"
-
-
-def look_at_bundle(request: GateRequest) -> Held:
-    """Recompute the digests of bundle and package; nothing of the bundle has run yet."""
-    candidate, folder = request.candidate, source(request.candidate)
-    figures: dict[str, float | int | str] = {}
-    try:
-        bundle = manifests.verify(folder, "bundle", BESIDE)
-        package = Package.open(folder / "package")
-        metrics = package.metrics()["overall"]
-    except (CorruptArtifactError, NotFoundError, ValidationError) as error:
-        lines = error.lines() if isinstance(error, CorruptArtifactError | NotFoundError) else [str(error)]
-        what = "; ".join(line.strip() for line in lines)
-        return Held(None, [Finding(what, "build the bundle again from the registry's package")], figures)
-    figures |= {"bundle": digest.short(bundle.digest), "package": digest.short(package.digest)}
-    figures |= {"files": len(bundle.files), "accuracy_sealed": metrics.get("accuracy", float("nan"))}
-    findings = []
-    if package.digest != candidate.package_digest:
-        found = f"{digest.short(package.digest)} instead of {digest.short(candidate.package_digest)}"
-        findings.append(Finding(f"the bundle holds another package than the version names: {found}",
-                                "build the bundle again"))  # fmt: skip
-    if package.facts.pipeline != request.pipeline:
-        findings.append(
-            Finding(
-                f"another pipeline's package: it is of {package.facts.pipeline}, not of {request.pipeline}",
-                f"set the alias on a version that `modelyard run {request.pipeline}` registered",
-            )
-        )
-    said = {"package_digest": candidate.package_digest, "version": candidate.version}
-    for name, expected in said.items():
-        if bundle.facts.get(name) != expected:
-            findings.append(
-                Finding(f"the bundle says {name} {bundle.facts.get(name)}, not {expected}", "build the bundle again")
-            )
-    return Held(package, findings, figures)
 
 
 def look_at_data(request: GateRequest, package: Package) -> Data:

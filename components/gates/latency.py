@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from components.contracts.errors import ServingError
-from components.contracts.gate_request import GateRequest, GateResult
+from components.contracts.gate_request import GateResult
 from components.contracts.package import Package
 from components.contracts.pipeline import LatencySpec
 from components.gates import load
@@ -30,7 +30,7 @@ class Measured(NamedTuple):
 
 
 def judge(
-    request: GateRequest, spec: LatencySpec, package: Package, candidate: Endpoint, champion: Endpoint | None
+    spec: LatencySpec, package: Package, candidate: Endpoint, champion: Endpoint | None
 ) -> tuple[GateResult, list[Measured]]:
     """Load both endpoints in turns and compare the percentiles with the budget.
 

@@ -76,8 +76,7 @@ class _Connection(asyncio.Protocol):
         if head < 0:
             return
         length = LENGTH.search(self.received, 0, head)
-        if length is None:  # chunked, or no answer to a request of ours
-            self.load.errors += 1
+        if length is None:  # no answer that we can read; counted where the connection ends
             self.transport.close()
             return
         if len(self.received) < head + 4 + int(length[1]):

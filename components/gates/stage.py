@@ -5,30 +5,20 @@ from __future__ import annotations
 import json
 import math
 import signal
-import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from components.contracts import atomic
-from components.contracts.errors import NotFoundError, UsageError
-from components.contracts.gate_request import Candidate, GateEvidence, GateRequest, GateResult
-from components.contracts.package import Package
-from components.evaluation.comparison import Comparison
-from components.gates import champion, evidence, floors, integrity, latency, parity
+from components.contracts.errors import UsageError
+from components.contracts.gate_request import Candidate, GateEvidence, GateRequest
+from components.gates import evidence, seals
 from components.gates.endpoint import Endpoint
-from components.gates.floors import Floor
-from components.gates.integrity import source
-from components.gates.latency import Measured
-from components.gates.parity import Parity
-from components.gates.scoring import FrozenSplit, Scored, Unfit, score
+from components.gates.found import Found, say
 
 EVIDENCE, REPORT, PICTURE = "evidence.json", "report.html", "comparison.png"
-DEFAULT_STEP = "train longer or otherwise, mend the data, or lower the floor in the pipeline's gates:"
 
 
 def main(arguments: list[str]) -> None:
@@ -50,134 +40,61 @@ def main(arguments: list[str]) -> None:
     say(f"{word}; {time.monotonic() - begun:.1f} s, report in {Path(request.folder) / REPORT}")
 
 
-@dataclass
-class Found:
-    """What the gates found, and what the report shows of it."""
-
-    results: list[GateResult] = field(default_factory=list)
-    floors: list[Floor] = field(default_factory=list)
-    comparison: Comparison | None = None
-    parity: Parity | None = None
-    latency: list[Measured] = field(default_factory=list)
-
-    def add(self, result: GateResult) -> None:
-        """Take a gate's result and say it."""
-        self.results.append(result)
-        say(f"{result.gate}: {'passed' if result.passed else 'REFUSED'}: {result.reason}")
-
-
 def judge(request: GateRequest) -> Found:
-    """Integrity first: nothing of a bundle runs whose bytes are not whole. Then all the others, whatever one says."""
+    """Look at the bundle's bytes, start its endpoint only if they are whole, and ask all else meanwhile."""
     found = Found()
     say(f"{request.candidate.name} version {request.candidate.version}: {', '.join(request.asked)}")
-    held = integrity.look_at_bundle(request)
-    if held.package is None or held.findings:
-        found.add(integrity.result(held, None, held.findings))
-        return found
+    held = seals.look_at_bundle(request)
     with ExitStack() as stack:
-        endpoints = _start(request, stack)
-        data = integrity.look_at_data(request, held.package)
-        scores = _Scores(request, held.package, data)
-        if "integrity" in request.asked:
-            findings = [*data.findings]
-            if data.own and not findings:
-                findings += integrity.look_at_metrics(held.package, scores.candidate, scores.split)
-            found.add(integrity.result(held, data, findings))
-            if findings:
-                return found
-        if "floors" in request.asked:
-            result, found.floors = floors.judge(scores.candidate, scores.split, request.gates.floors, DEFAULT_STEP)
-            found.add(result)
-        if "champion" in request.asked:
-            _compare(request, scores, found)
-        if "parity" in request.asked:
-            tolerance = request.gates.parity.tolerance
-            result, found.parity = parity.judge(endpoints["candidate"], held.package, request.candidate, tolerance)
-            found.add(result)
-        if "latency" in request.asked and request.gates.latency is not None:
-            result, found.latency = latency.judge(
-                request, request.gates.latency, held.package, endpoints["candidate"], endpoints.get("champion")
-            )
-            found.add(result)
+        endpoints = _start(request, stack) if held.package is not None and not held.findings else {}
+        # numpy, scipy and onnxruntime take as long to import as the endpoint to start.
+        from components.gates import integrity, questions
+
+        if held.package is None or held.findings:
+            found.add(integrity.result(held, None, held.findings))
+        else:
+            questions.ask(request, held, held.package, endpoints, found)
     return found
 
 
 def write(request: GateRequest, found: Found) -> None:
     """Evidence, report and picture, all at once."""
+    from components.gates import report
+
     results = [result.model_copy(update={"figures": _writable(result.figures)}) for result in found.results]
     document = GateEvidence(key=evidence.key(request), results=results, report=REPORT)
     with atomic.folder(Path(request.folder)) as fresh:
         text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
         (fresh / EVIDENCE).write_text(text + "\n", encoding="utf-8")
-        (fresh / REPORT).write_text("", encoding="utf-8")
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(text, file=sys.stderr, flush=True)
-
-
-class _Scores:
-    """What the packages answer on the test split, each asked once and only if a gate wants to know."""
-
-    def __init__(self, request: GateRequest, package: Package, data: integrity.Data) -> None:
-        self._request, self._package, self._data = request, package, data
-
-    @cached_property
-    def split(self) -> FrozenSplit:
-        """The frozen test split."""
-        folder = Path(self._request.dataset) / "prepared"
-        if self._data.prepared is None:
-            raise NotFoundError(
-                "no prepared data to score on",
-                where=str(folder),
-                next_step=f"`modelyard run {self._request.pipeline}` makes it",
-            )
-        return FrozenSplit.open(folder, list(self._data.prepared.facts["classes"]))
-
-    @cached_property
-    def candidate(self) -> Scored | Unfit:
-        """The candidate's answers."""
-        return score(self._package, self.split, f"version {self._request.candidate.version}")
-
-    def champion(self, champion: Candidate) -> Scored | Unfit:
-        """The champion's answers."""
-        return score(Package.open(source(champion) / "package"), self.split, f"version {champion.version}")
-
-
-def _compare(request: GateRequest, scores: _Scores, found: Found) -> None:
-    result = champion.nothing_to_compare(request)
-    if result is None and request.champion is not None and request.gates.champion is not None:
-        other = scores.champion(request.champion)
-        result, found.comparison = champion.judge(
-            request, request.gates.champion, scores.candidate, other, scores.split
-        )
-    if result is not None:
-        found.add(result)
+        (fresh / REPORT).write_text(report.render(request, found), encoding="utf-8")
+        if "champion" in found.pictures:
+            (fresh / PICTURE).write_bytes(found.pictures["champion"])
 
 
 def _start(request: GateRequest, stack: ExitStack) -> dict[str, Endpoint]:
-    """Start what will be asked over HTTP, so that it becomes ready while the rest is looked at."""
-    asked = {"parity", "latency"} & set(request.asked) - ({"latency"} if request.gates.latency is None else set())
-    if not asked:
+    """Start what will be asked over HTTP."""
+    measured = "latency" in request.asked and request.gates.latency is not None
+    if not measured and "parity" not in request.asked:
         return {}
     wanted = {"candidate": request.candidate}
-    beside = request.champion if "latency" in asked else None
+    beside = request.champion if measured else None
     if beside is not None and beside.package_digest != request.candidate.package_digest:
         wanted["champion"] = beside
-    return {role: stack.enter_context(_endpoint(candidate, asked)) for role, candidate in wanted.items()}
+    return {role: stack.enter_context(_endpoint(candidate, measured)) for role, candidate in wanted.items()}
 
 
-def _endpoint(candidate: Candidate, asked: set[str]) -> Endpoint:
-    settings = json.loads((source(candidate) / "serving.json").read_bytes())
-    workers = int(settings["workers"]) if "latency" in asked else 1
+def _endpoint(candidate: Candidate, measured: bool) -> Endpoint:
+    settings = json.loads((seals.source(candidate) / "serving.json").read_bytes())
+    workers = int(settings["workers"]) if measured else 1
     return Endpoint(Path(candidate.bundle), workers, f"{candidate.name} version {candidate.version}")
 
 
 def _writable(figures: dict[str, float | int | str]) -> dict[str, float | int | str]:
     """JSON has no NaN and no infinity; they are written as words."""
-    return {name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in figures.items()}  # fmt: skip
+    return {
+        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in figures.items()
+    }
 
 
 def _read(arguments: list[str]) -> GateRequest:
