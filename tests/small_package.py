@@ -44,10 +44,20 @@ def build(
     seed: int = 0,
     nan_above: float | None = None,
     slow: int = 0,
+    graph_scale: float = 1 / 255,
+    signature_classes: list[str] | None = None,
+    named_order: bool = True,
+    accuracy: float = 0.75,
+    facts: dict[str, Any] | None = None,
 ) -> Package:
     """Seal a package in `folder`.
 
     Args:
+        graph_scale: what the graph multiplies pixels with; the golden outputs are always of 1/255.
+        signature_classes: the order that the signature names; the golden outputs are always in that of `CLASSES`.
+        named_order: whether the golden outputs say their order; those of older packages do not.
+        accuracy: what metrics.json says.
+        facts: of the manifest, other than these.
         nan_above: images of a higher mean brightness (0 to 1) are answered with NaN; the golden ones have about 0.5.
         slow: multiplications of 512x512 for nothing in each answer, a fraction of a millisecond each.
     """
@@ -68,7 +78,7 @@ def build(
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(CLASSES)])],
         [
             numpy_helper.from_array(weights, "weights"),
-            numpy_helper.from_array(np.array(1 / 255, np.float32), "scale"),
+            numpy_helper.from_array(np.array(graph_scale, np.float32), "scale"),
             *constants,
         ],
     )
@@ -85,7 +95,7 @@ def build(
             "output_name": "probabilities",
             "output_type": "float32",
             "output_shape": [-1, len(CLASSES)],
-            "classes": CLASSES,
+            "classes": signature_classes or CLASSES,
         }
         (fresh / "signature.json").write_text(json.dumps(signature))
         (fresh / "golden").mkdir()
@@ -97,18 +107,20 @@ def build(
             odds = np.exp(logits - logits.max())
             answer = (odds / odds.sum())[0].tolist()
             examples.append({"file": f"{index:03}.png", "label": CLASSES[index], "probabilities": answer})
-        (fresh / "golden" / "outputs.json").write_text(json.dumps({"examples": examples}))
-        metrics = {"split": "test", "samples": 3, "overall": {"accuracy": 0.75, "macro_f1": 0.7}}
+        order = {"classes": CLASSES} if named_order else {}
+        (fresh / "golden" / "outputs.json").write_text(json.dumps({**order, "examples": examples}))
+        metrics = {"split": "test", "samples": 3, "overall": {"accuracy": accuracy, "macro_f1": 0.7}}
         (fresh / "metrics.json").write_text(json.dumps(metrics))
         (fresh / "README.md").write_text("# sample\n")
-        facts = {
+        sealed = {
             "pipeline": pipeline,
             "task": "image-classification",
             "train_key": train_key,
             "data_digest": "d" * 64,
             "lineage": {"raw_digest": "e" * 64},
+            **(facts or {}),
         }
-        manifest.seal(fresh, "package", facts)
+        manifest.seal(fresh, "package", sealed)
     return Package.open(folder)
 
 
