@@ -23,7 +23,7 @@ class Background:
         self._lock = threading.Lock()
         self._waiting = self._bytes = 0
 
-    def offer(self, work: Callable[[], None], size: int, busy: Callable[[], bool]) -> bool:
+    def offer(self, work: Callable[[], object], size: int, busy: Callable[[], bool]) -> bool:
         """Have work done some time, or say that there is no room.
 
         Args:
@@ -38,7 +38,7 @@ class Background:
         self._thread.submit(self._do, work, size, busy)
         return True
 
-    def _do(self, work: Callable[[], None], size: int, busy: Callable[[], bool]) -> None:
+    def _do(self, work: Callable[[], object], size: int, busy: Callable[[], bool]) -> None:
         begin = time.perf_counter()
         try:
             work()

@@ -34,10 +34,10 @@ def choose(seats: Seats, wanted: str | None, key: str | None) -> Seat:
     if seats.challenger is None or not seats.canary_percent:
         return seats.champion
     digest = seats.challenger.loaded.slot.package_digest
-    return seats.challenger if 100 * _place(digest, key) < seats.canary_percent else seats.champion
+    return seats.challenger if 100 * place(digest, key) < seats.canary_percent else seats.champion
 
 
-def _place(digest: str, key: str | None) -> float:
+def place(digest: str, key: str | None) -> float:
     """Where a request stands from 0 to 1; with a key always at the same place for one challenger, in any process.
 
     Growing the share keeps those on the challenger's side who are there; another challenger draws others.

@@ -1,0 +1,305 @@
+"""A challenger beside the champion: which requests it gets, what is compared, and when it is taken out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from components.contracts.serving_order import Limits, Slot
+from serving import app, background, guard
+from serving.record import Record
+from tests import small_package
+from tests.serving.service import LIMITS, Service, challenger, eventually, running
+
+
+@pytest.fixture(scope="module")
+def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Slot]:
+    """A champion, a good challenger, the champion's weights again, one that fails on white images, a slow one."""
+    folder = tmp_path_factory.mktemp("bundles")
+    kinds: dict[str, dict[str, Any]] = {
+        "1": {"seed": 1},
+        "2": {"seed": 2},
+        "3": {"seed": 1, "train_key": "b" * 64},
+        "4": {"seed": 1, "nan_above": 0.8},
+        "5": {"seed": 1, "slow": 100},
+    }
+    return {version: small_package.bundle(folder / version, version, **kind) for version, kind in kinds.items()}
+
+
+@pytest.fixture
+def service(slots: dict[str, Slot], tmp_path: Path) -> Iterator[Service]:
+    with running(Path(slots["1"].bundle), tmp_path / "service") as service:
+        yield service
+
+
+def sides(service: Service, keys: range) -> dict[str, str]:
+    return {str(key): service.answered_by(key=str(key)) for key in keys}
+
+
+def test_a_canary_gets_its_share(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 30))
+    found = Counter(service.answered_by() for _ in range(400))
+    assert 0.2 < found["2"] / 400 < 0.4  # four standard errors
+    statement = service.statement()
+    assert (statement.champion_tally.requests, statement.challenger_tally.requests) == (found["1"], found["2"])
+    assert statement.challenger_tally.compared == 0
+
+
+def test_everybody_and_nobody(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
+    assert {service.answered_by() for _ in range(20)} == {"2"}
+    assert service.ask().headers["x-modelyard-role"] == "challenger"
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
+    assert {service.answered_by() for _ in range(20)} == {"1"}
+
+
+def test_a_key_stays_on_its_side(service: Service, slots: dict[str, Slot], tmp_path: Path) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 30))
+    first = sides(service, range(100))
+    assert set(first.values()) == {"1", "2"}
+    assert sides(service, range(100)) == first
+    with running(Path(slots["1"].bundle), tmp_path / "other") as other:  # another worker, another order
+        other.order(champion=slots["1"], challenger=challenger(slots["2"], 60))
+        grown = sides(other, range(100))
+    assert all(grown[key] == "2" for key, side in first.items() if side == "2")
+    assert Counter(grown.values())["2"] > Counter(first.values())["2"]
+
+
+def test_a_key_has_the_same_side_in_another_process(service: Service, slots: dict[str, Slot]) -> None:
+    """Python's own hash of a text is another one in each process."""
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 50))
+    here = [service.answered_by(key=str(key)) == "2" for key in range(20)]
+    code = (
+        "from serving.canary import place\n"
+        f"print([place({slots['2'].package_digest!r}, str(key)) < 0.5 for key in range(20)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(here)
+
+
+def test_in_the_shadow_it_answers_too_and_is_compared(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
+    own = {index: service.ask(small_package.image(index)).json()["predictions"][0]["label"] for index in range(12)}
+    eventually(lambda: service.statement().challenger_tally.compared == 12)
+    tally = service.statement().challenger_tally
+    theirs = {
+        index: service.ask(small_package.image(index), want=slots["2"].package_digest).json()["predictions"][0]["label"]
+        for index in range(12)
+    }
+    assert tally.agreed == sum(own[index] == theirs[index] for index in range(12))
+    assert 0 < tally.agreed < 12
+    assert (tally.requests, tally.errors) == (12, 0)
+    assert tally.p50_ms
+
+
+def test_the_same_weights_agree_always(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["3"], 0))
+    for index in range(12):
+        service.ask(small_package.image(index))
+    eventually(lambda: service.statement().challenger_tally.compared == 12)
+    assert service.statement().challenger_tally.agreed == 12
+    labels = {"model": "sample", "version": "3"}
+    assert REGISTRY.get_sample_value("modelyard_agreed_total", labels) == 12
+
+
+def test_in_a_canary_nobody_gets_nan_and_the_challenger_goes(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["4"], 100))
+    answers = [service.ask(small_package.white()) for _ in range(12)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["x-modelyard-version"] for answer in answers} == {"1"}
+    statement = service.statement()
+    assert statement.challenger
+    assert (statement.challenger.version, statement.challenger.state) == ("4", "removed")
+    assert "100.0% of its last 10 answers" in (statement.challenger.reason or "")
+    assert (statement.challenger_tally.errors, statement.challenger_tally.not_finite) == (10, 10)
+    assert statement.champion_tally.errors == 0
+    assert service.answered_by() == "1"
+    refused = service.ask(want=slots["4"].package_digest)
+    assert refused.status_code == 409
+    assert "removed" in refused.json()["error"]["reason"]
+
+
+def test_in_the_shadow_a_failing_challenger_goes(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["4"], 0))
+
+    def asked_and_gone() -> bool:
+        assert service.ask(small_package.white()).headers["x-modelyard-version"] == "1"
+        held = service.statement().challenger
+        return held is not None and held.state == "removed"
+
+    eventually(asked_and_gone)
+    assert service.statement().challenger_tally.not_finite >= LIMITS.min_requests
+
+
+def test_a_slow_challenger_goes(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["5"], 50))
+
+    def asked_and_gone() -> bool:
+        service.ask()
+        held = service.statement().challenger
+        return held is not None and held.state == "removed"
+
+    eventually(asked_and_gone)
+    held = service.statement().challenger
+    assert held
+    assert "max_latency_ratio 5" in (held.reason or "")
+
+
+def test_a_removed_challenger_stays_out_until_an_order_without_it(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["4"], 100))
+    for _ in range(12):
+        service.ask(small_package.white())
+    again = service.order(champion=slots["1"], challenger=challenger(slots["4"], 50), staged=slots["2"])
+    assert again.challenger
+    assert again.challenger.state == "removed"
+    assert again.challenger_tally.errors == 10
+    assert service.order(champion=slots["1"]).challenger is None
+    afresh = service.order(champion=slots["1"], challenger=challenger(slots["4"], 100))
+    assert afresh.challenger
+    assert afresh.challenger.state == "ready"
+    assert afresh.challenger_tally.requests == 0
+
+
+def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dict[str, Slot]) -> None:
+    statement = service.order(champion=slots["1"], challenger=challenger(slots["4"], 50))
+    assert statement.challenger
+    removed = statement.challenger.model_copy(update={"state": "removed", "reason": "it was no good there"})
+
+    def said(generation: int) -> None:
+        words = statement.model_copy(update={"worker": 1, "generation": generation, "challenger": removed})
+        (service.folder / "workers" / "1.json").write_text(words.model_dump_json())
+
+    own = service.folder / "workers" / f"{os.getpid()}.json"
+
+    def state() -> str | None:
+        held = service.statement().challenger
+        return held.state if held else None
+
+    said(statement.generation - 1)  # under another order: it may have been named afresh since
+    for _ in range(2):  # it has looked at the others since, and said so
+        told = own.stat().st_mtime_ns
+        eventually(lambda before=told: own.stat().st_mtime_ns != before)
+    assert state() == "ready"
+    said(statement.generation)
+    eventually(lambda: state() == "removed")
+    held = service.statement().challenger
+    assert held
+    assert held.reason == "it was no good there"
+
+
+def test_a_named_challenger_that_fails_says_so(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["4"], 0))
+    response = service.ask(small_package.white(), want=slots["4"].package_digest)
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "not_finite")
+    assert response.headers["x-modelyard-version"] == "4"
+
+
+def test_a_champion_that_fails_says_so_and_is_counted(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["4"])
+    response = service.ask(small_package.white())
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "not_finite")
+    assert service.ask().status_code == 200
+    tally = service.statement().champion_tally
+    assert (tally.requests, tally.errors, tally.not_finite) == (2, 1, 1)
+    labels = {"model": "sample", "version": "4", "role": "champion", "code": "not_finite"}
+    assert REGISTRY.get_sample_value("modelyard_failures_total", labels) == 1
+
+
+def test_what_nobody_can_read_is_nobodys_failure(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
+    assert {service.ask(b"no image").status_code for _ in range(12)} == {422}
+    statement = service.statement()
+    assert statement.challenger
+    assert statement.challenger.state == "ready"
+    assert (statement.champion_tally.errors, statement.challenger_tally.errors) == (0, 0)
+
+
+def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: dict[str, Slot]) -> None:
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
+    seat = service.worker.holding.now.challenger
+    assert seat
+    go_on = threading.Event()
+    for _ in range(background.MOST_WAITING):
+        assert seat.background.offer(lambda: go_on.wait(30), 0, lambda: False)
+    assert {service.answered_by() for _ in range(5)} == {"1"}
+    statement = service.statement()
+    assert (statement.shadow_dropped, statement.challenger_tally.requests) == (5, 0)
+    go_on.set()
+
+    def answers_again() -> bool:
+        service.ask()
+        return service.statement().challenger_tally.compared > 0
+
+    eventually(answers_again)
+
+
+def test_what_waits_in_the_background_is_bounded_in_bytes() -> None:
+    waiting, go_on, done = background.Background(), threading.Event(), []
+    assert waiting.offer(lambda: go_on.wait(30), background.MOST_BYTES - 1, lambda: False)
+    assert not waiting.offer(lambda: done.append(1), 2, lambda: False)
+    go_on.set()
+    eventually(lambda: waiting.offer(lambda: done.append(2), 2, lambda: False))
+    eventually(lambda: done == [2])
+
+
+def test_a_challenger_that_does_not_answer_in_time_is_answered_for(
+    service: Service, slots: dict[str, Slot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "PATIENCE_SECONDS", 0.002)
+    monkeypatch.setattr(app, "PATIENCE_RATIO", 0)
+    service.order(champion=slots["1"], challenger=challenger(slots["5"], 100))
+    answers = [service.ask() for _ in range(LIMITS.min_requests)]
+    assert {(answer.status_code, answer.headers["x-modelyard-version"]) for answer in answers} == {(200, "1")}
+    held = service.statement().challenger
+    assert held
+    assert held.state == "removed"
+
+
+def test_the_last_thousand_count() -> None:
+    record, limits = Record(), Limits(max_error_rate=0.02, max_latency_ratio=5, min_requests=20)
+    for _ in range(100_000):
+        record.answer(0.001, 0.001)
+    for _ in range(20):
+        record.fail()
+    assert guard.broken(record, None, limits) is None
+    record.fail()
+    assert "2.1% of its last 1000" in (guard.broken(record, None, limits) or "")
+    for _ in range(1000):
+        record.answer(0.001, 0.001)
+    assert guard.broken(record, None, limits) is None
+    assert record.tally().errors == 21
+
+
+def test_too_few_answers_say_nothing() -> None:
+    challenger, champion = Record(), Record()
+    limits = Limits(max_error_rate=0.0, max_latency_ratio=2, min_requests=5)
+    for _ in range(4):
+        challenger.fail()
+    assert guard.broken(challenger, champion, limits) is None
+    challenger = Record()
+    for _ in range(50):
+        challenger.answer(1.0, 1.0)
+    for _ in range(4):
+        champion.answer(0.1, 0.1)
+    assert guard.broken(challenger, champion, limits) is None
+    champion.answer(0.1, 0.1)
+    assert "1000.00 ms of a processor against the champion's 100.00" in (
+        guard.broken(challenger, champion, limits) or ""
+    )
+
+
+def test_waiting_for_a_processor_is_not_its_fault() -> None:
+    challenger, champion = Record(), Record()
+    for _ in range(50):
+        challenger.answer(1.0, 0.1)
+        champion.answer(0.1, 0.1)
+    assert guard.broken(challenger, champion, LIMITS) is None
