@@ -67,10 +67,12 @@ def begin_run(work: Work, keys: Keys, flow_run: str) -> Run:
     run = tracking.ensure(work.api, work.spec.name, keys.train.digest, tags)
     spec = work.spec.model_dump(mode="json", include={"model", "train"})
     tracking.log_parameters(work.api, run, spec)
-    prepared = manifests.load(work.project.dataset(work.spec.dataset) / "prepared", "prepared")
+    folder = work.project.dataset(work.spec.dataset)
+    prepared = manifests.load(folder / "prepared", "prepared")
     source = {"path": f"data/{work.spec.dataset}/prepared", "digest": keys.data_digest}
     profile = json.dumps(prepared.facts.get("counts", {}))
     tracking.log_dataset(work.api, run, work.spec.dataset, keys.data_digest, source, profile)
+    tracking.log_data(work.api, run, folder)
     return run
 
 

@@ -84,5 +84,5 @@ class House:
 
     def json_of_status(self) -> list[dict[str, Any]]:
         """`status --json`, whatever its exit code."""
-        found: list[dict[str, Any]] = json.loads(self.run("status", "--json", check=False).stdout)
+        found: list[dict[str, Any]] = json.loads(self.run("status", "--json", check=False).stdout)["services"]
         return found

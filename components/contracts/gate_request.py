@@ -7,7 +7,8 @@ from typing import Literal
 from components.contracts.pipeline import GatesSpec
 from components.contracts.strict import Strict
 
-Gate = Literal["integrity", "floors", "champion", "parity", "latency", "manual"]
+# `load` and `watch` are no questions asked beforehand: the service cannot load a version, or it failed once it served.
+Gate = Literal["integrity", "floors", "champion", "parity", "latency", "manual", "load", "watch"]
 
 
 class Candidate(Strict):

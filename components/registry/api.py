@@ -28,13 +28,20 @@ class _PassingError(Exception):
 
 
 class Api:
-    """One MLflow server. Use as a context manager; safe to share between threads."""
+    """One MLflow server. Use as a context manager; safe to share between threads.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        patience_seconds: for how long a server that does not answer is asked again.
+    """
+
+    def __init__(
+        self, url: str, *, patience_seconds: float = PATIENCE_SECONDS, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         self.url = url
+        self._patience_seconds = patience_seconds
         # Loading the certificates takes 0.3 s, for nothing where there is no TLS.
         secure = url.startswith("https://")
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=secure)
+        self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False, verify=secure)
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +105,7 @@ class Api:
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         retrying = Retrying(
             retry=retry_if_exception_type(_PassingError),
-            stop=stop_after_delay(PATIENCE_SECONDS),
+            stop=stop_after_delay(self._patience_seconds),
             wait=wait_exponential_jitter(multiplier=0.1, max=2),
             reraise=True,
         )

@@ -15,6 +15,8 @@ from components.contracts.training_request import Event, Metrics, Started
 from components.registry.api import Api, MissingError, TakenError
 
 KEY = "modelyard.train_key"
+# Small files of a dataset's folder: how it was sealed, and what the expectations found.
+DATA_FILES = tuple(f"{kind}/{name}" for kind in ("validated", "prepared") for name in ("manifest.json", "verdict.json"))
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Run:
     experiment: str
     artifact_uri: str
     status: str
+    begun_ms: int
 
     def url(self, server: str) -> str:
         """Its page in the UI."""
@@ -44,30 +47,50 @@ def experiment(api: Api, name: str) -> str:
 
 
 def find(api: Api, experiment_id: str, train_key: str) -> Run | None:
-    """The run of that training, if there is one; of several (two started at once) always the same."""
+    """The run of that training, if there is one; of several (two started at once) the one that began first."""
     asked = {"experiment_ids": [experiment_id], "filter": f"tags.`{KEY}` = '{train_key}'", "max_results": 50}
     runs = [_run(run) for run in api.pages("POST", "runs/search", "runs", asked)]
-    return min(runs, key=lambda run: run.id, default=None)
+    return min(runs, key=lambda run: (run.begun_ms, run.id), default=None)
+
+
+def by_id(api: Api, run_id: str) -> Run:
+    """One run.
+
+    Raises:
+        MissingError: there is none of that id.
+    """
+    return _run(api.get("runs/get", run_id=run_id)["run"])
 
 
 def ensure(api: Api, pipeline: str, train_key: str, tags: Mapping[str, str]) -> Run:
     """The one run of a training: found, or created. A run found is set going again and gets the tags."""
     where = experiment(api, pipeline)
-    found = find(api, where, train_key)
-    if found is None:
-        body = {
-            "experiment_id": where,
-            "run_name": f"{pipeline}-{train_key[:8]}",
-            "start_time": _now(),
-            "tags": _pairs({KEY: train_key}),
-        }
-        created = _run(api.post("runs/create", body)["run"])
-        found = find(api, where, train_key) or created
-        if found.id != created.id:
-            api.post("runs/delete", {"run_id": created.id})
-    if found.status != "FINISHED":
-        api.post("runs/update", {"run_id": found.id, "status": "RUNNING"})
-    api.post("runs/log-batch", {"run_id": found.id, "tags": _pairs(tags)})
+    while True:
+        run = find(api, where, train_key) or _created(api, where, pipeline, train_key)
+        try:
+            if run.status != "FINISHED":
+                api.post("runs/update", {"run_id": run.id, "status": "RUNNING"})
+            api.post("runs/log-batch", {"run_id": run.id, "tags": _pairs(tags)})
+        except RegistryError as error:
+            # Found in the moment before the one who created it saw an earlier one and took its own away.
+            if "Current state is deleted" not in error.what:
+                raise
+        else:
+            return run
+
+
+def _created(api: Api, experiment_id: str, pipeline: str, train_key: str) -> Run:
+    """A new run, unless somebody else created one at the same time that began earlier."""
+    body = {
+        "experiment_id": experiment_id,
+        "run_name": f"{pipeline}-{train_key[:8]}",
+        "start_time": _now(),
+        "tags": _pairs({KEY: train_key}),
+    }
+    created = _run(api.post("runs/create", body)["run"])
+    found = find(api, experiment_id, train_key) or created
+    if found.id != created.id:
+        api.post("runs/delete", {"run_id": created.id})
     return found
 
 
@@ -107,6 +130,23 @@ def log_dataset(api: Api, run: Run, name: str, digest: str, source: Mapping[str,
 def log_plots(api: Api, run: Run, folder: Path) -> None:
     """All files of a folder, under `plots/`."""
     api.upload_folder(f"{run.artifact_uri}/plots", folder)
+
+
+def log_data(api: Api, run: Run, dataset: Path) -> None:
+    """What the run's data was sealed as and judged to be, under `data/`: it outlives the data in the folder."""
+    for name in DATA_FILES:
+        api.upload(run.artifact_uri, f"data/{name}", (dataset / name).read_bytes())
+
+
+def logged_data(api: Api, run: Run, target: Path) -> bool:
+    """Bring what `log_data` left to a folder; returns whether it is there."""
+    try:
+        for name in DATA_FILES:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(api.download(run.artifact_uri, f"data/{name}"))
+    except RegistryError:
+        return False
+    return True
 
 
 class RunSink:
@@ -151,7 +191,7 @@ class RunSink:
 
 def _run(document: dict[str, Any]) -> Run:
     info = document["info"]
-    return Run(info["run_id"], info["experiment_id"], info["artifact_uri"], info["status"])
+    return Run(info["run_id"], info["experiment_id"], info["artifact_uri"], info["status"], int(info["start_time"]))
 
 
 def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:

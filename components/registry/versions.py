@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Version:
     tags: dict[str, str]
     aliases: tuple[str, ...]
     created_ms: int
+    description: str = ""
 
     @property
     def package_digest(self) -> str | None:
@@ -113,6 +115,60 @@ def set_alias(api: Api, name: str, alias: str, version: str) -> None:
     api.post("registered-models/alias", {"name": name, "alias": alias, "version": version})
 
 
+def delete_alias(api: Api, name: str, alias: str) -> None:
+    """Take an alias away; nothing to do if it is not there."""
+    with contextlib.suppress(MissingError):
+        api.delete("registered-models/alias", {"name": name, "alias": alias})
+
+
+def aliases(api: Api) -> dict[str, dict[str, str]]:
+    """Every registered model's aliases and the version numbers that they name; one request for all."""
+    found = api.pages("GET", "registered-models/search", "registered_models", {"max_results": 200})
+    return {
+        str(model["name"]): {entry["alias"]: str(entry["version"]) for entry in model.get("aliases", ())}
+        for model in found
+    }
+
+
+def aliases_of(api: Api, name: str) -> dict[str, str]:
+    """One model's aliases and the version numbers that they name; none for a model that is not there."""
+    try:
+        model = api.get("registered-models/get", name=name)["registered_model"]
+    except MissingError:
+        return {}
+    return {entry["alias"]: str(entry["version"]) for entry in model.get("aliases", ())}
+
+
+def tag_version(api: Api, name: str, version: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a version."""
+    for key, value in tags.items():
+        body = {"name": name, "version": version, "key": key, "value": value}
+        api.post("model-versions/set-tag", body)
+
+
+def untag_version(api: Api, name: str, version: str, keys: Iterable[str]) -> None:
+    """Remove tags of a version."""
+    for key in keys:
+        with contextlib.suppress(MissingError):
+            api.delete("model-versions/delete-tag", {"name": name, "version": version, "key": key})
+
+
+def tag_model(api: Api, name: str, key: str, value: str) -> None:
+    """Set a tag of a registered model."""
+    api.post("registered-models/set-tag", {"name": name, "key": key, "value": value})
+
+
+def model_tags(api: Api, name: str) -> dict[str, str]:
+    """The tags of a registered model."""
+    model = api.get("registered-models/get", name=name)["registered_model"]
+    return {tag["key"]: tag["value"] for tag in model.get("tags", ())}
+
+
+def describe(api: Api, name: str, version: str, description: str) -> None:
+    """Set a version's description."""
+    api.patch("model-versions/update", {"name": name, "version": version, "description": description})
+
+
 def download(api: Api, version: Version, target: Path) -> Package:
     """Bring a version's package to a folder and prove it; nothing is left there if it does not fit.
 
@@ -178,4 +234,5 @@ def _version(document: dict[str, Any]) -> Version:
         tags={tag["key"]: tag["value"] for tag in document.get("tags", ())},
         aliases=tuple(sorted(document.get("aliases", ()))),
         created_ms=int(document.get("creation_timestamp", 0)),
+        description=document.get("description", ""),
     )

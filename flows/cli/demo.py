@@ -26,9 +26,10 @@ def demo(pipeline: str, as_json: bool) -> int:
     """
     from components.registry import versions
     from components.registry.api import Api
-    from flows import environment, reports, serving, stack, stages
+    from flows import environment, reports, stack, stages
     from flows.cli.predict import ask
     from flows.cli.run import bring_up_to_date, say
+    from flows.release import asking
 
     begun = time.monotonic()
     project = Project.find()
@@ -41,28 +42,31 @@ def demo(pipeline: str, as_json: bool) -> int:
         raise ServingError("the run left no version", where=pipeline)
     version = planned.bundle.version
     with Api(endpoints.mlflow) as api:
-        champion = versions.by_alias(api, pipeline, serving.ALIAS)
+        champion = versions.by_alias(api, pipeline, "champion")
         if champion is None or champion.version != version.version:
-            versions.set_alias(api, pipeline, serving.ALIAS, version.version)
-            say(f"champion  now version {version.version}")
+            say(f"promoting version {version.version}: production follows the alias, through the gates")
+            how = f"modelyard demo {pipeline}"
+            outcome = asking.promote(project, api, pipeline, version.version, "champion", how, say)
         else:
-            say(f"champion  version {champion.version} already")
-        service = serving.serve(project, spec, api, None, None, say)
+            outcome = asking.follow(project, pipeline, "champion", version.version, None, say)
+            say(f"champion  version {version.version} serves already")
         package = stages.package_of(stages.Work(project, spec, api, say), version)
+    if outcome.url is None:
+        raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]
-    answer = ask(service.url, (package.folder / "golden" / example.file).read_bytes(), example.file)
+    answer = ask(outcome.url, (package.folder / "golden" / example.file).read_bytes(), example.file)
     label = answer["predictions"][0]["label"]
     facts: dict[str, Any] = {
         "data digest": planned.keys.data_digest,
         "validation": reports.verdict(project, spec.dataset),
         "test accuracy": f"{package.metrics()['overall']['accuracy']:.4f} on {package.metrics()['samples']} samples",
-        "model": f"{pipeline} version {service.version.version}, package {short(package.digest)}",
-        "bundle": service.bundle.tag,
+        "model": f"{pipeline} version {outcome.version}, package {short(package.digest)}",
+        "bundle": planned.bundle.bundle.tag,
         "the service says": f"{label}  ({answer['predictions'][0]['probabilities'][label]:.3f})",
         "the truth is": example.label,
         "Prefect": endpoints.prefect_ui,
         "MLflow": endpoints.mlflow,
-        "service": service.url,
+        "service": outcome.url,
     }
     if as_json:
         click.echo(json.dumps(facts, indent=2))

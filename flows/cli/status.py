@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 
@@ -13,13 +14,21 @@ from components.contracts.project import Project
 @click.command(epilog="Example:  modelyard status --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> int:
-    """Every server and service of the stack: state, URL, process, log. Exit code 1 unless all are ready."""
+    """Every server and service of the stack, and every model: what the registry asks for and what serves.
+
+    Exit code 1 unless all servers are ready.
+    """
     from flows import stack
     from flows.cli import table
+    from flows.release import standing
 
-    found = stack.status(Project.find())
+    project = Project.find()
+    found = stack.status(project)
+    registry = next((row.url for row in found if row.name == "mlflow" and row.state == "ready"), None)
+    models = standing.of_all(project, registry)
     if as_json:
-        click.echo(json.dumps([asdict(service) for service in found], indent=2))
+        document = {"services": [asdict(row) for row in found], "models": [asdict(row) for row in models]}
+        click.echo(json.dumps(document, indent=2))
     else:
         table.show(
             ["service", "state", "url", "pid", "up", ""],
@@ -30,7 +39,31 @@ def status(as_json: bool) -> int:
         )
         if all(row.state == "stopped" for row in found):
             click.echo("start with: modelyard up", err=True)
+        if models:
+            click.echo()
+            table.show(
+                ["model", "champion asked", "serves", "since", "challenger asked", "runs", ""],
+                [
+                    [
+                        row.name,
+                        row.desired or "-",
+                        row.actual or "-",
+                        _since(row.since),
+                        row.desired_challenger or "-",
+                        row.actual_challenger or "-",
+                        row.state,
+                    ]
+                    for row in models
+                ],
+            )
     return 0 if all(row.state == "ready" for row in found) else 1
+
+
+def _since(time: str | None) -> str:
+    if time is None:
+        return "-"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+    return f"{time[:19].replace('T', ' ')}Z ({_duration(int(seconds))})"
 
 
 def _duration(seconds: int | None) -> str:

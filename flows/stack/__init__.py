@@ -1,6 +1,31 @@
 """The local stack: Prefect server, MLflow server, the runner of schedules, and model services, under supervisord."""
 
-from flows.stack.lifecycle import Endpoints, ServiceStatus, down, endpoints, status, up
-from flows.stack.services import serve, stop_serving
+from flows.stack.lifecycle import (
+    Endpoints,
+    ServiceStatus,
+    configured,
+    down,
+    endpoints,
+    status,
+    up,
+    warm_registry,
+    watcher_sign,
+)
+from flows.stack.services import move_service, serve, service_state, service_url, stop_serving
 
-__all__ = ["Endpoints", "ServiceStatus", "down", "endpoints", "serve", "status", "stop_serving", "up"]
+__all__ = [
+    "Endpoints",
+    "ServiceStatus",
+    "configured",
+    "down",
+    "endpoints",
+    "move_service",
+    "serve",
+    "service_state",
+    "service_url",
+    "status",
+    "stop_serving",
+    "up",
+    "warm_registry",
+    "watcher_sign",
+]

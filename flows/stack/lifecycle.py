@@ -9,6 +9,7 @@ import xmlrpc.client
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from components.contracts.errors import StackError
 from components.contracts.project import Project
@@ -19,7 +20,8 @@ from flows.stack.supervisor import ProcessState
 
 Say = Callable[[str], None]
 
-PARTS = ("prefect", "mlflow", "runner")
+PARTS = ("prefect", "mlflow", "runner", "watcher")
+WATCHER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
 
 
@@ -59,6 +61,36 @@ def endpoints(project: Project) -> Endpoints | None:
     if not all(health.is_ready(known.ports[name], path, known.token) for name, path in HEALTH.items()):
         return None
     return _endpoints(known)
+
+
+def configured(project: Project) -> Endpoints:
+    """Where the servers are to answer, whether they do or not.
+
+    Raises:
+        StackError: the stack was never started here.
+    """
+    known = state.load(project)
+    if known is None or not FIRST_PORT.keys() <= known.ports.keys():
+        raise StackError("the stack was never started here", next_step="`modelyard up`")
+    return _endpoints(known)
+
+
+def warm_registry(project: Project) -> None:
+    """The first request makes MLflow create its tables; two first requests at once would spoil them.
+
+    Raises:
+        StackError: it does not answer as it should.
+    """
+    known = state.load_or_new(project)
+    with state.lock(project, "mlflow"):
+        answer = health.ask(known.ports["mlflow"], "/api/2.0/mlflow/experiments/search?max_results=1", 60)
+    if answer is None or answer[0] != 200:
+        raise _not_ready(project, known, "mlflow", f"answers {answer[0]}" if answer else "does not answer")
+
+
+def watcher_sign(project: Project) -> Path:
+    """A file that the watcher touches after each look."""
+    return state.folder(project) / "watcher.seen"
 
 
 def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
@@ -157,23 +189,18 @@ def _wait(project: Project, known: StackState, name: str, begin: float, timeout_
             raise _not_ready(project, known, name, f"not ready after {timeout_seconds:.0f} s")
         time.sleep(0.2)
     if name == "mlflow":
-        _warm_mlflow(project, known)
+        warm_registry(project)
     if not ready_at_once:
         say(f"{name} ready after {time.monotonic() - begin:.1f} s")
 
 
 def _is_ready(project: Project, known: StackState, name: str) -> bool:
+    if name == "watcher":
+        sign = watcher_sign(project)
+        return sign.exists() and time.time() - sign.stat().st_mtime < WATCHER_SECONDS
     if name == "runner":
         return health.runner_is_online(known.ports["prefect"], WORK_POOL)
     return health.is_ready(known.ports[name], HEALTH[name], known.token)
-
-
-def _warm_mlflow(project: Project, known: StackState) -> None:
-    """The first request makes MLflow create its tables; two first requests at once would get in each other's way."""
-    with state.lock(project, "mlflow"):
-        answer = health.ask(known.ports["mlflow"], "/api/2.0/mlflow/experiments/search?max_results=1", 60)
-    if answer is None or answer[0] != 200:
-        raise _not_ready(project, known, "mlflow", f"answers {answer[0]}" if answer else "does not answer")
 
 
 def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:

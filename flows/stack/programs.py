@@ -98,7 +98,13 @@ def log_file(project: Project, name: str) -> Path:
 
 def of_stack(project: Project, known: StackState) -> tuple[Program, ...]:
     """The programs that `up` starts."""
-    return (_guardian(project), _prefect(project, known), _mlflow(project, known), _runner(known))
+    return (
+        _guardian(project),
+        _prefect(project, known),
+        _mlflow(project, known),
+        _runner(known),
+        _watcher(project, known),
+    )
 
 
 def prefect_api(port: int) -> str:
@@ -160,4 +166,20 @@ def _runner(known: StackState) -> Program:
         stop_seconds=8,
         after={"port": port, "path": HEALTH["prefect"], "token": known.token},
         clears_leftovers=False,  # flow runs of a killed runner go on and report their end themselves
+    )
+
+
+def _watcher(project: Project, known: StackState) -> Program:
+    return Program(
+        "watcher",
+        [sys.executable, "-m", "flows.release.watcher", str(project.root)],
+        {
+            "PREFECT_API_URL": prefect_api(known.ports["prefect"]),
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+            "PYTHONUNBUFFERED": "1",
+        },
+        priority=30,
+        stop_seconds=8,
+        after={"port": known.ports["mlflow"], "path": HEALTH["mlflow"], "token": known.token},
+        clears_leftovers=False,  # a release of a killed watcher goes on to its end
     )

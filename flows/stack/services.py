@@ -79,6 +79,42 @@ def stop_serving(project: Project, name: str) -> bool:
     return there
 
 
+def move_service(project: Project, name: str, port: int) -> None:
+    """Have a service listen on another port from its next start on; one that listens elsewhere is stopped.
+
+    Raises:
+        StackError: the stack is not running, or the port is taken.
+    """
+    program_name = SERVICE_PREFIX + name
+    with state.lock(project):
+        known = state.load(project)
+        if known is None:
+            raise StackError("the stack is not running", next_step="`modelyard up`")
+        if known.ports.get(program_name) == port:
+            return
+        if not ports.is_free(port):
+            raise StackError(
+                f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
+            )
+        _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
+        state.save(project, known.with_port(program_name, port))
+
+
+def service_url(project: Project, name: str) -> str | None:
+    """Where a service is to answer; None if the stack does not run it."""
+    known = state.load(project)
+    port = known.ports.get(SERVICE_PREFIX + name) if known else None
+    if port is None or not _include(project, SERVICE_PREFIX + name).exists():
+        return None
+    return f"http://{ports.LOOPBACK}:{port}"
+
+
+def service_state(project: Project, name: str) -> str | None:
+    """What the supervisor calls a service: STARTING, RUNNING, BACKOFF, FATAL, ...; None if it has none of that name."""
+    process = (supervisor.processes(project) or {}).get(SERVICE_PREFIX + name)
+    return process.state if process is not None else None
+
+
 def _program(name: str, command: list[str], environment: dict[str, str], port: int) -> Program:
     words = [word.replace("{port}", str(port)) for word in command]
     variables = {key: value.replace("{port}", str(port)) for key, value in environment.items()}

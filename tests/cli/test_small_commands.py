@@ -95,9 +95,10 @@ def test_doctor_without_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
     done = modelyard("status", "--json")
     assert done.returncode == 1
-    assert [(row["name"], row["state"]) for row in json.loads(done.stdout)] == [
+    assert [(row["name"], row["state"]) for row in json.loads(done.stdout)["services"]] == [
         ("prefect", "stopped"),
         ("mlflow", "stopped"),
         ("runner", "stopped"),
+        ("watcher", "stopped"),
     ]
     assert modelyard("down").stdout == "nothing was running\n"

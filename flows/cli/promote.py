@@ -1,0 +1,78 @@
+"""`modelyard promote` and `modelyard rollback`"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from components.contracts import located_yaml
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.project import Project
+
+if TYPE_CHECKING:
+    from components.release.ledger import Role
+    from flows.release.asking import Outcome
+
+
+@click.command(epilog="Example:  modelyard promote digits 4")
+@click.argument("name")
+@click.argument("version")
+@click.option("--challenger", is_flag=True, help="Let it run beside the champion instead of in its place.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def promote(name: str, version: str, challenger: bool, as_json: bool) -> int:
+    """Make VERSION of NAME the champion: set the alias, and wait until production has followed.
+
+    The same as setting the alias in the registry's UI. If a gate refuses (exit code 3), everything stays as it was.
+    """
+    role: Role = "challenger" if challenger else "champion"
+    outcome = _ask(name, version, role, f"modelyard promote {name} {version}")
+    return _show(name, role, outcome, as_json)
+
+
+@click.command(epilog="Example:  modelyard rollback digits")
+@click.argument("name")
+@click.option("--to", metavar="VERSION", help="Go back to this version; it must have served well before.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def rollback(name: str, to: str | None, as_json: bool) -> int:
+    """Go back to what served well last; the alias goes along."""
+    from flows.release import asking
+
+    project = Project.find()
+    located_yaml.read(project.pipeline_file(name), PipelineSpec)
+    side = asking.target_of_rollback(project, name, to)
+    click.echo(f"going back to version {side.version}", err=True)
+    return _show(name, "champion", _ask(name, side.version, "champion", f"modelyard rollback {name}"), as_json)
+
+
+def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
+    from components.registry.api import Api
+    from flows import environment, stack
+    from flows.cli.run import say
+    from flows.release import asking
+
+    project = Project.find()
+    located_yaml.read(project.pipeline_file(name), PipelineSpec)
+    environment.quiet(os.environ)
+    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    with Api(endpoints.mlflow) as api:
+        try:
+            return asking.promote(
+                project, api, name, version, "champion" if role == "champion" else "challenger", how, say
+            )
+        except KeyboardInterrupt:
+            say(f"the release goes on without you; `modelyard history {name}` tells how it ends")
+            raise
+
+
+def _show(name: str, role: str, outcome: Outcome, as_json: bool) -> int:
+    if as_json:
+        entry = outcome.entry.model_dump() if outcome.entry else None
+        click.echo(json.dumps({"version": outcome.version, "url": outcome.url, "entry": entry}, indent=2))
+    elif outcome.entry is None:
+        click.echo(f"version {outcome.version} is {role} of {name} already, at {outcome.url}")
+    else:
+        click.echo(f"version {outcome.version} is {role} of {name}, at {outcome.url}")
+    return 0

@@ -1,0 +1,60 @@
+"""Looking at both sides: what the registry asks for, what the service says it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+from components.contracts.project import Project
+from components.registry import versions
+from components.registry.api import Api
+from components.release import history
+from components.release.due import Due, Found, Wanted, due
+from components.release.ledger import Ledger, Role
+from flows.release.service import Service
+
+ROLES: tuple[Role, ...] = ("champion", "challenger")
+
+
+def wanted(api: Api, name: str) -> Wanted:
+    """What the aliases of a model name."""
+    return Wanted.of(versions.aliases_of(api, name))
+
+
+def to_do(api: Api, project: Project, name: str) -> Due | None:
+    """What is due for a model, or was left unfinished; None: production is what the registry asks for."""
+    asked = wanted(api, name)
+    entries = Ledger(project.ledger(name)).entries()
+    for role in ROLES:
+        left = history.unfinished(entries, role)
+        if left is not None:
+            return Due(role, f"the release {left.id} of the {role} was left unfinished")
+    return due(asked, Found.of(Service(project, name).statement()))
+
+
+@contextmanager
+def alone(project: Project, name: str) -> Iterator[bool]:
+    """Whether this process is the one that releases this model now; it is, for as long as the block lasts."""
+    path = _lock(project, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        try:
+            flock(stream, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def is_at_work(project: Project, name: str) -> bool:
+    """Whether a process releases this model now."""
+    if not _lock(project, name).exists():
+        return False
+    with alone(project, name) as free:
+        return not free
+
+
+def _lock(project: Project, name: str) -> Path:
+    return project.locks / f"release-{name}.lock"

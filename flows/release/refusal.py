@@ -1,0 +1,135 @@
+"""Telling the registry what became of a version: where the person clicked, that is where they read why."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from components.contracts.errors import ModelyardError, RegistryError
+from components.contracts.gate_request import GateResult
+from components.registry import tracking, versions
+from components.registry.api import Api, MissingError
+from components.release.ledger import Event
+from flows.release.change import Change, Refused
+
+STATE = "modelyard.release"
+REASON = "modelyard.release_reason"
+REPORT = "modelyard.release_report"
+TAG_LENGTH = 1000
+
+_SECTION = re.compile(r"\n*<!-- release -->.*?<!-- /release -->", re.DOTALL)
+
+
+def refuse(change: Change, refused: Refused, *, returned: bool) -> str | None:
+    """Set the alias back, write tags, description and report on the version; then it stands in the ledger.
+
+    Returns:
+        Where the report is to be read, if there is one.
+    """
+    # Decided: a process that is killed now finds it here and goes on telling.
+    results = [result.model_dump() for result in refused.results]
+    change.record("refusing", results=results, evidence=refused.evidence, returned=returned)
+    decided = change.entry("refusing")
+    assert decided is not None  # noqa: S101
+    facts = decided.facts
+    found = [GateResult.model_validate(result) for result in facts["results"]]
+    report = _upload(change, facts["evidence"])
+    _set_back(change)
+    _annotate(change, found, report)
+    end: Event = "returned" if facts["returned"] else "refused"
+    change.record(end, gates=[result.gate for result in found], reason=sentence(found), report=report)
+    return report
+
+
+def accept(change: Change) -> None:
+    """The version serves: its tags say so, and no older refusal stands on it any more."""
+    if change.after is None:
+        return
+    state = {"champion": "served", "challenger": "challenger"}[change.role]
+    versions.tag_version(change.api, change.name, change.after.version, {STATE: state})
+    versions.untag_version(change.api, change.name, change.after.version, (REASON, REPORT))
+    version = versions.by_number(change.api, change.name, change.after.version)
+    if _SECTION.search(version.description):
+        versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description))
+
+
+def remove(change: Change, reason: str) -> None:
+    """A challenger that broke its limits: its version says why."""
+    if change.before is not None:
+        tags = {STATE: "removed", REASON: reason[:TAG_LENGTH]}
+        versions.tag_version(change.api, change.name, change.before.version, tags)
+
+
+def anchor(change: Change) -> None:
+    """The registry remembers the ledger's last entry, so that a ledger cut short is noticed."""
+    last = change.ledger.entries()[-1]
+    versions.tag_model(change.api, change.name, "modelyard.ledger", f"{last.sequence}:{last.digest}")
+
+
+def sentence(results: list[GateResult]) -> str:
+    """Every refusal in one line."""
+    return "; ".join(f"{result.gate}: {result.reason}" for result in results)
+
+
+def markdown(change: Change, results: list[GateResult], report: str | None) -> str:
+    """The gates as a table."""
+    version = change.after.version if change.after else "none"
+    lines = [
+        f"**Version {version} as {change.role}** (release `{change.id}`, asked by {change.asked_by})",
+        "",
+        "| gate | passed | why | limit | next |",
+        "|---|---|---|---|---|",
+    ]
+    for result in results:
+        words = [result.gate, "yes" if result.passed else "**no**", result.reason, result.limit, result.next_step or ""]
+        lines.append("| " + " | ".join(word.replace("|", "/").replace("\n", " ") for word in words) + " |")
+    return "\n".join([*lines, *(["", f"[The whole report]({report})"] if report else [])])
+
+
+def _set_back(change: Change) -> None:
+    """The alias names what truly serves again; if somebody moved it meanwhile, it is theirs."""
+    if change.after is None or not change.still_wanted():
+        return
+    if change.before is None:
+        versions.delete_alias(change.api, change.name, change.role)
+        return
+    try:
+        versions.by_number(change.api, change.name, change.before.version)
+        versions.set_alias(change.api, change.name, change.role, change.before.version)
+    except (MissingError, RegistryError) as error:
+        change.work.say(f"the alias cannot be set back to version {change.before.version}: {error.what}")
+        versions.delete_alias(change.api, change.name, change.role)
+
+
+def _annotate(change: Change, results: list[GateResult], report: str | None) -> None:
+    if change.after is None:
+        return
+    try:
+        version = versions.by_number(change.api, change.name, change.after.version)
+    except MissingError:
+        return
+    tags = {STATE: "refused", REASON: sentence(results)[:TAG_LENGTH], **({REPORT: report} if report else {})}
+    versions.tag_version(change.api, change.name, version.version, tags)
+    section = f"\n\n<!-- release -->\n\n{markdown(change, results, report)}\n\n<!-- /release -->"
+    versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description) + section)
+
+
+def _upload(change: Change, evidence: str | None) -> str | None:
+    """The report as an artifact of the version's run, where the registry's UI shows it."""
+    if evidence is None or change.after is None or not Path(evidence).is_dir():
+        return None
+    try:
+        version = versions.by_number(change.api, change.name, change.after.version)
+        run = tracking.by_id(change.api, version.run_id)
+        place = f"release/{change.id}"
+        change.api.upload_folder(f"{run.artifact_uri}/{place}", Path(evidence))
+    except ModelyardError as error:  # a version without a run, or one whose run was deleted: the report stays here
+        change.work.say(f"the report stays in {evidence}: {error.what}")
+        return None
+    return artifact_url(change.api, run, f"{place}/report.html")
+
+
+def artifact_url(api: Api, run: tracking.Run, path: str) -> str:
+    """Where the registry's UI shows a file of a run."""
+    return f"{run.url(api.url)}/artifacts/{quote(path, safe='')}"

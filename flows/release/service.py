@@ -1,0 +1,195 @@
+"""A model's service: what it is ordered to hold, what it says it holds, and starting and stopping it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from components.contracts.errors import ServingError, StackError
+from components.contracts.package import GoldenExample, Package, Signature
+from components.contracts.project import Project
+from components.contracts.serving_order import (
+    SERVICE_FOLDER,
+    WANTED_HEADER,
+    WORKER_HEADER,
+    ServiceStatement,
+    ServingOrder,
+    Slot,
+    WorkerStatement,
+)
+from components.packaging.bundle import Bundle
+from flows import stack
+
+READY_SECONDS = 120.0
+CONVERGE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """One model's service in the stack of a project."""
+
+    project: Project
+    name: str
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where its order lies."""
+        return self.project.service(self.name)
+
+    @property
+    def url(self) -> str | None:
+        """Where it answers; None if the stack does not run it."""
+        return stack.service_url(self.project, self.name)
+
+    def statement(self, timeout_seconds: float = 5.0) -> ServiceStatement | None:
+        """What its processes say they hold; None if it does not answer, or another server answers in its place."""
+        url = self.url
+        if url is None:
+            return None
+        try:
+            answer = httpx.get(f"{url}/release", timeout=timeout_seconds, trust_env=False)
+            said = ServiceStatement.model_validate_json(answer.content)
+        except (httpx.HTTPError, ValidationError):
+            return None
+        return said if answer.is_success and said.model == self.name else None
+
+    def order(self) -> ServingOrder:
+        """The order given last; an empty one before the first, or in place of one that cannot be read."""
+        try:
+            return ServingOrder.read(self.folder) or ServingOrder(generation=0)
+        except ValueError:
+            return ServingOrder(generation=int(time.time()))
+
+    def give(self, **slots: Slot | None) -> ServingOrder:
+        """Change slots of the order; the same again is no new order."""
+        present = self.order()
+        asked = present.model_copy(update=slots)
+        if asked == present and (self.folder / "order.json").exists():
+            return present
+        given = asked.model_copy(update={"generation": present.generation + 1})
+        given.write(self.folder)
+        return given
+
+    def repeat(self) -> ServingOrder:
+        """Give the same order again, so that workers which could not carry it out try again."""
+        present = self.order()
+        given = present.model_copy(update={"generation": present.generation + 1})
+        given.write(self.folder)
+        return given
+
+    def wait(
+        self, holds: Callable[[WorkerStatement], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
+    ) -> ServiceStatement:
+        """Wait until every worker says so.
+
+        Raises:
+            ServingError: not within the time; holds what the workers say instead.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            said = self.statement()
+            if said is not None and len(said.workers) >= said.expected and all(map(holds, said.workers)):
+                return said
+            if time.monotonic() > deadline:
+                raise ServingError(
+                    f"the service does not {what}",
+                    where=self.url or self.name,
+                    got=said.model_dump_json() if said else "no answer",
+                    next_step="`modelyard status`; its log says more",
+                )
+            time.sleep(0.05)
+
+    def start(self, bundle: Bundle, port: int | None = None) -> str:
+        """Have the stack run the service from a bundle; one that runs from this bundle is left alone.
+
+        Returns:
+            Its URL, once it answers.
+        """
+        variables = {
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # BentoML keeps its metrics in its home and empties them at start: each service has a home of its own.
+            "BENTOML_HOME": str(self.folder / "bentoml"),
+            SERVICE_FOLDER: str(self.folder),
+        }
+        words = command(bundle, "{port}")
+        return stack.serve(self.project, self.name, words, variables, port, timeout_seconds=READY_SECONDS)
+
+    def stop(self) -> None:
+        """Let it answer what it is answering, then end it; its order goes with it."""
+        stack.stop_serving(self.project, self.name)
+        (self.folder / "order.json").unlink(missing_ok=True)
+
+    def is_coming_up(self) -> bool:
+        """Whether the stack has it and does not call it failed; it may not answer yet."""
+        try:
+            return stack.service_state(self.project, self.name) in ("STARTING", "RUNNING", "BACKOFF")
+        except (OSError, StackError):
+            return False
+
+    def prove(self, package: Package, tolerance: float, workers: int) -> float:
+        """Ask every worker for the golden examples of a package that it holds.
+
+        Returns:
+            The largest difference of a probability from the training process's own.
+
+        Raises:
+            ServingError: an answer fails, differs by more than the tolerance, or comes from another package.
+        """
+        golden, signature = package.golden(), package.signature()
+        asked: dict[str, int] = {}
+        worst = 0.0
+        for _ in range(50 * max(1, workers)):
+            # A new connection may reach another worker, a kept one never does.
+            with httpx.Client(base_url=self.url or "", trust_env=False, timeout=60) as client:
+                answers = {}
+                for example in golden:
+                    response = self._ask(client, package, example)
+                    answers[example.file] = response
+                worker = next(iter(answers.values())).headers.get(WORKER_HEADER, "")
+                worst = max(worst, *(_difference(answers[e.file].json(), e, signature) for e in golden))
+            if worst > tolerance:
+                raise ServingError(
+                    "the service answers otherwise than the training did",
+                    where=f"version {package.facts.pipeline} {package.digest[:12]}, worker {worker}",
+                    got=f"a probability off by {worst:.6f}",
+                    expected=f"at most {tolerance}",
+                )
+            asked[worker] = asked.get(worker, 0) + 1
+            if len(asked) >= workers:
+                break
+        return worst
+
+    def _ask(self, client: httpx.Client, package: Package, example: GoldenExample) -> httpx.Response:
+        response = client.post(
+            "/predict",
+            content=(package.folder / "golden" / example.file).read_bytes(),
+            headers={"content-type": "application/octet-stream", WANTED_HEADER: package.digest},
+        )
+        answered_by = response.headers.get("X-Modelyard-Package")
+        if not response.is_success or answered_by != package.digest:
+            raise ServingError(
+                "the service does not answer a golden example",
+                where=f"{self.url}, golden/{example.file}",
+                got=f"HTTP {response.status_code} of package {answered_by}: {response.text[:300]}",
+                expected=f"HTTP 200 of package {package.digest}",
+            )
+        return response
+
+
+def command(bundle: Bundle, port: str) -> list[str]:
+    """How a bundle is served, on loopback."""
+    return [sys.executable, "-m", "bentoml", "serve", str(bundle.folder), "--host", "127.0.0.1", "--port", port]
+
+
+def _difference(answer: dict[str, Any], example: GoldenExample, signature: Signature) -> float:
+    odds = answer["predictions"][0]["probabilities"]
+    pairs = zip(signature.classes, example.probabilities, strict=True)
+    return max(abs(float(odds[name]) - expected) for name, expected in pairs)

@@ -1,0 +1,395 @@
+"""The steps of a release, as plain functions; `flows.release.flow` wraps them as Prefect tasks.
+
+Each may be done again: what stands already is found and left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from components.contracts.errors import CorruptArtifactError, ModelyardError, NotFoundError, ServingError
+from components.contracts.gate_request import Candidate, Gate, GateEvidence, GateRequest, GateResult
+from components.contracts.serving_order import ChallengerSlot, Held, Limits, Slot, Tally, WorkerStatement
+from components.gates import evidence
+from components.packaging.bundle import Bundle
+from components.registry import versions
+from components.registry.api import MissingError
+from components.release.ledger import Side
+from flows import bundle_plan, stage_call, stages
+from flows.release import change as changes
+from flows.release.change import Change, Proven, Refused, Superseded
+
+POLL_SECONDS = 0.25
+GONE_SECONDS = 30.0
+
+
+def verify(change: Change) -> Proven:
+    """The version and its package, read byte by byte, and its bundle if it was built; `bundle` builds it.
+
+    Raises:
+        Refused: there is no such version, or it has no package of this pipeline, or the package is not as sealed.
+    """
+    assert change.after is not None  # noqa: S101
+    try:
+        version = versions.by_number(change.api, change.name, change.after.version)
+        planned = bundle_plan.of(change.work.project, change.work.spec, version)
+        package = stages.package_of(change.work, version)
+    except MissingError as error:
+        raise _refusal("integrity", f"there is no version {change.after.version}", "choose another version") from error
+    except (CorruptArtifactError, NotFoundError) as error:
+        raise _refusal("integrity", _sentence(error), error.next_step or "train it again: `modelyard run`") from error
+    except ServingError as error:  # a version that Modelyard did not register
+        raise _refusal("integrity", error.what, error.next_step or "choose another version") from error
+    if package.facts.pipeline != change.name:
+        raise _refusal(
+            "integrity",
+            f"the package is one of the pipeline {package.facts.pipeline}, not of {change.name}",
+            "register it under its own name, or choose another version",
+        )
+    change.after = Side(version=version.version, package_digest=package.digest)
+    change.record("verified", package=package.digest, run=version.run_id, data=package.facts.data_digest)
+    return Proven(version, package, planned.bundle)
+
+
+def bundle(change: Change, proven: Proven) -> str:
+    """The bundle, built if it is not there; returns the digest of its serving code.
+
+    Raises:
+        Refused: it is there and not as sealed.
+    """
+    planned = bundle_plan.of(change.work.project, change.work.spec, proven.version)
+    begun = time.monotonic()
+    reused = planned.bundle.exists()
+    if not reused:
+        stages.build_bundle(change.work, planned, force=False)
+    try:
+        facts = planned.bundle.verify()
+    except CorruptArtifactError as error:
+        raise _refusal("integrity", _sentence(error), f"`modelyard run {change.name} --force bundle`") from error
+    change.record(
+        "bundled",
+        bundle=planned.bundle.tag,
+        digest=facts.digest,
+        reused=reused,
+        seconds=round(time.monotonic() - begun, 2),
+    )
+    return str(facts.facts.get("code", ""))
+
+
+def gates(change: Change, proven: Proven) -> GateEvidence | None:
+    """Go through the gates, or find that they were gone through with these very things.
+
+    Raises:
+        Refused: holds what refused.
+    """
+    asked_entry = change.entry("asked")
+    if asked_entry is not None and asked_entry.facts.get("going_back"):
+        change.record("gated", reused="it served well before: going back asks for integrity and parity alone")
+        return None
+    if change.before is not None and change.before.package_digest == proven.package.digest:
+        change.record("gated", reused="it is what serves")
+        return None
+    request = _gate_request(change, proven)
+    key = evidence.key(request, change.work.project.root)
+    folder = change.work.project.gates(change.name, key)
+    found = _evidence(folder / "evidence.json", key)
+    reused = found is not None and found.passed
+    if not reused:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage_call.call(
+            "gates",
+            request.model_copy(update={"folder": str(folder)}).model_dump_json(),
+            folder=change.work.project.root,
+            request_file=change.work.project.state / "requests" / f"gates-{key[:16]}.json",
+            on_line=change.work.say,
+            on_words=change.work.say,
+        )
+        found = _evidence(folder / "evidence.json", key)
+    if found is None:
+        raise ServingError("the gates left no evidence", where=str(folder))
+    refused = [result for result in found.results if not result.passed]
+    if refused:
+        raise Refused(refused, str(folder))
+    figures = {result.gate: {"reason": result.reason, **result.figures} for result in found.results}
+    change.record("gated", evidence=key, reused=reused, figures=figures)
+    return found
+
+
+def stage(change: Change, proven: Proven, code: str) -> None:
+    """Have the service hold the version beside the one that serves, loaded, warm and proven in every worker.
+
+    Raises:
+        Refused: a worker cannot load it.
+    """
+    slot = _slot(proven)
+    begun = time.monotonic()
+    if not _holds_slot(change, slot):
+        change.service.give(staged=slot)
+    statement = change.service.statement()
+    other_code = statement is not None and bool(code) and any(worker.code != code for worker in statement.workers)
+    other_size = statement is not None and statement.expected != change.work.spec.serving.workers
+    if statement is None or other_code or other_size:
+        why = "is not running" if statement is None else "runs other serving code or another number of workers"
+        change.work.say(f"the service {why}; starting it from {proven.bundle.tag}")
+        change.service.start(proven.bundle)
+
+    def settled(worker: WorkerStatement) -> bool:
+        return any(held is not None and held.package_digest == slot.package_digest for held in _slots(worker))
+
+    said = change.service.wait(settled, f"load version {slot.version}")
+    failed = [
+        held.reason or "it does not load"
+        for worker in said.workers
+        for held in _slots(worker)
+        if held is not None and held.package_digest == slot.package_digest and held.state == "failed"
+    ]
+    if failed:
+        _unstage(change)
+        raise _refusal("load", f"the service cannot load it: {failed[0]}", "look at the service's log")
+    change.record("staged", workers=len(said.workers), seconds=round(time.monotonic() - begun, 2))
+
+
+def prove(change: Change, proven: Proven) -> None:
+    """The golden examples through the endpoint that production uses.
+
+    Raises:
+        Refused: it answers otherwise than the training did.
+    """
+    begun = time.monotonic()
+    tolerance = change.work.spec.gates.parity.tolerance
+    try:
+        worst = change.service.prove(proven.package, tolerance, change.work.spec.serving.workers)
+    except ServingError as error:
+        if change.service.statement() is None:
+            raise
+        _unstage(change)
+        raise _refusal("parity", _sentence(error), "compare the package with its training") from error
+    change.record("proven", worst_difference=worst, tolerance=tolerance, seconds=round(time.monotonic() - begun, 2))
+
+
+def switch(change: Change, proven: Proven) -> None:
+    """One order: the version serves in its role, what served before stays warm.
+
+    Raises:
+        Superseded: the registry asks for another one by now.
+    """
+    if not change.still_wanted():
+        _unstage(change)
+        raise Superseded
+    slot = _slot(proven)
+    order = change.service.order()
+    begun = time.monotonic()
+    if change.role == "champion":
+        present = order.champion
+        previous = order.previous if present == slot or present is None else present
+        challenger = order.challenger
+        if challenger is not None and challenger.package_digest == slot.package_digest:
+            _compare(change)
+            challenger = None
+        change.service.give(champion=slot, previous=previous, challenger=challenger, staged=None)
+        change.service.wait(lambda worker: _is(worker.champion, slot), f"serve version {slot.version}")
+    else:
+        if order.challenger is not None and order.challenger.package_digest != slot.package_digest:
+            _compare(change)
+        spec = change.work.spec.release
+        limits = Limits(
+            max_error_rate=spec.max_error_rate,
+            max_latency_ratio=spec.max_latency_ratio,
+            min_requests=spec.min_requests,
+        )
+        beside = ChallengerSlot(**slot.model_dump(), canary_percent=spec.canary_percent, limits=limits)
+        change.service.give(challenger=beside, staged=None)
+        change.service.wait(lambda worker: _is(worker.challenger, slot), f"take version {slot.version} as challenger")
+    change.record("switched", seconds=round(time.monotonic() - begun, 3))
+
+
+def watch(change: Change) -> None:
+    """Look at a new champion for a while.
+
+    Raises:
+        Refused: it failed too many requests, or the service went away; what served before is back in its place.
+        Superseded: the registry asks for another one by now.
+    """
+    spec = change.work.spec.release
+    seconds = spec.watch_seconds if change.role == "champion" else 0.0
+    end = time.monotonic() + seconds
+    last_seen = time.monotonic()
+    tally = Tally()
+    while True:
+        said = change.service.statement()
+        now = time.monotonic()
+        if said is not None and len(said.workers) >= said.expected:
+            last_seen = now
+            tally = total([worker.champion_tally if change.role == "champion" else Tally() for worker in said.workers])
+        rate = tally.errors / tally.requests if tally.requests else 0.0
+        if tally.requests >= spec.min_requests and rate > spec.max_error_rate:
+            _return(change, f"{tally.errors} of {tally.requests} requests failed", rate, spec.max_error_rate)
+        if now - last_seen > GONE_SECONDS:
+            _return(change, f"the service did not answer for {GONE_SECONDS:.0f} s", 1.0, spec.max_error_rate)
+        if now >= end and now - last_seen < 2 * POLL_SECONDS + 1:
+            break
+        if not change.still_wanted():
+            raise Superseded
+        time.sleep(min(POLL_SECONDS, max(0.01, end - now)))
+    change.record(
+        "served", watched_seconds=seconds, requests=tally.requests, errors=tally.errors, p99_ms=tally.p99_ms or 0.0
+    )
+
+
+def take_away(change: Change, reason: str, *, broken: bool) -> None:
+    """The challenger goes: its alias was taken away, or it broke a limit."""
+    order = change.service.order()
+    change.record("removing", reason=reason, broken=broken)
+    _compare(change)
+    if broken and change.before is not None:
+        wanted = versions.aliases_of(change.api, change.name).get("challenger")
+        if wanted == change.before.version:
+            versions.delete_alias(change.api, change.name, "challenger")
+    if order.challenger is not None and (
+        change.before is None or order.challenger.package_digest == change.before.package_digest
+    ):
+        change.service.give(challenger=None)
+        if change.service.statement() is not None:
+            change.service.wait(lambda worker: worker.challenger is None, "let the challenger go")
+
+
+def withdraw(change: Change) -> None:
+    """Nothing is champion any more: the service answers what it is answering, and stops."""
+    change.record("withdrawing")
+    change.service.stop()
+    change.record("withdrawn")
+
+
+def total(tallies: list[Tally]) -> Tally:
+    """Counts of all workers together; of the percentiles the worst."""
+    counts: dict[str, Any] = {
+        name: sum(getattr(tally, name) for tally in tallies)
+        for name in ("requests", "errors", "not_finite", "compared", "agreed")
+    }
+    for name in ("p50_ms", "p99_ms"):
+        counts[name] = max((value for tally in tallies if (value := getattr(tally, name)) is not None), default=None)
+    return Tally(**counts)
+
+
+def _compare(change: Change) -> None:
+    said = change.service.statement()
+    if said is None or not any(worker.challenger for worker in said.workers):
+        return
+    change.record(
+        "compared",
+        champion=total([worker.champion_tally for worker in said.workers]).model_dump(),
+        challenger=total([worker.challenger_tally for worker in said.workers]).model_dump(),
+    )
+
+
+def _return(change: Change, what: str, rate: float, limit: float) -> None:
+    order = change.service.order()
+    before = order.previous
+    if before is not None:
+        change.service.give(champion=before, previous=None)
+        change.service.repeat()
+        change.service.wait(lambda worker: _is(worker.champion, before), f"go back to version {before.version}")
+    raise Refused(
+        [
+            GateResult(
+                gate="watch",
+                passed=False,
+                figures={"error_rate": rate},
+                limit=f"release.max_error_rate {limit}",
+                reason=f"after the switch {what}; version {before.version if before else 'none'} serves again",
+                next_step="look at the service's log and at /metrics, then promote another version",
+            )
+        ]
+    )
+
+
+def _unstage(change: Change) -> None:
+    """The service forgets a version that does not get to serve."""
+    order = change.service.order()
+    refused = change.after.package_digest if change.after else None
+    answers = changes.serving(change.service, "champion")
+    if order.champion is None or order.previous is None or order.champion.package_digest != refused:
+        change.service.give(staged=None)
+    elif answers is not None and answers.package_digest == order.previous.package_digest:
+        # Ordered once and not to be loaded any more, so the one before answers in its place: then that is the order.
+        change.service.give(champion=order.previous, previous=None, staged=None)
+
+
+def _slot(proven: Proven) -> Slot:
+    return Slot(
+        version=proven.version.version,
+        package_digest=proven.package.digest,
+        bundle=str(proven.bundle.source.resolve()),
+    )
+
+
+def _slots(worker: WorkerStatement) -> tuple[Held | None, ...]:
+    return (worker.champion, worker.champion_failed, worker.challenger, worker.previous, worker.staged)
+
+
+def _is(held: Held | None, slot: Slot) -> bool:
+    return held is not None and held.package_digest == slot.package_digest and held.state == "ready"
+
+
+def _holds_slot(change: Change, slot: Slot) -> bool:
+    said = change.service.statement()
+    return (
+        said is not None
+        and len(said.workers) >= said.expected
+        and all(any(_is(held, slot) for held in _slots(worker)) for worker in said.workers)
+    )
+
+
+def _gate_request(change: Change, proven: Proven) -> GateRequest:
+    spec, project = change.work.spec, change.work.project
+    asked: list[Gate] = ["integrity"]
+    asked += ["floors"] if spec.gates.floors else []
+    asked += ["champion"] if spec.gates.champion is not None and change.role == "champion" else []
+    asked += ["parity"]
+    asked += ["latency"] if spec.gates.latency is not None else []
+    return GateRequest(
+        pipeline=spec.name,
+        role=change.role,
+        candidate=_candidate(change, proven.version.version, proven.package.digest, proven.bundle),
+        champion=_champion(change),
+        asked=asked,
+        gates=spec.gates,
+        dataset=str(project.dataset(spec.dataset).relative_to(project.root)),
+        folder="",
+    )
+
+
+def _champion(change: Change) -> Candidate | None:
+    slot = change.service.order().champion
+    if slot is None:
+        return None
+    digits = slot.bundle.rstrip("/").split("/")[-2]
+    bundle = Bundle(change.work.project.bundles, change.name, digits)
+    return _candidate(change, slot.version, slot.package_digest, bundle)
+
+
+def _candidate(change: Change, version: str, digest: str, bundle: Bundle) -> Candidate:
+    return Candidate(
+        name=change.name, version=version, package_digest=digest, bundle=str(bundle.folder), bundle_key=bundle.key
+    )
+
+
+def _evidence(path: Any, key: str) -> GateEvidence | None:
+    try:
+        found = GateEvidence.model_validate(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if found.key == key else None
+
+
+def _refusal(gate: Gate, reason: str, next_step: str) -> Refused:
+    return Refused(
+        [GateResult(gate=gate, passed=False, figures={}, limit="as sealed", reason=reason, next_step=next_step)]
+    )
+
+
+def _sentence(error: ModelyardError) -> str:
+    facts = [error.what, error.where, f"got {error.got}" if error.got else None]
+    return ", ".join(fact for fact in facts if fact)[:800]

@@ -1,0 +1,63 @@
+"""What is due is a function of aliases and statements alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.contracts.serving_order import Held, ServiceStatement, WorkerStatement
+from components.release.due import Found, Wanted, due
+
+
+def held(version: str | None, state: str = "ready") -> Held | None:
+    if version is None:
+        return None
+    reason = None if state == "ready" else "NaN"
+    return Held.model_validate(
+        {"version": version, "package_digest": version * 64, "state": state, "reason": reason, "since": 0.0}
+    )
+
+
+def service(*workers: tuple[str | None, str | None], removed: bool = False) -> ServiceStatement:
+    found = [
+        WorkerStatement(
+            worker=number,
+            generation=1,
+            code="c",
+            champion=held(champion),
+            challenger=held(challenger, "removed" if removed else "ready"),
+        )
+        for number, (champion, challenger) in enumerate(workers)
+    ]
+    return ServiceStatement(model="digits", expected=len(workers), workers=found)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "statement", "role", "withdraws"),
+    [
+        ({}, None, None, False),
+        ({"champion": "1"}, None, "champion", False),
+        ({"champion": "1"}, service(("1", None)), None, False),
+        ({"champion": "2"}, service(("1", None)), "champion", False),
+        ({"champion": "1"}, service(("1", None), ("2", None)), "champion", False),  # the workers do not agree
+        ({"champion": "1"}, service((None, None)), "champion", False),
+        ({"champion": "1", "challenger": "2"}, service(("1", None)), "challenger", False),
+        ({"champion": "1", "challenger": "2"}, service(("1", "2")), None, False),
+        ({"champion": "1", "challenger": "3"}, service(("1", "2")), "challenger", False),
+        ({"champion": "2", "challenger": "3"}, service(("1", None)), "champion", False),  # the champion comes first
+        ({"champion": "1", "challenger": "1"}, service(("1", None)), None, False),  # no challenger to itself
+        ({"champion": "1"}, service(("1", "2")), "challenger", False),
+        ({}, service(("1", None)), "champion", True),
+        ({"challenger": "2"}, service(("1", "2")), "challenger", False),  # it goes at once, the champion with grace
+        ({"challenger": "2"}, None, None, False),
+    ],
+)
+def test_due(aliases: dict[str, str], statement: ServiceStatement | None, role: str | None, withdraws: bool) -> None:
+    found = due(Wanted.of(aliases), Found.of(statement))
+    assert (found.role if found else None) == role
+    assert (found.withdraws if found else False) == withdraws
+
+
+def test_a_challenger_that_a_worker_took_out_is_due_to_go() -> None:
+    found = due(Wanted.of({"champion": "1", "challenger": "2"}), Found.of(service(("1", "2"), removed=True)))
+    assert found is not None
+    assert (found.role, found.broken) == ("challenger", "NaN")

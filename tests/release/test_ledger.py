@@ -1,0 +1,137 @@
+"""The ledger: chained, append-only, whole after a kill in the middle of a line."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.contracts.errors import CorruptArtifactError
+from components.release import history
+from components.release.ledger import Entry, Event, Ledger, Role, Side
+
+
+def side(version: str | None) -> Side | None:
+    return None if version is None else Side(version=version, package_digest=version * 64)
+
+
+def write(
+    ledger: Ledger, release: str, before: str | None, after: str | None, *events: Event, role: Role = "champion"
+) -> None:
+    for event in events:
+        ledger.append(event, release=release, role=role, before=side(before), after=side(after), asked_by="a person")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path / "ledger" / "digits.jsonl")
+    write(ledger, "one", None, "1", "asked", "verified", "switched", "served")
+    write(ledger, "two", "1", "2", "asked", "verified", "refusing", "refused")
+    return ledger
+
+
+def test_every_entry_names_the_one_before(ledger: Ledger) -> None:
+    entries = ledger.entries()
+    assert [entry.sequence for entry in entries] == list(range(1, 9))
+    assert [entry.previous for entry in entries[1:]] == [entry.digest for entry in entries[:-1]]
+
+
+@pytest.mark.parametrize("line", range(8))
+@pytest.mark.parametrize("key", ["event", "time", "asked_by", "release", "previous", "digest", "after"])
+def test_a_changed_value_is_found_at_its_line(ledger: Ledger, line: int, key: str) -> None:
+    lines = ledger.path.read_text().splitlines()
+    entry: dict[str, Any] = json.loads(lines[line])
+    changed = {"event": "compared", "after": {"version": "9", "package_digest": None}}
+    entry[key] = changed.get(key, "0" * 63 + "1")
+    lines[line] = json.dumps(entry)
+    ledger.path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(CorruptArtifactError) as caught:
+        ledger.entries()
+    assert caught.value.where == f"{ledger.path}:{line + 1}"
+    before = ledger.path.read_bytes()
+    with pytest.raises(CorruptArtifactError):
+        write(ledger, "three", "1", "3", "asked")
+    assert ledger.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["drop", "swap", "repeat"])
+def test_lines_dropped_swapped_and_repeated_are_found(ledger: Ledger, change: str) -> None:
+    lines = ledger.path.read_text().splitlines()
+    changed = {
+        "drop": lines[:2] + lines[3:],
+        "swap": [lines[1], lines[0], *lines[2:]],
+        "repeat": [*lines[:3], lines[2], *lines[3:]],
+    }
+    ledger.path.write_text("\n".join(changed[change]) + "\n")
+    with pytest.raises(CorruptArtifactError):
+        ledger.entries()
+
+
+def test_a_line_that_a_kill_cut_off_was_never_written(ledger: Ledger) -> None:
+    whole = ledger.path.read_bytes()
+    ledger.path.write_bytes(whole + b'{"sequence":9,"time":"2026-')
+    assert len(ledger.entries()) == 8
+    write(ledger, "three", "1", "3", "asked")
+    assert ledger.path.read_bytes().startswith(whole)
+    assert [entry.sequence for entry in ledger.entries()] == list(range(1, 10))
+
+
+def _append_ten(path: Path, name: str) -> None:
+    for _ in range(10):
+        write(Ledger(path), name, None, "1", "compared")
+
+
+def test_writers_at_once_make_one_chain(ledger: Ledger) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_append_ten, args=(ledger.path, name)) for name in "abcd"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(ledger.entries()) == 8 + 40
+
+
+def test_what_was_left_unfinished(ledger: Ledger) -> None:
+    assert history.unfinished(ledger.entries(), "champion") is None
+    write(ledger, "three", "1", "3", "asked", "verified")
+    left = history.unfinished(ledger.entries(), "champion")
+    assert left is not None
+    assert (left.id, left.after) == ("three", side("3"))
+    assert history.unfinished(ledger.entries(), "challenger") is None
+
+
+def served(ledger: Ledger, *versions: str) -> list[Entry]:
+    for version in versions:
+        write(ledger, f"r{len(ledger.entries())}", None, version, "asked", "served")
+    return ledger.entries()
+
+
+@pytest.mark.parametrize(
+    ("versions", "back_to"),
+    [
+        (["2"], "1"),
+        (["2", "3"], "2"),
+        (["2", "3", "2"], "1"),  # 3 was gone back from: it is not gone back to
+        (["2", "3", "2", "1"], None),
+        (["3", "2", "3"], "1"),
+        (["2", "1", "2"], "1"),
+    ],
+)
+def test_going_back_is_to_what_served_well_last(ledger: Ledger, versions: list[str], back_to: str | None) -> None:
+    entries = served(ledger, *versions)
+    found = history.to_go_back_to(entries, versions[-1] * 64)
+    assert (found.version if found else None) == back_to
+
+
+def test_what_was_refused_or_returned_is_never_gone_back_to(ledger: Ledger) -> None:
+    entries = served(ledger, "3")
+    write(ledger, "four", "3", "4", "asked", "switched", "refusing", "returned")
+    entries = ledger.entries()
+    found = history.to_go_back_to(entries, "3" * 64)
+    assert found == side("1")
+    assert not history.is_going_back(entries, "4" * 64)
+    assert not history.is_going_back(entries, "3" * 64)  # it is what serves
+    assert history.is_going_back(entries, "1" * 64)
