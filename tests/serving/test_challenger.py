@@ -185,9 +185,13 @@ def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dic
         return held.state if held else None
 
     said(statement.generation - 1)  # under another order: it may have been named afresh since
-    for _ in range(2):  # it has looked at the others since, and said so
-        told = own.stat().st_mtime_ns
-        eventually(lambda before=told: own.stat().st_mtime_ns != before)
+    times: set[int] = set()
+
+    def looked() -> bool:
+        times.add(own.stat().st_mtime_ns)
+        return len(times) == 3
+
+    eventually(looked)
     assert state() == "ready"
     said(statement.generation)
     eventually(lambda: state() == "removed")
@@ -254,10 +258,14 @@ def test_what_waits_in_the_background_is_bounded_in_bytes() -> None:
 def test_a_challenger_that_does_not_answer_in_time_is_answered_for(
     service: Service, slots: dict[str, Slot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "PATIENCE_SECONDS", 0.002)
-    monkeypatch.setattr(app, "PATIENCE_RATIO", 0)
-    service.order(champion=slots["1"], challenger=challenger(slots["5"], 100))
+    monkeypatch.setattr(app, "PATIENCE_SECONDS", 0.02)
+    service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
+    seat, go_on = service.worker.holding.now.challenger, threading.Event()
+    assert seat
+    for _ in range(8):  # all its threads hang
+        seat.threads.submit(go_on.wait, 30)
     answers = [service.ask() for _ in range(LIMITS.min_requests)]
+    go_on.set()
     assert {(answer.status_code, answer.headers["x-modelyard-version"]) for answer in answers} == {(200, "1")}
     held = service.statement().challenger
     assert held

@@ -1,0 +1,228 @@
+"""A real BentoML service of two workers: it switches under load, its workers agree, and what is bad does no harm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from components.contracts.errors import CorruptArtifactError
+from components.contracts.package import Package
+from components.contracts.pipeline import ServingSpec
+from components.contracts.serving_order import (
+    ROLE_HEADER,
+    SERVICE_FOLDER,
+    WANTED_HEADER,
+    Held,
+    ServiceStatement,
+    ServingOrder,
+    Slot,
+)
+from components.packaging import requirements
+from components.packaging.bundle import Bundle, BundleRequest
+from flows.environment import QUIET
+from tests import small_package
+from tests.serving.service import challenger, eventually
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADERS = {"content-type": "image/png"}
+
+
+def built(folder: Path, workers: int) -> Bundle:
+    """A real bundle: version 1 of `sample`."""
+    package = small_package.build(folder / "package", seed=1)
+    pinned = requirements.pinned(ROOT / "requirements.lock")
+    request = BundleRequest(
+        model="sample",
+        version="1",
+        key="0" * 64,
+        package=str(package.folder),
+        home=str(folder / "home"),
+        source_root=str(ROOT),
+        requirements=pinned,
+        serving=ServingSpec(workers=workers),
+    )
+    (folder / "request.json").write_text(request.model_dump_json())
+    words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]
+    subprocess.run(words, cwd=ROOT, env={**os.environ, **QUIET}, check=True)
+    return Bundle(folder / "home", "sample", request.key)
+
+
+@dataclass
+class Server:
+    """A running service, and how to ask and order it."""
+
+    url: str
+    folder: Path
+    slots: dict[str, Slot]
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+
+    def order(self, **slots: Slot | None) -> ServiceStatement:
+        """Write an order, and wait until every worker has carried it out."""
+        generation = max(worker.generation for worker in self.statement().workers) + 1
+        ServingOrder.model_validate({"generation": generation, **slots}).write(self.folder)
+        eventually(lambda: {worker.generation for worker in self.statement().workers} == {generation})
+        return self.statement()
+
+    def statement(self) -> ServiceStatement:
+        """What its workers say; all of them."""
+        found: list[ServiceStatement] = []
+
+        def complete() -> bool:
+            try:
+                found.append(ServiceStatement.model_validate_json(self.client.get("/release").content))
+            except httpx.TransportError:  # the worker of this connection was killed
+                return False
+            return len(found[-1].workers) == found[-1].expected
+
+        eventually(complete)
+        return found[-1]
+
+    def held(self, role: str) -> list[Held | None]:
+        """What each worker holds in a slot."""
+        return [getattr(worker, role) for worker in self.statement().workers]
+
+    def ask(self, content: bytes, **headers: str) -> httpx.Response:
+        """One image over a connection of its own, so that any worker answers."""
+        return httpx.post(f"{self.url}/predict", content=content, headers={**HEADERS, **headers}, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two workers with version 1; bundles of other versions beside it."""
+    folder = tmp_path_factory.mktemp("server")
+    bundle = built(folder, workers=2)
+    own = Package.open(bundle.source / "package")
+    slots = {"1": Slot(version="1", package_digest=own.digest, bundle=str(bundle.source))}
+    for version in ("2", "3"):
+        slots[version] = small_package.bundle(folder / version, version, seed=int(version))
+    slots["nan"] = small_package.bundle(folder / "4", "4", seed=1, nan_above=0.8)
+    slots["broken"] = small_package.bundle(folder / "5", "5", seed=5)
+    graph = folder / "5" / "package" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"!")
+    with pytest.raises(CorruptArtifactError):
+        Package.open(graph.parent)
+    with serving(bundle, folder / "service") as url:
+        server = Server(url, folder / "service", slots)
+        with server.client:
+            yield server
+
+
+@contextmanager
+def serving(bundle: Bundle, folder: Path) -> Iterator[str]:
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "bentoml", "serve", str(bundle.folder), "--host", "127.0.0.1", "--port", str(port)]
+    variables = {"BENTOML_HOME": str(folder), SERVICE_FOLDER: str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen(words, env={**os.environ, **QUIET, **variables}, cwd=folder)
+    url = f"http://127.0.0.1:{port}"
+
+    def ready() -> bool:
+        assert process.poll() is None
+        try:
+            return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        eventually(ready, 90)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@contextmanager
+def loaded(server: Server, content: bytes, connections: int = 8) -> Iterator[Callable[[], Counter[str]]]:
+    """Connections that ask without a pause; gives what they were answered: `version`, or `status text`."""
+    ends, lock, answers = threading.Event(), threading.Lock(), Counter[str]()
+
+    def ask() -> None:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+            while not ends.is_set():
+                try:
+                    answer = client.post("/predict", content=content, headers=HEADERS)
+                    said = f"{answer.status_code} {answer.text}"
+                    found = answer.headers["x-modelyard-version"] if answer.status_code == 200 else said
+                except httpx.TransportError as error:
+                    found = repr(error)
+                with lock:
+                    answers[found] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+
+    def so_far() -> Counter[str]:
+        with lock:
+            return answers.copy()
+
+    try:
+        yield so_far
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def test_switches_and_rollbacks_under_load_lose_no_request(server: Server) -> None:
+    one, two, three = (server.slots[version] for version in "123")
+    server.order(champion=one)
+    with loaded(server, small_package.image(0)) as answers:
+        eventually(lambda: answers()["1"] > 20)
+        server.order(champion=one, staged=two)
+        named = server.ask(small_package.image(0), **{WANTED_HEADER: two.package_digest})
+        assert named.headers[ROLE_HEADER] == "staged"
+        for new, old in ((two, one), (three, two), (two, three), (one, two), (two, one), (three, two)):
+            server.order(champion=new, previous=old)
+            seen = answers()[new.version]
+            eventually(lambda version=new.version, before=seen: answers()[version] > before + 20)  # type: ignore[misc]
+        before = answers()
+        eventually(lambda: answers()["3"] > before["3"] + 50)
+        assert (answers()["1"], answers()["2"]) == (before["1"], before["2"])  # nobody is answered by who has left
+        failing = server.order(champion=server.slots["broken"], previous=three)
+        eventually(lambda: answers()["3"] > before["3"] + 100)
+    assert set(answers()) == {"1", "2", "3"}, answers()
+    assert {worker.champion.version for worker in failing.workers if worker.champion} == {"3"}
+    assert all(worker.champion_failed and "model.onnx" in (worker.champion_failed.reason or "")
+               for worker in failing.workers)  # fmt: skip
+
+
+@pytest.mark.parametrize("percent", [0.0, 50.0])
+def test_a_challenger_with_nan_is_taken_out_of_both_workers(server: Server, percent: float) -> None:
+    server.order(champion=server.slots["1"])
+    server.order(champion=server.slots["1"], challenger=challenger(server.slots["nan"], percent))
+    assert all(held and held.state == "ready" for held in server.held("challenger"))
+    with loaded(server, small_package.white(), connections=2) as answers:
+        eventually(lambda: all(held and held.state == "removed" for held in server.held("challenger")))
+    assert set(answers()) == {"1"}, answers()
+    assert all("not finite" in (held.reason or "") for held in server.held("challenger") if held)
+
+
+def test_a_worker_that_was_killed_comes_back_with_the_order(server: Server) -> None:
+    server.order(champion=server.slots["2"], previous=server.slots["1"])
+    victim = server.statement().workers[0].worker
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: victim not in {worker.worker for worker in server.statement().workers}, 60)
+    assert [held and held.version for held in server.held("champion")] == ["2", "2"]
+    figures = server.client.get("/metrics").text
+    assert f'package="{server.slots["2"].package_digest}",role="champion",version="2"}} 1.0' in figures
+    assert f'package="{server.slots["3"].package_digest}",role="champion",version="3"}} 0.0' in figures
