@@ -18,7 +18,7 @@ from components.contracts.strict import Strict
 
 FILE_NAME = "manifest.json"
 
-Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle"]
+Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle", "bento"]
 
 
 class FileEntry(Strict):

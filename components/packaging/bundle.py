@@ -19,7 +19,8 @@ from components.contracts.strict import Strict
 ENTRY = "serving.service"
 
 # BentoML writes its own record beside our files, and Python its compiled ones.
-BESIDE = frozenset({"bentofile.yaml", "__pycache__"})
+COMPILED = frozenset({"__pycache__"})
+BESIDE = COMPILED | {"bentofile.yaml"}
 
 
 class BundleRequest(Strict):

@@ -38,6 +38,8 @@ def build(request: BundleRequest, bundle: Bundle) -> None:
         context = Path(name)
         _fill(context, request, package)
         _bento(context, request, bundle)
+    # BentoML's own files carry the time of the build: they belong to no identity, but a changed byte is seen.
+    manifests.seal(bundle.folder, "bento", {})
     if not bundle.exists():
         raise ServingError("the bundle is not whole after its build", where=str(bundle.folder))
 

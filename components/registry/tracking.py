@@ -138,12 +138,12 @@ def log_data(api: Api, run: Run, dataset: Path) -> None:
         api.upload(run.artifact_uri, f"data/{name}", (dataset / name).read_bytes())
 
 
-def logged_data(api: Api, run: Run, target: Path) -> bool:
-    """Bring what `log_data` left to a folder; returns whether it is there."""
+def logged_data(api: Api, artifact_uri: str, target: Path) -> bool:
+    """Bring what `log_data` left of a run to a folder; returns whether it is there."""
     try:
         for name in DATA_FILES:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes(api.download(run.artifact_uri, f"data/{name}"))
+            (target / name).write_bytes(api.download(artifact_uri, f"data/{name}"))
     except RegistryError:
         return False
     return True

@@ -22,6 +22,7 @@ COMMANDS = {
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to what served well last."),
     "history": ("flows.cli.history:history", "What was in production when, and who asked for it."),
+    "verify": ("flows.cli.verify:verify", "Recompute the chain of proof of a bundle, a version or a service."),
     "datasets": ("flows.cli.datasets:datasets", "The datasets and how far each is prepared."),
     "schedule": ("flows.cli.schedule:schedule", "Let pipelines run by themselves, as their files say."),
     "unschedule": ("flows.cli.schedule:unschedule", "Take schedules away again."),

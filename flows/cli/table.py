@@ -8,6 +8,7 @@ import sys
 import click
 
 COLOURS = {"ready": "green", "ok": "green", "starting": "yellow", "warn": "yellow", "failed": "red", "fail": "red"}
+COLOURS |= {"broken": "red", "absent": "yellow"}
 
 
 def show(head: list[str], rows: list[list[str]]) -> None:
