@@ -211,8 +211,11 @@ def _sources(
 def _pins(project: Project, pieces: Pieces) -> str:
     if not pieces.bundles:
         raise AbsentError("not checked: the registry names the lock")
-    source = artifact_links.bundle_source(pieces.bundles[0])
-    return source_links.pins(project.root, manifests.load(source, "bundle").facts)
+    try:
+        facts = manifests.load(artifact_links.bundle_source(pieces.bundles[0]), "bundle").facts
+    except ModelyardError as error:
+        raise AbsentError("the bundle's pins cannot be read") from error
+    return source_links.pins(project.root, facts)
 
 
 def _subject(pieces: Pieces, version: Version | None, package: Package | None) -> str:
