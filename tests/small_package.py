@@ -109,7 +109,9 @@ def build(
             examples.append({"file": f"{index:03}.png", "label": CLASSES[index], "probabilities": answer})
         order = {"classes": CLASSES} if named_order else {}
         (fresh / "golden" / "outputs.json").write_text(json.dumps({**order, "examples": examples}))
-        metrics = {"split": "test", "samples": 3, "overall": {"accuracy": accuracy, "macro_f1": 0.7}}
+        figures = {"accuracy": accuracy, "macro_f1": 0.7}
+        rows = [{"class": name} for name in CLASSES]
+        metrics = {"split": "test", "samples": 3, "overall": figures, "per_class": rows}
         (fresh / "metrics.json").write_text(json.dumps(metrics))
         (fresh / "README.md").write_text("# sample\n")
         sealed = {

@@ -25,18 +25,27 @@ Real = NDArray[np.float64]
 
 
 def interval(
-    truth: Labels, candidate: Labels, champion: Labels, classes: int, confidence: float, seed: int = 0
+    truth: Labels,
+    candidate: Labels,
+    champion: Labels,
+    classes: int,
+    confidence: float,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Interval:
     """Bounds of macro F1 of the candidate minus the champion's, each with the one-sided confidence asked for.
 
     Args:
         truth, candidate, champion: (N,), numbers of classes.
     """
-    drawn = differences(truth, candidate, champion, classes, seed)
+    drawn = differences(truth, candidate, champion, classes, resamples=resamples, seed=seed)
     return Interval(float(np.quantile(drawn, 1 - confidence)), float(np.quantile(drawn, confidence)))
 
 
-def differences(truth: Labels, candidate: Labels, champion: Labels, classes: int, seed: int = 0) -> Real:
+def differences(
+    truth: Labels, candidate: Labels, champion: Labels, classes: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Real:
     """The difference in R resamples, (R,)."""
     cells, counts = np.unique(np.stack([truth, candidate, champion], axis=1), axis=0, return_counts=True)  # (D, 3)
     support = np.bincount(truth, minlength=classes)
@@ -47,7 +56,7 @@ def differences(truth: Labels, candidate: Labels, champion: Labels, classes: int
     weights = np.concatenate([counts, *[support[occurring] / len(truth)] * 2]).astype(np.float64)
     random = np.random.default_rng(seed)
     pieces = []
-    left = RESAMPLES
+    left = resamples
     while left:
         rows = min(left, max(1, AT_ONCE // len(cells)))
         sample = random.multinomial(len(truth), weights / weights.sum(), size=rows).astype(np.float64)  # (rows, D)

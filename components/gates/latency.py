@@ -55,7 +55,7 @@ def judge(
             raise ServingError("the champion's bundle does not start", got=error) from error
         endpoints["champion"] = champion
     found = measure(endpoints, package, spec)
-    problems = _problems(found, spec)
+    problems = problems_of(found, spec)
     first = found[0]
     figures: dict[str, float | int | str] = {"connections": spec.connections}
     for one in found:
@@ -99,7 +99,8 @@ def measure(endpoints: dict[str, Endpoint], package: Package, spec: LatencySpec)
     return [Measured(name, sorted(found[name]), errors[name]) for name in endpoints]
 
 
-def _problems(found: list[Measured], spec: LatencySpec) -> list[str]:
+def problems_of(found: list[Measured], spec: LatencySpec) -> list[str]:
+    """What is over its limit, in words; the candidate comes first in `found`, the champion may follow."""
     problems = []
     first = found[0]
     if first.errors:

@@ -228,5 +228,5 @@ def _alone(package: Package, examples: Sequence[GoldenExample], expected: Sequen
         return f" (asked without it, the package fails too: {error.what})"
     worst = max(difference(*pair) for pair in zip(expected, answers, strict=True))
     if worst > 1e-3:
-        return f" (asked without it, the graph's answers differ from the training's by up to {worst:.2g})"
+        return f" (asked without it, the graph answers otherwise than in training, by up to {worst:.2g})"
     return f" (asked without it, package {digest.short(package.digest)} answers as in training)"

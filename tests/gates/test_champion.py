@@ -1,0 +1,57 @@
+"""The champion gate: when there is nothing to compare, when a candidate is good enough, when not."""
+
+from __future__ import annotations
+
+from components.contracts.gate_request import GateResult
+from components.contracts.pipeline import ChampionSpec, GatesSpec
+from components.gates import stage
+from tests.gates.small_release import SmallRelease
+
+STRICT = GatesSpec(champion=ChampionSpec(min_effect=0.0))
+
+
+def judge(release: SmallRelease, candidate: int, champion: int | None, **changes: object) -> GateResult:
+    """The result for packages of two seeds; the one of seed 0 is good."""
+    one = release.bundle("two", seed=candidate)
+    other = None if champion is None else release.bundle("one", "1", seed=champion, train_key="9" * 64)
+    request = release.request(one, other, ("champion",)).model_copy(update={"gates": STRICT, **changes})
+    found = stage.judge(request)
+    assert ("champion" in found.pictures) == (found.comparison is not None)
+    (result,) = found.results
+    assert result.passed == (result.next_step is None)
+    return result
+
+
+def test_a_better_one_passes(release: SmallRelease) -> None:
+    result = judge(release, 0, 3)
+    assert result.passed
+    assert float(result.figures["lower_bound"]) > 0.3
+
+
+def test_a_worse_one_is_refused_with_the_class_it_loses_on(release: SmallRelease) -> None:
+    result = judge(release, 3, 0)
+    assert not result.passed
+    assert float(result.figures["upper_bound"]) < 0
+    assert "class" in str(result.next_step)
+
+
+def test_an_equal_one_is_not_better(release: SmallRelease) -> None:
+    result = judge(release, 0, 0)
+    assert not result.passed
+    assert result.figures["difference"] == 0
+    assert "test samples do not show it" not in str(result.next_step)
+
+
+def test_without_champion_it_passes(release: SmallRelease) -> None:
+    assert judge(release, 3, None).reason == "nothing serves yet"
+
+
+def test_a_challenger_is_not_compared(release: SmallRelease) -> None:
+    assert judge(release, 3, 0, role="challenger").passed
+
+
+def test_the_champion_itself_passes(release: SmallRelease) -> None:
+    one = release.bundle("one")
+    (result,) = stage.judge(release.request(one, one, ("champion",))).results
+    assert result.passed
+    assert result.reason == "it is the champion"
