@@ -45,14 +45,15 @@ class Holding:
 
     def serve(self, loaded: Loaded) -> None:
         """Hold one package, without an order."""
-        self._swap(Seats(champion=self._seat("champion", loaded)))
+        before, self.now = self.now, Seats(champion=self._seat("champion", loaded))
+        self._tell(before, self.now)
 
     def carry_out(self, order: ServingOrder) -> None:
         """Make the slots what an order names, as far as that can be.
 
         What is held already is in its new slot at once. What is not is loaded meanwhile, one after the other; the
         champion stays until the new one is ready. A package that does not load is `missing`, and all else is as it
-        would be without it. Called by one thread at a time.
+        would be without it. Who stays in its slot keeps its counts. Called by one thread at a time.
         """
         before = self.now
         known = {_key(seat.loaded.slot): seat.loaded for role in ROLES if (seat := before.seat(role))}
@@ -136,12 +137,6 @@ class Holding:
         if role == "challenger":
             threads = ThreadPoolExecutor(self._count, "challenge")
         return Seat(role, loaded, threads)
-
-    def _swap(self, after: Seats) -> None:
-        with self._lock:
-            before, self.now = self.now, after
-        self._tell(before, after)
-        self._changed()
 
     def _tell(self, before: Seats, after: Seats) -> None:
         for role in ROLES:

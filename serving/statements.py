@@ -66,7 +66,7 @@ class Statements:
                 continue
             try:
                 found.append((path, WorkerStatement.model_validate_json(path.read_bytes())))
-            except (FileNotFoundError, ValidationError):  # of an ended worker: cleared away, or of another release
+            except (OSError, ValidationError):  # of an ended worker: cleared away, or of another release of ours
                 continue
         return found
 

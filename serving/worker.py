@@ -125,4 +125,7 @@ class Worker:
             slot = now.challenger.loaded.slot
             if (held.package_digest, held.version) == (slot.package_digest, slot.version):
                 self.holding.remove_challenger(now.challenger, held.reason or "taken out by another worker")
-        statements.write(self.statement())
+        try:
+            statements.write(self.statement())
+        except OSError as error:  # a full disk keeps nobody from answering
+            LOG.error("the statement is not written: %s", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from prometheus_client import REGISTRY
 
 from components.contracts.serving_order import Limits, Slot
@@ -225,6 +227,24 @@ def test_what_nobody_can_read_is_nobodys_failure(service: Service, slots: dict[s
     assert statement.challenger
     assert statement.challenger.state == "ready"
     assert (statement.champion_tally.errors, statement.challenger_tally.errors) == (0, 0)
+
+
+@pytest.mark.parametrize("percent", [0.0, 100.0])
+def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
+    percent: float, service: Service, tmp_path: Path, slots: dict[str, Slot]
+) -> None:
+    picky = small_package.bundle(tmp_path / "picky", "6", seed=1, train_key="f" * 64)
+    path = Path(picky.bundle) / "serving.json"
+    path.write_text(path.read_text().replace('"max_image_pixels": 1000000', '"max_image_pixels": 100'))
+    service.order(champion=slots["1"], challenger=challenger(picky, percent))
+    large = io.BytesIO()
+    Image.new("L", (20, 20)).save(large, "PNG")
+    answers = [service.ask(large.getvalue()) for _ in range(LIMITS.min_requests)]
+    assert {(answer.status_code, answer.headers["x-modelyard-version"]) for answer in answers} == {(200, "1")}
+    eventually(lambda: service.statement().challenger_tally.errors == LIMITS.min_requests)
+    held = service.statement().challenger
+    assert held
+    assert held.state == "removed"
 
 
 def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: dict[str, Slot]) -> None:
