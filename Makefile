@@ -3,6 +3,8 @@
 PYTHON ?= python3.11
 BIN    := .venv/bin
 STAMP  := .venv/.installed
+# Two workers share the tests out; those that need one another's server or files stay with one of them.
+SHARED_OUT = --numprocesses 2
 # The install compiles bytecode: a process then imports Great Expectations in 5 seconds instead of 11, torch in 2.5 of 5.
 # uv does not read pip's find-links folder (where a CPU torch may lie) by itself; the environment or pip's file names it.
 LINKS   = $${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null || true)}
@@ -15,7 +17,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check types quick test bench lock format down clean
+.PHONY: help install demo check types quick test browser bench lock format down clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +48,16 @@ quick: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not slow"
 
-test: check  ## everything: `check`, then the tests with servers, trainings and kills
-	$(BIN)/pytest -m slow
+test:  ## everything: `check`, then the tests with servers, trainings, kills and a browser
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target types quick browser
+	$(BIN)/pytest -m slow $(SHARED_OUT)
+
+# The tests of the registry's pages need Chromium; where it cannot be had, they are skipped and say so.
+browser:
+	@for name in chromium chromium-browser google-chrome; do ! command -v $$name >/dev/null || exit 0; done; \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
+	  { apt-get update && timeout 300 apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1 || \
+	  echo "no Chromium here, and it cannot be installed: the tests in a browser will be skipped"
 
 bench: $(STAMP)  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
+from flows.stack import leftovers
 from tests.house import House
+from tests.processes import marked
 from tests.project_copy import running_copy
+
+SESSION = "MODELYARD_TEST_SESSION"
+
+# Threads that wait by spinning would take the core from the other worker's tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +26,36 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A copy of the project in another folder, with its stack running."""
     with running_copy(tmp_path_factory.mktemp("house") / "project") as house:
         yield house
+
+
+class Sharing(LoadScopeScheduling):
+    """How workers (`pytest -n 2`) share the tests out: what needs one stack stays together, else a module does.
+
+    Tests of releases have a house of their own beside the other one: the two groups are the longest, and begin first.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        text = (self.config.rootpath / module).read_text()
+        if "tests.endtoend.releases import" in text:
+            return "releases"
+        return "house" if "house: House" in text else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    """Our own: xdist 3.8's groups by mark do not work under pytest 9.2."""
+    config.option.loadscopereorder = False  # in the order of the tree, in which endtoend comes first
+    return Sharing(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark whatever this session starts."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SESSION] = secrets.token_hex(8)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the session left running: a worker has ten seconds to stop its stack after Ctrl-C."""
+    if not hasattr(config, "workerinput"):
+        leftovers.end(marked(SESSION, os.environ.pop(SESSION)))

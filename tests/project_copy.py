@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.stack import state
+from flows.stack.programs import FIRST_PORT
+from flows.stack.state import StackState
 from tests.house import House
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +41,10 @@ def running_copy(root: Path) -> Iterator[House]:
     """A copy in `root` with its stack up; down again at the end."""
     copy_project(root)
     house = House(root)
+    # Ports of its own: other tests start servers at the same time, and look for a free port from the usual one on.
+    first = 26000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    wanted = {name: first + place for place, name in enumerate(FIRST_PORT)}
+    state.save(house.project, StackState(secrets.token_hex(16), ports=wanted))
     try:
         house.run("up", timeout=400)
         yield house

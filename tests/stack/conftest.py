@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.contracts.project import Project
-from flows.stack import lifecycle, state, supervisor
+from flows.stack import lifecycle, ports, state, supervisor
 from flows.stack.programs import Program
 from flows.stack.state import StackState
 
@@ -23,7 +23,8 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def start_small(project: Project, *programs: Program) -> StackState:
     """A real supervisor with small programs in place of the servers."""
-    known = StackState("token", wanted=True)
+    # Not the usual port of a service: tests beside these look for a free one from there on.
+    known = StackState("token", wanted=True, ports={"serve-digits": ports.choose(24000, ())})
     state.save(project, known)
     supervisor.write_configuration(project, programs)
     supervisor.start(project)

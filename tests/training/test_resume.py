@@ -17,6 +17,7 @@ import pytest
 
 from components.contracts import manifest, stage_process
 from components.contracts.errors import Interrupted, ModelyardError
+from components.contracts.package import Package
 from tests.training.prepared_digits import prepare, request
 
 pytestmark = pytest.mark.slow
@@ -76,13 +77,19 @@ def _host() -> Iterator[str]:
             process.wait()
 
 
-def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    prepare(tmp_path / "prepared")
-    through = tmp_path / "through"
-    _finish(_start(_request(tmp_path, through)))
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with prepared data and `through`, a training that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("resume")
+    prepare(folder / "prepared")
+    _finish(_start(_request(folder, folder / "through")))
+    return folder
 
-    broken = tmp_path / "broken"
-    path = _request(tmp_path, broken)
+
+def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happened(place: Path, tmp_path: Path) -> None:
+    through = place / "through"
+    broken = place / "broken"
+    path = _request(place, broken)
     process = _start(path)
     seen = _read_until_step(process, STEPS + STEPS // 2)
     process.kill()
@@ -103,8 +110,8 @@ def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happen
     assert error.next_step == "`modelyard run digits` goes on from here"
     stopped_at = int(str(error.where).rsplit(" ", 1)[1])
 
-    with _host() as place:
-        events = _finish(_start(path, **{stage_process.host_variable("training"): place}))
+    with _host() as host:
+        events = _finish(_start(path, **{stage_process.host_variable("training"): host}))
     assert events[0]["resumed"]
     assert events[0]["step"] == stopped_at
     assert events[-1]["event"] == "finished"
@@ -118,11 +125,8 @@ def test_the_trainer_imports_torch_and_nothing_else_that_is_heavy() -> None:
     assert subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_evaluation_never_loads_torch(tmp_path: Path) -> None:
-    prepare(tmp_path / "prepared", train=64, validation=16, test=32)
-    asked = request(tmp_path / "prepared", tmp_path / "run", epochs=1)
-    (tmp_path / "request.json").write_text(asked.model_dump_json())
-    code = "import sys; from components.{}.stage import main; main(sys.argv[1:]); assert {}"
-    for stage, loaded in (("training", "'torch' in sys.modules"), ("evaluation", "'torch' not in sys.modules")):
-        words = [sys.executable, "-c", code.format(stage, loaded), str(tmp_path / "request.json")]
-        subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+def test_evaluation_never_loads_torch(place: Path) -> None:
+    code = "import sys; from components.evaluation.stage import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    words = [sys.executable, "-c", code, str(place / "through.json")]
+    assert subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
+    assert Package.open(place / "through" / "package").metrics()["samples"] == 160
