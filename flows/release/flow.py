@@ -30,6 +30,9 @@ from flows.release.service import Service
 from flows.stages import Work
 
 
+REFUSED = "Refused"
+
+
 class Approval(RunInput):
     """What a person answers."""
 
@@ -166,7 +169,7 @@ def _refused(change: Change, refused: Refused) -> State[Any]:
     decided = change.entry("refusing")
     results = [GateResult.model_validate(result) for result in decided.facts["results"]] if decided else []
     _tell(change, results, report)
-    return Failed(name="Refused", message=refusal.sentence(results))
+    return Failed(name=REFUSED, message=refusal.sentence(results))
 
 
 def _tell(change: Change, results: list[GateResult], report: str | None) -> None:

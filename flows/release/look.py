@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -39,21 +40,29 @@ def alone(project: Project, name: str) -> Iterator[bool]:
     """Whether this process is the one that releases this model now; it is, for as long as the block lasts."""
     path = _lock(project, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
+    with path.open("a") as stream:
         try:
             flock(stream, LOCK_EX | LOCK_NB)
         except BlockingIOError:
             yield False
         else:
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
             yield True
 
 
 def is_at_work(project: Project, name: str) -> bool:
     """Whether a process releases this model now."""
-    if not _lock(project, name).exists():
+    path = _lock(project, name)
+    if not path.exists():
         return False
-    with alone(project, name) as free:
-        return not free
+    with path.open("a") as stream:
+        try:
+            flock(stream, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _lock(project: Project, name: str) -> Path:

@@ -7,8 +7,10 @@ A registry that does not answer changes nothing: production goes on as it is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -31,7 +33,46 @@ from flows.release.service import Service
 PERIOD_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 COMING_UP_SECONDS = 60.0
-REST_SECONDS = 3.0  # before the next waiting worker is started: the machine has just switched production
+MOST_RELEASES = 100  # of one worker process, then a fresh one takes its place
+
+
+class Hand:
+    """A release worker, seen from here.
+
+    It has a session of its own: a release goes on when the watcher is killed; one that waits ends with its pipe.
+    """
+
+    def __init__(self) -> None:
+        words = [sys.executable, "-m", "flows.release.worker"]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self.releases = 0
+
+    def give(self, **asked: object) -> None:
+        """Ask it to release a model."""
+        assert self._process.stdin is not None  # noqa: S101  # a pipe
+        self.releases += 1
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+
+    def ended_well(self) -> bool | None:
+        """How the release ended; None while it goes on."""
+        assert self._process.stdout is not None  # noqa: S101  # a pipe
+        if not select.select([self._process.stdout], [], [], 0)[0]:
+            return None
+        line = self._process.stdout.readline()
+        return bool(line) and bool(json.loads(line)["ended_well"])
+
+    def is_alive(self) -> bool:
+        """Whether it can be asked again."""
+        return self._process.poll() is None
+
+    def dismiss(self) -> None:
+        """It ends once it has nothing to do."""
+        assert self._process.stdin is not None  # noqa: S101  # a pipe
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
 
 @dataclass
@@ -52,7 +93,7 @@ class Known:
     wanted: Wanted | None = None
     failures: int = 0
     not_before: float = 0.0
-    worker: subprocess.Popen[str] | None = None
+    worker: Hand | None = None
     ledger: tuple[tuple[int, int] | None, bool] = (None, False)
 
 
@@ -63,16 +104,15 @@ class Watcher:
     project: Project
     api: Api
     known: dict[str, Known] = field(default_factory=dict)
-    spare: subprocess.Popen[str] | None = None
-    spare_after: float = 0.0
+    idle: list[Hand] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
 
     def look(self) -> None:
         """One look at everything."""
         now = time.monotonic()
-        waiting = self.spare is not None and self.spare.poll() is None
-        if not waiting and now >= self.spare_after and not any(known.worker for known in self.known.values()):
-            self.spare = _start()
+        self.idle = [hand for hand in self.idle if hand.is_alive()]
+        if not self.idle and not any(known.worker for known in self.known.values()):
+            self.idle.append(Hand())
         try:
             aliases = versions.aliases(self.api)
         except ModelyardError as error:
@@ -91,9 +131,10 @@ class Watcher:
     def _look_at(self, name: str, wanted: Wanted, now: float) -> None:
         known = self.known.setdefault(name, Known())
         if known.worker is not None:
-            if known.worker.poll() is None:
+            ended_well = known.worker.ended_well()
+            if ended_well is None:
                 return
-            self._finished(name, known, now)
+            self._finished(name, known, now, ended_well)
         if known.wanted != wanted:
             known.wanted, known.failures, known.not_before = wanted, 0, 0.0
         if now < known.not_before:
@@ -116,17 +157,21 @@ class Watcher:
             todo = Due("champion", "a release was left unfinished")
         if todo is not None and not look.is_at_work(self.project, name):
             print(f"{name}: {todo.reason}", flush=True)
-            known.worker = self._hand_over({"name": name, "champion_gone": champion_gone})
+            known.worker = self.idle.pop() if self.idle else Hand()
+            known.worker.give(name=name, champion_gone=champion_gone)
 
-    def _finished(self, name: str, known: Known, now: float) -> None:
-        code = known.worker.returncode if known.worker else 0
-        known.worker = None
-        self.spare_after = now + REST_SECONDS
-        known.failures = known.failures + 1 if code else 0
-        if code:
+    def _finished(self, name: str, known: Known, now: float, ended_well: bool) -> None:
+        hand, known.worker = known.worker, None
+        if hand is not None and hand.is_alive():
+            if self.idle or hand.releases >= MOST_RELEASES:
+                hand.dismiss()
+            else:
+                self.idle.append(hand)
+        known.failures = 0 if ended_well else known.failures + 1
+        if not ended_well:
             pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (known.failures - 1))
             known.not_before = now + pause
-            print(f"{name}: the release ended with {code}; again in {pause:.0f} s", flush=True)
+            print(f"{name}: the release did not come to its end; again in {pause:.0f} s", flush=True)
 
     def _is_coming_up(self, service: Service, known: Known, now: float) -> bool:
         """A service that is starting is given its time; what it holds is not known before it answers."""
@@ -153,25 +198,11 @@ class Watcher:
             known.ledger = (seen, any(history.unfinished(entries, role) for role in look.ROLES))
         return known.ledger[1]
 
-    def _hand_over(self, asked: dict[str, object]) -> subprocess.Popen[str]:
-        worker = self.spare if self.spare is not None and self.spare.poll() is None else _start()
-        self.spare = None
-        assert worker.stdin is not None  # noqa: S101  # a pipe
-        worker.stdin.write(json.dumps(asked) + "\n")
-        worker.stdin.close()
-        return worker
-
     def _say(self, about: str, text: str) -> None:
         """Say something once, until something else is to be said about it."""
         if self.said.get(about) != text:
             self.said[about] = text
             print(text, flush=True)
-
-
-def _start() -> subprocess.Popen[str]:
-    """A worker of its own session: a release goes on when the watcher is killed; one that waits ends with its pipe."""
-    words = [sys.executable, "-m", "flows.release.worker"]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def _seen(project: Project) -> None:

@@ -1,6 +1,7 @@
-"""`python -m flows.release.worker`: imports what a release needs, waits for the name of a model, and releases it.
+"""`python -m flows.release.worker`: imports what a release needs, waits for names of models, and releases them.
 
 The watcher keeps one waiting: importing Prefect takes seconds, which nobody shall wait for who has set an alias.
+A line in is `{"name": ..., "champion_gone": ...}`, a line out is `{"ended_well": ...}`; words go to stderr.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import sys
 import time
 
-from components.contracts.errors import StackError
+from components.contracts.errors import ModelyardError, StackError
 from components.contracts.project import Project
 from flows import environment
 
@@ -18,26 +19,37 @@ MOST_ROUNDS = 16
 PATIENCE_SECONDS = 2.0
 
 
-def main() -> int:
-    """Wait for one line, `{"name": ..., "champion_gone": ...}`, and carry out all that is due for that model."""
+def main() -> None:
+    """Until the watcher is gone, carry out what it asks for."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever prints shall not be taken for an answer
     environment.quiet(os.environ)
     project = Project.find()
     from flows.release import flow as _imported_early  # noqa: F401
+
+    for line in sys.stdin:
+        asked = json.loads(line)
+        ended_well = True
+        try:
+            release(project, str(asked["name"]), champion_gone=bool(asked["champion_gone"]))
+        except ModelyardError as error:
+            print("\n".join(error.lines()), file=sys.stderr, flush=True)
+            ended_well = False
+        answers.write(json.dumps({"ended_well": ended_well}) + "\n")
+        answers.flush()
+
+
+def release(project: Project, name: str, *, champion_gone: bool) -> None:
+    """Carry out what is due for a model, unless another process is at it."""
     from flows.release import look
 
-    line = sys.stdin.readline()
-    if not line:
-        return 0  # the watcher is gone
-    asked = json.loads(line)
-    name, champion_gone = str(asked["name"]), bool(asked["champion_gone"])
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:  # whoever only looks whether somebody is at work holds the lock for a moment
         with look.alone(project, name) as ours:
             if ours:
                 carry_out(project, name, champion_gone=champion_gone)
-                return 0
+                return
         time.sleep(0.05)
-    return 0  # another process is at it
 
 
 def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
@@ -52,7 +64,8 @@ def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
     from components.registry.api import Api
     from flows import reconcile, stack
     from flows.release import look
-    from flows.release.flow import release
+    from flows.release.flow import REFUSED
+    from flows.release.flow import release as flow
 
     endpoints = stack.endpoints(project)
     if endpoints is None:
@@ -64,9 +77,11 @@ def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
             if todo is None or (todo.withdraws and not champion_gone):
                 return
             print(f"{name}: {todo.reason}", flush=True)
-            release(name, todo.role, todo.broken)
+            state = flow(name, todo.role, todo.broken, return_state=True)
+            if state.name != REFUSED:  # a refusal is an end as good as any
+                state.result()
     raise StackError(f"production of {name} does not come to rest", next_step=f"`modelyard history {name}`")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
