@@ -18,7 +18,7 @@ from benchmarks import figure
 from benchmarks.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("nothing_to_do", "first_run", "training_throughput", "prepare_memory", "serving", "demo")
+NAMES = ("nothing_to_do", "first_run", "training_throughput", "prepare_memory", "serving", "switching", "demo")
 
 
 def main() -> int:

@@ -21,7 +21,7 @@ from scipy import special
 
 Real = NDArray[np.float64]
 
-GRID = 41  # shares of discordant samples that are tried, then as many again around the worst
+GRID = 21  # shares of discordant samples that are tried, then as many again around the worst
 SHARE_ERROR = 1e-4  # of the confidence set of that share
 RESOLUTION = 1e-5  # of a bound
 
@@ -60,8 +60,7 @@ def p_value(b: int, c: int, n: int, margin: float) -> float:
         raise ValueError(f"no table of pairs: b={b}, c={c}, n={n}, margin={margin}")
     lowest, highest = _discordant_share(b + c, n)
     lowest, highest = max(lowest, abs(margin)), max(highest, abs(margin))
-    most = int(min(n, n * (highest - margin) / 2 + 10 * np.sqrt(n * (highest - margin) / 2) + 20))
-    candidates = np.arange(most + 1)  # numbers of samples that only the champion gets
+    candidates = _likely(n, (lowest - margin) / 2, (highest - margin) / 2)
     least = _least(candidates, n, margin, float(score(b, c, n, margin)))
     worst = 0.0
     for _ in range(2):
@@ -115,6 +114,12 @@ def _discordant_share(count: int, n: int) -> tuple[float, float]:
     low = special.betaincinv(count, n - count + 1, SHARE_ERROR / 2) if count else 0.0
     high = special.betaincinv(count + 1, n - count, 1 - SHARE_ERROR / 2) if count < n else 1.0
     return float(low), float(high)
+
+
+def _likely(n: int, low: float, high: float) -> NDArray[np.int64]:
+    """Numbers of samples that only the champion gets, but for those ten standard deviations off every share of them."""
+    first = max(0, int(n * low - 10 * np.sqrt(n * low) - 20))
+    return np.arange(first, min(n, int(n * high + 10 * np.sqrt(n * high) + 20)) + 1)
 
 
 def _least(c: NDArray[np.int64], n: int, margin: float, reached: float) -> NDArray[np.int64]:

@@ -61,12 +61,11 @@ def judge(
     }
     if found.p_value is not None:
         figures["p_value"] = found.p_value
-    word = "above" if found.passed else "not above"
     assert request.champion is not None  # noqa: S101  # nothing_to_compare
     reason = (
-        f"{spec.metric} {found.candidate:.4f} against {found.champion:.4f} of version {request.champion.version}: "
-        f"the difference is {found.difference:+.4f}, with {spec.confidence:.0%} confidence at least "
-        f"{found.lower:+.4f}, {word} {spec.min_effect:+g}"
+        f"{_named(spec)} {found.candidate:.4f} against {found.champion:.4f} of version {request.champion.version}: "
+        f"{100 * found.difference:+.2f} points, with {spec.confidence:.0%} confidence at least "
+        f"{100 * found.lower:+.2f}; above {100 * spec.min_effect:+g} is asked"
     )
     return GateResult(
         gate="champion",
@@ -82,7 +81,19 @@ def limit(spec: ChampionSpec | None) -> str:
     """What is asked for, in words."""
     if spec is None:
         return "no comparison"
-    return f"{spec.metric} minus the champion's above {spec.min_effect:+g} with {spec.confidence:.0%} confidence"
+    points = f"{100 * abs(spec.min_effect):g} points"
+    asked = (
+        f"less than {points} below the champion's"
+        if spec.min_effect < 0
+        else f"more than {points} above the champion's"
+        if spec.min_effect > 0
+        else "above the champion's"
+    )
+    return f"{_named(spec)} {asked}, with {spec.confidence:.0%} confidence"
+
+
+def _named(spec: ChampionSpec) -> str:
+    return spec.metric.replace("_", " ")
 
 
 def _next_step(found: Comparison) -> str:
@@ -93,5 +104,5 @@ def _next_step(found: Comparison) -> str:
         )
     weaker = [row for row in found.per_class if row.candidate < row.champion]
     worst = max(weaker, key=lambda row: (row.champion - row.candidate) * row.samples, default=None)
-    where = f"; it loses most on class {worst.name}" if worst else ""
-    return f"train a better one{where}, or keep the champion"
+    where = f" (it loses most on class {worst.name})" if worst else ""
+    return f"keep the champion, or train a better one{where}"

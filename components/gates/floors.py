@@ -9,7 +9,9 @@ from components.contracts.pipeline import FloorSpec
 from components.evaluation.metrics import accuracy, class_figures, confusion_matrix, macro_f1
 from components.gates.scoring import FrozenSplit, Scored, Unfit
 
-NEXT_STEP = "train longer or otherwise, mend the data, or lower the floor in the pipeline's gates:"
+NEXT_STEP = "train longer or otherwise, mend the data, or lower the floor in the pipeline's gates"
+
+MOST_NAMED = 6
 
 
 class Floor(NamedTuple):
@@ -47,7 +49,9 @@ def judge(scored: Scored | Unfit, split: FrozenSplit, floors: dict[str, FloorSpe
         figures |= {"weakest_class": weakest.place, f"weakest_class_{weakest.metric}": weakest.figure}
     if scored.not_finite:
         figures["not_finite"] = scored.not_finite
-    problems = [f"{row.metric} {_where(row)}{row.figure:.4f} < {row.least:.4f}" for row in missed]
+    problems = [f"{row.metric} {_where(row)}{row.figure:.4f} < {row.least:.4f}" for row in missed[:MOST_NAMED]]
+    if len(missed) > MOST_NAMED:
+        problems.append(f"and {len(missed) - MOST_NAMED:,} more")
     if scored.not_finite:
         problems.insert(0, f"{scored.not_finite:,} of {len(split.truth):,} answers are not finite (NaN or infinity)")
     return GateResult(

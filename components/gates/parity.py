@@ -21,7 +21,8 @@ from components.gates.endpoint import DoesNotStart, Endpoint
 from components.inference.predictor import Predictor
 
 TIMEOUT_SECONDS = 60.0
-NEXT_STEP = "compare the package with its training: the graph, signature.json and the serving code; then train again"
+TRAIN_AGAIN = "do not trust this package: what it holds is not what was trained; train it again"
+MEND = "mend what the log names, then build the bundle again (`modelyard run {} --force bundle`)"
 
 Answer = dict[str, float]  # probability of each class, by name
 
@@ -62,6 +63,7 @@ def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance:
     expected = [dict(zip(classes, example.probabilities, strict=True)) for example in examples]
     seen: list[Seen] = []
     problems: list[str] = []
+    next_step = TRAIN_AGAIN
     try:
         endpoint.wait()
         client = _Client(endpoint.port, package, candidate)
@@ -74,8 +76,10 @@ def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance:
             client.close()
         problems += _problems(seen, expected, classes, package, tolerance)
     except DoesNotStart as error:
-        problems.append(f"the bundle's endpoint does not start{_alone(package, examples, expected)}. "
-                        f"Its log ends: {error}")  # fmt: skip
+        last = str(error).strip().rpartition("\n")[2]
+        alone = _alone(package, examples, expected)
+        problems.append(f"the bundle's endpoint does not start: {last} ({alone}); its log ends:\n{error}")
+        next_step = MEND.format(candidate.name)
     except _Refused as error:
         problems.append(str(error))
     worst = max((one.difference for one in seen), default=float("nan"))
@@ -89,7 +93,7 @@ def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance:
         limit=f"each probability within {tolerance:g} of the training process's, alone, in a batch, in another order",
         reason="; ".join(problems)
         or f"{len(examples)} golden examples answered as in training, largest difference {worst:.1e}",
-        next_step=NEXT_STEP if problems else None,
+        next_step=next_step if problems else None,
     ), Parity(sorted(seen, key=lambda one: -one.difference), problems)
 
 
@@ -225,8 +229,8 @@ def _alone(package: Package, examples: Sequence[GoldenExample], expected: Sequen
         contents = [(package.folder / "golden" / example.file).read_bytes() for example in examples]
         answers = [prediction.probabilities for prediction in predictor.predict(contents)]
     except ModelyardError as error:
-        return f" (asked without it, the package fails too: {error.what})"
+        return f"asked without it, the package fails too: {error.what}"
     worst = max(difference(*pair) for pair in zip(expected, answers, strict=True))
     if worst > 1e-3:
-        return f" (asked without it, the graph answers otherwise than in training, by up to {worst:.2g})"
-    return f" (asked without it, package {digest.short(package.digest)} answers as in training)"
+        return f"asked without it, the graph answers otherwise than in training, by up to {worst:.2g}"
+    return f"asked without it, package {digest.short(package.digest)} answers as in training"

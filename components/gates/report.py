@@ -130,10 +130,10 @@ def _comparison(found: Comparison | None, request: GateRequest, picture: bytes |
     )
     if found.p_value is not None:
         how = (
-            f"Only the {first + second:,} samples that one gets right and the other wrong tell them apart. By an exact "
-            "test for paired shares (Tango's score, at the worst share of such samples) a candidate that is not better "
-            f"than the champion by more than {100 * found.min_effect:+g} points looks as good as this with probability "
-            f"{_chance(found.p_value)}; allowed are {1 - found.confidence:.2g}."
+            f"Only the {first + second:,} samples that one gets right and the other wrong tell them apart. A candidate "
+            f"{_no_better(found.min_effect)} would look as good as this with probability {_chance(found.p_value)}; "
+            f"allowed are {1 - found.confidence:.2g}. (Exact test for paired shares: Tango's score, at the worst share "
+            "of samples that tell them apart.)"
         )
     else:
         how = "The bounds are those of a paired bootstrap over the test samples (10,000 resamples, seeded)."
@@ -190,6 +190,13 @@ def _more(count: int) -> str:
 
 def _mark(met: bool) -> str:
     return "✓" if met else "✗"
+
+
+def _no_better(min_effect: float) -> str:
+    points = f"{100 * abs(min_effect):g} points"
+    if min_effect < 0:
+        return f"that is {points} worse than the champion"
+    return f"that is only {points} better than the champion" if min_effect > 0 else "no better than the champion"
 
 
 def _chance(value: float) -> str:

@@ -12,7 +12,7 @@ from components.contracts import manifest as manifests
 from components.contracts.errors import CorruptArtifactError, NotFoundError
 from components.contracts.gate_request import Candidate, GateRequest
 from components.contracts.package import Package
-from components.packaging.bundle import BESIDE
+from components.packaging.bundle import BESIDE, COMPILED
 
 
 class Finding(NamedTuple):
@@ -39,21 +39,23 @@ def look_at_bundle(request: GateRequest) -> Held:
     """Recompute the digests of bundle and package; nothing of the bundle has run yet."""
     candidate, folder = request.candidate, source(request.candidate)
     figures: dict[str, float | int | str] = {}
+    again = f"build the bundle again: `modelyard run {request.pipeline} --force bundle`"
     try:
+        manifests.verify(Path(candidate.bundle), "bento", COMPILED)  # BentoML's own files too
         bundle = manifests.verify(folder, "bundle", BESIDE)
         package = Package.open(folder / "package")
         metrics = package.metrics()["overall"]
     except (CorruptArtifactError, NotFoundError, ValidationError) as error:
         lines = error.lines() if isinstance(error, CorruptArtifactError | NotFoundError) else [str(error)]
         what = "; ".join(line.strip() for line in lines)
-        return Held(None, [Finding(what, "build the bundle again from the registry's package")], figures)
+        return Held(None, [Finding(what, again)], figures)
     figures |= {"bundle": digest.short(bundle.digest), "package": digest.short(package.digest)}
     figures |= {"files": len(bundle.files), "accuracy_sealed": metrics.get("accuracy", float("nan"))}
     findings = []
     if package.digest != candidate.package_digest:
         found = f"{digest.short(package.digest)} instead of {digest.short(candidate.package_digest)}"
         findings.append(Finding(f"the bundle holds another package than the version names: {found}",
-                                "build the bundle again"))  # fmt: skip
+                                again))  # fmt: skip
     if package.facts.pipeline != request.pipeline:
         findings.append(
             Finding(
@@ -64,7 +66,5 @@ def look_at_bundle(request: GateRequest) -> Held:
     said = {"package_digest": candidate.package_digest, "version": candidate.version}
     for name, expected in said.items():
         if bundle.facts.get(name) != expected:
-            findings.append(
-                Finding(f"the bundle says {name} {bundle.facts.get(name)}, not {expected}", "build the bundle again")
-            )
+            findings.append(Finding(f"the bundle says {name} {bundle.facts.get(name)}, not {expected}", again))
     return Held(package, findings, figures)

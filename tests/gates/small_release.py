@@ -79,6 +79,8 @@ class SmallRelease:
         """Seal a bundle as it is now."""
         facts = {"model": "sample", "version": version, "package_digest": package.digest, "code": "c" * 64}
         manifest.seal(folder / "src", "bundle", facts)
+        (folder / manifest.FILE_NAME).unlink(missing_ok=True)
+        manifest.seal(folder, "bento", {})
         return Candidate(
             name="sample", version=version, package_digest=package.digest, bundle=str(folder), bundle_key="b" * 64
         )

@@ -35,7 +35,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["package/model.onnx", "package/golden/001.png", "package/signature.json", "serving.json"]
+    "file", ["package/model.onnx", "package/golden/001.png", "package/signature.json", "serving.json", "manifest.json"]
 )
 def test_a_flipped_byte_is_named(release: SmallRelease, file: str) -> None:
     candidate = release.bundle("tampered")
