@@ -1,6 +1,6 @@
 """Requests/s and latency of the packaged service, against the same application under bare uvicorn, in turns.
 
-`modelyard serve digits` in a fresh copy of the project, one worker; the same bundle's package and application without
+`modelyard promote digits 1` in a fresh copy of the project, one worker; the same bundle's package and application without
 BentoML. 32 keep-alive connections post one golden picture of the package to /predict.
 
     python -m benchmarks.serving [--rounds 5] [--seconds 3]
@@ -37,9 +37,9 @@ def measure(rounds: int = 5, seconds: float = 3) -> list[Figure]:
         running_copy(Path(folder) / "project") as house,
     ):
         tell("the stack of a copy is up; one run of digits, then serving it")
-        house.run("run", "digits", timeout=600)
-        served = house.json("serve", "digits", "--version", "1")
-        model, _, version = served["bundle"].partition(":")
+        made = house.json("run", "digits", timeout=600)
+        served = house.json("promote", "digits", made["version"])
+        model, _, version = made["bundle"].partition(":")
         source = house.project.bundles / "bentos" / model / version / "src"
         with bare(house, source) as port:
             return compare(int(served["url"].rpartition(":")[2]), port, source, rounds, seconds)

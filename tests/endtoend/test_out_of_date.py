@@ -133,8 +133,8 @@ def test_a_corrupt_package_is_named_and_refused(house: House, outcome: dict[str,
     bundle = house.project.bundles / "bentos"
     (graph,) = (bundle / name).glob("*/src/package/model.onnx")
     flip(graph)
-    served = house.run("serve", name, "--version", "1", check=False)
-    assert (served.returncode, "model.onnx" in served.stderr, "Traceback" in served.stderr) == (1, True, False)
+    promoted = house.run("promote", name, "1", check=False)
+    assert (promoted.returncode, "model.onnx" in promoted.stderr, "Traceback" in promoted.stderr) == (3, True, False)
 
 
 def test_a_model_below_its_floor_is_refused_and_not_registered(house: House) -> None:

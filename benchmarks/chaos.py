@@ -1,0 +1,285 @@
+"""Production under seeded accidents: aliases set, doubled and reordered while watcher, flow, servers are killed.
+
+A copy of the project with its whole stack; one pipeline with four good versions, one whose graph normalises otherwise,
+and a service of two workers. Each sequence does two to five things at random moments, then is left alone: production
+must come to what the alias last asked for or, where that is refused, back to the last good version with the alias; the
+ledger must be whole and closed. All the time a client asks: without a canary, two versions may answer side by side only
+while the workers are switching.
+
+    python -m benchmarks.chaos [--sequences 200] [--first 0]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import psutil
+import yaml
+
+from benchmarks import figure
+from benchmarks.figure import Figure, tell
+from components.contracts.errors import ModelyardError
+from components.release.ledger import CLOSING, Entry
+from flows.stack import leftovers
+from tests import small_package
+from tests.endtoend.releases import Releases
+from tests.project_copy import running_copy
+
+NAME = "chaos"
+MODEL = "chaos"
+GOOD = ("1", "2", "3", "4")
+BAD = "5"
+CONVERGE_SECONDS = 180.0
+CONVERGE_SLACK_SECONDS = 1.0  # within which all workers are to have followed an order
+
+
+@dataclass
+class Client:
+    """Asks production all the time and remembers who answered."""
+
+    releases: Releases
+    answers: list[tuple[float, str]] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Until `stop`; a connection of its own for each request, so that every worker is asked."""
+        content, headers = small_package.image(0), {"content-type": "application/octet-stream"}
+        while not self._stop.wait(0.1):
+            url = self.releases.service(MODEL).url
+            with contextlib.suppress(httpx.HTTPError):
+                answer = httpx.post(f"{url}/predict", content=content, headers=headers, trust_env=False, timeout=5)
+                if answer.status_code == 200:
+                    self.answers.append((time.time(), answer.headers["X-Modelyard-Version"]))
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stop.set()
+
+
+def strays(answers: list[tuple[float, str]], entries: list[Entry]) -> list[tuple[float, str]]:
+    """Answers by a version that was not in force: neither switched to last, nor about to be switched to."""
+    moments = [(datetime.fromisoformat(entry.time).timestamp(), entry) for entry in entries if entry.role == "champion"]
+    found = []
+    for moment, version in answers:
+        allowed, opened = set[str | None](), dict[str, str | None]()
+        for at, entry in moments:
+            target = entry.after.version if entry.after else None
+            if at > moment + CONVERGE_SLACK_SECONDS:
+                break
+            if entry.event in CLOSING and at < moment - CONVERGE_SLACK_SECONDS:
+                opened.pop(entry.release, None)
+            else:
+                opened[entry.release] = target
+            if entry.event == "switched":
+                allowed = {target} if at < moment - CONVERGE_SLACK_SECONDS else allowed | {target}
+        if version not in allowed | set(opened.values()):
+            found.append((moment, version))
+    return found
+
+
+class Accidents:
+    """What can happen."""
+
+    def __init__(self, releases: Releases, dice: random.Random) -> None:
+        self.releases, self.dice = releases, dice
+
+    def draw(self) -> tuple[str, Callable[[], None]]:
+        """One of them, and its name."""
+        weighted: list[tuple[int, str, Callable[[], None]]] = [
+            (6, "set champion", self.set_champion),
+            (2, "set champion twice", self.set_twice),
+            (2, "set three champions at once", self.set_reordered),
+            (2, "set a bad champion", self.set_bad),
+            (3, "set challenger", self.set_challenger),
+            (2, "clear challenger", self.clear_challenger),
+            (3, "kill watcher", self.kill_watcher),
+            (5, "kill release", self.kill_release),
+            (2, "kill a serving worker", self.kill_serving_worker),
+            (1, "kill the service", self.kill_service),
+            (2, "registry hangs", self.hang_registry),
+            (1, "registry restarts", self.kill_registry),
+        ]
+        _, name, action = self.dice.choices(weighted, [weight for weight, _, _ in weighted])[0]
+        return name, action
+
+    def set_champion(self) -> None:
+        self._set(self.dice.choice(GOOD))
+
+    def set_twice(self) -> None:
+        version = self.dice.choice(GOOD)
+        self._set(version)
+        self._set(version)
+
+    def set_reordered(self) -> None:
+        chosen = self.dice.sample(GOOD, 3)
+        threads = [threading.Thread(target=self._set, args=(version,)) for version in chosen]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def set_bad(self) -> None:
+        self._set(BAD)
+
+    def set_challenger(self) -> None:
+        self._set(self.dice.choice(GOOD), "challenger")
+
+    def clear_challenger(self) -> None:
+        with contextlib.suppress(ModelyardError):
+            self.releases.clear(MODEL, "challenger")
+
+    def kill_watcher(self) -> None:
+        self._kill_program("watcher")
+
+    def kill_registry(self) -> None:
+        self._kill_program("mlflow")
+
+    def kill_service(self) -> None:
+        self._kill_program(f"serve-{MODEL}")
+
+    def kill_release(self) -> None:
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
+            os.kill(self.releases.worker(MODEL), signal.SIGKILL)
+
+    def kill_serving_worker(self) -> None:
+        said = self.releases.says(MODEL)
+        if said is not None and said.workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.dice.choice(said.workers).worker, signal.SIGKILL)
+
+    def hang_registry(self) -> None:
+        for process in self._program("mlflow"):
+            process.suspend()
+            time.sleep(self.dice.uniform(0.5, 3))
+            process.resume()
+
+    def _set(self, version: str, alias: str = "champion") -> None:
+        with contextlib.suppress(ModelyardError):  # the registry is away just now: a person would see it, and go
+            self.releases.set(MODEL, version, alias)
+
+    def _program(self, name: str) -> list[psutil.Process]:
+        return leftovers.find(str(self.releases.house.root), name)
+
+    def _kill_program(self, name: str) -> None:
+        """The program that the supervisor started; what it started itself is for the stack to clear away."""
+        for process in self._program(name):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "flows.release.worker" not in " ".join(process.cmdline()):
+                    process.kill()
+
+
+def measure(sequences: int = 200, first: int = 0) -> list[Figure]:
+    """How many sequences converged, and what was wrong with the others."""
+    with (
+        tempfile.TemporaryDirectory(prefix="modelyard-") as folder,
+        running_copy(Path(folder) / "project") as house,
+    ):
+        releases = Releases(house)
+        _prepare(releases)
+        client = Client(releases)
+        thread = threading.Thread(target=client.run)
+        thread.start()
+        try:
+            wrong = [text for number in range(first, first + sequences) if (text := _sequence(releases, number))]
+        finally:
+            client.stop()
+            thread.join()
+        entries = releases.entries(MODEL)  # the chain is checked
+        found = strays(client.answers, entries)
+        ends = [entry.event for entry in entries if entry.event in CLOSING]
+    for text in wrong:
+        tell(text)
+    return [
+        Figure(NAME, "sequences", sequences),
+        Figure(NAME, "did not converge, or were otherwise wrong", len(wrong), at_most=0),
+        Figure(NAME, "answers that a client got meanwhile", len(client.answers)),
+        Figure(NAME, "of them by a version that was not in force", len(found), at_most=0),
+        Figure(NAME, "releases that ended well", ends.count("served")),
+        Figure(NAME, "releases overtaken by another order", ends.count("superseded")),
+        Figure(NAME, "releases refused", ends.count("refused") + ends.count("returned")),
+        Figure(NAME, "entries of the ledger, its chain whole", len(entries)),
+    ]
+
+
+def _prepare(releases: Releases) -> None:
+    """Every good version has served once, so that what follows is about following and not about building."""
+    releases.pipeline(MODEL, grace_seconds=5.0)
+    path = releases.house.project.pipeline_file(MODEL)
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "serving": {"workers": 2}}))
+    for seed in range(len(GOOD)):
+        releases.register(MODEL, seed=seed)
+    releases.register(MODEL, seed=9, graph_scale=1 / 64)
+    for version in GOOD:
+        releases.set(MODEL, version)
+        releases.wait_until_serves(MODEL, version)
+        tell(f"version {version} has served")
+
+
+def _sequence(releases: Releases, number: int) -> str | None:
+    """One sequence; what was wrong with it."""
+    dice = random.Random(number)
+    accidents = Accidents(releases, dice)
+    begun, done = time.monotonic(), []
+    for _ in range(dice.randint(2, 5)):
+        name, action = accidents.draw()
+        done.append(name)
+        action()
+        time.sleep(dice.uniform(0, 1.5))
+    try:
+        return _converged(releases, number, done, begun)
+    except ModelyardError as error:
+        return f"sequence {number} ({', '.join(done)}): {error}"
+
+
+def _converged(releases: Releases, number: int, done: list[str], begun: float) -> str | None:
+    deadline = time.monotonic() + CONVERGE_SECONDS
+    rest = time.monotonic()
+    while time.monotonic() - rest < 1.5:  # it must stay so, not only pass through
+        problem = _problem(releases)
+        if problem is not None:
+            rest = time.monotonic()
+            if time.monotonic() > deadline:
+                return f"sequence {number} ({', '.join(done)}): {problem}"
+        time.sleep(0.1)
+    tell(f"{number}: {', '.join(done)}: at rest after {time.monotonic() - begun:.1f} s")
+    return None
+
+
+def _problem(releases: Releases) -> str | None:
+    """What is not yet as it should be; None: production is what the registry asks for, and that is good."""
+    try:
+        champion = releases.alias(MODEL)
+        challenger = releases.alias(MODEL, "challenger")
+    except ModelyardError as error:
+        return f"the registry: {error.what}"
+    if champion not in GOOD:
+        return f"champion is {champion}"
+    said = releases.says(MODEL)
+    if said is None or len(said.workers) < said.expected:
+        return "the service does not answer in full"
+    held = {worker.champion.version if worker.champion else None for worker in said.workers}
+    beside = {worker.challenger.version if worker.challenger else None for worker in said.workers}
+    if held != {champion}:
+        return f"champion is {champion}, the workers hold {held}"
+    if beside != {None if challenger == champion else challenger}:
+        return f"challenger is {challenger}, the workers hold {beside}"
+    return None if releases.is_settled(MODEL) else "a release is open"
+
+
+if __name__ == "__main__":
+    options = figure.parser(__doc__)
+    options.add_argument("--sequences", type=int, default=200, help="how many (default: %(default)s)")
+    options.add_argument("--first", type=int, default=0, help="the first one's seed (default: %(default)s)")
+    sys.exit(figure.command(measure, options))
