@@ -11,7 +11,9 @@ from components.gates.scoring import FrozenSplit, Scored, Unfit
 def nothing_to_compare(request: GateRequest) -> GateResult | None:
     """The result where there is nothing to compare with."""
     champion = request.champion
-    if request.role == "challenger":
+    if request.gates.champion is None:
+        reason = "no comparison is asked for"
+    elif request.role == "challenger":
         reason = "a challenger is compared while it runs beside the champion"
     elif champion is None:
         reason = "nothing serves yet"

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from components.contracts import atomic
-from components.contracts.errors import UsageError
+from components.contracts.errors import ServingError, UsageError
 from components.contracts.gate_request import Candidate, GateEvidence, GateRequest
 from components.gates import evidence, seals
 from components.gates.endpoint import Endpoint
@@ -84,7 +84,15 @@ def _start(request: GateRequest, stack: ExitStack) -> dict[str, Endpoint]:
 
 
 def _endpoint(candidate: Candidate, measured: bool) -> Endpoint:
-    settings = json.loads((seals.source(candidate) / "serving.json").read_bytes())
+    place = seals.source(candidate) / "serving.json"
+    try:
+        settings = json.loads(place.read_bytes())
+    except FileNotFoundError as error:
+        raise ServingError(
+            f"the bundle of {candidate.name} version {candidate.version} is not here",
+            where=candidate.bundle,
+            next_step=f"build it again: `modelyard serve {candidate.name} --version {candidate.version}`",
+        ) from error
     workers = int(settings["workers"]) if measured else 1
     return Endpoint(Path(candidate.bundle), workers, f"{candidate.name} version {candidate.version}")
 

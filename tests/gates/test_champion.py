@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.contracts import manifest
+from components.contracts.errors import CorruptArtifactError
 from components.contracts.gate_request import GateResult
 from components.contracts.pipeline import ChampionSpec, GatesSpec
 from components.gates import stage
@@ -55,3 +62,23 @@ def test_the_champion_itself_passes(release: SmallRelease) -> None:
     (result,) = stage.judge(release.request(one, one, ("champion",))).results
     assert result.passed
     assert result.reason == "it is the champion"
+
+
+def test_where_no_comparison_is_asked_for_it_passes(release: SmallRelease) -> None:
+    assert judge(release, 3, 0, gates=GatesSpec(champion=None)).passed
+
+
+def test_a_champion_whose_package_is_damaged_is_an_error_not_a_refusal(release: SmallRelease) -> None:
+    champion = release.bundle("one", "1", train_key="9" * 64)
+    (Path(champion.bundle) / "src" / "package" / "model.onnx").write_bytes(b"")
+    with pytest.raises(CorruptArtifactError, match=r"model\.onnx"):
+        stage.judge(release.request(release.bundle("two"), champion, ("champion",)))
+
+
+def test_what_does_not_fit_the_data_is_refused(release: SmallRelease) -> None:
+    candidate = release.bundle("two")
+    np.save(release.dataset / "prepared" / "test" / "images.npy", np.zeros((400, 9, 9, 1), np.uint8))
+    manifest.seal(release.dataset / "prepared", "prepared", {"classes": ["dark", "light", "left"]})
+    found = stage.judge(release.request(candidate, release.bundle("one", "1", seed=3), ("floors", "champion")))
+    assert [result.passed for result in found.results] == [False, False]
+    assert all("wrong shape" in result.reason for result in found.results)
