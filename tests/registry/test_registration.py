@@ -132,7 +132,6 @@ def test_aliases_and_what_is_not_there(api: Api, tmp_path: Path) -> None:
     assert versions.by_key(api, "nobody", "k") is None
 
 
-def test_a_registry_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.registry.api.PATIENCE_SECONDS", 0.5)
-    with Api("http://127.0.0.1:9") as api, pytest.raises(RegistryError, match="does not answer"):
+def test_a_registry_that_is_not_there_is_said_so() -> None:
+    with Api("http://127.0.0.1:9", patience_seconds=0.5) as api, pytest.raises(RegistryError, match="does not answer"):
         versions.names(api)

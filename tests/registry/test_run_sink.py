@@ -10,9 +10,8 @@ from components.registry.api import Api
 from components.registry.tracking import Run, RunSink
 
 
-def test_metrics_are_kept_while_the_registry_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.registry.api.PATIENCE_SECONDS", 0.2)
-    with Api("http://127.0.0.1:9") as api:
+def test_metrics_are_kept_while_the_registry_is_away() -> None:
+    with Api("http://127.0.0.1:9", patience_seconds=0.2) as api:
         sink = RunSink(api, Run("r", "1", "", "RUNNING", 0), interval_seconds=0)
         for step in range(2):
             sink.emit(Metrics(step=step, epoch=0, values={"train/loss": 1.0}))
