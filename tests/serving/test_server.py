@@ -29,6 +29,7 @@ from components.contracts.serving_order import (
     ServingOrder,
     Slot,
 )
+from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
 from flows.environment import QUIET
@@ -181,6 +182,13 @@ def loaded(server: Server, content: bytes, connections: int = 8) -> Iterator[Cal
         ends.set()
         for thread in threads:
             thread.join(30)
+
+
+def test_it_says_which_code_it_runs(server: Server) -> None:
+    """The release compares this with the code of the bundle it would switch to."""
+    found = server.statement()
+    code = bundles.code_digest(bundles.code(ROOT), requirements.pinned(ROOT / "requirements.lock"))
+    assert (found.model, {worker.code for worker in found.workers}) == ("sample", {code})
 
 
 def test_switches_and_rollbacks_under_load_lose_no_request(server: Server) -> None:
