@@ -1,6 +1,6 @@
 """Requests/s and latency of the packaged service, against the same application under bare uvicorn, in turns.
 
-`modelyard promote digits 1` in a fresh copy of the project, one worker; the same bundle's package and application without
+`modelyard promote digits 1` in a fresh copy, one worker; the same bundle's package and application without
 BentoML. 32 keep-alive connections post one golden picture of the package to /predict.
 
     python -m benchmarks.serving [--rounds 5] [--seconds 3]

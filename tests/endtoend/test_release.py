@@ -250,3 +250,33 @@ def test_a_challenger_that_fails_is_taken_out_and_its_alias_with_it(releases: Re
     assert compared[0].facts["challenger"]["not_finite"] >= 5
     releases.clear(name)
     eventually(lambda: releases.service(name).url is None, "the service stops")
+
+
+def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:
+    name = releases.pipeline("approved", gates={"champion": None, "manual": {"timeout_minutes": 0.1}})
+    for seed in (1, 2):
+        releases.register(name, seed=seed)
+    releases.set(name, "1")
+    entry = releases.wait_for(name, "1", "refused")
+    assert "nobody answered" in entry.facts["reason"]
+    assert releases.alias(name) is None
+    assert releases.service(name).url is None
+    path = releases.house.project.pipeline_file(name)
+    path.write_text(path.read_text().replace("timeout_minutes: 0.1", "timeout_minutes: 5"))
+    releases.set(name, "2")
+    asked = releases.wait_for(name, "2", "asked")
+    run = asked.facts["flow_run"].rpartition("/")[2]
+    prefect = asked.facts["flow_run"].partition("/runs/")[0] + "/api"
+
+    def state() -> bool:
+        answer = httpx.get(f"{prefect}/flow_runs/{run}", trust_env=False).json()
+        return bool(answer["state"]["type"] == "PAUSED")
+
+    eventually(state, "the release waits for a person")
+    said = {"approve": True, "your_name": "Ada", "comment": "looks right"}
+    httpx.post(f"{prefect}/flow_runs/{run}/resume", json={"run_input": said}, trust_env=False).raise_for_status()
+    releases.wait_until_serves(name, "2")
+    approved = releases.wait_for(name, "2", "approved")
+    assert approved.facts == {"by": "Ada", "comment": "looks right"}
+    releases.clear(name)
+    eventually(lambda: releases.service(name).url is None, "the service stops")
