@@ -1,8 +1,8 @@
 """From the alias set through the registry's REST API to the first answer by the new version, all gates gone through.
 
-A copy of the project with its whole stack; `digits` trained briefly with one seed after the other. Each version's bundle
-and gate evidence are removed before its alias is set, so both are made on the way; then the last two versions, whose
-bundles and evidence stand, take turns. The watch after a switch comes after the first answer and does not count.
+A copy of the project with its whole stack; `digits` trained briefly with one seed after the other. No version has a
+bundle or gate evidence when its alias is set, so both are made on the way; then the last two versions, whose bundles
+and evidence stand, take turns. The watch after a switch comes after the first answer and does not count.
 
     python -m benchmarks.promotion [--switches 20]
 """

@@ -29,7 +29,6 @@ from flows.release.change import Change, Proven, Refused, Superseded
 from flows.release.service import Service
 from flows.stages import Work
 
-
 REFUSED = "Refused"
 
 
@@ -78,9 +77,9 @@ def switch_task(change: Change, proven: Proven) -> None:
 
 
 @task(name="watch", cache_policy=NO_CACHE)
-def watch_task(change: Change) -> None:
+def watch_task(change: Change) -> dict[str, float]:
     """It serves well."""
-    steps.watch(change)
+    return steps.watch(change)
 
 
 @flow(name="release", flow_run_name="{name}-{role}")
@@ -138,8 +137,9 @@ def _carry_out(change: Change, broken: str | None) -> None:
     stage_task(change, proven, code)
     prove_task(change, proven)
     switch_task(change, proven)
-    watch_task(change)
+    seen = watch_task(change)
     refusal.accept(change)
+    change.record("served", **seen)  # last: what was not told yet when a process is killed is told by the next
 
 
 def _ask(change: Change, found: GateEvidence) -> None:

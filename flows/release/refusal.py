@@ -43,12 +43,16 @@ def refuse(change: Change, refused: Refused, *, returned: bool) -> str | None:
 
 
 def accept(change: Change) -> None:
-    """The version serves: its tags say so, and no older refusal stands on it any more."""
+    """The version serves: its tags say so and where the gates' report is; no older refusal stands on it any more."""
     if change.after is None:
         return
-    state = {"champion": "served", "challenger": "challenger"}[change.role]
-    versions.tag_version(change.api, change.name, change.after.version, {STATE: state})
-    versions.untag_version(change.api, change.name, change.after.version, (REASON, REPORT))
+    tags = {STATE: {"champion": "served", "challenger": "challenger"}[change.role]}
+    gated = change.entry("gated")
+    if gated is not None and gated.facts.get("reused") is False:
+        report = _upload(change, str(change.work.project.gates(change.name, gated.facts["evidence"])))
+        tags |= {REPORT: report} if report else {}
+    versions.tag_version(change.api, change.name, change.after.version, tags)
+    versions.untag_version(change.api, change.name, change.after.version, [REASON])
     version = versions.by_number(change.api, change.name, change.after.version)
     if _SECTION.search(version.description):
         versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description))

@@ -14,7 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from components.contracts.errors import ServingError, StackError
-from components.contracts.package import GoldenExample, Package, Signature
+from components.contracts.package import GoldenExample, Package
 from components.contracts.project import Project
 from components.contracts.serving_order import (
     SERVICE_FOLDER,
@@ -143,7 +143,7 @@ class Service:
         Raises:
             ServingError: an answer fails, differs by more than the tolerance, or comes from another package.
         """
-        golden, signature = package.golden(), package.signature()
+        golden, classes = package.golden(), package.golden_classes()
         asked: dict[str, int] = {}
         worst = 0.0
         for _ in range(50 * max(1, workers)):
@@ -154,7 +154,7 @@ class Service:
                     response = self._ask(client, package, example)
                     answers[example.file] = response
                 worker = next(iter(answers.values())).headers.get(WORKER_HEADER, "")
-                worst = max(worst, *(_difference(answers[e.file].json(), e, signature) for e in golden))
+                worst = max(worst, *(_difference(answers[e.file].json(), e, classes) for e in golden))
             if worst > tolerance:
                 raise ServingError(
                     "the service answers otherwise than the training did",
@@ -189,7 +189,6 @@ def command(bundle: Bundle, port: str) -> list[str]:
     return [sys.executable, "-m", "bentoml", "serve", str(bundle.folder), "--host", "127.0.0.1", "--port", port]
 
 
-def _difference(answer: dict[str, Any], example: GoldenExample, signature: Signature) -> float:
+def _difference(answer: dict[str, Any], example: GoldenExample, classes: list[str]) -> float:
     odds = answer["predictions"][0]["probabilities"]
-    pairs = zip(signature.classes, example.probabilities, strict=True)
-    return max(abs(float(odds[name]) - expected) for name, expected in pairs)
+    return max(abs(float(odds[name]) - said) for name, said in zip(classes, example.probabilities, strict=True))

@@ -205,8 +205,11 @@ def switch(change: Change, proven: Proven) -> None:
     change.record("switched", seconds=round(time.monotonic() - begun, 3))
 
 
-def watch(change: Change) -> None:
+def watch(change: Change) -> dict[str, float]:
     """Look at a new champion for a while.
+
+    Returns:
+        What it did meanwhile.
 
     Raises:
         Refused: it failed too many requests, or the service went away; what served before is back in its place.
@@ -233,9 +236,12 @@ def watch(change: Change) -> None:
         if not change.still_wanted():
             raise Superseded
         time.sleep(min(POLL_SECONDS, max(0.01, end - now)))
-    change.record(
-        "served", watched_seconds=seconds, requests=tally.requests, errors=tally.errors, p99_ms=tally.p99_ms or 0.0
-    )
+    return {
+        "watched_seconds": seconds,
+        "requests": tally.requests,
+        "errors": tally.errors,
+        "p99_ms": tally.p99_ms or 0.0,
+    }
 
 
 def take_away(change: Change, reason: str, *, broken: bool) -> None:
