@@ -24,8 +24,16 @@ def page() -> Iterator[Page]:
         yield page
 
 
-def test_production_follows_the_mouse_and_a_refusal_is_read_where_it_was_clicked(house: House, page: Page) -> None:
-    releases = Releases(house)
+@pytest.fixture
+def releases(house: House) -> Iterator[Releases]:
+    found = Releases(house)
+    with found.api:
+        yield found
+
+
+def test_production_follows_the_mouse_and_a_refusal_is_read_where_it_was_clicked(
+    releases: Releases, page: Page
+) -> None:
     releases.pipeline(NAME)
     for seed in (1, 2):
         releases.register(NAME, seed=seed)
