@@ -56,7 +56,7 @@ test:  ## everything: `check`, then the tests with servers, trainings, kills and
 browser:
 	@for name in chromium chromium-browser google-chrome; do ! command -v $$name >/dev/null || exit 0; done; \
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
-	  { apt-get update && timeout 300 apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1 || \
+	  { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1 || \
 	  echo "no Chromium here, and it cannot be installed: the tests in a browser will be skipped"
 
 bench: $(STAMP)  ## measure what the README claims about speed
