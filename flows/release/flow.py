@@ -26,6 +26,7 @@ from flows import reconcile, stack
 from flows.release import change as changes
 from flows.release import refusal, steps
 from flows.release.change import Change, Proven, Refused, Superseded
+from flows.release.refusal import Report
 from flows.release.service import Service
 from flows.stages import Work
 
@@ -130,15 +131,15 @@ def _carry_out(change: Change, broken: str | None) -> None:
     proven = verify_task(change)
     code = bundle_task(change, proven)
     found = gates_task(change, proven)
-    if found is not None:
-        _tell(change, found.results, None)
-        if change.work.spec.gates.manual is not None and "approved" not in change.done:
-            _ask(change, found)
+    if found is not None and change.work.spec.gates.manual is not None and "approved" not in change.done:
+        _ask(change, found)
     stage_task(change, proven, code)
     prove_task(change, proven)
     switch_task(change, proven)
     seen = watch_task(change)
-    refusal.accept(change)
+    report = refusal.accept(change)
+    if found is not None:
+        _tell(change, found.results, report)
     change.record("served", **seen)  # last: what was not told yet when a process is killed is told by the next
 
 
@@ -146,7 +147,8 @@ def _ask(change: Change, found: GateEvidence) -> None:
     """Wait until a person has answered in the Prefect UI."""
     manual = change.work.spec.gates.manual
     assert manual is not None  # noqa: S101
-    text = refusal.markdown(change, found.results, None)
+    report = refusal.upload(change, str(change.work.project.gates(change.name, found.key)))
+    text = refusal.markdown(change, found.results, report)
     form = Approval.with_initial_data(description=text, approve=False, your_name="")
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=int(manual.timeout_minutes * 60), poll_interval=2)
@@ -172,7 +174,7 @@ def _refused(change: Change, refused: Refused) -> State[Any]:
     return Failed(name=REFUSED, message=refusal.sentence(results))
 
 
-def _tell(change: Change, results: list[GateResult], report: str | None) -> None:
+def _tell(change: Change, results: list[GateResult], report: Report | None) -> None:
     create_markdown_artifact(
         key=f"{change.name}-release".replace("_", "-").lower(), markdown=refusal.markdown(change, results, report)
     )

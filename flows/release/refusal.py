@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from components.contracts.errors import ModelyardError, RegistryError
 from components.contracts.gate_request import GateResult
 from components.registry import tracking, versions
-from components.registry.api import Api, MissingError
+from components.registry.api import MissingError
 from components.release.ledger import Event
 from flows.release.change import Change, Refused
 
@@ -18,10 +19,19 @@ REASON = "modelyard.release_reason"
 REPORT = "modelyard.release_report"
 TAG_LENGTH = 1000
 
+
+@dataclass(frozen=True)
+class Report:
+    """Where the registry shows the gates' report, and the picture of the comparison if there is one."""
+
+    url: str
+    picture: str | None
+
+
 _SECTION = re.compile(r"\n*<!-- release -->.*?<!-- /release -->", re.DOTALL)
 
 
-def refuse(change: Change, refused: Refused, *, returned: bool) -> str | None:
+def refuse(change: Change, refused: Refused, *, returned: bool) -> Report | None:
     """Set the alias back, write tags, description and report on the version; then it stands in the ledger.
 
     Returns:
@@ -34,28 +44,35 @@ def refuse(change: Change, refused: Refused, *, returned: bool) -> str | None:
     assert decided is not None  # noqa: S101
     facts = decided.facts
     found = [GateResult.model_validate(result) for result in facts["results"]]
-    report = _upload(change, facts["evidence"])
+    report = upload(change, facts["evidence"])
     _set_back(change)
     _annotate(change, found, report)
     end: Event = "returned" if facts["returned"] else "refused"
-    change.record(end, gates=[result.gate for result in found], reason=sentence(found), report=report)
+    change.record(
+        end, gates=[result.gate for result in found], reason=sentence(found), report=report.url if report else None
+    )
     return report
 
 
-def accept(change: Change) -> None:
-    """The version serves: its tags say so and where the gates' report is; no older refusal stands on it any more."""
-    if change.after is None:
-        return
+def accept(change: Change) -> Report | None:
+    """The version serves: its tags say so and where the gates' report is; no older refusal stands on it any more.
+
+    Returns:
+        The report, if the gates were gone through for this release.
+    """
+    assert change.after is not None  # noqa: S101
+    report = None
     tags = {STATE: {"champion": "served", "challenger": "challenger"}[change.role]}
     gated = change.entry("gated")
     if gated is not None and gated.facts.get("reused") is False:
-        report = _upload(change, str(change.work.project.gates(change.name, gated.facts["evidence"])))
-        tags |= {REPORT: report} if report else {}
+        report = upload(change, str(change.work.project.gates(change.name, gated.facts["evidence"])))
+        tags |= {REPORT: report.url} if report else {}
     versions.tag_version(change.api, change.name, change.after.version, tags)
     versions.untag_version(change.api, change.name, change.after.version, [REASON])
     version = versions.by_number(change.api, change.name, change.after.version)
     if _SECTION.search(version.description):
         versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description))
+    return report
 
 
 def remove(change: Change, reason: str) -> None:
@@ -76,7 +93,7 @@ def sentence(results: list[GateResult]) -> str:
     return "; ".join(f"{result.gate}: {result.reason}" for result in results)
 
 
-def markdown(change: Change, results: list[GateResult], report: str | None) -> str:
+def markdown(change: Change, results: list[GateResult], report: Report | None) -> str:
     """The gates as a table."""
     version = change.after.version if change.after else "none"
     lines = [
@@ -88,7 +105,10 @@ def markdown(change: Change, results: list[GateResult], report: str | None) -> s
     for result in results:
         words = [result.gate, "yes" if result.passed else "**no**", result.reason, result.limit, result.next_step or ""]
         lines.append("| " + " | ".join(word.replace("|", "/").replace("\n", " ") for word in words) + " |")
-    return "\n".join([*lines, *(["", f"[The whole report]({report})"] if report else [])])
+    if report is not None:
+        lines += ["", f"[The whole report]({report.url})"]
+        lines += ["", f"![candidate against champion]({report.picture})"] if report.picture else []
+    return "\n".join(lines)
 
 
 def _set_back(change: Change) -> None:
@@ -106,20 +126,20 @@ def _set_back(change: Change) -> None:
         versions.delete_alias(change.api, change.name, change.role)
 
 
-def _annotate(change: Change, results: list[GateResult], report: str | None) -> None:
+def _annotate(change: Change, results: list[GateResult], report: Report | None) -> None:
     if change.after is None:
         return
     try:
         version = versions.by_number(change.api, change.name, change.after.version)
     except MissingError:
         return
-    tags = {STATE: "refused", REASON: sentence(results)[:TAG_LENGTH], **({REPORT: report} if report else {})}
+    tags = {STATE: "refused", REASON: sentence(results)[:TAG_LENGTH], **({REPORT: report.url} if report else {})}
     versions.tag_version(change.api, change.name, version.version, tags)
     section = f"\n\n<!-- release -->\n\n{markdown(change, results, report)}\n\n<!-- /release -->"
     versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description) + section)
 
 
-def _upload(change: Change, evidence: str | None) -> str | None:
+def upload(change: Change, evidence: str | None) -> Report | None:
     """The report as an artifact of the version's run, where the registry's UI shows it."""
     if evidence is None or change.after is None or not Path(evidence).is_dir():
         return None
@@ -131,9 +151,9 @@ def _upload(change: Change, evidence: str | None) -> str | None:
     except ModelyardError as error:  # a version without a run, or one whose run was deleted: the report stays here
         change.work.say(f"the report stays in {evidence}: {error.what}")
         return None
-    return artifact_url(change.api, run, f"{place}/report.html")
-
-
-def artifact_url(api: Api, run: tracking.Run, path: str) -> str:
-    """Where the registry's UI shows a file of a run."""
-    return f"{run.url(api.url)}/artifacts/{quote(path, safe='')}"
+    picture = Path(evidence) / "comparison.png"
+    query = urlencode({"path": f"{place}/{picture.name}", "run_uuid": run.id})
+    return Report(
+        f"{run.url(change.api.url)}/artifacts/{place}/report.html",
+        f"{change.api.url}/get-artifact?{query}" if picture.exists() else None,
+    )

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from components.registry import tracking, versions
+from tests import small_package
 from tests.endtoend.releases import Releases, eventually
 from tests.house import House
 
@@ -49,8 +50,6 @@ def load(releases: Releases, name: str) -> Iterator[list[str]]:
 
     def ask() -> None:
         with httpx.Client(base_url=releases.service(name).url or "", trust_env=False, timeout=30) as client:
-            from tests import small_package
-
             content, headers = small_package.image(0), {"content-type": "application/octet-stream"}
             while not stop.is_set():
                 try:
@@ -219,6 +218,30 @@ def test_two_people_two_aliases_at_once(releases: Releases, served: str) -> None
     eventually(lambda: releases.is_settled(served), "the ledger is closed")
 
 
+def test_a_champion_that_fails_once_it_serves_goes_back(releases: Releases) -> None:
+    name = releases.pipeline("watched", watch_seconds=20.0, min_requests=5)
+    releases.register(name, seed=1)
+    bad = releases.register(name, seed=2, nan_above=0.6)
+    path = releases.house.project.pipeline_file(name)
+    content = path.read_text()
+    path.write_text(content.replace("watch_seconds: 20.0", "watch_seconds: 0.1"))
+    releases.set(name, "1")
+    releases.wait_until_serves(name, "1")
+    path.write_text(content)
+    releases.set(name, bad)
+    releases.wait_for(name, bad, "switched")
+    headers = {"content-type": "application/octet-stream"}
+    url = f"{releases.service(name).url}/predict"
+    failed = [httpx.post(url, content=small_package.white(), headers=headers, trust_env=False) for _ in range(10)]
+    assert 500 in {answer.status_code for answer in failed}
+    entry = releases.wait_for(name, bad, "returned")
+    assert "requests failed" in entry.facts["reason"]
+    assert (releases.serves(name), releases.alias(name)) == ("1", "1")
+    assert releases.tags(name, bad)["modelyard.release"] == "refused"
+    releases.clear(name)
+    eventually(lambda: releases.service(name).url is None, "the service stops")
+
+
 def test_a_challenger_that_fails_is_taken_out_and_its_alias_with_it(releases: Releases) -> None:
     name = releases.pipeline("canary", canary_percent=50.0, min_requests=5, max_error_rate=0.2)
     releases.register(name, seed=1)
@@ -227,8 +250,6 @@ def test_a_challenger_that_fails_is_taken_out_and_its_alias_with_it(releases: Re
     releases.wait_until_serves(name, "1")
     releases.set(name, bad, "challenger")
     releases.wait_for(name, bad, "served", "challenger")
-    from tests import small_package
-
     url = releases.service(name).url
     answers = [
         httpx.post(
