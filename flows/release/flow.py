@@ -23,8 +23,8 @@ from components.contracts.project import Project
 from components.registry.api import Api
 from components.release.ledger import Role
 from flows import reconcile, stack
+from flows.release import challenger, gating, refusal, steps
 from flows.release import change as changes
-from flows.release import refusal, steps
 from flows.release.change import Change, Proven, Refused, Superseded
 from flows.release.refusal import Report
 from flows.release.service import Service
@@ -56,7 +56,7 @@ def bundle_task(change: Change, proven: Proven) -> str:
 @task(name="gates", cache_policy=NO_CACHE)
 def gates_task(change: Change, proven: Proven) -> GateEvidence | None:
     """Integrity, floors, champion, parity, latency."""
-    return steps.gates(change, proven)
+    return gating.gates(change, proven)
 
 
 @task(name="stage", cache_policy=NO_CACHE)
@@ -123,7 +123,7 @@ def _carry_out(change: Change, broken: str | None) -> None:
             steps.withdraw(change)
         else:
             reason = broken or "its alias was taken away"
-            steps.take_away(change, reason, broken=broken is not None)
+            challenger.take_away(change, reason, broken=broken is not None)
             if broken is not None:
                 refusal.remove(change, reason)
             change.record("removed", reason=reason)

@@ -5,19 +5,16 @@ Each may be done again: what stands already is found and left alone.
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 from components.contracts.errors import CorruptArtifactError, ModelyardError, NotFoundError, ServingError
-from components.contracts.gate_request import Candidate, Gate, GateEvidence, GateRequest, GateResult
+from components.contracts.gate_request import Gate, GateResult
 from components.contracts.serving_order import ChallengerSlot, Held, Limits, Slot, Tally, WorkerStatement
-from components.gates import evidence
-from components.packaging.bundle import Bundle
 from components.registry import versions
 from components.registry.api import MissingError
 from components.release.ledger import Side
-from flows import bundle_plan, stage_call, stages
+from flows import bundle_plan, stages
+from flows.release import challenger
 from flows.release import change as changes
 from flows.release.change import Change, Proven, Refused, Superseded
 
@@ -76,45 +73,6 @@ def bundle(change: Change, proven: Proven) -> str:
         seconds=round(time.monotonic() - begun, 2),
     )
     return str(facts.facts.get("code", ""))
-
-
-def gates(change: Change, proven: Proven) -> GateEvidence | None:
-    """Go through the gates, or find that they were gone through with these very things.
-
-    Raises:
-        Refused: holds what refused.
-    """
-    asked_entry = change.entry("asked")
-    if asked_entry is not None and asked_entry.facts.get("going_back"):
-        change.record("gated", reused="it served well before: going back asks for integrity and parity alone")
-        return None
-    if change.before is not None and change.before.package_digest == proven.package.digest:
-        change.record("gated", reused="it is what serves")
-        return None
-    request = _gate_request(change, proven)
-    key = evidence.key(request, change.work.project.root)
-    folder = change.work.project.gates(change.name, key)
-    found = _evidence(folder / "evidence.json", key)
-    reused = found is not None and found.passed
-    if not reused:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage_call.call(
-            "gates",
-            request.model_copy(update={"folder": str(folder)}).model_dump_json(),
-            folder=change.work.project.root,
-            request_file=change.work.project.state / "requests" / f"gates-{key[:16]}.json",
-            on_line=change.work.say,
-            on_words=change.work.say,
-        )
-        found = _evidence(folder / "evidence.json", key)
-    if found is None:
-        raise ServingError("the gates left no evidence", where=str(folder))
-    refused = [result for result in found.results if not result.passed]
-    if refused:
-        raise Refused(refused, str(folder))
-    figures = {result.gate: {"reason": result.reason, **result.figures} for result in found.results}
-    change.record("gated", evidence=key, reused=reused, figures=figures)
-    return found
 
 
 def stage(change: Change, proven: Proven, code: str) -> None:
@@ -184,15 +142,15 @@ def switch(change: Change, proven: Proven) -> None:
     if change.role == "champion":
         present = order.champion
         previous = order.previous if present == slot or present is None else present
-        challenger = order.challenger
-        if challenger is not None and challenger.package_digest == slot.package_digest:
-            _compare(change)
-            challenger = None
-        change.service.give(champion=slot, previous=previous, challenger=challenger, staged=None)
+        beside = order.challenger
+        if beside is not None and beside.package_digest == slot.package_digest:
+            challenger.compare(change)
+            beside = None
+        change.service.give(champion=slot, previous=previous, challenger=beside, staged=None)
         change.service.wait(lambda worker: _is(worker.champion, slot), f"serve version {slot.version}")
     else:
         if order.challenger is not None and order.challenger.package_digest != slot.package_digest:
-            _compare(change)
+            challenger.compare(change)
         spec = change.work.spec.release
         limits = Limits(
             max_error_rate=spec.max_error_rate,
@@ -225,7 +183,9 @@ def watch(change: Change) -> dict[str, float]:
         now = time.monotonic()
         if said is not None and len(said.workers) >= said.expected:
             last_seen = now
-            tally = total([worker.champion_tally if change.role == "champion" else Tally() for worker in said.workers])
+            tally = challenger.total(
+                [worker.champion_tally if change.role == "champion" else Tally() for worker in said.workers]
+            )
         rate = tally.errors / tally.requests if tally.requests else 0.0
         if tally.requests >= spec.min_requests and rate > spec.max_error_rate:
             _return(change, f"{tally.errors} of {tally.requests} requests failed", rate, spec.max_error_rate)
@@ -244,50 +204,11 @@ def watch(change: Change) -> dict[str, float]:
     }
 
 
-def take_away(change: Change, reason: str, *, broken: bool) -> None:
-    """The challenger goes: its alias was taken away, or it broke a limit."""
-    order = change.service.order()
-    change.record("removing", reason=reason, broken=broken)
-    _compare(change)
-    if broken and change.before is not None:
-        wanted = versions.aliases_of(change.api, change.name).get("challenger")
-        if wanted == change.before.version:
-            versions.delete_alias(change.api, change.name, "challenger")
-    if order.challenger is not None and (
-        change.before is None or order.challenger.package_digest == change.before.package_digest
-    ):
-        change.service.give(challenger=None)
-        if change.service.statement() is not None:
-            change.service.wait(lambda worker: worker.challenger is None, "let the challenger go")
-
-
 def withdraw(change: Change) -> None:
     """Nothing is champion any more: the service answers what it is answering, and stops."""
     change.record("withdrawing")
     change.service.stop()
     change.record("withdrawn")
-
-
-def total(tallies: list[Tally]) -> Tally:
-    """Counts of all workers together; of the percentiles the worst."""
-    counts: dict[str, Any] = {
-        name: sum(getattr(tally, name) for tally in tallies)
-        for name in ("requests", "errors", "not_finite", "compared", "agreed")
-    }
-    for name in ("p50_ms", "p99_ms"):
-        counts[name] = max((value for tally in tallies if (value := getattr(tally, name)) is not None), default=None)
-    return Tally(**counts)
-
-
-def _compare(change: Change) -> None:
-    said = change.service.statement()
-    if said is None or not any(worker.challenger for worker in said.workers):
-        return
-    change.record(
-        "compared",
-        champion=total([worker.champion_tally for worker in said.workers]).model_dump(),
-        challenger=total([worker.challenger_tally for worker in said.workers]).model_dump(),
-    )
 
 
 def _return(change: Change, what: str, rate: float, limit: float) -> None:
@@ -346,48 +267,6 @@ def _holds_slot(change: Change, slot: Slot) -> bool:
         and len(said.workers) >= said.expected
         and all(any(_is(held, slot) for held in _slots(worker)) for worker in said.workers)
     )
-
-
-def _gate_request(change: Change, proven: Proven) -> GateRequest:
-    spec, project = change.work.spec, change.work.project
-    asked: list[Gate] = ["integrity"]
-    asked += ["floors"] if spec.gates.floors else []
-    asked += ["champion"] if spec.gates.champion is not None and change.role == "champion" else []
-    asked += ["parity"]
-    asked += ["latency"] if spec.gates.latency is not None else []
-    return GateRequest(
-        pipeline=spec.name,
-        role=change.role,
-        candidate=_candidate(change, proven.version.version, proven.package.digest, proven.bundle),
-        champion=_champion(change),
-        asked=asked,
-        gates=spec.gates,
-        dataset=str(project.dataset(spec.dataset).relative_to(project.root)),
-        folder="",
-    )
-
-
-def _champion(change: Change) -> Candidate | None:
-    slot = change.service.order().champion
-    if slot is None:
-        return None
-    digits = slot.bundle.rstrip("/").split("/")[-2]
-    bundle = Bundle(change.work.project.bundles, change.name, digits)
-    return _candidate(change, slot.version, slot.package_digest, bundle)
-
-
-def _candidate(change: Change, version: str, digest: str, bundle: Bundle) -> Candidate:
-    return Candidate(
-        name=change.name, version=version, package_digest=digest, bundle=str(bundle.folder), bundle_key=bundle.key
-    )
-
-
-def _evidence(path: Any, key: str) -> GateEvidence | None:
-    try:
-        found = GateEvidence.model_validate(json.loads(path.read_bytes()))
-    except (FileNotFoundError, ValueError):
-        return None
-    return found if found.key == key else None
 
 
 def _refusal(gate: Gate, reason: str, next_step: str) -> Refused:
