@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import figure, load
+from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from benchmarks.load import Load
+from components.gates import load
+from components.gates.load import Load
 from flows.stack import ports
 from tests.house import House
 from tests.project_copy import running_copy

@@ -27,11 +27,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks import figure, load
+from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from benchmarks.load import Load
 from components.contracts.pipeline import ServingSpec
 from components.contracts.serving_order import SERVICE_FOLDER, ServiceStatement, ServingOrder, Slot
+from components.gates import load
+from components.gates.load import Load
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
 from flows.environment import QUIET

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from dataclasses import dataclass, field
 from functools import partial
 
+VERSION = re.compile(rb"x-modelyard-version: *([^\r]*)", re.IGNORECASE)
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass
 class Load:
-    """What came of one load; latencies in seconds, as they ended."""
+    """What came of one load; latencies in seconds, as they ended.
+
+    Args:
+        ends: when each of them ended, by the performance counter.
+        versions: the model version that answered each of them.
+    """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+    versions: list[bytes] = field(default_factory=list)
     errors: int = 0
 
     @property
@@ -40,17 +49,17 @@ def post(path: str, content: bytes, kind: str, port: int) -> bytes:
     return head.encode() + b"\r\n\r\n" + content
 
 
-def run(request: bytes, port: int, *, connections: int, seconds: float) -> Load:
-    """Load a service for so many seconds."""
-    return asyncio.run(_run(request, port, connections, seconds))
+def run(request: bytes, port: int, *, connections: int, seconds: float, end: threading.Event | None = None) -> Load:
+    """Load a service for so many seconds, or until `end` is set."""
+    return asyncio.run(_run(request, port, connections, seconds, end or threading.Event()))
 
 
-async def _run(request: bytes, port: int, connections: int, seconds: float) -> Load:
+async def _run(request: bytes, port: int, connections: int, seconds: float, over: threading.Event) -> Load:
     load, loop = Load(), asyncio.get_running_loop()
     begin = time.perf_counter()
     ends = [loop.create_future() for _ in range(connections)]
     for end in ends:
-        connection = partial(_Connection, request, load, begin + seconds, end)
+        connection = partial(_Connection, request, load, begin + seconds, end, over)
         await loop.create_connection(connection, "127.0.0.1", port)
     async with asyncio.timeout(seconds + 30):
         await asyncio.gather(*ends)
@@ -61,8 +70,10 @@ async def _run(request: bytes, port: int, connections: int, seconds: float) -> L
 class _Connection(asyncio.Protocol):
     """One connection: at most one request on its way."""
 
-    def __init__(self, request: bytes, load: Load, deadline: float, end: asyncio.Future[None]) -> None:
-        self.request, self.load, self.deadline, self.end = request, load, deadline, end
+    def __init__(
+        self, request: bytes, load: Load, deadline: float, end: asyncio.Future[None], over: threading.Event
+    ) -> None:
+        self.request, self.load, self.deadline, self.end, self.over = request, load, deadline, end, over
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,10 +95,13 @@ class _Connection(asyncio.Protocol):
         now = time.perf_counter()
         if self.received.startswith(b"HTTP/1.1 200"):
             self.load.latencies.append(now - self.sent)
+            self.load.ends.append(now)
+            version = VERSION.search(self.received, 0, head)
+            self.load.versions.append(version[1] if version else b"")
         else:
             self.load.errors += 1
         self.received = b""
-        if now < self.deadline:
+        if now < self.deadline and not self.over.is_set():
             self._send()
         else:
             self.transport.close()
