@@ -18,7 +18,7 @@ from components.contracts.errors import Interrupted, ModelyardError, StageKilled
 from components.contracts.project import Project
 from components.contracts.source_code import SourceIdentity
 from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE
-from components.versioning import last_code, stage_code, staleness
+from components.versioning import last_code, stage_code, staleness, torn_lock
 from components.versioning.output_lines import OutputLines
 
 _WAIT_SECONDS = 1800.0
@@ -48,6 +48,7 @@ def reproduce(
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
     staleness.check(project, dataset)
     with _alone(project):
+        torn_lock.clear(project.root)
         code = stage_code.identity(project.root, stage)
         _run(project, "code", force=_code_file_differs(project, stage, code), on_output=on_output)
         _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)

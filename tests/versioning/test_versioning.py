@@ -278,6 +278,14 @@ def test_the_whole_process_killed_in_the_middle_and_run_again(project: Project) 
     assert [path.name for path in project.dataset(DATASET).glob(".*")] == []
 
 
+@pytest.mark.parametrize("left", ["", '{"read": {"/data'])
+def test_a_kill_while_dvc_wrote_its_own_lock_is_no_obstacle(project: Project, left: str) -> None:
+    (project.root / ".dvc" / "tmp").mkdir(exist_ok=True)
+    (project.root / ".dvc" / "tmp" / "rwlock").write_text(left)
+    versioning.reproduce(project, DATASET, "ingest", force=True)
+    assert reasons(project) == {}
+
+
 def test_two_at_once_wait_for_each_other(project: Project) -> None:
     failures: list[ModelyardError] = []
 
