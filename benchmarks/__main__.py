@@ -26,6 +26,7 @@ NAMES = (
     "serving",
     "switching",
     "promotion",
+    "champion_gate",
     "demo",
 )
 
