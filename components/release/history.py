@@ -76,9 +76,14 @@ def served_well(entries: Sequence[Entry]) -> list[Side]:
     return found
 
 
-def is_going_back(entries: Sequence[Entry], package_digest: str | None) -> bool:
-    """Whether a package served well before the one that serves now."""
-    return package_digest is not None and package_digest in {side.package_digest for side in served_well(entries)[:-1]}
+def is_going_back(entries: Sequence[Entry], package_digest: str | None, serving: str | None) -> bool:
+    """Whether a package served well before the one that serves now.
+
+    Args:
+        serving: digest of the package that serves; None if nothing does.
+    """
+    known = {side.package_digest for side in served_well(entries)}
+    return package_digest is not None and package_digest != serving and package_digest in known
 
 
 def to_go_back_to(entries: Sequence[Entry], serving: str | None) -> Side | None:

@@ -115,11 +115,17 @@ class Proven:
     bundle: Bundle
 
 
-def begin(work: Work, service: Service, role: Role, flow_run: str, broken: str | None) -> Change:
+def begin(
+    work: Work, service: Service, role: Role, flow_run: str, *, withdraws: bool, broken: str | None
+) -> Change | None:
     """The release that is due in a role: the one a killed process left, if it is still asked for, else a new one.
 
     Args:
+        withdraws: nothing was champion for the whole grace period; without it, no champion is no order yet.
         broken: why the service took its challenger out; then that is to go, whatever the alias says.
+
+    Returns:
+        None: what a killed process left is not asked for any more, and what is asked for is another matter.
     """
     ledger = Ledger(work.project.ledger(work.spec.name))
     entries = ledger.entries()
@@ -136,9 +142,12 @@ def begin(work: Work, service: Service, role: Role, flow_run: str, broken: str |
             work.say(f"going on with the release {left.id}: {left.entries[-1].event} was its last step")
             return change
         change.record("superseded", reason=f"the registry asks for {asked or 'nothing'} by now")
+        return None
+    if role == "champion" and asked is None and not withdraws:
+        return None
     by, how = ("service", broken) if broken else _who_asked(work.api, work.spec.name, role, asked)
     change = Change(work, service, role, secrets.token_hex(6), before, after, by, flow_run)
-    change.record("asked", how=how, going_back=_goes_back(entries, role, after), flow_run=flow_run)
+    change.record("asked", how=how, going_back=_goes_back(entries, role, before, after), flow_run=flow_run)
     return change
 
 
@@ -161,8 +170,9 @@ def _resumed(work: Work, service: Service, left: Release, flow_run: str) -> Chan
     return Change(work, service, left.role, left.id, left.before, left.after, first.asked_by, flow_run, done)
 
 
-def _goes_back(entries: list[Entry], role: Role, after: Side | None) -> bool:
-    return role == "champion" and after is not None and history.is_going_back(entries, after.package_digest)
+def _goes_back(entries: list[Entry], role: Role, before: Side | None, after: Side | None) -> bool:
+    serving = before.package_digest if before else None
+    return role == "champion" and after is not None and history.is_going_back(entries, after.package_digest, serving)
 
 
 def _digest_of(api: Api, name: str, version: str) -> str | None:

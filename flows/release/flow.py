@@ -84,12 +84,13 @@ def watch_task(change: Change) -> dict[str, float]:
 
 
 @flow(name="release", flow_run_name="{name}-{role}")
-def release(name: str, role: Role, broken: str | None = None) -> State[Any]:
+def release(name: str, role: Role, withdraws: bool = False, broken: str | None = None) -> State[Any]:
     """Make what serves in a role what the registry's alias names, or say there why not.
 
     Args:
         name: the pipeline; also the registered model.
         role: the alias: champion or challenger.
+        withdraws: nothing is to be champion any more, and the grace period is over.
         broken: why the service took the challenger out by itself, if it did.
     """
     project = Project.find()
@@ -103,7 +104,9 @@ def release(name: str, role: Role, broken: str | None = None) -> State[Any]:
         api = during.enter_context(Api(endpoints.mlflow))
         work = Work(project, spec, api, get_run_logger().info)
         page = f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}"
-        change = changes.begin(work, Service(project, name), role, page, broken=broken)
+        change = changes.begin(work, Service(project, name), role, page, withdraws=withdraws, broken=broken)
+        if change is None:
+            return Completed(name="Superseded", message="the registry asks for something else by now")
         try:
             _carry_out(change, broken)
         except Refused as refused:
@@ -167,6 +170,7 @@ def _manual(reason: str, next_step: str) -> GateResult:
 
 def _refused(change: Change, refused: Refused) -> State[Any]:
     report = refusal.refuse(change, refused, returned="switched" in change.done)
+    steps.clear_away(change)
     refusal.anchor(change)
     decided = change.entry("refusing")
     results = [GateResult.model_validate(result) for result in decided.facts["results"]] if decided else []

@@ -204,6 +204,12 @@ def watch(change: Change) -> dict[str, float]:
     }
 
 
+def clear_away(change: Change) -> None:
+    """A service that was started for a version which does not get to serve, and has nothing else, is stopped."""
+    if change.role == "champion" and change.service.order().champion is None and change.service.url is not None:
+        change.service.stop()
+
+
 def withdraw(change: Change) -> None:
     """Nothing is champion any more: the service answers what it is answering, and stops."""
     change.record("withdrawing")

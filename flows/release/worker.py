@@ -77,7 +77,7 @@ def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
             if todo is None or (todo.withdraws and not champion_gone):
                 return
             print(f"{name}: {todo.reason}", flush=True)
-            state = flow(name, todo.role, todo.broken, return_state=True)
+            state = flow(name, todo.role, todo.withdraws, todo.broken, return_state=True)
             if state.name != REFUSED:  # a refusal is an end as good as any
                 state.result()
     raise StackError(f"production of {name} does not come to rest", next_step=f"`modelyard history {name}`")

@@ -132,6 +132,8 @@ def test_what_was_refused_or_returned_is_never_gone_back_to(ledger: Ledger) -> N
     entries = ledger.entries()
     found = history.to_go_back_to(entries, "3" * 64)
     assert found == side("1")
-    assert not history.is_going_back(entries, "4" * 64)
-    assert not history.is_going_back(entries, "3" * 64)  # it is what serves
-    assert history.is_going_back(entries, "1" * 64)
+    assert not history.is_going_back(entries, "4" * 64, "3" * 64)
+    assert not history.is_going_back(entries, "3" * 64, "3" * 64)  # it is what serves
+    assert history.is_going_back(entries, "1" * 64, "3" * 64)
+    # 4 serves although nobody has seen it serve well: back to 3 is going back.
+    assert history.is_going_back(entries, "3" * 64, "4" * 64)
