@@ -61,7 +61,7 @@ class Switching:
     everywhere: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=60)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False, timeout=60)
         self.champion, self.previous = self.slots[0], self.slots[-1]
         self.order()
 

@@ -15,6 +15,7 @@ import psutil
 
 from components.contracts import atomic
 from components.contracts.project import Project
+from components.contracts.urls import is_secure
 
 
 @contextmanager
@@ -37,7 +38,10 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
             continue
         state = {"type": "CRASHED", "name": "Crashed", "message": "its process was killed"}
         answer = httpx.post(
-            f"{prefect_api}/flow_runs/{path.stem}/set_state", json={"state": state, "force": True}, trust_env=False
+            f"{prefect_api}/flow_runs/{path.stem}/set_state",
+            json={"state": state, "force": True},
+            trust_env=False,
+            verify=is_secure(prefect_api),
         )
         if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
             path.unlink(missing_ok=True)

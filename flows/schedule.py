@@ -16,6 +16,7 @@ from components.contracts import located_yaml
 from components.contracts.errors import NotFoundError, StackError, UsageError
 from components.contracts.pipeline import PipelineSpec, ScheduleSpec
 from components.contracts.project import Project
+from components.contracts.urls import is_secure
 from flows.stack.programs import WORK_POOL
 
 BUSY = (429, 502, 503, 504)
@@ -160,7 +161,7 @@ class _Prefect:
     """The few requests that schedules need."""
 
     def __init__(self, api: str) -> None:
-        self._client = httpx.Client(base_url=api, timeout=30, trust_env=False)
+        self._client = httpx.Client(base_url=api, timeout=30, trust_env=False, verify=is_secure(api))
 
     def __enter__(self) -> _Prefect:
         return self

@@ -10,6 +10,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from components.contracts.errors import RegistryError
+from components.contracts.urls import is_secure
 
 TIMEOUT_SECONDS = 60.0
 PATIENCE_SECONDS = 20.0
@@ -39,9 +40,7 @@ class Api:
     ) -> None:
         self.url = url
         self._patience_seconds = patience_seconds
-        # Loading the certificates takes 0.3 s, for nothing where there is no TLS.
-        secure = url.startswith("https://")
-        self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False, verify=secure)
+        self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False, verify=is_secure(url))
 
     def __enter__(self) -> Self:
         return self

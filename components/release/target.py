@@ -21,6 +21,7 @@ from components.contracts.errors import (
 )
 from components.contracts.project import Project
 from components.contracts.serving_order import ServiceStatement
+from components.contracts.urls import is_secure
 from components.registry import versions
 from components.registry.api import Api, MissingError
 from components.release.artifact_links import bundle_source
@@ -57,9 +58,13 @@ def claims(url: str) -> list[tuple[str, Claim]]:
     A service without `/release` (a Bento elsewhere) is asked at `/model`.
     """
     try:
-        answer = httpx.get(f"{url}/release", timeout=TIMEOUT_SECONDS, trust_env=False)
+        answer = httpx.get(f"{url}/release", timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url))
         if answer.status_code == 404:
-            about = httpx.get(f"{url}/model", timeout=TIMEOUT_SECONDS, trust_env=False).raise_for_status().json()
+            about = (
+                httpx.get(f"{url}/model", timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url))
+                .raise_for_status()
+                .json()
+            )
             return [(about["name"], Claim(url, about["version"], about["package"], "the worker that answered"))]
         said = ServiceStatement.model_validate_json(answer.raise_for_status().content)
     except httpx.HTTPError as error:

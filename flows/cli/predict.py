@@ -10,6 +10,7 @@ import click
 
 from components.contracts.errors import ModelyardError, NotFoundError, SampleError, ServingError
 from components.contracts.project import Project
+from components.contracts.urls import is_secure
 
 
 @click.command(epilog="Example:  modelyard predict digits seven.png")
@@ -58,6 +59,7 @@ def ask(url: str, content: bytes, name: str) -> dict[str, Any]:
             headers={"content-type": "application/octet-stream"},
             timeout=60,
             trust_env=False,
+            verify=is_secure(url),
         )
     except httpx.TransportError as error:
         raise ServingError("the service does not answer", where=url, got=error) from error

@@ -25,6 +25,7 @@ from components.contracts.serving_order import (
     Slot,
     WorkerStatement,
 )
+from components.contracts.urls import is_secure
 from components.packaging.bundle import Bundle
 from flows import stack
 
@@ -55,7 +56,7 @@ class Service:
         if url is None:
             return None
         try:
-            answer = httpx.get(f"{url}/release", timeout=timeout_seconds, trust_env=False)
+            answer = httpx.get(f"{url}/release", timeout=timeout_seconds, trust_env=False, verify=is_secure(url))
             said = ServiceStatement.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError):
             return None
@@ -144,11 +145,12 @@ class Service:
             ServingError: an answer fails, differs by more than the tolerance, or comes from another package.
         """
         golden, classes = package.golden(), package.golden_classes()
+        url = self.url or ""
         asked: dict[str, int] = {}
         worst = 0.0
         for _ in range(50 * max(1, workers)):
             # A new connection may reach another worker, a kept one never does.
-            with httpx.Client(base_url=self.url or "", trust_env=False, timeout=60) as client:
+            with httpx.Client(base_url=url, trust_env=False, timeout=60, verify=is_secure(url)) as client:
                 answers = {}
                 for example in golden:
                     response = self._ask(client, package, example)

@@ -107,6 +107,7 @@ class Releases:
             content=small_package.image(seed),
             headers={"content-type": "application/octet-stream", **headers},
             trust_env=False,
+            verify=False,
             timeout=30,
         )
 

@@ -50,7 +50,9 @@ def load(releases: Releases, name: str) -> Iterator[list[str]]:
     stop = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(base_url=releases.service(name).url or "", trust_env=False, timeout=30) as client:
+        with httpx.Client(
+            base_url=releases.service(name).url or "", trust_env=False, verify=False, timeout=30
+        ) as client:
             content, headers = small_package.image(0), {"content-type": "application/octet-stream"}
             while not stop.is_set():
                 try:
@@ -235,7 +237,10 @@ def test_a_champion_that_fails_once_it_serves_goes_back(releases: Releases) -> N
     releases.wait_for(name, bad, "switched")
     headers = {"content-type": "application/octet-stream"}
     url = f"{releases.service(name).url}/predict"
-    failed = [httpx.post(url, content=small_package.white(), headers=headers, trust_env=False) for _ in range(10)]
+    failed = [
+        httpx.post(url, content=small_package.white(), headers=headers, trust_env=False, verify=False)
+        for _ in range(10)
+    ]
     assert 500 in {answer.status_code for answer in failed}
     entry = releases.wait_for(name, bad, "returned")
     assert "requests failed" in entry.facts["reason"]
@@ -260,6 +265,7 @@ def test_a_challenger_that_fails_is_taken_out_and_its_alias_with_it(releases: Re
             content=small_package.white(),
             headers={"content-type": "application/octet-stream"},
             trust_env=False,
+            verify=False,
         )
         for _ in range(40)
     ]
@@ -293,12 +299,14 @@ def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:
     prefect = asked.facts["flow_run"].partition("/runs/")[0] + "/api"
 
     def state() -> bool:
-        answer = httpx.get(f"{prefect}/flow_runs/{run}", trust_env=False).json()
+        answer = httpx.get(f"{prefect}/flow_runs/{run}", trust_env=False, verify=False).json()
         return bool(answer["state"]["type"] == "PAUSED")
 
     eventually(state, "the release waits for a person")
     said = {"approve": True, "your_name": "Ada", "comment": "looks right"}
-    httpx.post(f"{prefect}/flow_runs/{run}/resume", json={"run_input": said}, trust_env=False).raise_for_status()
+    httpx.post(
+        f"{prefect}/flow_runs/{run}/resume", json={"run_input": said}, trust_env=False, verify=False
+    ).raise_for_status()
     releases.wait_until_serves(name, "2")
     approved = releases.wait_for(name, "2", "approved")
     assert approved.facts == {"by": "Ada", "comment": "looks right"}

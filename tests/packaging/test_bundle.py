@@ -98,7 +98,7 @@ def alone(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         while time.monotonic() < until:
             assert process.poll() is None
             try:
-                if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
+                if httpx.get(f"{url}/readyz", trust_env=False, verify=False).status_code == 200:
                     break
             except httpx.TransportError:
                 time.sleep(0.2)
@@ -110,7 +110,7 @@ def alone(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def test_it_answers_alone(alone: str, bundle: Bundle) -> None:
     image = base64.b64encode(small_package.image(0)).decode()
-    answer = httpx.post(f"{alone}/predict", json={"image": image}, trust_env=False)
+    answer = httpx.post(f"{alone}/predict", json={"image": image}, trust_env=False, verify=False)
     assert answer.status_code == 200
     golden = small_package_golden(bundle)
     assert list(answer.json()["predictions"][0]["probabilities"].values()) == pytest.approx(golden, abs=1e-5)
@@ -118,13 +118,17 @@ def test_it_answers_alone(alone: str, bundle: Bundle) -> None:
 
 def test_what_it_refuses_it_refuses_over_http(alone: str) -> None:
     answers = [
-        httpx.post(f"{alone}/predict", content=b"seven", headers={"content-type": kind}, trust_env=False)
+        httpx.post(f"{alone}/predict", content=b"seven", headers={"content-type": kind}, trust_env=False, verify=False)
         for kind in ("image/png", "text/plain", "application/json")
     ]
     assert [answer.status_code for answer in answers] == [422, 415, 400]
     assert all(answer.json()["error"]["message"] for answer in answers)
     too_large = httpx.post(
-        f"{alone}/predict", content=bytes(17_000_000), headers={"content-type": "image/png"}, trust_env=False
+        f"{alone}/predict",
+        content=bytes(17_000_000),
+        headers={"content-type": "image/png"},
+        trust_env=False,
+        verify=False,
     )
     assert too_large.status_code == 413
 
