@@ -20,9 +20,13 @@ class Wanted:
 
     @staticmethod
     def of(aliases: Mapping[str, str]) -> Wanted:
-        """From a model's aliases. A challenger that is the champion is none."""
+        """From a model's aliases. A challenger that is the champion is none; nor is one without a champion."""
         champion, challenger = aliases.get("champion"), aliases.get("challenger")
-        return Wanted(champion, None if challenger == champion else challenger)
+        return Wanted(champion, None if champion is None or challenger == champion else challenger)
+
+    def of_role(self, role: Role) -> str | None:
+        """The version wanted in a role."""
+        return self.champion if role == "champion" else self.challenger
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,9 @@ def due(wanted: Wanted, found: Found) -> Due | None:
         return Due("champion", f"champion is to be {wanted.champion}, serving is {found.champion or 'nothing'}")
     if found.broken is not None:
         return Due("challenger", f"the challenger broke a limit: {found.broken}", broken=found.broken)
-    # Without a champion there is nothing to challenge.
-    challenger = wanted.challenger if wanted.champion is not None else None
-    if challenger != found.challenger:
-        return Due("challenger", f"challenger is to be {challenger or 'nothing'}, is {found.challenger or 'nothing'}")
+    if wanted.challenger != found.challenger:
+        asked = wanted.challenger or "nothing"
+        return Due("challenger", f"challenger is to be {asked}, is {found.challenger or 'nothing'}")
     if wanted.champion is None and found.champion is not None:
         return Due("champion", "no version is champion any more", withdraws=True)
     return None

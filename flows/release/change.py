@@ -17,6 +17,7 @@ from components.registry.versions import Version
 from components.release import history
 from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, Role, Side
+from flows.release import look
 from flows.release.service import Service
 from flows.stages import Work
 
@@ -102,7 +103,7 @@ class Change:
 
     def still_wanted(self) -> bool:
         """Whether the registry still asks for this."""
-        wanted = versions.aliases_of(self.api, self.name).get(self.role)
+        wanted = look.wanted(self.api, self.name).of_role(self.role)
         return wanted == (self.after.version if self.after else None)
 
 
@@ -129,7 +130,7 @@ def begin(
     """
     ledger = Ledger(work.project.ledger(work.spec.name))
     entries = ledger.entries()
-    asked = versions.aliases_of(work.api, work.spec.name).get(role)
+    asked = look.wanted(work.api, work.spec.name).of_role(role)
     left = history.unfinished(entries, role)
     before = serving(service, role)
     asked = None if broken else asked

@@ -157,8 +157,7 @@ class Watcher:
             todo = Due("champion", "a release was left unfinished")
         if todo is not None and not look.is_at_work(self.project, name):
             print(f"{name}: {todo.reason}", flush=True)
-            known.worker = self.idle.pop() if self.idle else Hand()
-            known.worker.give(name=name, champion_gone=champion_gone)
+            known.worker = self._hand_over(name=name, champion_gone=champion_gone)
 
     def _finished(self, name: str, known: Known, now: float, ended_well: bool) -> None:
         hand, known.worker = known.worker, None
@@ -197,6 +196,16 @@ class Watcher:
             entries = Ledger(path).entries()
             known.ledger = (seen, any(history.unfinished(entries, role) for role in look.ROLES))
         return known.ledger[1]
+
+    def _hand_over(self, **asked: object) -> Hand:
+        while self.idle:
+            hand = self.idle.pop()
+            with contextlib.suppress(BrokenPipeError):  # it was killed since it was last looked at
+                hand.give(**asked)
+                return hand
+        hand = Hand()
+        hand.give(**asked)
+        return hand
 
     def _say(self, about: str, text: str) -> None:
         """Say something once, until something else is to be said about it."""

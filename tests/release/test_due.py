@@ -45,6 +45,7 @@ def service(*workers: tuple[str | None, str | None], removed: bool = False) -> S
         ({"champion": "1", "challenger": "3"}, service(("1", "2")), "challenger", False),
         ({"champion": "2", "challenger": "3"}, service(("1", None)), "champion", False),  # the champion comes first
         ({"champion": "1", "challenger": "1"}, service(("1", None)), None, False),  # no challenger to itself
+        ({"champion": "2", "challenger": "2"}, service(("2", "2")), "challenger", False),
         ({"champion": "1"}, service(("1", "2")), "challenger", False),
         ({}, service(("1", None)), "champion", True),
         ({"challenger": "2"}, service(("1", "2")), "challenger", False),  # it goes at once, the champion with grace
@@ -61,3 +62,9 @@ def test_a_challenger_that_a_worker_took_out_is_due_to_go() -> None:
     found = due(Wanted.of({"champion": "1", "challenger": "2"}), Found.of(service(("1", "2"), removed=True)))
     assert found is not None
     assert (found.role, found.broken) == ("challenger", "NaN")
+
+
+@pytest.mark.parametrize("aliases", [{"champion": "2", "challenger": "2"}, {"challenger": "2"}])
+def test_a_challenger_to_itself_or_to_nobody_is_not_wanted(aliases: dict[str, str]) -> None:
+    """Whoever decides and whoever carries out ask the same: one that read the alias itself released it for ever."""
+    assert Wanted.of(aliases).of_role("challenger") is None
