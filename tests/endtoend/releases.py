@@ -140,14 +140,14 @@ class Releases:
 
         return not any(history.unfinished(self.entries(name), role) for role in ("champion", "challenger"))
 
-    def wait_for(self, name: str, version: str, event: str, role: str = "champion") -> Entry:
-        """The entry that says so."""
+    def wait_for(self, name: str, version: str, event: str, role: str = "champion", since: int = 0) -> Entry:
+        """The entry that says so, not among the first `since`."""
 
         def found() -> Entry | None:
             return next(
                 (
                     entry
-                    for entry in reversed(self.entries(name))
+                    for entry in reversed(self.entries(name)[since:])
                     if entry.event == event and entry.role == role and entry.after and entry.after.version == version
                 ),
                 None,

@@ -157,10 +157,12 @@ def test_a_tampered_package_in_the_registry(releases: Releases, served: str) -> 
 
 @pytest.mark.parametrize("step", ["asked", "verified", "bundled", "gated", "staged", "proven", "switched"])
 def test_killed_after_each_step_it_is_finished_by_the_next(releases: Releases, served: str, step: str) -> None:
-    version = releases.register(served, seed=10)
+    # Only where bundling or the gates are killed is there need for a version that they have not seen.
+    fresh = step in ("verified", "bundled")
+    version = releases.register(served, seed=10) if fresh else "2" if releases.serves(served) == "1" else "1"
     before = len(releases.entries(served))
     releases.set(served, version)
-    releases.wait_for(served, version, step)
+    releases.wait_for(served, version, step, since=before)
     with contextlib.suppress(ProcessLookupError):
         os.kill(releases.worker(served), signal.SIGKILL)
     releases.wait_until_serves(served, version)
