@@ -253,7 +253,11 @@ def test_a_stage_killed_in_the_middle_is_said_so_and_runs_again(project: Project
     assert [path.name for path in project.dataset(DATASET).glob(".*")] == []
 
 
-def test_the_whole_process_killed_in_the_middle_and_run_again(project: Project) -> None:
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # DVC runs a stage through the user's
+def test_the_whole_process_killed_in_the_middle_and_run_again(
+    project: Project, shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", shell)
     source = _slow_down(project)
     code = (
         "import sys, pathlib\nfrom components import versioning\nfrom components.contracts.project import Project\n"
