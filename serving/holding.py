@@ -149,7 +149,7 @@ class Holding:
 
 
 def _plain(slot: Slot) -> Slot:
-    return Slot(version=slot.version, package_digest=slot.package_digest, bundle=slot.bundle)
+    return Slot(**{name: getattr(slot, name) for name in Slot.model_fields})
 
 
 def _key(slot: Slot) -> tuple[str, str, str]:

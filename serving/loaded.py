@@ -11,9 +11,6 @@ from components.contracts.serving_order import Slot
 from components.inference.predictor import Predictor
 from serving.settings import ServingSettings
 
-# Between a golden example's probabilities here and in the training process.
-TOLERANCE = 1e-4
-
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
@@ -54,7 +51,7 @@ def load(slot: Slot, model: str) -> Loaded:
         package = Package.open(folder / "package")
         _expect(package.folder, package.digest, slot.package_digest)
         predictor = Predictor(package, max_pixels=settings.max_image_pixels)
-        _prove(package, predictor)
+        _prove(package, predictor, slot.tolerance)
     except ModelyardError:
         raise
     except Exception as error:  # whatever a broken package does to the libraries that read it, it was not loaded
@@ -67,13 +64,13 @@ def _expect(where: Path, got: str, expected: str) -> None:
         raise CorruptArtifactError("another one than the order names", where=str(where), got=got, expected=expected)
 
 
-def _prove(package: Package, predictor: Predictor) -> None:
+def _prove(package: Package, predictor: Predictor, tolerance: float) -> None:
     classes = package.golden_classes()
     for example in package.golden():
         (prediction,) = predictor.predict([_content(package, example)])
         expected = dict(zip(classes, example.probabilities, strict=True))
         odds = prediction.probabilities
-        same = odds.keys() == expected.keys() and all(abs(odds[name] - expected[name]) <= TOLERANCE for name in odds)
+        same = odds.keys() == expected.keys() and all(abs(odds[name] - expected[name]) <= tolerance for name in odds)
         if not same:
             raise CorruptArtifactError(
                 "a golden example is answered otherwise than in the training process",

@@ -30,11 +30,13 @@ class Slot(Strict):
 
     Args:
         bundle: absolute path of the bundle's source folder, with `package/` and `serving.json` in it.
+        tolerance: between a golden example's probabilities here and in the training process; the parity gate's.
     """
 
     version: str
     package_digest: str
     bundle: str
+    tolerance: float = 1e-4
 
 
 class Limits(Strict):

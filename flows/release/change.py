@@ -51,7 +51,6 @@ class Change:
         id: the same for all its entries in the ledger.
         before: what served in that role when it began.
         after: what is asked for; None: nothing any more.
-        flow_run: where it can be watched.
     """
 
     work: Work
@@ -61,7 +60,6 @@ class Change:
     before: Side | None
     after: Side | None
     asked_by: str
-    flow_run: str
     done: set[Event] = field(default_factory=set)
 
     @property
@@ -136,7 +134,7 @@ def begin(
     asked = None if broken else asked
     after = None if asked is None else Side(version=asked, package_digest=_digest_of(work.api, work.spec.name, asked))
     if left is not None:
-        change = _resumed(work, service, left, flow_run)
+        change = _resumed(work, service, left)
         ending = {"refusing", "removing", "withdrawing"} & change.done
         same = (change.after.version if change.after else None) == asked
         if ending or same:
@@ -147,7 +145,7 @@ def begin(
     if role == "champion" and asked is None and not withdraws:
         return None
     by, how = ("service", broken) if broken else _who_asked(work.api, work.spec.name, role, asked)
-    change = Change(work, service, role, secrets.token_hex(6), before, after, by, flow_run)
+    change = Change(work, service, role, secrets.token_hex(6), before, after, by)
     change.record("asked", how=how, going_back=_goes_back(entries, role, before, after), flow_run=flow_run)
     return change
 
@@ -165,10 +163,10 @@ def serving(service: Service, role: Role) -> Side | None:
     return Side(version=slot.version, package_digest=slot.package_digest) if slot else None
 
 
-def _resumed(work: Work, service: Service, left: Release, flow_run: str) -> Change:
+def _resumed(work: Work, service: Service, left: Release) -> Change:
     first = left.entries[0]
     done = {entry.event for entry in left.entries}
-    return Change(work, service, left.role, left.id, left.before, left.after, first.asked_by, flow_run, done)
+    return Change(work, service, left.role, left.id, left.before, left.after, first.asked_by, done)
 
 
 def _goes_back(entries: list[Entry], role: Role, before: Side | None, after: Side | None) -> bool:

@@ -81,7 +81,7 @@ def stage(change: Change, proven: Proven, code: str) -> None:
     Raises:
         Refused: a worker cannot load it.
     """
-    slot = _slot(proven)
+    slot = _slot(change, proven)
     begun = time.monotonic()
     if not _holds_slot(change, slot):
         change.service.give(staged=slot)
@@ -136,12 +136,13 @@ def switch(change: Change, proven: Proven) -> None:
     if not change.still_wanted():
         _unstage(change)
         raise Superseded
-    slot = _slot(proven)
+    slot = _slot(change, proven)
     order = change.service.order()
     begun = time.monotonic()
     if change.role == "champion":
         present = order.champion
-        previous = order.previous if present == slot or present is None else present
+        again = present is None or present.package_digest == slot.package_digest
+        previous = order.previous if again else present
         beside = order.challenger
         if beside is not None and beside.package_digest == slot.package_digest:
             challenger.compare(change)
@@ -250,11 +251,12 @@ def _unstage(change: Change) -> None:
         change.service.give(champion=order.previous, previous=None, staged=None)
 
 
-def _slot(proven: Proven) -> Slot:
+def _slot(change: Change, proven: Proven) -> Slot:
     return Slot(
         version=proven.version.version,
         package_digest=proven.package.digest,
         bundle=str(proven.bundle.source.resolve()),
+        tolerance=change.work.spec.gates.parity.tolerance,
     )
 
 
