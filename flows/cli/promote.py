@@ -59,15 +59,13 @@ def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
     with Api(endpoints.mlflow) as api:
         try:
-            return asking.promote(
-                project, api, name, version, "champion" if role == "champion" else "challenger", how, say
-            )
+            return asking.promote(project, api, name, version, role, how, say)
         except KeyboardInterrupt:
             say(f"the release goes on without you; `modelyard history {name}` tells how it ends")
             raise
 
 
-def _show(name: str, role: str, outcome: Outcome, as_json: bool) -> int:
+def _show(name: str, role: Role, outcome: Outcome, as_json: bool) -> int:
     if as_json:
         entry = outcome.entry.model_dump() if outcome.entry else None
         click.echo(json.dumps({"version": outcome.version, "url": outcome.url, "entry": entry}, indent=2))

@@ -43,10 +43,16 @@ def promote(
 
     Raises:
         NotFoundError: there is no such version.
+        UsageError: a challenger is asked for that is the champion; NotFoundError: where there is no champion.
         GateRefused: a gate said no; the alias names again what serves.
         StackError: nobody takes it up.
     """
     wanted_version(api, name, version)
+    if role == "challenger" and wanted_version(api, name, None).version == version:
+        raise UsageError(
+            f"version {version} is the champion of {name}: it cannot be its own challenger",
+            next_step=f"`modelyard models {name}` lists the others",
+        )
     since = len(Ledger(project.ledger(name)).entries())
     asked = {"alias": role, "version": version, "by": f"{getpass.getuser()} (modelyard)", "how": how, "at": _now()}
     versions.tag_model(api, name, ASKED_TAG, json.dumps(asked))
@@ -62,9 +68,11 @@ def wanted_version(api: Api, name: str, number: str | None) -> Version:
     """
     if number is not None:
         try:
-            return versions.by_number(api, name, number)
-        except MissingError as error:
-            raise NotFoundError(f"{name} has no version {number}", next_step=f"`modelyard models {name}`") from error
+            if number.isdecimal():
+                return versions.by_number(api, name, number)
+        except MissingError:
+            pass
+        raise NotFoundError(f"{name} has no version {number}", next_step=f"`modelyard models {name}`")
     found = versions.by_alias(api, name, "champion")
     if found is None:
         raise NotFoundError(

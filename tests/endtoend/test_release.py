@@ -91,9 +91,31 @@ def test_promote_and_roll_back_by_command_without_a_failed_request(releases: Rel
     assert "the chain is whole" in house.run("history", served, "--verify").stdout
     standing = {row["name"]: row for row in house.json("status")["models"]}[served]
     assert (standing["desired"], standing["actual"], standing["state"]) == ("1", "1", "in step")
+    for words, why in (
+        (("promote", served, "99"), "no version 99"),
+        (("promote", served, "one"), "no version one"),
+        (("promote", served, "1", "--challenger"), "its own challenger"),
+        (("rollback", served, "--to", "3"), "never served well"),
+        (("history", "nobody"), "nothing was released"),
+    ):
+        wrong_use = house.run(*words, check=False)
+        assert (wrong_use.returncode, why in wrong_use.stderr, "Traceback" in wrong_use.stderr) == (2, True, False)
     nothing = house.run("rollback", served, check=False)
     assert nothing.returncode == 2
     assert "nothing to go back to" in nothing.stderr
+
+
+def test_a_ledger_cut_short_is_noticed(releases: Releases, served: str) -> None:
+    path = releases.house.project.ledger(served)
+    whole = path.read_bytes()
+    release = [entry.event for entry in releases.entries(served)][::-1].index("asked") + 1
+    # A whole release: what is left is a whole chain, and nothing that the watcher would take up again.
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-release]))
+    try:
+        done = releases.house.run("history", served, "--verify", check=False)
+        assert (done.returncode, "not the one that the registry remembers" in done.stderr) == (1, True)
+    finally:
+        path.write_bytes(whole)
 
 
 def test_another_normalisation_is_refused_where_the_person_clicked(releases: Releases, served: str) -> None:
