@@ -50,7 +50,7 @@ quick: $(STAMP)
 
 test:  ## everything: `check`, then the tests with servers, trainings, kills and a browser
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target types quick browser
-	$(BIN)/pytest -m slow $(SHARED_OUT)
+	$(BIN)/pytest -m slow --durations 15 $(SHARED_OUT)
 
 # The tests of the registry's pages need Chromium; where it cannot be had, they are skipped and say so.
 browser:

@@ -5,7 +5,9 @@ connections ask without a pause while versions are staged, switched to and rolle
 order, as a release does. Latencies during a switch (from the order to stage until every worker says the new version
 serves) are compared with those in as long windows between the switches of the same run.
 
-    python -m benchmarks.switching [--switches 100] [--rollbacks 10] [--rest 1]
+Then windows with and without a challenger in the shadow take turns.
+
+    python -m benchmarks.switching [--switches 100] [--rollbacks 10] [--rest 1] [--shadows 8]
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -27,10 +28,18 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks import figure
+from benchmarks import figure, steady_load
 from benchmarks.figure import Figure, tell
 from components.contracts.pipeline import ServingSpec
-from components.contracts.serving_order import SERVICE_FOLDER, ServiceStatement, ServingOrder, Slot
+from components.contracts.serving_order import (
+    SERVICE_FOLDER,
+    ChallengerSlot,
+    Limits,
+    ServiceStatement,
+    ServingOrder,
+    Slot,
+    Terms,
+)
 from components.gates import load
 from components.gates.load import Load
 from components.packaging import requirements
@@ -41,10 +50,8 @@ from tests import small_package
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "switching"
-CONNECTIONS = 32
 WORKERS = 2
 SETTLE_SECONDS = 150
-LONGEST = 10.0  # seconds that a request may take
 FEW = 5  # switches, after which memory is what it should stay
 
 
@@ -59,6 +66,9 @@ class Switching:
     windows: list[tuple[float, float]] = field(default_factory=list)
     orders: list[tuple[float, str]] = field(default_factory=list)
     everywhere: list[float] = field(default_factory=list)
+    alone: list[tuple[float, float]] = field(default_factory=list)
+    shadowed: list[tuple[float, float]] = field(default_factory=list)
+    compared: int = 0
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False, timeout=60)
@@ -79,6 +89,19 @@ class Switching:
         self.to(self.previous)
         self.windows.append((begin, time.perf_counter()))
 
+    def shadow(self, seconds: float) -> None:
+        """The champion alone, then as long with a challenger in its shadow."""
+        limits = Limits(max_error_rate=1.0, max_latency_ratio=1e6, min_requests=1)
+        new = next(slot for slot in self.slots if slot not in (self.champion, self.previous))
+        beside = ChallengerSlot(**new.model_dump(), terms=Terms(canary_percent=0.0, limits=limits))
+        for windows, challenger in ((self.alone, None), (self.shadowed, beside)):
+            self.order(challenger=challenger)
+            begin = time.perf_counter()
+            time.sleep(seconds)
+            windows.append((begin, time.perf_counter()))
+        self.compared += sum(worker.challenger_tally.compared for worker in self.statement().workers)
+        self.order()
+
     def to(self, new: Slot) -> None:
         """Swap the champion for one that is held."""
         self.champion, self.previous = new, self.champion
@@ -87,10 +110,16 @@ class Switching:
         self.order()
         self.everywhere.append(time.perf_counter() - begin)
 
-    def order(self, staged: Slot | None = None) -> None:
+    def order(self, staged: Slot | None = None, challenger: ChallengerSlot | None = None) -> None:
         """Write an order and wait until every worker says that it is carried out."""
         self.generation += 1
-        order = ServingOrder(generation=self.generation, champion=self.champion, previous=self.previous, staged=staged)
+        order = ServingOrder(
+            generation=self.generation,
+            champion=self.champion,
+            previous=self.previous,
+            staged=staged,
+            challenger=challenger,
+        )
         order.write(self.folder)
         until = time.monotonic() + 60
         while True:
@@ -114,18 +143,19 @@ class Switching:
         return sum(process.memory_full_info().uss for process in workers) / 2**20
 
 
-def measure(switches: int = 100, rollbacks: int = 10, rest: float = 1.0) -> list[Figure]:
+def measure(switches: int = 100, rollbacks: int = 10, rest: float = 1.0, shadows: int = 8) -> list[Figure]:
     """Failures, latencies during switches and between them, times to switch, memory after 5 and after all."""
     with tempfile.TemporaryDirectory(prefix="modelyard-") as name:
         folder = Path(name)
         tell("building a bundle")
         bundle, slots = _bundles(folder)
         with _serving(bundle, folder / "service") as port:
-            return _measure(Switching(folder / "service", port, slots), switches, rollbacks, rest)
+            return _measure(Switching(folder / "service", port, slots), switches, rollbacks, rest, shadows)
 
 
-def _measure(service: Switching, switches: int, rollbacks: int, rest: float) -> list[Figure]:
-    with _load(service) as loaded:
+def _measure(service: Switching, switches: int, rollbacks: int, rest: float, shadows: int) -> list[Figure]:
+    request = load.post("/predict", small_package.image(0), "image/png", service.port)
+    with steady_load.during(request, service.port) as loaded:
         _settle(service)
         for number in range(1, switches + 1):
             service.switch()
@@ -138,28 +168,49 @@ def _measure(service: Switching, switches: int, rollbacks: int, rest: float) -> 
             service.roll_back()
             time.sleep(rest)
         many = service.memory()
+        for _ in range(shadows):
+            service.shadow(5.0)
     service.client.close()
-    load = loaded[0]
-    during = _within(load, service.windows)
+    done = loaded[0]
+    during = steady_load.within(done, service.windows)
     # Windows of the same lengths, since long requests are more likely to touch one; each from the middle of the rest
     # before a switch.
-    between = _within(load, [(begin - rest / 2 - (end - begin), begin - rest / 2) for begin, end in service.windows])
-    tell(f"{load.rate:.0f} requests/s; {len(during)} answers during switches, {len(between)} between")
-    at_rest, while_switching = (_percentile(values, 99) for values in (between, during))
-    first = _first_answers(load, service.orders)
+    between = steady_load.within(
+        done, [(begin - rest / 2 - (end - begin), begin - rest / 2) for begin, end in service.windows]
+    )
+    tell(f"{done.rate:.0f} requests/s; {len(during)} answers during switches, {len(between)} between")
+    at_rest, while_switching = (steady_load.percentile(values, 99) for values in (between, during))
+    slow = steady_load.percentile(service.everywhere, 95)
+    first = _first_answers(done, service.orders)
     return [
-        Figure(NAME, f"requests not answered, {switches} switches and {rollbacks} rollbacks", load.errors, at_most=0),
+        Figure(NAME, f"requests not answered, {switches} switches and {rollbacks} rollbacks", done.errors, at_most=0),
         Figure(NAME, "p99 between switches", round(at_rest, 1), "ms"),
         Figure(NAME, "p99 during switches", round(while_switching, 1), "ms"),
         Figure(NAME, "ratio", round(while_switching / at_rest, 2), "x", at_most=2),
         Figure(NAME, "order to first answer by the new version, median", round(statistics.median(first), 3), "s"),
-        Figure(NAME, "... p95", round(_percentile(first, 95) / 1000, 3), "s"),
-        Figure(NAME, "order until every worker says so, p95", round(_percentile(service.everywhere, 95) / 1000, 3),
-               "s", at_most=1),
+        Figure(NAME, "... p95", round(steady_load.percentile(first, 95) / 1000, 3), "s"),
+        Figure(NAME, "order until every worker says so, p95", round(slow / 1000, 3), "s", at_most=1),
         Figure(NAME, f"memory of {WORKERS} workers after {FEW} switches", round(few), "MiB"),
         Figure(NAME, f"... after {switches} and {rollbacks} rollbacks", round(many), "MiB"),
         Figure(NAME, "ratio", round(many / few, 3), "x", at_most=1.1),
-    ]  # fmt: skip
+        *_shadow(done, service),
+    ]
+
+
+def _shadow(done: Load, service: Switching) -> list[Figure]:
+    """What a challenger in the shadow costs at full load, where it gets what the champion leaves."""
+    alone, beside = ([_count(done, *window) for window in windows] for windows in (service.alone, service.shadowed))
+    tails = [steady_load.percentile(steady_load.within(done, some), 99) for some in (service.alone, service.shadowed)]
+    rate = round(sum(beside) / sum(alone), 3)
+    return [
+        Figure(NAME, "requests/s with a challenger in the shadow against without, at full load", rate, "x"),
+        Figure(NAME, "... p99", round(tails[1] / tails[0], 2), "x"),
+        Figure(NAME, "... share of the requests that it got", round(service.compared / max(1, sum(beside)), 3)),
+    ]
+
+
+def _count(done: Load, begin: float, end: float) -> int:
+    return bisect_left(done.ends, end) - bisect_left(done.ends, begin)
 
 
 def _bundles(folder: Path) -> tuple[Bundle, list[Slot]]:
@@ -204,24 +255,6 @@ def _serving(bundle: Bundle, folder: Path) -> Iterator[int]:
         process.wait(30)
 
 
-@contextmanager
-def _load(service: Switching) -> Iterator[list[Load]]:
-    """Load from the begin of the block to its end; what came of it is in the list then."""
-    end, found = threading.Event(), list[Load]()
-    request = load.post("/predict", small_package.image(0), "image/png", service.port)
-
-    def run() -> None:
-        found.append(load.run(request, service.port, connections=CONNECTIONS, seconds=3600, end=end))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield found
-    finally:
-        end.set()
-        thread.join()
-
-
 def _settle(service: Switching) -> None:
     """Wait until the workers' memory stays: it grows by a fifth in the first 25,000 requests, without any switch."""
     seen = [service.memory()]
@@ -233,33 +266,15 @@ def _settle(service: Switching) -> None:
             break
 
 
-def _within(load: Load, windows: list[tuple[float, float]]) -> list[float]:
-    """Latencies of the requests that were on their way at any time in a window."""
-    found: list[float] = []
-    for begin, end in windows:
-        for index in range(bisect_left(load.ends, begin), len(load.ends)):
-            if load.ends[index] > end + LONGEST:
-                break
-            if load.ends[index] - load.latencies[index] < end:
-                found.append(load.latencies[index])
-    return found
-
-
-def _first_answers(load: Load, orders: list[tuple[float, str]]) -> list[float]:
+def _first_answers(done: Load, orders: list[tuple[float, str]]) -> list[float]:
     """Seconds from each order to the first answer by its version."""
     found = []
     for written, version in orders:
-        place = bisect_left(load.ends, written)
+        place = bisect_left(done.ends, written)
         word = version.encode()
-        first = next(index for index in range(place, len(load.ends)) if load.versions[index] == word)
-        found.append(load.ends[first] - written)
+        first = next(index for index in range(place, len(done.ends)) if done.versions[index] == word)
+        found.append(done.ends[first] - written)
     return found
-
-
-def _percentile(seconds: list[float], percent: int) -> float:
-    """In milliseconds."""
-    ordered = sorted(seconds)
-    return 1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 if __name__ == "__main__":
@@ -267,4 +282,5 @@ if __name__ == "__main__":
     options.add_argument("--switches", type=int, default=100)
     options.add_argument("--rollbacks", type=int, default=10)
     options.add_argument("--rest", type=float, default=1.0, help="seconds between two switches")
+    options.add_argument("--shadows", type=int, default=8, help="windows with a challenger in the shadow")
     sys.exit(figure.command(measure, options))

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from components.contracts.errors import InferenceError, SampleError
-from components.contracts.serving_order import KEY_HEADER, WANTED_HEADER, WORKER_HEADER, Limits
+from components.contracts.serving_order import KEY_HEADER, WANTED_HEADER, WORKER_HEADER, Terms
 from components.inference.predictor import Prediction
 from serving import metrics, page, shadow
 from serving import request as requests
@@ -63,7 +63,7 @@ class ModelApp:
             with self._place(seat.loaded.settings.max_queue):
                 outcome: list[Prediction] | str
                 if seat.role == "challenger" and wanted is None and seats.champion:
-                    challenger, outcome = seat, await self._try(seat, seats.champion, seats.limits, found)
+                    challenger, outcome = seat, await self._try(seat, seats.champion, seats.terms, found)
                     if isinstance(outcome, str):  # the champion answers; what it refuses as well is nobody's failure
                         seat, code = seats.champion, outcome
                         outcome = await self._answer(seat, found)
@@ -138,10 +138,10 @@ class ModelApp:
                 self._holding.judge(seat)
 
     async def _try(
-        self, challenger: Seat, champion: Seat, limits: Limits | None, found: Images | Pixels
+        self, challenger: Seat, champion: Seat, terms: Terms | None, found: Images | Pixels
     ) -> list[Prediction] | str:
         """The challenger's answer, or why it gave none in time."""
-        ratio = limits.max_latency_ratio if limits else 1.0
+        ratio = terms.limits.max_latency_ratio if terms else 1.0
         patience = max(PATIENCE_SECONDS, PATIENCE_RATIO * ratio * champion.record.medians()[0])
         try:
             return await asyncio.wait_for(self._run(challenger, found), patience)

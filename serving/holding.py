@@ -78,10 +78,10 @@ class Holding:
     def judge(self, seat: Seat) -> None:
         """Take a challenger out if it broke a limit."""
         now = self.now
-        if now.challenger is not seat or now.limits is None:
+        if now.challenger is not seat or now.terms is None:
             return
         champion = now.champion.record if now.champion else None
-        if reason := guard.broken(seat.record, champion, now.limits):
+        if reason := guard.broken(seat.record, champion, now.terms.limits):
             self.remove_challenger(seat, reason)
 
     def remove_challenger(self, seat: Seat, reason: str) -> None:
@@ -118,8 +118,7 @@ class Holding:
                 generation,
                 **seats,
                 challenger_record=now.challenger_record if removed else record,
-                canary_percent=order.challenger.canary_percent if order.challenger else 0.0,
-                limits=order.challenger.limits if order.challenger else None,
+                terms=order.challenger.terms if order.challenger else None,
                 missing=MappingProxyType(dict(missing)),
             )
             self.now = after

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from components.contracts.errors import InferenceError, NotFiniteError, SampleError
-from components.contracts.serving_order import ROLE_HEADER, WORKER_HEADER, Held, Limits
+from components.contracts.serving_order import ROLE_HEADER, WORKER_HEADER, Held, Terms
 from components.inference.predictor import Prediction
 from serving import metrics
 from serving.background import Background
@@ -89,7 +89,7 @@ class Seats:
     Args:
         generation: the order that was carried out last.
         challenger_record: kept after the challenger was taken out.
-        canary_percent, limits: of the challenger.
+        terms: of the challenger.
         missing: what the order names and is not there, with the reason.
     """
 
@@ -99,14 +99,18 @@ class Seats:
     previous: Seat | None = None
     staged: Seat | None = None
     challenger_record: Record | None = None
-    canary_percent: float = 0.0
-    limits: Limits | None = None
+    terms: Terms | None = None
     missing: Mapping[Role, Held] = field(default_factory=lambda: MappingProxyType({}))
 
     def seat(self, role: Role) -> Seat | None:
         """Who is in a slot."""
         found: Seat | None = getattr(self, role)
         return found
+
+    @property
+    def canary_percent(self) -> float:
+        """The challenger's share of the requests; 0 for one in the shadow, and without one."""
+        return self.terms.canary_percent if self.terms else 0.0
 
     def held(self, role: Role) -> Held | None:
         """What is told of a slot."""

@@ -74,6 +74,7 @@ class Worker:
             champion=now.champion.held() if now.champion else None,
             champion_failed=now.missing.get("champion"),
             challenger=now.held("challenger"),
+            terms=now.terms,
             previous=now.held("previous"),
             staged=now.held("staged"),
             champion_tally=now.champion.record.tally() if now.champion else Tally(),

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.contracts.dataset import NAME
 from components.contracts.model_spec import ModelSpec
+from components.contracts.serving_order import Limits, Terms
 from components.contracts.strict import Strict
 from components.contracts.train_spec import TrainSpec
 
@@ -112,6 +113,15 @@ class ReleaseSpec(Strict):
     max_error_rate: float = Field(default=0.02, ge=0, le=1)
     max_latency_ratio: float = Field(default=5.0, gt=0)
     min_requests: int = Field(default=20, ge=1)
+
+    def terms(self) -> Terms:
+        """What a challenger gets and may do."""
+        limits = Limits(
+            max_error_rate=self.max_error_rate,
+            max_latency_ratio=self.max_latency_ratio,
+            min_requests=self.min_requests,
+        )
+        return Terms(canary_percent=self.canary_percent, limits=limits)
 
 
 class ServingSpec(Strict):

@@ -53,8 +53,8 @@ class Limits(Strict):
     min_requests: int
 
 
-class ChallengerSlot(Slot):
-    """A version beside the champion.
+class Terms(Strict):
+    """On which terms a challenger is beside the champion.
 
     Args:
         canary_percent: share of the requests that it answers, 0 to 100; at 0 it shadows: it answers every request too,
@@ -63,6 +63,12 @@ class ChallengerSlot(Slot):
 
     canary_percent: float
     limits: Limits
+
+
+class ChallengerSlot(Slot):
+    """A version beside the champion."""
+
+    terms: Terms
 
 
 class ServingOrder(Strict):
@@ -143,6 +149,7 @@ class WorkerStatement(Strict):
         code: digest of the serving code and libraries that this process runs (fact `code` of its bundle's manifest).
         champion: what really answers. `champion_failed` is what the order names instead, if that could not be loaded;
             the champion before it, or at a start the previous one, then answers in its place.
+        terms: the challenger's, as they are applied to requests.
         shadow_dropped: requests that a busy challenger in the shadow did not get.
     """
 
@@ -152,6 +159,7 @@ class WorkerStatement(Strict):
     champion: Held | None = None
     champion_failed: Held | None = None
     challenger: Held | None = None
+    terms: Terms | None = None
     previous: Held | None = None
     staged: Held | None = None
     champion_tally: Tally = Tally()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.contracts.serving_order import Held, ServiceStatement
+from components.contracts.serving_order import Held, ServiceStatement, Terms
 from components.release.ledger import Role
 
 MIXED = "mixed"  # the workers of a service do not all hold the same
@@ -13,16 +13,21 @@ MIXED = "mixed"  # the workers of a service do not all hold the same
 
 @dataclass(frozen=True)
 class Wanted:
-    """Version numbers that the aliases name."""
+    """Version numbers that the aliases name.
+
+    Args:
+        terms: the challenger's, as the pipeline says; None: not known, so the present ones stay.
+    """
 
     champion: str | None
     challenger: str | None
+    terms: Terms | None = None
 
     @staticmethod
-    def of(aliases: Mapping[str, str]) -> Wanted:
+    def of(aliases: Mapping[str, str], terms: Terms | None = None) -> Wanted:
         """From a model's aliases. A challenger that is the champion is none; nor is one without a champion."""
         champion, challenger = aliases.get("champion"), aliases.get("challenger")
-        return Wanted(champion, None if champion is None or challenger == champion else challenger)
+        return Wanted(champion, None if champion is None or challenger == champion else challenger, terms)
 
     def of_role(self, role: Role) -> str | None:
         """The version wanted in a role."""
@@ -35,11 +40,13 @@ class Found:
 
     Args:
         broken: why the workers took the challenger out by themselves.
+        terms: what they apply to their challengers.
     """
 
     champion: str | None = None
     challenger: str | None = None
     broken: str | None = None
+    terms: frozenset[Terms | None] = frozenset()
 
     @staticmethod
     def of(statement: ServiceStatement | None) -> Found:
@@ -52,6 +59,7 @@ class Found:
             _common([worker.champion for worker in statement.workers]),
             next((held.version for held in challengers if held), None) if broken else _common(challengers),
             broken,
+            frozenset(worker.terms for worker in statement.workers),
         )
 
 
@@ -79,6 +87,8 @@ def due(wanted: Wanted, found: Found) -> Due | None:
     if wanted.challenger != found.challenger:
         asked = wanted.challenger or "nothing"
         return Due("challenger", f"challenger is to be {asked}, is {found.challenger or 'nothing'}")
+    if wanted.challenger is not None and wanted.terms is not None and found.terms != {wanted.terms}:
+        return Due("challenger", "the challenger's terms (canary, limits) have changed")
     if wanted.champion is None and found.champion is not None:
         return Due("champion", "no version is champion any more", withdraws=True)
     return None

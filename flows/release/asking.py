@@ -186,7 +186,7 @@ def words(entry: Entry) -> str:
     elif entry.event in ("refused", "returned", "superseded", "removed"):
         parts = [str(facts.get("reason", ""))]
     else:
-        for key in ("bundle", "worst_difference", "workers", "requests", "errors", "by", "seconds"):
+        for key in ("bundle", "worst_difference", "workers", "requests", "errors", "by", "canary_percent", "seconds"):
             if key in facts:
                 parts.append(f"{key.replace('_', ' ')} {facts[key]}")
     return "; ".join(part for part in parts if part)

@@ -145,6 +145,9 @@ def begin(
     if role == "champion" and asked is None and not withdraws:
         return None
     by, how = ("service", broken) if broken else _who_asked(work.api, work.spec.name, role, asked)
+    beside = service.order().challenger
+    if role == "challenger" and before == after and beside and beside.terms != work.spec.release.terms():
+        by, how = "pipeline", "its terms (canary, limits) have changed"
     change = Change(work, service, role, secrets.token_hex(6), before, after, by)
     change.record("asked", how=how, going_back=_goes_back(entries, role, before, after), flow_run=flow_run)
     return change

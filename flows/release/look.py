@@ -8,7 +8,11 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
+from components.contracts import located_yaml
+from components.contracts.errors import NotFoundError, SpecError
+from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
+from components.contracts.serving_order import Terms
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
@@ -24,9 +28,17 @@ def wanted(api: Api, name: str) -> Wanted:
     return Wanted.of(versions.aliases_of(api, name))
 
 
+def terms(project: Project, name: str) -> Terms | None:
+    """On which terms a challenger is to be beside the champion; None where the pipeline's file cannot be read."""
+    try:
+        return located_yaml.read(project.pipeline_file(name), PipelineSpec).release.terms()
+    except (SpecError, NotFoundError):
+        return None
+
+
 def to_do(api: Api, project: Project, name: str) -> Due | None:
     """What is due for a model, or was left unfinished; None: production is what the registry asks for."""
-    asked = wanted(api, name)
+    asked = Wanted.of(versions.aliases_of(api, name), terms(project, name))
     entries = Ledger(project.ledger(name)).entries()
     for role in ROLES:
         left = history.unfinished(entries, role)

@@ -55,7 +55,8 @@ def of_all(project: Project, registry: str | None) -> list[Standing]:
 def _standing(project: Project, name: str, aliases: dict[str, dict[str, str]] | None) -> Standing:
     service = Service(project, name)
     statement = service.statement(timeout_seconds=2)
-    wanted = Wanted.of((aliases or {}).get(name, {}))
+    named = (aliases or {}).get(name, {})
+    wanted = Wanted.of(named, look.terms(project, name) if "challenger" in named else None)
     found = Found.of(statement)
     try:
         entries = Ledger(project.ledger(name)).entries()

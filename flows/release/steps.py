@@ -9,7 +9,7 @@ import time
 
 from components.contracts.errors import CorruptArtifactError, ModelyardError, NotFoundError, ServingError
 from components.contracts.gate_request import Gate, GateResult
-from components.contracts.serving_order import ChallengerSlot, Held, Limits, Slot, Tally, WorkerStatement
+from components.contracts.serving_order import ChallengerSlot, Held, Slot, Tally, WorkerStatement
 from components.registry import versions
 from components.registry.api import MissingError
 from components.release.ledger import Side
@@ -139,6 +139,7 @@ def switch(change: Change, proven: Proven) -> None:
     slot = _slot(change, proven)
     order = change.service.order()
     begun = time.monotonic()
+    facts: dict[str, float] = {}
     if change.role == "champion":
         present = order.champion
         again = present is None or present.package_digest == slot.package_digest
@@ -152,16 +153,14 @@ def switch(change: Change, proven: Proven) -> None:
     else:
         if order.challenger is not None and order.challenger.package_digest != slot.package_digest:
             challenger.compare(change)
-        spec = change.work.spec.release
-        limits = Limits(
-            max_error_rate=spec.max_error_rate,
-            max_latency_ratio=spec.max_latency_ratio,
-            min_requests=spec.min_requests,
+        terms = change.work.spec.release.terms()
+        facts = {"canary_percent": terms.canary_percent}
+        change.service.give(challenger=ChallengerSlot(**slot.model_dump(), terms=terms), staged=None)
+        change.service.wait(
+            lambda worker: _is(worker.challenger, slot) and worker.terms == terms,
+            f"take version {slot.version} as challenger",
         )
-        beside = ChallengerSlot(**slot.model_dump(), canary_percent=spec.canary_percent, limits=limits)
-        change.service.give(challenger=beside, staged=None)
-        change.service.wait(lambda worker: _is(worker.challenger, slot), f"take version {slot.version} as challenger")
-    change.record("switched", seconds=round(time.monotonic() - begun, 3))
+    change.record("switched", **facts, seconds=round(time.monotonic() - begun, 3))
 
 
 def watch(change: Change) -> dict[str, float]:

@@ -14,6 +14,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from components.contracts import located_yaml
 from components.contracts.errors import ModelyardError, SpecError, StackError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
+from components.contracts.serving_order import Terms
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
@@ -86,6 +88,7 @@ class Known:
         failures: releases in a row that did not come to their end.
         not_before: the next try.
         ledger: size and time of its ledger when it was last read, and whether a release in it had no end.
+        terms: size and time of its pipeline's file when it was last read, and a challenger's terms in it.
     """
 
     gone_since: float | None = None
@@ -95,6 +98,7 @@ class Known:
     not_before: float = 0.0
     worker: Hand | None = None
     ledger: tuple[tuple[int, int] | None, bool] = (None, False)
+    terms: tuple[tuple[int, int] | None, Terms | None] = (None, None)
 
 
 @dataclass
@@ -123,7 +127,8 @@ class Watcher:
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
             if name in aliases or Service(self.project, name).url is not None:
                 try:
-                    self._look_at(name, Wanted.of(aliases.get(name, {})), now)
+                    wanted = Wanted.of(aliases.get(name, {}), self._terms(name, aliases.get(name, {})))
+                    self._look_at(name, wanted, now)
                 except (ModelyardError, OSError) as error:
                     self._say(name, f"{name}: {error}")
         _seen(self.project)
@@ -190,12 +195,21 @@ class Watcher:
         path = self.project.ledger(name)
         if not path.exists():
             return False
-        about = path.stat()
-        seen = (about.st_size, about.st_mtime_ns)
+        seen = _stamp(path)
         if known.ledger[0] != seen:
             entries = Ledger(path).entries()
             known.ledger = (seen, any(history.unfinished(entries, role) for role in look.ROLES))
         return known.ledger[1]
+
+    def _terms(self, name: str, aliases: Mapping[str, str]) -> Terms | None:
+        """Read only when there is a challenger and the file has changed."""
+        if "challenger" not in aliases:
+            return None
+        known = self.known.setdefault(name, Known())
+        seen = _stamp(self.project.pipeline_file(name))
+        if known.terms[0] != seen:
+            known.terms = (seen, look.terms(self.project, name))
+        return known.terms[1]
 
     def _hand_over(self, **asked: object) -> Hand:
         while self.idle:
@@ -212,6 +226,11 @@ class Watcher:
         if self.said.get(about) != text:
             self.said[about] = text
             print(text, flush=True)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
 
 
 def _seen(project: Project) -> None:

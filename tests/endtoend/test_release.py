@@ -275,13 +275,16 @@ def test_a_champion_that_fails_once_it_serves_goes_back(releases: Releases) -> N
 
 
 def test_a_challenger_that_fails_is_taken_out_and_its_alias_with_it(releases: Releases) -> None:
-    name = releases.pipeline("canary", canary_percent=50.0, min_requests=5, max_error_rate=0.2)
+    name = releases.pipeline("canary", canary_percent=0.0, min_requests=5, max_error_rate=0.2)
     releases.register(name, seed=1)
     bad = releases.register(name, seed=2, nan_above=0.6)
     releases.set(name, "1")
     releases.wait_until_serves(name, "1")
     releases.set(name, bad, "challenger")
     releases.wait_for(name, bad, "served", "challenger")
+    path = releases.house.project.pipeline_file(name)
+    path.write_text(path.read_text().replace("canary_percent: 0.0", "canary_percent: 50.0"))
+    eventually(lambda: _percents(releases, name) == {50.0}, "the new share is followed")
     url = releases.service(name).url
     answers = [
         httpx.post(
@@ -301,9 +304,17 @@ def test_a_challenger_that_fails_is_taken_out_and_its_alias_with_it(releases: Re
     assert releases.tags(name, bad)["modelyard.release"] == "removed"
     assert releases.serves(name) == "1"
     compared = [entry for entry in releases.entries(name) if entry.event == "compared"]
-    assert compared[0].facts["challenger"]["not_finite"] >= 5
+    tally = compared[0].facts["challenger"]
+    assert tally["not_finite"] > 0.2 * tally["requests"]
+    changed = [entry.facts["how"] for entry in releases.entries(name) if entry.event == "asked"]
+    assert "its terms (canary, limits) have changed" in changed
     releases.clear(name)
     eventually(lambda: releases.service(name).url is None, "the service stops")
+
+
+def _percents(releases: Releases, name: str) -> set[float | None]:
+    said = releases.says(name)
+    return {worker.terms.canary_percent if worker.terms else None for worker in said.workers} if said else set()
 
 
 def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:

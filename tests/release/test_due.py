@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.contracts.serving_order import Held, ServiceStatement, WorkerStatement
+from components.contracts.serving_order import Held, Limits, ServiceStatement, Terms, WorkerStatement
 from components.release.due import Found, Wanted, due
 
 
@@ -17,7 +17,14 @@ def held(version: str | None, state: str = "ready") -> Held | None:
     )
 
 
-def service(*workers: tuple[str | None, str | None], removed: bool = False) -> ServiceStatement:
+def terms(percent: float) -> Terms:
+    limits = Limits(max_error_rate=0.1, max_latency_ratio=5.0, min_requests=10)
+    return Terms(canary_percent=percent, limits=limits)
+
+
+def service(
+    *workers: tuple[str | None, str | None], removed: bool = False, percents: tuple[float, ...] = ()
+) -> ServiceStatement:
     found = [
         WorkerStatement(
             worker=number,
@@ -25,6 +32,7 @@ def service(*workers: tuple[str | None, str | None], removed: bool = False) -> S
             code="c",
             champion=held(champion),
             challenger=held(challenger, "removed" if removed else "ready"),
+            terms=terms(percents[number]) if percents else None,
         )
         for number, (champion, challenger) in enumerate(workers)
     ]
@@ -62,6 +70,16 @@ def test_a_challenger_that_a_worker_took_out_is_due_to_go() -> None:
     found = due(Wanted.of({"champion": "1", "challenger": "2"}), Found.of(service(("1", "2"), removed=True)))
     assert found is not None
     assert (found.role, found.broken) == ("challenger", "NaN")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "is_due"),
+    [(10, (10, 10), False), (50, (10, 10), True), (50, (50, 10), True), (None, (10, 10), False)],
+)
+def test_other_terms_of_a_challenger_are_an_order(wanted: float | None, found: tuple[float, ...], is_due: bool) -> None:
+    asked = Wanted.of({"champion": "1", "challenger": "2"}, None if wanted is None else terms(wanted))
+    todo = due(asked, Found.of(service(("1", "2"), ("1", "2"), percents=found)))
+    assert (todo.role if todo else None) == ("challenger" if is_due else None)
 
 
 @pytest.mark.parametrize("aliases", [{"champion": "2", "challenger": "2"}, {"challenger": "2"}])

@@ -19,6 +19,7 @@ from components.contracts.serving_order import (
     Limits,
     ServingOrder,
     Slot,
+    Terms,
     WorkerStatement,
 )
 from serving.app import ModelApp
@@ -31,7 +32,7 @@ LIMITS = Limits(max_error_rate=0.1, max_latency_ratio=5.0, min_requests=10)
 
 def challenger(slot: Slot, percent: float, limits: Limits = LIMITS) -> ChallengerSlot:
     """A slot as a challenger's."""
-    return ChallengerSlot(**slot.model_dump(), canary_percent=percent, limits=limits)
+    return ChallengerSlot(**slot.model_dump(), terms=Terms(canary_percent=percent, limits=limits))
 
 
 @dataclass
