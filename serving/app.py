@@ -79,9 +79,12 @@ class ModelApp:
         except InferenceError as error:
             return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), seat)
         body = {"predictions": [vars(prediction) for prediction in outcome], "model": seat.about}
-        after = None
-        if seats.challenger and not seats.canary_percent and wanted is None:
-            after = BackgroundTask(self._shadow, seats.challenger, found, outcome)
+        after, beside = None, seats.challenger
+        if beside and not seats.canary_percent and wanted is None:
+            if beside.background.is_full():  # at full load nearly always
+                beside.drop()
+            else:
+                after = BackgroundTask(self._shadow, beside, found, outcome)
         return JSONResponse(body, headers=seat.headers, background=after)
 
     async def model(self, _: Request) -> Response:

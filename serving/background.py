@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 MOST_WAITING = 16
 MOST_BYTES = 32_000_000
-# While others are busy, work rests so many times as long as it took: a twentieth of a processor at most. A thread of
+# While others are busy, work rests so many times as long as it took: a fiftieth of a processor at most. A thread of
 # lower priority would not do: it holds the interpreter's lock while it waits for its turn.
-REST = 19
+REST = 49
 LONGEST_REST_SECONDS = 5.0
 
 
@@ -22,6 +22,10 @@ class Background:
         self._thread = ThreadPoolExecutor(1, "background")
         self._lock = threading.Lock()
         self._waiting = self._bytes = 0
+
+    def is_full(self) -> bool:
+        """Whether an offer would be turned down now."""
+        return self._waiting >= MOST_WAITING
 
     def offer(self, work: Callable[[], object], size: int, busy: Callable[[], bool]) -> bool:
         """Have work done some time, or say that there is no room.

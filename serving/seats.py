@@ -46,6 +46,7 @@ class Seat:
         }
         self.labels = (model, version, role)
         self._seconds = metrics.SECONDS.labels(*self.labels)
+        self._dropped = metrics.DROPPED.labels(model, version)
         self._predictions = {
             label: metrics.PREDICTIONS.labels(*self.labels, label) for label in loaded.predictor.signature.classes
         }
@@ -71,6 +72,11 @@ class Seat:
         """Count a request that this version did not answer."""
         self.record.fail(not_finite=code == "not_finite")
         metrics.FAILURES.labels(*self.labels, code).inc()
+
+    def drop(self) -> None:
+        """Count a request in the shadow that it did not get."""
+        self.record.drop()
+        self._dropped.inc()
 
     def held(self) -> Held:
         """As it is told."""

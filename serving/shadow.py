@@ -23,8 +23,7 @@ def offer(
     """
     size = sum(map(len, found)) if isinstance(found, list) else found.nbytes
     if not seat.background.offer(lambda: _answer(holding, seat, found, champion), size, busy):
-        seat.record.drop()
-        metrics.DROPPED.labels(*seat.labels[:2]).inc()
+        seat.drop()
 
 
 def _answer(holding: Holding, seat: Seat, found: Images | Pixels, champion: list[Prediction]) -> None:
