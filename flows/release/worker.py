@@ -17,6 +17,7 @@ from flows import environment
 
 MOST_ROUNDS = 16
 PATIENCE_SECONDS = 2.0
+NICENESS = 5  # judging and building get a third of the processor time of what serves, where that has none to spare
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever prints shall not be taken for an answer
     environment.quiet(os.environ)
+    os.nice(NICENESS)
     project = Project.find()
     from flows.release import flow as _imported_early  # noqa: F401
 
