@@ -37,12 +37,15 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
         if _works(path):
             continue
         state = {"type": "CRASHED", "name": "Crashed", "message": "its process was killed"}
-        answer = httpx.post(
-            f"{prefect_api}/flow_runs/{path.stem}/set_state",
-            json={"state": state, "force": True},
-            trust_env=False,
-            verify=is_secure(prefect_api),
-        )
+        try:
+            answer = httpx.post(
+                f"{prefect_api}/flow_runs/{path.stem}/set_state",
+                json={"state": state, "force": True},
+                trust_env=False,
+                verify=is_secure(prefect_api),
+            )
+        except httpx.HTTPError:  # it is told another time: the file stays
+            break
         if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
             path.unlink(missing_ok=True)
             told.append(path.stem)

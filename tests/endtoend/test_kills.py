@@ -9,12 +9,12 @@ import subprocess
 import time
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from flows.plan import STAGES
 from tests.house import House
+from tests.prefect_api import ask
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def wait_for_task(api: str, name: str, process: Any, seconds: float = 90) -> Non
     }
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if httpx.post(f"{api}/task_runs/filter", json=asked, trust_env=False, verify=False).json():
+        if ask("POST", f"{api}/task_runs/filter", asked):
             return
         assert process.poll() is None, f"ended before {name}: {process.communicate()}"
         time.sleep(0.02)
@@ -69,7 +69,7 @@ def test_the_flow_killed_at_each_stage(house: House, pipeline: str) -> None:
         versions = [row for row in house.json("models") if row["name"] == pipeline]
         assert [row["version"] for row in versions] == [outcome["version"]] == ["1"]
         asked = {"flow_runs": {"name": {"any_": [pipeline]}, "state": {"type": {"any_": ["RUNNING"]}}}}
-        assert httpx.post(f"{api}/flow_runs/filter", json=asked, trust_env=False, verify=False).json() == []
+        assert ask("POST", f"{api}/flow_runs/filter", asked) == []
     finally:
         dataset.write_text(before)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.house import House
+from tests.prefect_api import ask
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,5 @@ def test_red_data_is_refused_and_shown(
 def latest_report(house: House) -> str:
     services = {service["name"]: service for service in house.json_of_status()}
     asked = {"artifacts": {"key": {"any_": ["digits-data-report"]}}, "sort": "CREATED_DESC", "limit": 1}
-    found = httpx.post(
-        f"{services['prefect']['url']}/api/artifacts/filter", json=asked, trust_env=False, verify=False
-    ).json()
+    found = ask("POST", f"{services['prefect']['url']}/api/artifacts/filter", asked)
     return str(found[0]["data"])

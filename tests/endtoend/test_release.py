@@ -14,7 +14,7 @@ import pytest
 
 from components.contracts.errors import RegistryError
 from components.registry import tracking, versions
-from tests import small_package
+from tests import prefect_api, small_package
 from tests.endtoend.releases import Releases, eventually
 from tests.house import House
 
@@ -334,14 +334,11 @@ def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:
     prefect = asked.facts["flow_run"].partition("/runs/")[0] + "/api"
 
     def state() -> bool:
-        answer = httpx.get(f"{prefect}/flow_runs/{run}", trust_env=False, verify=False).json()
-        return bool(answer["state"]["type"] == "PAUSED")
+        return bool(prefect_api.ask("GET", f"{prefect}/flow_runs/{run}")["state"]["type"] == "PAUSED")
 
     eventually(state, "the release waits for a person")
     said = {"approve": True, "your_name": "Ada", "comment": "looks right"}
-    httpx.post(
-        f"{prefect}/flow_runs/{run}/resume", json={"run_input": said}, trust_env=False, verify=False
-    ).raise_for_status()
+    prefect_api.ask("POST", f"{prefect}/flow_runs/{run}/resume", {"run_input": said})
     releases.wait_until_serves(name, "2")
     approved = releases.wait_for(name, "2", "approved")
     assert approved.facts == {"by": "Ada", "comment": "looks right"}

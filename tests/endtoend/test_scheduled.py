@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-import httpx
 import pytest
 
 from tests.house import House
+from tests.prefect_api import ask
 
 
 @pytest.mark.slow
@@ -16,18 +16,16 @@ def test_the_runner_executes_the_deployment(house: House) -> None:
     house.run("schedule", name)
     services = {service["name"]: service for service in house.json_of_status()}
     api = f"{services['prefect']['url']}/api"
-    deployment = httpx.get(f"{api}/deployments/name/pipeline/{name}", trust_env=False, verify=False).json()
+    deployment = ask("GET", f"{api}/deployments/name/pipeline/{name}")
     assert deployment["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
-    run = httpx.post(
-        f"{api}/deployments/{deployment['id']}/create_flow_run", json={}, trust_env=False, verify=False
-    ).json()["id"]
+    run = ask("POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"]
     until = time.monotonic() + 150
     while time.monotonic() < until:
-        state = httpx.get(f"{api}/flow_runs/{run}", trust_env=False, verify=False).json()["state"]
+        state = ask("GET", f"{api}/flow_runs/{run}")["state"]
         if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
             break
         time.sleep(0.5)
     assert state["type"] == "COMPLETED", state
     assert [row["version"] for row in house.json("models") if row["name"] == name] == ["1"]
     house.run("unschedule", name)
-    assert httpx.get(f"{api}/deployments/name/pipeline/{name}", trust_env=False, verify=False).status_code == 404
+    ask("GET", f"{api}/deployments/name/pipeline/{name}", missing=True)
