@@ -188,7 +188,9 @@ def words(entry: Entry) -> str:
     else:
         for key in ("bundle", "worst_difference", "workers", "requests", "errors", "by", "canary_percent", "seconds"):
             if key in facts:
-                parts.append(f"{key.replace('_', ' ')} {facts[key]}")
+                value = facts[key]
+                figure = f"{value:.3g}" if isinstance(value, float) else value
+                parts.append(f"{key.replace('_', ' ')} {figure}")
     return "; ".join(part for part in parts if part)
 
 
