@@ -3,8 +3,9 @@
 PYTHON ?= python3.11
 BIN    := .venv/bin
 STAMP  := .venv/.installed
-# Two workers share the tests out; those that need one another's server or files stay with one of them.
-SHARED_OUT = --numprocesses 2
+# Three workers share the tests out, since much of a test is waiting for a server; those that need one another's server
+# or files stay with one of them.
+SHARED_OUT = --numprocesses 3
 # The install compiles bytecode: a process then imports Great Expectations in 5 seconds instead of 11, torch in 2.5 of 5.
 # uv does not read pip's find-links folder (where a CPU torch may lie) by itself; the environment or pip's file names it.
 LINKS   = $${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null || true)}
