@@ -29,7 +29,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 class Sharing(LoadScopeScheduling):
-    """How workers (`pytest -n 2`) share the tests out: what needs one stack stays together, else a module does.
+    """How workers (`pytest -n 3`) share the tests out: what needs one stack stays together, else a module does.
 
     Tests of releases have a house of their own beside the other one: the two groups are the longest, and begin first.
     """
