@@ -61,7 +61,8 @@ def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
         champion_gone: nothing was champion for longer than the grace period: the service is to stop.
 
     Raises:
-        StackError: the servers are not well, or the releases do not come to an end.
+        StackError: the servers are not well, or the releases do not come to an end: what was refused is due again,
+            which it is where the version that serves already, or a changed setting of it, cannot be released.
     """
     from components.registry.api import Api
     from flows import reconcile, stack
@@ -73,14 +74,18 @@ def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
     if endpoints is None:
         raise StackError("the stack is not well", next_step="`modelyard status`")
     reconcile.crashed(project, endpoints.prefect_api)
+    refused = None
     with Api(endpoints.mlflow) as api:
         for _ in range(MOST_ROUNDS):
             todo = look.to_do(api, project, name)
             if todo is None or (todo.withdraws and not champion_gone):
                 return
+            if todo == refused:
+                break
             print(f"{name}: {todo.reason}", flush=True)
             state = flow(name, todo.role, todo.withdraws, todo.broken, return_state=True)
-            if state.name != REFUSED:  # a refusal is an end as good as any
+            refused = todo if state.name == REFUSED else None
+            if refused is None:  # a refusal is an end as good as any
                 state.result()
     raise StackError(f"production of {name} does not come to rest", next_step=f"`modelyard history {name}`")
 

@@ -312,6 +312,33 @@ def test_a_challenger_that_fails_is_taken_out_and_its_alias_with_it(releases: Re
     eventually(lambda: releases.service(name).url is None, "the service stops")
 
 
+def test_what_is_refused_and_due_again_is_not_released_without_end(releases: Releases) -> None:
+    name = releases.pipeline("damaged", canary_percent=0.0)
+    releases.register(name, seed=1)
+    beside = releases.register(name, seed=2)
+    releases.set(name, "1")
+    releases.wait_until_serves(name, "1")
+    releases.set(name, beside, "challenger")
+    bundled = releases.wait_for(name, beside, "bundled", "challenger")
+    releases.wait_for(name, beside, "served", "challenger")
+    digits = bundled.facts["bundle"].partition(":")[2]
+    (onnx,) = releases.house.project.bundles.glob(f"**/{name}/{digits}*/**/package/model.onnx")
+    onnx.chmod(0o644)
+    onnx.write_bytes(b"another graph")
+    path = releases.house.project.pipeline_file(name)
+    path.write_text(path.read_text().replace("canary_percent: 0.0", "canary_percent: 50.0"))
+    entry = releases.wait_for(name, beside, "refused", "challenger")
+    assert "integrity" in entry.facts["reason"]
+    log = releases.house.project.state / "stack" / "logs" / "watcher.log"
+    eventually(lambda: f"production of {name} does not come to rest" in log.read_text(), "the watcher takes a rest")
+    assert releases.events(name, beside, "challenger").count("refused") < 8  # without the rest, twice as many by now
+    assert (releases.serves(name), _percents(releases, name)) == ("1", {0.0})
+    path.write_text(path.read_text().replace("canary_percent: 50.0", "canary_percent: 0.0"))
+    releases.clear(name, "challenger")
+    releases.clear(name)
+    eventually(lambda: releases.service(name).url is None, "the service stops")
+
+
 def _percents(releases: Releases, name: str) -> set[float | None]:
     said = releases.says(name)
     return {worker.terms.canary_percent if worker.terms else None for worker in said.workers} if said else set()
