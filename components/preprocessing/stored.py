@@ -1,0 +1,71 @@
+"""One split of a prepared dataset, memory-mapped: batches by name, one gather an array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contracts.array_spec import ArraySpec, lengths
+from components.preprocessing.batch import Arrays, padded
+
+
+class StoredSplit:
+    """The arrays that a prepared manifest's `arrays` names, of one split.
+
+    Args:
+        folder: the split's folder in a prepared dataset.
+        specs: how its arrays lie.
+    """
+
+    def __init__(self, folder: Path, specs: Sequence[ArraySpec]) -> None:
+        self.specs = tuple(specs)
+        self._values: dict[str, NDArray[Any]] = {}
+        self._offsets: dict[str, NDArray[np.int64]] = {}
+        for spec in specs:
+            stored = spec.of or spec.name
+            if stored not in self._values:
+                self._values[stored] = np.load(folder / f"{stored}.npy", mmap_mode="r", allow_pickle=False)
+            if spec.layout == "ragged":
+                self._offsets[spec.name] = np.load(folder / f"{spec.name}.offsets.npy", allow_pickle=False)
+
+    def __len__(self) -> int:
+        spec = self.specs[0]
+        if spec.layout == "ragged":
+            return len(self._offsets[spec.name]) - 1
+        rows = len(self._values[spec.of or spec.name])
+        if spec.layout == "window":
+            return max(0, rows - max(other.stop for other in self.specs if other.of == spec.of) + 1)
+        return rows
+
+    def all(self, name: str) -> NDArray[Any]:
+        """A fixed array of all samples (N, *shape)."""
+        return self._values[name]
+
+    def lengths(self, name: str) -> NDArray[np.int64]:
+        """The lengths of a ragged array, (N,)."""
+        return np.diff(self._offsets[name])
+
+    def batch(self, index: NDArray[np.int64], names: Sequence[str] | None = None) -> Arrays:
+        """Samples by their numbers (n,): each array (n, ...), ragged ones padded, with their lengths.
+
+        Args:
+            names: of the arrays wanted; default: all.
+        """
+        found: Arrays = {}
+        for spec in self.specs:
+            if names is not None and spec.name not in names:
+                continue
+            values = self._values[spec.of or spec.name]
+            if spec.layout == "fixed":
+                found[spec.name] = values[index]
+            elif spec.layout == "ragged":
+                offsets = self._offsets[spec.name]
+                found[spec.name], found[lengths(spec.name)] = padded(values, offsets, index, spec.pad)
+            else:
+                rows = index[:, None] + np.arange(spec.start, spec.stop)  # (n, stop - start)
+                found[spec.name] = values[rows]
+        return found

@@ -1,0 +1,209 @@
+"""Image classification: an image file -> one of K classes.
+
+Legend: N samples, H height, W width, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.errors import SampleError
+from components.contracts.shapes import ClassesOutput, ImageInput
+from components.contracts.strict import Strict
+from components.tasks import classification
+from components.tasks.fitted import Fitted
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays, Run
+
+_MEDIA = {b"\x89PNG": ("image/png", ".png"), b"\xff\xd8": ("image/jpeg", ".jpg"), b"BM": ("image/bmp", ".bmp"),
+          b"GIF8": ("image/gif", ".gif"), b"RIFF": ("image/webp", ".webp")}  # fmt: skip
+
+
+class Settings(Strict):
+    """The arrays that images become: (height, width, channels) of uint8."""
+
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3]
+
+
+class Processor(Fitted, Settings):
+    """Decoding and resizing, with the statistics of the train split and the classes.
+
+    Args:
+        mean, std: of each channel over the train split, in units of 0..1. The network itself normalises with them.
+        classes: their names, as the labels number them.
+    """
+
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+
+    def given(self) -> ImageInput:
+        """uint8 images (N, H, W, C)."""
+        shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
+        return ImageInput(**shape)
+
+    def wanted(self) -> ClassesOutput:
+        """Logits (N, K)."""
+        return ClassesOutput(classes=len(self.classes))
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """`images` uint8 (H, W, C), `labels` int64 ()."""
+        return ArraySpec(name="images", type="uint8", shape=(self.height, self.width, self.channels)), classification.LABELS
+
+    def inputs(self) -> tuple[str, ...]:
+        """The images alone."""
+        return ("images",)
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Decoded images with the numbers of their labels."""
+        import numpy as np
+
+        numbers = [classification.number(raw.values["label"], self.classes) for raw in samples]
+        return [
+            {"images": raw.decoded["images"], "labels": np.asarray(number, np.int64)}
+            for raw, number in zip(samples, numbers, strict=True)
+        ]
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """An image file (bytes, or base64 text), or pixels (H, W[, C]) of 0 to 255."""
+        import numpy as np
+
+        from components.preprocessing import image
+
+        if isinstance(item, np.ndarray):
+            return {"images": image.checked(item, self.height, self.width, self.channels)}
+        content = item if isinstance(item, bytes) else image.from_base64(item)
+        return {"images": image.decode(content, self.height, self.width, self.channels, max_pixels=max_pixels)}
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `image`, `images` or `pixels`."""
+        from components.preprocessing import image
+
+        if "pixels" in document:
+            return list(image.pixels(document["pixels"]))
+        texts = document["images"] if "images" in document else [document["image"]]
+        if not isinstance(texts, list):
+            raise SampleError("images must be a list", got=type(texts).__name__)
+        return texts
+
+    def answer(
+        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """The likeliest class and the probability of each."""
+        import numpy as np
+
+        images = np.stack([sample["images"] for sample in samples])  # (N, H, W, C)
+        return classification.predictions(run("model", {"images": images})["probabilities"], classes)
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Image files, base64 texts or pixels to labels."""
+        pixels: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 255}
+        for size in (self.channels, self.width, self.height):
+            pixels = {"type": "array", "items": pixels, "minItems": size, "maxItems": size}
+        return Wire(
+            item="image",
+            items="images",
+            media=("application/octet-stream", "image/*"),
+            schema={"type": "string", "contentEncoding": "base64", "description": "an image file, base64"},
+            others={"pixels": {"type": "array", "items": pixels, "minItems": 1}},
+            prediction=classification.schema(classes),
+            form="image",
+            summary="Classify images",
+        )
+
+
+class ImageClassification:
+    """The half without state."""
+
+    name: ClassVar[str] = "image-classification"
+    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "label": "text"}
+    heavy: ClassVar[str] = "image"
+    settings: ClassVar[type[Strict]] = Settings
+    objective: ClassVar[str] = classification.OBJECTIVE
+    scorer: ClassVar[str] = classification.SCORER
+    metrics: ClassVar[dict[str, Metric]] = classification.METRICS
+    libraries: ClassVar[tuple[str, ...]] = ("pillow",)
+    raw_columns: ClassVar[tuple[str, ...]] = (
+        "readable", "error", "width", "height", "channels", "mean", "standard_deviation",
+    )  # fmt: skip
+    prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "minimum", "maximum", "mean")
+
+    def content(self, values: Values) -> bytes:
+        """The file's bytes."""
+        return bytes(values["image"])
+
+    def labels(self, values: Values) -> list[str]:
+        """Its class."""
+        return [values["label"]]
+
+    def stratum(self, values: Values) -> str:
+        """Its class."""
+        return str(values["label"])
+
+    def look(self, values: Values) -> dict[str, object]:
+        """Whether it can be read, its size and its levels."""
+        from components.preprocessing import image
+
+        return image.look(values["image"])
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Number of the class, least, greatest and mean level."""
+        images = batch["images"].reshape(len(batch["images"]), -1)  # (N, H * W * C)
+        return {
+            "class_number": batch["labels"],
+            "minimum": images.min(axis=1),
+            "maximum": images.max(axis=1),
+            "mean": images.mean(axis=1),
+        }
+
+    def shown(self, values: Values) -> bytes | str:
+        """The file."""
+        return bytes(values["image"])
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """`images` uint8 (H, W, C)."""
+        from components.preprocessing import image
+
+        return {"images": image.decode(values["image"], settings.height, settings.width, settings.channels)}
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """The pixels: two files of the same pixels are twins."""
+        return decoded["images"].tobytes()
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Mean and standard deviation of each channel."""
+        from components.preprocessing.pixel_statistics import PixelStatistics
+
+        statistics = PixelStatistics(settings.channels)
+        for raw in train:
+            statistics.add(raw.decoded["images"][None])
+        mean, std = statistics.result()
+        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+
+    def example(self, values: Values) -> Example:
+        """The file as it came."""
+        content = bytes(values["image"])
+        media, suffix = next((kind for start, kind in _MEDIA.items() if content.startswith(start)), ("", ""))
+        return Example(content, media or "application/octet-stream", suffix or ".img", values["label"])
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The same class."""
+        return classification.agree(ours, theirs)
+
+
+TASK = ImageClassification()
