@@ -15,6 +15,7 @@ from components.tasks.task import Task
 
 MODULES = {
     "image-classification": "components.tasks.image_classification",
+    "text-classification": "components.tasks.text_classification",
 }
 
 

@@ -1,0 +1,120 @@
+"""Text classification, from raw samples to answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.contracts.errors import CorruptArtifactError, SampleError
+from components.preprocessing.batch import Arrays
+from components.tasks import find
+from components.tasks.text_classification import Processor
+from tests.tasks import whole_path
+
+TASK = find("text-classification")
+SAMPLES = [
+    {"text": "good good film , really good", "label": "yes"},
+    {"text": "bad", "label": "no"},
+    {"text": "a bad , bad film", "label": "no"},
+    {"text": "good", "label": "yes"},
+]
+
+
+@pytest.fixture
+def processor(tmp_path: Path) -> Processor:
+    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "words", "least": 1}, longest=5)
+
+
+def network(processor: Processor):
+    """A network that looks no further than the lengths: the share of "good" is the probability of "yes"."""
+    good = processor.tokenizer.encode(["good"], 1)[0][0]
+
+    def run(graph: str, feed: Arrays) -> Arrays:
+        assert graph == "model"
+        assert tuple(feed) == processor.inputs()
+        inside = np.arange(feed["tokens"].shape[1]) < feed["tokens_lengths"][:, None]
+        yes = ((feed["tokens"] == good) & inside).sum(axis=1) / feed["tokens_lengths"]
+        return {"probabilities": np.stack([1 - yes, yes], axis=1).astype(np.float32)}
+
+    return run
+
+
+def test_from_raw_to_answers(processor: Processor) -> None:
+    encoded = processor.encode(whole_path.raws(TASK, SAMPLES, None))
+    batch = whole_path.stored(processor, encoded)
+    assert batch["tokens"].shape == (4, 5)  # the first text has 6 tokens and is cut
+    assert batch["tokens_lengths"].tolist() == [5, 1, 5, 1]
+    assert batch["labels"].tolist() == [1, 0, 0, 1]
+    read = [processor.read(sample["text"], max_pixels=0) for sample in SAMPLES]
+    for sample, other in zip(read, encoded, strict=True):
+        assert (sample["tokens"] == other["tokens"]).all()
+    answers = whole_path.alone_and_batched(processor, network(processor), read, ["no", "yes"])
+    assert [answer["label"] for answer in answers] == ["no", "no", "no", "yes"]
+    assert answers[3]["probabilities"] == {"no": 0.0, "yes": 1.0}
+    looked = TASK.look_prepared(batch)
+    assert tuple(looked) == TASK.prepared_columns
+    assert looked["tokens"].tolist() == [5, 1, 5, 1]
+
+
+def test_what_a_network_gets_and_gives(processor: Processor) -> None:
+    given, wanted = processor.given(), processor.wanted()
+    assert (given.kind, wanted.kind) == (TASK.given_kind, TASK.wanted_kind)
+    assert (given.vocabulary, given.longest, given.pad) == (processor.tokenizer.vocabulary, 5, 0)
+    assert wanted.classes == 2
+
+
+def test_a_body_and_a_json_request_are_read_alike(processor: Processor) -> None:
+    items = processor.items({"texts": ["good film", "bad"]})
+    assert processor.items({"text": "bad"}) == ["bad"]
+    for item in items:
+        one, other = processor.read(item, max_pixels=0), processor.read(item.encode(), max_pixels=0)
+        assert (one["tokens"] == other["tokens"]).all()
+    with pytest.raises(SampleError, match="list"):
+        processor.items({"texts": "bad"})
+    with pytest.raises(SampleError, match="UTF-8"):
+        processor.read(b"\xff", max_pixels=0)
+
+
+def test_a_sample_that_does_not_fit_is_named(processor: Processor) -> None:
+    raw = whole_path.raws(TASK, [*SAMPLES, {"text": "good", "label": "perhaps"}], None)
+    with pytest.raises(SampleError, match="none of the classes") as caught:
+        processor.encode(raw)
+    assert caught.value.where == "sample 4"
+
+
+def test_an_example_is_what_a_client_sends(processor: Processor) -> None:
+    example = TASK.example(SAMPLES[0])
+    assert (example.media, example.suffix, example.truth) == ("text/plain", ".txt", "yes")
+    assert example.media == processor.wire(["no", "yes"]).media[0]
+    encoded = processor.encode(whole_path.raws(TASK, SAMPLES[:1], None))[0]
+    assert (processor.read(example.content, max_pixels=0)["tokens"] == encoded["tokens"]).all()
+
+
+def test_raw_samples_are_seen_as_they_are() -> None:
+    assert tuple(TASK.look(SAMPLES[0])) == TASK.raw_columns
+    assert TASK.labels(SAMPLES[0]) == ["yes"]
+    assert TASK.content({"text": "e\u0301"}) == TASK.content({"text": "\u00e9"})
+
+
+def test_a_damaged_tokenizer_is_refused(processor: Processor, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(CorruptArtifactError, match="tokenizer"):
+        TASK.load(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(CorruptArtifactError, match="tokenizer"):
+        TASK.load(tmp_path)
+
+
+def test_serving_needs_no_training_library() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, components.tasks.text_classification\nlight = 'numpy' not in sys.modules\n"
+        "import components.preprocessing.text\n"
+        "print(light, sorted({'torch', 'pandas', 'PIL', 'pyarrow', 'scipy', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True []"
