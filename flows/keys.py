@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.contracts import digest, source_code
-from components.contracts.model_spec import ARCHITECTURES
+from components import tasks
+from components.contracts import digest, source_code, user_source
+from components.contracts.architectures.custom import CustomSpec
 from components.contracts.pipeline import PipelineSpec
 
 TRAINING = "components.training.stage"
@@ -52,29 +53,45 @@ class Keys:
     package: Key
 
 
-def of(spec: PipelineSpec, data_digest: str, source_root: Path) -> Keys:
-    """The keys of a pipeline on that data, with the code of now."""
-    train = training(spec, data_digest, source_root)
-    return Keys(data_digest, train, package(train.digest, source_root))
+def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Keys:
+    """The keys of a pipeline on that data, with the code of now.
+
+    Args:
+        pretrained_digest: of the package that `registry:<model>@<alias>` stands for at this moment.
+    """
+    train = training(spec, data_digest, source_root, pretrained_digest)
+    return Keys(data_digest, train, package(train.digest, spec, source_root))
 
 
-def training(spec: PipelineSpec, data_digest: str, source_root: Path) -> Key:
-    """`train_key`: data, model and train spec, the code that this training imports, its libraries."""
-    entry = spec.model.module
-    identity = source_code.identity([TRAINING, entry], source_root, ARCHITECTURES - {entry})
+def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Key:
+    """`train_key`: data, model and train spec, what it starts from, the code that this training imports, its libraries.
+
+    Raises:
+        NotFoundError: there is no such task.
+    """
+    task = tasks.find(spec.task)
+    modules = [TRAINING, spec.model.module, tasks.module(spec.task), task.objective.partition(":")[0]]
+    if isinstance(spec.model, CustomSpec):
+        modules.append(spec.model.factory.partition(":")[0])
     return Key(
         {
             "data": data_digest,
+            **({"pretrained": pretrained_digest} if pretrained_digest else {}),
             **_flat("model", spec.model.model_dump(mode="json")),
             **_flat("train", spec.train.model_dump(mode="json")),
-            **_code(identity),
+            **_code(user_source.identity(modules, source_root)),
         }
     )
 
 
-def package(train_key: str, source_root: Path) -> Key:
-    """`package_key`: the training and the code that evaluates it."""
-    return Key({"training": train_key, **_code(source_code.identity([EVALUATION], source_root))})
+def package(train_key: str, spec: PipelineSpec, source_root: Path) -> Key:
+    """`package_key`: the training and the code that evaluates it.
+
+    Raises:
+        NotFoundError: there is no such task.
+    """
+    modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
+    return Key({"training": train_key, **_code(user_source.identity(modules, source_root))})
 
 
 def _code(identity: source_code.SourceIdentity) -> dict[str, str]:

@@ -1,67 +1,27 @@
-"""Which network a pipeline trains: one frozen spec an architecture, told apart by `name`."""
+"""Which network a pipeline trains: one frozen spec an architecture (contracts/architectures/), told apart by `name`."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field
 
-from components.contracts.strict import Strict
-
-
-class _ModelSpec(Strict):
-    """`module` is where the architecture is written: its code belongs to the identity of a training."""
-
-    module: ClassVar[str]
+from components.contracts.architectures import cnn, custom
 
 
-class TextbookCnnSpec(_ModelSpec):
-    """Blocks of convolution, batch normalisation, ReLU and pooling, then dropout before one dense layer.
-
-    Args:
-        depth: number of blocks; each halves height and width, the width doubles from block to block.
-        width: channels of the first block.
-        convolutions: convolutions a block, before its pooling.
-        dropout: share of features dropped before the dense layer.
-        hidden: size of a dense layer between the features and the output, or null for none.
-    """
-
-    module: ClassVar[str] = "components.models.textbook_cnn"
-
-    family: Literal["cnn"]
-    name: Literal["textbook"]
-    depth: int = Field(default=2, ge=1, le=8)
-    width: int = Field(default=32, ge=1, le=1024)
-    convolutions: int = Field(default=2, ge=1, le=4)
-    dropout: float = Field(default=0.25, ge=0, lt=1)
-    hidden: int | None = Field(default=None, ge=1, le=8192)
+def _named(value: Any) -> Any:
+    """A custom network needs no name."""
+    if isinstance(value, dict) and value.get("family") == "custom":
+        return {"name": "custom", **value}
+    return value
 
 
-class ResNetSpec(_ModelSpec):
-    """A residual network in the CIFAR form (He et al. 2015, arXiv:1512.03385, section 4.2).
-
-    Args:
-        depth: 6n+2 layers: 8, 14, 20, 32, 44, 56, 110.
-        width: channels of the first of the three stages; they double from stage to stage.
-        dropout: share of features dropped before the dense layer.
-    """
-
-    module: ClassVar[str] = "components.models.resnet"
-
-    family: Literal["cnn"]
-    name: Literal["resnet"]
-    depth: int = Field(default=20, ge=8, le=1202)
-    width: int = Field(default=16, ge=1, le=1024)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _depth_fits(self) -> Self:
-        if (self.depth - 2) % 6:
-            near = max(8, round((self.depth - 2) / 6) * 6 + 2)
-            raise ValueError(f"depth of a resnet is 6n+2; the nearest is {near}")
-        return self
-
-
-ARCHITECTURES = frozenset({TextbookCnnSpec.module, ResNetSpec.module})
-
-ModelSpec = Annotated[TextbookCnnSpec | ResNetSpec, Field(discriminator="name")]
+ModelSpec = Annotated[
+    Annotated[
+        cnn.TextbookCnnSpec
+        | cnn.ResNetSpec
+        | custom.CustomSpec,
+        Field(discriminator="name"),
+    ],
+    BeforeValidator(_named),
+]  # fmt: skip

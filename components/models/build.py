@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import assert_never
+import importlib
 
 from torch import nn
 
+from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.errors import UsageError
-from components.contracts.model_spec import ModelSpec, ResNetSpec, TextbookCnnSpec
-from components.models.resnet import ResNet
-from components.models.standardise import Standardise
-from components.models.textbook_cnn import TextbookCnn
+from components.contracts.shapes import Input, Output
 
 
-def build(
-    spec: ModelSpec, *, height: int, width: int, mean: Sequence[float], std: Sequence[float], classes: int
-) -> nn.Module:
+def build(spec: ArchitectureSpec, given: Input, wanted: Output) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator.
 
     Args:
-        spec: the architecture.
-        height: of an image, in pixels.
-        width: of an image, in pixels.
-        mean: of each channel, in units of 0..1; its length is the number of channels C.
-        std: of each channel, in units of 0..1.
-        classes: number of classes K.
-
-    Returns:
-        A module from uint8 images (N, H, W, C) to logits (N, K).
+        spec: the architecture; the module that it names builds it.
+        given: what the network gets.
+        wanted: what it is to give.
 
     Raises:
-        UsageError: the images are too small for the architecture.
+        UsageError: the architecture is for other inputs or outputs, or these are too small for it.
     """
-    standardise = Standardise(mean, std)
-    try:
-        match spec:
-            case TextbookCnnSpec():
-                return TextbookCnn(spec, standardise, height, width, classes)
-            case ResNetSpec():
-                return ResNet(spec, standardise, classes)
-            case _:
-                assert_never(spec)
-    except ValueError as error:
-        raise UsageError(
-            str(error), where="model.depth", got=spec.depth, next_step="lower model.depth, or prepare larger images"
-        ) from error
+    for word, kind, possible in (("takes", given.kind, spec.takes), ("gives", wanted.kind, spec.gives)):
+        if kind not in possible:
+            raise UsageError(
+                f"this architecture {word} no {kind}",
+                where="model.name",
+                got=getattr(spec, "name", type(spec).__name__),
+                expected=f"one that {word} {kind}; this one {word} {', '.join(sorted(possible))}",
+                next_step="choose another model for this task; `modelyard schema` lists them",
+            )
+    network: nn.Module = importlib.import_module(spec.module).build(spec, given, wanted)
+    return network

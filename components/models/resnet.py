@@ -11,8 +11,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from components.contracts.model_spec import ResNetSpec
+from components.contracts.architectures.cnn import ResNetSpec
+from components.contracts.shapes import ClassesOutput, ImageInput
 from components.models.standardise import Standardise
+
+
+def build(spec: ResNetSpec, given: ImageInput, wanted: ClassesOutput) -> ResNet:
+    """Images of any size: the features are averaged over their places."""
+    return ResNet(spec, Standardise(given.mean, given.std), wanted.classes)
 
 
 class ResNet(nn.Module):

@@ -10,8 +10,24 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from components.contracts.model_spec import TextbookCnnSpec
+from components.contracts.architectures.cnn import TextbookCnnSpec
+from components.contracts.errors import UsageError
+from components.contracts.shapes import ClassesOutput, ImageInput
 from components.models.standardise import Standardise
+
+
+def build(spec: TextbookCnnSpec, given: ImageInput, wanted: ClassesOutput) -> TextbookCnn:
+    """Images of one size.
+
+    Raises:
+        UsageError: they are too small for the depth.
+    """
+    standardise = Standardise(given.mean, given.std)
+    try:
+        return TextbookCnn(spec, standardise, given.height, given.width, wanted.classes)
+    except ValueError as error:
+        next_step = "lower model.depth, or prepare larger images"
+        raise UsageError(str(error), where="model.depth", got=spec.depth, next_step=next_step) from error
 
 
 class TextbookCnn(nn.Module):

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.contracts.model_spec import ResNetSpec
+from components.contracts.architectures.cnn import ResNetSpec
+from components.contracts.shapes import ClassesOutput, ImageInput
 from components.models.build import build
 from components.models.resnet import ResidualBlock, ResNet
 
@@ -14,7 +15,8 @@ CIFAR_MEAN, CIFAR_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 def _build(depth: int = 8, width: int = 16, channels: int = 3, size: int = 32) -> ResNet:
     spec = ResNetSpec(family="cnn", name="resnet", depth=depth, width=width)
     mean, std = CIFAR_MEAN[:channels], CIFAR_STD[:channels]
-    network = build(spec, height=size, width=size, mean=mean, std=std, classes=10)
+    given = ImageInput(height=size, width=size, channels=channels, mean=mean, std=std)
+    network = build(spec, given, ClassesOutput(classes=10))
     assert isinstance(network, ResNet)
     return network
 
@@ -71,14 +73,14 @@ def test_scores_with_the_public_weights_what_is_published() -> None:
         pytest.skip("no cifar10_jpegq75_test.parquet below MODELYARD_MIRROR")
     import pyarrow.parquet
 
-    from components.preprocessing.image import ImageProcessor
+    from components.preprocessing.image import decode
 
     table = pyarrow.parquet.read_table(tables[0]).slice(0, 1000).to_pydict()
-    processor = ImageProcessor(height=32, width=32, channels=3, mean=CIFAR_MEAN, std=CIFAR_STD)
     contents = [image["bytes"] if isinstance(image, dict) else image for image in table["image"]]
     network = _build(depth=20)
     network.load_state_dict(weights, strict=False)
     with torch.inference_mode():
-        answers = network.eval()(torch.from_numpy(processor.batch(contents))).argmax(dim=1)
+        images = torch.stack([torch.from_numpy(decode(content, 32, 32, 3)) for content in contents])  # (N, H, W, C)
+        answers = network.eval()(images).argmax(dim=1)
     accuracy = (answers == torch.tensor(table["label"])).float().mean().item()
     assert abs(accuracy - 0.81) < 0.05

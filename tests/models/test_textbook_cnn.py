@@ -2,15 +2,17 @@ import pytest
 import torch
 from torch import nn
 
+from components.contracts.architectures.cnn import TextbookCnnSpec
 from components.contracts.errors import UsageError
-from components.contracts.model_spec import TextbookCnnSpec
+from components.contracts.shapes import ClassesOutput, ImageInput, TokensInput
 from components.models.build import build
 from components.models.textbook_cnn import TextbookCnn
 
 
 def _build(rows: int = 8, columns: int = 8, channels: int = 1, classes: int = 10, **settings: object) -> TextbookCnn:
     spec = TextbookCnnSpec.model_validate({"family": "cnn", "name": "textbook", **settings})
-    network = build(spec, height=rows, width=columns, mean=[0.3] * channels, std=[0.3] * channels, classes=classes)
+    given = ImageInput(height=rows, width=columns, channels=channels, mean=[0.3] * channels, std=[0.3] * channels)
+    network = build(spec, given, ClassesOutput(classes=classes))
     assert isinstance(network, TextbookCnn)
     return network
 
@@ -53,3 +55,10 @@ def test_an_image_too_small_is_refused_with_the_key_to_change() -> None:
     with pytest.raises(UsageError, match="halve 8x8 pixels to nothing") as caught:
         _build(depth=4)
     assert caught.value.where == "model.depth"
+
+
+def test_other_inputs_are_refused_with_what_it_takes() -> None:
+    spec = TextbookCnnSpec(family="cnn", name="textbook")
+    with pytest.raises(UsageError, match="takes no tokens") as caught:
+        build(spec, TokensInput(vocabulary=5, longest=5), ClassesOutput(classes=2))
+    assert "takes image" in str(caught.value.expected)

@@ -1,0 +1,94 @@
+"""What the specs of all architectures have in common: what fits them, what they start from, what of them is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.contracts.strict import Strict
+
+SHA256 = r"^[0-9a-f]{64}$"
+PRETRAINED = (
+    r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+)$"
+)
+
+
+class WholeTransfer(Strict):
+    """All weights are trained alike."""
+
+    policy: Literal["none"] = "none"
+
+
+class HeadTransfer(Strict):
+    """Only the head is trained; what lies below is frozen, its running statistics and dropout too."""
+
+    policy: Literal["head"]
+
+
+class GradualTransfer(Strict):
+    """The head first; every `epochs_per_block` epochs one block more, from the top down (Howard and Ruder 2018,
+    arXiv:1801.06146, section 3.3)."""
+
+    policy: Literal["gradual"]
+    epochs_per_block: int = Field(default=1, ge=1)
+
+
+class DecayTransfer(Strict):
+    """Every block learns at `factor` times the rate of the one above it; the head at the full rate (Howard and Ruder
+    2018, arXiv:1801.06146, section 3.2)."""
+
+    policy: Literal["decay"]
+    factor: float = Field(default=0.8, gt=0, le=1)
+
+
+class LoraTransfer(Strict):
+    """The head is trained, and beside each target a product of two thin matrices (Hu et al. 2021, arXiv:2106.09685).
+
+    They are merged into the weights when the training ends: what is exported is the plain architecture.
+
+    Args:
+        rank: of the product.
+        alpha: it counts alpha / rank.
+        targets: names of linear layers, or ends of names; none given: every linear layer but the head.
+    """
+
+    policy: Literal["lora"]
+    rank: int = Field(default=8, ge=1, le=1024)
+    alpha: float = Field(default=16.0, gt=0)
+    targets: list[str] = Field(default_factory=list)
+
+
+TransferSpec = Annotated[
+    WholeTransfer | HeadTransfer | GradualTransfer | DecayTransfer | LoraTransfer, Field(discriminator="policy")
+]
+
+
+class ArchitectureSpec(Strict):
+    """Base of all specs.
+
+    `module` is where the architecture is written, with `build(spec, given, wanted) -> nn.Module`; its code belongs to
+    the identity of a training. `takes` and `gives` are the kinds of `Input` and `Output` (contracts/shapes.py) it can.
+
+    Args:
+        pretrained: weights to start from: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>`
+            (relative to the project), or `package:<python package>`; none: fresh ones.
+        pretrained_sha256: of the file of weights; a `file:` needs it, the others may have it.
+        transfer: which of the weights are trained, and how fast.
+    """
+
+    module: ClassVar[str]
+    takes: ClassVar[frozenset[str]]
+    gives: ClassVar[frozenset[str]]
+
+    pretrained: str | None = Field(default=None, pattern=PRETRAINED)
+    pretrained_sha256: str | None = Field(default=None, pattern=SHA256)
+    transfer: TransferSpec = WholeTransfer()
+
+    @model_validator(mode="after")
+    def _pretrained_is_known(self) -> Self:
+        if self.pretrained is None and (self.pretrained_sha256 or self.transfer.policy in ("head", "lora")):
+            raise ValueError("pretrained_sha256 and transfer of the head or by lora need pretrained weights")
+        if self.pretrained is not None and self.pretrained.startswith("file:") and self.pretrained_sha256 is None:
+            raise ValueError("a file of pretrained weights needs its sha256: give pretrained_sha256")
+        return self

@@ -1,0 +1,60 @@
+"""Convolutional networks."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.contracts.architectures.architecture import ArchitectureSpec
+
+
+class TextbookCnnSpec(ArchitectureSpec):
+    """Blocks of convolution, batch normalisation, ReLU and pooling, then dropout before one dense layer.
+
+    Args:
+        depth: number of blocks; each halves height and width, the width doubles from block to block.
+        width: channels of the first block.
+        convolutions: convolutions a block, before its pooling.
+        dropout: share of features dropped before the dense layer.
+        hidden: size of a dense layer between the features and the output, or null for none.
+    """
+
+    module: ClassVar[str] = "components.models.textbook_cnn"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    family: Literal["cnn"]
+    name: Literal["textbook"]
+    depth: int = Field(default=2, ge=1, le=8)
+    width: int = Field(default=32, ge=1, le=1024)
+    convolutions: int = Field(default=2, ge=1, le=4)
+    dropout: float = Field(default=0.25, ge=0, lt=1)
+    hidden: int | None = Field(default=None, ge=1, le=8192)
+
+
+class ResNetSpec(ArchitectureSpec):
+    """A residual network in the CIFAR form (He et al. 2015, arXiv:1512.03385, section 4.2).
+
+    Args:
+        depth: 6n+2 layers: 8, 14, 20, 32, 44, 56, 110.
+        width: channels of the first of the three stages; they double from stage to stage.
+        dropout: share of features dropped before the dense layer.
+    """
+
+    module: ClassVar[str] = "components.models.resnet"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    family: Literal["cnn"]
+    name: Literal["resnet"]
+    depth: int = Field(default=20, ge=8, le=1202)
+    width: int = Field(default=16, ge=1, le=1024)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _depth_fits(self) -> Self:
+        if (self.depth - 2) % 6:
+            near = max(8, round((self.depth - 2) / 6) * 6 + 2)
+            raise ValueError(f"depth of a resnet is 6n+2; the nearest is {near}")
+        return self
