@@ -16,12 +16,12 @@ from starlette.routing import Route
 
 from components.contracts.errors import InferenceError, SampleError
 from components.contracts.serving_order import KEY_HEADER, WANTED_HEADER, WORKER_HEADER, Terms
-from components.inference.predictor import Prediction
+from components.tasks.task import Prediction
 from serving import metrics, page, shadow
 from serving import request as requests
 from serving.canary import choose
 from serving.openapi import document
-from serving.request import Images, Pixels, RefusedRequest
+from serving.request import Found, RefusedRequest
 from serving.seats import Seat, failure
 from serving.worker import Worker
 
@@ -51,7 +51,7 @@ class ModelApp:
         self._holding = worker.holding
 
     async def predict(self, request: Request) -> Response:
-        """Images or pixels to labels. What was held when the request came answers it, whatever is swapped meanwhile."""
+        """Samples to answers. What was held when the request came answers it, whatever is swapped meanwhile."""
         seats = self._holding.now
         wanted, key = request.headers.get(WANTED_HEADER), request.headers.get(KEY_HEADER)
         try:
@@ -59,7 +59,7 @@ class ModelApp:
         except RefusedRequest as refusal:
             return self._refuse(refusal, None)
         try:
-            found = await requests.read(request, seat.loaded.settings)
+            found = await requests.read(request, seat.loaded.settings, seat.loaded.predictor)
             with self._place(seat.loaded.settings.max_queue):
                 outcome: list[Prediction] | str
                 if seat.role == "challenger" and wanted is None and seats.champion:
@@ -74,11 +74,10 @@ class ModelApp:
         except RefusedRequest as refusal:
             return self._refuse(refusal, seat)
         except SampleError as error:
-            facts = {"where": error.where, "got": error.got, "expected": error.expected}
-            return self._refuse(RefusedRequest(422, "image", error.what, **facts), seat)
+            return self._refuse(RefusedRequest.of(error, seat.loaded.predictor.wire.item), seat)
         except InferenceError as error:
             return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), seat)
-        body = {"predictions": [vars(prediction) for prediction in outcome], "model": seat.about}
+        body = {"predictions": outcome, "model": seat.about}
         after, beside = None, seats.challenger
         if beside and not seats.canary_percent and wanted is None:
             if beside.background.is_full():  # at full load nearly always
@@ -93,11 +92,13 @@ class ModelApp:
         if seat is None:
             return self._refuse(_NOTHING, None)
         predictor = seat.loaded.predictor
+        wire, facts = predictor.wire, predictor.package.facts
         about: dict[str, Any] = {
             **seat.about,
-            "data": predictor.package.facts.data_digest,
-            "classes": predictor.signature.classes,
-            "input": predictor.signature.input_shape,
+            "task": facts.task,
+            "data": facts.data_digest,
+            "takes": {"item": wire.item, "items": wire.items, "media": wire.media, "form": wire.form},
+            **predictor.signature.model_dump(),
         }
         return JSONResponse(about, headers=seat.headers)
 
@@ -110,15 +111,14 @@ class ModelApp:
         seat = self._holding.now.champion
         if seat is None:
             return HTMLResponse(page.nothing(self._worker.settings.model), 503)
-        about, shape = seat.about, seat.loaded.predictor.signature.input_shape[1:]
-        return HTMLResponse(page.render(about["name"], about["version"], about["package"], shape), headers=seat.headers)
+        return HTMLResponse(page.render(seat.about, seat.loaded.predictor.wire), headers=seat.headers)
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document."""
         seat = self._holding.now.champion
         if seat is None:
             return self._refuse(_NOTHING, None)
-        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.signature))
+        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.wire))
 
     @contextmanager
     def _place(self, most: int) -> Iterator[None]:
@@ -130,7 +130,7 @@ class ModelApp:
         finally:
             self._waiting -= 1
 
-    async def _answer(self, seat: Seat, found: Images | Pixels) -> list[Prediction]:
+    async def _answer(self, seat: Seat, found: Found) -> list[Prediction]:
         try:
             return await self._run(seat, found)
         except InferenceError as error:
@@ -140,9 +140,7 @@ class ModelApp:
             if seat.role == "challenger":
                 self._holding.judge(seat)
 
-    async def _try(
-        self, challenger: Seat, champion: Seat, terms: Terms | None, found: Images | Pixels
-    ) -> list[Prediction] | str:
+    async def _try(self, challenger: Seat, champion: Seat, terms: Terms | None, found: Found) -> list[Prediction] | str:
         """The challenger's answer, or why it gave none in time."""
         ratio = terms.limits.max_latency_ratio if terms else 1.0
         patience = max(PATIENCE_SECONDS, PATIENCE_RATIO * ratio * champion.record.medians()[0])
@@ -153,12 +151,10 @@ class ModelApp:
         except (InferenceError, SampleError) as error:
             return failure(error)
 
-    async def _run(self, seat: Seat, found: Images | Pixels) -> list[Prediction]:
-        if not isinstance(found, list):
-            seat.loaded.predictor.check(found)
+    async def _run(self, seat: Seat, found: Found) -> list[Prediction]:
         return await asyncio.get_running_loop().run_in_executor(seat.threads, seat.answer, found)
 
-    async def _shadow(self, seat: Seat, found: Images | Pixels, answer: list[Prediction]) -> None:
+    async def _shadow(self, seat: Seat, found: Found, answer: list[Prediction]) -> None:
         shadow.offer(self._holding, seat, found, answer, lambda: self._waiting > 0)
 
     def _refuse(self, refusal: RefusedRequest, seat: Seat | None) -> Response:

@@ -6,11 +6,11 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _WHO = ["model", "version", "role"]
 
-PREDICTIONS = Counter("modelyard_predictions", "Images answered", [*_WHO, "label"])
+PREDICTIONS = Counter("modelyard_predictions", "Samples answered, by label where answers have one", [*_WHO, "label"])
 REFUSALS = Counter("modelyard_refusals", "Requests refused", [*_WHO, "code"])
 FAILURES = Counter("modelyard_failures", "Requests that a version failed to answer", [*_WHO, "code"])
-COMPARED = Counter("modelyard_compared", "Images that a challenger in the shadow answered too", ["model", "version"])
-AGREED = Counter("modelyard_agreed", "Of those, with the champion's label", ["model", "version"])
+COMPARED = Counter("modelyard_compared", "Samples that a challenger in the shadow answered too", ["model", "version"])
+AGREED = Counter("modelyard_agreed", "Of those, as the champion answered", ["model", "version"])
 DROPPED = Counter("modelyard_shadow_dropped", "Requests that a busy challenger did not get", ["model", "version"])
 SECONDS = Histogram(
     "modelyard_inference_seconds",

@@ -4,43 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.contracts.package import Signature
+from components.inference.body import JSON, PARAMETERS
+from components.tasks.task import Wire
+from serving.request import FORM
 from serving.settings import ServingSettings
 
 
-def document(settings: ServingSettings, signature: Signature) -> dict[str, Any]:
-    """What `GET /openapi.json` answers; shapes and class names are the package's own."""
-    encoded = {"type": "string", "contentEncoding": "base64", "description": "an image file, base64"}
-    pixels: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 255}
-    for size in reversed(signature.input_shape[1:]):
-        pixels = {"type": "array", "items": pixels, "minItems": size, "maxItems": size}
-    images = {"type": "array", "items": encoded, "minItems": 1, "maxItems": settings.max_batch_size}
-    batch = {"type": "array", "items": pixels, "minItems": 1, "maxItems": settings.max_batch_size}
-    file = {"type": "string", "contentMediaType": "application/octet-stream"}
-    refusal = {"description": "refused, with the reason", "content": {"application/json": {"schema": _ref("Refusal")}}}
-    answer = {"description": "one prediction an image, in order", "content": _json(_ref("Answer"))}
-    body = {
-        "application/json": {
-            "schema": {"oneOf": [_object({"image": encoded}), _object({"images": images}), _object({"pixels": batch})]}
-        },
-        "multipart/form-data": {"schema": _object({"image": file})},
-        "image/*": {"schema": file},
-        "application/octet-stream": {"schema": file},
-    }
+def document(settings: ServingSettings, wire: Wire) -> dict[str, Any]:
+    """What `GET /openapi.json` answers; what goes in and what comes out is the task's own word."""
+    schemas: dict[str, Any] = {}
+    beside: dict[str, Any] = {}
+    if wire.parameters:
+        schema = wire.parameters.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas["Parameters"] = schema
+        beside = {PARAMETERS: _ref("Parameters")}
+    batch = {"type": "array", "items": wire.schema, "minItems": 1, "maxItems": settings.max_batch_size}
+    ways = [_object({key: schema}, beside) for key, schema in (
+        (wire.item, wire.schema), (wire.items, batch), *wire.others.items())]  # fmt: skip
+    body: dict[str, Any] = {JSON: {"schema": {"oneOf": ways}}}
+    file = {"type": "string", "contentMediaType": wire.media[0]} if wire.media else {}
+    if wire.media:
+        body |= {FORM: {"schema": _object({wire.item: file}, beside)}}
+        body |= {kind: {"schema": file} for kind in wire.media}
+    refusal = {"description": "refused, with the reason", "content": _json(_ref("Refusal"))}
+    answer = {"description": "one prediction a sample, in order", "content": _json(_ref("Answer"))}
     predict = {
         "operationId": "predict",
-        "summary": "Classify images",
+        "summary": wire.summary,
         "requestBody": {"required": True, "content": body},
         "responses": {"200": answer, **{str(status): refusal for status in (400, 409, 413, 415, 422, 500, 503)}},
     }
     about = {"description": "what this process serves", "content": _json({"type": "object"})}
-    probability = {"type": "number", "minimum": 0, "maximum": 1}
-    prediction = _object(
-        {
-            "label": {"type": "string", "enum": signature.classes},
-            "probabilities": _object(dict.fromkeys(signature.classes, probability)),
-        }
-    )
     model = _object({"name": {"type": "string"}, "version": {"type": "string"}, "package": {"type": "string"}})
     error = _object({"code": {"type": "string"}, "message": {"type": "string"}}, closed=False)
     return {
@@ -52,24 +47,28 @@ def document(settings: ServingSettings, signature: Signature) -> dict[str, Any]:
         },
         "components": {
             "schemas": {
-                "Answer": _object({"predictions": {"type": "array", "items": prediction}, "model": model}),
+                **schemas,
+                "Prediction": wire.prediction,
+                "Answer": _object({"predictions": {"type": "array", "items": _ref("Prediction")}, "model": model}),
                 "Refusal": _object({"error": error}),
             }
         },
     }
 
 
-def _object(properties: dict[str, Any], *, closed: bool = True) -> dict[str, Any]:
+def _object(
+    properties: dict[str, Any], optional: dict[str, Any] | None = None, *, closed: bool = True
+) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": properties,
+        "properties": {**properties, **(optional or {})},
         "required": list(properties),
         "additionalProperties": not closed,
     }
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+    return {JSON: {"schema": schema}}
 
 
 def _ref(name: str) -> dict[str, str]:

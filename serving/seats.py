@@ -12,12 +12,12 @@ from typing import Literal, get_args
 
 from components.contracts.errors import InferenceError, NotFiniteError, SampleError
 from components.contracts.serving_order import ROLE_HEADER, WORKER_HEADER, Held, Terms
-from components.inference.predictor import Prediction
+from components.tasks.task import Prediction
 from serving import metrics
 from serving.background import Background
 from serving.loaded import Loaded
 from serving.record import Record
-from serving.request import Images, Pixels
+from serving.request import Found
 
 Role = Literal["champion", "challenger", "previous", "staged"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -51,21 +51,21 @@ class Seat:
             label: metrics.PREDICTIONS.labels(*self.labels, label) for label in loaded.predictor.signature.classes
         }
 
-    def answer(self, found: Images | Pixels) -> list[Prediction]:
-        """Answer one request and count the answer; pixels were checked before.
+    def answer(self, found: Found) -> list[Prediction]:
+        """Answer one request and count the answer: by label, where answers have one.
 
         Raises:
-            SampleError: an image is none.
+            SampleError: an item is not what the task takes.
             InferenceError: the version failed; whoever asked counts it with `fail`.
         """
-        predictor = self.loaded.predictor
         begin, processor = time.perf_counter(), time.thread_time()
-        predictions = predictor.predict(found) if isinstance(found, list) else predictor.answer(found)
+        predictions = self.loaded.predictor.predict(found.items, found.parameters)
         seconds = time.perf_counter() - begin
         self.record.answer(seconds, time.thread_time() - processor)
         self._seconds.observe(seconds)
         for prediction in predictions:
-            self._predictions[prediction.label].inc()
+            counter = self._predictions.get(prediction.get("label", ""))
+            (counter or metrics.PREDICTIONS.labels(*self.labels, "")).inc()
         return predictions
 
     def fail(self, code: str) -> None:

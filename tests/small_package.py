@@ -14,9 +14,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
 from components.contracts import atomic, manifest
-from components.contracts.package import Package
+from components.contracts.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.contracts.serving_order import Slot
-from components.preprocessing.image import ImageProcessor
+from components.tasks import classification
+from components.tasks.image_classification import Processor
 
 CLASSES = ["dark", "light", "left"]
 
@@ -46,7 +47,6 @@ def build(
     slow: int = 0,
     graph_scale: float = 1 / 255,
     signature_classes: list[str] | None = None,
-    named_order: bool = True,
     accuracy: float = 0.75,
     facts: dict[str, Any] | None = None,
 ) -> Package:
@@ -55,7 +55,6 @@ def build(
     Args:
         graph_scale: what the graph multiplies pixels with; the golden outputs are always of 1/255.
         signature_classes: the order that the signature names; the golden outputs are always in that of `CLASSES`.
-        named_order: whether the golden outputs say their order; those of older packages do not.
         accuracy: what metrics.json says.
         facts: of the manifest, other than these.
         nan_above: images of a higher mean brightness (0 to 1) are answered with NaN; the golden ones have about 0.5.
@@ -66,7 +65,7 @@ def build(
     weights = random.normal(size=(64, len(CLASSES))).astype(np.float32)
     graph = helper.make_graph(
         [
-            helper.make_node("Cast", ["input"], ["real"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", ["images"], ["real"], to=TensorProto.FLOAT),
             helper.make_node("Mul", ["real", "scale"], ["scaled"]),
             helper.make_node("Flatten", ["scaled"], ["flat"]),
             helper.make_node("MatMul", ["flat", "weights"], ["plain"]),
@@ -74,8 +73,8 @@ def build(
             helper.make_node("Softmax", ["logits"], ["probabilities"]),
         ],
         "linear",
-        [helper.make_tensor_value_info("input", TensorProto.UINT8, ["N", 8, 8, 1])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(CLASSES)])],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 8, 8, 1])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(CLASSES)])],
         [
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.array(graph_scale, np.float32), "scale"),
@@ -83,32 +82,28 @@ def build(
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    processor = ImageProcessor(kind="image", height=8, width=8, channels=1, mean=[0.5], std=[0.25])
+    processor = Processor(height=8, width=8, channels=1, mean=[0.5], std=[0.25], classes=CLASSES)
     with atomic.folder(folder) as fresh:
         (fresh / "model.onnx").write_bytes(model.SerializeToString())
         onnx.checker.check_model(model)
-        (fresh / "processor.json").write_text(processor.model_dump_json())
-        signature = {
-            "input_name": "input",
-            "input_type": "uint8",
-            "input_shape": [-1, 8, 8, 1],
-            "output_name": "probabilities",
-            "output_type": "float32",
-            "output_shape": [-1, len(CLASSES)],
-            "classes": signature_classes or CLASSES,
-        }
-        (fresh / "signature.json").write_text(json.dumps(signature))
+        processor.save(fresh)
+        takes = TensorSpec(name="images", type="uint8", shape=["batch", 8, 8, 1])
+        gives = TensorSpec(name="probabilities", type="float32", shape=["batch", len(CLASSES)])
+        graphs = {"model": GraphSpec(inputs=[takes], outputs=[gives])}
+        signature = Signature(graphs=graphs, classes=signature_classes or CLASSES)
+        (fresh / "signature.json").write_text(signature.model_dump_json())
         (fresh / "golden").mkdir()
         examples = []
         for index in range(3):
             content = image(index)
             (fresh / "golden" / f"{index:03}.png").write_bytes(content)
-            logits = (processor.decode(content).astype(np.float32) / 255).reshape(1, 64) @ weights
+            pixels = processor.read(content, max_pixels=100)["images"]  # (8, 8, 1)
+            logits = (pixels.astype(np.float32) / 255).reshape(1, 64) @ weights
             odds = np.exp(logits - logits.max())
-            answer = (odds / odds.sum())[0].tolist()
-            examples.append({"file": f"{index:03}.png", "label": CLASSES[index], "probabilities": answer})
-        order = {"classes": CLASSES} if named_order else {}
-        (fresh / "golden" / "outputs.json").write_text(json.dumps({**order, "examples": examples}))
+            (answer,) = classification.predictions(odds / odds.sum(), CLASSES)
+            example = GoldenExample(file=f"{index:03}.png", media="image/png", truth=CLASSES[index], answer=answer)
+            examples.append(example.model_dump())
+        (fresh / "golden" / "outputs.json").write_text(json.dumps({"classes": CLASSES, "examples": examples}))
         figures = {"accuracy": accuracy, "macro_f1": 0.7}
         rows = [{"class": name} for name in CLASSES]
         metrics = {"split": "test", "samples": 3, "overall": figures, "per_class": rows}

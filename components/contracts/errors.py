@@ -151,7 +151,17 @@ class UnsafeArchiveError(SourceError):
 
 
 class SampleError(ModelyardError):
-    """One sample is not what its task takes: no image, too large, wrong type."""
+    """One sample is not what its task takes: no image, too large, wrong type.
+
+    Args:
+        code: one word for machines, such as `range`; "" where the message says it all.
+    """
+
+    code = ""
+
+    def __init__(self, what: str, *, code: str = "", **facts: Any) -> None:
+        super().__init__(what, **facts)
+        self.code = code
 
 
 class InferenceError(ModelyardError):

@@ -1,12 +1,12 @@
 """The model package: the unit that travels from training to registry, bundle and service.
 
     manifest.json       kind `package`: digest, files, facts (`PackageFacts`)
-    model.onnx          for serving; takes `input`, uint8 (N, H, W, C), gives `probabilities`, float32 (N, classes)
+    model.onnx          for serving; a task that samples has several graphs, each `<name>.onnx`
     model.safetensors   for continuing
     model.json          the model's spec, to build the network that the safetensors fit
-    processor.json      raw example -> tensor, with fitted statistics
-    signature.json      what goes in and what comes out (`Signature`)
-    golden/             examples as files, and outputs.json with the training process's own outputs for them
+    processor.json      raw example -> arrays, with fitted statistics; a tokenizer lies beside it as tokenizer.json
+    signature.json      what goes into each graph and what comes out (`Signature`)
+    golden/             examples as files, and outputs.json with the training process's own answers to them
     metrics.json        on the frozen test split
     README.md           the model card
 
@@ -29,30 +29,41 @@ class PackageFacts(Strict):
     """What the manifest says beside the files."""
 
     pipeline: str
-    task: Literal["image-classification"]
+    task: str
     train_key: str
     data_digest: str
     lineage: dict[str, str]
 
 
-class Signature(Strict):
-    """Shapes and types of the graph; -1 is the batch."""
+class TensorSpec(Strict):
+    """An input or output of a graph. A name in the shape is a free size: `batch`, `length`."""
 
-    input_name: str
-    input_type: Literal["uint8"]
-    input_shape: list[int]
-    output_name: str
-    output_type: Literal["float32"]
-    output_shape: list[int]
+    name: str
+    type: Literal["uint8", "int64", "float32", "bool"]
+    shape: list[int | str]
+
+
+class GraphSpec(Strict):
+    """What one graph takes and gives, in order."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class Signature(Strict):
+    """The graphs by name (`model` where there is one), and the names of the classes; [] for a task without."""
+
+    graphs: dict[str, GraphSpec]
     classes: list[str]
 
 
 class GoldenExample(Strict):
-    """An example file below `golden/`, its true label, and the training process's own probabilities for it."""
+    """An example below `golden/`: a request's body, its media type, the truth in words, the training's own answer."""
 
     file: str
-    label: str
-    probabilities: list[float]
+    media: str
+    truth: str
+    answer: dict[str, Any]
 
 
 class Package:
@@ -82,34 +93,21 @@ class Package:
         """The package's identity."""
         return self.manifest.digest
 
-    @property
-    def onnx(self) -> Path:
-        """The graph for serving."""
-        return self.folder / "model.onnx"
-
-    @property
-    def processor(self) -> Path:
-        """The preprocessing with its fitted state."""
-        return self.folder / "processor.json"
+    def graph(self, name: str = "model") -> Path:
+        """A graph for serving."""
+        return self.folder / f"{name}.onnx"
 
     def signature(self) -> Signature:
-        """Shapes, types and class names."""
+        """Graphs and class names."""
         return Signature.model_validate_json((self.folder / "signature.json").read_bytes())
 
     def golden(self) -> list[GoldenExample]:
-        """The golden examples with the training process's outputs."""
+        """The golden examples with the training process's answers."""
         return _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes()).examples
 
     def golden_classes(self) -> list[str]:
-        """The order of the golden probabilities: the training process's own word, not the signature's.
-
-        Packages from before it was written down have the order in the tables of metrics.json, if not the signature's.
-        """
-        file = _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes())
-        if file.classes is not None:
-            return file.classes
-        rows = self.metrics().get("per_class", [])
-        return [str(row["class"]) for row in rows] or self.signature().classes
+        """The training process's own order of the classes: its word, not the signature's."""
+        return _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes()).classes
 
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`: `overall` holds the named figures, the rest tables."""
@@ -118,7 +116,7 @@ class Package:
 
 class _GoldenFile(Strict):
     examples: list[GoldenExample]
-    classes: list[str] | None = None
+    classes: list[str]
 
 
 class _MetricsFile(BaseModel):

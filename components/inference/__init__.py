@@ -1,4 +1,4 @@
-"""A model package, answering: the ONNX graph and its preprocessing, together, without torch.
+"""A model package, answering: its graphs and its task's preprocessing, together, without torch.
 
-The one way from an encoded example to an answer. The service, the registry's pyfunc and the gates all use it.
+The one way from a request's body to an answer. The service, the registry's pyfunc and the gates all use it.
 """

@@ -1,29 +1,24 @@
-"""Examples in, labels and probabilities out."""
+"""Samples in, answers out: the package's graphs, between its task's preprocessing and its task's words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
+from numpy.typing import NDArray
 
+from components import tasks
 from components.contracts.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
-from components.contracts.package import Package
-from components.preprocessing.image import ImageProcessor
+from components.contracts.package import GraphSpec, Package, TensorSpec
+from components.contracts.strict import Strict
+from components.tasks.task import Prediction
 
-Pixels = npt.NDArray[np.uint8]
-Probabilities = npt.NDArray[np.float32]
+Arrays = dict[str, NDArray[Any]]
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """One answer: the likeliest class and the probability of each."""
-
-    label: str
-    probabilities: dict[str, float]
+_TYPES = {"uint8": "uint8", "int64": "int64", "float32": "float", "bool": "bool"}  # ours -> onnxruntime's
 
 
 class Predictor:
@@ -33,86 +28,128 @@ class Predictor:
         package: an opened package; its bytes are trusted from here on.
         threads: threads of one call; 1 is best for small graphs under load.
         max_pixels: images with more are refused before they are decoded.
+
+    Raises:
+        NotFoundError: its task is not installed here.
+        CorruptArtifactError: the processor cannot be read, a graph does not load, or does not fit the signature.
     """
 
     def __init__(self, package: Package, *, threads: int = 1, max_pixels: int = 25_000_000) -> None:
         self.package = package
         self.signature = package.signature()
         self.max_pixels = max_pixels
-        self._processor = ImageProcessor.model_validate_json(package.processor.read_bytes())
+        self.task = tasks.find(package.facts.task)
+        self.processor = self.task.load(package.folder)
+        self.wire = self.processor.wire(self.signature.classes)
+        self._graphs = {
+            name: _Graph(package.graph(name), spec, threads) for name, spec in self.signature.graphs.items()
+        }
+
+    def read(self, items: Sequence[Any]) -> list[Arrays]:
+        """Items of a request, as they came over the wire, to the arrays of each.
+
+        Raises:
+            SampleError: one is not what the task takes; `where` says which by its position.
+        """
+        samples = []
+        for position, item in enumerate(items):
+            try:
+                samples.append(self.processor.read(item, max_pixels=self.max_pixels))
+            except SampleError as error:
+                where = f"{self.wire.item} {position}"
+                facts = {"got": error.got, "expected": error.expected, "next_step": error.next_step}
+                raise SampleError(error.what, code=error.code, where=where, **facts) from error
+        return samples
+
+    def run(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
+        """A graph's outputs by name. What the graph does not take of the feed is left out.
+
+        Raises:
+            InferenceError: the graph failed, or there is none of that name.
+            NotFiniteError: NaN or infinity among the outputs; such an answer is none.
+        """
+        outputs = self.outputs(graph, feed)
+        for name, values in outputs.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                wrong = ~np.isfinite(values)
+                first = int(np.argmax(wrong.reshape(len(values), -1).any(axis=1))) if values.ndim else 0
+                raise NotFiniteError(
+                    "the model's answer is not finite",
+                    where=f"{self.wire.item} {first}",
+                    got=f"{values[wrong][0]} in {name}",
+                )
+        return outputs
+
+    def outputs(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
+        """As `run`, finite or not.
+
+        Raises:
+            InferenceError: the graph failed, or there is none of that name.
+        """
+        if graph not in self._graphs:
+            raise InferenceError("the package has no such graph", got=graph, expected=", ".join(self._graphs))
+        return self._graphs[graph].run(feed)
+
+    def answer(self, samples: Sequence[Arrays], parameters: Strict | None = None) -> list[Prediction]:
+        """One prediction a sample, in order.
+
+        Raises:
+            InferenceError: a graph failed.
+            NotFiniteError: NaN or infinity among its outputs.
+        """
+        if not samples:
+            return []
+        return self.processor.answer(self.run, samples, self.signature.classes, parameters)
+
+    def predict(self, items: Sequence[Any], parameters: Strict | None = None) -> list[Prediction]:
+        """`read`, then `answer`."""
+        return self.answer(self.read(items), parameters)
+
+
+class _Graph:
+    """One graph, loaded, that fits what the signature says of it."""
+
+    def __init__(self, path: Path, spec: GraphSpec, threads: int) -> None:
+        self._path = path
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(package.onnx), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a dozen classes of its own, without a common base
-            raise CorruptArtifactError("the graph does not load", where=str(package.onnx), got=error) from error
-        found = [(node.name, node.type) for node in (*self._session.get_inputs(), *self._session.get_outputs())]
-        said = [
-            (self.signature.input_name, f"tensor({self.signature.input_type})"),
-            (self.signature.output_name, "tensor(float)"),
-        ]
-        if found != said:
+            raise CorruptArtifactError("the graph does not load", where=str(path), got=error) from error
+        nodes = [*self._session.get_inputs(), *self._session.get_outputs()]
+        said = [*spec.inputs, *spec.outputs]
+        if len(spec.inputs) != len(self._session.get_inputs()) or not _fit(said, nodes):
             raise CorruptArtifactError(
-                "the graph does not fit its signature", where=str(package.onnx), got=found, expected=said
+                "the graph does not fit its signature",
+                where=str(path),
+                got=[(node.name, node.type, node.shape) for node in nodes],
+                expected=[(tensor.name, tensor.type, tensor.shape) for tensor in said],
             )
+        self._takes = [tensor.name for tensor in spec.inputs]
+        self._gives = [tensor.name for tensor in spec.outputs]
 
-    def decode(self, contents: Sequence[bytes]) -> Pixels:
-        """Encoded images to pixels: (N, H, W, C) uint8.
-
-        Raises:
-            SampleError: one is no image of the accepted kinds, or too large; `where` says which.
-        """
-        return self._processor.batch(contents, max_pixels=self.max_pixels)
-
-    def check(self, pixels: Pixels) -> None:
-        """Refuse pixels of the wrong shape.
-
-        Raises:
-            SampleError: not (N, H, W, C) as the signature has it.
-        """
-        expected = tuple(self.signature.input_shape[1:])
-        if pixels.ndim != len(expected) + 1 or pixels.shape[1:] != expected:
-            raise SampleError(
-                "pixels of the wrong shape", got=list(pixels.shape), expected=f"(N, {', '.join(map(str, expected))})"
-            )
-
-    def probabilities(self, pixels: Pixels) -> Probabilities:
-        """(N, H, W, C) uint8 to (N, classes) float32, finite or not.
-
-        Raises:
-            InferenceError: the graph failed.
-        """
-        feed: dict[str, Any] = {self.signature.input_name: pixels}
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> Arrays:
         try:
-            result: Probabilities = self._session.run([self.signature.output_name], feed)[0]
+            taken = {name: feed[name] for name in self._takes}
+            return dict(zip(self._gives, self._session.run(self._gives, taken), strict=True))
         except Exception as error:  # as above: no common base
-            raise InferenceError("the graph failed", where=str(self.package.onnx), got=error) from error
-        return result
+            raise InferenceError("the graph failed", where=str(self._path), got=repr(error)) from error
 
-    def answer(self, pixels: Pixels) -> list[Prediction]:
-        """Predictions for checked pixels.
 
-        Raises:
-            InferenceError: the graph failed.
-            NotFiniteError: NaN or infinity among the probabilities; such an answer is none.
-        """
-        classes = self.signature.classes
-        probabilities = self.probabilities(pixels)
-        finite = np.isfinite(probabilities)
-        if not finite.all():
-            raise NotFiniteError(
-                "the model's answer is not finite",
-                where=f"image {int(np.argmin(finite.all(axis=1)))}",
-                got=str(probabilities[~finite][0]),
-            )
-        return [
-            Prediction(classes[int(row.argmax())], dict(zip(classes, row.tolist(), strict=True)))
-            for row in probabilities
-        ]
-
-    def predict(self, contents: Sequence[bytes]) -> list[Prediction]:
-        """`decode`, then `answer`."""
-        return self.answer(self.decode(contents))
+def _fit(said: Sequence[TensorSpec], found: Sequence[Any]) -> bool:
+    """Whether names and types are the same, in order; and every size that both know."""
+    return len(said) == len(found) and all(
+        tensor.name == node.name
+        and node.type == f"tensor({_TYPES[tensor.type]})"
+        and len(tensor.shape) == len(node.shape)
+        and all(
+            one == other
+            for one, other in zip(tensor.shape, node.shape, strict=True)
+            if isinstance(one, int) and isinstance(other, int)
+        )
+        for tensor, node in zip(said, found, strict=True)
+    )

@@ -1,0 +1,68 @@
+"""How far an answer is from the one that was expected, whatever the task: one number for every gate and every proof.
+
+Legend of the rules: numbers with a fraction differ by their distance; pictures by the mean distance of their levels;
+all else (structure, words, whole numbers, lengths) is the same or infinitely far.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FAR = math.inf
+
+
+def difference(expected: Any, answered: Any) -> float:
+    """The largest absolute difference between two JSON answers; inf where they differ in kind.
+
+    A `label` beside `probabilities` follows from these and is left out: two classes that are all but equal may change
+    places within any tolerance. An `image` is a base64 PNG, compared by its pixels in units of 0..1.
+    """
+    if isinstance(expected, Mapping) and isinstance(answered, Mapping):
+        return _of_mappings(expected, answered)
+    if _is_list(expected) and _is_list(answered):
+        if len(expected) != len(answered):
+            return FAR
+        return max((difference(one, other) for one, other in zip(expected, answered, strict=True)), default=0.0)
+    if _is_number(expected) and _is_number(answered) and (isinstance(expected, float) or isinstance(answered, float)):
+        distance = abs(float(expected) - float(answered))
+        return distance if math.isfinite(distance) else FAR
+    return 0.0 if type(expected) is type(answered) and expected == answered else FAR
+
+
+def _of_mappings(expected: Mapping[str, Any], answered: Mapping[str, Any]) -> float:
+    if expected.keys() != answered.keys():
+        return FAR
+    found = [0.0]
+    for key, value in expected.items():
+        if key == "label" and "probabilities" in expected:
+            continue
+        picture = key == "image" and isinstance(value, str) and isinstance(answered[key], str)
+        found.append(_of_pictures(value, answered[key]) if picture else difference(value, answered[key]))
+    return max(found)
+
+
+def _of_pictures(expected: str, answered: str) -> float:
+    if expected == answered:
+        return 0.0
+    from PIL import Image, ImageChops, ImageStat
+
+    try:
+        one, other = (Image.open(io.BytesIO(base64.b64decode(text, validate=True))) for text in (expected, answered))
+        if (one.mode, one.size) != (other.mode, other.size):
+            return FAR
+        return max(ImageStat.Stat(ImageChops.difference(one, other)).mean) / 255
+    except (binascii.Error, OSError, SyntaxError, ValueError):  # one of them is no picture
+        return FAR
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
