@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from components.contracts.architectures import cnn, custom
+from components.contracts.architectures import cnn, custom, rnn, text, transformer
 
 
 def _named(value: Any) -> Any:
@@ -20,6 +20,10 @@ ModelSpec = Annotated[
     Annotated[
         cnn.TextbookCnnSpec
         | cnn.ResNetSpec
+        | text.KimSpec
+        | rnn.RecurrentSpec
+        | transformer.EncoderSpec
+        | transformer.DecoderSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],

@@ -1,0 +1,57 @@
+"""Multi-head attention: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
+
+Legend: N batch, T queries, S keys, D width, h heads.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MultiHeadAttention(nn.Module):
+    """softmax(QK' / sqrt(D / h)) V in h heads side by side; over the input itself, or over a memory.
+
+    Args:
+        width: D.
+        heads: h; divides the width.
+        dropout: share of the weights dropped, as in the paper's code.
+
+    Raises:
+        ValueError: the heads do not divide the width.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"{heads} heads do not divide a width of {width}")
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+        for layer in (self.query, self.key, self.value, self.output):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Queries (N, T, D) looking at memory (N, S, D) to (N, T, D); self-attention where both are the same.
+
+        Args:
+            mask: bool, spread to (N, h, T, S); True where a query may look. Every query looks at something.
+        """
+        attended = functional.scaled_dot_product_attention(
+            self._split(self.query(queries)),  # (N, h, T, D / h)
+            self._split(self.key(memory)),  # (N, h, S, D / h)
+            self._split(self.value(memory)),  # (N, h, S, D / h)
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # (N, h, T, D / h)
+        joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (N, T, D)
+        return joined
+
+    def _split(self, features: Tensor) -> Tensor:
+        """(N, T, D) to (N, h, T, D / h)."""
+        batch, longest, width = features.shape
+        return features.view(batch, longest, self.heads, width // self.heads).transpose(1, 2)

@@ -1,0 +1,56 @@
+"""Convolutions over the words of a text: Kim 2014, arXiv:1408.5882.
+
+Legend: N batch, T length, E embedding, F filters of a window, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from components.contracts.architectures.text import KimSpec
+from components.contracts.shapes import ClassesOutput, TokensInput
+from components.models import masks
+from components.models.embedding import TokenEmbedding
+
+
+def build(spec: KimSpec, given: TokensInput, wanted: ClassesOutput) -> Kim:
+    """Texts of any length, none included."""
+    return Kim(spec, given, wanted.classes)
+
+
+class Kim(nn.Module):
+    """For every window width, filters and the largest value of each over the text; then dropout and a dense layer.
+
+    A window counts where it touches the text; beyond its ends stand zeros, in a batch as alone.
+
+    Args:
+        spec: windows, filters and so on.
+        given: the vocabulary.
+        classes: number of classes K.
+    """
+
+    def __init__(self, spec: KimSpec, given: TokensInput, classes: int) -> None:
+        super().__init__()
+        self.embedding = TokenEmbedding(given.vocabulary, spec.embedding, given.pad)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(spec.embedding, spec.filters, window, padding=window - 1) for window in spec.windows
+        )
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = nn.Linear(spec.filters * len(spec.windows), classes)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens (N, T), lengths (N,) to logits (N, K)."""
+        inside = masks.inside(lengths, tokens.shape[1])[..., None]  # (N, T, 1)
+        vectors = self.embedding(tokens).masked_fill(~inside, 0.0).transpose(1, 2)  # (N, E, T)
+        largest = [self._largest(convolution, vectors, lengths) for convolution in self.convolutions]
+        logits: Tensor = self.head(self.dropout(torch.cat(largest, dim=1)))  # (N, K)
+        return logits
+
+    def _largest(self, convolution: nn.Module, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """(N, E, T) to (N, F): over the T + window - 1 places where a window touches the text."""
+        features = functional.relu(convolution(vectors))  # (N, F, T + window - 1)
+        beyond = features.shape[2] - vectors.shape[2]  # window - 1
+        touching = masks.inside(lengths.clamp(min=1) + beyond, features.shape[2])  # (N, T + window - 1)
+        return features.masked_fill(~touching[:, None, :], 0.0).amax(dim=2)

@@ -1,0 +1,52 @@
+"""Where a token stands, as a vector added to it.
+
+Legend: N batch, T length, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class SinusoidalPositions(nn.Module):
+    """sin and cos of the place at wavelengths from 2 pi to 10000 * 2 pi: arXiv:1706.03762, section 3.5.
+
+    Nothing is learned and nothing is stored with the weights; made for places below `longest`.
+    """
+
+    table: Tensor
+
+    def __init__(self, longest: int, width: int) -> None:
+        super().__init__()
+        places = torch.arange(longest, dtype=torch.float32)[:, None]  # (longest, 1)
+        rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))  # (ceil(D / 2),)
+        table = torch.empty(longest, width)  # (longest, D)
+        table[:, 0::2] = torch.sin(places * rates)
+        table[:, 1::2] = torch.cos(places * rates)[:, : width // 2]
+        self.register_buffer("table", table, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, T, D) to (N, T, D)."""
+        return features + self.table[: features.shape[1]]
+
+
+class LearnedPositions(nn.Module):
+    """One learned vector a place, for places below `longest`; drawn with a standard deviation of 0.02."""
+
+    def __init__(self, longest: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(longest, width))  # (longest, D)
+        nn.init.normal_(self.table, std=0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, T, D) to (N, T, D)."""
+        return features + self.table[: features.shape[1]]
+
+
+def positions(kind: Literal["sinusoidal", "learned"], longest: int, width: int) -> nn.Module:
+    """The kind that a spec names."""
+    return SinusoidalPositions(longest, width) if kind == "sinusoidal" else LearnedPositions(longest, width)

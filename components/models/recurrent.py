@@ -1,0 +1,189 @@
+"""Recurrent networks for texts and series: the textbook's cell, LSTM and GRU.
+
+Sequences of unequal lengths are packed: no cell sees padding, in either direction.
+
+Legend: N batch, T length, E size of a step, D width of the states (twice the cell's where both directions are read),
+C channels, K classes, Q quantiles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from components.contracts.architectures.rnn import RecurrentSpec
+from components.contracts.errors import UsageError
+from components.contracts.shapes import ClassesOutput, ForecastOutput, SeriesInput, TokenClassesOutput, TokensInput
+from components.models import masks
+from components.models.embedding import TokenEmbedding
+from components.models.instance_norm import InstanceNorm
+from components.models.pooling import pooling
+from components.models.standardise_series import StandardiseSeries
+
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
+def build(
+    spec: RecurrentSpec,
+    given: TokensInput | SeriesInput,
+    wanted: ClassesOutput | TokenClassesOutput | ForecastOutput,
+) -> nn.Module:
+    """Texts or series to one class each or one a step; series of one length to a forecast.
+
+    Raises:
+        UsageError: a forecast is wanted of what is no series of one length.
+    """
+    if not isinstance(wanted, ForecastOutput):
+        return RecurrentClassifier(spec, given, wanted)
+    if not isinstance(given, SeriesInput) or not given.fixed:
+        raise UsageError("a forecast is made from series of one length", where="model.name", got=given.kind)
+    return RecurrentForecaster(spec, given, wanted)
+
+
+class Recurrent(nn.Module):
+    """Layers of cells over packed sequences.
+
+    Args:
+        spec: kind of cell, depth, width and so on.
+        inward: E.
+    """
+
+    def __init__(self, spec: RecurrentSpec, inward: int) -> None:
+        super().__init__()
+        self.cells = CELLS[spec.name](
+            inward,
+            spec.width,
+            num_layers=spec.depth,
+            batch_first=True,
+            bidirectional=spec.bidirectional,
+            dropout=spec.dropout if spec.depth > 1 else 0.0,
+        )
+        self.bidirectional = spec.bidirectional
+        self.width = 2 * spec.width if spec.bidirectional else spec.width
+        if isinstance(self.cells, nn.LSTM):
+            _remember_at_first(self.cells)
+
+    def forward(self, steps: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(N, T, E), lengths (N,) to all states of the last layer (N, T, D), zero at padding, and its last ones (N, D).
+
+        The last state of the direction that reads from the end is the one at the first step.
+        """
+        if lengths is None:
+            states, _ = self.cells(steps)  # (N, T, D)
+            last = states[:, -1]  # (N, D)
+        else:
+            counts = lengths.clamp(min=1)  # (N,)
+            packed = pack_padded_sequence(steps, counts.cpu(), batch_first=True, enforce_sorted=False)
+            states, _ = self.cells(packed)
+            states, _ = pad_packed_sequence(states, batch_first=True, total_length=steps.shape[1])  # (N, T, D)
+            # Not the cells' own last states: the exporter gives a packed sequence only together with its unpacking.
+            ends = (counts - 1)[:, None, None].expand(-1, 1, self.width)  # (N, 1, D)
+            last = states.gather(1, ends)[:, 0]  # (N, D)
+        if self.bidirectional:
+            last = torch.cat([last[:, : self.width // 2], states[:, 0, self.width // 2 :]], dim=1)  # (N, D)
+        return states, last
+
+
+class Steps(nn.Module):
+    """What the first cell sees of every step: a token's vector, or standardised values.
+
+    Args:
+        spec: embedding and dropout.
+        given: texts, or series.
+    """
+
+    def __init__(self, spec: RecurrentSpec, given: TokensInput | SeriesInput) -> None:
+        super().__init__()
+        if isinstance(given, TokensInput):
+            self.width = spec.embedding
+            self.embedding = TokenEmbedding(given.vocabulary, spec.embedding, given.pad)
+            self.dropout = nn.Dropout(spec.dropout)
+        else:
+            self.width = given.channels
+            self.standardise = StandardiseSeries(given.mean, given.std)
+        self.tokens = isinstance(given, TokensInput)
+
+    def forward(self, values: Tensor, lengths: Tensor | None) -> Tensor:
+        """Tokens (N, T) or series (N, T, C) to (N, T, E)."""
+        steps: Tensor = (
+            self.dropout(self.embedding(values)) if self.tokens else self.standardise(values, lengths)
+        )  # (N, T, E)
+        return steps
+
+
+class RecurrentClassifier(nn.Module):
+    """Recurrent layers, then one vector of the states (or each) through a dense layer.
+
+    Args:
+        spec: kind of cell, depth, width and so on.
+        given: texts, or series.
+        wanted: one class each, or one a step.
+    """
+
+    head_names: Sequence[str] = ("pooling", "head")
+
+    def __init__(
+        self, spec: RecurrentSpec, given: TokensInput | SeriesInput, wanted: ClassesOutput | TokenClassesOutput
+    ) -> None:
+        super().__init__()
+        self.steps = Steps(spec, given)
+        self.recurrent = Recurrent(spec, self.steps.width)
+        self.every_step = isinstance(wanted, TokenClassesOutput)
+        pooled = not self.every_step and spec.pooling != "last"
+        self.pooling = pooling(spec.pooling, self.recurrent.width) if pooled else None
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = nn.Linear(self.recurrent.width, wanted.classes)
+
+    def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Tokens (N, T) or series (N, T, C), lengths (N,) (none where all are whole) to logits (N, K) or (N, T, K)."""
+        features, last = self.recurrent(self.steps(values, lengths), lengths)  # (N, T, D), (N, D)
+        if self.pooling is not None:
+            features = self.pooling(features, masks.whole(values) if lengths is None else lengths)  # (N, D)
+        elif not self.every_step:
+            features = last  # (N, D)
+        logits: Tensor = self.head(self.dropout(features))  # (N, K) or (N, T, K)
+        return logits
+
+
+class RecurrentForecaster(nn.Module):
+    """Recurrent layers over all channels together, then all steps ahead at once from one vector of the states.
+
+    Args:
+        spec: kind of cell, depth, width and so on.
+        given: series of one length.
+        wanted: steps ahead and quantiles.
+    """
+
+    head_names: Sequence[str] = ("pooling", "head")
+
+    def __init__(self, spec: RecurrentSpec, given: SeriesInput, wanted: ForecastOutput) -> None:
+        super().__init__()
+        self.shape = (wanted.horizon, wanted.channels, len(wanted.quantiles))
+        self.instance_norm = spec.instance_norm
+        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.recurrent = Recurrent(spec, given.channels)
+        self.pooling = None if spec.pooling == "last" else pooling(spec.pooling, self.recurrent.width)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = nn.Linear(self.recurrent.width, math.prod(self.shape))
+
+    def forward(self, past: Tensor) -> Tensor:
+        """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""
+        steps = self.standardise(past)  # (N, L, C)
+        norm = InstanceNorm.of(steps) if self.instance_norm else None
+        features, last = self.recurrent(steps if norm is None else norm.apply(steps), None)  # (N, L, D), (N, D)
+        pooled = last if self.pooling is None else self.pooling(features, masks.whole(past))  # (N, D)
+        values = self.head(self.dropout(pooled)).view(-1, *self.shape)  # (N, horizon, C, Q)
+        return self.standardise.undo(values if norm is None else norm.undo(values))
+
+
+def _remember_at_first(cells: nn.LSTM) -> None:
+    """Forget gates open: their biases sum to 1 (Jozefowicz et al. 2015, PMLR 37, section 2.2)."""
+    for name, value in cells.named_parameters():
+        if name.startswith("bias_ih"):
+            nn.init.ones_(value.detach()[cells.hidden_size : 2 * cells.hidden_size])
+        elif name.startswith("bias_hh"):
+            nn.init.zeros_(value.detach()[cells.hidden_size : 2 * cells.hidden_size])

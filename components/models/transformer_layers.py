@@ -1,0 +1,87 @@
+"""The layers of a Transformer: Vaswani et al. 2017, arXiv:1706.03762, section 3.1.
+
+The norm after each part as in the paper ("post"), or before it (Xiong et al. 2020, arXiv:2002.04745, "pre"), which
+learns without a warm-up; a stack of the latter ends with one more norm.
+
+Legend: N batch, T length, S length of the memory, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from components.models.attention import MultiHeadAttention
+
+Norm = Literal["pre", "post"]
+
+
+class FeedForward(nn.Sequential):
+    """Two dense layers with an activation between them, on every place alike: (N, T, D) to (N, T, D)."""
+
+    def __init__(self, width: int, inner: int, dropout: float, activation: Literal["relu", "gelu"] = "relu") -> None:
+        between = nn.ReLU() if activation == "relu" else nn.GELU()
+        super().__init__(nn.Linear(width, inner), between, nn.Dropout(dropout), nn.Linear(inner, width))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each with a residual. With a causal mask it is a language model's layer."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        inner: int,
+        dropout: float,
+        norm: Norm = "pre",
+        activation: Literal["relu", "gelu"] = "relu",
+    ) -> None:
+        super().__init__()
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads, dropout)
+        self.attention_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, inner, dropout, activation)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(N, T, D) to (N, T, D); the mask is that of the attention."""
+        if self.norm == "pre":
+            normed = self.attention_norm(features)
+            features = features + self.dropout(self.attention(normed, normed, mask))
+            result: Tensor = features + self.dropout(self.feed_forward(self.feed_forward_norm(features)))
+            return result
+        features = self.attention_norm(features + self.dropout(self.attention(features, features, mask)))
+        result = self.feed_forward_norm(features + self.dropout(self.feed_forward(features)))
+        return result
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention, attention to a memory, feed-forward, each with a residual."""
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float, norm: Norm = "pre") -> None:
+        super().__init__()
+        self.norm = norm
+        self.attention = MultiHeadAttention(width, heads, dropout)
+        self.attention_norm = nn.LayerNorm(width)
+        self.cross_attention = MultiHeadAttention(width, heads, dropout)
+        self.cross_attention_norm = nn.LayerNorm(width)
+        self.feed_forward = FeedForward(width, inner, dropout)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor, memory: Tensor, mask: Tensor | None, memory_mask: Tensor | None) -> Tensor:
+        """(N, T, D) with memory (N, S, D) to (N, T, D); `mask` over (T, T), `memory_mask` over (T, S)."""
+        if self.norm == "pre":
+            normed = self.attention_norm(features)
+            features = features + self.dropout(self.attention(normed, normed, mask))
+            normed = self.cross_attention_norm(features)
+            features = features + self.dropout(self.cross_attention(normed, memory, memory_mask))
+            result: Tensor = features + self.dropout(self.feed_forward(self.feed_forward_norm(features)))
+            return result
+        features = self.attention_norm(features + self.dropout(self.attention(features, features, mask)))
+        crossed = self.cross_attention(features, memory, memory_mask)
+        features = self.cross_attention_norm(features + self.dropout(crossed))
+        result = self.feed_forward_norm(features + self.dropout(self.feed_forward(features)))
+        return result
