@@ -16,6 +16,7 @@ from components.tasks.task import Task
 MODULES = {
     "image-classification": "components.tasks.image_classification",
     "text-classification": "components.tasks.text_classification",
+    "sound-classification": "components.tasks.sound_classification",
 }
 
 

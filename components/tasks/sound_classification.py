@@ -1,0 +1,177 @@
+"""Sound classification: a WAV file -> one of K classes, by its log-mel frames.
+
+Legend: N samples, T frames, B mel bands, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from components.contracts.shapes import SeriesInput
+from components.contracts.strict import Strict
+from components.tasks import classification, items
+from components.tasks.series_fitted import PREPARED_COLUMNS, SeriesClassifier, look_prepared
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays
+
+
+class Settings(Strict):
+    """How sounds become frames.
+
+    Args:
+        rate: samples a second; sounds of another rate are resampled, those of several channels become their mean.
+        bands: mel bands.
+        window_ms, hop_ms: length of a frame, and from the begin of one to that of the next.
+        longest_seconds: longer sounds are cut at their end.
+        trim_db: silence at both ends, so far below the loudest 10 ms, is taken away; None: nothing is.
+    """
+
+    rate: int = Field(default=16_000, ge=1_000, le=192_000)
+    bands: int = Field(default=40, ge=4, le=256)
+    window_ms: float = Field(default=25.0, ge=1, le=1_000)
+    hop_ms: float = Field(default=10.0, ge=1, le=1_000)
+    longest_seconds: float = Field(default=10.0, gt=0, le=600)
+    trim_db: float | None = Field(default=None, gt=0)
+
+    def frames(self) -> int:
+        """Frames of the longest sound."""
+        from components.preprocessing import sound
+
+        window, hop = sound.frame_sizes(self.rate, self.window_ms, self.hop_ms)
+        return 1 + max(0, self.most() - window) // hop
+
+    def most(self) -> int:
+        """Samples of the longest sound."""
+        return max(1, round(self.longest_seconds * self.rate))
+
+    def series(self, content: bytes) -> NDArray[Any]:
+        """A WAV file as log-mel frames float32 (T, B)."""
+        from components.preprocessing import sound
+
+        found = sound.read(content)
+        longest = self.most() * found.rate // self.rate + found.rate  # a second more, for what is trimmed
+        samples = sound.resampled(found.samples if self.trim_db else found.samples[:longest], found.rate, self.rate)
+        if self.trim_db is not None:
+            samples = sound.trimmed(samples, self.rate, self.trim_db)
+        return sound.log_mel(
+            samples[: self.most()], self.rate, bands=self.bands, window_ms=self.window_ms, hop_ms=self.hop_ms
+        )
+
+
+class Processor(SeriesClassifier, Settings):
+    """How sounds become frames, with the statistics of each band over the train split and the classes."""
+
+    def given(self) -> SeriesInput:
+        """Frames (N, T, B) and how many."""
+        return self.shaped(self.frames(), fixed=False)
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Frames with the numbers of their labels."""
+        return self.labelled([raw.decoded["series"] for raw in samples], samples)
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """A WAV file."""
+        return {"series": self.series(item)}
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `sound` or `sounds`."""
+        return items.of(document, "sound", "sounds")
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """WAV files to labels."""
+        return Wire(
+            item="sound",
+            items="sounds",
+            media=("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream"),
+            schema={"type": "string", "contentEncoding": "base64", "description": "a WAV file, base64"},
+            prediction=classification.schema(classes),
+            form="sound",
+            summary="Classify sounds",
+        )
+
+
+class SoundClassification:
+    """The half without state."""
+
+    name: ClassVar[str] = "sound-classification"
+    fields: ClassVar[dict[str, Kind]] = {"sound": "binary", "label": "text"}
+    heavy: ClassVar[str] = "sound"
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "series"
+    wanted_kind: ClassVar[str] = "classes"
+    objective: ClassVar[str] = classification.OBJECTIVE
+    scorer: ClassVar[str] = classification.SCORER
+    metrics: ClassVar[dict[str, Metric]] = classification.METRICS
+    libraries: ClassVar[tuple[str, ...]] = ()
+    raw_columns: ClassVar[tuple[str, ...]] = (
+        "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",
+    )  # fmt: skip
+    prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
+
+    def content(self, values: Values) -> bytes:
+        """The file's bytes."""
+        return bytes(values["sound"])
+
+    def labels(self, values: Values) -> list[str]:
+        """Its class."""
+        return [values["label"]]
+
+    def stratum(self, values: Values) -> str:
+        """Its class."""
+        return str(values["label"])
+
+    def look(self, values: Values) -> dict[str, object]:
+        """Whether it can be read, how long, how loud."""
+        from components.preprocessing import sound
+
+        return sound.look(values["sound"])
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Number of the class, frames, least, greatest and mean level."""
+        return look_prepared(batch)
+
+    def shown(self, values: Values) -> bytes | str:
+        """What can be said of it in words."""
+        seen = self.look(values)
+        return f"{seen['seconds']:.2f} s, {seen['rate']} Hz, {seen['channels']} channels, peak {seen['peak']:.2f}"
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """`series` float32 (T, B)."""
+        return {"series": settings.series(values["sound"])}
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """The frames: two files of the same sound are twins."""
+        return decoded["series"].tobytes()
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Mean and standard deviation of each band."""
+        from components.preprocessing.series import SeriesStatistics
+
+        statistics = SeriesStatistics()
+        for raw in train:
+            statistics.add(raw.decoded["series"])
+        mean, std = statistics.result()
+        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+
+    def example(self, values: Values) -> Example:
+        """The file as it came."""
+        return Example(bytes(values["sound"]), "audio/wav", ".wav", values["label"])
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The same class."""
+        return classification.agree(ours, theirs)
+
+
+TASK = SoundClassification()
