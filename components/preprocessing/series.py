@@ -58,7 +58,8 @@ class SeriesStatistics:
 def read(item: Any, channels: int | None) -> NDArray[np.float64]:
     """A series (T, C): a list of T numbers or of T lists of C, or CSV (text, or bytes in UTF-8) of T rows.
 
-    A first row of CSV without any number is a header. T numbers may also be rows of C numbers each, one after another.
+    A first row of CSV without any number is a header. Numbers in one row or column, or in a flat list, are steps of C
+    numbers, one after another.
 
     Args:
         channels: what C must be; None: whatever comes.
@@ -74,6 +75,8 @@ def read(item: Any, channels: int | None) -> NDArray[np.float64]:
     values = _of_csv(item) if isinstance(item, str) else _of_lists(item)
     if values.size == 0:
         raise SampleError("the series is empty", got="0 steps", expected="at least one")
+    if channels is not None and isinstance(item, str) and values.shape[1] != channels and 1 in values.shape:
+        values = values.ravel()
     if channels is not None and values.ndim == 1:
         if len(values) % channels:
             raise SampleError(

@@ -17,6 +17,8 @@ MODULES = {
     "image-classification": "components.tasks.image_classification",
     "text-classification": "components.tasks.text_classification",
     "sound-classification": "components.tasks.sound_classification",
+    "series-classification": "components.tasks.series_classification",
+    "forecasting": "components.tasks.forecasting",
 }
 
 

@@ -1,0 +1,296 @@
+"""Forecasting: the last rows of a table of numbers -> its next rows, with quantiles.
+
+Legend: N samples, L rows looked back upon, H rows ahead, C channels, Q quantiles.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.errors import SampleError, UsageError
+from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.contracts.strict import Strict
+from components.tasks import items
+from components.tasks.fitted import Fitted
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays, Run
+
+_TABLE = "values"
+
+
+class Settings(Strict):
+    """What is looked back upon, and what is predicted.
+
+    Args:
+        look_back, horizon: rows.
+        quantiles: of each value ahead, rising; 0.5 is the forecast itself. [0.5] for a forecast without others.
+        channels: their names, in the order of the source's columns; default: their numbers.
+    """
+
+    look_back: int = Field(default=336, ge=1, le=100_000)
+    horizon: int = Field(default=96, ge=1, le=10_000)
+    quantiles: list[float] = Field(default=[0.1, 0.5, 0.9])
+    channels: list[str] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if sorted(set(self.quantiles)) != self.quantiles or not all(0 < level < 1 for level in self.quantiles):
+            raise ValueError("quantiles rise, each once, between 0 and 1")
+        if 0.5 not in self.quantiles:
+            raise ValueError("0.5 is among the quantiles: it is the forecast")
+        if len(set(self.channels)) != len(self.channels):
+            raise ValueError("two channels of one name")
+        return self
+
+
+class Processor(Fitted, Settings):
+    """Standardising by the rows of the train split.
+
+    Args:
+        mean, std: of each channel; what is stored and what the network sees is (value - mean) / std.
+    """
+
+    mean: list[float]
+    std: list[float]
+
+    def given(self) -> SeriesInput:
+        """Rows (N, L, C), standardised already."""
+        count = len(self.mean)
+        return SeriesInput(
+            channels=count, longest=self.look_back, mean=[0.0] * count, std=[1.0] * count, fixed=True
+        )  # fmt: skip
+
+    def wanted(self) -> ForecastOutput:
+        """Values (N, H, C, Q), standardised."""
+        return ForecastOutput(horizon=self.horizon, channels=len(self.mean), quantiles=self.quantiles)
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """`past` (L, C) and `future` (H, C) of the table `values`, float32."""
+        end = self.look_back + self.horizon
+        shape = (len(self.mean),)
+        return (
+            ArraySpec(name="past", type="float32", shape=shape, layout="window", of=_TABLE, stop=self.look_back),
+            ArraySpec(
+                name="future", type="float32", shape=shape, layout="window", of=_TABLE, start=self.look_back, stop=end
+            ),
+        )
+
+    def inputs(self) -> tuple[str, ...]:
+        """The rows looked back upon."""
+        return ("past",)
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Rows of the table: `values` float32 (C,), standardised."""
+        return [
+            {_TABLE: self.standardised(row)[0]} for row in items.each(lambda raw: self._row(raw.values), samples)
+        ]  # fmt: skip
+
+    def standardised(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values in their own units (T, C) as float32 the network sees."""
+        import numpy as np
+
+        found: NDArray[np.float32] = ((values - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
+        return found
+
+    def _row(self, values: Values) -> NDArray[Any]:
+        from components.preprocessing import series
+
+        row = values["values"][None]  # (1, C)
+        if row.shape[1] != len(self.mean):
+            raise SampleError("a row with other columns", got=row.shape[1], expected=len(self.mean))
+        return series.finite(row)
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """The last L rows: lists of C numbers, or CSV."""
+        from components.preprocessing import series
+
+        values = series.read(item, len(self.mean))
+        if len(values) != self.look_back:
+            raise SampleError("another number of rows", got=len(values), expected=f"exactly {self.look_back} rows")
+        return {"past": self.standardised(values)}
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `values` or `series`."""
+        return items.of(document, "values", "series")
+
+    def answer(
+        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """The next rows and their quantiles, in the values' own units."""
+        import numpy as np
+
+        past = np.stack([sample["past"] for sample in samples])  # (N, L, C)
+        given = run("model", {"past": past})["values"].astype(np.float64)  # (N, H, C, Q)
+        levels = np.sort(given, axis=-1)  # quantiles that cross are put in order
+        found = levels * np.asarray(self.std)[:, None] + np.asarray(self.mean)[:, None]
+        return [self._prediction(values) for values in found]
+
+    def _prediction(self, values: NDArray[Any]) -> Prediction:
+        """Of values (H, C, Q)."""
+        names = [f"{level:g}" for level in self.quantiles]
+        return {
+            "values": values[..., self.quantiles.index(0.5)].tolist(),
+            "quantiles": {name: values[..., place].tolist() for place, name in enumerate(names)},
+            "channels": self.names(),
+        }
+
+    def names(self) -> list[str]:
+        """Of the channels."""
+        return self.channels or [str(number) for number in range(len(self.mean))]
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Last rows to next rows."""
+        count, number = len(self.mean), {"type": "number"}
+        row = {"type": "array", "items": number, "minItems": count, "maxItems": count}
+        rows = {"type": "array", "items": row, "minItems": self.horizon, "maxItems": self.horizon}
+        past = {"type": "array", "items": row, "minItems": self.look_back, "maxItems": self.look_back}
+        levels = [f"{level:g}" for level in self.quantiles]
+        said = f"the last {self.look_back} rows of {', '.join(self.names())}; or CSV"
+        return Wire(
+            item="values",
+            items="series",
+            media=("text/csv", "application/octet-stream"),
+            schema={"description": said, "anyOf": [past, {"type": "string"}]},
+            prediction={
+                "type": "object",
+                "properties": {
+                    "values": rows,
+                    "quantiles": {
+                        "type": "object", "properties": dict.fromkeys(levels, rows), "required": levels,
+                        "additionalProperties": False,
+                    },
+                    "channels": {"type": "array", "items": {"type": "string"}},
+                },
+                "required": ["values", "quantiles", "channels"],
+                "additionalProperties": False,
+            },
+            form="json",
+            summary=f"Forecast the next {self.horizon} rows",
+        )  # fmt: skip
+
+
+class Forecasting:
+    """The half without state."""
+
+    name: ClassVar[str] = "forecasting"
+    fields: ClassVar[dict[str, Kind]] = {"time": "text", "values": "numbers"}
+    heavy: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "series"
+    wanted_kind: ClassVar[str] = "forecast"
+    objective: ClassVar[str] = "components.training.objectives.forecasting:Forecasting"
+    scorer: ClassVar[str] = "components.evaluation.forecasting:SCORER"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "mse": Metric(False, "mean squared error of standardised values"),
+        "mae": Metric(False, "mean absolute error of standardised values"),
+    }
+    libraries: ClassVar[tuple[str, ...]] = ()
+    raw_columns: ClassVar[tuple[str, ...]] = (
+        "time_seconds", "steps", "finite", "minimum", "maximum", "mean", "standard_deviation",
+    )  # fmt: skip
+    prepared_columns: ClassVar[tuple[str, ...]] = ("minimum", "maximum", "mean", "future_mean")
+
+    def content(self, values: Values) -> bytes:
+        """Time and values."""
+        return str(values["time"]).encode() + b"\0" + bytes(values["values"].tobytes())
+
+    def labels(self, values: Values) -> list[str]:
+        """None."""
+        return []
+
+    def stratum(self, values: Values) -> str:
+        """All alike: the split is by time."""
+        return ""
+
+    def look(self, values: Values) -> dict[str, object]:
+        """Its time in seconds since 1970 (NaN if it cannot be read), how many values, whether finite, their levels."""
+        from components.preprocessing import series
+
+        return {"time_seconds": _seconds(values["time"]), **series.look(values["values"])}
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Least, greatest and mean value looked back upon, mean value ahead; standardised."""
+        past, future = batch["past"], batch["future"]  # (N, L, C), (N, H, C)
+        return {
+            "minimum": past.min(axis=(1, 2)),
+            "maximum": past.max(axis=(1, 2)),
+            "mean": past.mean(axis=(1, 2)),
+            "future_mean": future.mean(axis=(1, 2)),
+        }
+
+    def shown(self, values: Values) -> bytes | str:
+        """Time and values."""
+        return f"{values['time']}: {', '.join(f'{value:g}' for value in values['values'].tolist())}"
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """Nothing."""
+        return {}
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """Time and values."""
+        return self.content(values)
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Mean and standard deviation of each channel over the train rows.
+
+        Raises:
+            UsageError: `channels` are not as many as there are columns.
+        """
+        from components.preprocessing import series
+
+        statistics = series.SeriesStatistics()
+        for row in train:
+            statistics.add(series.finite(row.values["values"][None]))
+        mean, std = statistics.result()
+        if settings.channels and len(settings.channels) != len(mean):
+            got = ", ".join(settings.channels)
+            raise UsageError("the channels' names are not as many as the columns", got=got, expected=len(mean))
+        return Processor(**settings.model_dump(), mean=mean, std=std)
+
+    def example(self, values: Values) -> Example:
+        """One row, which no client sends: examples are made of windows."""
+        return self.window_example([values], 1)
+
+    def window_example(self, rows: list[Values], look_back: int) -> Example:
+        """The first `look_back` rows of a window as CSV; in words, the row that follows."""
+        import numpy as np
+
+        from components.preprocessing import series
+
+        past = np.stack([row["values"] for row in rows[:look_back]])  # (L, C)
+        truth = self.shown(rows[look_back]) if len(rows) > look_back else ""
+        return Example(series.to_csv(past).encode(), "text/csv", ".csv", str(truth))
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """All values to three digits of the larger forecast's size."""
+        import numpy as np
+
+        one, other = np.asarray(ours["values"]), np.asarray(theirs["values"])
+        return one.shape == other.shape and bool(np.abs(one - other).max() <= 1e-3 * max(np.abs(one).max(), 1e-12))
+
+
+def _seconds(time: object) -> float:
+    """Of an ISO 8601 time, UTC where it names no zone."""
+    try:
+        found = datetime.datetime.fromisoformat(str(time).strip())
+    except ValueError:
+        return math.nan
+    return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+TASK = Forecasting()

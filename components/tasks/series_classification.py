@@ -1,0 +1,176 @@
+"""Series classification: values in time -> one of K classes.
+
+Legend: N samples, T steps, C channels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from components.contracts.errors import SampleError
+from components.contracts.shapes import SeriesInput
+from components.contracts.strict import Strict
+from components.tasks import classification, items
+from components.tasks.series_fitted import PREPARED_COLUMNS, SeriesClassifier, look_prepared
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays
+
+
+class Settings(Strict):
+    """The series that are taken.
+
+    Args:
+        channels: values of one step; a sample's `values` are its steps one after another.
+        longest: a series has at most so many steps.
+        fixed: every series has exactly so many.
+    """
+
+    channels: int = Field(default=1, ge=1, le=4096)
+    longest: int = Field(default=1024, ge=1, le=1_000_000)
+    fixed: bool = False
+
+    def series(self, item: Any) -> NDArray[Any]:
+        """A series float32 (T, C).
+
+        Raises:
+            SampleError: it is none, or none of these.
+        """
+        import numpy as np
+
+        from components.preprocessing import series
+
+        values = series.read(item, self.channels)
+        if len(values) > self.longest or (self.fixed and len(values) != self.longest):
+            expected = f"{'exactly' if self.fixed else 'at most'} {self.longest} steps"
+            next_step = "another `longest:` under `input:` of dataset.yaml, and a training"
+            raise SampleError("a series of another length", got=len(values), expected=expected, next_step=next_step)
+        return values.astype(np.float32)
+
+
+class Processor(SeriesClassifier, Settings):
+    """The series that are taken, with the statistics of each channel over the train split and the classes."""
+
+    def given(self) -> SeriesInput:
+        """Series (N, T, C) and their lengths."""
+        return self.shaped(self.longest, fixed=self.fixed)
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Series with the numbers of their labels."""
+        return self.labelled(items.each(lambda raw: self.series(raw.values["values"]), samples), samples)
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """T numbers, T lists of C numbers, or CSV."""
+        return {"series": self.series(item)}
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `values` or `series`."""
+        return items.of(document, "values", "series")
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Series to labels."""
+        number: dict[str, Any] = {"type": "number"}
+        step = {"type": "array", "items": number, "minItems": self.channels, "maxItems": self.channels}
+        length = {"minItems": self.longest if self.fixed else 1, "maxItems": self.longest}
+        return Wire(
+            item="values",
+            items="series",
+            media=("text/csv", "application/octet-stream"),
+            schema={
+                "description": f"steps of {self.channels} channels; or CSV, one step a row",
+                "anyOf": [
+                    {"type": "array", "items": step, **length},
+                    *([{"type": "array", "items": number, **length}] if self.channels == 1 else []),
+                    {"type": "string"},
+                ],
+            },
+            prediction=classification.schema(classes),
+            form="json",
+            summary="Classify series",
+        )
+
+
+class SeriesClassification:
+    """The half without state."""
+
+    name: ClassVar[str] = "series-classification"
+    fields: ClassVar[dict[str, Kind]] = {"values": "numbers", "label": "text"}
+    heavy: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "series"
+    wanted_kind: ClassVar[str] = "classes"
+    objective: ClassVar[str] = classification.OBJECTIVE
+    scorer: ClassVar[str] = classification.SCORER
+    metrics: ClassVar[dict[str, Metric]] = classification.METRICS
+    libraries: ClassVar[tuple[str, ...]] = ()
+    raw_columns: ClassVar[tuple[str, ...]] = ("steps", "finite", "minimum", "maximum", "mean", "standard_deviation")
+    prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
+
+    def content(self, values: Values) -> bytes:
+        """The values' bytes."""
+        return bytes(values["values"].tobytes())
+
+    def labels(self, values: Values) -> list[str]:
+        """Its class."""
+        return [values["label"]]
+
+    def stratum(self, values: Values) -> str:
+        """Its class."""
+        return str(values["label"])
+
+    def look(self, values: Values) -> dict[str, object]:
+        """How many values (all channels), whether all are finite, and their levels."""
+        from components.preprocessing import series
+
+        return series.look(values["values"])
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Number of the class, steps, least, greatest and mean value."""
+        return look_prepared(batch)
+
+    def shown(self, values: Values) -> bytes | str:
+        """Its first values."""
+        first = ", ".join(f"{value:g}" for value in values["values"][:8].tolist())
+        return f"{len(values['values'])} values: {first}, ..."
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """Nothing."""
+        return {}
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """The values."""
+        return self.content(values)
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Mean and standard deviation of each channel."""
+        from components.preprocessing.series import SeriesStatistics
+
+        statistics = SeriesStatistics()
+        for raw in train:
+            statistics.add(settings.series(raw.values["values"]))
+        mean, std = statistics.result()
+        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+
+    def example(self, values: Values) -> Example:
+        """CSV, one value a row: steps one after another."""
+        from components.preprocessing import series
+
+        return Example(series.to_csv(values["values"][:, None]).encode(), "text/csv", ".csv", values["label"])
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The same class."""
+        return classification.agree(ours, theirs)
+
+
+TASK = SeriesClassification()
