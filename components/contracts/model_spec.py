@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from components.contracts.architectures import cnn, custom, rnn, text, transformer
+from components.contracts.architectures import cnn, custom, rnn, series, text, transformer
 
 
 def _named(value: Any) -> Any:
@@ -22,6 +22,10 @@ ModelSpec = Annotated[
         | cnn.ResNetSpec
         | text.KimSpec
         | rnn.RecurrentSpec
+        | series.SeriesCnnSpec
+        | series.SpectrogramCnnSpec
+        | series.PatchTstSpec
+        | series.DLinearSpec
         | transformer.EncoderSpec
         | transformer.DecoderSpec
         | custom.CustomSpec,

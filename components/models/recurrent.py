@@ -133,8 +133,9 @@ class RecurrentClassifier(nn.Module):
         self.steps = Steps(spec, given)
         self.recurrent = Recurrent(spec, self.steps.width)
         self.every_step = isinstance(wanted, TokenClassesOutput)
-        pooled = not self.every_step and spec.pooling != "last"
-        self.pooling = pooling(spec.pooling, self.recurrent.width) if pooled else None
+        self.pooling = (
+            None if self.every_step or spec.pooling == "last" else pooling(spec.pooling, self.recurrent.width)
+        )
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(self.recurrent.width, wanted.classes)
 

@@ -8,6 +8,7 @@ Legend: N batch, T length, S length of the memory, D width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
@@ -26,7 +27,11 @@ class FeedForward(nn.Sequential):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each with a residual. With a causal mask it is a language model's layer."""
+    """Self-attention and feed-forward, each with a residual. With a causal mask it is a language model's layer.
+
+    Args:
+        normalisation: makes a norm of a width; the layer's own, unless an architecture has another.
+    """
 
     def __init__(
         self,
@@ -36,13 +41,14 @@ class EncoderLayer(nn.Module):
         dropout: float,
         norm: Norm = "pre",
         activation: Literal["relu", "gelu"] = "relu",
+        normalisation: Callable[[int], nn.Module] = nn.LayerNorm,
     ) -> None:
         super().__init__()
         self.norm = norm
         self.attention = MultiHeadAttention(width, heads, dropout)
-        self.attention_norm = nn.LayerNorm(width)
+        self.attention_norm = normalisation(width)
         self.feed_forward = FeedForward(width, inner, dropout, activation)
-        self.feed_forward_norm = nn.LayerNorm(width)
+        self.feed_forward_norm = normalisation(width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:

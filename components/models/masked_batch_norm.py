@@ -1,0 +1,55 @@
+"""Batch normalisation that does not see padding: Ioffe and Szegedy 2015, arXiv:1502.03167.
+
+Legend: N batch, C channels, ... places.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MaskedBatchNorm(nn.Module):
+    """Mean and variance of each channel over the real places of a batch alone; in use, those of the training.
+
+    Its weights are named as those of `nn.BatchNorm1d`.
+
+    Args:
+        channels: C.
+        momentum: share of a batch in the running mean and variance.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.eps = momentum, eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, features: Tensor, inside: Tensor) -> Tensor:
+        """(N, C, ...) to (N, C, ...), zero at padding; `inside` bool (N, 1, ...), spread over the places."""
+        shape = (1, -1, *([1] * (features.ndim - 2)))
+        weights = inside.to(features.dtype)  # (N, 1, ...)
+        if self.training:
+            mean, variance = self._of(features, weights)  # (C,), (C,)
+        else:
+            mean, variance = self.running_mean, self.running_var
+        factor = self.weight / torch.sqrt(variance + self.eps)  # (C,)
+        return ((features - mean.view(shape)) * factor.view(shape) + self.bias.view(shape)) * weights
+
+    def _of(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C,) over the real places; the running ones move towards them."""
+        others = [axis for axis in range(features.ndim) if axis != 1]
+        places = weights.expand_as(features[:, :1]).sum()  # ()
+        mean = (features * weights).sum(dim=others) / places  # (C,)
+        centred = (features - mean.view(1, -1, *([1] * (features.ndim - 2)))) * weights  # (N, C, ...)
+        variance = centred.square().sum(dim=others) / places  # (C,)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            unbiased = variance * places / (places - 1).clamp(min=1)  # (C,)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        return mean, variance

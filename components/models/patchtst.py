@@ -1,0 +1,98 @@
+"""Forecasts by a Transformer over patches of each channel by itself: PatchTST, Nie et al. 2023, arXiv:2211.14730.
+
+Legend: N batch, L steps seen, C channels, P patches, S steps of a patch, D width, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from components.contracts.architectures.series import PatchTstSpec
+from components.contracts.errors import UsageError
+from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.models.instance_norm import InstanceNorm
+from components.models.positions import LearnedPositions
+from components.models.standardise_series import StandardiseSeries
+from components.models.transformer_layers import EncoderLayer
+
+
+def build(spec: PatchTstSpec, given: SeriesInput, wanted: ForecastOutput) -> PatchTst:
+    """Series of one length, at least as long as a patch.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if not given.fixed:
+        raise UsageError("a forecast is made from series of one length", where="model.name", got=given.kind)
+    if given.longest < spec.patch:
+        raise UsageError(
+            "a patch is longer than the series", where="model.patch", got=spec.patch, expected=f"<= {given.longest}"
+        )
+    return PatchTst(spec, given, wanted)
+
+
+class ChannelBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of the last axis: (N, P, D) to (N, P, D)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Over batch and patches."""
+        return super().forward(features.transpose(1, 2)).transpose(1, 2)
+
+
+class PatchTst(nn.Module):
+    """Patches with positions, layers of self-attention, and one dense layer from all of them to all steps ahead.
+
+    Every channel is a series of its own; all go through the same weights.
+
+    Args:
+        spec: patch, stride, depth and so on.
+        given: series of L steps, and their statistics.
+        wanted: steps ahead and quantiles.
+    """
+
+    head_names: Sequence[str] = ("head",)
+
+    def __init__(self, spec: PatchTstSpec, given: SeriesInput, wanted: ForecastOutput) -> None:
+        super().__init__()
+        self.horizon, self.quantiles = wanted.horizon, len(wanted.quantiles)
+        self.patch, self.stride = spec.patch, spec.stride
+        # As the paper does, the last value is repeated for one stride, so that the end is in two patches.
+        patches = (given.longest + spec.stride - spec.patch) // spec.stride + 1
+        self.instance_norm = spec.instance_norm
+        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.embedding = nn.Linear(spec.patch, spec.width)
+        self.positions = LearnedPositions(patches, spec.width)
+        self.dropout = nn.Dropout(spec.dropout)
+        normalisation = ChannelBatchNorm if spec.normalisation == "batch" else nn.LayerNorm
+        self.layers = nn.ModuleList(
+            EncoderLayer(spec.width, spec.heads, spec.feed_forward, spec.dropout, spec.norm, "gelu", normalisation)
+            for _ in range(spec.depth)
+        )
+        self.head_dropout = nn.Dropout(spec.head_dropout)
+        self.head = nn.Linear(patches * spec.width, self.horizon * self.quantiles)
+
+    def forward(self, past: Tensor) -> Tensor:
+        """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""
+        steps = self.standardise(past)  # (N, L, C)
+        norm = InstanceNorm.of(steps) if self.instance_norm else None
+        rows = (steps if norm is None else norm.apply(steps)).transpose(1, 2)  # (N, C, L)
+        features = self.encode(rows.flatten(0, 1))  # (N * C, P, D)
+        ahead = self.head(self.head_dropout(features.flatten(1)))  # (N * C, horizon * Q)
+        channels = past.shape[2]
+        values = ahead.view(-1, channels, self.horizon, self.quantiles).transpose(1, 2)  # (N, horizon, C, Q)
+        return self.standardise.undo(values if norm is None else norm.undo(values))
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Series of one channel (N, L) to their patches' vectors (N, P, D)."""
+        padded = functional.pad(rows[:, None], (0, self.stride), mode="replicate")[:, 0]  # (N, L + stride)
+        starts = range(0, padded.shape[1] - self.patch + 1, self.stride)
+        # Slices, for the exporter has no `unfold`; L is one number, so there are always as many.
+        patches = torch.stack([padded[:, start : start + self.patch] for start in starts], dim=1)  # (N, P, S)
+        features: Tensor = self.dropout(self.positions(self.embedding(patches)))  # (N, P, D)
+        for layer in self.layers:
+            features = layer(features)  # (N, P, D)
+        return features

@@ -1,0 +1,74 @@
+"""A convolutional network along time: Wang et al. 2017, arXiv:1611.06455, with pooling between its blocks.
+
+Legend: N batch, T length, C channels, D width of a block, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from components.contracts.architectures.series import SeriesCnnSpec
+from components.contracts.shapes import ClassesOutput, SeriesInput
+from components.models import masks
+from components.models.masked_batch_norm import MaskedBatchNorm
+from components.models.pooling import pooling
+from components.models.standardise_series import StandardiseSeries
+
+
+def build(spec: SeriesCnnSpec, given: SeriesInput, wanted: ClassesOutput) -> SeriesCnn:
+    """Series of any length."""
+    return SeriesCnn(spec, given, wanted.classes)
+
+
+class SeriesCnn(nn.Module):
+    """Blocks that halve the length, then one vector of the places through a dense layer.
+
+    Args:
+        spec: depth, width and so on.
+        given: channels and their statistics.
+        classes: number of classes K.
+    """
+
+    head_names: Sequence[str] = ("pooling", "head")
+
+    def __init__(self, spec: SeriesCnnSpec, given: SeriesInput, classes: int) -> None:
+        super().__init__()
+        self.standardise = StandardiseSeries(given.mean, given.std)
+        widths = [spec.width << min(index, 3) for index in range(spec.depth)]
+        self.blocks = nn.ModuleList(
+            SeriesBlock(inward, outward, spec.window)
+            for inward, outward in zip([given.channels, *widths], widths, strict=False)
+        )
+        self.pooling = pooling(spec.pooling, widths[-1])
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = nn.Linear(widths[-1], classes)
+
+    def forward(self, series: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(N, T, C), lengths (N,) (none where all are whole) to logits (N, K)."""
+        lengths = masks.whole(series) if lengths is None else lengths.clamp(min=1)  # (N,)
+        features = self.standardise(series, lengths).transpose(1, 2)  # (N, C, T)
+        for block in self.blocks:
+            features, lengths = block(features, lengths)  # (N, D, T / 2), (N,)
+        logits: Tensor = self.head(self.dropout(self.pooling(features.transpose(1, 2), lengths)))  # (N, K)
+        return logits
+
+
+class SeriesBlock(nn.Module):
+    """Convolution, batch normalisation, ReLU, and of each two steps the larger; zero stays beyond the end."""
+
+    def __init__(self, inward: int, outward: int, window: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(inward, outward, window, padding=window // 2, bias=False)
+        self.norm = MaskedBatchNorm(outward)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, inward, T), lengths (N,) to (N, outward, ceil(T / 2)), lengths (N,)."""
+        longest = features.shape[2]
+        inside = masks.inside(lengths, longest)[:, None, :]  # (N, 1, T)
+        features = functional.relu(self.norm(self.convolution(features), inside))  # (N, outward, T)
+        pooled = functional.max_pool1d(functional.pad(features, (0, longest % 2)), 2)  # (N, outward, ceil(T / 2))
+        return pooled, torch.div(lengths + 1, 2, rounding_mode="floor")
