@@ -19,6 +19,7 @@ MODULES = {
     "sound-classification": "components.tasks.sound_classification",
     "series-classification": "components.tasks.series_classification",
     "forecasting": "components.tasks.forecasting",
+    "token-classification": "components.tasks.token_classification",
 }
 
 

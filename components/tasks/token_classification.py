@@ -1,0 +1,288 @@
+"""Token classification: a text -> spans of it, each of a kind (named entities).
+
+Legend: N samples, T tokens, W words, K classes (tags).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.errors import SampleError
+from components.contracts.shapes import TokenClassesOutput
+from components.contracts.strict import Strict
+from components.preprocessing import spans
+from components.preprocessing.tokenizer_spec import TokenizerSpec, Words
+from components.tasks import classification, items
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.tokenized import Tokenized
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays, Run
+
+
+class Settings(Strict):
+    """How words become token numbers.
+
+    Args:
+        longest: samples of more tokens are cut at their end; words behind it are in no span.
+    """
+
+    tokenizer: TokenizerSpec = Words(lower=False)
+    longest: int = Field(default=128, ge=2, le=8192)
+
+
+class Processor(Tokenized):
+    """The tokenizer and the tags, as the arrays number them."""
+
+    classes: list[str]
+
+    def wanted(self) -> TokenClassesOutput:
+        """Logits (N, T, K)."""
+        return TokenClassesOutput(classes=len(self.classes))
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """`tokens` and `tags`, int64 (T,). Of each word the first token has its tag; all others have -100."""
+        tokens = ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad)
+        return tokens, ArraySpec(name="tags", type="int64", shape=(), layout="ragged", pad=spans.IGNORED)
+
+    def inputs(self) -> tuple[str, ...]:
+        """The tokens and how many."""
+        return "tokens", "tokens_lengths"
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Token numbers and the numbers of the tags, after `spans.repaired`."""
+        import numpy as np
+
+        numbers = items.each(lambda raw: self._numbers(raw.values), samples)
+        splits = self.tokenizer.encode_words([raw.values["tokens"] for raw in samples], self.longest)
+        found: list[Arrays] = []
+        for split, tags in zip(splits, numbers, strict=True):
+            first = _first(split.words)
+            placed = np.full(len(split.tokens), spans.IGNORED, np.int64)
+            placed[first] = np.asarray(tags, np.int64)[split.words[first]]
+            found.append({"tokens": split.tokens, "tags": placed})
+        return found
+
+    def _numbers(self, values: Values) -> list[int]:
+        if (wrong := _wrong(values)) is not None:
+            raise SampleError("words and tags that do not fit", got=wrong, expected="one tag a word: O, B-x or I-x")
+        return [classification.number(tag, self.classes) for tag in spans.repaired(values["tags"])]
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """A text, its bytes in UTF-8, or a list of words.
+
+        Beside `tokens`: `words` int64 (T,), the word of each token; `places` int64 (W, 2), characters of the text;
+        `text` uint8, in UTF-8. Words of a list are taken as joined by single spaces.
+        """
+        import numpy as np
+
+        from components.preprocessing import text
+
+        words = [text.read(word) for word in item] if isinstance(item, list) else None
+        given = text.read(item) if words is None else " ".join(words)
+        if words is None:
+            split = text.words(given)
+            words, places = [word for word, _, _ in split], [(begin, end) for _, begin, end in split]
+        else:
+            ends = np.cumsum([len(word) + 1 for word in words], dtype=np.int64)
+            places = [(end - 1 - len(word), end - 1) for word, end in zip(words, ends.tolist(), strict=True)]
+        tokens = self.tokenizer.encode_words([words], self.longest)[0]
+        return {
+            "tokens": tokens.tokens,
+            "words": tokens.words,
+            "places": np.asarray(places, np.int64).reshape(-1, 2),
+            "text": np.frombuffer(given.encode(), np.uint8),
+        }
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `text` or `texts`."""
+        return items.of(document, "text", "texts")
+
+    def answer(
+        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """The likeliest tag of each word, as spans; a span's score is the mean probability of its words' tags."""
+        from components.preprocessing.batch import collate
+
+        probabilities = run("model", collate(self.arrays(), samples, ("tokens",)))["probabilities"]  # (N, T, K)
+        return [
+            {"spans": _spans(sample, rows[: len(sample["tokens"])], classes)}
+            for sample, rows in zip(samples, probabilities, strict=True)
+        ]
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Texts to spans."""
+        kinds = sorted({tag[2:] for tag in classes if tag != spans.OUTSIDE})
+        whole: dict[str, Any] = {"type": "integer", "minimum": 0}
+        properties: dict[str, Any] = {
+            "text": {"type": "string"},
+            "label": {"type": "string", "enum": kinds},
+            "start": whole,
+            "end": whole,
+            "score": {"type": "number", "minimum": 0, "maximum": 1},
+        }
+        span = {
+            "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
+        }  # fmt: skip
+        return Wire(
+            item="text",
+            items="texts",
+            media=("text/plain", "application/octet-stream"),
+            schema={
+                "description": "a text; or its words",
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            },
+            prediction={
+                "type": "object",
+                "properties": {"spans": {"type": "array", "items": span}},
+                "required": ["spans"],
+                "additionalProperties": False,
+            },
+            form="text",
+            summary=f"Find {', '.join(kinds)} in texts",
+        )
+
+
+class TokenClassification:
+    """The half without state."""
+
+    name: ClassVar[str] = "token-classification"
+    fields: ClassVar[dict[str, Kind]] = {"tokens": "json", "tags": "json"}
+    heavy: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "tokens"
+    wanted_kind: ClassVar[str] = "token-classes"
+    objective: ClassVar[str] = "components.training.objectives.token_classification:TokenClassification"
+    scorer: ClassVar[str] = "components.evaluation.token_classification:SCORER"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "entity_f1": Metric(True, "F1 of whole entities: right are those of the same words and kind"),
+        "entity_precision": Metric(True, "share of found entities that are right"),
+        "entity_recall": Metric(True, "share of entities that are found"),
+        "token_accuracy": Metric(True, "share of words with the right tag"),
+    }
+    libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
+    raw_columns: ClassVar[tuple[str, ...]] = ("words", "entities", "repairs", "valid", "error")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "words", "largest_token", "largest_tag")
+
+    def content(self, values: Values) -> bytes:
+        """The words."""
+        return json.dumps(values["tokens"]).encode()
+
+    def labels(self, values: Values) -> list[str]:
+        """Its tags, after `spans.repaired`."""
+        return sorted(set(spans.repaired(values["tags"]))) if _wrong(values) is None else []
+
+    def stratum(self, values: Values) -> str:
+        """Whether there is an entity in it."""
+        return "some" if _wrong(values) is None and spans.spans(values["tags"]) else "none"
+
+    def look(self, values: Values) -> dict[str, object]:
+        """How many words and entities, how many tags `spans.repaired` changes, and what is wrong, if anything is."""
+        wrong = _wrong(values)
+        tags = values["tags"] if wrong is None else []
+        return {
+            "words": len(values["tokens"]) if isinstance(values["tokens"], list) else 0,
+            "entities": len(spans.spans(tags)),
+            "repairs": sum(one != other for one, other in zip(tags, spans.repaired(tags), strict=True)),
+            "valid": wrong is None,
+            "error": wrong,
+        }
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Numbers of tokens and of words, largest token number, largest tag number."""
+        return {
+            "tokens": batch["tokens_lengths"],
+            "words": (batch["tags"] != spans.IGNORED).sum(axis=1),
+            "largest_token": batch["tokens"].max(axis=1),
+            "largest_tag": batch["tags"].max(axis=1),
+        }
+
+    def shown(self, values: Values) -> bytes | str:
+        """The words, each entity in brackets with its kind."""
+        words = [str(word) for word in values["tokens"]]
+        for span in reversed(spans.spans(values["tags"]) if _wrong(values) is None else []):
+            words[span.begin : span.end] = [f"[{' '.join(words[span.begin : span.end])}: {span.label}]"]
+        return " ".join(words)
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """Nothing: tokens depend on the train split."""
+        return {}
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """The words."""
+        return self.content(values)
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Train the tokenizer."""
+        from components.preprocessing.text import Tokenizer
+
+        tokenizer = Tokenizer.fit(settings.tokenizer, (" ".join(raw.values["tokens"]) for raw in train))
+        return Processor.of(tokenizer, longest=settings.longest, classes=list(classes))
+
+    def example(self, values: Values) -> Example:
+        """The words with spaces between them; in words, the entities."""
+        words = values["tokens"]
+        found = [f"{' '.join(words[span.begin : span.end])}: {span.label}" for span in spans.spans(values["tags"])]
+        return Example(" ".join(words).encode(), "text/plain", ".txt", "; ".join(found) or "none")
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json and tokenizer.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The same spans of the same kinds."""
+        one, other = (
+            [(span["start"], span["end"], span["label"]) for span in said["spans"]] for said in (ours, theirs)
+        )
+        return one == other
+
+
+def _wrong(values: Values) -> str | None:
+    tokens, tags = values["tokens"], values["tags"]
+    for name, found in (("tokens", tokens), ("tags", tags)):
+        if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+            return f"{name} are no list of words"
+    if len(tokens) != len(tags):
+        return f"{len(tokens)} words and {len(tags)} tags"
+    if not all(word.strip() for word in tokens):
+        return "an empty word"
+    odd = next((tag for tag in tags if not spans.FORM.fullmatch(tag)), None)
+    return None if odd is None else f"the tag {odd!r}"
+
+
+def _first(words: NDArray[Any]) -> NDArray[Any]:
+    """Places of the first token of each word, from the word of each token (T,)."""
+    import numpy as np
+
+    begins = np.ones(len(words), np.bool_)
+    begins[1:] = words[1:] != words[:-1]
+    return np.flatnonzero(begins & (words >= 0))
+
+
+def _spans(sample: Arrays, probabilities: NDArray[Any], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Of one sample, from probabilities (T, K)."""
+    import numpy as np
+
+    given = sample["text"].tobytes().decode()
+    tags = [spans.OUTSIDE] * len(sample["places"])
+    scores = np.ones(len(tags))
+    for token in _first(sample["words"]).tolist():
+        word, best = int(sample["words"][token]), int(probabilities[token].argmax())
+        tags[word], scores[word] = classes[best], float(probabilities[token, best])
+    found = []
+    for span in spans.spans(tags):
+        start, end = int(sample["places"][span.begin, 0]), int(sample["places"][span.end - 1, 1])
+        score = float(scores[span.begin : span.end].mean())
+        found.append({"text": given[start:end], "label": span.label, "start": start, "end": end, "score": score})
+    return found
+
+
+TASK = TokenClassification()
