@@ -88,7 +88,7 @@ def promotions(
             b, c = int((first & ~second).sum()), int((~first & second).sum())
             passed += _p_value(b, c, setting.samples, min_effect) <= ALPHA
         else:
-            bounds = paired_bootstrap.interval(
+            bounds = paired_bootstrap.macro_f1_interval(
                 truth, candidate, champion, CLASSES, 1 - ALPHA, resamples=RESAMPLES, seed=number
             )
             passed += bounds.lower > min_effect

@@ -16,6 +16,7 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.registry import versions
 from components.registry.api import Api
+from components.tasks import fit
 from flows import bundle_plan, keys, last_run
 from flows.bundle_plan import BundlePlan
 from flows.keys import Key, Keys
@@ -69,10 +70,12 @@ def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] =
 
     Raises:
         UsageError: `force` names no stage.
+        SpecError: the pipeline asks for what its task cannot do.
         CorruptArtifactError: a product on disk is not as sealed.
     """
     if unknown := force - set(STAGES):
         raise UsageError("no such stage", got=", ".join(sorted(unknown)), expected=", ".join(STAGES))
+    fit.check(spec, project.pipeline_file(spec.name), project.dataset(spec.dataset))
     data = _data(project, spec, force)
     if not all(stage.current for stage in data):
         waiting = tuple(

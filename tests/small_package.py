@@ -20,6 +20,8 @@ from components.tasks import classification
 from components.tasks.image_classification import Processor
 
 CLASSES = ["dark", "light", "left"]
+TASK = "image-classification"
+LIBRARIES = ("pillow",)  # what its bundles need beside those of every bundle
 
 
 def image(seed: int) -> bytes:
@@ -47,7 +49,7 @@ def build(
     slow: int = 0,
     graph_scale: float = 1 / 255,
     signature_classes: list[str] | None = None,
-    accuracy: float = 0.75,
+    figures: dict[str, float] | None = None,
     facts: dict[str, Any] | None = None,
 ) -> Package:
     """Seal a package in `folder`.
@@ -55,7 +57,7 @@ def build(
     Args:
         graph_scale: what the graph multiplies pixels with; the golden outputs are always of 1/255.
         signature_classes: the order that the signature names; the golden outputs are always in that of `CLASSES`.
-        accuracy: what metrics.json says.
+        figures: what metrics.json says.
         facts: of the manifest, other than these.
         nan_above: images of a higher mean brightness (0 to 1) are answered with NaN; the golden ones have about 0.5.
         slow: multiplications of 512x512 for nothing in each answer, a fraction of a millisecond each.
@@ -104,14 +106,14 @@ def build(
             example = GoldenExample(file=f"{index:03}.png", media="image/png", truth=CLASSES[index], answer=answer)
             examples.append(example.model_dump())
         (fresh / "golden" / "outputs.json").write_text(json.dumps({"classes": CLASSES, "examples": examples}))
-        figures = {"accuracy": accuracy, "macro_f1": 0.7}
+        overall = figures or {"accuracy": 0.75, "macro_f1": 0.7}
         rows = [{"class": name} for name in CLASSES]
-        metrics = {"split": "test", "samples": 3, "overall": figures, "per_class": rows}
+        metrics = {"split": "test", "samples": 3, "overall": overall, "per_class": rows}
         (fresh / "metrics.json").write_text(json.dumps(metrics))
         (fresh / "README.md").write_text("# sample\n")
         sealed = {
             "pipeline": pipeline,
-            "task": "image-classification",
+            "task": TASK,
             "train_key": train_key,
             "data_digest": "d" * 64,
             "lineage": {"raw_digest": "e" * 64},

@@ -45,16 +45,7 @@ def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None) 
         raise NotFoundError(f"no such file: {path}", next_step="check the name") from error
     except UnicodeDecodeError as error:
         raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
-    lines: dict[Location, int] = {}
-    problems: list[Problem] = []
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        document = _construct(loader, node, (), lines, problems) if node is not None else None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        message = getattr(error, "problem", None) or str(error)
-        raise SpecError(str(path), (Problem("", f"not YAML: {message}", mark.line + 1 if mark else None),)) from error
+    document, lines, problems = _parse(path, text)
     if not isinstance(document, dict):
         problems.append(Problem("", "a mapping of keys is expected", 1, got=type(document).__name__))
         raise SpecError(str(path), tuple(problems))
@@ -67,6 +58,40 @@ def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None) 
     if problems:
         raise SpecError(str(path), tuple(sorted(problems, key=lambda problem: problem.line or 0)))
     return result
+
+
+def lines(path: Path) -> dict[Location, int]:
+    """The line of every place in a readable file."""
+    return _parse(path, path.read_text(encoding="utf-8"))[1]
+
+
+def problems(error: ValidationError, path: Path, at: Location) -> tuple[Problem, ...]:
+    """What is wrong with a section of a file that another contract than the file's has read, with lines of the file.
+
+    Args:
+        at: the section.
+    """
+    _, lines, _ = _parse(path, path.read_text(encoding="utf-8"))
+    inside = {place[len(at) :]: line for place, line in lines.items() if place[: len(at)] == at}
+    found = [_problem(detail, inside) for detail in error.errors(include_url=False)]
+    for problem in found:
+        problem.path = ".".join(filter(None, (_path(at), problem.path)))
+    return tuple(sorted(found, key=lambda problem: problem.line or 0))
+
+
+def _parse(path: Path, text: str) -> tuple[Any, dict[Location, int], list[Problem]]:
+    """The document, the line of every place in it, and what is wrong with its keys."""
+    lines: dict[Location, int] = {}
+    problems: list[Problem] = []
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        document = _construct(loader, node, (), lines, problems) if node is not None else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = getattr(error, "problem", None) or str(error)
+        raise SpecError(str(path), (Problem("", f"not YAML: {message}", mark.line + 1 if mark else None),)) from error
+    return document, lines, problems
 
 
 def _construct(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zoneinfo
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Self
 
 from cronsim import CronSim, CronSimError
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from components.contracts.dataset import NAME
+from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
 from components.contracts.serving_order import Limits, Terms
 from components.contracts.strict import Strict
@@ -17,28 +17,43 @@ from components.contracts.train_spec import TrainSpec
 
 
 class FloorSpec(Strict):
-    """Least values of a metric on the frozen test split.
+    """What a metric must reach on the frozen test split: `min`, or `max` where lower is better.
 
     Args:
-        min: overall; below it a model is not even registered.
-        slice_min: in every slice (class); asked when a version is released.
+        min, max: overall; a model that misses it is not even registered.
+        slice_min: least value in every slice (class); asked when a version is released.
     """
 
-    min: float
-    slice_min: float | None = None
+    min: float | None = Field(default=None, allow_inf_nan=False)
+    max: float | None = Field(default=None, allow_inf_nan=False)
+    slice_min: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if (self.min is None) == (self.max is None):
+            raise ValueError("give either min: (higher is better) or max: (lower is better)")
+        if self.slice_min is not None and self.min is None:
+            raise ValueError("slice_min goes with min")
+        return self
+
+    def met(self, figure: float) -> bool:
+        """Whether a figure reaches it; what is no number does not."""
+        return figure >= self.min if self.min is not None else self.max is not None and figure <= self.max
 
 
 class ChampionSpec(Strict):
     """A candidate against what serves, sample by sample on the same frozen test split.
 
     Args:
-        min_effect: the least difference (candidate minus champion) in the metric, as a share. Above 0 it must be
-            better by that much; below 0 it may be worse by less than that (non-inferiority).
-        confidence: with which the difference must be above `min_effect`; 1 - confidence is the rate of false passes.
+        metric: one of the task's metrics; None: its first.
+        min_effect: the least gain, in the metric's own units: how much better the candidate is (candidate minus
+            champion; champion minus candidate where lower is better). Above 0 it must be better by that much; below 0
+            it may be worse by less than that (non-inferiority).
+        confidence: with which the gain must be above `min_effect`; 1 - confidence is the rate of false passes.
     """
 
-    metric: Literal["accuracy", "macro_f1"] = "accuracy"
-    min_effect: float = Field(default=-0.01, gt=-1, lt=1)
+    metric: str | None = None
+    min_effect: float = Field(default=-0.01, allow_inf_nan=False)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
@@ -46,7 +61,7 @@ class ParitySpec(Strict):
     """The golden examples through the bundle's HTTP endpoint against the training process's own outputs.
 
     Args:
-        tolerance: largest absolute difference of a probability.
+        tolerance: largest absolute difference of a number of an answer, such as a probability.
     """
 
     tolerance: float = Field(default=1e-4, gt=0, lt=1)
@@ -77,13 +92,16 @@ class ManualSpec(Strict):
 class GatesSpec(Strict):
     """What a model must reach: the floors to be registered, all of it to be released.
 
+    Every other key is a metric of the task (`accuracy`, `bleu`, `mse`, ...) with its floor.
+
     Args:
         champion: on by default; `null` turns it off.
         latency, manual: only where they are set.
     """
 
-    accuracy: FloorSpec | None = None
-    macro_f1: FloorSpec | None = None
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FloorSpec | None]
+
     champion: ChampionSpec | None = ChampionSpec()
     parity: ParitySpec = ParitySpec()
     latency: LatencySpec | None = None
@@ -92,8 +110,7 @@ class GatesSpec(Strict):
     @property
     def floors(self) -> dict[str, FloorSpec]:
         """The floors that are set, by metric."""
-        named = {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
-        return {metric: floor for metric, floor in named.items() if floor is not None}
+        return {metric: floor for metric, floor in self.__pydantic_extra__.items() if floor is not None}
 
 
 class ReleaseSpec(Strict):
@@ -128,7 +145,7 @@ class ServingSpec(Strict):
     """How the bundle serves.
 
     Args:
-        max_batch_size: most images in one request.
+        max_batch_size: most samples in one request.
         max_request_megabytes: larger requests are refused with 413.
         max_image_megapixels: images of more pixels are refused before they are decoded.
         workers: processes of the service.
@@ -164,10 +181,14 @@ class ScheduleSpec(Strict):
 
 
 class PipelineSpec(Strict):
-    """`pipelines/<name>.yaml`."""
+    """`pipelines/<name>.yaml`. Whether it fits its task, components.tasks.fit says.
+
+    Args:
+        task: one of ours, or `package.module:NAME`.
+    """
 
     name: str = Field(pattern=NAME)
-    task: Literal["image-classification"]
+    task: str = Field(pattern=TASK)
     dataset: str = Field(pattern=NAME)
     model: ModelSpec
     train: TrainSpec = TrainSpec()

@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.evaluation.metrics import Labels, Probabilities
 
 BINS = 15
+
+Real = NDArray[np.float64]
 
 
 class Bin(NamedTuple):
@@ -31,17 +34,23 @@ def reliability(probabilities: Probabilities, truth: Labels, bins: int = BINS) -
         probabilities: (N, K).
         truth: (N,).
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)  # (N,)
-    right = probabilities.argmax(axis=1) == truth  # (N,)
+    confidence, right, place = confidence_bins(probabilities, truth, bins)
     edges = np.linspace(0.0, 1.0, bins + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)  # (N,)
     counts = np.bincount(place, minlength=bins)  # (B,)
     sure = np.bincount(place, weights=confidence, minlength=bins) / np.maximum(counts, 1)
-    correct = np.bincount(place, weights=right.astype(np.float64), minlength=bins) / np.maximum(counts, 1)
+    correct = np.bincount(place, weights=right, minlength=bins) / np.maximum(counts, 1)
     return [
         Bin(float(edges[index]), float(edges[index + 1]), int(counts[index]), float(sure[index]), float(correct[index]))
         for index in range(bins)
     ]
+
+
+def confidence_bins(probabilities: Probabilities, truth: Labels, bins: int = BINS) -> tuple[Real, Real, Labels]:
+    """Of each sample (N,): the probability of its answer, 1 if that is right and else 0, and the number of its bin."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
+    place = np.searchsorted(np.linspace(0.0, 1.0, bins + 1), confidence, side="left") - 1
+    return confidence, right, np.clip(place, 0, bins - 1)
 
 
 def expected_calibration_error(bins: list[Bin]) -> float:

@@ -5,60 +5,50 @@ from __future__ import annotations
 from typing import Any
 
 from components.contracts.training_request import TrainRequest
-from components.evaluation.report import Evaluation
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Scored
 
 
-def card(request: TrainRequest, evaluation: Evaluation, data: dict[str, Any], trained: dict[str, Any]) -> str:
+def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, Any], trained: dict[str, Any]) -> str:
     """Markdown in the order of Mitchell et al. 2019, arXiv:1810.03993.
 
     Args:
         data: facts of the prepared dataset's manifest.
         trained: facts of the trained parts' manifest.
     """
-    counts, processor = data["counts"], data["processor"]
-    model = ", ".join(f"{key} {value}" for key, value in request.model.model_dump(mode="json").items())
-    overall = evaluation.overall
-    weakest = evaluation.slices[0]
-    shape = f"{processor['height']}x{processor['width']}x{processor['channels']}"
+    model = ", ".join(f"{key} {_plain(value)}" for key, value in request.model.model_dump(mode="json").items())
+    into = f" into {len(frozen.classes)} classes: {', '.join(frozen.classes)}" if frozen.classes else ""
+    own = scored.card_lines()
     lines = [
         f"# {request.pipeline}",
         "",
-        f"{data['task']} into {len(data['classes'])} classes: {', '.join(data['classes'])}.",
+        f"{data['task']}{into}.",
         "",
         "## Model",
         f"- architecture: {model}",
-        f"- input: images, decoded to {shape} uint8 (height, width, channels); standardised inside the graph",
-        f"- output: probabilities of the {len(data['classes'])} classes",
+        f"- input: {_shape(frozen.processor.given().model_dump(mode='json'))}",
+        f"- output: {_shape(frozen.processor.wanted().model_dump(mode='json'))}",
         f"- train key: `{request.train_key}`",
         "",
         "## Data",
         f"- dataset: {data['dataset']}, digest `{request.data_digest}`",
-        f"- samples: {', '.join(f'{name} {number:,}' for name, number in counts.items())}",
+        f"- samples: {', '.join(f'{name} {number:,}' for name, number in data['counts'].items())}",
         "",
         "## Training",
         f"- {trained['epochs']} epochs, weights of epoch {trained['kept_epoch']} ({_kept(request)})",
         *(f"- {name}: {_plain(value)}" for name, value in request.train.model_dump(mode="json").items()),
         "",
-        f"## Results on the frozen test split ({evaluation.samples:,} samples)",
-        "| metric | value |",
-        "|---|---|",
-        f"| accuracy | {overall['accuracy']:.4f} |",
-        f"| macro F1 | {overall['macro_f1']:.4f} |",
-        f"| expected calibration error (15 bins) | {overall['ece']:.4f} |",
-        f"| negative log likelihood (nats) | {overall['nll']:.4f} |",
+        *_transfer(trained.get("pretrained") or {}),
+        f"## Results on the frozen test split ({scored.samples:,} samples)",
+        "| metric | value | what it is |",
+        "|---|---|---|",
+        *(_figure(name, value, frozen) for name, value in scored.figures().items()),
         "",
-        "| class | precision | recall | F1 | samples |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {row['class']} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} | {row['support']:,} |"
-            for row in evaluation.per_class
-        ),
+        *own.results,
         "",
         "## Limits",
-        f"- Measured on images like those of {data['dataset']} only; others get an answer too, and it means nothing.",
-        f"- Weakest class: {weakest['name']}, {weakest['accuracy']:.1%} right{_instead(weakest['taken_for'])}.",
-        f"- With {evaluation.samples:,} test samples the accuracy is known to about ±{evaluation.margin:.2%} (95 %).",
-        "- Images are resized to the input's shape; detail below that resolution is lost.",
+        f"- Measured on samples like those of {data['dataset']} only; others get an answer too, and it means nothing.",
+        *own.limits,
         "",
         "## Lineage",
         *([f"- {name}: `{value}`" for name, value in sorted(request.lineage.items())] or ["- none given"]),
@@ -67,15 +57,32 @@ def card(request: TrainRequest, evaluation: Evaluation, data: dict[str, Any], tr
     return "\n".join(lines)
 
 
+def _figure(name: str, value: float, frozen: Frozen) -> str:
+    metric = frozen.task.metrics.get(name)
+    better = "" if metric is None else f"{metric.words}; {'higher' if metric.higher_is_better else 'lower'} is better"
+    return f"| {name.replace('_', ' ')} | {value:.4f} | {better} |"
+
+
+def _transfer(pretrained: dict[str, Any]) -> list[str]:
+    """Where the training began, if not at random weights: what the training said of it."""
+    if not pretrained:
+        return []
+    return ["## Transfer", *(f"- {name.replace('_', ' ')}: {_plain(value)}" for name, value in pretrained.items()), ""]
+
+
+def _shape(document: dict[str, Any]) -> str:
+    """Kind and sizes of what goes in or comes out; statistics are left out."""
+    sizes = [f"{name} {value}" for name, value in document.items() if isinstance(value, int) and name != "pad"]
+    return ", ".join([str(document["kind"]), *sizes])
+
+
 def _kept(request: TrainRequest) -> str:
     return "the best on the validation split" if request.train.keep == "best" else "the last"
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items() if inner) or "none"
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items() if inner) or "none"
+    if isinstance(value, list):
+        return ", ".join(_plain(inner) for inner in value) or "none"
     return "none" if value is None else str(value)
-
-
-def _instead(name: str | None) -> str:
-    return f", most often taken for {name}" if name else ""

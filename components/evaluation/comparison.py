@@ -1,16 +1,18 @@
 """A candidate against the champion on the same samples: how they differ, and whether that is enough.
 
-Legend: N samples, K classes.
+Legend: N samples.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from components.evaluation import paired_bootstrap, paired_proportions
-from components.evaluation.metrics import Labels, accuracy, class_figures, confusion_matrix, macro_f1
+from components.evaluation.classification import Classified
+from components.evaluation.metrics import Labels
+from components.evaluation.scorer import Scored
 
 
 class Pairs(NamedTuple):
@@ -22,23 +24,27 @@ class Pairs(NamedTuple):
     neither: int
 
 
-class ClassDifference(NamedTuple):
-    """One class: its samples and the share of them that each gets right."""
+class SliceDifference(NamedTuple):
+    """One slice (class): its samples and the figure of each on them; `gain` is how much better the candidate is."""
 
     name: str
     samples: int
     candidate: float
     champion: float
+    gain: float
 
 
 class Comparison(NamedTuple):
-    """What the champion gate decides by; `lower` and `upper` each hold with the confidence, from one side.
+    """What the champion gate decides by; `lower` and `upper` bound the gain, each with the confidence, from one side.
 
     Args:
-        p_value: of accuracy's exact test against `min_effect`; None for macro F1, whose interval is a bootstrap's.
+        scale: what the gain is shown times: 100 where it is a share, so that it reads in points; else 1.
+        p_value: of accuracy's exact test against `min_effect`; None for others, whose interval is a bootstrap's.
+        pairs: where each sample is right or wrong.
     """
 
     metric: str
+    higher_is_better: bool
     samples: int
     candidate: float
     champion: float
@@ -47,60 +53,82 @@ class Comparison(NamedTuple):
     min_effect: float
     confidence: float
     passed: bool
+    scale: int
     p_value: float | None
-    pairs: Pairs
-    per_class: list[ClassDifference]
+    pairs: Pairs | None
+    slices: list[SliceDifference]
 
     @property
-    def difference(self) -> float:
-        """Candidate minus champion."""
-        return self.candidate - self.champion
+    def gain(self) -> float:
+        """How much better the candidate is: its figure minus the champion's, or the other way where lower is better."""
+        return self.candidate - self.champion if self.higher_is_better else self.champion - self.candidate
 
 
 def compare(
-    truth: Labels,
-    candidate: Labels,
-    champion: Labels,
-    classes: list[str],
+    candidate: Scored,
+    champion: Scored,
+    metric: str,
     *,
-    metric: Literal["accuracy", "macro_f1"],
+    higher_is_better: bool = True,
     min_effect: float,
     confidence: float,
 ) -> Comparison:
-    """Compare answers (N,) with the truth (N,); an answer of number K is none of the classes.
+    """Compare two packages scored on the same split.
 
-    The candidate passes if the difference is above `min_effect` with that confidence: for accuracy by the exact test of
-    `paired_proportions`, for macro F1 by the lower bound of `paired_bootstrap`.
+    The candidate passes if its gain is above `min_effect` with that confidence: for accuracy by the exact test of
+    `paired_proportions`, for every other figure by the lower bound of `paired_bootstrap`.
     """
-    count = len(classes) + 1  # and none of them
-    tables = [confusion_matrix(truth, answers, count) for answers in (candidate, champion)]
-    pairs = count_pairs(truth, candidate, champion)
-    p_value = None
-    if metric == "accuracy":
-        values = [accuracy(table) for table in tables]
-        b, c = pairs.candidate_only, pairs.champion_only
-        p_value = paired_proportions.p_value(b, c, len(truth), min_effect)
-        bounds = paired_proportions.interval(b, c, len(truth), confidence)
+    ours, theirs = candidate.figures()[metric], champion.figures()[metric]
+    pairs, p_value = None, None
+    if isinstance(candidate, Classified) and isinstance(champion, Classified):
+        pairs = count_pairs(candidate.truth, candidate.answers, champion.answers)
+    if pairs is not None and metric == "accuracy":
+        b, c, count = pairs.candidate_only, pairs.champion_only, candidate.samples
+        p_value = paired_proportions.p_value(b, c, count, min_effect)
+        bounds = paired_proportions.interval(b, c, count, confidence)
         passed = p_value <= 1 - confidence
     else:
-        values = [macro_f1(table) for table in tables]
-        bounds = paired_bootstrap.interval(truth, candidate, champion, count, confidence)
+        bounds = _bootstrap(candidate, champion, metric, confidence, higher_is_better)
         passed = bounds.lower > min_effect
-    rows = zip(classes, *map(class_figures, tables), strict=False)
     return Comparison(
         metric=metric,
-        samples=len(truth),
-        candidate=values[0],
-        champion=values[1],
+        higher_is_better=higher_is_better,
+        samples=candidate.samples,
+        candidate=ours,
+        champion=theirs,
         lower=bounds.lower,
         upper=bounds.upper,
         min_effect=min_effect,
         confidence=confidence,
         passed=passed,
+        scale=100 if pairs is not None and metric in ("accuracy", "macro_f1") else 1,
         p_value=p_value,
         pairs=pairs,
-        per_class=[ClassDifference(name, a.support, a.recall, b.recall) for name, a, b in rows if a.support],
+        slices=_slices(candidate, champion, metric, higher_is_better),
     )
+
+
+def _bootstrap(
+    candidate: Scored, champion: Scored, metric: str, confidence: float, higher_is_better: bool
+) -> paired_proportions.Interval:
+    if metric == "macro_f1" and isinstance(candidate, Classified) and isinstance(champion, Classified):
+        classes = len(candidate.classes) + 1  # and none of them
+        return paired_bootstrap.macro_f1_interval(
+            candidate.truth, candidate.answers, champion.answers, classes, confidence
+        )
+    return paired_bootstrap.interval(candidate, champion, metric, confidence, higher_is_better=higher_is_better)
+
+
+def _slices(candidate: Scored, champion: Scored, metric: str, higher_is_better: bool) -> list[SliceDifference]:
+    """The slices that have this figure; of a class, accuracy is the share of it that is right."""
+    theirs = {part.name: part.figures for part in champion.slices()}
+    found = []
+    for part in candidate.slices():
+        figures = part.figures.get(metric), theirs.get(part.name, {}).get(metric)
+        if figures[0] is not None and figures[1] is not None:
+            gain = figures[0] - figures[1] if higher_is_better else figures[1] - figures[0]
+            found.append(SliceDifference(part.name, part.samples, figures[0], figures[1], gain))
+    return found
 
 
 def count_pairs(truth: Labels, candidate: Labels, champion: Labels) -> Pairs:

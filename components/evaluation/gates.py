@@ -5,29 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from components.contracts.errors import GateRefused
+from components.contracts.pipeline import FloorSpec
 
 
-def floors(metrics: Mapping[str, float], gates: Mapping[str, Mapping[str, float] | None]) -> None:
-    """Refuse a model that is below a floor.
+def floors(metrics: Mapping[str, float], asked: Mapping[str, FloorSpec]) -> None:
+    """Refuse a model that misses a floor.
 
     Args:
         metrics: `overall` of a package's metrics.json.
-        gates: the pipeline's `gates:`, `{"accuracy": {"min": 0.98}}`; a gate that is None is not asked for.
+        asked: the floors of the pipeline's `gates:`, by metric.
 
     Raises:
-        GateRefused: a figure is below its floor, is not a number, or is missing; all of them are named.
+        GateRefused: a figure misses its floor, is not a number, or is not there; all of them are named.
     """
-    refused = [
-        f"{name} {metrics.get(name, float('nan')):.4f} < {gate['min']:.4f}"
-        for name, gate in sorted(gates.items())
-        if gate is not None and not metrics.get(name, float("nan")) >= gate["min"]
-    ]
+    refused = {
+        name: figure for name, floor in sorted(asked.items()) if not floor.met(figure := figure_of(metrics, name))
+    }
     if refused:
-        names = ", ".join(line.split()[0] for line in refused)
         raise GateRefused(
-            f"the model is below the floor of its gate: {names}",
+            f"the model misses the floor of its gate: {', '.join(refused)}",
             where="test split",
-            got="; ".join(refused),
-            expected="each figure at or above gates.<metric>.min",
-            next_step="train longer or otherwise, mend the data, or lower the floor in the pipeline's gates:",
+            got="; ".join(missed(name, figure, asked[name]) for name, figure in refused.items()),
+            expected="each figure at or above gates.<metric>.min, at or below gates.<metric>.max",
+            next_step="train longer or otherwise, mend the data, or move the floor in the pipeline's gates:",
         )
+
+
+def figure_of(metrics: Mapping[str, float], name: str) -> float:
+    """A figure; what is not there is no number."""
+    return metrics.get(name, float("nan"))
+
+
+def missed(what: str, figure: float, floor: FloorSpec) -> str:
+    """A figure beside the floor that it misses."""
+    return (
+        f"{what} {figure:.4f} < {floor.min:.4f}" if floor.min is not None else f"{what} {figure:.4f} > {floor.max:.4f}"
+    )

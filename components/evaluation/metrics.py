@@ -1,6 +1,6 @@
 """Figures of a classifier on a split.
 
-Legend: N samples, K classes.
+Legend: N samples, K classes, R resamples.
 """
 
 from __future__ import annotations
@@ -56,13 +56,28 @@ def macro_f1(confusion: NDArray[np.int64]) -> float:
     return float(scores[occurs].mean())
 
 
-def negative_log_likelihood(probabilities: Probabilities, truth: Labels) -> float:
-    """Mean of -ln p(true class), in nats; probabilities (N, K), truth (N,). Bishop 2006, equation 4.108.
+def macro_f1_of_counts(
+    counts: NDArray[np.float64], truth: Labels, answers: Labels, classes: int
+) -> NDArray[np.float64]:
+    """`macro_f1` (R,) where samples with those labels (N,) count so often: counts (R, N)."""
+    rows = np.arange(len(truth))
+    is_true, answered = np.zeros((len(truth), classes)), np.zeros((len(truth), classes))
+    is_true[rows, truth], answered[rows, answers] = 1, 1
+    right = counts @ (is_true * answered)  # (R, K)
+    both = counts @ (is_true + answered)  # (R, K): support and answers of each class
+    f1 = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
+    return np.asarray(f1.sum(axis=1) / (both > 0).sum(axis=1))
 
-    A probability that float32 rounded to 0 counts as the smallest positive float32.
-    """
-    right = probabilities[np.arange(len(truth)), truth].astype(np.float64)  # (N,)
-    return float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
+
+def negative_log_likelihood(probabilities: Probabilities, truth: Labels) -> float:
+    """Mean of -ln p(true class), in nats; probabilities (N, K), truth (N,). Bishop 2006, equation 4.108."""
+    return float(true_class_loss(probabilities, truth).mean())
+
+
+def true_class_loss(probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
+    """-ln p(true class) of each sample (N,); a probability of 0 counts as the smallest positive float32."""
+    right = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return np.asarray(-np.log(np.maximum(right, np.finfo(np.float32).tiny)))
 
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path)
     bar.set_ticks([0, 0.1**0.5, 0.5, 1], labels=["0", "10 %", "25 %", "100 %"])
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_reliability(bins: list[Bin], path: Path) -> None:
@@ -70,30 +70,34 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
     lower.set_xlim(0, 1)
     for axes in (upper, lower):
         plain(axes)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_training(history: list[dict[str, float]], kept_epoch: int, path: Path) -> None:
-    """Loss, accuracy and learning rate over the epochs; the kept epoch is marked."""
-    figure = Figure(figsize=(11.0, 3.6), layout="constrained")
-    losses, accuracies, rates = figure.subplots(1, 3)
+    """Loss, the task's own figure and the learning rate over the epochs; the kept epoch is marked."""
+    names = [name.partition("/")[2] for name in history[0] if name.startswith("validation/")]
+    names.sort(key=lambda name: name != "loss")
+    figure = Figure(figsize=(3.7 * (len(names) + 1), 3.6), layout="constrained")
+    *panels, rates = figure.subplots(1, len(names) + 1)
     epochs = [row["epoch"] for row in history]
-    for axes, name in ((losses, "loss"), (accuracies, "accuracy")):
+    for axes, name in zip(panels, names, strict=True):
         for split, colour in (("train", GREY), ("validation", BLUE)):
-            values = [row[f"{split}/{name}"] for row in history]
-            axes.plot(epochs, values, color=colour, linewidth=2, label=split, marker="." if len(epochs) < 40 else None)
+            if f"{split}/{name}" in history[0]:
+                values = [row[f"{split}/{name}"] for row in history]
+                marker = "." if len(epochs) < 40 else None
+                axes.plot(epochs, values, color=colour, linewidth=2, label=split, marker=marker)
         axes.legend(frameon=False)
-    losses.set_yscale("log")
-    titled(losses, "Loss", "cross entropy, nats")
-    titled(accuracies, "Accuracy", f"epoch {kept_epoch} kept")
+        titled(axes, name.replace("_", " ").capitalize(), "" if name == "loss" else f"epoch {kept_epoch} kept")
+    if names[:1] == ["loss"] and min(row["validation/loss"] for row in history) > 0:
+        panels[0].set_yscale("log")
     rates.plot(epochs, [row["learning_rate"] for row in history], color=DARK, linewidth=2)
     titled(rates, "Learning rate", "at the end of the epoch")
-    for axes in (losses, accuracies, rates):
+    for axes in (*panels, rates):
         axes.axvline(kept_epoch, color=ORANGE, linestyle=":", linewidth=1.5)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         plain(axes)
-    _save(figure, path)
+    save(figure, path)
 
 
 def titled(axes: Axes, title: str, detail: str) -> None:
@@ -109,6 +113,7 @@ def plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """A PNG file, the same bytes for the same picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_figure(path, dpi=DOTS_PER_INCH, metadata={"Software": None})

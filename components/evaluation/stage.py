@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from components.contracts import atomic, manifest
-from components.contracts.errors import CorruptArtifactError, UsageError
-from components.contracts.package import PackageFacts
+from components.contracts.errors import CorruptArtifactError, NotFiniteError
+from components.contracts.package import Package, PackageFacts
+from components.contracts.progress import Progress
 from components.contracts.stage_process import die_with_parent
 from components.contracts.training_request import TrainRequest
-from components.evaluation.answers import answers
+from components.evaluation import report, scorer
 from components.evaluation.card import card
-from components.evaluation.report import Evaluation, bins_of, evaluate
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Scored
+from components.inference.predictor import Predictor
 
 TRAINED_ONLY = ("manifest.json", "history.json")
 
@@ -28,40 +30,56 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: not one readable request file.
         NotFoundError, CorruptArtifactError: the trained parts or the data are missing, damaged or of another request.
+        NotFiniteError: the exported graph answers with NaN or infinity.
     """
     die_with_parent()
     request = TrainRequest.read(arguments)
     trained, prepared = Path(request.run_folder) / "trained", Path(request.prepared)
     parts, data = _open(trained, "trained", request), _open(prepared, "prepared", request)
-    probabilities, truth = answers(trained, prepared / "test")
-    if len(truth) == 0:
-        raise UsageError("the test split is empty", where=str(prepared / "test"), next_step="raise split.test")
-    evaluation = evaluate("test", probabilities, truth, data.facts["classes"])
-    sealed = seal(request, evaluation, data.facts, parts.facts)
-    _draw(evaluation, data.facts["classes"], trained, Path(request.run_folder) / "plots")
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.overall.items())
-    print(f"evaluated on {evaluation.samples:,} test samples: {figures}", file=sys.stderr)
-    print(f"package {sealed.digest[:12]} in {request.package}", file=sys.stderr)
-
-
-def seal(
-    request: TrainRequest, evaluation: Evaluation, data: dict[str, Any], trained: dict[str, Any]
-) -> manifest.Manifest:
-    """Put the trained parts, the figures and the card into the package's folder, at once."""
+    frozen = Frozen.open(prepared, data.facts)
     facts = PackageFacts(
         pipeline=request.pipeline,
-        task=data["task"],
+        task=data.facts["task"],
         train_key=request.train_key,
         data_digest=request.data_digest,
         lineage=request.lineage,
-    )
+    ).model_dump(mode="json")
+    scored = score(Package(trained, parts.model_copy(update={"facts": facts})), frozen)
+    document = report.document("test", scored)
+    sealed = _seal(request, document, card(request, scored, frozen, data.facts, parts.facts), facts)
+    _draw(scored, trained, Path(request.run_folder) / "plots")
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in document["overall"].items())
+    print(f"evaluated on {scored.samples:,} test samples: {figures}", file=sys.stderr)
+    print(f"package {sealed.digest[:12]} in {request.package}", file=sys.stderr)
+
+
+def score(package: Package, frozen: Frozen) -> Scored:
+    """What the graphs that ship answer on the test split, through the class that answers in the bundle.
+
+    Raises:
+        NotFiniteError: NaN or infinity among the answers: there is nothing to measure.
+    """
+    predictor = Predictor(package, threads=os.cpu_count() or 1)
+    with Progress("evaluating", len(frozen)) as progress:
+        scored = scorer.of(frozen.task).score(predictor, frozen, progress.advance)
+    if scored.not_finite:
+        raise NotFiniteError(
+            "the exported model gives NaN or infinity",
+            where="test split",
+            got=f"{scored.not_finite:,} of {scored.samples:,} samples",
+            next_step="lower learning_rate, or set clip_norm, and train again",
+        )
+    return scored
+
+
+def _seal(request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict[str, Any]) -> manifest.Manifest:
+    """Put the trained parts, the figures and the card into the package's folder, at once."""
     source = Path(request.run_folder) / "trained"
     with atomic.folder(Path(request.package)) as fresh:
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY), dirs_exist_ok=True)
-        text = json.dumps(evaluation.document(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        (fresh / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        (fresh / "README.md").write_text(card(request, evaluation, data, trained), encoding="utf-8")
-        return manifest.seal(fresh, "package", facts.model_dump(mode="json"))
+        manifest.write_json(fresh / "metrics.json", metrics)
+        (fresh / "README.md").write_text(text, encoding="utf-8")
+        return manifest.seal(fresh, "package", facts)
 
 
 def _open(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.Manifest:
@@ -80,11 +98,10 @@ def _open(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.
     return sealed
 
 
-def _draw(evaluation: Evaluation, classes: list[str], trained: Path, folder: Path) -> None:
+def _draw(scored: Scored, trained: Path, folder: Path) -> None:
     # Drawing comes last and its library late: the figures stand even where no picture can be drawn.
-    from components.evaluation.plots import draw_confusion, draw_reliability, draw_training
+    from components.evaluation.plots import draw_training
 
     history = json.loads((trained / "history.json").read_bytes())
-    draw_confusion(np.array(evaluation.confusion), classes, folder / "confusion.png")
-    draw_reliability(bins_of(evaluation), folder / "reliability.png")
+    scored.draw(folder)
     draw_training(history["epochs"], history["kept_epoch"], folder / "training.png")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from components.contracts.gate_request import GateRequest, GateResult
 from components.contracts.pipeline import ChampionSpec
 from components.evaluation.comparison import Comparison, compare
-from components.gates.scoring import FrozenSplit, Scored, Unfit
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Scored
+from components.gates.scoring import Unfit
 
 
 def nothing_to_compare(request: GateRequest) -> GateResult | None:
@@ -21,90 +23,101 @@ def nothing_to_compare(request: GateRequest) -> GateResult | None:
         reason = "it is the champion"
     else:
         return None
-    return GateResult(gate="champion", passed=True, figures={}, limit=limit(request.gates.champion), reason=reason)
+    limit = "no comparison" if request.gates.champion is None else "as good as the champion, if there is another"
+    return GateResult(gate="champion", passed=True, figures={}, limit=limit, reason=reason)
 
 
 def judge(
-    request: GateRequest, spec: ChampionSpec, candidate: Scored | Unfit, champion: Scored | Unfit, split: FrozenSplit
+    request: GateRequest, spec: ChampionSpec, candidate: Scored | Unfit, champion: Scored | Unfit, frozen: Frozen
 ) -> tuple[GateResult, Comparison | None]:
     """Compare the two, answer by answer."""
+    metric = spec.metric or next(iter(frozen.task.metrics))
+    if metric not in frozen.task.metrics:
+        known = ", ".join(frozen.task.metrics)
+        reason, next_step = f"{frozen.task.name} has no metric {metric}", f"gates.champion.metric is one of {known}"
+        return _refused(f"a {metric}", reason, next_step), None
+    higher = frozen.task.metrics[metric].higher_is_better
     for who, scored in (("candidate", candidate), ("champion", champion)):
         if isinstance(scored, Unfit):
-            return GateResult(
-                gate="champion",
-                passed=False,
-                figures={},
-                limit=limit(spec),
-                reason=f"the {who} cannot be scored on the test split: {scored.reason}",
-                next_step="run the pipeline on this data, or turn the comparison off (gates.champion: null)",
-            ), None
-    assert isinstance(candidate, Scored)  # noqa: S101  # both, by the loop above
-    assert isinstance(champion, Scored)  # noqa: S101
+            reason = f"the {who} cannot be scored on the test split: {scored.reason}"
+            next_step = "run the pipeline on this data, or turn the comparison off (gates.champion: null)"
+            return _refused(metric.replace("_", " "), reason, next_step), None
+    assert not isinstance(candidate, Unfit)  # noqa: S101  # both, by the loop above
+    assert not isinstance(champion, Unfit)  # noqa: S101
     found = compare(
-        split.truth,
-        candidate.answers,
-        champion.answers,
-        split.classes,
-        metric=spec.metric,
+        candidate,
+        champion,
+        metric,
+        higher_is_better=higher,
         min_effect=spec.min_effect,
         confidence=spec.confidence,
     )
     figures: dict[str, float | int | str] = {
+        "metric": metric,
         "candidate": found.candidate,
         "champion": found.champion,
-        "difference": found.difference,
+        "gain": found.gain,
         "lower_bound": found.lower,
         "upper_bound": found.upper,
         "min_effect": found.min_effect,
         "confidence": found.confidence,
         "samples": found.samples,
-        "candidate_only_right": found.pairs.candidate_only,
-        "champion_only_right": found.pairs.champion_only,
     }
+    if found.pairs is not None:
+        figures |= {
+            "candidate_only_right": found.pairs.candidate_only,
+            "champion_only_right": found.pairs.champion_only,
+        }
     if found.p_value is not None:
         figures["p_value"] = found.p_value
     assert request.champion is not None  # noqa: S101  # nothing_to_compare
+    unit = " points" if found.scale == 100 else ""
     reason = (
-        f"{_named(spec)} {found.candidate:.4f} against {found.champion:.4f} of version {request.champion.version}: "
-        f"{100 * found.difference:+.2f} points, with {spec.confidence:.0%} confidence at least "
-        f"{100 * found.lower:+.2f}; above {100 * spec.min_effect:+g} is asked"
+        f"{metric.replace('_', ' ')} {found.candidate:.4f} against {found.champion:.4f} of version "
+        f"{request.champion.version}: {signed(found, found.gain)}{unit}"
+        f"{'' if higher else ' (lower is better, so + is a gain)'}, with {spec.confidence:.0%} confidence at least "
+        f"{signed(found, found.lower)}; above {found.scale * spec.min_effect:+g} is asked"
     )
     return GateResult(
         gate="champion",
         passed=found.passed,
         figures=figures,
-        limit=limit(spec),
+        limit=limit(found),
         reason=reason,
         next_step=None if found.passed else _next_step(found),
     ), found
 
 
-def limit(spec: ChampionSpec | None) -> str:
+def limit(found: Comparison) -> str:
     """What is asked for, in words."""
-    if spec is None:
-        return "no comparison"
-    points = f"{100 * abs(spec.min_effect):g} points"
+    by = f"{found.scale * abs(found.min_effect):g}{' points' if found.scale == 100 else ''}"
+    better, worse = ("above", "below") if found.higher_is_better else ("below", "above")
     asked = (
-        f"less than {points} below the champion's"
-        if spec.min_effect < 0
-        else f"more than {points} above the champion's"
-        if spec.min_effect > 0
-        else "above the champion's"
+        f"less than {by} {worse} the champion's"
+        if found.min_effect < 0
+        else f"more than {by} {better} the champion's"
+        if found.min_effect > 0
+        else f"{better} the champion's"
     )
-    return f"{_named(spec)} {asked}, with {spec.confidence:.0%} confidence"
+    return f"{found.metric.replace('_', ' ')} {asked}, with {found.confidence:.0%} confidence"
 
 
-def _named(spec: ChampionSpec) -> str:
-    return spec.metric.replace("_", " ")
+def signed(found: Comparison, gain: float) -> str:
+    """A gain as it is shown: in points where the metric is a share, else in the metric's own units."""
+    return f"{found.scale * gain:+.2f}" if found.scale == 100 else f"{gain:+.4g}"
+
+
+def _refused(asked: str, reason: str, next_step: str) -> GateResult:
+    limit = f"{asked} as good as the champion's"
+    return GateResult(gate="champion", passed=False, figures={}, limit=limit, reason=reason, next_step=next_step)
 
 
 def _next_step(found: Comparison) -> str:
-    if found.difference > found.min_effect:
+    if found.gain > found.min_effect:
         return (
             f"{found.samples:,} test samples do not show it: a larger test split would, or a larger difference; "
             "or ask for less with gates.champion.min_effect or confidence"
         )
-    weaker = [row for row in found.per_class if row.candidate < row.champion]
-    worst = max(weaker, key=lambda row: (row.champion - row.candidate) * row.samples, default=None)
-    where = f" (it loses most on class {worst.name})" if worst else ""
+    worst = min(found.slices, key=lambda row: row.gain * row.samples, default=None)
+    where = f" (it loses most on class {worst.name})" if worst is not None and worst.gain < 0 else ""
     return f"keep the champion, or train a better one{where}"

@@ -82,7 +82,8 @@ def judge(
 
 def measure(endpoints: dict[str, Endpoint], package: Package, spec: LatencySpec) -> list[Measured]:
     """Slices of the load in turns, so that what else the machine does meets all alike; the first does not count."""
-    picture = (package.folder / "golden" / package.golden()[0].file).read_bytes()
+    example = package.golden()[0]
+    content = (package.folder / "golden" / example.file).read_bytes()
     slices = max(2, round(spec.seconds / SLICE_SECONDS))
     found: dict[str, list[float]] = {name: [] for name in endpoints}
     errors = dict.fromkeys(endpoints, 0)
@@ -91,7 +92,7 @@ def measure(endpoints: dict[str, Endpoint], package: Package, spec: LatencySpec)
         for name in names:
             port = endpoints[name].port
             seconds = spec.seconds / slices if turn >= 0 else WARM_UP_SECONDS
-            post = load.post("/predict", picture, "application/octet-stream", port)
+            post = load.post("/predict", content, example.media, port)
             done = load.run(post, port, connections=spec.connections, seconds=seconds)
             if turn >= 0:
                 found[name] += [1000 * value for value in done.latencies]

@@ -1,30 +1,32 @@
 """Gate parity: golden examples through the packaged endpoint are answered as the training process answered them.
 
-Legend: G golden examples, K classes.
+An answer is whatever JSON the task gives. Its numbers may differ by the tolerance, all else is equal or wrong
+(components.inference.difference).
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
-import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from components import tasks
 from components.contracts import digest
 from components.contracts.errors import ModelyardError
 from components.contracts.gate_request import Candidate, GateResult
 from components.contracts.package import GoldenExample, Package
 from components.gates.endpoint import DoesNotStart, Endpoint
+from components.inference import body
+from components.inference.difference import difference
 from components.inference.predictor import Predictor
+from components.tasks.task import Prediction, Wire
 
 TIMEOUT_SECONDS = 60.0
 TRAIN_AGAIN = "do not trust this package: what it holds is not what was trained; train it again"
+MOST_CHARACTERS = 60
 MEND = "mend what the log names, then build the bundle again (`modelyard run {} --force bundle`)"
-
-Answer = dict[str, float]  # probability of each class, by name
 
 
 class Way(NamedTuple):
@@ -36,7 +38,7 @@ class Way(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """One example by one way: the largest difference of a probability, and both labels."""
+    """One example by one way: how far the answer is from the training's, both in short, whether their labels differ."""
 
     file: str
     way: str
@@ -44,6 +46,7 @@ class Seen(NamedTuple):
     expected: str
     answered: str
     difference: float
+    label_differs: bool
 
 
 class Parity(NamedTuple):
@@ -58,9 +61,9 @@ class _Refused(Exception):
 
 
 def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance: float) -> tuple[GateResult, Parity]:
-    """Ask for every golden example alone, in batches, reversed and shuffled."""
-    classes, examples = package.golden_classes(), package.golden()
-    expected = [dict(zip(classes, example.probabilities, strict=True)) for example in examples]
+    """Ask for every golden example alone, in batches, reversed, shuffled, and the short beside the long."""
+    examples = package.golden()
+    contents = [(package.folder / "golden" / example.file).read_bytes() for example in examples]
     seen: list[Seen] = []
     problems: list[str] = []
     next_step = TRAIN_AGAIN
@@ -68,16 +71,16 @@ def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance:
         endpoint.wait()
         client = _Client(endpoint.port, package, candidate)
         try:
-            for way in ways(len(examples), client.max_batch):
-                for position, answer in client.ask(way, examples):
-                    seen.append(_seen(examples[position], way.name, expected[position], answer))
+            for way in ways([len(content) for content in contents], client.max_batch):
+                for position, answer in client.ask(way, examples, contents):
+                    seen.append(_seen(examples[position], way.name, answer))
             problems += client.problems
         finally:
             client.close()
-        problems += _problems(seen, expected, classes, package, tolerance)
+        problems += problems_of(seen, package, tolerance)
     except DoesNotStart as error:
         last = str(error).strip().rpartition("\n")[2]
-        alone = _alone(package, examples, expected)
+        alone = _alone(package, examples, contents)
         problems.append(f"the bundle's endpoint does not start: {last} ({alone}); its log ends:\n{error}")
         next_step = MEND.format(candidate.name)
     except _Refused as error:
@@ -85,37 +88,38 @@ def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance:
     worst = max((one.difference for one in seen), default=float("nan"))
     figures: dict[str, float | int | str] = {"examples": len(examples), "answers": len(seen)}
     if seen:
-        figures |= {"max_difference": worst, "labels_differ": sum(one.expected != one.answered for one in seen)}
+        figures |= {"max_difference": worst, "labels_differ": sum(one.label_differs for one in seen)}
     return GateResult(
         gate="parity",
         passed=not problems,
         figures=figures,
-        limit=f"each probability within {tolerance:g} of the training process's, alone, in a batch, in another order",
+        limit=f"each number within {tolerance:g} of the training process's, alone, in a batch, in another order",
         reason="; ".join(problems)
         or f"{len(examples)} golden examples answered as in training, largest difference {worst:.1e}",
         next_step=next_step if problems else None,
     ), Parity(sorted(seen, key=lambda one: -one.difference), problems)
 
 
-def ways(count: int, max_batch: int) -> list[Way]:
-    """Alone, and in batches as large as the service takes: in order, reversed, shuffled (seeded)."""
-    order = list(range(count))
+def ways(sizes: Sequence[int], max_batch: int) -> list[Way]:
+    """Alone, and in batches as large as the service takes: in order, reversed, shuffled (seeded), and mixed by size.
+
+    Args:
+        sizes: of each example, in bytes: what is padded beside what it is padded for.
+    """
+    order = list(range(len(sizes)))
     shuffled = order.copy()
     random.Random(0).shuffle(shuffled)  # noqa: S311  # an order, no secret
-    return [
+    found = [
         Way("alone", order, 1),
         Way("in a batch", order, max_batch),
         Way("reversed", order[::-1], max_batch),
         Way("shuffled", shuffled, max_batch),
     ]
-
-
-def difference(expected: Answer, answered: Answer) -> float:
-    """The largest absolute difference of a class's probability; infinite where the classes are not the same."""
-    if expected.keys() != answered.keys():
-        return float("inf")
-    found = [abs(answered[name] - value) for name, value in expected.items()]
-    return max(value if math.isfinite(value) else float("inf") for value in found)
+    if len(set(sizes)) > 1:
+        rising = sorted(order, key=lambda position: sizes[position])
+        mixed = [rising[place // 2] if place % 2 == 0 else rising[-1 - place // 2] for place in order]
+        found.append(Way("short beside long", mixed, max_batch))
+    return found
 
 
 class _Client:
@@ -125,36 +129,37 @@ class _Client:
         settings = json.loads((package.folder.parent / "serving.json").read_bytes())
         self.max_batch: int = settings["max_batch_size"]
         self._max_bytes: int = settings["max_request_bytes"]
-        self._package = package
+        classes = package.signature().classes
+        self._wire: Wire = tasks.find(package.facts.task).load(package.folder).wire(classes)
         self._expected = {"X-Modelyard-Package": candidate.package_digest, "X-Modelyard-Version": candidate.version}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         self.problems: list[str] = []
 
-    def ask(self, way: Way, examples: Sequence[GoldenExample]) -> Iterator[tuple[int, Answer]]:
+    def ask(
+        self, way: Way, examples: Sequence[GoldenExample], contents: Sequence[bytes]
+    ) -> Iterator[tuple[int, Prediction]]:
         """Position and answer of each example.
 
         Raises:
-            _Refused: an answer is not 200, or not one prediction an image.
+            _Refused: an answer is not 200, or not one prediction a sample.
         """
-        contents = [(self._package.folder / "golden" / example.file).read_bytes() for example in examples]
         for group in self._groups(way, contents):
             if way.at_once == 1:
-                body, kind = contents[group[0]], "application/octet-stream"
+                sent, media = contents[group[0]], examples[group[0]].media
             else:
-                images = [base64.b64encode(contents[position]).decode() for position in group]
-                body, kind = json.dumps({"images": images}).encode(), "application/json"
+                several = [(contents[position], examples[position].media) for position in group]
+                sent, media = json.dumps(body.joined(self._wire, several)).encode(), body.JSON
             names = ", ".join(examples[position].file for position in group[:3])
-            predictions = self._post(body, kind, f"{names} ({way.name})")
+            predictions = self._post(sent, media, f"{names} ({way.name})")
             if len(predictions) != len(group):
-                raise _Refused(f"{len(group)} images got {len(predictions)} predictions ({way.name})")
-            for position, prediction in zip(group, predictions, strict=True):
-                yield position, prediction["probabilities"]
+                raise _Refused(f"{len(group)} samples got {len(predictions)} predictions ({way.name})")
+            yield from zip(group, predictions, strict=True)
 
     def close(self) -> None:
         self._connection.close()
 
     def _groups(self, way: Way, contents: Sequence[bytes]) -> Iterator[list[int]]:
-        """As many at once as the service takes, in number and in bytes (base64 makes 3 bytes 4)."""
+        """As many at once as the service takes, in number and in bytes (base64 makes 3 bytes 4; JSON escapes some)."""
         group: list[int] = []
         size = 0
         for position in way.order:
@@ -167,9 +172,9 @@ class _Client:
         if group:
             yield group
 
-    def _post(self, body: bytes, kind: str, what: str) -> list[dict[str, Answer]]:
+    def _post(self, sent: bytes, media: str, what: str) -> list[Prediction]:
         try:
-            self._connection.request("POST", "/predict", body, {"Content-Type": kind})
+            self._connection.request("POST", "/predict", sent, {"Content-Type": media})
             response = self._connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -182,55 +187,68 @@ class _Client:
             problem = f"its answers say {name}: {found}, not {expected}"
             if found != expected and problem not in self.problems:
                 self.problems.append(problem)
-        predictions: list[dict[str, Answer]] = json.loads(content)["predictions"]
+        predictions: list[Prediction] = json.loads(content)["predictions"]
         return predictions
 
 
-def _seen(example: GoldenExample, way: str, expected: Answer, answered: Answer) -> Seen:
-    return Seen(example.file, way, example.label, _label(expected), _label(answered), difference(expected, answered))
+def _seen(example: GoldenExample, way: str, answered: Prediction) -> Seen:
+    apart = difference(example.answer, answered)
+    labels = [answer.get("label") for answer in (example.answer, answered)]
+    return Seen(
+        example.file, way, example.truth, _short(example.answer), _short(answered), apart, labels[0] != labels[1]
+    )
 
 
-def _label(answer: Answer) -> str:
-    return max(answer, key=lambda name: answer[name])
+def _short(answer: Prediction) -> str:
+    """An answer in few words: its label where it has one, else the beginning of its JSON."""
+    if isinstance(answer.get("label"), str):
+        return str(answer["label"])
+    text = json.dumps(answer, ensure_ascii=False)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 
-def _problems(
-    seen: list[Seen], expected: list[Answer], classes: list[str], package: Package, tolerance: float
-) -> list[str]:
+def problems_of(seen: list[Seen], package: Package, tolerance: float) -> list[str]:
+    """What is wrong with the answers, in words; [] if nothing is."""
     far = [one for one in seen if not one.difference <= tolerance]
-    if not far and all(one.expected == one.answered for one in seen):
+    if not far and not any(one.label_differs for one in seen):
         return []
-    served = package.signature().classes
+    classes, served = package.golden_classes(), package.signature().classes
     if served != classes:
         moved = [f"{new} is the training's {old}" for old, new in zip(classes, served, strict=False) if old != new]
         return [f"the labels are in another order than in training: the service's {', '.join(moved[:4])}"]
     worst = max(far or seen, key=lambda one: one.difference)
     files = {one.file for one in far}
     total = {one.file for one in seen}
+    how = "in other words or numbers of them" if worst.difference == float("inf") else f"by {worst.difference:.2g}"
     return [
-        f"{len(files)} of {len(total)} golden examples are answered otherwise than in training, at most by "
-        f"{worst.difference:.2g} ({worst.file}, {worst.way}); {_guess(seen, files)}"
+        f"{len(files)} of {len(total)} golden examples are answered otherwise than in training, at most "
+        f"{how} ({worst.file}, {worst.way}); {_guess(seen, files)}"
     ]
 
 
 def _guess(seen: list[Seen], files: set[str]) -> str:
     alone = {one.file for one in seen if one.way == "alone"}
     if files and not any(one.way == "alone" and one.file in files and one.difference > 1e-3 for one in seen):
-        return "alone they are right: the service mixes up or changes the images of a batch"
+        mixed = all(one.way == "short beside long" for one in seen if one.file in files and one.difference > 1e-3)
+        if mixed:
+            return "only beside samples of other lengths: an answer depends on its padding"
+        return "alone they are right: the service mixes up or changes the samples of a batch"
     if files == alone:
-        return "all of them, so the service normalises or decodes images otherwise, or holds other weights"
-    return "some of them, so their kind of image is decoded otherwise"
+        return "all of them, so the service normalises or decodes samples otherwise, or holds other weights"
+    return "some of them, so their kind of sample is decoded otherwise"
 
 
-def _alone(package: Package, examples: Sequence[GoldenExample], expected: Sequence[Answer]) -> str:
-    """What the graph says by itself, to tell wrong answers from a service that is broken."""
+def _alone(package: Package, examples: Sequence[GoldenExample], contents: Sequence[bytes]) -> str:
+    """What the graphs say by themselves, to tell wrong answers from a service that is broken."""
+    worst = 0.0
     try:
         predictor = Predictor(package)
-        contents = [(package.folder / "golden" / example.file).read_bytes() for example in examples]
-        answers = [prediction.probabilities for prediction in predictor.predict(contents)]
+        for example, content in zip(examples, contents, strict=True):
+            asked = body.read(predictor.processor, predictor.wire, content, example.media)
+            (answer,) = predictor.predict(asked.items, asked.parameters)
+            worst = max(worst, difference(example.answer, answer))
     except ModelyardError as error:
         return f"asked without it, the package fails too: {error.what}"
-    worst = max(difference(*pair) for pair in zip(expected, answers, strict=True))
     if worst > 1e-3:
         return f"asked without it, the graph answers otherwise than in training, by up to {worst:.2g}"
     return f"asked without it, package {digest.short(package.digest)} answers as in training"

@@ -8,10 +8,12 @@ from pathlib import Path
 from components.contracts.errors import NotFoundError
 from components.contracts.gate_request import Candidate, GateRequest
 from components.contracts.package import Package
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Scored
 from components.gates import champion, floors, integrity, latency, parity
 from components.gates.endpoint import Endpoint
 from components.gates.found import Found
-from components.gates.scoring import FrozenSplit, Scored, Unfit, score
+from components.gates.scoring import Unfit, score
 from components.gates.seals import Held, source
 
 
@@ -31,12 +33,12 @@ def ask(request: GateRequest, held: Held, package: Package, endpoints: dict[str,
     if "integrity" in request.asked:
         findings = [*data.findings]
         if data.own and not findings:
-            findings += integrity.look_at_metrics(package, scores.candidate, scores.split)
+            findings += integrity.look_at_metrics(package, scores.candidate)
         found.add(integrity.result(held, data, findings))
         if findings:
             return
     if "floors" in request.asked:
-        result, found.floors = floors.judge(scores.candidate, scores.split, request.gates.floors)
+        result, found.floors = floors.judge(scores.candidate, request.gates.floors)
         found.add(result)
     if "champion" in request.asked:
         _compare(request, scores, found)
@@ -55,7 +57,7 @@ class _Scores:
         self._request, self._package, self._data = request, package, data
 
     @cached_property
-    def split(self) -> FrozenSplit:
+    def frozen(self) -> Frozen:
         """The frozen test split."""
         folder = Path(self._request.dataset) / "prepared"
         if self._data.prepared is None:
@@ -64,16 +66,16 @@ class _Scores:
                 where=str(folder),
                 next_step=f"`modelyard run {self._request.pipeline}` makes it",
             )
-        return FrozenSplit.open(folder, list(self._data.prepared.facts["classes"]))
+        return Frozen.open(folder, self._data.prepared.facts)
 
     @cached_property
     def candidate(self) -> Scored | Unfit:
         """The candidate's answers."""
-        return score(self._package, self.split, f"version {self._request.candidate.version}")
+        return score(self._package, self.frozen, f"version {self._request.candidate.version}")
 
     def champion(self, candidate: Candidate) -> Scored | Unfit:
         """The champion's answers."""
-        return score(Package.open(source(candidate) / "package"), self.split, f"version {candidate.version}")
+        return score(Package.open(source(candidate) / "package"), self.frozen, f"version {candidate.version}")
 
 
 def _compare(request: GateRequest, scores: _Scores, found: Found) -> None:
@@ -81,7 +83,7 @@ def _compare(request: GateRequest, scores: _Scores, found: Found) -> None:
     result = champion.nothing_to_compare(request)
     if result is None and request.champion is not None and spec is not None:
         other = scores.champion(request.champion)
-        result, found.comparison = champion.judge(request, spec, scores.candidate, other, scores.split)
+        result, found.comparison = champion.judge(request, spec, scores.candidate, other, scores.frozen)
         if found.comparison is not None:
             # The endpoint is still starting: time to draw, and to import what draws.
             from components.gates.plots import draw_comparison

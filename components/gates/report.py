@@ -10,6 +10,7 @@ from pathlib import Path
 from components.contracts import digest
 from components.contracts.gate_request import GateRequest, GateResult
 from components.evaluation.comparison import Comparison
+from components.gates.champion import signed
 from components.gates.floors import Floor
 from components.gates.found import Found
 from components.gates.latency import Measured
@@ -112,7 +113,7 @@ def _floors(rows: list[Floor]) -> str:
     shown = rows[:MOST_ROWS]
     body = [
         (_mark(row.met), row.metric.replace("_", " "), row.place, f"{row.samples:,}", f"{row.figure:.4f}",
-         f"{row.least:.4f}") for row in shown
+         row.limit) for row in shown
     ]  # fmt: skip
     return _table(("", "metric", "where", "samples", "figure", "floor"), body) + _more(len(rows) - len(shown))
 
@@ -121,13 +122,15 @@ def _comparison(found: Comparison | None, request: GateRequest, picture: bytes |
     if found is None or request.champion is None:
         return ""
     names = f"version {request.candidate.version}", f"version {request.champion.version} (serves)"
-    both, first, second, neither = found.pairs
-    table = (
-        '<table class="pairs"><thead><tr><th></th>'
-        f"<th>{html.escape(names[1])} right</th><th>wrong</th></tr></thead><tbody>"
-        f"<tr><th>{html.escape(names[0])} right</th><td>{both:,}</td><td><b>{first:,}</b></td></tr>"
-        f"<tr><th>wrong</th><td><b>{second:,}</b></td><td>{neither:,}</td></tr></tbody></table>"
-    )
+    table, first, second = "", 0, 0
+    if found.pairs is not None:
+        both, first, second, neither = found.pairs
+        table = (
+            '<table class="pairs"><thead><tr><th></th>'
+            f"<th>{html.escape(names[1])} right</th><th>wrong</th></tr></thead><tbody>"
+            f"<tr><th>{html.escape(names[0])} right</th><td>{both:,}</td><td><b>{first:,}</b></td></tr>"
+            f"<tr><th>wrong</th><td><b>{second:,}</b></td><td>{neither:,}</td></tr></tbody></table>"
+        )
     if found.p_value is not None:
         how = (
             f"Only the {first + second:,} samples that one gets right and the other wrong tell them apart. A candidate "
@@ -137,15 +140,16 @@ def _comparison(found: Comparison | None, request: GateRequest, picture: bytes |
         )
     else:
         how = "The bounds are those of a paired bootstrap over the test samples (10,000 resamples, seeded)."
-    rows = sorted(found.per_class, key=lambda row: row.candidate - row.champion)
+    rows = sorted(found.slices, key=lambda row: row.gain)
     body = [
-        (row.name, f"{row.samples:,}", f"{row.candidate:.4f}", f"{row.champion:.4f}",
-         f"{100 * (row.candidate - row.champion):+.2f}") for row in rows[:MOST_ROWS]
-    ]  # fmt: skip
-    heads = ("class", "samples", names[0], names[1], "points")
+        (row.name, f"{row.samples:,}", f"{row.candidate:.4f}", f"{row.champion:.4f}", signed(found, row.gain))
+        for row in rows[:MOST_ROWS]
+    ]
+    heads = ("class", "samples", names[0], names[1], "points" if found.scale == 100 else "gain")
     return (
-        f"{_picture(picture, 'interval of the difference, and the difference by class')}{table}"
-        f'<p class="note">{html.escape(how)}</p>{_table(heads, body)}{_more(len(rows) - MOST_ROWS)}'
+        f"{_picture(picture, 'interval of the gain, and the gain by class')}{table}"
+        f'<p class="note">{html.escape(how)}</p>'
+        + (f"{_table(heads, body)}{_more(len(rows) - MOST_ROWS)}" if rows else "")
     )
 
 

@@ -1,51 +1,20 @@
-"""What a package answers on the frozen test split, through the class that answers in its bundle.
-
-Legend: N samples, H height, W width, C channels, K classes.
-"""
+"""What a package answers on the frozen test split, through the class that answers in its bundle."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from components.contracts.errors import CorruptArtifactError, InferenceError, SampleError
+from components.contracts.errors import CorruptArtifactError, InferenceError, NotFoundError, SampleError
 from components.contracts.package import Package
 from components.contracts.progress import Progress
-from components.evaluation.metrics import Labels
+from components.evaluation import scorer
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Scored
 from components.inference.predictor import Predictor
+from components.tasks.task import Processor
 
-BATCH = 256
-
-
-class FrozenSplit(NamedTuple):
-    """A test split: images uint8 (N, H, W, C), true labels (N,) and the names that they number."""
-
-    images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-    truth: Labels
-    classes: list[str]
-
-    @staticmethod
-    def open(prepared: Path, classes: list[str]) -> FrozenSplit:
-        """Map the test split of a prepared dataset.
-
-        Raises:
-            CorruptArtifactError: it holds no sample.
-        """
-        images = np.load(prepared / "test" / "images.npy", mmap_mode="r", allow_pickle=False)
-        truth = np.load(prepared / "test" / "labels.npy", allow_pickle=False)
-        if len(truth) == 0:
-            raise CorruptArtifactError("the test split is empty", where=str(prepared / "test"))
-        return FrozenSplit(images, truth, classes)
-
-
-class Scored(NamedTuple):
-    """Answers (N,) as numbers of the data's classes; K where the answer is none of them or not finite."""
-
-    answers: Labels
-    not_finite: int
+TOKENIZER = "tokenizer.json"
 
 
 class Unfit(NamedTuple):
@@ -54,24 +23,41 @@ class Unfit(NamedTuple):
     reason: str
 
 
-def score(package: Package, split: FrozenSplit, label: str) -> Scored | Unfit:
-    """Answer every test image. Classes meet by name, so an order of its own does not help or harm a package."""
-    answers = np.full(len(split.truth), len(split.classes), np.int64)
-    not_finite = 0
+def score(package: Package, frozen: Frozen, label: str) -> Scored | Unfit:
+    """Answer every sample of the test split."""
+    if package.facts.task != frozen.task.name:
+        return Unfit(f"its task is {package.facts.task}, the data's is {frozen.task.name}")
     try:
         predictor = Predictor(package, threads=os.cpu_count() or 1)
-        predictor.check(split.images[:1])
-        numbers = {name: number for number, name in enumerate(split.classes)}
-        named = np.array([numbers.get(name, len(split.classes)) for name in predictor.signature.classes])
-        with Progress(f"scoring {label}", len(answers)) as progress:
-            for begin in range(0, len(answers), BATCH):
-                batch = np.ascontiguousarray(split.images[begin : begin + BATCH])
-                probabilities = predictor.probabilities(batch)  # (B, classes of the package)
-                finite = np.isfinite(probabilities).all(axis=1)
-                not_finite += int(np.count_nonzero(~finite))
-                found = named[probabilities.argmax(axis=1)]
-                answers[begin : begin + len(batch)][finite] = found[finite]
-                progress.advance(len(batch))
-    except (SampleError, InferenceError, CorruptArtifactError) as error:
+        if problem := unlike(package, predictor.processor, frozen):
+            return Unfit(problem)
+        with Progress(f"scoring {label}", len(frozen)) as progress:
+            return scorer.of(frozen.task).score(predictor, frozen, progress.advance)
+    except (SampleError, InferenceError, CorruptArtifactError, NotFoundError) as error:
         return Unfit("; ".join(line.strip() for line in error.lines()))
-    return Scored(answers, not_finite)
+
+
+def unlike(package: Package, processor: Processor, frozen: Frozen) -> str | None:
+    """Why the prepared arrays mean something else to a package than to the data, if they do.
+
+    Statistics may differ: the network itself standardises. Token numbers may not: they are words of one tokenizer.
+    """
+    stored = {spec.name: spec for spec in frozen.specs}
+    for spec in processor.arrays():
+        if spec.name not in processor.inputs():
+            continue
+        found = stored.get(spec.name)
+        if found is None or (found.type, found.shape, found.layout) != (spec.type, spec.shape, spec.layout):
+            has = "none" if found is None else f"{found.type} {list(found.shape)}"
+            return (
+                f"{spec.name} of the wrong shape: the package takes {spec.type} {list(spec.shape)}, the data has {has}"
+            )
+        if spec.layout == "window" and (found.start, found.stop) != (spec.start, spec.stop):
+            theirs = f"{found.start} to {found.stop}"
+            return f"{spec.name} are other windows: rows {spec.start} to {spec.stop}, the data's {theirs}"
+    if processor.given().kind == "tokens":
+        own, data = (place / TOKENIZER for place in (package.folder, frozen.folder))
+        same = own.is_file() == data.is_file() and (not own.is_file() or own.read_bytes() == data.read_bytes())
+        if not same or processor.given() != frozen.processor.given():
+            return "its tokenizer is not the data's: the same text has other token numbers"
+    return None

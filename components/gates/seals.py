@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from components import tasks
 from components.contracts import digest
 from components.contracts import manifest as manifests
 from components.contracts.errors import CorruptArtifactError, NotFoundError
@@ -45,12 +46,13 @@ def look_at_bundle(request: GateRequest) -> Held:
         bundle = manifests.verify(folder, "bundle", BESIDE)
         package = Package.open(folder / "package")
         metrics = package.metrics()["overall"]
+        first = next(iter(tasks.find(package.facts.task).metrics))
     except (CorruptArtifactError, NotFoundError, ValidationError) as error:
         lines = error.lines() if isinstance(error, CorruptArtifactError | NotFoundError) else [str(error)]
         what = "; ".join(line.strip() for line in lines)
         return Held(None, [Finding(what, again)], figures)
     figures |= {"bundle": digest.short(bundle.digest), "package": digest.short(package.digest)}
-    figures |= {"files": len(bundle.files), "accuracy_sealed": metrics.get("accuracy", float("nan"))}
+    figures |= {"files": len(bundle.files), f"{first}_sealed": metrics.get(first, float("nan"))}
     findings = []
     if package.digest != candidate.package_digest:
         found = f"{digest.short(package.digest)} instead of {digest.short(candidate.package_digest)}"

@@ -21,6 +21,8 @@ SCORER = "components.evaluation.classification:SCORER"
 METRICS = {
     "accuracy": Metric(True, "share of right answers"),
     "macro_f1": Metric(True, "mean F1 of the classes"),
+    "ece": Metric(False, "expected calibration error: mean distance of confidence and accuracy in 15 bins"),
+    "nll": Metric(False, "negative log likelihood in nats: mean of -ln p(true class)"),
 }
 LABELS = ArraySpec(name="labels", type="int64", shape=())
 

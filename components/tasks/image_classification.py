@@ -133,6 +133,8 @@ class ImageClassification:
     objective: ClassVar[str] = classification.OBJECTIVE
     scorer: ClassVar[str] = classification.SCORER
     metrics: ClassVar[dict[str, Metric]] = classification.METRICS
+    given_kind: ClassVar[str] = "image"
+    wanted_kind: ClassVar[str] = "classes"
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "width", "height", "channels", "mean", "standard_deviation",

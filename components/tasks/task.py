@@ -146,6 +146,8 @@ class Task(Protocol):
         scorer: `package.module:NAME`, the evaluation (see components/evaluation/scorer.py).
         metrics: figures that the scorer computes and gates may ask for; the first is the one that a pipeline's champion
             gate compares unless it says another.
+        given_kind, wanted_kind: kinds of what its processors give a network and want of it (components.contracts.shapes):
+            a pipeline's model must take the one and give the other.
         libraries: distributions that a bundle needs beside those of every bundle.
         raw_columns, prepared_columns: columns that `look` and `look_prepared` add to the tables that expectations see.
     """
@@ -157,6 +159,8 @@ class Task(Protocol):
     objective: str
     scorer: str
     metrics: Mapping[str, Metric]
+    given_kind: str
+    wanted_kind: str
     libraries: tuple[str, ...]
     raw_columns: tuple[str, ...]
     prepared_columns: tuple[str, ...]

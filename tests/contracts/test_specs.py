@@ -31,7 +31,7 @@ BROKEN = {
     "not finite": ("learning_rate: 1e-3", "learning_rate: .nan", 7, ""),
     "unknown top key": ("dataset: digits", "dataset: digits\ndatasets: [digits]", 4, "unknown key"),
     "missing key": ("dataset: digits\n", "", None, "Field required"),
-    "unknown task": ("task: image-classification", "task: chess", 2, "image-classification"),
+    "no name of a task": ("task: image-classification", "task: Image classification", 2, "pattern"),
     "unknown model": ("name: textbook", "name: vgg", 4, "textbook"),
     "key of another model": ("width: 16", "heads: 4", 4, "unknown key"),
     "bad depth": ("name: textbook, depth: 2, width: 16", "name: resnet, depth: 18", 4, "nearest is 20"),
@@ -42,7 +42,11 @@ BROKEN = {
     "reserved name": ("name: digits", "name: v2", None, "reserved"),
     "twice the same key": ("dataset: digits", "dataset: digits\ndataset: other", 4, "stands twice"),
     "a list where keys belong": ("gates: {accuracy: {min: 0.9}}", "gates: [accuracy]", 8, ""),
-    "unknown gate": ("accuracy: {min", "acuracy: {min", 8, "unknown key"),
+    "unknown key of a floor": ("{min: 0.9}", "{mim: 0.9}", 8, "unknown key"),
+    "a floor without a limit": ("{min: 0.9}", "{}", 8, "min: (higher"),
+    "a floor from both sides": ("{min: 0.9}", "{min: 0.9, max: 1.0}", 8, "min: (higher"),
+    "slices of a ceiling": ("{min: 0.9}", "{max: 0.9, slice_min: 0.1}", 8, "slice_min goes with min"),
+    "a floor that is no number": ("{min: 0.9}", "{min: .nan}", 8, "finite"),
     "no YAML": ("epochs: 3", "epochs: [3", None, "not YAML"),
     "cannot go together": ("epochs: 3", "early_stopping: {patience_epochs: 2}", 5, "onecycle"),
 }
@@ -58,8 +62,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     spec = located_yaml.read(write(tmp_path, GOOD), PipelineSpec)
     assert spec.train.learning_rate == 0.001
     assert spec.model.name == "textbook"
-    assert spec.gates.accuracy is not None
-    assert spec.gates.accuracy.min == 0.9
+    assert {metric: floor.min for metric, floor in spec.gates.floors.items()} == {"accuracy": 0.9}
 
 
 @pytest.mark.parametrize("kind", BROKEN)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from components.evaluation.classification import Classified
 from components.evaluation.comparison import Comparison, Pairs, compare, count_pairs
 from components.evaluation.metrics import Labels
 
@@ -21,10 +22,17 @@ def with_wrong(*rows: int) -> Labels:
     return answers
 
 
+def classified(answers: Labels, sure: float = 0.9) -> Classified:
+    """Answers given with that probability, the rest shared out among the others."""
+    probabilities = np.full((len(answers), len(CLASSES) + 1), (1 - sure) / len(CLASSES), np.float32)
+    probabilities[np.arange(len(answers)), answers] = sure
+    return Classified(probabilities, TRUTH, answers, CLASSES)
+
+
 def compared(
     candidate: Labels, champion: Labels, metric: Literal["accuracy", "macro_f1"] = "accuracy", min_effect: float = 0.0
 ) -> Comparison:
-    return compare(TRUTH, candidate, champion, CLASSES, metric=metric, min_effect=min_effect, confidence=0.95)
+    return compare(classified(candidate), classified(champion), metric, min_effect=min_effect, confidence=0.95)
 
 
 def test_pairs_are_counted_by_who_is_right() -> None:
@@ -38,7 +46,7 @@ def test_a_clear_gain_passes_and_a_clear_loss_does_not(metric: Literal["accuracy
     gain, loss = compared(good, bad, metric), compared(bad, good, metric)
     assert gain.passed
     assert not loss.passed
-    assert gain.difference == pytest.approx(-loss.difference)
+    assert gain.gain == pytest.approx(-loss.gain)
     assert gain.lower > 0
     assert loss.upper < 0
 
@@ -66,12 +74,22 @@ def test_macro_f1_is_the_metric() -> None:
 
 def test_each_class_is_compared() -> None:
     found = compared(with_wrong(0, 3, 6), with_wrong(1))
-    assert [(row.name, row.samples) for row in found.per_class] == [(name, 120) for name in CLASSES]
-    assert found.per_class[0].candidate == pytest.approx(117 / 120)
-    assert found.per_class[1].champion == pytest.approx(119 / 120)
+    assert [(row.name, row.samples) for row in found.slices] == [(name, 120) for name in CLASSES]
+    assert found.slices[0].candidate == pytest.approx(117 / 120)
+    assert found.slices[1].champion == pytest.approx(119 / 120)
 
 
 def test_an_answer_that_is_none_of_the_classes_is_wrong() -> None:
     candidate = TRUTH.copy()
     candidate[:10] = len(CLASSES)
     assert compared(candidate, TRUTH).pairs == Pairs(350, 0, 10, 0)
+
+
+def test_where_lower_is_better_the_gain_is_the_champions_figure_minus_the_candidates() -> None:
+    good, bad = classified(with_wrong(0)), classified(with_wrong(*range(30)))
+    found = compare(good, bad, "nll", higher_is_better=False, min_effect=0.0, confidence=0.95)
+    assert found.candidate < found.champion
+    assert found.gain == pytest.approx(found.champion - found.candidate)
+    assert 0 < found.lower < found.gain < found.upper
+    assert found.passed
+    assert not compare(bad, good, "nll", higher_is_better=False, min_effect=-0.05, confidence=0.95).passed

@@ -26,21 +26,23 @@ def test_against_a_plain_bootstrap_sample_by_sample() -> None:
         rows = random.integers(0, 300, 300)
         scores = [macro_f1(confusion_matrix(truth[rows], answers[rows], 4)) for answers in (candidate, champion)]
         plain.append(scores[0] - scores[1])
-    found = paired_bootstrap.interval(truth, candidate, champion, 4, 0.95)
+    found = paired_bootstrap.macro_f1_interval(truth, candidate, champion, 4, 0.95)
     assert found == pytest.approx((np.quantile(plain, 0.05), np.quantile(plain, 0.95)), abs=0.012)
 
 
 def test_the_same_samples_give_the_same_bounds() -> None:
     truth, candidate = labels(200, 3, 0.2, 1)
-    first, second = (paired_bootstrap.interval(truth, candidate, truth, 3, 0.95, resamples=500) for _ in range(2))
+    first, second = (
+        paired_bootstrap.macro_f1_interval(truth, candidate, truth, 3, 0.95, resamples=500) for _ in range(2)
+    )
     assert first == second
 
 
 def test_of_equal_answers_nobody_is_sure() -> None:
     truth, answers = labels(360, 10, 0.05, 1)
-    lower, upper = paired_bootstrap.interval(truth, answers, answers, 10, 0.95)
+    lower, upper = paired_bootstrap.macro_f1_interval(truth, answers, answers, 10, 0.95)
     assert -0.02 < lower < 0 < upper < 0.02
-    few = paired_bootstrap.interval(truth[:40], answers[:40], answers[:40], 10, 0.95)
+    few = paired_bootstrap.macro_f1_interval(truth[:40], answers[:40], answers[:40], 10, 0.95)
     assert few.lower < -0.02
 
 
@@ -48,10 +50,10 @@ def test_an_answer_outside_of_the_classes_counts_as_wrong() -> None:
     truth, champion = labels(200, 3, 0.1, 1)
     candidate = champion.copy()
     candidate[:50] = 3
-    assert paired_bootstrap.interval(truth, candidate, champion, 4, 0.95).upper < 0
+    assert paired_bootstrap.macro_f1_interval(truth, candidate, champion, 4, 0.95).upper < 0
 
 
 def test_a_single_class_is_no_error() -> None:
     truth = np.zeros(20, np.int64)
-    lower, upper = paired_bootstrap.interval(truth, truth, truth, 2, 0.95, resamples=200)
+    lower, upper = paired_bootstrap.macro_f1_interval(truth, truth, truth, 2, 0.95, resamples=200)
     assert lower <= 0 <= upper

@@ -13,9 +13,9 @@ from components.contracts import manifest
 from components.contracts.errors import CorruptArtifactError, NotFoundError
 from components.contracts.package import Package
 from components.contracts.training_request import TrainRequest
-from components.evaluation import stage
-from components.evaluation.answers import answers
-from components.evaluation.report import evaluate
+from components.evaluation import report, stage
+from components.evaluation.classification import Classified
+from components.inference.predictor import Predictor
 from components.training import stage as training
 from components.training.sinks import EventStream
 from tests.training.prepared_digits import CLASSES, prepare, request
@@ -45,14 +45,17 @@ def test_the_package_opens_and_says_what_it_is(place: Path) -> None:
     assert package.signature().classes == CLASSES
     golden = package.golden()
     assert len(golden) == 10
-    assert all(sum(row.probabilities) == pytest.approx(1.0, abs=1e-5) for row in golden)
+    assert all(sum(row.answer["probabilities"].values()) == pytest.approx(1.0, abs=1e-5) for row in golden)
     assert "history.json" not in package.manifest.files
 
 
 def test_its_figures_are_those_of_the_graph_on_the_test_split(place: Path) -> None:
     metrics = Package.open(place / "run" / "package").metrics()
     assert (metrics["split"], metrics["samples"]) == ("test", 160)
-    probabilities, truth = answers(place / "run" / "trained", place / "prepared" / "test")
+    images = np.load(place / "prepared" / "test" / "images.npy")
+    truth = np.load(place / "prepared" / "test" / "labels.npy")
+    package = Package.open(place / "run" / "package")
+    probabilities = Predictor(package).run("model", {"images": images})["probabilities"]
     right = float((probabilities.argmax(axis=1) == truth).mean())
     assert metrics["overall"]["accuracy"] == pytest.approx(right, abs=1e-6)
     assert set(metrics["overall"]) == {"accuracy", "macro_f1", "ece", "nll"}
@@ -111,7 +114,10 @@ def test_nothing_trained_is_said(place: Path, tmp_path: Path) -> None:
 
 def test_the_margin_is_wilsons() -> None:
     """From 80 right of 100: 0.711 to 0.867, as in Wilson's interval of any table."""
-    probabilities = np.tile(np.array([[0.9, 0.1]], np.float32), (100, 1))
-    result = evaluate("test", probabilities, np.array([0] * 80 + [1] * 20), ["a", "b"])
+    probabilities = np.tile(np.array([[0.9, 0.1, 0.0]], np.float32), (100, 1))
+    truth = np.array([0] * 80 + [1] * 20)
+    result = Classified(probabilities, truth, probabilities.argmax(axis=1), ["a", "b"])
     assert result.margin == pytest.approx((0.8666 - 0.7112) / 2, abs=1e-3)
-    assert json.loads(json.dumps(result.document()))["confusion"] == [[80, 0], [20, 0]]
+    document = json.loads(json.dumps(report.document("test", result)))
+    assert document["confusion"] == [[80, 0], [20, 0]]
+    assert list(document) == ["split", "samples", "overall", "per_class", "confusion", "slices", "reliability"]

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from components import tasks
 from components.contracts import manifest
 from components.contracts.gate_request import Candidate, Gate, GateRequest
 from components.contracts.package import Package
 from components.contracts.pipeline import ChampionSpec, FloorSpec, GatesSpec
+from components.evaluation import scorer
+from components.evaluation.frozen import Frozen
 from components.inference.predictor import Predictor
 from tests import small_package
 
+TASK = "image-classification"
 SAMPLES = 400
 WRONG = 20  # of the samples, by the package of seed 0
 
@@ -36,14 +40,22 @@ class SmallRelease:
         lit = random.random((SAMPLES, 8, 8, 1)) < 4 / 64  # few pixels, so that every class is among the answers
         images = np.where(lit, random.integers(64, 256, lit.shape), 0).astype(np.uint8)
         teacher = Predictor(small_package.build(folder / "teacher"))
-        truth = teacher.probabilities(images).argmax(axis=1)
+        truth = teacher.run("model", {"images": images})["probabilities"].argmax(axis=1)
         truth[:WRONG] = (truth[:WRONG] + 1) % len(small_package.CLASSES)
         np.save(test / "images.npy", images)
         np.save(test / "labels.npy", truth.astype(np.int64))
-        facts = {"classes": small_package.CLASSES, "validated_digest": validated.digest}
-        prepared = manifest.seal(self.dataset / "prepared", "prepared", facts)
+        teacher.processor.save(self.dataset / "prepared")
+        prepared = self.prepare(validated_digest=validated.digest)
+        frozen = Frozen.open(self.dataset / "prepared", prepared.facts)
+        self.figures = scorer.of(frozen.task).score(teacher, frozen, lambda _: None).figures()
         lineage = {"raw_digest": "e" * 64, "validated_digest": validated.digest}
         self.facts = {"data_digest": prepared.digest, "lineage": lineage}
+
+    def prepare(self, **facts: Any) -> manifest.Manifest:
+        """Seal the prepared data as it is now."""
+        arrays = [spec.model_dump(mode="json") for spec in tasks.find(TASK).load(self.dataset / "prepared").arrays()]
+        said = {"task": TASK, "classes": small_package.CLASSES, "arrays": arrays, **facts}
+        return manifest.seal(self.dataset / "prepared", "prepared", said)
 
     def validate(self, *, success: bool) -> manifest.Manifest:
         """Write the verdict of the expectations."""
@@ -53,16 +65,16 @@ class SmallRelease:
     def bundle(
         self, name: str, version: str = "2", workers: int = 1, facts: dict[str, Any] | None = None, **options: Any
     ) -> Candidate:
-        """A version's bundle; `options` and facts are those of `small_package.build`."""
+        """A version's bundle; `options` and facts are those of `small_package.build`, the figures true unless given."""
         folder = self.folder / "bentos" / name
         if self._bento is None:
             (folder / "src").mkdir(parents=True)
         else:
             shutil.copytree(self._bento, folder, ignore=shutil.ignore_patterns("bentofile.yaml", "__pycache__"))
             shutil.rmtree(folder / "src" / "package")
-        accuracy = options.pop("accuracy", 1 - WRONG / SAMPLES)
+        figures = {**self.figures, **options.pop("figures", {})}
         package = small_package.build(
-            folder / "src" / "package", accuracy=accuracy, facts={**self.facts, **(facts or {})}, **options
+            folder / "src" / "package", figures=figures, facts={**self.facts, **(facts or {})}, **options
         )
         settings = {
             "model": "sample",

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts import manifest
 from components.contracts.errors import CorruptArtifactError
 from components.contracts.gate_request import GateResult
 from components.contracts.pipeline import ChampionSpec, GatesSpec
 from components.gates import stage
+from components.tasks.image_classification import Processor
+from tests import small_package
 from tests.gates.small_release import SmallRelease
 
 STRICT = GatesSpec(champion=ChampionSpec(min_effect=0.0))
@@ -45,7 +46,7 @@ def test_a_worse_one_is_refused_with_the_class_it_loses_on(release: SmallRelease
 def test_an_equal_one_is_not_better(release: SmallRelease) -> None:
     result = judge(release, 0, 0)
     assert not result.passed
-    assert result.figures["difference"] == 0
+    assert result.figures["gain"] == 0
     assert "test samples do not show it" not in str(result.next_step)
 
 
@@ -77,8 +78,10 @@ def test_a_champion_whose_package_is_damaged_is_an_error_not_a_refusal(release: 
 
 def test_what_does_not_fit_the_data_is_refused(release: SmallRelease) -> None:
     candidate = release.bundle("two")
-    np.save(release.dataset / "prepared" / "test" / "images.npy", np.zeros((400, 9, 9, 1), np.uint8))
-    manifest.seal(release.dataset / "prepared", "prepared", {"classes": ["dark", "light", "left"]})
+    prepared = release.dataset / "prepared"
+    np.save(prepared / "test" / "images.npy", np.zeros((400, 9, 9, 1), np.uint8))
+    Processor(height=9, width=9, channels=1, mean=[0.5], std=[0.25], classes=small_package.CLASSES).save(prepared)
+    release.prepare()
     found = stage.judge(release.request(candidate, release.bundle("one", "1", seed=3), ("floors", "champion")))
     assert [result.passed for result in found.results] == [False, False]
     assert all("wrong shape" in result.reason for result in found.results)

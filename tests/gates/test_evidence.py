@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.contracts import manifest
 from components.contracts.gate_request import Candidate, GateRequest
 from components.contracts.pipeline import GatesSpec, ParitySpec
 from components.gates import evidence
@@ -53,7 +52,7 @@ def test_another_question_has_another_key(request_: GateRequest, what: str) -> N
 def test_other_data_has_another_key(request_: GateRequest, release: SmallRelease) -> None:
     before = evidence.key(request_)
     np.save(release.dataset / "prepared" / "test" / "labels.npy", np.zeros(3, np.int64))
-    manifest.seal(release.dataset / "prepared", "prepared", {})
+    release.prepare()
     assert evidence.key(request_) != before
 
 

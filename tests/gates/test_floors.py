@@ -26,7 +26,7 @@ def test_at_the_floor_passes(release: SmallRelease) -> None:
 
 
 def test_figures_are_scored_not_read(release: SmallRelease) -> None:
-    result = judge(release, accuracy=0.999, gates={"accuracy": FloorSpec(min=0.96)})
+    result = judge(release, figures={"accuracy": 0.999}, gates={"accuracy": FloorSpec(min=0.96)})
     assert not result.passed
     assert "accuracy 0.9500 < 0.9600" in result.reason
 

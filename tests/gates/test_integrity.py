@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts import manifest
 from components.contracts.gate_request import Candidate, GateResult
 from components.contracts.package import Package
 from components.gates import stage
@@ -76,7 +75,7 @@ def test_a_bundle_that_is_not_there_is_refused(release: SmallRelease) -> None:
 
 
 def test_better_looking_figures_are_caught(release: SmallRelease) -> None:
-    result = look(release, release.bundle("boasting", accuracy=0.99))
+    result = look(release, release.bundle("boasting", figures={"accuracy": 0.99}))
     assert not result.passed
     assert "0.990000" in result.reason
     assert "0.950000" in result.reason
@@ -100,7 +99,7 @@ def test_changed_test_labels_are_refused(release: SmallRelease) -> None:
 def test_newer_data_is_said_and_not_held_against_it(release: SmallRelease) -> None:
     candidate = release.bundle("good")
     np.save(release.dataset / "prepared" / "test" / "labels.npy", np.zeros(SAMPLES, np.int64))
-    manifest.seal(release.dataset / "prepared", "prepared", {"classes": small_package.CLASSES})
+    release.prepare()
     release.validate(success=False)
     result = look(release, candidate)
     assert result.passed
@@ -109,7 +108,7 @@ def test_newer_data_is_said_and_not_held_against_it(release: SmallRelease) -> No
 
 
 def test_after_it_failed_nothing_else_is_asked(release: SmallRelease) -> None:
-    candidate = release.bundle("boasting", accuracy=0.99)
+    candidate = release.bundle("boasting", figures={"accuracy": 0.99})
     results = stage.judge(release.request(candidate, None, ("integrity", "floors", "champion"))).results
     assert [result.gate for result in results] == ["integrity"]
 

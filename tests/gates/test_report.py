@@ -25,7 +25,7 @@ def test_a_refusal_says_why_and_what_to_do(release: SmallRelease) -> None:
 
 
 def test_what_was_not_asked_is_said(release: SmallRelease) -> None:
-    request = release.request(release.bundle("boasting", accuracy=0.99))
+    request = release.request(release.bundle("boasting", figures={"accuracy": 0.99}))
     page = report.render(request, stage.judge(request))
     assert "Not asked after that: floors, champion, parity." in page
 

@@ -1,0 +1,186 @@
+"""Scores of tasks that give each sample one class.
+
+Legend: N samples, K classes of the data, R resamples, B bins of confidence.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.evaluation import asking
+from components.evaluation.calibration import BINS, Bin, confidence_bins, expected_calibration_error, reliability
+from components.evaluation.frozen import Frozen
+from components.evaluation.metrics import (
+    ClassFigures,
+    Labels,
+    Probabilities,
+    accuracy,
+    class_figures,
+    confusion_matrix,
+    macro_f1,
+    macro_f1_of_counts,
+    negative_log_likelihood,
+    true_class_loss,
+)
+from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
+from components.evaluation.slices import Slice as ClassSlice
+from components.evaluation.slices import class_slices
+
+
+class Classified:
+    """Answers of a classifier beside the truth.
+
+    Args:
+        probabilities: (N, K + 1), of the data's classes in the data's order, and last of none of them: what the package
+            gives to classes of its own, or 1 where its answer is not finite.
+        truth: (N,), numbers of the data's classes.
+        answers: (N,), the class that the package names: of two as likely the first of its own; K for none of them.
+    """
+
+    block = 1
+
+    def __init__(
+        self, probabilities: Probabilities, truth: Labels, answers: Labels, classes: list[str], not_finite: int = 0
+    ) -> None:
+        self.probabilities, self.truth, self.answers, self.classes = probabilities, truth, answers, classes
+        self.samples, self.not_finite = len(truth), not_finite
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts (K + 1, K + 1): row the true class, column the answer; the last is none of them."""
+        return confusion_matrix(self.truth, self.answers, len(self.classes) + 1)
+
+    @cached_property
+    def bins(self) -> list[Bin]:
+        """Samples by confidence, B bins."""
+        return reliability(self.probabilities, self.truth)
+
+    def per_class(self) -> list[tuple[str, ClassFigures]]:
+        """Figures of each class of the data."""
+        return list(zip(self.classes, class_figures(self.confusion), strict=False))
+
+    def figures(self) -> dict[str, float]:
+        """Accuracy, macro F1, expected calibration error, negative log likelihood."""
+        return {
+            "accuracy": accuracy(self.confusion),
+            "macro_f1": macro_f1(self.confusion),
+            "ece": expected_calibration_error(self.bins),
+            "nll": negative_log_likelihood(self.probabilities, self.truth),
+        }
+
+    def slices(self) -> list[Slice]:
+        """A slice for each class that has samples: its recall as `accuracy`, its F1 as `macro_f1`."""
+        return [
+            Slice(name, found.support, {"accuracy": found.recall, "macro_f1": found.f1})
+            for name, found in self.per_class()
+            if found.support
+        ]
+
+    def resampled(self, metric: str, weights: Real) -> Real:
+        """A metric (R,) under weights (R, N)."""
+        if metric == "accuracy":
+            return _mean(weights, self.answers == self.truth)
+        if metric == "nll":
+            return _mean(weights, true_class_loss(self.probabilities, self.truth))
+        if metric == "macro_f1":
+            return macro_f1_of_counts(weights, self.truth, self.answers, len(self.classes) + 1)
+        if metric == "ece":
+            confidence, right, place = confidence_bins(self.probabilities, self.truth)
+            inside = np.zeros((self.samples, BINS))
+            inside[np.arange(self.samples), place] = confidence - right
+            return np.asarray(np.abs(weights @ inside).sum(axis=1) / weights.sum(axis=1))
+        raise KeyError(metric)
+
+    def beside(self, other: Classified) -> Classified:
+        """Both one after the other."""
+        probabilities = np.concatenate([self.probabilities, other.probabilities])
+        truth, answers = (np.concatenate(pair) for pair in ((self.truth, other.truth), (self.answers, other.answers)))
+        return Classified(probabilities, truth, answers, self.classes, self.not_finite + other.not_finite)
+
+    def differs(self, other: Classified) -> NDArray[np.bool_]:
+        """Samples (N,) of other probabilities."""
+        found: NDArray[np.bool_] = (self.probabilities != other.probabilities).any(axis=1)
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """Figures by class, the confusion matrix, slices and reliability."""
+        count = len(self.classes)
+        return {
+            "per_class": [{"class": name, **row._asdict()} for name, row in self.per_class()],
+            "confusion": self.confusion[:count, :count].tolist(),
+            "slices": [part._asdict() for part in self._weakest_first()],
+            "reliability": [part._asdict() for part in self.bins],
+        }
+
+    def draw(self, folder: Path) -> None:
+        """Confusion matrix and reliability."""
+        from components.evaluation.plots import draw_confusion, draw_reliability
+
+        count = len(self.classes)
+        draw_confusion(self.confusion[:count, :count], self.classes, folder / "confusion.png")
+        draw_reliability(self.bins, folder / "reliability.png")
+
+    def card_lines(self) -> CardLines:
+        """The classes, the weakest of them, and how well the accuracy is known."""
+        weakest = self._weakest_first()[0]
+        instead = f", most often taken for {weakest.taken_for}" if weakest.taken_for else ""
+        results = [
+            "| class | precision | recall | F1 | samples |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {name} | {row.precision:.4f} | {row.recall:.4f} | {row.f1:.4f} | {row.support:,} |"
+                for name, row in self.per_class()
+            ),
+        ]
+        limits = [
+            f"- Weakest class: {weakest.name}, {weakest.accuracy:.1%} right{instead}.",
+            f"- With {self.samples:,} test samples the accuracy is known to about ±{self.margin:.2%} (95 %).",
+        ]
+        return CardLines(results, limits)
+
+    def _weakest_first(self) -> list[ClassSlice]:
+        return class_slices(self.probabilities, self.truth, [*self.classes, "none of them"])
+
+    @property
+    def margin(self) -> float:
+        """Half the width of the accuracy's 95 % interval (Wilson 1927)."""
+        share, z, n = accuracy(self.confusion), 1.959964, self.samples
+        return z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+
+
+class Classification(NamedTuple):
+    """The scorer: one graph `model` that gives `probabilities`, one true class a sample in `labels`."""
+
+    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Classified:
+        """Classes meet by name, so an order of its own does not help or harm a package."""
+        count = len(frozen.classes)
+        numbers = {name: number for number, name in enumerate(frozen.classes)}
+        named = np.array([numbers.get(name, count) for name in asked.signature.classes])
+        ours = named < count
+        probabilities = np.zeros((len(frozen), count + 1), np.float32)
+        truth, answers = np.empty(len(frozen), np.int64), np.empty(len(frozen), np.int64)
+        not_finite = 0
+        for index, batch, given in asking.outputs(asked, frozen.split, step):
+            found = given["probabilities"]  # (B, classes of the package)
+            finite = asking.finite(found)
+            found = np.where(finite[:, None], found, np.float32(0))
+            truth[index] = batch["labels"]
+            probabilities[np.ix_(index, named[ours])] = found[:, ours]
+            probabilities[index, count] = np.where(finite, found[:, ~ours].sum(axis=1), 1)
+            answers[index] = np.where(finite, named[found.argmax(axis=1)], count)
+            not_finite += int(np.count_nonzero(~finite))
+        return Classified(probabilities, truth, answers, frozen.classes, not_finite)
+
+
+def _mean(weights: Real, values: NDArray[Any]) -> Real:
+    """Weighted means (R,) of values (N,)."""
+    return np.asarray(weights @ values.astype(np.float64) / weights.sum(axis=1))
+
+
+SCORER = Classification()
