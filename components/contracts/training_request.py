@@ -26,6 +26,7 @@ class TrainRequest(Strict):
         run_folder: where the training keeps its checkpoint and leaves its parts; a run found there is continued.
         package: where the evaluation puts the sealed model package.
         lineage: facts about the inputs that belong into the package (data chain, code digest, lock digest).
+        pretrained_folder: the package that `registry:<model>@<alias>` stood for when the request was made.
     """
 
     pipeline: str
@@ -37,6 +38,7 @@ class TrainRequest(Strict):
     model: ModelSpec
     train: TrainSpec
     lineage: dict[str, str]
+    pretrained_folder: str | None = None
 
     @staticmethod
     def read(arguments: list[str]) -> TrainRequest:
@@ -69,7 +71,7 @@ class Started(Strict):
 
 
 class Progress(Strict):
-    """Several times a second at most: where the loop is, for a progress line."""
+    """Several times a second at most: where the loop is, for a progress line; `metric` is the last validation's."""
 
     event: Literal["progress"] = "progress"
     epoch: int
@@ -77,6 +79,7 @@ class Progress(Strict):
     total_steps: int
     loss: float
     metric: float | None
+    metric_name: str = "accuracy"
     samples_per_second: float
     seconds_left: float
 

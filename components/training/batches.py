@@ -1,13 +1,12 @@
-"""Batches from memory-mapped arrays: one gather a batch, in an order that depends on the seed and the epoch alone.
+"""Which samples stand in which batch, by the seed and the epoch alone; and a batch on its device.
 
 So a training goes on at any batch without replaying what came before, and no generator's state needs keeping.
-Legend: N batch, H height, W width, C channels.
+Legend: N batch.
 """
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,31 +14,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from components.preprocessing.batch import Arrays
+from components.preprocessing.stored import StoredSplit
 
-class Split(NamedTuple):
-    """One split of a prepared dataset, memory-mapped: uint8 (samples, H, W, C) and int64 (samples,)."""
+POOL_BATCHES = 100
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+Batch = dict[str, Tensor]
 
-    @staticmethod
-    def open(prepared: Path, name: str) -> Split:
-        """Map `<name>/images.npy`; labels are small and are read."""
-        images = np.load(prepared / name / "images.npy", mmap_mode="r", allow_pickle=False)
-        return Split(images, np.load(prepared / name / "labels.npy", allow_pickle=False))
+
+class Epoch(NamedTuple):
+    """The batches of an epoch: batch i holds the samples order[bounds[i] : bounds[i + 1]]."""
+
+    order: NDArray[np.int64]
+    bounds: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.bounds) - 1
 
-    def batch(self, index: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Gather samples onto a device: uint8 (N, H, W, C) and int64 (N,)."""
-        images = torch.from_numpy(self.images[index])
-        labels = torch.from_numpy(self.labels[index])
-        if device.type == "cuda":
-            # Page-locked memory lets the copy run beside the computation; its allocator waits before it is used again.
-            images = images.pin_memory().to(device, non_blocking=True)
-            labels = labels.pin_memory().to(device, non_blocking=True)
-        return images, labels
+    def batch(self, number: int) -> NDArray[np.int64]:
+        """The samples of a batch, (N,)."""
+        return self.order[self.bounds[number] : self.bounds[number + 1]]
+
+
+def on_device(arrays: Arrays, device: torch.device) -> Batch:
+    """A batch of arrays as tensors on a device."""
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    if device.type == "cuda":
+        # Page-locked memory lets the copy run beside the computation; its allocator waits before it is used again.
+        return {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
+    return tensors
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
@@ -57,3 +60,40 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
     """Batches an epoch. A last batch of a single sample is left out: batch normalisation has no variance of one."""
     full, rest = divmod(samples, batch_size)
     return max(1, full + (1 if rest > 1 else 0))
+
+
+def epoch_batches(
+    samples: int, batch_size: int, seed: int, epoch: int, sizes: NDArray[np.int64] | None = None
+) -> Epoch:
+    """The batches of an epoch, always `steps_per_epoch` of them.
+
+    Args:
+        sizes: (samples, keys) lengths of the samples where they differ. Then a pool of a hundred batches is drawn at a
+            time and sorted by the first key and, where that is equal, the next; cut into batches, which come in an
+            order of chance. So samples of like lengths meet, and a batch has little padding.
+    """
+    order = epoch_order(samples, seed, epoch)
+    steps = steps_per_epoch(samples, batch_size)
+    bounds = np.minimum(np.arange(steps + 1, dtype=np.int64) * batch_size, samples)
+    if sizes is None:
+        return Epoch(order, bounds)
+    order = order[: bounds[-1]]
+    pool = POOL_BATCHES * batch_size
+    pools = [order[begin : begin + pool] for begin in range(0, len(order), pool)]
+    parts: list[NDArray[np.int64]] = []
+    for chosen in pools:
+        ordered = chosen[np.lexsort(sizes[chosen].T[::-1])]
+        parts += [ordered[begin : begin + batch_size] for begin in range(0, len(ordered), batch_size)]
+    turns = np.random.default_rng(derive_seed(seed, "batches", epoch)).permutation(len(parts))
+    parts = [parts[turn] for turn in turns]
+    return Epoch(np.concatenate(parts), np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64))
+
+
+def sample_sizes(split: StoredSplit, inputs: tuple[str, ...]) -> NDArray[np.int64] | None:
+    """What samples are sorted by, (samples, keys): lengths of the ragged arrays; None where the first input is of one
+    size."""
+    ragged = [spec.name for spec in split.specs if spec.layout == "ragged"]
+    if inputs[0] not in ragged:
+        return None
+    names = sorted(ragged, key=lambda name: name != inputs[0])
+    return np.stack([split.lengths(name) for name in names], axis=1)

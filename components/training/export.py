@@ -1,112 +1,149 @@
-"""Trained weights to an ONNX graph for serving, proved against the network on real examples.
+"""Trained weights to ONNX graphs for serving, proved against the network on real examples of unequal lengths.
 
 The older exporter on purpose: it takes under a second and needs no more libraries; the newer one several.
-Legend: N batch, H height, W width, C channels, K classes.
+Legend: N batch, T length.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
 from components.contracts.errors import TrainingError
 from components.contracts.package import Signature
+from components.preprocessing.stored import StoredSplit
+from components.training.batches import Batch, on_device
+from components.training.graphs import LENGTH, Graph, compute
 
-INPUT, OUTPUT = "input", "probabilities"
-TOLERANCE = 1e-5
-
-
-class Classifier(nn.Module):
-    """A network with its softmax: uint8 images (N, H, W, C) to probabilities (N, K)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Probabilities, float32 (N, K)."""
-        logits: Tensor = self.network(images)
-        return logits.softmax(dim=1)
+TOLERANCE = 1e-5  # of a probability
+RELATIVE_TOLERANCE = 1e-4  # of other outputs, to the largest of them
+EXAMPLES = 8
 
 
-def probabilities(network: nn.Module, images: Tensor) -> Tensor:
-    """What the trained network says: uint8 (N, H, W, C) to float32 (N, K)."""
-    network.eval()
-    with torch.inference_mode():
-        answers: Tensor = Classifier(network)(images)
-        return answers
-
-
-def signature(image: tuple[int, int, int], classes: list[str]) -> Signature:
-    """Names, types and shapes of the graph; `image` is (H, W, C)."""
-    return Signature(
-        input_name=INPUT,
-        input_type="uint8",
-        input_shape=[-1, *image],
-        output_name=OUTPUT,
-        output_type="float32",
-        output_shape=[-1, len(classes)],
-        classes=classes,
-    )
-
-
-def export(network: nn.Module, examples: Tensor, target: Path) -> Tensor:
-    """Write the graph, with a free batch dimension, and compare it with the network.
+def export(made: list[Graph], split: StoredSplit, folder: Path, classes: list[str]) -> Signature:
+    """Write each graph as `<name>.onnx`, with free batch and length, and compare it with the network.
 
     Args:
-        network: on the CPU, with its final weights.
-        examples: uint8 (N, H, W, C), N at least 1.
-
-    Returns:
-        The network's own probabilities for the examples, float32 (N, K).
+        made: of a network on the CPU with its final weights.
+        split: real samples to prove it on.
 
     Raises:
-        TrainingError: the graph does not say what the network says.
+        TrainingError: a graph does not say what the network says, or an answer depends on padding.
     """
-    expected = probabilities(network, examples)  # (N, K)
-    with warnings.catch_warnings():
-        # The choice is explained above; onnxruntime proves the result below.
-        warnings.filterwarnings("ignore", message="You are using the legacy TorchScript", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message="The feature will be removed", category=DeprecationWarning)
-        # A resnet's shortcuts skip every second pixel; such a slice stays in the graph instead of being folded.
-        warnings.filterwarnings("ignore", message="Constant folding - Only steps=1", category=UserWarning)
-        torch.onnx.export(
-            Classifier(network).eval(),
-            (examples[:1],),
-            str(target),
-            dynamo=False,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
-        )
-    check_parity(target, examples, expected)
-    return expected
+    index = examples(split)
+    batch = on_device(split.batch(index), torch.device("cpu"))
+    singles = [on_device(split.batch(index[row : row + 1]), torch.device("cpu")) for row in range(len(index))]
+    specs = {}
+    for graph in made:
+        specs[graph.name] = graph.spec(compute(graph, graph.feed(batch)))
+        target = folder / f"{graph.name}.onnx"
+        _write(graph, graph.feed(singles[-1]), target)
+        check_parity(graph, batch, singles, target)
+    return Signature(graphs=specs, classes=classes)
 
 
-def check_parity(graph: Path, examples: Tensor, expected: Tensor) -> None:
-    """Compare the graph's answers, one by one and as one batch, with the network's.
+def examples(split: StoredSplit) -> NDArray[np.int64]:
+    """A few samples, from the shortest to the longest where they differ in length."""
+    ragged = [spec.name for spec in split.specs if spec.layout == "ragged"]
+    order = np.argsort(split.lengths(ragged[0]), kind="stable") if ragged else np.arange(len(split))
+    places = np.unique(np.linspace(0, len(order) - 1, EXAMPLES).round().astype(np.int64))
+    return order[places]
+
+
+def check_parity(graph: Graph, batch: Batch, singles: Sequence[Batch], target: Path) -> None:
+    """Compare what network and graph say of each sample alone and in a padded batch.
 
     Raises:
-        TrainingError: some probability differs by more than 1e-5.
+        TrainingError: they differ by more than numbers do.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
-    images = examples.numpy()
-    singly = np.concatenate([session.run([OUTPUT], {INPUT: images[row : row + 1]})[0] for row in range(len(images))])
-    for found in (session.run([OUTPUT], {INPUT: images})[0], singly):
-        difference = float(np.abs(found - expected.numpy()).max())
-        if not difference <= TOLERANCE:
-            raise TrainingError(
-                "the exported graph does not say what the network says",
-                where=graph.name,
-                got=f"largest difference {difference:.2e}",
-                expected=f"at most {TOLERANCE:.0e}",
-                next_step="train with precision: fp32; if it stays, the architecture does not export",
+    session = onnxruntime.InferenceSession(target.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+    def from_graph(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
+        feed = {spec.name: value.numpy() for spec, value in zip(graph.inputs, inputs, strict=True)}
+        found: list[NDArray[Any]] = session.run(list(graph.outputs), feed)
+        return found
+
+    def from_network(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
+        return [value.numpy() for value in compute(graph, inputs)]
+
+    expected = from_network(graph.feed(batch))
+    fed = [graph.feed(single) for single in _alike(graph, batch, singles)]
+    alone = [from_network(inputs) for inputs in fed]
+    _compare(graph, expected, alone, "the answers depend on padding, or on what else is in the batch")
+    trouble = "the exported graph does not say what the network says"
+    _compare(graph, expected, [from_graph(inputs) for inputs in fed], trouble)
+    together = from_graph(graph.feed(batch))
+    rows = [
+        [
+            value[row : row + 1, : one.shape[1]] if one.ndim > 1 else value[row : row + 1]
+            for value, one in zip(together, own, strict=True)
+        ]
+        for row, own in enumerate(alone)
+    ]
+    _compare(graph, expected, rows, trouble)
+
+
+def _alike(graph: Graph, batch: Batch, singles: Sequence[Batch]) -> list[Batch]:
+    """The samples alone, cut as the batch is where a graph's feed cuts (the targets of a decoder)."""
+    if "target" not in batch or "target" not in {spec.name for spec in graph.inputs}:
+        return list(singles)
+    return [{**single, "target": batch["target"][row : row + 1]} for row, single in enumerate(singles)]
+
+
+def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArray[Any]]], trouble: str) -> None:
+    """Each sample's outputs (1, ...), without padding, with its row of the batch's (N, ...)."""
+    for row, outputs in enumerate(found):
+        for name, whole, values in zip(graph.outputs, expected, outputs, strict=True):
+            own, batched = values[0], whole[row]
+            if graph.outputs[name][1:2] == [LENGTH]:
+                batched = batched[: len(own)]  # beyond its length a sample says nothing
+            difference = float(np.abs(own - batched).max(initial=0.0))
+            largest = max(1.0, float(np.abs(batched).max(initial=0.0)))
+            allowed = TOLERANCE if graph.exact else RELATIVE_TOLERANCE * largest
+            if not difference <= allowed:
+                raise TrainingError(
+                    trouble,
+                    where=f"{graph.name}.onnx, {name}",
+                    got=f"largest difference {difference:.2e}",
+                    expected=f"at most {allowed:.0e}",
+                    next_step="train with precision: fp32; if it stays, the architecture does not export",
+                )
+
+
+def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:
+    free = {
+        spec.name: {axis: size for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in graph.inputs
+    }
+    free |= {
+        name: {axis: size for axis, size in enumerate(shape) if size is not None}
+        for name, shape in graph.outputs.items()
+    }
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # a kernel of torch's own, which no graph has
+    try:
+        with warnings.catch_warnings():
+            # The choice is explained above, and onnxruntime proves what comes out: no warning knows more than that.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                graph.module.eval(),
+                inputs,
+                str(target),
+                dynamo=False,
+                input_names=[spec.name for spec in graph.inputs],
+                output_names=list(graph.outputs),
+                dynamic_axes=free,
             )
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)

@@ -1,7 +1,4 @@
-"""The training loop.
-
-Legend: N batch, H height, W width, C channels, K classes.
-"""
+"""The training loop: whatever the network and its objective."""
 
 from __future__ import annotations
 
@@ -12,41 +9,45 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from numpy.typing import NDArray
+from torch import nn
 
 from components.contracts.errors import Interrupted
 from components.contracts.train_spec import TrainSpec
-from components.preprocessing.augmentation import augment
-from components.training.batches import Split, derive_seed, epoch_order, steps_per_epoch
+from components.preprocessing.stored import StoredSplit
+from components.training.batches import Batch, derive_seed, epoch_batches, on_device, steps_per_epoch
+from components.training.objectives.objective import Forward, Objective, Step
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
 from components.training.report import Report, not_finite
 from components.training.saver import Saver
 from components.training.schedule import learning_rate
 from components.training.state import EpochTotals, State
+from components.training.transfer import Transfer
 
 EVALUATION_BATCH = 256
-
-Forward = Callable[[Tensor], Tensor]
 
 
 class Setting(NamedTuple):
     """What stays the same through a training.
 
     Args:
-        forward: images to logits: the network itself, or its compiled form.
-        class_weights: (K,) on the device, or None.
+        sizes, validation_sizes: what samples are batched by (`batches.sample_sizes`), or None.
+        forward: the network itself, or its compiled form.
+        transfer: which weights are trained in which epoch.
         saver: writes checkpoints of the state.
         stopping: whether someone asked to stop.
     """
 
     spec: TrainSpec
-    train: Split
-    validation: Split
+    train: StoredSplit
+    validation: StoredSplit
+    sizes: NDArray[np.int64] | None
+    validation_sizes: NDArray[np.int64] | None
+    objective: Objective
     forward: Forward
     precision: Precision
-    class_weights: Tensor | None
+    transfer: Transfer
     saver: Saver
     stopping: Callable[[], bool]
 
@@ -70,7 +71,8 @@ def fit(state: State, setting: Setting, report: Report) -> Literal["epochs", "ea
     """
     spec = setting.spec
     while state.epoch < spec.epochs:
-        if out_of_patience(spec, [row["validation/accuracy"] for row in state.history]):
+        validated = [row[f"validation/{setting.objective.metric}"] for row in state.history]
+        if out_of_patience(spec, validated, higher_is_better=setting.objective.higher_is_better):
             return "early_stopping"
         train_epoch(state, setting, report)
         _finish_epoch(state, setting, report)
@@ -78,15 +80,16 @@ def fit(state: State, setting: Setting, report: Report) -> Literal["epochs", "ea
     return "epochs"
 
 
-def out_of_patience(spec: TrainSpec, accuracies: list[float]) -> bool:
-    """Whether the validation accuracy has not grown by `min_delta` for `patience_epochs`."""
+def out_of_patience(spec: TrainSpec, values: list[float], *, higher_is_better: bool) -> bool:
+    """Whether the validation metric has not become better by `min_delta` for `patience_epochs`."""
     rule = spec.early_stopping
     if rule is None:
         return False
     best, waited = -math.inf, 0
-    for accuracy in accuracies:
-        if accuracy > best + rule.min_delta:
-            best, waited = accuracy, 0
+    for value in values:
+        gain = value if higher_is_better else -value
+        if gain > best + rule.min_delta:
+            best, waited = gain, 0
         else:
             waited += 1
     return waited >= rule.patience_epochs
@@ -99,86 +102,94 @@ def train_epoch(state: State, setting: Setting, report: Report) -> None:
         Interrupted: someone asked to stop; the checkpoint is written.
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
-    spec, device = setting.spec, setting.precision.device
-    order = epoch_order(len(setting.train), spec.seed, state.epoch)
+    spec, device, objective = setting.spec, setting.precision.device, setting.objective
+    epoch = epoch_batches(len(setting.train), spec.batch_size, spec.seed, state.epoch, setting.sizes)
     generator = torch.Generator()
-    setting_steps, total_steps = setting.steps_per_epoch, setting.total_steps
+    total_steps = setting.total_steps
     begin = time.monotonic()
     before = state.seconds
-    state.network.train()
-    while state.batch < setting_steps:
-        index = order[state.batch * spec.batch_size : (state.batch + 1) * spec.batch_size]
-        images, labels = setting.train.batch(index, device)  # uint8 (N, H, W, C), int64 (N,)
+    setting.transfer.begin_epoch(state.network, state.epoch)
+    while state.batch < len(epoch):
+        index = epoch.batch(state.batch)
+        batch = on_device(setting.train.batch(index), device)
         if spec.augment.active:
             generator.manual_seed(derive_seed(spec.seed, "augment", state.step))
-            images = augment(images, spec.augment, generator)
+            batch = objective.augment(batch, spec.augment, generator)
+        generator.manual_seed(derive_seed(spec.seed, "step", state.step))
         rate = learning_rate(spec.schedule, spec.learning_rate, state.step, total_steps)
-        loss, correct = _train_step(state, setting, images, labels, rate)
+        step = _train_step(state, setting, batch, generator, rate)
         state.batch += 1
         state.step += 1
-        report.batch(loss, correct, len(index), rate)
+        report.batch(step, len(index), rate)
         now = time.monotonic()
         state.seconds = before + now - begin
         if setting.stopping():
             report.flush()
             setting.saver.save()
             raise Interrupted("training stopped", where=f"epoch {state.epoch + 1}, step {state.step}")
-        if setting.saver.due_within_epoch(now) and state.batch < setting_steps:
+        if setting.saver.due_within_epoch(now) and state.batch < len(epoch):
             report.flush()
             setting.saver.save()
     report.flush()
 
 
-def _train_step(state: State, setting: Setting, images: Tensor, labels: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-    """One step on images (N, H, W, C) and labels (N,); its mean loss () and number of right answers ()."""
+def _train_step(state: State, setting: Setting, batch: Batch, generator: torch.Generator, rate: float) -> Step:
+    """One step on a batch; what came out of it, without a gradient."""
     spec, optimizer, scaler = setting.spec, state.optimizer, state.scaler
     optimizer.zero_grad()
     with setting.precision.autocast():
-        logits = setting.forward(images)  # (N, K)
-        loss = functional.cross_entropy(
-            logits.float(), labels, weight=setting.class_weights, label_smoothing=spec.label_smoothing
-        )
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        step = setting.objective.step(setting.forward, batch, generator, training=True)
+    scaler.scale(step.loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
     if spec.clip_norm is not None:
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), spec.clip_norm)
     set_learning_rate(optimizer, rate)
     scaler.step(optimizer)  # left out where a scaled gradient overflowed
     scaler.update()
-    return loss.detach(), (logits.detach().argmax(dim=1) == labels).sum()
+    return Step(step.loss.detach(), step.score_sum.detach(), step.count)
 
 
 def _finish_epoch(state: State, setting: Setting, report: Report) -> None:
     """Evaluate, note the epoch's figures, keep its weights if they are the best so far."""
-    spec, totals = setting.spec, state.totals
-    loss, accuracy = evaluate(state, setting, setting.validation)
+    spec, totals, objective = setting.spec, state.totals, setting.objective
+    loss, score = evaluate(state, setting, setting.validation, setting.validation_sizes)
     if not math.isfinite(loss):
         raise not_finite("the validation loss", state.step, loss)
     values = {
-        "train/loss": totals.loss_sum / totals.samples,
-        "train/accuracy": totals.correct / totals.samples,
+        f"train/{objective.metric}": totals.score_sum / max(totals.count, 1),
+        f"validation/{objective.metric}": score,
+        "train/loss": totals.loss_sum / max(totals.count, 1),
         "validation/loss": loss,
-        "validation/accuracy": accuracy,
         "learning_rate": learning_rate(spec.schedule, spec.learning_rate, state.step - 1, setting.total_steps),
     }
     state.history.append({"epoch": float(state.epoch + 1), **values})
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, EpochTotals()
-    if spec.keep == "last" or (accuracy, -loss) > state.best:
-        state.best = (accuracy, -loss)
+    standing = (score if objective.higher_is_better else -score, -loss)
+    if spec.keep == "last" or state.best is None or standing > state.best:
+        state.best = standing
         state.keep()
     report.epoch(values)
 
 
-def evaluate(state: State, setting: Setting, split: Split) -> tuple[float, float]:
-    """Mean negative log likelihood (nats) and accuracy on a whole split, without augmentation."""
+def evaluate(
+    state: State, setting: Setting, split: StoredSplit, sizes: NDArray[np.int64] | None = None
+) -> tuple[float, float]:
+    """Mean loss and metric on a whole split, without augmentation.
+
+    Args:
+        sizes: as `batches.sample_sizes` gives them: then samples of like lengths are evaluated together.
+    """
     state.network.eval()
-    loss_sum = torch.zeros((), dtype=torch.float64, device=setting.precision.device)
-    correct = torch.zeros((), dtype=torch.int64, device=setting.precision.device)
+    device = setting.precision.device
+    order = np.arange(len(split)) if sizes is None else np.lexsort(sizes.T[::-1])
+    size = min(EVALUATION_BATCH, 2 * setting.spec.batch_size)
+    sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss, score, count
+    generator = torch.Generator()
     with torch.inference_mode(), setting.precision.autocast():
-        for begin in range(0, len(split), EVALUATION_BATCH):
-            index = np.arange(begin, min(begin + EVALUATION_BATCH, len(split)))
-            images, labels = split.batch(index, setting.precision.device)
-            logits = setting.forward(images).float()  # (N, K)
-            loss_sum += functional.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.argmax(dim=1) == labels).sum()
-    return float(loss_sum) / len(split), int(correct) / len(split)
+        for begin in range(0, len(split), size):
+            generator.manual_seed(derive_seed(setting.spec.seed, "validation", begin))
+            batch = on_device(split.batch(order[begin : begin + size]), device)
+            step = setting.objective.step(setting.forward, batch, generator, training=False)
+            sums += torch.stack([step.loss.double() * step.count, step.score_sum.double(), step.count.double()])
+    loss_sum, score_sum, count = sums.tolist()
+    return loss_sum / max(count, 1.0), score_sum / max(count, 1.0)

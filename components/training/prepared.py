@@ -5,36 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from components import tasks
 from components.contracts import manifest
+from components.contracts.array_spec import ArraySpec
 from components.contracts.errors import CorruptArtifactError, TrainingError
-from components.preprocessing.image import ImageProcessor
-from components.training.batches import Split
+from components.preprocessing.stored import StoredSplit
+from components.tasks.task import Processor, Task
 
 
 class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    task: str
     classes: list[str]
-    processor: ImageProcessor
+    arrays: list[dict[str, object]]
 
 
 class Prepared(NamedTuple):
-    """Splits, classes and the fitted processor."""
+    """Splits, classes, the task and its fitted processor."""
 
     folder: Path
+    task: Task
     classes: list[str]
-    processor: ImageProcessor
-    train: Split
-    validation: Split
+    processor: Processor
+    train: StoredSplit
+    validation: StoredSplit
 
 
 def open_prepared(folder: Path, data_digest: str) -> Prepared:
     """Verify and map a prepared dataset.
 
     Raises:
-        NotFoundError: it is not there.
+        NotFoundError: it is not there, or its task is not.
         CorruptArtifactError: a byte is not what was sealed.
         TrainingError: it is another dataset than was asked for, or a split is empty.
     """
@@ -49,12 +53,14 @@ def open_prepared(folder: Path, data_digest: str) -> Prepared:
         )
     try:
         facts = _Facts.model_validate(sealed.facts)
+        specs = TypeAdapter(list[ArraySpec]).validate_python(facts.arrays, strict=False)
     except ValidationError as error:
         raise CorruptArtifactError("the facts are no prepared dataset's", where=str(folder), got=error) from error
-    train, validation = Split.open(folder, "train"), Split.open(folder, "validation")
+    task = tasks.find(facts.task)
+    train, validation = StoredSplit(folder / "train", specs), StoredSplit(folder / "validation", specs)
     for name, split in (("train", train), ("validation", validation)):
         if len(split) == 0:
             raise TrainingError(
                 "a split is empty", where=str(folder / name), next_step="raise its share in the dataset"
             )
-    return Prepared(folder, facts.classes, facts.processor, train, validation)
+    return Prepared(folder, task, facts.classes, task.load(folder), train, validation)

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
-from components.contracts import atomic, manifest
+from components.contracts import atomic, manifest, user_source
+from components.contracts.architectures.custom import CustomSpec
 from components.contracts.errors import CorruptArtifactError, NotFoundError
 from components.contracts.package import GoldenExample
 from components.contracts.training_request import TrainRequest
-from components.training.export import export, signature
+from components.inference import body
+from components.tasks.fitted import FILES
+from components.training.export import export
+from components.training.graphs import Graph, graphs, runner
 from components.training.prepared import Prepared
 from components.training.voice import say
+
+if TYPE_CHECKING:
+    from components.contracts.strict import Strict
+    from components.tasks.task import Arrays, Prediction
+
+MAX_PIXELS = 25_000_000
 
 
 def standing(folder: Path, train_key: str) -> manifest.Manifest | None:
@@ -39,6 +49,7 @@ def leave(
     network: nn.Module,
     history: list[dict[str, float]],
     kept: int,
+    pretrained: dict[str, Any] | None = None,
 ) -> manifest.Manifest:
     """Write all parts at once.
 
@@ -46,43 +57,66 @@ def leave(
         network: on the CPU, with the weights to keep.
         history: one row of figures an epoch.
         kept: the epoch whose weights are kept, counted from 1.
+        pretrained: what the training started from (`pretrained.start`).
 
     Raises:
-        TrainingError: the exported graph does not say what the network says.
+        TrainingError: an exported graph does not say what the network says.
     """
-    processor = prepared.processor
+    made = graphs(network, prepared.processor)
     with atomic.folder(folder) as fresh:
         shutil.copytree(prepared.folder / "golden", fresh / "golden")
-        index = json.loads((fresh / "golden" / "index.json").read_bytes())
-        contents = [(fresh / "golden" / entry["file"]).read_bytes() for entry in index]
-        examples = torch.from_numpy(processor.batch(contents))  # uint8 (N, H, W, C)
-        outputs = export(network, examples, fresh / "model.onnx")  # (N, K)
+        signature = export(made, prepared.validation, fresh, prepared.classes)
+        golden = golden_answers(fresh / "golden", prepared, made)
+        document = {"classes": prepared.classes, "examples": [one.model_dump(mode="json") for one in golden]}
+        _write(fresh / "golden" / "outputs.json", document)
         (fresh / "model.safetensors").write_bytes(safetensors.torch.save(_weights(network)))
-        golden = [
-            GoldenExample(file=entry["file"], label=entry["label"], probabilities=row)
-            for entry, row in zip(index, outputs.tolist(), strict=True)
-        ]
-        examples_and_order = {
-            "classes": prepared.classes,
-            "examples": [example.model_dump(mode="json") for example in golden],
-        }
-        _write(fresh / "golden" / "outputs.json", examples_and_order)
         _write(fresh / "model.json", request.model.model_dump(mode="json"))
-        facts = manifest.load(prepared.folder, "prepared").facts
-        _write(fresh / "processor.json", facts["processor"])
-        shape = (processor.height, processor.width, processor.channels)
-        _write(fresh / "signature.json", signature(shape, prepared.classes).model_dump(mode="json"))
+        _write(fresh / "signature.json", signature.model_dump(mode="json"))
         _write(fresh / "history.json", {"kept_epoch": kept, "epochs": history})
-        return manifest.seal(
-            fresh,
-            "trained",
-            {
-                "train_key": request.train_key,
-                "data_digest": request.data_digest,
-                "kept_epoch": kept,
-                "epochs": len(history),
-            },
-        )
+        for name in FILES:
+            if (prepared.folder / name).exists():
+                shutil.copyfile(prepared.folder / name, fresh / name)
+        facts: dict[str, Any] = {
+            "train_key": request.train_key,
+            "data_digest": request.data_digest,
+            "kept_epoch": kept,
+            "epochs": len(history),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "lineage": _lineage(request, pretrained),
+        }
+        return manifest.seal(fresh, "trained", {**facts, **({"pretrained": pretrained} if pretrained else {})})
+
+
+def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> list[GoldenExample]:
+    """The network's own answers to the golden examples, by way of the task's processor."""
+    processor = prepared.processor
+    wire = processor.wire(prepared.classes)
+    index = json.loads((folder / "index.json").read_bytes())
+    asked: list[tuple[Arrays, Strict | None]] = []
+    for entry in index:
+        read = body.read(processor, wire, (folder / entry["file"]).read_bytes(), entry["media"])
+        asked.append((processor.read(read.items[0], max_pixels=MAX_PIXELS), read.parameters))
+    run = runner(list(made))
+    answers: list[Prediction]
+    if any(parameters is not None for _, parameters in asked):
+        answers = [processor.answer(run, [one], prepared.classes, beside)[0] for one, beside in asked]
+    else:
+        answers = processor.answer(run, [one for one, _ in asked], prepared.classes, None)
+    return [
+        GoldenExample(file=entry["file"], media=entry["media"], truth=entry["truth"], answer=answer)
+        for entry, answer in zip(index, answers, strict=True)
+    ]
+
+
+def _lineage(request: TrainRequest, pretrained: dict[str, Any] | None) -> dict[str, str]:
+    """What else than the data went in: for the package's lineage."""
+    found: dict[str, str] = {}
+    if pretrained:
+        found |= {"pretrained": str(pretrained["source"]), "pretrained_digest": str(pretrained["sha256"])}
+    if isinstance(request.model, CustomSpec):
+        theirs, _ = user_source.own(request.model.factory.partition(":")[0], Path.cwd())
+        found |= {"factory": request.model.factory, "factory_source": theirs.digest}
+    return found
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

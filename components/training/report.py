@@ -10,11 +10,11 @@ import math
 import time
 
 import torch
-from torch import Tensor
 
 from components.contracts.errors import TrainingError
 from components.contracts.metric_sink import MetricSink
 from components.contracts.training_request import Metrics, Progress
+from components.training.objectives.objective import Step
 from components.training.state import State
 
 PROGRESS_SECONDS = 0.25
@@ -26,38 +26,36 @@ class Report:
     """Collects the batches since the last report.
 
     Args:
+        metric: the objective's, by name.
         total_steps: batches of the whole training.
     """
 
-    def __init__(self, sink: MetricSink, state: State, total_steps: int) -> None:
+    def __init__(self, sink: MetricSink, state: State, metric: str, total_steps: int) -> None:
         self._sink = sink
         self._state = state
+        self._metric = metric
         self._total_steps = total_steps
-        self._losses: list[Tensor] = []
-        self._correct: list[Tensor] = []
-        self._sizes: list[int] = []
+        self._steps: list[Step] = []
         self._begin = self._progress_at = self._metrics_at = time.monotonic()
         self._first_step = state.step
         self._seen = 0
 
-    def batch(self, loss: Tensor, correct: Tensor, size: int, learning_rate: float) -> None:
-        """Take the results of one batch: mean loss () and number of right answers (), still on the device.
+    def batch(self, step: Step, samples: int, learning_rate: float) -> None:
+        """Take the results of one batch, still on the device.
 
         Raises:
             TrainingError: a loss is not finite; names the step.
         """
-        self._losses.append(loss)
-        self._correct.append(correct)
-        self._sizes.append(size)
-        self._seen += size
+        self._steps.append(step)
+        self._seen += samples
         now = time.monotonic()
-        if now - self._progress_at < PROGRESS_SECONDS and len(self._sizes) < LARGEST_WINDOW:
+        if now - self._progress_at < PROGRESS_SECONDS and len(self._steps) < LARGEST_WINDOW:
             return
-        mean_loss, accuracy = self.flush()
+        mean_loss, score = self.flush()
         state = self._state
         speed = self._seen / max(now - self._begin, 1e-9)
         steps_left = self._total_steps - state.step
-        metric = state.history[-1]["validation/accuracy"] if state.history else None
+        metric = state.history[-1][f"validation/{self._metric}"] if state.history else None
         self._sink.emit(
             Progress(
                 epoch=state.epoch,
@@ -65,6 +63,7 @@ class Report:
                 total_steps=self._total_steps,
                 loss=mean_loss,
                 metric=metric,
+                metric_name=self._metric,
                 samples_per_second=speed,
                 seconds_left=steps_left * (now - self._begin) / max(1, state.step - self._first_step),
             )
@@ -73,38 +72,36 @@ class Report:
         if now - self._metrics_at >= METRICS_SECONDS:
             self._metrics_at = now
             values = {
+                f"train/{self._metric}": score,
                 "train/loss": mean_loss,
-                "train/accuracy": accuracy,
                 "learning_rate": learning_rate,
                 "samples_per_second": speed,
             }
             self._sink.emit(Metrics(step=state.step, epoch=state.epoch, values=values))
 
     def flush(self) -> tuple[float, float]:
-        """Add what was collected to the epoch's totals; mean loss and accuracy of it.
+        """Add what was collected to the epoch's totals; mean loss and metric of it.
 
         Raises:
             TrainingError: a loss is not finite; names the step.
         """
-        if not self._sizes:
+        if not self._steps:
             return 0.0, 0.0
-        losses: list[float] = torch.stack(self._losses).tolist()
-        correct = int(torch.stack(self._correct).sum())
+        losses: list[float] = torch.stack([step.loss for step in self._steps]).tolist()
+        scores: list[float] = torch.stack([step.score_sum for step in self._steps]).tolist()
+        counts: list[int] = torch.stack([step.count for step in self._steps]).tolist()
         first = self._state.step - len(losses)
-        for index, loss in enumerate(losses):
+        totals = self._state.totals
+        loss_before, score_before = totals.loss_sum, totals.score_sum
+        for index, (loss, score, count) in enumerate(zip(losses, scores, counts, strict=True)):
             if not math.isfinite(loss):
                 raise not_finite("the training loss", first + index + 1, loss)
-        totals = self._state.totals
-        before = totals.loss_sum
-        for loss, size in zip(losses, self._sizes, strict=True):
-            totals.loss_sum += loss * size
-        samples = sum(self._sizes)
-        totals.correct += correct
-        totals.samples += samples
-        self._losses.clear()
-        self._correct.clear()
-        self._sizes.clear()
-        return (totals.loss_sum - before) / samples, correct / samples
+            totals.loss_sum += loss * count
+            totals.score_sum += score
+        counted = sum(counts)
+        totals.count += counted
+        self._steps.clear()
+        return (totals.loss_sum - loss_before) / max(counted, 1), (totals.score_sum - score_before) / max(counted, 1)
 
     def epoch(self, values: dict[str, float]) -> None:
         """Tell the figures of an epoch just done."""

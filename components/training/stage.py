@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,10 +15,12 @@ from components.contracts.metric_sink import MetricSink
 from components.contracts.stage_process import die_with_parent
 from components.contracts.training_request import Finished, Started, TrainRequest
 from components.models.build import build
+from components.training import pretrained, transfer
+from components.training.batches import sample_sizes
 from components.training.checkpoint import load_checkpoint, save_checkpoint
-from components.training.class_weights import balanced_weights
 from components.training.interruption import Interruption
 from components.training.loop import Setting, fit
+from components.training.objectives.objective import open_objective
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.prepared import Prepared, open_prepared
@@ -30,13 +33,15 @@ from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import State
 from components.training.voice import say
 
+IMAGES = ("image", "noise")
+
 
 def main(arguments: list[str]) -> None:
     """Train what a request file asks for.
 
     Raises:
         UsageError: not one readable request file.
-        TrainingError, CorruptArtifactError, NotFoundError, Interrupted: as `train` says.
+        TrainingError, CorruptArtifactError, NotFoundError, SourceError, Interrupted: as `train` says.
     """
     die_with_parent()
     sink = Fanout([EventStream(sys.stdout)])
@@ -48,6 +53,7 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
 
     Raises:
         NotFoundError, CorruptArtifactError: the prepared data is missing or damaged.
+        UsageError, SourceError: the specs do not fit each other or the data, or pretrained weights are not there.
         TrainingError: wrong data, another trainer in the run folder, a loss that is not finite, no room.
         Interrupted: Ctrl-C or SIGTERM; the checkpoint is written.
     """
@@ -59,53 +65,61 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         prepared = open_prepared(Path(request.prepared), request.data_digest)
         log = TensorBoardLog(run_folder / "tensorboard")
         try:
-            state = _fit(request, prepared, Fanout([sink, log]))
+            state, facts = _fit(request, prepared, Fanout([sink, log]))
         finally:
             log.close()
         network = fresh_network(request, prepared)
+        transfer.begin(request.model.transfer, network)
         network.load_state_dict(state.kept)
-        leave(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch)
+        transfer.finish(network)
+        leave(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
 
 
 def fresh_network(request: TrainRequest, prepared: Prepared) -> nn.Module:
-    """The network of a request for the images of a dataset, on the CPU."""
-    processor = prepared.processor
-    return build(
-        request.model,
-        height=processor.height,
-        width=processor.width,
-        mean=processor.mean,
-        std=processor.std,
-        classes=len(prepared.classes),
-    )
+    """The network of a request for a dataset, on the CPU, with fresh weights."""
+    return build(request.model, prepared.processor.given(), prepared.processor.wanted())
 
 
-def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> State:
+def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[State, dict[str, Any] | None]:
+    """The state that the training ends in, and what it started from."""
     spec = request.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if spec.threads:  # else torch's own choice: all cores, or OMP_NUM_THREADS
         torch.set_num_threads(spec.threads)
+    objective = open_objective(prepared.task.objective, spec, prepared)
     seed_all(spec.seed, deterministic=spec.deterministic)
-    # Channels last: images lie so on disk, and convolutions are as fast or faster so (textbook of depth 3 and
-    # width 32 at 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
-    network = fresh_network(request, prepared).to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
+    network = fresh_network(request, prepared)
+    start = pretrained.start(request.model, network, request.pretrained_folder)
+    policy = transfer.begin(request.model.transfer, network)
+    network = network.to(device)
+    if prepared.processor.given().kind in IMAGES:
+        # Channels last: images lie so on disk, and convolutions are as fast or faster so (textbook of depth 3 and
+        # width 32 at 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
     precision = choose_precision(spec.precision, device)
-    state = State(network, build_optimizer(spec, network), precision.scaler())
+    state = State(network, build_optimizer(spec, network, policy.factors()), precision.scaler())
     checkpoints = Path(request.run_folder) / "checkpoints"
     found = load_checkpoint(checkpoints, request.train_key)
     if found:
         state.restore(*found)
-    weights = None
-    if spec.class_weights == "balanced":
-        weights = balanced_weights(torch.from_numpy(prepared.train.labels), len(prepared.classes)).to(device)
 
     def save() -> None:
         save_checkpoint(checkpoints, request.train_key, state.step, *state.dump())
 
+    inputs = prepared.processor.inputs()
     with Interruption() as interruption:
         setting = Setting(
-            spec, prepared.train, prepared.validation, network, precision, weights, Saver(save), interruption.asked
+            spec=spec,
+            train=prepared.train,
+            validation=prepared.validation,
+            sizes=sample_sizes(prepared.train, inputs),
+            validation_sizes=sample_sizes(prepared.validation, inputs),
+            objective=objective,
+            forward=network,
+            precision=precision,
+            transfer=policy,
+            saver=Saver(save),
+            stopping=interruption.asked,
         )
         compiled = choose_compile(spec.compile, device, setting.total_steps)
         if compiled:
@@ -132,7 +146,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> State:
         begin = time.monotonic()
         before = state.seconds
         try:
-            reason = fit(state, setting, Report(sink, state, setting.total_steps))
+            reason = fit(state, setting, Report(sink, state, objective.metric, setting.total_steps))
         except Interrupted as error:
             error.next_step = f"`modelyard run {request.pipeline}` goes on from here"
             raise
@@ -141,9 +155,9 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> State:
     last = state.history[state.kept_epoch - 1]
     say(
         f"trained {state.epoch} epochs in {seconds:.1f} s; epoch {state.kept_epoch} is kept, "
-        f"validation accuracy {last['validation/accuracy']:.4f}"
+        f"validation {objective.metric} {last[f'validation/{objective.metric}']:.4f}"
     )
-    return state
+    return state, start
 
 
 def _device_name(device: torch.device) -> str:

@@ -17,8 +17,8 @@ class EpochTotals:
     """What the epoch under way has summed up so far."""
 
     loss_sum: float = 0.0
-    correct: int = 0
-    samples: int = 0
+    score_sum: float = 0.0
+    count: int = 0
 
 
 @dataclass
@@ -32,7 +32,8 @@ class State:
         history: one row of named figures an epoch.
         kept: weights of the best epoch so far (empty before the first, or where the last is to be kept).
         kept_epoch: the epoch they are of, counted from 1.
-        best: their validation accuracy and negated validation loss; between equal accuracies the loss decides.
+        best: their validation metric, negated where lower is better, and negated validation loss, which decides
+            between equal metrics.
         seconds: spent in the loop so far.
     """
 
@@ -46,7 +47,7 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
     kept: dict[str, Tensor] = field(default_factory=dict)
     kept_epoch: int = 0
-    best: tuple[float, float] = (-1.0, 0.0)
+    best: tuple[float, float] | None = None
     seconds: float = 0.0
 
     def weights(self) -> dict[str, Tensor]:
@@ -96,6 +97,7 @@ class State:
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
         self.totals = EpochTotals(**facts["totals"])
         self.history = facts["history"]
-        self.kept_epoch, self.best, self.seconds = facts["kept_epoch"], tuple(facts["best"]), facts["seconds"]
+        self.kept_epoch, self.seconds = facts["kept_epoch"], facts["seconds"]
+        self.best = tuple(facts["best"]) if facts["best"] else None
         self.scaler.load_state_dict(facts["scaler"])
         restore_random_state(groups["random"], facts["random"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from components.contracts import located_yaml
+from components.contracts.architectures.custom import CustomSpec
 from components.contracts.pipeline import PipelineSpec
 from flows import keys
 from flows.keys import Key
@@ -39,9 +41,30 @@ def test_a_training_is_its_data_specs_code_and_libraries(name: str) -> None:
     key = keys.training(spec, "d" * 64, ROOT)
     modules = {part.split()[1].split(":")[0] for part in key.parts if part.startswith("function ")}
     assert spec.model.module in modules
-    assert "components.training.loop" in modules
+    assert {"components.training.loop", "components.training.objectives.classification"} <= modules
+    assert {"components.tasks.image_classification", "components.preprocessing.image"} <= modules
     assert "library torch" in key.parts
     others = {"components.models.resnet", "components.models.textbook_cnn"} - {spec.model.module}
     assert not modules & others
     assert not any(module.startswith(("serving", "flows", "components.evaluation")) for module in modules)
     assert keys.training(spec, "e" * 64, ROOT).digest != key.digest
+    assert keys.training(spec, "d" * 64, ROOT, "f" * 64).changes(key.parts) == ["pretrained (nothing) -> " + "f" * 64]
+
+
+def test_a_network_of_anyones_counts_with_all_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "somebody"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "network.py").write_text("from somebody.layers import double\n\n\ndef build(given, wanted):\n    pass\n")
+    (package / "layers.py").write_text("def double(value):\n    return 2 * value\n")
+    (package / "unused.py").write_text("def other():\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec)
+    model = CustomSpec(family="custom", factory="somebody.network:build")
+    spec = spec.model_copy(update={"model": model})
+    before = keys.training(spec, "d" * 64, ROOT)
+    functions = {part for part in before.parts if "somebody" in part and part.startswith("function ")}
+    assert functions == {"function somebody.network:build", "function somebody.layers:double"}
+    (package / "layers.py").write_text("# a comment\ndef double(value):\n    return 3 * value\n")
+    assert keys.training(spec, "d" * 64, ROOT).changes(before.parts) == ["somebody.layers:double changed"]
+    assert "somebody" not in sys.modules

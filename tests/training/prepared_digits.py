@@ -12,8 +12,10 @@ from PIL import Image
 
 from components.contracts import manifest
 from components.contracts.training_request import TrainRequest
+from components.tasks.image_classification import Processor
 
 CLASSES = [str(digit) for digit in range(10)]
+TEXTBOOK = {"family": "cnn", "name": "textbook", "depth": 2, "width": 8, "convolutions": 1}
 
 
 def prepare(folder: Path, train: int = 640, validation: int = 160, test: int = 160) -> manifest.Manifest:
@@ -31,12 +33,17 @@ def prepare(folder: Path, train: int = 640, validation: int = 160, test: int = 1
         np.save(folder / name / "labels.npy", labels[begin : begin + count])
         begin += count
     pixels = images[:train] / 255
+    processor = Processor(
+        height=8, width=8, channels=1, mean=[float(pixels.mean())], std=[float(pixels.std())], classes=CLASSES
+    )
+    processor.save(folder)
     index = []
     (folder / "golden").mkdir()
     for place in range(10):
         row = begin - test + place
         Image.fromarray(images[row, :, :, 0]).save(folder / "golden" / f"{place:03d}.png")
-        index.append({"file": f"{place:03d}.png", "id": f"digit-{row}", "label": CLASSES[labels[row]]})
+        entry = {"file": f"{place:03d}.png", "id": f"digit-{row}", "media": "image/png", "truth": CLASSES[labels[row]]}
+        index.append(entry)
     (folder / "golden" / "index.json").write_text(json.dumps(index))
     facts = {
         "dataset": "digits",
@@ -45,20 +52,13 @@ def prepare(folder: Path, train: int = 640, validation: int = 160, test: int = 1
         "validated_digest": "0" * 64,
         "classes": CLASSES,
         "counts": {"train": train, "validation": validation, "test": test},
-        "processor": {
-            "kind": "image",
-            "height": 8,
-            "width": 8,
-            "channels": 1,
-            "mean": [float(pixels.mean())],
-            "std": [float(pixels.std())],
-        },
+        "arrays": [spec.model_dump(mode="json") for spec in processor.arrays()],
     }
     return manifest.seal(folder, "prepared", facts)
 
 
-def request(prepared: Path, run_folder: Path, **train: Any) -> TrainRequest:
-    """A request for a small textbook network on it."""
+def request(prepared: Path, run_folder: Path, *, model: dict[str, Any] | None = None, **train: Any) -> TrainRequest:
+    """A request for a small textbook network on it, or for another one."""
     settings = {"epochs": 2, "batch_size": 64, "learning_rate": 0.005, "threads": 1, **train}
     return TrainRequest.model_validate(
         {
@@ -68,7 +68,7 @@ def request(prepared: Path, run_folder: Path, **train: Any) -> TrainRequest:
             "prepared": str(prepared),
             "run_folder": str(run_folder),
             "package": str(run_folder / "package"),
-            "model": {"family": "cnn", "name": "textbook", "depth": 2, "width": 8, "convolutions": 1},
+            "model": model or TEXTBOOK,
             "train": settings,
             "lineage": {"code": "1" * 64},
         }

@@ -1,9 +1,20 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
-from components.training.batches import Split, derive_seed, epoch_order, steps_per_epoch
+from components.contracts.array_spec import ArraySpec
+from components.preprocessing.stored import StoredSplit
+from components.training.batches import (
+    derive_seed,
+    epoch_batches,
+    epoch_order,
+    on_device,
+    sample_sizes,
+    steps_per_epoch,
+)
 
 
 def test_an_epochs_order_is_a_permutation_of_its_seed_and_number() -> None:
@@ -27,15 +38,74 @@ def test_a_last_batch_of_one_is_left_out() -> None:
     assert steps_per_epoch(10, 64) == 1
 
 
-def test_a_batch_is_those_rows_and_the_array_stays_mapped(tmp_path: Path) -> None:
-    images = np.arange(20 * 3 * 2 * 1, dtype=np.uint8).reshape(20, 3, 2, 1)
-    (tmp_path / "train").mkdir()
-    np.save(tmp_path / "train" / "images.npy", images)
-    np.save(tmp_path / "train" / "labels.npy", np.arange(20))
-    split = Split.open(tmp_path, "train")
-    assert isinstance(split.images, np.memmap)
-    assert len(split) == 20
-    found, labels = split.batch(np.array([7, 0, 19]), torch.device("cpu"))
-    assert found.dtype == torch.uint8
-    assert np.array_equal(found.numpy(), images[[7, 0, 19]])
-    assert labels.tolist() == [7, 0, 19]
+def test_batches_of_one_size_are_slices_of_the_epochs_order() -> None:
+    epoch = epoch_batches(129, 64, seed=3, epoch=2)
+    order = epoch_order(129, 3, 2)
+    assert len(epoch) == steps_per_epoch(129, 64) == 2
+    assert np.array_equal(epoch.batch(0), order[:64])
+    assert np.array_equal(epoch.batch(1), order[64:128])
+
+
+def _lengths(samples: int) -> NDArray[np.int64]:
+    """As those of reviews: log-normal, a mean of 230 tokens, cut at 400."""
+    drawn = np.random.default_rng(0).lognormal(mean=5.2, sigma=0.65, size=samples)
+    return drawn.astype(np.int64).clip(1, 400)
+
+
+@pytest.mark.parametrize(("samples", "batch_size"), [(25_000, 64), (3_394, 32), (6_920, 50)])
+def test_batches_by_length_have_little_padding_and_hold_every_sample_once(samples: int, batch_size: int) -> None:
+    lengths = _lengths(samples)
+    epoch = epoch_batches(samples, batch_size, seed=0, epoch=0, sizes=lengths[:, None])
+    assert len(epoch) == steps_per_epoch(samples, batch_size)
+    assert sorted(epoch.order) == list(range(samples))
+    batches = [lengths[epoch.batch(number)] for number in range(len(epoch))]
+    assert max(len(batch) for batch in batches) == batch_size
+    places = sum(len(batch) * batch.max() for batch in batches)
+    assert 1 - lengths.sum() / places <= 0.10
+    plain = epoch_batches(samples, batch_size, seed=0, epoch=0)
+    unsorted = sum(len(index) * lengths[index].max() for index in map(plain.batch, range(len(plain))))
+    assert 1 - lengths.sum() / unsorted > 0.3
+    # Short and long ones come in turn, not one after the other.
+    halves = [np.mean([batch.mean() for batch in part]) for part in (batches[::2], batches[1::2])]
+    assert abs(halves[0] - halves[1]) < 40
+    assert abs(np.corrcoef(np.arange(len(batches)), [batch.mean() for batch in batches])[0, 1]) < 0.25
+
+
+def test_pairs_are_sorted_by_both_lengths() -> None:
+    rng = np.random.default_rng(0)
+    source = rng.integers(4, 30, 20_000)
+    target = (source + rng.integers(-2, 3, 20_000)).clip(2)
+    sizes = np.stack([source, target], axis=1)
+    epoch = epoch_batches(20_000, 64, seed=0, epoch=0, sizes=sizes)
+    for lengths in (source, target):
+        places = sum(len(index) * lengths[index].max() for index in map(epoch.batch, range(len(epoch))))
+        assert 1 - lengths.sum() / places <= 0.10
+
+
+def test_batches_by_length_are_those_of_their_seed_and_epoch() -> None:
+    sizes = _lengths(1000)[:, None]
+    first = epoch_batches(1000, 64, 0, 0, sizes)
+    assert np.array_equal(first.order, epoch_batches(1000, 64, 0, 0, sizes).order)
+    assert not np.array_equal(first.order, epoch_batches(1000, 64, 0, 1, sizes).order)
+    assert not np.array_equal(first.order, epoch_batches(1000, 64, 1, 0, sizes).order)
+
+
+def test_what_samples_are_sorted_by(tmp_path: Path) -> None:
+    offsets = {"source": np.array([0, 3, 4, 9]), "target": np.array([0, 1, 5, 6])}
+    for name, bounds in offsets.items():
+        np.save(tmp_path / f"{name}.npy", np.zeros(bounds[-1], np.int64))
+        np.save(tmp_path / f"{name}.offsets.npy", bounds)
+    specs = [ArraySpec(name=name, type="int64", shape=(), layout="ragged") for name in ("target", "source")]
+    split = StoredSplit(tmp_path, specs)
+    sizes = sample_sizes(split, ("source", "source_lengths"))
+    assert sizes is not None
+    assert sizes.tolist() == [[3, 1], [1, 4], [5, 1]]
+    assert sample_sizes(split, ("images",)) is None
+
+
+def test_a_batch_on_its_device_is_the_arrays() -> None:
+    arrays = {"images": np.arange(12, dtype=np.uint8).reshape(2, 3, 2, 1), "labels": np.array([7, 0])}
+    found = on_device(arrays, torch.device("cpu"))
+    assert found["images"].dtype == torch.uint8
+    assert np.array_equal(found["images"].numpy(), arrays["images"])
+    assert found["labels"].tolist() == [7, 0]

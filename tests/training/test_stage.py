@@ -14,9 +14,10 @@ from components.contracts import manifest
 from components.contracts.errors import CorruptArtifactError, TrainingError, UsageError
 from components.contracts.package import Signature
 from components.contracts.training_request import Event, Finished, Started, TrainRequest
-from components.preprocessing.image import ImageProcessor
+from components.preprocessing.image import decode
 from components.training import product, stage
-from components.training.export import check_parity, probabilities
+from components.training.export import check_parity
+from components.training.graphs import compute, graphs
 from components.training.prepared import open_prepared
 from components.training.run_lock import locked
 from components.training.sinks import EventStream
@@ -64,31 +65,41 @@ def test_leaves_the_parts_of_a_package(place: Path) -> None:
         "data_digest": manifest.load(place / "prepared", "prepared").digest,
         "kept_epoch": sealed.facts["kept_epoch"],
         "epochs": 2,
+        "parameters": 1 * 8 * 9 + 2 * 8 + 8 * 16 * 9 + 2 * 16 + 2 * 2 * 16 * 10 + 10,
+        "lineage": {},
     }
     names = {"model.onnx", "model.safetensors", "model.json", "processor.json", "signature.json", "history.json"}
     golden = {"golden/index.json", "golden/outputs.json", *(f"golden/{row:03d}.png" for row in range(10))}
     assert set(sealed.files) == names | golden
     signature = Signature.model_validate_json((trained / "signature.json").read_bytes())
-    assert signature.input_shape == [-1, 8, 8, 1]
-    assert signature.output_shape == [-1, 10]
+    assert signature.graphs["model"].model_dump() == {
+        "inputs": [{"name": "images", "type": "uint8", "shape": ["batch", 8, 8, 1]}],
+        "outputs": [{"name": "probabilities", "type": "float32", "shape": ["batch", 10]}],
+    }
     assert signature.classes == CLASSES
-    facts = manifest.load(place / "prepared", "prepared").facts
-    assert json.loads((trained / "processor.json").read_bytes()) == facts["processor"]
+    assert (trained / "processor.json").read_bytes() == (place / "prepared" / "processor.json").read_bytes()
 
 
-def test_graph_weights_and_golden_outputs_agree(place: Path) -> None:
+def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     trained = place / "run" / "trained"
     made = open_prepared(place / "prepared", manifest.load(place / "prepared", "prepared").digest)
     network = stage.fresh_network(request(place / "prepared", place / "run"), made)
     network.load_state_dict(safetensors.torch.load_file(trained / "model.safetensors"))
+    [graph] = graphs(network, made.processor)
     golden = json.loads((trained / "golden" / "outputs.json").read_bytes())["examples"]
-    processor = ImageProcessor.model_validate_json((trained / "processor.json").read_bytes())
-    images = torch.from_numpy(processor.batch([(trained / "golden" / row["file"]).read_bytes() for row in golden]))
-    expected = probabilities(network, images)
-    np.testing.assert_allclose([row["probabilities"] for row in golden], expected.numpy(), atol=1e-7)
-    check_parity(trained / "model.onnx", images, expected)
+    contents = [(trained / "golden" / row["file"]).read_bytes() for row in golden]
+    images = torch.stack([torch.from_numpy(decode(content, 8, 8, 1)) for content in contents])
+    (expected,) = compute(graph, (images,))  # (N, K)
+    said = [list(row["answer"]["probabilities"].values()) for row in golden]
+    np.testing.assert_allclose(said, expected.numpy(), atol=1e-7)
+    assert [row["answer"]["label"] for row in golden] == [CLASSES[place] for place in expected.argmax(dim=1)]
+    batch = {"images": images}
+    singles = [{"images": images[row : row + 1]} for row in range(len(images))]
+    check_parity(graph, batch, singles, trained / "model.onnx")
+    with torch.no_grad():
+        network.head[-1].bias[0] += 1e-3
     with pytest.raises(TrainingError, match="does not say what the network says"):
-        check_parity(trained / "model.onnx", images, expected + 2e-5)
+        check_parity(graph, batch, singles, trained / "model.onnx")
 
 
 def test_tensorboard_reads_its_log(place: Path) -> None:

@@ -55,7 +55,7 @@ class LoraTransfer(Strict):
 
     policy: Literal["lora"]
     rank: int = Field(default=8, ge=1, le=1024)
-    alpha: float = Field(default=16.0, gt=0)
+    alpha: int = Field(default=16, ge=1)
     targets: list[str] = Field(default_factory=list)
 
 

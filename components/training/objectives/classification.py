@@ -1,0 +1,68 @@
+"""One class a sample: cross entropy and the share of right answers.
+
+Legend: N batch, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from components.contracts.errors import UsageError
+from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.training.batches import Batch
+from components.training.class_weights import balanced_weights
+from components.training.objectives.objective import Forward, Step
+
+if TYPE_CHECKING:
+    from components.training.prepared import Prepared
+
+
+class Classification:
+    """Of any input; images may be augmented.
+
+    Args:
+        spec: of it class_weights and label_smoothing, which count while training.
+        prepared: the array `labels` of its train split says how often each class is there.
+    """
+
+    metric = "accuracy"
+    higher_is_better = True
+
+    def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        self._inputs = prepared.processor.inputs()
+        self._smoothing = spec.label_smoothing
+        self.weights: Tensor | None = None
+        if spec.class_weights == "balanced":
+            labels = torch.from_numpy(np.array(prepared.train.all("labels")))
+            self.weights = balanced_weights(labels, len(prepared.classes))
+        if spec.augment.active and prepared.processor.given().kind != "image":
+            raise UsageError(
+                "only images are augmented",
+                where="train.augment",
+                got=prepared.processor.given().kind,
+                next_step=f"leave it out of the pipeline of a task {prepared.task.name}",
+            )
+
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+        """Cross entropy (nats) and the number of right answers."""
+        labels = batch["labels"]  # (N,)
+        logits: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, K)
+        if training:
+            if self.weights is not None and self.weights.device != logits.device:
+                self.weights = self.weights.to(logits.device)
+            loss = functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self._smoothing)
+        else:
+            loss = functional.cross_entropy(logits, labels)
+        right = (logits.detach().argmax(dim=1) == labels).sum()
+        return Step(loss, right, torch.full((), len(labels), device=loss.device))
+
+    def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
+        """Images changed each by its own draw."""
+        from components.preprocessing.augmentation import augment
+
+        return {**batch, "images": augment(batch["images"], spec, generator)}
