@@ -223,7 +223,7 @@ def _bundles(folder: Path) -> tuple[Bundle, list[Slot]]:
         package=str(package.folder),
         home=str(folder / "home"),
         source_root=str(ROOT),
-        requirements=requirements.pinned(ROOT / "requirements.lock"),
+        requirements=requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES),
         serving=ServingSpec(workers=WORKERS),
     )
     (folder / "request.json").write_text(request.model_dump_json())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from components import tasks
 from components.contracts.errors import ServingError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
@@ -41,7 +42,7 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             where=f"{version.name} version {version.version}",
             next_step="choose a version that `modelyard run` registered",
         )
-    pinned = requirements.kept(project.lock_file, project.state / "cache")
-    code = bundles.code(project.source_root)
+    pinned = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
+    code = bundles.code(project.source_root, spec.task)
     key = Key(bundles.parts(version.package_digest, version.version, spec.serving, pinned, code))
     return BundlePlan(version, key, Bundle(project.bundles, spec.name, key.digest), pinned)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from components import versioning
+from components import tasks, versioning
 from components.contracts import digest
 from components.contracts import manifest as manifests
 from components.contracts.errors import ModelyardError, RegistryError
@@ -140,8 +140,7 @@ def check_floors(work: Work, package: Package) -> None:
     Raises:
         GateRefused: names the gate, the figure and the limit.
     """
-    asked = {metric: {"min": floor.min} for metric, floor in work.spec.gates.floors.items()}
-    gates.floors(package.metrics()["overall"], asked)
+    gates.floors(package.metrics()["overall"], work.spec.gates.floors)
 
 
 def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
@@ -154,7 +153,7 @@ def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
         name=work.spec.name,
         package_key=keys.package.digest,
         package=package,
-        requirements=_pyfunc_requirements(work.project),
+        requirements=_pyfunc_requirements(work.project, tasks.find(package.facts.task).libraries),
         source_root=work.project.source_root,
         tags=_environment_facts(work.project),
     )
@@ -231,11 +230,11 @@ def _request(work: Work, keys: Keys) -> TrainRequest:
     )
 
 
-def _pyfunc_requirements(project: Project) -> str:
+def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
     """What a registered version needs to answer under `mlflow models serve`, pinned, one a line."""
     locked = requirements.locked(project.lock_file)
     mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]
-    serving = requirements.kept(project.lock_file, project.state / "cache")
+    serving = requirements.kept(project.lock_file, project.state / "cache", libraries)
     return "\n".join([*mlflow, *serving]) + "\n"
 
 

@@ -1,1 +1,1 @@
-"""Where a packaged model runs: a BentoML service that needs bentoml, onnxruntime, numpy and Pillow, no torch."""
+"""Where a packaged model runs: a BentoML service that needs bentoml, onnxruntime, numpy and its task's, no torch."""

@@ -33,11 +33,14 @@ for (const [name, schema] of Object.entries(wire.parameters)) {
  input.type = "text"; input.name = name; input.title = schema.description || "";
  if (schema.default !== undefined && schema.default !== null) input.placeholder = String(schema.default);
 }
+function parsed(text) {  // what is no JSON stays text
+ try { return JSON.parse(text); } catch { return text; }
+}
 function parameters() {
  const found = {};
  for (const input of document.querySelectorAll("#parameters input")) {
   if (input.value.trim() === "") continue;
-  try { found[input.name] = JSON.parse(input.value); } catch { found[input.name] = input.value; }
+  found[input.name] = parsed(input.value);
  }
  return Object.keys(found).length ? found : null;
 }
@@ -49,7 +52,7 @@ function request() {
   if (beside) body.append("parameters", JSON.stringify(beside));
   return {body};
  }
- const asked = {[wire.item]: wire.form === "json" ? JSON.parse(area.value) : area.value};
+ const asked = {[wire.item]: wire.form === "json" ? parsed(area.value) : area.value};
  if (beside) asked.parameters = beside;
  return {body: JSON.stringify(asked), headers: {"content-type": "application/json"}};
 }
@@ -94,33 +97,36 @@ function spans(found, text) {
  }
  shown.append(letters.slice(at).join(""));
 }
-function lines(series) {  // name -> list of numbers
- const all = Object.values(series).flat(), low = Math.min(...all), high = Math.max(...all);
+function columns(values, names) {  // [[a, b], ...] or [a, b, ...] -> [name, list] of each
+ if (!Array.isArray(values[0])) return [["value", values]];
+ return values[0].map((_, channel) => [names[channel] ?? String(channel), values.map(row => row[channel])]);
+}
+function lines(values, quantiles, channels) {
+ const drawn = [...Object.values(quantiles).flatMap(level => columns(level, channels).map(line => [...line, 0.35])),
+  ...columns(values, channels).map(line => [...line, 1])];
+ const all = drawn.flatMap(([, numbers]) => numbers), low = Math.min(...all), high = Math.max(...all);
  const svg = draw(out, "svg", {viewBox: "0 0 1000 300", preserveAspectRatio: "none", class: "chart"});
- for (const [name, values] of Object.entries(series)) {
+ for (const [name, numbers, opacity] of drawn) {
   const place = (value, step) =>
-   `${1000 * step / Math.max(1, values.length - 1)},${290 - 280 * (value - low) / (high - low || 1)}`;
-  const points = values.map(place).join(" ");
-  draw(svg, "polyline", {points, fill: "none", stroke: colour(name), "vector-effect": "non-scaling-stroke"});
+   `${1000 * step / Math.max(1, numbers.length - 1)},${290 - 280 * (value - low) / (high - low || 1)}`;
+  draw(svg, "polyline", {points: numbers.map(place).join(" "), fill: "none", stroke: colour(name), opacity,
+   "vector-effect": "non-scaling-stroke"});
  }
  const names = put(out, "p");
- for (const name of Object.keys(series)) put(names, "small", name + "  ").style.color = colour(name);
- put(names, "small", `  ${low.toPrecision(4)} to ${high.toPrecision(4)}`);
-}
-function columns(values) {  // [[a, b], ...], [a, b, ...] or {a: [...]} -> name -> list
- if (!Array.isArray(values)) return values;
- if (!Array.isArray(values[0])) return {value: values};
- return Object.fromEntries(values[0].map((_, channel) => [String(channel), values.map(row => row[channel])]));
+ for (const [name] of columns(values, channels)) put(names, "small", name + "  ").style.color = colour(name);
+ const levels = Object.keys(quantiles).length ? `; pale: quantiles ${Object.keys(quantiles).join(", ")}` : "";
+ put(names, "small", `  ${low.toPrecision(4)} to ${high.toPrecision(4)}${levels}`);
 }
 function show(prediction) {
- const {label, probabilities, boxes: found, spans: marked, text, image, values, ...rest} = prediction;
+ const {label, probabilities, boxes: found, spans: marked, text, image, ...others} = prediction;
+ const {values, quantiles = {}, channels = [], ...rest} = others;
  if (label !== undefined) put(out, "h2", label);
  if (probabilities) bars(probabilities);
  if (found && file) boxes(found); else if (found) rest.boxes = found;
  if (marked) spans(marked, area ? area.value : "");
  if (text !== undefined && !marked) put(out, "blockquote", text);
  if (image) put(out, "img", undefined, "made").src = PICTURE + image;
- if (values) lines(columns(values));
+ if (values) lines(values, quantiles, channels);
  if (Object.keys(rest).length) put(out, "pre", JSON.stringify(rest, null, 1));
 }
 

@@ -43,10 +43,10 @@ class Record:
             self._not_finite += not_finite
             self._count(failed=True)
 
-    def compare(self, agreed: int, images: int) -> None:
-        """So many labels of so many images were the champion's too."""
+    def compare(self, agreed: int, samples: int) -> None:
+        """So many answers of so many were the champion's too."""
         with self._lock:
-            self._compared += images
+            self._compared += samples
             self._agreed += agreed
 
     def drop(self) -> None:

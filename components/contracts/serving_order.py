@@ -30,7 +30,7 @@ class Slot(Strict):
 
     Args:
         bundle: absolute path of the bundle's source folder, with `package/` and `serving.json` in it.
-        tolerance: between a golden example's probabilities here and in the training process; the parity gate's.
+        tolerance: between the answer to a golden example here and in the training process; the parity gate's.
     """
 
     version: str
@@ -128,7 +128,7 @@ class Tally(Strict):
         requests: answered, or failed by this version; what was refused (4xx) is not its doing.
         errors: answers that failed: 5xx, or answered by the champion instead.
         not_finite: answers with NaN or infinity in them; among the errors.
-        compared: images that champion and challenger both answered (shadow); of those, `agreed` with the same label.
+        compared: samples that champion and challenger both answered (shadow); of those, `agreed` as the task sees it.
         p50_ms, p99_ms: decoding and inference, over the last 1,000 answers; None before the first.
     """
 

@@ -88,10 +88,11 @@ def parameters(wire: Wire, text: str) -> Strict:
 
 def joined(wire: Wire, bodies: list[tuple[bytes, str]]) -> Mapping[str, Any]:
     """The JSON document that asks for several bodies at once, each of one sample and without parameters."""
-    return {wire.items: [_value(wire, content, media) for content, media in bodies]}
+    return {wire.items: [value(wire, content, media) for content, media in bodies]}
 
 
-def _value(wire: Wire, content: bytes, media: str) -> Any:
+def value(wire: Wire, content: bytes, media: str) -> Any:
+    """The one sample of a body as a JSON request holds it."""
     if media == JSON:
         return json.loads(content)[wire.item]
     encoded = wire.schema.get("contentEncoding") == ENCODED

@@ -1,7 +1,7 @@
 """How far an answer is from the one that was expected, whatever the task: one number for every gate and every proof.
 
-Legend of the rules: numbers with a fraction differ by their distance; pictures by the mean distance of their levels;
-all else (structure, words, whole numbers, lengths) is the same or infinitely far.
+Numbers with a fraction differ by their distance (above 1 in units of the larger one); pictures by the mean distance of
+their levels; all else (structure, words, whole numbers, lengths) is the same or infinitely far.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FAR = math.inf
 
 
 def difference(expected: Any, answered: Any) -> float:
-    """The largest absolute difference between two JSON answers; inf where they differ in kind.
+    """The largest difference between two JSON answers; inf where they differ in kind.
 
     A `label` beside `probabilities` follows from these and is left out: two classes that are all but equal may change
     places within any tolerance. An `image` is a base64 PNG, compared by its pixels in units of 0..1.
@@ -29,7 +29,8 @@ def difference(expected: Any, answered: Any) -> float:
             return FAR
         return max((difference(one, other) for one, other in zip(expected, answered, strict=True)), default=0.0)
     if _is_number(expected) and _is_number(answered) and (isinstance(expected, float) or isinstance(answered, float)):
-        distance = abs(float(expected) - float(answered))
+        one, other = float(expected), float(answered)
+        distance = abs(one - other) / max(1.0, abs(one), abs(other))
         return distance if math.isfinite(distance) else FAR
     return 0.0 if type(expected) is type(answered) and expected == answered else FAR
 

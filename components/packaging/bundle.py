@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import tasks
 from components.contracts import digest, source_code
 from components.contracts import manifest as manifests
 from components.contracts.pipeline import ServingSpec
@@ -73,9 +74,14 @@ class Bundle:
         return manifests.verify(self.source, "bundle", BESIDE)
 
 
-def code(source_root: Path) -> SourceIdentity:
-    """The identity of the code that a bundle holds."""
-    return source_code.identity([ENTRY], source_root)
+def entries(task: str) -> list[str]:
+    """The modules that a bundle's code is reached from: the service, and the task, which is found by its name."""
+    return [ENTRY, tasks.module(task)]
+
+
+def code(source_root: Path, task: str) -> SourceIdentity:
+    """The identity of the code that a bundle of a task holds."""
+    return source_code.identity(entries(task), source_root)
 
 
 def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:

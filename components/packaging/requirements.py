@@ -1,9 +1,10 @@
-"""What a bundle must install: the few libraries that serving needs and all that those need, pinned by the lock."""
+"""What a bundle must install: the few libraries that serving and its task need and all that those need, pinned."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -13,33 +14,33 @@ from components.contracts import atomic, digest
 from components.contracts.errors import ServingError
 
 # httptools and uvloop are what uvicorn takes where they are there: a third more requests a second.
-ROOTS = ("bentoml", "httptools", "numpy", "onnxruntime", "pillow", "pydantic", "uvloop")
+ROOTS = ("bentoml", "httptools", "numpy", "onnxruntime", "pydantic", "uvloop")
 
 
-def kept(lock: Path, cache: Path) -> list[str]:
+def kept(lock: Path, cache: Path, libraries: Sequence[str]) -> list[str]:
     """`pinned`, found once for a lock file and kept in a folder: it reads the metadata of seventy libraries.
 
     Raises:
         ServingError: as `pinned`.
     """
-    place = cache / f"serving-requirements-{digest.of_value([digest.of_file(lock), *ROOTS])[:16]}"
+    place = cache / f"serving-requirements-{digest.of_value([digest.of_file(lock), *ROOTS, *libraries])[:16]}"
     try:
         return place.read_text().splitlines()
     except FileNotFoundError:
-        found = pinned(lock)
+        found = pinned(lock, libraries)
         atomic.write_text(place, "\n".join(found))
         return found
 
 
-def pinned(lock: Path, roots: tuple[str, ...] = ROOTS) -> list[str]:
-    """`name==version` of the roots and of everything they need, as the lock file pins them, sorted.
+def pinned(lock: Path, libraries: Sequence[str]) -> list[str]:
+    """`name==version` of the roots, a task's libraries and everything they need, as the lock file pins them, sorted.
 
     Raises:
         ServingError: something needed is not in the lock, or is not installed.
     """
     versions = locked(lock)
     needed: dict[str, str] = {}
-    waiting = [Requirement(root) for root in roots]
+    waiting = [Requirement(root) for root in (*ROOTS, *libraries)]
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)

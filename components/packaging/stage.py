@@ -13,7 +13,7 @@ from components.contracts import manifest as manifests
 from components.contracts import source_code
 from components.contracts.errors import ServingError
 from components.contracts.package import Package
-from components.packaging.bundle import ENTRY, Bundle, BundleRequest, code, code_digest
+from components.packaging.bundle import ENTRY, Bundle, BundleRequest, code, code_digest, entries
 
 
 def main(arguments: list[str]) -> None:
@@ -46,7 +46,7 @@ def build(request: BundleRequest, bundle: Bundle) -> None:
 
 def _fill(context: Path, request: BundleRequest, package: Package) -> None:
     shutil.copytree(package.folder, context / "package")
-    source_code.copy([ENTRY], Path(request.source_root), context)
+    source_code.copy(entries(package.facts.task), Path(request.source_root), context)
     spec = request.serving
     settings = {
         "model": request.model,
@@ -65,7 +65,7 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "train_key": package.facts.train_key,
         "data_digest": package.facts.data_digest,
         "requirements": request.requirements,
-        "code": code_digest(code(Path(request.source_root)), request.requirements),
+        "code": code_digest(code(Path(request.source_root), package.facts.task), request.requirements),
     }
     manifests.seal(context, "bundle", facts)
 

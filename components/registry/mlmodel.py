@@ -7,7 +7,6 @@ artifacts/package (the package as sealed), requirements.txt, input_example.json.
 
 from __future__ import annotations
 
-import base64
 import importlib.metadata
 import json
 import shutil
@@ -17,8 +16,11 @@ from typing import Any
 
 import yaml
 
+from components import tasks
 from components.contracts import source_code
 from components.contracts.package import Package
+from components.inference import body
+from components.tasks.task import Wire
 
 ENTRY = "components.registry.pyfunc_model"
 PYTHON_VERSION = "3.11"
@@ -32,23 +34,34 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
         requirements: what the model needs, pinned, one a line.
     """
     shutil.copytree(package.folder, target / "artifacts" / "package")
-    source_code.copy(["components.inference.predictor"], source_root, target / "code")
+    entries = ["components.inference.body", "components.inference.predictor", tasks.module(package.facts.task)]
+    source_code.copy(entries, source_root, target / "code")
     shutil.copy(source_root.joinpath(*ENTRY.split(".")).with_suffix(".py"), target / "model.py")
     (target / "requirements.txt").write_text(requirements)
     environment = {"python": PYTHON_VERSION, "dependencies": ["-r requirements.txt"]}
     (target / "python_env.yaml").write_text(yaml.safe_dump(environment))
+    processor, classes = tasks.find(package.facts.task).load(package.folder), package.signature().classes
+    wire = processor.wire(classes)
     example = package.golden()[0]
-    encoded = base64.b64encode((package.folder / "golden" / example.file).read_bytes()).decode()
-    split = {"columns": ["image"], "data": [[encoded]]}
+    value = body.value(wire, (package.folder / "golden" / example.file).read_bytes(), example.media)
+    split = {"columns": [wire.item], "data": [[value if isinstance(value, str) else json.dumps(value)]]}
     (target / "input_example.json").write_text(json.dumps(split))
     (target / "serving_input_example.json").write_text(json.dumps({"dataframe_split": split}))
-    (target / "MLmodel").write_text(yaml.safe_dump(_mlmodel(package), sort_keys=True))
+    (target / "MLmodel").write_text(
+        yaml.safe_dump(_mlmodel(package, wire.item, _outputs(wire, classes)), sort_keys=True)
+    )
 
 
-def _mlmodel(package: Package) -> dict[str, Any]:
-    inputs = [{"type": "string", "name": "image", "required": True}]
-    outputs: list[dict[str, Any]] = [{"type": "string", "name": "label", "required": True}]
-    outputs += [{"type": "double", "name": name, "required": True} for name in package.signature().classes]
+def _outputs(wire: Wire, classes: list[str]) -> list[dict[str, Any]]:
+    """A classifier gives its label and a column of probability a class; any other task one column of JSON text."""
+    if "probabilities" not in wire.prediction.get("properties", {}):
+        return [{"type": "string", "name": "prediction", "required": True}]
+    label = {"type": "string", "name": "label", "required": True}
+    return [label, *({"type": "double", "name": name, "required": True} for name in classes)]
+
+
+def _mlmodel(package: Package, item: str, outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    inputs = [{"type": "string", "name": item, "required": True}]
     return {
         "flavors": {
             "python_function": {

@@ -1,11 +1,11 @@
-"""The code of a registered model, as MLflow runs it: base64 images in, label and probabilities out.
+"""The code of a registered model, as MLflow runs it: a column of samples in, a column of answers out.
 
 MLflow executes this file when it loads a registered version; it comes from Modelyard, not from the package.
 """
 
 from __future__ import annotations
 
-import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from components.contracts.package import Package
+from components.inference import body
 from components.inference.predictor import Predictor
 
 
@@ -25,11 +26,29 @@ class PackagedModel(PythonModel):
         self.predictor = Predictor(Package.open(Path(context.artifacts["package"])))
 
     def predict(self, context: Any, model_input: pandas.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """A column `image` of base64 text to a column `label` and one column of probability a class."""
-        contents = [base64.b64decode(text, validate=True) for text in model_input["image"]]
-        predictions = self.predictor.predict(contents)
-        rows = [{"label": prediction.label, **prediction.probabilities} for prediction in predictions]
+        """One column of text: base64 of a file, a text, or JSON, as the task takes it.
+
+        Returns:
+            For a classifier a column `label` and one column of probability a class; else a column `prediction` of JSON.
+        """
+        wire = self.predictor.wire
+        plain = wire.schema.get("type") == "string"
+        values = [text if plain else _parsed(text) for text in model_input[wire.item]]
+        asked = body.of_json(self.predictor.processor, wire, json.dumps({wire.items: values}).encode())
+        predictions = self.predictor.predict(asked.items)
+        if "probabilities" in wire.prediction.get("properties", {}):
+            rows = [{"label": prediction["label"], **prediction["probabilities"]} for prediction in predictions]
+        else:
+            rows = [{"prediction": json.dumps(prediction, ensure_ascii=False)} for prediction in predictions]
         return pandas.DataFrame(rows)
+
+
+def _parsed(text: str) -> Any:
+    """JSON; what is none stays text (a task may take CSV)."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 set_model(PackagedModel())

@@ -20,15 +20,16 @@ from components.contracts.project import Project
 @click.argument("pipeline", default="digits")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def demo(pipeline: str, as_json: bool) -> int:
-    """The whole chain: start the stack, run PIPELINE, make its version champion, serve it, ask it about a picture.
+    """The whole chain: start the stack, run PIPELINE, make its version champion, serve it, ask it about a sample.
 
-    The picture is one of the frozen test split. A second demo finds everything up to date.
+    The sample is one of the frozen test split. A second demo finds everything up to date.
     """
+    from components import tasks
     from components.registry import versions
     from components.registry.api import Api
-    from flows import environment, reports, stack, stages
-    from flows.cli.predict import ask
+    from flows import environment, question, reports, stack, stages
     from flows.cli.run import bring_up_to_date, say
+    from flows.question import Question
     from flows.release import asking
 
     begun = time.monotonic()
@@ -54,16 +55,17 @@ def demo(pipeline: str, as_json: bool) -> int:
     if outcome.url is None:
         raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]
-    answer = ask(outcome.url, (package.folder / "golden" / example.file).read_bytes(), example.file)
-    label = answer["predictions"][0]["label"]
+    content = (package.folder / "golden" / example.file).read_bytes()
+    answer = question.ask(outcome.url, Question(content, example.media, example.file))
+    metric, figure = next(iter(tasks.find(package.facts.task).metrics)), package.metrics()
     facts: dict[str, Any] = {
         "data digest": planned.keys.data_digest,
         "validation": reports.verdict(project, spec.dataset),
-        "test accuracy": f"{package.metrics()['overall']['accuracy']:.4f} on {package.metrics()['samples']} samples",
+        f"test {metric}": f"{figure['overall'][metric]:.4f} on {figure['samples']} samples",
         "model": f"{pipeline} version {outcome.version}, package {short(package.digest)}",
         "bundle": planned.bundle.bundle.tag,
-        "the service says": f"{label}  ({answer['predictions'][0]['probabilities'][label]:.3f})",
-        "the truth is": example.label,
+        "the service says": question.words(answer["predictions"][0], f"version {answer['model']['version']}"),
+        "the truth is": example.truth,
         "Prefect": endpoints.prefect_ui,
         "MLflow": endpoints.mlflow,
         "service": outcome.url,

@@ -2,73 +2,61 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from components.contracts.errors import ModelyardError, NotFoundError, SampleError, ServingError
+from components.contracts.errors import NotFoundError, ServingError, UsageError
 from components.contracts.project import Project
-from components.contracts.urls import is_secure
 
 
 @click.command(epilog="Example:  modelyard predict digits seven.png")
 @click.argument("pipeline")
-@click.argument("files", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter, such as temperature=0.7.")
+@click.option(
+    "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Where a picture that the model makes is written; default: PIPELINE.png.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answers.")
-def predict(pipeline: str, files: tuple[Path, ...], as_json: bool) -> int:
-    """Ask the running service of PIPELINE about image files."""
-    from flows import stack
+def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], out: Path | None, as_json: bool) -> int:
+    """Ask the running service of PIPELINE about files, or about text (JSON for a task of numbers) as it stands here."""
+    from flows import question, stack
 
     project = Project.find()
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise NotFoundError("no such file", got=", ".join(missing))
     if not project.pipeline_file(pipeline).is_file():
         raise NotFoundError(f"no pipeline {pipeline}", where=str(project.pipelines))
     services = {service.name: service for service in stack.status(project)}
     service = services.get(f"serve-{pipeline}")
     if service is None or service.url is None or service.state != "ready":
         raise ServingError(f"{pipeline} is not served", next_step=f"`modelyard serve {pipeline}`")
-    answers = [ask(service.url, path.read_bytes(), str(path)) for path in files]
+    parameters = dict(_parameter(setting) for setting in settings)
+    takes = question.takes(service.url)
+    asked = [question.of(takes, given, parameters) for given in inputs]
+    answers = [question.ask(service.url, one) for one in asked]
     if as_json:
-        click.echo(json.dumps(answers, indent=2))
+        click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
         return 0
-    for path, answer in zip(files, answers, strict=True):
-        prediction = answer["predictions"][0]
-        label = prediction["label"]
-        version = answer["model"]["version"]
-        click.echo(f"{path}: {label}  ({prediction['probabilities'][label]:.3f}, version {version})")
+    for number, (one, answer) in enumerate(zip(asked, answers, strict=True), 1):
+        prediction, version = answer["predictions"][0], answer["model"]["version"]
+        if "image" in prediction:
+            path = out or Path(f"{pipeline}.png")
+            path = path if len(asked) == 1 else path.with_stem(f"{path.stem}-{number}")
+            path.write_bytes(base64.b64decode(prediction["image"]))
+            click.echo(f"{one.name}: {path}  (version {version})")
+        else:
+            click.echo(f"{one.name}: {question.words(prediction, f'version {version}')}")
     return 0
 
 
-def ask(url: str, content: bytes, name: str) -> dict[str, Any]:
-    """One image to a service.
-
-    Raises:
-        SampleError: the service refused it; holds its reason.
-        ServingError: the service does not answer as it should.
-    """
-    import httpx
-
+def _parameter(setting: str) -> tuple[str, Any]:
+    name, found, value = setting.partition("=")
+    if not found or not name:
+        raise UsageError("a parameter is NAME=VALUE", got=setting)
     try:
-        response = httpx.post(
-            f"{url}/predict",
-            content=content,
-            headers={"content-type": "application/octet-stream"},
-            timeout=60,
-            trust_env=False,
-            verify=is_secure(url),
-        )
-    except httpx.TransportError as error:
-        raise ServingError("the service does not answer", where=url, got=error) from error
-    if response.is_success:
-        answer: dict[str, Any] = response.json()
-        return answer
-    try:
-        said = response.json()["error"]
-    except (ValueError, KeyError) as error:
-        raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
-    kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
-    raise kind(said["message"], where=name, got=said.get("got"), expected=said.get("expected"))
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

@@ -26,7 +26,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     Production follows the alias by itself; `modelyard promote` sets it.
     """
     from components.registry.api import Api
-    from flows import environment, stack
+    from flows import environment, question, stack
     from flows.cli.run import say
     from flows.release import asking, service
 
@@ -61,5 +61,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         click.echo(json.dumps({"url": outcome.url, "version": outcome.version}, indent=2))
     else:
         click.echo(f"{pipeline} version {outcome.version} answers at {outcome.url}")
-        click.echo(f"  curl -F image=@picture.png {outcome.url}/predict", err=True)
+        takes = question.takes(outcome.url)
+        example = f"-F {takes.item}=@FILE" if takes.media else f"--json '{{\"{takes.item}\": ...}}'"
+        click.echo(f"  curl {example} {outcome.url}/predict", err=True)
     return 0

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import httpx
 from pydantic import ValidationError
@@ -26,6 +25,7 @@ from components.contracts.serving_order import (
     WorkerStatement,
 )
 from components.contracts.urls import is_secure
+from components.inference.difference import difference
 from components.packaging.bundle import Bundle
 from flows import stack
 
@@ -139,12 +139,12 @@ class Service:
         """Ask every worker for the golden examples of a package that it holds.
 
         Returns:
-            The largest difference of a probability from the training process's own.
+            The largest difference of an answer from the training process's own.
 
         Raises:
             ServingError: an answer fails, differs by more than the tolerance, or comes from another package.
         """
-        golden, classes = package.golden(), package.golden_classes()
+        golden = package.golden()
         url = self.url or ""
         asked: dict[str, int] = {}
         worst = 0.0
@@ -156,12 +156,12 @@ class Service:
                     response = self._ask(client, package, example)
                     answers[example.file] = response
                 worker = next(iter(answers.values())).headers.get(WORKER_HEADER, "")
-                worst = max(worst, *(_difference(answers[e.file].json(), e, classes) for e in golden))
-            if worst > tolerance:
+                worst = max(worst, *(difference(e.answer, answers[e.file].json()["predictions"][0]) for e in golden))
+            if not worst <= tolerance:
                 raise ServingError(
                     "the service answers otherwise than the training did",
                     where=f"version {package.facts.pipeline} {package.digest[:12]}, worker {worker}",
-                    got=f"a probability off by {worst:.6f}",
+                    got=f"an answer off by {worst:.6f}",
                     expected=f"at most {tolerance}",
                 )
             asked[worker] = asked.get(worker, 0) + 1
@@ -173,7 +173,7 @@ class Service:
         response = client.post(
             "/predict",
             content=(package.folder / "golden" / example.file).read_bytes(),
-            headers={"content-type": "application/octet-stream", WANTED_HEADER: package.digest},
+            headers={"content-type": example.media, WANTED_HEADER: package.digest},
         )
         answered_by = response.headers.get("X-Modelyard-Package")
         if not response.is_success or answered_by != package.digest:
@@ -189,8 +189,3 @@ class Service:
 def command(bundle: Bundle, port: str) -> list[str]:
     """How a bundle is served, on loopback."""
     return [sys.executable, "-m", "bentoml", "serve", str(bundle.folder), "--host", "127.0.0.1", "--port", port]
-
-
-def _difference(answer: dict[str, Any], example: GoldenExample, classes: list[str]) -> float:
-    odds = answer["predictions"][0]["probabilities"]
-    return max(abs(float(odds[name]) - said) for name, said in zip(classes, example.probabilities, strict=True))

@@ -18,7 +18,7 @@ name: shapes
 task: image-classification
 title: Squares and circles
 source: {kind: folder, path: photos}
-image: {height: 8, width: 8, channels: 1}
+input: {height: 8, width: 8, channels: 1}
 """
 
 
@@ -58,6 +58,9 @@ def test_schema_is_that_of_the_file(modelyard: Modelyard) -> None:
     assert {"name", "dataset", "model", "train", "gates", "schedule"} <= pipeline["properties"].keys()
     assert pipeline["additionalProperties"] is False
     assert "source" in json.loads(modelyard("schema", "--dataset").stdout)["properties"]
+    images = json.loads(modelyard("schema", "--dataset", "--task", "image-classification").stdout)
+    assert images["properties"]["input"]["properties"].keys() == {"height", "width", "channels"}
+    assert modelyard("schema", "--dataset", "--task", "divination").returncode == 2
 
 
 def test_doctor_sees_a_package_that_is_not_the_locked_one(tmp_path: Path) -> None:

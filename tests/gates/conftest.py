@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SmallRelease:
         package=str(package.folder),
         home=str(folder / "home"),
         source_root=str(ROOT),
-        requirements=requirements.pinned(ROOT / "requirements.lock"),
+        requirements=requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES),
         serving=ServingSpec(),
     )
     (folder / "request.json").write_text(request.model_dump_json())

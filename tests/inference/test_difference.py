@@ -29,7 +29,8 @@ SPAN = {"start": 3, "end": 7, "label": "person", "score": 0.75}
 @pytest.mark.parametrize(
     ("expected", "answered", "distance"),
     [
-        ({"values": [[1.0, 2.0], [3.0, 4.0]]}, {"values": [[1.0, 2.5], [3.0, 4.0]]}, 0.5),
+        ({"values": [[0.1, 0.2], [0.3, 0.4]]}, {"values": [[0.1, 0.45], [0.3, 0.4]]}, 0.25),
+        ({"values": [-2000.0]}, {"values": [-1999.0]}, 0.0005),
         ({"values": [1.0]}, {"values": [1.0, 1.0]}, math.inf),
         ({"values": [1.0]}, {"value": [1.0]}, math.inf),
         ({"values": [1.0]}, {"values": [math.nan]}, math.inf),

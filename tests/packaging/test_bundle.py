@@ -15,7 +15,9 @@ import httpx
 import pytest
 
 from components.contracts.errors import CorruptArtifactError
+from components.contracts.package import Package
 from components.contracts.pipeline import ServingSpec
+from components.inference.difference import difference
 from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
@@ -30,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def build(folder: Path, spec: ServingSpec) -> Bundle:
     package = small_package.build(folder / "package")
-    pinned = requirements.pinned(ROOT / "requirements.lock")
-    key = Key(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT))).digest
+    pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
+    key = Key(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
     request = BundleRequest(
         model="sample",
         version="4",
@@ -57,7 +59,11 @@ def test_it_holds_service_package_and_pins_and_no_training_code(bundle: Bundle) 
     facts = bundle.verify().facts
     assert facts["version"] == "4"
     held = {path.relative_to(bundle.source).as_posix() for path in bundle.source.rglob("*.py")}
-    assert "serving/service.py" in held
+    assert {
+        "serving/service.py",
+        "components/tasks/image_classification.py",
+        "components/preprocessing/image.py",
+    } <= held
     assert not any(name.startswith(("components/training", "components/models", "flows")) for name in held)
     pins = (bundle.folder / "env" / "python" / "requirements.txt").read_text()
     assert "torch" not in pins
@@ -71,9 +77,9 @@ def test_the_same_inputs_give_the_same_bundle_in_another_folder(bundle: Bundle, 
 
 
 def test_other_settings_give_another_bundle(bundle: Bundle) -> None:
-    pinned = requirements.pinned(ROOT / "requirements.lock")
+    pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
     digest = str(bundle.verify().facts["package_digest"])
-    parts = bundles.parts(digest, "4", ServingSpec(max_batch_size=5), pinned, bundles.code(ROOT))
+    parts = bundles.parts(digest, "4", ServingSpec(max_batch_size=5), pinned, bundles.code(ROOT, small_package.TASK))
     assert Key(parts).digest != bundle.key
 
 
@@ -112,8 +118,8 @@ def test_it_answers_alone(alone: str, bundle: Bundle) -> None:
     image = base64.b64encode(small_package.image(0)).decode()
     answer = httpx.post(f"{alone}/predict", json={"image": image}, trust_env=False, verify=False)
     assert answer.status_code == 200
-    golden = small_package_golden(bundle)
-    assert list(answer.json()["predictions"][0]["probabilities"].values()) == pytest.approx(golden, abs=1e-5)
+    golden = Package.open(bundle.source / "package").golden()[0].answer
+    assert difference(golden, answer.json()["predictions"][0]) < 1e-5
 
 
 def test_what_it_refuses_it_refuses_over_http(alone: str) -> None:
@@ -148,10 +154,3 @@ def test_a_bundle_with_a_changed_byte_does_not_start(bundle: Bundle, tmp_path: P
     )  # fmt: skip
     assert done.returncode != 0
     assert "model.onnx" in done.stderr
-
-
-def small_package_golden(bundle: Bundle) -> list[float]:
-    """The training process's probabilities of image 0."""
-    from components.contracts.package import Package
-
-    return Package.open(bundle.source / "package").golden()[0].probabilities

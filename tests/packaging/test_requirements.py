@@ -13,14 +13,21 @@ LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 
 
 def test_the_requirements_are_pinned_and_light() -> None:
-    found = {line.split("==")[0] for line in requirements.pinned(LOCK)}
+    found = {line.split("==")[0] for line in requirements.pinned(LOCK, ("pillow",))}
     assert {"bentoml", "onnxruntime", "numpy", "pillow", "pydantic", "starlette", "uvicorn"} <= found
     assert not found & {"torch", "mlflow", "prefect", "dvc", "great-expectations", "pandas", "scikit-learn"}
 
 
+def test_a_task_brings_its_own() -> None:
+    plain, text = (requirements.pinned(LOCK, libraries) for libraries in ((), ("tokenizers",)))
+    added = {line.split("==")[0] for line in text} - {line.split("==")[0] for line in plain}
+    assert "tokenizers" in added
+    assert not any(line.startswith(("pillow", "torch", "transformers")) for line in text)
+
+
 def test_they_are_the_locks_own_versions() -> None:
     locked = requirements.locked(LOCK)
-    for line in requirements.pinned(LOCK):
+    for line in requirements.pinned(LOCK, ("pillow",)):
         name, _, version = line.partition("==")
         assert locked[name] == version
 
@@ -29,5 +36,5 @@ def test_what_is_not_locked_is_refused(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text("\n".join(line for line in LOCK.read_text().splitlines() if not line.startswith("onnxruntime")))
     with pytest.raises(ServingError) as caught:
-        requirements.pinned(lock)
+        requirements.pinned(lock, ())
     assert caught.value.got == "onnxruntime"

@@ -43,9 +43,9 @@ def make(root: Path) -> Bundle:
     _dvc_lock(root)
     facts = {"data_digest": lineage.pop("data_digest"), "lineage": lineage}
     package = small_package.build(root / "package", facts=facts)
-    pinned = requirements.pinned(project.lock_file)
+    pinned = requirements.pinned(project.lock_file, small_package.LIBRARIES)
     spec = ServingSpec()
-    key = Key(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT))).digest
+    key = Key(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
     request = BundleRequest(
         model="sample",
         version="4",

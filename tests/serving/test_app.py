@@ -107,7 +107,7 @@ BAD: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     "negative pixels": (b'{"pixels": [[[-1]]]}', JSON, 422, "range"),
     "bright pixels": (b'{"pixels": [[[256]]]}', JSON, 422, "range"),
     "huge pixels": (b'{"pixels": [[[99999999999999999999999]]]}', JSON, 422, "type"),
-    "wrong size": (b'{"pixels": [[[1, 2], [3, 4]]]}', JSON, 422, "image"),
+    "wrong size": (b'{"pixels": [[[1, 2], [3, 4]]]}', JSON, 422, "shape"),
     "flat pixels": (b'{"pixels": [1, 2]}', JSON, 422, "shape"),
     "text": (b"seven", {"content-type": "text/plain"}, 415, "content_type"),
     "no type": (b"seven", {}, 415, "content_type"),

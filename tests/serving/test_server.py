@@ -45,7 +45,7 @@ HEADERS = {"content-type": "image/png"}
 def built(folder: Path, workers: int) -> Bundle:
     """A real bundle: version 1 of `sample`."""
     package = small_package.build(folder / "package", seed=1)
-    pinned = requirements.pinned(ROOT / "requirements.lock")
+    pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
     request = BundleRequest(
         model="sample",
         version="1",
@@ -189,7 +189,9 @@ def loaded(server: Server, content: bytes, connections: int = 8) -> Iterator[Cal
 def test_it_says_which_code_it_runs(server: Server) -> None:
     """The release compares this with the code of the bundle it would switch to."""
     found = server.statement()
-    code = bundles.code_digest(bundles.code(ROOT), requirements.pinned(ROOT / "requirements.lock"))
+    code = bundles.code_digest(
+        bundles.code(ROOT, small_package.TASK), requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
+    )
     assert (found.model, {worker.code for worker in found.workers}) == ("sample", {code})
 
 

@@ -1,0 +1,108 @@
+"""What the command line asks a service, and how it tells the answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from components.contracts.errors import NotFoundError, SampleError, ServingError
+from flows import question
+from flows.question import Takes
+from flows.stack import ports
+from serving.app import ModelApp
+from serving.worker import Worker
+from tests import small_package
+from tests.serving.test_other_tasks import bundle
+
+IMAGE = Takes("image", "images", ["application/octet-stream", "image/*"], "image")
+TEXT = Takes("text", "texts", ["text/plain"], "text")
+NUMBERS = Takes("values", "series", ["text/csv", "application/octet-stream"], "json")
+DRAW = Takes("draw", "draws", [], "json")
+
+
+@pytest.fixture(scope="module", params=["image", "text"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service of images, and one of texts."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (small_package.bundle if request.param == "image" else bundle)(folder, "7")
+    app, port = ModelApp(), ports.choose(26900, set())
+    app.serve(Worker(folder, None, threads=1))
+    server = uvicorn.Server(uvicorn.Config(app.asgi, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_running_service_is_asked_as_it_wants_to_be(url: str, tmp_path: Path) -> None:
+    takes = question.takes(url)
+    (tmp_path / "a.png").write_bytes(small_package.image(0))
+    (tmp_path / "a.txt").write_text("hello")
+    if takes.form == "image":
+        answer = question.ask(url, question.of(takes, str(tmp_path / "a.png"), {}))
+        assert answer["predictions"][0]["label"] in small_package.CLASSES
+        with pytest.raises(SampleError, match="not an image"):
+            question.ask(url, question.of(takes, str(tmp_path / "a.txt"), {}))
+    else:
+        for given in (str(tmp_path / "a.txt"), "hello"):
+            assert question.ask(url, question.of(takes, given, {}))["predictions"][0]["text"] == "hello"
+            twice = question.ask(url, question.of(takes, given, {"times": 2}))
+            assert twice["predictions"][0]["text"] == "hellohello"
+
+
+def test_a_service_that_is_not_there() -> None:
+    with pytest.raises(ServingError, match="does not say what it takes"):
+        question.takes("http://127.0.0.1:9")
+    with pytest.raises(ServingError, match="does not answer"):
+        question.ask("http://127.0.0.1:9", question.Question(b"", "text/plain", "a"))
+
+
+def test_files_go_as_what_they_are(tmp_path: Path) -> None:
+    for name in ("a.png", "a.bin", "a.csv", "a.json", "rows.json"):
+        (tmp_path / name).write_bytes(b'{"values": [1]}' if name == "rows.json" else b"[[1, 2]]")
+    assert question.of(IMAGE, str(tmp_path / "a.png"), {}).media == "image/png"
+    assert question.of(IMAGE, str(tmp_path / "a.bin"), {}).media == "application/octet-stream"
+    encoded = json.loads(question.of(IMAGE, str(tmp_path / "a.png"), {"x": 1}).content)
+    assert encoded == {"image": base64.b64encode(b"[[1, 2]]").decode(), "parameters": {"x": 1}}
+    assert question.of(NUMBERS, str(tmp_path / "a.csv"), {}).media == "text/csv"
+    assert json.loads(question.of(NUMBERS, str(tmp_path / "a.json"), {}).content) == {"values": [[1, 2]]}
+    assert json.loads(question.of(NUMBERS, str(tmp_path / "rows.json"), {}).content) == {"values": [1]}
+
+
+def test_what_is_no_file_is_text_or_json_where_the_task_takes_that() -> None:
+    with pytest.raises(NotFoundError, match="no such file"):
+        question.of(IMAGE, "none.png", {})
+    assert question.of(TEXT, "what a film", {}) == question.Question(b"what a film", "text/plain", "what a film")
+    assert json.loads(question.of(NUMBERS, "[1, 2]", {}).content) == {"values": [1, 2]}
+    drawn = question.of(DRAW, "seven", {"steps": 20})
+    assert json.loads(drawn.content) == {"draw": "seven", "parameters": {"steps": 20}}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "words"),
+    [
+        ({"label": "cat", "probabilities": {"cat": 0.75, "dog": 0.25}}, "cat  (0.750, version 3)"),
+        ({"text": "ein Hund"}, "ein Hund  (version 3)"),
+        (
+            {"spans": [{"text": "Paris", "label": "location", "start": 0, "end": 5}]},
+            "Paris [location]  (version 3)",
+        ),
+        ({"spans": []}, "nothing found  (version 3)"),
+        ({"boxes": [{"label": "RBC"}, {"label": "WBC"}, {"label": "RBC"}]}, "2 RBC, 1 WBC  (version 3)"),
+        ({"values": [[1.0, 2.5], [3.0, 4.0]]}, "2 rows, the first: 1, 2.5  (version 3)"),
+        ({"other": 1}, '{"other": 1}  (version 3)'),
+    ],
+)
+def test_answers_in_words(prediction: dict[str, Any], words: str) -> None:
+    assert question.words(prediction, "version 3") == words
