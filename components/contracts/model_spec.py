@@ -28,6 +28,8 @@ ModelSpec = Annotated[
         | series.DLinearSpec
         | transformer.EncoderSpec
         | transformer.DecoderSpec
+        | transformer.Seq2SeqTransformerSpec
+        | rnn.Seq2SeqGruSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],
