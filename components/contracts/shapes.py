@@ -114,12 +114,6 @@ class NoiseOutput(Strict):
 
 Input = Annotated[ImageInput | TokensInput | SeriesInput | NoiseInput, Field(discriminator="kind")]
 Output = Annotated[
-    ClassesOutput
-    | TokenClassesOutput
-    | ForecastOutput
-    | NextTokenOutput
-    | TextOutput
-    | BoxesOutput
-    | NoiseOutput,
+    ClassesOutput | TokenClassesOutput | ForecastOutput | NextTokenOutput | TextOutput | BoxesOutput | NoiseOutput,
     Field(discriminator="kind"),
 ]

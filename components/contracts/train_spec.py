@@ -31,7 +31,7 @@ class AugmentSpec(Strict):
 
 
 class EarlyStoppingSpec(Strict):
-    """Stop when the validation accuracy has not grown by `min_delta` for `patience_epochs`."""
+    """Stop when the validation metric has not become better by `min_delta` for `patience_epochs`."""
 
     patience_epochs: int = Field(ge=1)
     min_delta: float = Field(default=0.0, ge=0)
@@ -48,6 +48,9 @@ class TrainSpec(Strict):
         precision: `auto` is bf16 on a GPU that has it, else fp32; fp16 scales its gradients.
         compile: `auto` compiles only on a GPU and only where the run is long enough to win back its cost.
         keep: weights that go into the package: of the `best` validation epoch or the `last`.
+        class_weights: `balanced` lets each class weigh the same in the loss of a classification.
+        forecast_loss: `pinball` for every quantile of a forecast; `mse` trains the quantile 0.5, the forecast itself,
+            by its squared error instead.
         threads: CPU threads, or null for all cores of the machine.
     """
 
@@ -65,6 +68,7 @@ class TrainSpec(Strict):
     keep: Literal["best", "last"] = "best"
     class_weights: Literal["none", "balanced"] = "none"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    forecast_loss: Literal["pinball", "mse"] = "pinball"
     augment: AugmentSpec = AugmentSpec()
     seed: int = Field(default=0, ge=0, lt=2**32)
     deterministic: bool = True

@@ -104,7 +104,7 @@ def runner(made: list[Graph]) -> Callable[[str, Mapping[str, Any]], dict[str, An
 
     def run(name: str, feed: Mapping[str, Any]) -> dict[str, Any]:
         graph = by_name[name]
-        inputs = tuple(torch.from_numpy(feed[spec.name]) for spec in graph.inputs)
+        inputs = tuple(torch.tensor(feed[spec.name]) for spec in graph.inputs)
         return {key: value.numpy() for key, value in zip(graph.outputs, compute(graph, inputs), strict=True)}
 
     return run

@@ -1,0 +1,33 @@
+"""How much of an image is left at each step of a diffusion: training adds noise by it, sampling takes it away.
+
+Legend: S steps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST_BETA = 0.999
+
+NoiseSchedule = Literal["cosine", "linear"]
+
+
+def kept_signal(schedule: NoiseSchedule, steps: int) -> NDArray[np.float64]:
+    """The share of an image's variance that is left after each step, (S,), falling from almost 1 to almost 0.
+
+    linear: betas from 1e-4 to 0.02 over 1,000 steps, scaled to other numbers of steps (Ho et al. 2020,
+    arXiv:2006.11239, section 4). cosine: Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 17.
+    """
+    if schedule == "linear":
+        scale = 1000 / steps
+        betas = np.linspace(1e-4 * scale, 0.02 * scale, steps)
+    else:
+        places = np.arange(steps + 1) / steps
+        shape = np.cos((places + 0.008) / 1.008 * math.pi / 2) ** 2  # (S + 1,)
+        betas = 1 - shape[1:] / shape[:-1]
+    kept: NDArray[np.float64] = np.cumprod(1 - np.clip(betas, 0.0, LARGEST_BETA), dtype=np.float64)
+    return kept

@@ -1,0 +1,43 @@
+"""Denoising diffusion: the noise in an image of any noisiness is guessed (Ho et al. 2020, arXiv:2006.11239).
+
+Legend: N batch, H height, W width, C channels, S steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from components.contracts.train_spec import TrainSpec
+from components.preprocessing.noise_schedule import kept_signal
+from components.training.batches import Batch
+from components.training.objectives.objective import Forward, NoAugmentation, Step
+
+if TYPE_CHECKING:
+    from components.training.prepared import Prepared
+
+
+class Diffusion(NoAugmentation):
+    """Arrays `images` and `labels`; the processor's `noise_schedule` and `noise_steps` say how noisy a step is."""
+
+    metric = "loss"
+    higher_is_better = False
+
+    def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        processor = cast(Any, prepared.processor)
+        self.kept = torch.from_numpy(kept_signal(processor.noise_schedule, processor.noise_steps)).float()  # (S,)
+
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+        """The mean squared error of the noise (simple loss, eq. 14), each image at a step of chance."""
+        images = batch["images"].permute(0, 3, 1, 2).float() / 127.5 - 1  # (N, C, H, W), -1..1
+        at = torch.randint(len(self.kept), (len(images),), generator=generator)  # (N,)
+        noise = torch.randn(images.shape, generator=generator).to(images.device)  # (N, C, H, W)
+        kept = self.kept[at].to(images.device)[:, None, None, None]  # (N, 1, 1, 1)
+        noisy = kept.sqrt() * images + (1 - kept).sqrt() * noise  # (N, C, H, W), eq. 4
+        found: Tensor = forward(noisy, at.to(images.device), batch["labels"]).float()  # (N, C, H, W)
+        loss = functional.mse_loss(found, noise)
+        count = torch.full((), len(images), device=images.device)
+        return Step(loss, loss.detach() * count, count)

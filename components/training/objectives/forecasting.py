@@ -1,0 +1,59 @@
+"""Quantiles of the values ahead.
+
+Legend: N batch, H steps ahead, C channels, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor
+
+from components.contracts.shapes import ForecastOutput
+from components.contracts.train_spec import TrainSpec
+from components.training.batches import Batch
+from components.training.objectives.objective import Forward, NoAugmentation, Step
+
+if TYPE_CHECKING:
+    from components.training.prepared import Prepared
+
+
+class Forecasting(NoAugmentation):
+    """The array `future`; the metric is the squared error of the forecast itself, the quantile 0.5."""
+
+    metric = "mse"
+    higher_is_better = False
+
+    def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        self._inputs = prepared.processor.inputs()
+        quantiles = cast(ForecastOutput, prepared.processor.wanted()).quantiles
+        self._levels = torch.tensor(quantiles)  # (Q,)
+        self._middle = quantiles.index(0.5)
+        self._squared = spec.forecast_loss == "mse"
+
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+        """The mean of the quantiles' losses; with forecast_loss mse, the squared error in place of 0.5's."""
+        future = batch["future"]  # (N, H, C)
+        values: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, H, C, Q)
+        losses = pinball(values, future, self._levels.to(values.device))  # (Q,)
+        squared = (values[..., self._middle] - future).square()  # (N, H, C)
+        if self._squared:
+            here = torch.arange(len(losses), device=losses.device) == self._middle
+            losses = torch.where(here, squared.mean(), losses)
+        return Step(losses.mean(), squared.detach().sum(), torch.full((), future.numel(), device=values.device))
+
+
+def pinball(values: Tensor, truth: Tensor, levels: Tensor) -> Tensor:
+    """The loss that a quantile makes small (Koenker and Bassett 1978, doi:10.2307/1913643).
+
+    Args:
+        values: (N, H, C, Q).
+        truth: (N, H, C).
+        levels: (Q,) between 0 and 1.
+
+    Returns:
+        (Q,): its mean for each level.
+    """
+    above = truth[..., None] - values  # (N, H, C, Q)
+    return torch.maximum(levels * above, (levels - 1) * above).mean(dim=(0, 1, 2))

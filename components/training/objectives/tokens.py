@@ -1,0 +1,40 @@
+"""Cross entropy over the places of padded batches: what token classification, language models and translation share.
+
+Legend: N batch, T length, V what a token may be.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from components.training.objectives.objective import Step
+
+IGNORED = -100
+
+
+def behind(truth: Tensor, lengths: Tensor) -> Tensor:
+    """Numbers (N, T) with `IGNORED` from each sample's length on."""
+    places = torch.arange(truth.shape[1], device=truth.device)  # (T,)
+    return truth.masked_fill(places >= lengths[:, None], IGNORED)
+
+
+def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Step:
+    """Mean cross entropy (nats) of the places that are not ignored, and how many are right.
+
+    Args:
+        logits: (N, T, V).
+        truth: int64 (N, T), `IGNORED` where nothing counts.
+        weights: (V,), as in torch's `cross_entropy`.
+    """
+    flat = truth.flatten()  # (N T,)
+    counts = flat != IGNORED
+    counted = counts.sum()
+    rows = logits.flatten(0, 1).float()  # (N T, V)
+    loss_sum = functional.cross_entropy(
+        rows, flat, weight=weights, label_smoothing=smoothing, ignore_index=IGNORED, reduction="sum"
+    )
+    weight = counted if weights is None else weights[flat[counts]].sum()
+    right = ((rows.detach().argmax(dim=1) == flat) & counts).sum()
+    return Step(loss_sum / torch.clamp(weight, min=1e-9 if weights is not None else 1), right, counted)

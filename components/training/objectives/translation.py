@@ -1,0 +1,36 @@
+"""Encoder and decoder under teacher forcing: what the decoder has seen so far is the true target.
+
+Legend: N batch, S source length, T target length, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from components.contracts.train_spec import TrainSpec
+from components.training.batches import Batch
+from components.training.objectives.objective import Forward, NoAugmentation, Step
+from components.training.objectives.tokens import behind, token_step
+
+if TYPE_CHECKING:
+    from components.training.prepared import Prepared
+
+
+class Translation(NoAugmentation):
+    """Arrays `source` and `target`, which includes its begin and its end."""
+
+    metric = "accuracy"
+    higher_is_better = True
+
+    def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        self._smoothing = spec.label_smoothing
+
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+        """Of every token of the targets but their begin."""
+        target = batch["target"]  # (N, T)
+        truth = behind(target, batch["target_lengths"])[:, 1:]  # (N, T - 1)
+        logits: Tensor = forward(batch["source"], batch["source_lengths"], target[:, :-1])  # (N, T - 1, V)
+        return token_step(logits, truth, self._smoothing if training else 0.0)
