@@ -52,7 +52,7 @@ def _peak(place: Path, raw: Path, copies: int) -> int:
     sealed = manifest.seal(dataset / "raw", "raw", {**facts, "samples": count})
     (dataset / "validated").mkdir()
     manifest.seal(dataset / "validated", "validated", {"raw_digest": sealed.digest, "success": True})
-    command = [sys.executable, "-m", "components.preprocessing", f"data/{DATASET}"]
+    command = [sys.executable, "-m", "components.preparation", f"data/{DATASET}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

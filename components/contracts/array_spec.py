@@ -15,8 +15,10 @@ class ArraySpec(Strict):
     """One named array of every sample of a split; N samples.
 
     fixed: `<name>.npy` (N, *shape). ragged: the samples' first axes differ: `<name>.npy` (sum of lengths, *shape) and
-    `<name>.offsets.npy` int64 (N + 1,); a batch of it is padded, and `<name>_lengths` stands beside it. window: sample i
-    is rows i + start to i + stop of the table `<of>.npy` (T, *shape), which is stored once.
+    `<name>.offsets.npy` int64 (N + 1,); a batch of it is padded, and `<name>_lengths` stands beside it. window: sample
+    i is rows i + start to i + stop of the table `<of>.npy` (T, *shape), which is stored once; raw samples are its
+    rows, and `Processor.encode` gives each row under the name `of`. Targets are the windows that do not start at 0; the
+    largest `start` is the look-back: so many rows stand in front of a split's own (see `SplitSpec`).
 
     Args:
         name: as batches, networks and graphs name it.

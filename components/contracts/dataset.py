@@ -1,79 +1,42 @@
 """What a dataset is: where it comes from, how its files are read, how it is split and prepared.
 
 `data/<name>/dataset.yaml` is read into a `DatasetSpec`. Which of its sections a stage depends on is written in
-dvc.yaml: `source` for ingest; `split` and `image` for prepare.
+dvc.yaml: `source` for ingest; `task`, `split` and `input` for prepare. `input` is read by the task (components/tasks);
+how files lie is a `Layout` (dataset_layout.py).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.contracts.dataset_layout import Columns, Fields, Layout, SplitRows
 from components.contracts.strict import Strict
 
 NAME = r"^[a-z][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"
-
-
-class FolderLayout(Strict):
-    """Images in one folder a class: `<class>/x.jpg`, or `<split>/<class>/x.jpg` with `splits: true`."""
-
-    kind: Literal["folder"]
-    root: str = "."
-    splits: bool = False
-
-
-class IdxLayout(Strict):
-    """The idx format of MNIST: an image file and a label file for each split (gzip or plain)."""
-
-    kind: Literal["idx"]
-    images: dict[str, str]
-    labels: dict[str, str]
-    classes: list[str] = Field(min_length=2)
-
-    @model_validator(mode="after")
-    def _same_splits(self) -> Self:
-        if self.images.keys() != self.labels.keys():
-            raise ValueError("images and labels name different splits")
-        return self
-
-
-class TableLayout(Strict):
-    """A CSV or Parquet file, one row a sample.
-
-    Args:
-        label: column of the label.
-        image: column of the image: encoded bytes (Parquet; also a struct with `bytes`) or a path beside the file.
-        pixels: instead of `image`: prefix of the columns that hold one grey pixel each (0 to 255), row by row.
-        split: column of the split, if the file has one.
-        classes: names of the labels where the column holds their numbers.
-    """
-
-    kind: Literal["csv", "parquet"]
-    files: dict[str, str]
-    label: str = "label"
-    image: str | None = None
-    pixels: str | None = None
-    split: str | None = None
-    classes: list[str] | None = None
-
-    @model_validator(mode="after")
-    def _one_image(self) -> Self:
-        if (self.image is None) == (self.pixels is None):
-            raise ValueError("give either image: or pixels:")
-        return self
-
-
-Layout = Annotated[FolderLayout | IdxLayout | TableLayout, Field(discriminator="kind")]
+TASK = r"^([a-z][a-z0-9-]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
 class RemoteFile(Strict):
-    """One file of a `url` source. Its sha256 is its identity; a mirror is searched by it first."""
+    """One file of a `url` source. Its sha256 is its identity; a mirror is searched by it first.
 
-    url: str = Field(pattern=r"^https?://[^\s]+$")
+    Args:
+        url: where it can be fetched; without it only a mirror has the file.
+        origin: in words, where a person gets the original; needed where there is no url.
+    """
+
+    url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     sha256: str = Field(pattern=SHA256)
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    origin: str = ""
+
+    @model_validator(mode="after")
+    def _can_be_had(self) -> Self:
+        if self.url is None and not self.origin:
+            raise ValueError("give url:, or origin: to say where a person gets the file")
+        return self
 
 
 class SklearnSource(Strict):
@@ -81,6 +44,11 @@ class SklearnSource(Strict):
 
     kind: Literal["sklearn"]
     name: Literal["digits"]
+
+    @property
+    def fields(self) -> Fields:
+        """What its samples hold."""
+        return {"image": "binary", "label": "text"}
 
 
 class UrlSource(Strict):
@@ -90,59 +58,90 @@ class UrlSource(Strict):
     files: list[RemoteFile] = Field(min_length=1)
     layout: Layout
 
+    @property
+    def fields(self) -> Fields:
+        """What its samples hold."""
+        return self.layout.fields
+
 
 class FolderSource(Strict):
-    """Class folders on this machine; a relative path is taken from the dataset's folder."""
+    """A folder on this machine, or an archive of one; a relative path is taken from the dataset's folder.
+
+    Args:
+        splits: with class folders, `<split>/<class>/x.jpg` instead of `<class>/x.jpg`.
+        layout: how its files lie; class folders of images where nothing is said.
+    """
 
     kind: Literal["folder"]
     path: str
     splits: bool = False
+    layout: Layout | None = None
+
+    @property
+    def fields(self) -> Fields:
+        """What its samples hold."""
+        return self.layout.fields if self.layout is not None else {"image": "binary", "label": "text"}
+
+    @model_validator(mode="after")
+    def _splits_of_class_folders(self) -> Self:
+        if self.layout is not None and self.splits:
+            raise ValueError("splits: is for class folders; a layout says itself what its splits are")
+        return self
 
 
-class TableSource(Strict):
-    """A CSV or Parquet file on this machine; fields as in `TableLayout`."""
+class TableSource(Columns):
+    """A CSV, TSV or Parquet file on this machine."""
 
-    kind: Literal["csv", "parquet"]
     path: str
-    label: str = "label"
-    image: str | None = None
-    pixels: str | None = None
-    split: str | None = None
-    classes: list[str] | None = None
 
 
 Source = Annotated[SklearnSource | UrlSource | FolderSource | TableSource, Field(discriminator="kind")]
 
 
 class SplitSpec(Strict):
-    """How samples are shared out. Splits that the source names are kept; the rest is drawn, stratified by label.
+    """How samples are shared out.
+
+    by sample: splits that the source names are kept; the rest is drawn, stratified by label. by time: the samples are
+    rows in the order of time, and `rows` says where the borders are, whatever the source says. Of a task whose samples
+    are windows of the table (`ArraySpec`, layout window) the tables of validation and test begin a look-back earlier,
+    so that the first row that is predicted is the first row of the split.
 
     Args:
+        rows: of each split, by time.
         test: share drawn for the test split where the source gives none.
         validation: share of what is left after the test split, where the source gives none.
         seed: a sample's place depends on this and on the sample's own digest, not on its row.
     """
 
+    by: Literal["sample", "time"] = "sample"
+    rows: SplitRows | None = None
     test: float = Field(default=0.2, gt=0, lt=1)
     validation: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
 
-
-class ImageSpec(Strict):
-    """The tensor that an image becomes: (height, width, channels) of uint8."""
-
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    channels: Literal[1, 3]
+    @model_validator(mode="after")
+    def _rows_by_time(self) -> Self:
+        if (self.rows is not None) != (self.by == "time"):
+            raise ValueError("rows: goes with by: time, and by: time with rows:")
+        return self
 
 
 class DatasetSpec(Strict):
-    """`data/<name>/dataset.yaml`."""
+    """`data/<name>/dataset.yaml`.
+
+    Args:
+        task: one of ours, or `package.module:NAME`.
+        input: the task's own settings: how a raw sample becomes arrays.
+    """
 
     name: str = Field(pattern=NAME)
-    task: Literal["image-classification"]
+    task: str = Field(pattern=TASK)
     title: str = ""
     licence: str = ""
     source: Source
     split: SplitSpec = SplitSpec()
-    image: ImageSpec
+    input: dict[str, Any] = Field(default={})
+
+    def source_fields(self) -> Fields:
+        """The fields of the samples that the source gives, beside id and split, with their kinds."""
+        return self.source.fields

@@ -35,7 +35,7 @@ def samples(root: Path, *, splits: bool) -> Iterator[Sample]:
             expected = "<split>/<class>/<file>" if splits else "<class>/<file>"
             raise SourceError("an image outside a class folder", where=str(path), expected=expected)
         split = split_name(parts[0], str(root / parts[0])) if splits else None
-        yield Sample("/".join(parts), split, parts[int(splits)], path.read_bytes())
+        yield Sample("/".join(parts), split, {"image": path.read_bytes(), "label": parts[int(splits)]})
     if not found:
         raise SourceError("no image in the folder", where=str(root), expected=" ".join(sorted(SUFFIXES)))
     if other:

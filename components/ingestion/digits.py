@@ -35,7 +35,7 @@ def samples() -> Iterator[Sample]:
         raise SourceError("not the digits we know", where=str(path), got=table.shape, expected="(N, 65), 0 to 16")
     images = np.rint(table[:, :-1] * 255 / _LARGEST).astype(np.uint8).reshape(-1, _SIDE, _SIDE)  # (N, H, W)
     for row, (image, label) in enumerate(zip(images, table[:, -1], strict=True)):
-        yield Sample(f"digits/{row:06d}", None, str(int(label)), png.encode(image))
+        yield Sample(f"digits/{row:06d}", None, {"image": png.encode(image), "label": str(int(label))})
 
 
 def _file() -> Path:

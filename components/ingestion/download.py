@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ from components.contracts import digest
 from components.contracts.dataset import RemoteFile
 from components.contracts.errors import SourceError
 from components.contracts.progress import Progress
+from components.ingestion import mirror
 
 _ATTEMPTS = 5
 _TIMEOUT_SECONDS = 30.0
@@ -25,8 +27,15 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
     """The file in the download folder, named by its sha256; fetched unless it is there.
 
     Raises:
-        SourceError: it cannot be reached, or what came is another file (nothing is kept then).
+        SourceError: it has no URL, cannot be reached, or what came is another file (nothing is kept then).
     """
+    if file.url is None:
+        raise SourceError(
+            f"no mirror has {file.name}, and it has no URL",
+            where=os.environ.get(mirror.VARIABLE) or f"{mirror.VARIABLE} is not set",
+            expected=f"sha256 {file.sha256}",
+            next_step=f"put it below a folder that {mirror.VARIABLE} names; the original: {file.origin}",
+        )
     done = folder / file.sha256
     if done.is_file() and digest.of_file(done) == file.sha256:
         return done
@@ -39,7 +48,7 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
         reraise=True,
     )
     try:
-        attempts(_append, file, part)
+        attempts(_append, file, file.url, part)
     except (httpx.HTTPError, _TryAgainError) as error:
         raise SourceError(
             f"cannot be fetched: {file.name}",
@@ -61,10 +70,10 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
     return done
 
 
-def _append(file: RemoteFile, part: Path) -> None:
+def _append(file: RemoteFile, url: str, part: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with httpx.stream("GET", file.url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_SECONDS) as answer:
+    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_SECONDS) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if digest.of_file(part) == file.sha256:
                 return

@@ -12,7 +12,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from components.contracts.dataset import IdxLayout
+from components.contracts.dataset_layout import IdxLayout
 from components.contracts.errors import SourceError
 from components.ingestion import png
 from components.ingestion.sample import Sample, split_name
@@ -33,7 +33,7 @@ def samples(layout: IdxLayout, folder: Path) -> Iterator[Sample]:
         images, labels = folder / layout.images[split], folder / layout.labels[split]
         name = split_name(split, "layout.images")
         for row, (image, label) in enumerate(_pairs(images, labels, len(layout.classes))):
-            yield Sample(f"{split}/{row:06d}", name, layout.classes[label], image)
+            yield Sample(f"{split}/{row:06d}", name, {"image": image, "label": layout.classes[label]})
 
 
 def _pairs(images: Path, labels: Path, classes: int) -> Iterator[tuple[bytes, int]]:

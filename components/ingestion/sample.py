@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from components.contracts.errors import SourceError
 
@@ -19,19 +19,18 @@ _SPLITS = {
 
 
 class Sample(NamedTuple):
-    """An encoded image with its label.
+    """A sample's fields, as its source declares them.
 
     Args:
         id: stable and unique in its dataset: `train/000123`, or the file's relative path.
         split: train, validation or test, where the source gives it.
-        label: the class's name.
-        image: the bytes of an image file, as they came; not necessarily readable.
+        values: by field; text is str, binary bytes as they came (not necessarily readable), numbers an ndarray float64
+            (n,), json anything that JSON holds.
     """
 
     id: str
     split: str | None
-    label: str
-    image: bytes
+    values: dict[str, Any]
 
 
 def split_name(given: str, where: str) -> str:

@@ -1,92 +1,155 @@
-"""`samples.parquet`: the one form in which every source arrives."""
+"""`samples.parquet`: the one form in which every source arrives. The kind of each field stands in the file's schema."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.contracts.dataset_layout import Fields, Kind
+from components.contracts.errors import SourceError
 from components.contracts.progress import Progress
-from components.ingestion import columns as columns_of
+from components.ingestion import columns
 from components.ingestion.sample import Sample
 
 FILE_NAME = "samples.parquet"
 ROW_GROUP = 1024
 _ROW_GROUP_BYTES = 64 << 20  # large photos: fewer rows a group
 
-_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("split", pa.string()),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("image", pa.binary(), nullable=False),
-    ]
-)
+_TYPES: dict[Kind, pa.DataType] = {
+    "text": pa.string(), "json": pa.string(), "binary": pa.binary(), "numbers": pa.list_(pa.float64()),
+}  # fmt: skip
+_COLUMNS: dict[Kind, Callable[[Any], pa.Array]] = {
+    "text": columns.encoded_text, "json": columns.encoded_text, "binary": columns.binary, "numbers": columns.numbers,
+}  # fmt: skip
 
 
 class Written(NamedTuple):
-    """What was written: samples in all, of each split (`null`: not given) and of each label."""
+    """What was written: samples in all, of each split (`null`: not given) and of each label ({} without labels)."""
 
     samples: int
     splits: dict[str, int]
     labels: dict[str, int]
 
 
-def write(samples: Iterable[Sample], path: Path, label: str) -> Written:
-    """Write samples in the order in which they come, a row group at a time: memory does not grow with them."""
+def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> Written:
+    """Write samples in the order in which they come, a row group at a time: memory does not grow with them.
+
+    Raises:
+        SourceError: a value is not of its field's kind.
+    """
     splits: Counter[str] = Counter()
     labels: Counter[str] = Counter()
+    schema = _schema(fields)
     with (
-        pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_statistics=False) as writer,
+        pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer,
         Progress(label, None) as progress,
     ):
-        for group in _groups(samples):
-            columns = list(zip(*group, strict=True))
-            splits.update("null" if split is None else split for split in columns[1])
-            labels.update(columns[2])
-            arrays = [*map(columns_of.text, columns[:3]), columns_of.binary(columns[3])]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA), row_group_size=ROW_GROUP)
+        for group in _groups(samples, fields):
+            splits.update("null" if sample.split is None else sample.split for sample in group)
+            if "label" in fields:
+                labels.update(sample.values["label"].decode() for sample in group)
+            arrays = [columns.text([sample.id for sample in group]), columns.text([sample.split for sample in group])]
+            arrays += [_COLUMNS[kind]([sample.values[name] for sample in group]) for name, kind in fields.items()]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
             progress.advance(len(group))
-    return Written(labels.total(), dict(sorted(splits.items())), dict(sorted(labels.items())))
+    return Written(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())))
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> Iterator[tuple[list[Any], ...]]:
-    """The columns of a sample file (default: all), a row group at a time.
+def fields_of(path: Path) -> Fields:
+    """The fields that the samples of a file hold."""
+    return _fields(pq.read_schema(path))
+
+
+def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]]:
+    """The samples of a file, a row group at a time.
 
     Each group is read by itself: pyarrow's own `iter_batches` holds on to memory from group to group.
+
+    Args:
+        leave_out: fields that are not read.
     """
     with pq.ParquetFile(path) as parquet:
+        fields = {name: kind for name, kind in _fields(parquet.schema_arrow).items() if name not in leave_out}
         for group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(group, columns=columns, use_threads=False)
-            yield tuple(column.to_pylist() for column in table.columns)
+            yield _samples(parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False), fields)
 
 
-def pick(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, str, bytes]]:
-    """Row, id and image of a few rows, in the file's order; only the row groups that hold them are read."""
+def ids(path: Path) -> list[str]:
+    """The ids of all samples."""
     with pq.ParquetFile(path) as parquet:
+        tables = (parquet.read_row_group(group, ["id"], use_threads=False) for group in range(parquet.num_row_groups))
+        return [identity for table in tables for identity in table["id"].to_pylist()]
+
+
+def pick(path: Path, rows: Collection[int]) -> Iterator[tuple[int, Sample]]:
+    """A few rows and their samples, in the file's order; only the row groups that hold them are read."""
+    with pq.ParquetFile(path) as parquet:
+        fields = _fields(parquet.schema_arrow)
         start = 0
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
             inside = sorted(row for row in rows if start <= row < start + size)
             if inside:
-                table = parquet.read_row_group(group, columns=["id", "image"], use_threads=False)
+                table = parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False)
                 for row in inside:
-                    yield row, table["id"][row - start].as_py(), table["image"][row - start].as_py()
+                    yield row, _samples(table.slice(row - start, 1), fields)[0]
             start += size
 
 
-def _groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+def _schema(fields: Fields) -> pa.Schema:
+    own = [pa.field(name, _TYPES[kind], nullable=False, metadata={"kind": kind}) for name, kind in fields.items()]
+    return pa.schema([pa.field("id", pa.string(), nullable=False), pa.field("split", pa.string()), *own])
+
+
+def _fields(schema: pa.Schema) -> Fields:
+    return {field.name: field.metadata[b"kind"].decode() for field in schema if b"kind" in (field.metadata or {})}
+
+
+def _samples(table: pa.Table, fields: Fields) -> list[Sample]:
+    read = [_values(table[name], kind) for name, kind in fields.items()]
+    rows = zip(*read, strict=True) if read else (() for _ in range(table.num_rows))
+    heads = zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True)
+    return [Sample(*head, dict(zip(fields, row, strict=True))) for head, row in zip(heads, rows, strict=True)]
+
+
+def _values(column: pa.ChunkedArray, kind: Kind) -> Sequence[Any]:
+    if kind == "numbers":
+        return columns.lists(column)
+    found: list[Any] = column.to_pylist()
+    return [json.loads(text) for text in found] if kind == "json" else found
+
+
+def _groups(samples: Iterable[Sample], fields: Fields) -> Iterator[list[Sample]]:
+    """Samples as they are stored: text and JSON as UTF-8 bytes."""
     group: list[Sample] = []
     held = 0
     for sample in samples:
-        group.append(sample)
-        held += len(sample.image)
+        stored = {name: _stored(sample, name, kind) for name, kind in fields.items()}
+        group.append(sample._replace(values=stored))
+        held += sum(memoryview(value).nbytes for value in stored.values())
         if len(group) == ROW_GROUP or held >= _ROW_GROUP_BYTES:
             yield group
             group, held = [], 0
     if group:
         yield group
+
+
+def _stored(sample: Sample, name: str, kind: Kind) -> Any:
+    value = sample.values[name]
+    try:
+        if kind == "text":
+            return value.encode()
+        if kind == "json":
+            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        if kind == "numbers":
+            return np.ascontiguousarray(value, np.float64).reshape(-1)
+    except (ValueError, TypeError, AttributeError) as error:  # UnicodeEncodeError among them
+        raise SourceError(f"{name} is no {kind}", where=sample.id, got=error) from error
+    return bytes(value)

@@ -6,18 +6,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.contracts.dataset import (
+from components.contracts.dataset import FolderSource, SklearnSource, Source, TableSource, UrlSource
+from components.contracts.dataset_layout import (
+    CocoLayout,
+    ConllLayout,
     FolderLayout,
-    FolderSource,
     IdxLayout,
     Layout,
-    SklearnSource,
-    Source,
+    PairsLayout,
     TableLayout,
-    TableSource,
-    UrlSource,
+    VocLayout,
+    WavLayout,
+    WindowsLayout,
 )
-from components.ingestion import class_folder, digits, idx, table, unpacked
+from components.ingestion import (
+    class_folder,
+    coco,
+    conll,
+    digits,
+    idx,
+    pairs,
+    table,
+    unpacked,
+    voc,
+    wav_folder,
+    windows,
+)
 from components.ingestion.sample import Sample
 
 
@@ -38,7 +52,8 @@ def opened(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
             with unpacked.files(source.files, folder.name) as place:
                 yield _read(source.layout, place)
         case FolderSource():
-            yield class_folder.samples(folder / source.path, splits=source.splits)
+            with unpacked.folder(folder / source.path, folder.name) as place:
+                yield _read(source.layout or FolderLayout(kind="folder", splits=source.splits), place)
         case TableSource():
             path = folder / source.path
             fields = source.model_dump(exclude={"path"})
@@ -53,3 +68,15 @@ def _read(layout: Layout, place: Path) -> Iterator[Sample]:
             return idx.samples(layout, place)
         case TableLayout():
             return table.samples(layout, place)
+        case WindowsLayout():
+            return windows.samples(layout, place)
+        case ConllLayout():
+            return conll.samples(layout, place)
+        case PairsLayout():
+            return pairs.samples(layout, place)
+        case VocLayout():
+            return voc.samples(layout, place)
+        case CocoLayout():
+            return coco.samples(layout, place)
+        case WavLayout():
+            return wav_folder.samples(layout, place)

@@ -30,14 +30,15 @@ def main(arguments: list[str]) -> None:
 def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
     """Write `raw/samples.parquet` and seal it; atomic."""
     with atomic.folder(folder / "raw") as fresh:
+        fields = spec.source_fields()
         with sources.opened(spec.source, folder) as samples:
-            written = sample_file.write(samples, fresh / sample_file.FILE_NAME, f"reading {spec.name}")
+            written = sample_file.write(samples, fresh / sample_file.FILE_NAME, f"reading {spec.name}", fields)
         if written.samples == 0:
             raise SourceError("the source holds no sample", where=str(folder / "dataset.yaml"))
         facts = {
             "dataset": spec.name,
-            "task": spec.task,
             "source_digest": digest.of_value(spec.source.model_dump(mode="json")),
+            "fields": fields,
             "samples": written.samples,
             "splits": written.splits,
             "labels": written.labels,

@@ -1,8 +1,7 @@
-"""A CSV or Parquet file with one row a sample."""
+"""A CSV, TSV or Parquet file with one row a sample."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from components.contracts.dataset import TableLayout
+from components.contracts.dataset_layout import TableLayout
 from components.contracts.errors import SourceError
-from components.ingestion import png
+from components.ingestion import delimited, png
 from components.ingestion.sample import Sample, split_name
 
 _BATCH = 1024
+_DRAWN = "\0drawn"  # where a row's pixels are put as an image; no column is called so
 
 
 def samples(layout: TableLayout, folder: Path) -> Iterator[Sample]:
@@ -33,48 +34,88 @@ def samples(layout: TableLayout, folder: Path) -> Iterator[Sample]:
             raise SourceError("no such file in the source", where=str(path))
         split = split_name(key, "layout.files") if key else None
         try:
-            yield from _rows(layout, path, key or path.stem, split)
+            yield from _rows(layout, path, key or path.name.partition(".")[0], split)
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError) as error:
             raise SourceError("the table cannot be read", where=str(path), got=str(error).splitlines()[0]) from error
 
 
 def _rows(layout: TableLayout, path: Path, prefix: str, split: str | None) -> Iterator[Sample]:
-    names = _column_names(layout, path)
-    pixels = _pixel_columns(layout, names, path)
-    wanted = [layout.label, *([layout.split] if layout.split else []), *(pixels or [str(layout.image)])]
-    if missing := [name for name in wanted if name not in names]:
-        raise SourceError(
-            "columns are missing", where=str(path), got=", ".join(names[:20]), expected=", ".join(missing)
-        )
+    names = list(pq.read_schema(path).names) if layout.kind == "parquet" else delimited.header(layout, path)
+    pixels = _pixel_columns(layout.pixels, names, path) if layout.pixels is not None else []
+    values = _value_columns(layout, names, path)
+    single = [layout.label, layout.split, layout.time, layout.image, layout.text]
+    wanted = [*(name for name in single if name is not None), *pixels, *values]
+    delimited.check(names, wanted, path)
+    if layout.kind == "parquet" or pixels:
+        records = _records(layout, path, wanted, pixels)
+    else:
+        records = delimited.rows(layout, path, wanted)
+    for row, (place, cells) in enumerate(records):
+        given = cells[layout.split] if layout.split is not None else None
+        drawn_split = split if given in (None, "") else split_name(str(given), place)
+        found: dict[str, Any] = {}
+        if layout.time is not None:
+            found["time"] = str(cells[layout.time])
+        if layout.label is not None:
+            found["label"] = _label(cells[layout.label], layout, place)
+        if layout.text is not None:
+            found["text"] = _text(cells[layout.text], place)
+        elif layout.values is not None:
+            found["values"] = numbers([cells[name] for name in values], place)
+        else:
+            found["image"] = cells[_DRAWN] if pixels else _image(cells[str(layout.image)], path, place)
+        yield Sample(f"{prefix}/{row:06d}", drawn_split, found)
+
+
+def numbers(cells: list[Any], place: str) -> NDArray[np.float64]:
+    """Cells as float64; an empty one is NaN, which validation sees.
+
+    Raises:
+        SourceError: one is no number.
+    """
+    if len(cells) == 1 and isinstance(cells[0], list):
+        cells = cells[0]
+    try:
+        return np.array([math.nan if cell in (None, "") else float(cell) for cell in cells], np.float64)
+    except (ValueError, TypeError) as error:
+        raise SourceError("a value that is no number", where=place, got=error) from error
+
+
+def _pixel_columns(prefix: str, names: list[str], path: Path) -> list[str]:
+    """The pixel columns in the order of the numbers behind the prefix."""
+    found = _numbered(prefix, names)
+    if not found or math.isqrt(len(found)) ** 2 != len(found):
+        expected = f"a square number of columns {prefix}0, {prefix}1, ..."
+        raise SourceError("no square image in these columns", where=str(path), got=len(found), expected=expected)
+    return found
+
+
+def _value_columns(layout: TableLayout, names: list[str], path: Path) -> list[str]:
+    if not isinstance(layout.values, str):
+        return layout.values or []
+    found = [layout.values] if layout.values in names else _numbered(layout.values, names)
+    if not found:
+        expected = f"columns {layout.values}0, {layout.values}1, ..."
+        raise SourceError("columns are missing", where=str(path), got=", ".join(names[:20]), expected=expected)
+    return found
+
+
+def _numbered(prefix: str, names: list[str]) -> list[str]:
+    found = [name for name in names if name.startswith(prefix) and name[len(prefix) :].isdigit()]
+    return sorted(found, key=lambda name: int(name[len(prefix) :]))
+
+
+def _records(
+    layout: TableLayout, path: Path, wanted: list[str], pixels: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     row = 0
     for batch in _batches(layout, path, wanted, pixels):
-        labels = batch.column(layout.label).to_pylist()
-        splits = batch.column(layout.split).to_pylist() if layout.split else [None] * len(labels)
-        images = _drawn(batch, pixels) if pixels else batch.column(str(layout.image)).to_pylist()
-        for label, given, image in zip(labels, splits, images, strict=True):
-            place = f"{path} row {row}"
-            drawn_split = split if given in (None, "") else split_name(str(given), place)
-            yield Sample(f"{prefix}/{row:06d}", drawn_split, _label(label, layout, place), _image(image, path, place))
+        columns = {name: batch.column(name).to_pylist() for name in wanted if name not in set(pixels)}
+        if pixels:
+            columns[_DRAWN] = list(_drawn(batch, pixels))
+        for cells in zip(*columns.values(), strict=True):
+            yield f"{path} row {row}", dict(zip(columns, cells, strict=True))
             row += 1
-
-
-def _column_names(layout: TableLayout, path: Path) -> list[str]:
-    if layout.kind == "parquet":
-        return list(pq.read_schema(path).names)
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        return next(csv.reader(stream), [])
-
-
-def _pixel_columns(layout: TableLayout, names: list[str], path: Path) -> list[str]:
-    """The pixel columns in the order of the numbers behind the prefix; empty where the images are no pixel columns."""
-    if layout.pixels is None:
-        return []
-    start = len(layout.pixels)
-    found = [name for name in names if name.startswith(layout.pixels) and name[start:].isdigit()]
-    if not found or math.isqrt(len(found)) ** 2 != len(found):
-        expected = f"a square number of columns {layout.pixels}0, {layout.pixels}1, ..."
-        raise SourceError("no square image in these columns", where=str(path), got=len(found), expected=expected)
-    return sorted(found, key=lambda name: int(name[start:]))
 
 
 def _batches(layout: TableLayout, path: Path, wanted: list[str], pixels: list[str]) -> Iterator[pa.RecordBatch]:
@@ -84,7 +125,8 @@ def _batches(layout: TableLayout, path: Path, wanted: list[str], pixels: list[st
         return
     types = {name: pa.uint8() if name in set(pixels) else pa.string() for name in wanted}
     options = pacsv.ConvertOptions(include_columns=wanted, column_types=types, strings_can_be_null=False)
-    with pacsv.open_csv(path, convert_options=options) as stream:
+    reading = pacsv.ReadOptions(column_names=layout.columns, encoding=layout.encoding)
+    with pacsv.open_csv(path, read_options=reading, convert_options=options) as stream:
         for batch in stream:
             for start in range(0, batch.num_rows, _BATCH):
                 yield batch.slice(start, _BATCH)
@@ -97,6 +139,12 @@ def _drawn(batch: pa.RecordBatch, pixels: list[str]) -> Iterator[bytes]:
         raise pa.ArrowInvalid("an empty cell among the pixels")
     side = math.isqrt(len(pixels))
     return (png.encode(image) for image in table.reshape(-1, side, side))
+
+
+def _text(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise SourceError("no text", where=place, got=type(value).__name__)
+    return value
 
 
 def _label(value: Any, layout: TableLayout, place: str) -> str:

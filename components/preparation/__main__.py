@@ -1,7 +1,7 @@
-"""`python -m components.preprocessing data/<dataset> [--accept]`."""
+"""`python -m components.preparation data/<dataset> [--accept]`."""
 
 import sys
 
 from components.contracts.stage_process import run
 
-sys.exit(run("preprocessing", "components.preprocessing.stage:main"))
+sys.exit(run("preparation", "components.preparation.stage:main"))

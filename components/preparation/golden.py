@@ -1,47 +1,69 @@
-"""Golden examples: a few raw files of the test split that travel with the model, from file to probabilities."""
+"""Golden examples: a few raw samples of the test split that travel with the model, as a client would send them."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts import atomic
+from components.contracts import manifest
 from components.ingestion import sample_file
-from components.preprocessing import splits
+from components.preparation import splits
+from components.tasks.task import Example, Task
 
 LIMIT = 16
-_SUFFIXES = ((b"\x89PNG", ".png"), (b"\xff\xd8", ".jpg"), (b"BM", ".bmp"), (b"GIF8", ".gif"), (b"RIFF", ".webp"))
 
 
-def write(
-    table: Path, folder: Path, assigned: NDArray[np.uint8], labels: NDArray[np.uint16], classes: list[str]
-) -> None:
-    """Copy up to `LIMIT` raw files of the test split and write `index.json`, in the order of the raw rows.
+def write(table: Path, folder: Path, task: Task, assigned: NDArray[np.uint8], strata: NDArray[np.uint32]) -> None:
+    """Write up to `LIMIT` samples of the test split and `index.json`, in the order of the raw rows.
 
     Args:
-        assigned, labels: (N,) of each raw row: its split's number, its class's number.
+        assigned, strata: (N,) of each raw row: its split's number, its stratum's number.
     """
-    chosen = choose(np.flatnonzero(assigned == splits.TEST), labels)
-    folder.mkdir()
-    entries: list[dict[str, str]] = []
-    for row, identity, content in sample_file.pick(table, chosen.tolist()):
-        name = f"{len(entries):03d}{_suffix(content)}"
-        (folder / name).write_bytes(content)
-        entries.append({"file": name, "id": identity, "label": classes[labels[row]]})
-    atomic.write_text(folder / "index.json", json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    chosen = choose(np.flatnonzero(assigned == splits.TEST), strata)
+    _write(folder, ((sample.id, task.example(sample.values)) for _, sample in sample_file.pick(table, set(chosen))))
 
 
-def choose(rows: NDArray[np.intp], labels: NDArray[np.uint16]) -> NDArray[np.intp]:
-    """Up to `LIMIT` of the rows: the first of each class in turn, then the second of each, and so on; sorted."""
-    queues = [list(rows[labels[rows] == label][:LIMIT]) for label in np.unique(labels[rows])]
+def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, look_back: int, length: int) -> None:
+    """The same of a task whose samples are windows of a table; each is named by the first row that is predicted.
+
+    Args:
+        task: has `window_example(rows: list[Values], look_back: int) -> Example`.
+        first: the raw row at which the test split's first window begins; it has `count` windows.
+        length: rows of a window, `look_back` of them before what is predicted.
+    """
+    begins = sorted({first + int(place) for place in np.linspace(0, count - 1, min(LIMIT, count))})
+    wanted = {row for begin in begins for row in range(begin, begin + length)}
+    rows = dict(sample_file.pick(table, wanted))
+    _write(
+        folder,
+        (
+            (
+                rows[begin + look_back].id,
+                task.window_example([rows[begin + step].values for step in range(length)], look_back),
+            )
+            for begin in begins
+        ),
+    )
+
+
+def choose(rows: NDArray[np.intp], strata: NDArray[np.uint32]) -> list[int]:
+    """Up to `LIMIT` of the rows: the first of each stratum in turn, then the second of each, and so on; sorted."""
+    queues = [rows[strata[rows] == number][:LIMIT].tolist() for number in np.unique(strata[rows])]
     chosen: list[int] = []
     for turn in range(LIMIT):
         chosen += [queue[turn] for queue in queues if turn < len(queue)]
-    return np.sort(np.array(chosen[:LIMIT], np.intp))
+    return sorted(chosen[:LIMIT])
 
 
-def _suffix(content: bytes) -> str:
-    return next((suffix for start, suffix in _SUFFIXES if content.startswith(start)), ".img")
+def _write(folder: Path, examples: Iterator[tuple[str, Example]]) -> None:
+    folder.mkdir()
+    entries: list[Mapping[str, str]] = []
+    for identity, example in examples:
+        name = f"{len(entries):03d}{example.suffix}"
+        (folder / name).write_bytes(example.content)
+        entries.append({"file": name, "id": identity, "media": example.media, "truth": example.truth})
+    manifest.write_json(folder / "index.json", entries)

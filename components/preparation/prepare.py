@@ -1,35 +1,57 @@
-"""Raw images -> memory-mapped arrays by split, in two passes of flat memory.
+"""Raw samples -> memory-mapped arrays by split, in three passes of flat memory.
 
-The first pass decodes each image once, into one scratch file, and keeps 11 bytes a sample: its key for the draw, its
-label, its split. The second shares the scratch file out. Everything is read and written a row group at a time.
+The first decodes each sample's heavy field once, several at a time, into one scratch file, and keeps a few bytes a
+sample: its key for the draw, its stratum, its split. The second fits the task's processor on the train split. The third
+encodes and shares out. Everything is read and written a row group at a time.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts import atomic, located_yaml, manifest
-from components.contracts.dataset import DatasetSpec, ImageSpec
-from components.contracts.errors import CorruptArtifactError, SampleError
+from components import tasks
+from components.contracts import manifest
+from components.contracts.array_spec import ArraySpec
+from components.contracts.atomic import folder as atomic_folder
+from components.contracts.dataset import DatasetSpec
+from components.contracts.errors import CorruptArtifactError, Problem, SampleError, SpecError
 from components.contracts.progress import Progress
 from components.contracts.project import Project
 from components.ingestion import sample_file
-from components.preprocessing import golden, splits
-from components.preprocessing.image import ImageProcessor, decode
-from components.preprocessing.pixel_statistics import PixelStatistics
-from components.preprocessing.split_files import SplitFiles
+from components.ingestion.sample import Sample
+from components.preparation import golden, splits
+from components.preparation.scratch import Scratch
+from components.preparation.split_files import SplitFiles
+from components.preprocessing.batch import Arrays
+from components.tasks.task import Processor, Raw, Task
+
+_NEXT_STEP = "take the sample out of the source, or let expectations.json expect what it lacks: that names all at once"
+
+
+_PART = 32  # samples that a thread takes at once
 
 
 class _Index(NamedTuple):
-    """What is held of all samples at once: (N,) each."""
+    """What is held of all samples at once: (N,) each; and the classes that occur."""
 
     keys: NDArray[np.uint64]
-    labels: NDArray[np.uint16]
+    strata: NDArray[np.uint32]
     given: NDArray[np.uint8]
+    classes: list[str]
+
+
+class _Windows(NamedTuple):
+    """Where samples are windows of a table: rows before what is predicted, and rows in all. 0 and 1 elsewhere."""
+
+    look_back: int
+    length: int
 
 
 def prepare(folder: Path) -> manifest.Manifest:
@@ -37,9 +59,10 @@ def prepare(folder: Path) -> manifest.Manifest:
 
     Raises:
         CorruptArtifactError: raw/ or validated/ is not what its manifest says, or they do not belong together.
-        SampleError: an image cannot be decoded.
+        SampleError: a sample does not become arrays.
+        SpecError: the splits do not fit the task.
     """
-    spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
+    spec, task, settings = tasks.open_dataset(folder)
     raw = manifest.verify(folder / "raw", "raw")
     validated = manifest.verify(folder / "validated", "validated")
     if validated.facts["raw_digest"] != raw.digest:
@@ -50,70 +73,159 @@ def prepare(folder: Path) -> manifest.Manifest:
             expected=raw.digest,
             next_step="run validate again",
         )
-    classes = sorted(raw.facts["labels"])
+    table = folder / "raw" / sample_file.FILE_NAME
     target = Project(Path()).state / "staging" / spec.name / "prepared"
-    with atomic.folder(target) as fresh:
-        scratch = fresh / "scratch"
-        index = _decode(folder / "raw" / "samples.parquet", scratch, spec, classes, int(raw.facts["samples"]))
-        assigned = splits.assign(index.keys, index.labels, index.given, spec.split)
-        counts = {name: int((assigned == number).sum()) for number, name in enumerate(splits.SPLITS)}
-        shape = (spec.image.height, spec.image.width, spec.image.channels)
-        statistics = PixelStatistics(spec.image.channels)
-        with SplitFiles(fresh, counts, shape) as files, scratch.open("rb") as pixels:
-            start = 0
-            for (ids,) in sample_file.read(folder / "raw" / "samples.parquet", ["id"]):
-                rows = slice(start, start + len(ids))
-                tensors = _read(pixels, len(ids), shape)  # (N, H, W, C)
-                statistics.add(tensors[assigned[rows] == splits.TRAIN])
-                names = [classes[label] for label in index.labels[rows]]
-                files.append(ids, names, tensors, index.labels[rows], assigned[rows])
-                start += len(ids)
-        scratch.unlink()
-        mean, std = statistics.result()
-        processor = ImageProcessor(**spec.image.model_dump(), mean=mean, std=std)
-        golden.write(folder / "raw" / "samples.parquet", fresh / "golden", assigned, index.labels, classes)
+    with atomic_folder(target) as fresh:
+        with Scratch(fresh / "scratch") as scratch:
+            index = _decode(table, scratch, spec, task, settings, int(raw.facts["samples"]))
+            assigned = _assign(index, spec, folder)
+            train = _train(table, task, scratch, assigned)
+            processor = task.fit(settings, train, index.classes)
+            windows = _windows(processor.arrays(), spec, folder)
+            _encode(table, fresh, task, processor, scratch, assigned, windows, spec.name)
+        processor.save(fresh)
+        counts = {name: _count(assigned, number, windows) for number, name in enumerate(splits.SPLITS)}
+        if short := [name for name, count in counts.items() if count < 1]:
+            rows = f"the splits {' and '.join(short)} are shorter than a window of {windows.length} rows"
+            raise SpecError(str(folder / "dataset.yaml"), (Problem("split.rows", rows),))
+        if windows.look_back:
+            first = max(0, int(np.argmax(assigned == splits.TEST)) - windows.look_back)
+            golden.write_windows(table, fresh / "golden", task, first, counts["test"], *windows)
+        else:
+            golden.write(table, fresh / "golden", task, assigned, index.strata)
         facts = {
             "dataset": spec.name,
             "task": spec.task,
             "raw_digest": raw.digest,
             "validated_digest": validated.digest,
-            "classes": classes,
+            "classes": index.classes,
             "counts": counts,
-            "processor": processor.model_dump(mode="json"),
+            "arrays": [array.model_dump(mode="json") for array in processor.arrays()],
         }
         return manifest.seal(fresh, "prepared", facts)
 
 
-def _decode(table: Path, scratch: Path, spec: DatasetSpec, classes: list[str], count: int) -> _Index:
-    numbers = {name: number for number, name in enumerate(classes)}
-    given_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
-    keys, labels = np.empty(count, np.uint64), np.empty(count, np.uint16)
+def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settings: Any, count: int) -> _Index:
+    keys, strata = np.empty(count, np.uint64), np.empty(count, np.uint32)
     given = np.empty(count, np.uint8)
+    classes: set[str] = set()
+    numbers: dict[str, int] = {}  # of the strata, as they come
+    given_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
+
+    def decoded(sample: Sample) -> tuple[Arrays, int]:
+        try:
+            arrays = task.decode(sample.values, settings)
+        except SampleError as error:
+            raise _named(error, sample.id) from error
+        return arrays, splits.key(task.key(sample.values, arrays), spec.split.seed)
+
     row = 0
-    with scratch.open("wb") as out, Progress(f"decoding {spec.name}", count) as progress:
-        for columns in sample_file.read(table):
-            for identity, split, label, content in zip(*columns, strict=True):
-                pixels = _pixels(content, spec.image, identity)
-                out.write(pixels)
-                keys[row], labels[row] = splits.key(pixels, spec.split.seed), numbers[label]
-                given[row] = given_numbers.get(split, splits.OPEN)
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        Progress(f"decoding {spec.name}", count) as progress,
+    ):
+        each = pool.map if task.heavy else map
+        for group in sample_file.groups(table):
+            parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
+            found = (one for part in each(lambda part: [decoded(sample) for sample in part], parts) for one in part)
+            for sample, (arrays, key) in zip(group, found, strict=True):
+                scratch.append(arrays)
+                classes.update(task.labels(sample.values))
+                strata[row] = numbers.setdefault(task.stratum(sample.values), len(numbers))
+                keys[row] = key
+                given[row] = given_numbers.get(str(sample.split), splits.OPEN)
                 row += 1
-            progress.advance(len(columns[0]))
-    return _Index(keys, labels, given)
+            progress.advance(len(group))
+    order = {name: place for place, name in enumerate(sorted(numbers))}
+    strata = np.array([order[name] for name in numbers], np.uint32)[strata]
+    return _Index(keys, strata, given, sorted(classes))
 
 
-def _pixels(content: bytes, image: ImageSpec, identity: str) -> bytes:
+def _assign(index: _Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]:
+    if spec.split.rows is not None:
+        assigned = splits.by_time(len(index.keys), spec.split.rows)
+    else:
+        assigned = splits.assign(index.keys, index.strata, index.given, spec.split)
+    if missing := [name for number, name in enumerate(splits.SPLITS) if not (assigned == number).any()]:
+        message = f"no sample is left for {' and '.join(missing)}"
+        raise SpecError(str(folder / "dataset.yaml"), (Problem("split", message),))
+    return assigned
+
+
+def _raws(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, Raw]]]:
+    """Ids and samples, a row group at a time."""
+    arrays = scratch.read()
+    for group in sample_file.groups(table, leave_out=[task.heavy]):
+        yield [(sample.id, Raw(sample.values, next(arrays))) for sample in group]
+
+
+def _train(table: Path, task: Task, scratch: Scratch, assigned: NDArray[np.uint8]) -> Iterator[Raw]:
+    row = 0
+    for group in _raws(table, task, scratch):
+        for _, raw in group:
+            if assigned[row] == splits.TRAIN:
+                yield raw
+            row += 1
+
+
+def _windows(specs: Sequence[ArraySpec], spec: DatasetSpec, folder: Path) -> _Windows:
+    windows = [array for array in specs if array.layout == "window"]
+    if not windows:
+        return _Windows(0, 1)
+    if spec.split.by != "time" or len(windows) < len(specs):
+        message = "this task's samples are windows of one table: the splits must be by: time, with rows:"
+        raise SpecError(str(folder / "dataset.yaml"), (Problem("split", message),))
+    return _Windows(max(array.start for array in windows), max(array.stop for array in windows))
+
+
+def _encode(
+    table: Path, fresh: Path, task: Task, processor: Processor, scratch: Scratch, assigned: NDArray[np.uint8],
+    windows: _Windows, name: str,
+) -> None:  # fmt: skip
+    stored = _stored(assigned, windows.look_back)  # (3, N)
+    row = 0
+    with (
+        SplitFiles(fresh, processor.arrays(), processor.inputs()) as files,
+        Progress(f"encoding {name}", len(assigned)) as progress,
+    ):
+        for group in _raws(table, task, scratch):
+            rows = np.flatnonzero(assigned[row : row + len(group)] != splits.UNUSED)
+            used = [group[place] for place in rows]
+            if used:
+                ids = [identity for identity, _ in used]
+                labels = [str(raw.values["label"]) if "label" in task.fields else "" for _, raw in used]
+                files.append(ids, labels, _encoded(processor, used), assigned[row + rows], stored[:, row + rows])
+            row += len(group)
+            progress.advance(len(group))
+
+
+def _encoded(processor: Processor, samples: list[tuple[str, Raw]]) -> list[Arrays]:
     try:
-        return decode(content, image.height, image.width, image.channels).tobytes()
-    except SampleError as error:
-        raise SampleError(
-            error.what,
-            where=identity,
-            got=error.got,
-            expected=error.expected,
-            next_step="take the image out of the source, or expect `readable` of every sample in expectations.json",
-        ) from error
+        return processor.encode([raw for _, raw in samples])
+    except SampleError:
+        for identity, raw in samples:
+            try:
+                processor.encode([raw])
+            except SampleError as error:
+                raise _named(error, identity) from error
+        raise
 
 
-def _read(pixels: IO[bytes], count: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    return np.frombuffer(pixels.read(count * int(np.prod(shape))), np.uint8).reshape(count, *shape)
+def _stored(assigned: NDArray[np.uint8], look_back: int) -> NDArray[np.bool_]:
+    """(3, N): whether a row is written to a split: its own rows, and so many before the first of them."""
+    stored: NDArray[np.bool_] = assigned == np.arange(len(splits.SPLITS), dtype=np.uint8)[:, None]
+    for mask in stored[1:]:
+        first = int(np.argmax(mask))
+        mask[max(0, first - look_back) : first] = True
+    return stored
+
+
+def _count(assigned: NDArray[np.uint8], number: int, windows: _Windows) -> int:
+    """Samples of a split: its rows, or the windows that fit into them and the look-back before them."""
+    rows = int((assigned == number).sum())
+    before = 0 if number == splits.TRAIN else min(windows.look_back, int(np.argmax(assigned == number)))
+    return max(0, rows + before - windows.length + 1)
+
+
+def _named(error: SampleError, identity: str) -> SampleError:
+    return SampleError(error.what, where=identity, got=error.got, expected=error.expected, next_step=_NEXT_STEP)

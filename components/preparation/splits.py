@@ -8,28 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contracts.dataset import SplitSpec
+from components.contracts.dataset_layout import SplitRows
+from components.contracts.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 OPEN = 255  # the source gives no split
+UNUSED = 254  # behind the last row that a split by time uses
 
 
-def key(pixels: bytes, seed: int) -> int:
-    """A sample's place in the draw, 64 bits: of the seed and its pixels alone. Equal pixels have equal keys."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:".encode() + pixels).digest()[:8], "big")
+def key(content: bytes, seed: int) -> int:
+    """A sample's place in the draw, 64 bits: of the seed and its content alone. Equal content has equal keys."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:".encode() + content).digest()[:8], "big")
 
 
 def assign(
-    keys: NDArray[np.uint64], labels: NDArray[np.uint16], given: NDArray[np.uint8], spec: SplitSpec
+    keys: NDArray[np.uint64], strata: NDArray[np.uint32], given: NDArray[np.uint8], spec: SplitSpec
 ) -> NDArray[np.uint8]:
     """The split of each sample (N,), 0 train, 1 validation, 2 test.
 
-    What the source gives is kept. A split that it gives nowhere is drawn from the rest, label by label, in the order
-    of the keys. Samples with the same pixels stay together: they have the same key, so they are drawn as one; and a
-    sample that the source left open, or gave to train, follows its twin where the source gave that one to another.
+    What the source gives is kept. A split that it gives nowhere is drawn from the rest, stratum by stratum, in the
+    order of the keys. Samples of the same content stay together: they have the same key, so they are drawn as one; and
+    a sample that the source left open, or gave to train, follows its twin where the source gave that one to another.
 
     Args:
-        keys, labels, given: (N,) of each sample: its key, its label's number, its split or `OPEN`.
+        keys, strata, given: (N,) of each sample: its key, its stratum's number (of a class), its split or `OPEN`.
     """
     result = given.copy()
     has_test, has_validation = bool((given == TEST).any()), bool((given == VALIDATION).any())
@@ -45,10 +48,10 @@ def assign(
     order = candidates[np.argsort(keys[candidates], kind="stable")]
     unique, first = np.unique(keys[order], return_index=True)
     counts = np.diff(np.append(first, len(order)))
-    stratum = np.minimum.reduceat(labels[order], first) if len(order) else labels[:0]  # twins of two labels: the lower
+    stratum = np.minimum.reduceat(strata[order], first) if len(order) else strata[:0]  # twins of two strata: the lower
     drawn = np.full(len(unique), TRAIN, np.uint8)
-    for label in np.unique(stratum):
-        groups = np.flatnonzero(stratum == label)
+    for number in np.unique(stratum):
+        groups = np.flatnonzero(stratum == number)
         total = int(counts[groups].sum())
         before = np.cumsum(counts[groups]) - counts[groups]
         test = 0 if has_test else max(1, round(total * spec.test))
@@ -56,4 +59,20 @@ def assign(
         drawn[groups[before < test + validation]] = VALIDATION
         drawn[groups[before < test]] = TEST
     result[order] = np.repeat(drawn, counts)
+    return result
+
+
+def by_time(count: int, rows: SplitRows) -> NDArray[np.uint8]:
+    """The split of each row of a table in time order (N,); `UNUSED` behind the last.
+
+    Raises:
+        UsageError: the table has fewer rows than are asked for.
+    """
+    sizes = (rows.train, rows.validation, rows.test)
+    if sum(sizes) > count:
+        raise UsageError(
+            "the table has fewer rows than the splits ask for", where="split.rows", got=count, expected=sum(sizes)
+        )
+    result = np.full(count, UNUSED, np.uint8)
+    result[: sum(sizes)] = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
     return result

@@ -1,8 +1,8 @@
 """The stage: `raw/` -> a staged `prepared/`; then, once its expectations are met, that one in place of the last.
 
-python -m components.preprocessing data/<dataset>             fills .modelyard/staging/<dataset>/prepared
+python -m components.preparation data/<dataset>               fills .modelyard/staging/<dataset>/prepared
 python -m components.validation prepared data/<dataset>       looks at it, leaves its verdict beside it
-python -m components.preprocessing data/<dataset> --accept    seals it and puts it in its place
+python -m components.preparation data/<dataset> --accept      seals it and puts it in its place
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: not called with one dataset's folder.
         CorruptArtifactError: raw/, validated/ or the staged folder is not what its manifest says.
-        SampleError: an image cannot be decoded.
+        SampleError: a sample does not become arrays.
     """
     match arguments:
         case [folder]:
-            from components.preprocessing import prepare
+            from components.preparation import prepare
 
             prepare.prepare(Path(folder))
         case [folder, "--accept"]:  # imports neither numpy nor PIL: it only moves a folder
-            from components.preprocessing import accept
+            from components.preparation import accept
 
             accept.accept(Path(folder))
         case _:

@@ -1,76 +1,27 @@
-"""An image file -> the tensor that the network takes. Training, evaluation and serving all decode here."""
+"""An image file -> the array that the network takes. Training, evaluation and serving all decode here.
+
+Legend: N samples, H height, W width, C channels.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
+import math
 import struct
-from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.contracts.errors import SampleError
 
 MAX_PIXELS = 25_000_000
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 _ORIENTATION = 0x0112
-
-
-class ImageProcessor(BaseModel):
-    """How images become tensors, with the statistics fitted on the train split.
-
-    Args:
-        height, width, channels: the tensor's shape; 1 channel is grey, 3 are red, green, blue.
-        mean, std: of each channel over the train split, in units of 0..1. The network itself normalises with them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["image"] = "image"
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    channels: Literal[1, 3]
-    mean: list[float]
-    std: list[float]
-
-    @model_validator(mode="after")
-    def _one_statistic_a_channel(self) -> Self:
-        if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise ValueError("mean and std need one value for each channel")
-        if min(self.std) <= 0:
-            raise ValueError("std must be positive")
-        return self
-
-    def decode(self, content: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-        """The tensor of one image file, uint8 (H, W, C).
-
-        Raises:
-            SampleError: no image, damaged, or of more than `max_pixels` pixels (seen before it is decoded).
-        """
-        return decode(content, self.height, self.width, self.channels, max_pixels=max_pixels)
-
-    def batch(self, contents: Sequence[bytes], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-        """The tensors of several image files, uint8 (N, H, W, C); N may be 0.
-
-        Raises:
-            SampleError: as `decode`; `where` names the position of the first file that fails.
-        """
-        tensors = np.empty((len(contents), self.height, self.width, self.channels), np.uint8)
-        for position, content in enumerate(contents):
-            try:
-                tensors[position] = self.decode(content, max_pixels=max_pixels)
-            except SampleError as error:
-                raise SampleError(
-                    error.what,
-                    where=f"image {position}",
-                    got=error.got,
-                    expected=error.expected,
-                    next_step=error.next_step,
-                ) from error
-        return tensors
+_PIECE = 1 << 20
 
 
 def decode(
@@ -101,6 +52,100 @@ def decode(
         raise SampleError("not an image", got=f"{len(content)} bytes", expected=expected) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise SampleError("the image is damaged", got=error) from error
+
+
+def from_base64(text: Any) -> bytes:
+    """The file in a base64 text, or in a `data:` address.
+
+    Raises:
+        SampleError: it is no text, or no base64.
+    """
+    if not isinstance(text, str):
+        raise SampleError("an image must be base64 text", code="type", got=type(text).__name__)
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SampleError("no base64", code="base64", got=error, expected="an image file as base64 text") from error
+
+
+def pixels(value: Any) -> NDArray[np.uint8]:
+    """Nested lists of pixels as uint8 (N, H, W, C); one grey image a list of rows may leave C out.
+
+    Raises:
+        SampleError: ragged, empty, no whole numbers of 0 to 255, or not of 3 or 4 dimensions.
+    """
+    try:
+        numbers = np.asarray(value)
+    except ValueError as error:
+        raise SampleError("pixels must be nested lists of equal lengths", code="shape") from error
+    if numbers.size == 0:
+        raise SampleError("no image in pixels", code="empty", expected="at least one")
+    if numbers.dtype.kind not in "iu":
+        raise SampleError("pixels must be whole numbers", code="type", got=str(numbers.dtype), expected="0 to 255")
+    if numbers.min() < 0 or numbers.max() > 255:
+        got = f"{numbers.min()} to {numbers.max()}"
+        raise SampleError("a pixel is out of range", code="range", got=got, expected="0 to 255")
+    if numbers.ndim not in (3, 4):
+        raise SampleError("pixels of the wrong shape", code="shape", got=list(numbers.shape), expected="(N, H, W, C)")
+    found = numbers.astype(np.uint8)
+    return found[..., np.newaxis] if found.ndim == 3 else found
+
+
+def checked(array: NDArray[np.uint8], height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    """Pixels as they are, if they are uint8 (H, W, C) of this very size.
+
+    Raises:
+        SampleError: they are not.
+    """
+    if array.shape != (height, width, channels) or array.dtype != np.uint8:
+        got, expected = f"{array.shape} of {array.dtype}", f"({height}, {width}, {channels}) of uint8"
+        raise SampleError("pixels of the wrong shape", code="shape", got=got, expected=expected)
+    return array
+
+
+def look(content: bytes) -> dict[str, object]:
+    """What can be said of an image file, readable or not: never raises for a bad one, but says so in `error`.
+
+    Returns:
+        readable, error, width, height, channels, and the mean and standard deviation of all its levels, 0 to 255.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return _seen(f"too many pixels: {image.width}x{image.height}", image.width, image.height)
+            levels = np.asarray(image.convert("RGB") if image.mode == "P" else image)  # (H, W) or (H, W, C)
+    except UnidentifiedImageError:
+        return _seen("not an image")
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        return _seen(f"damaged: {error}")
+    channels = 1 if levels.ndim == 2 else levels.shape[2]
+    return _seen(None, levels.shape[1], levels.shape[0], channels, *_moments(levels))
+
+
+def _seen(
+    error: str | None, width: int = 0, height: int = 0, channels: int = 0, mean: float = 0.0, deviation: float = 0.0
+) -> dict[str, object]:
+    return {
+        "readable": error is None,
+        "error": error,
+        "width": width,
+        "height": height,
+        "channels": channels,
+        "mean": mean,
+        "standard_deviation": deviation,
+    }
+
+
+def _moments(levels: NDArray[np.generic]) -> tuple[float, float]:
+    """Mean and standard deviation of all levels. Sums of whole numbers: exact, in whatever order they are added."""
+    flat = levels.ravel()
+    first = second = 0.0
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE].astype(np.float64)
+        first += float(piece.sum())
+        second += float(piece.dot(piece))
+    mean = first / flat.size
+    return mean, math.sqrt(max(second / flat.size - mean * mean, 0.0))
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,22 @@ class StoredSplit:
             return max(0, rows - max(other.stop for other in self.specs if other.of == spec.of) + 1)
         return rows
 
+    def table(self, name: str) -> NDArray[Any]:
+        """A table that windows are taken of (T, *shape)."""
+        return self._values[name]
+
+    def sample(self, row: int) -> Arrays:
+        """One sample's fixed and ragged arrays, not padded; where arrays are windows, one row of their table."""
+        found: Arrays = {}
+        for spec in self.specs:
+            values = self._values[spec.of or spec.name]
+            if spec.layout == "ragged":
+                begin, end = self._offsets[spec.name][row : row + 2]
+                found[spec.name] = values[begin:end]
+            else:
+                found[spec.of or spec.name] = values[row]
+        return found
+
     def all(self, name: str) -> NDArray[Any]:
         """A fixed array of all samples (N, *shape)."""
         return self._values[name]
@@ -69,3 +86,20 @@ class StoredSplit:
                 rows = index[:, None] + np.arange(spec.start, spec.stop)  # (n, stop - start)
                 found[spec.name] = values[rows]
         return found
+
+
+def digest_of(sample: Arrays, specs: Sequence[ArraySpec], inputs: Sequence[str]) -> str:
+    """The digest of what a network gets of one stored sample: of its inputs, or of all its arrays if none is stored.
+
+    Args:
+        sample: its stored arrays, not padded; windows are stored as rows of their table.
+        inputs: as `Processor.inputs` names them.
+    """
+    stored = dict.fromkeys(spec.of or spec.name for spec in specs if spec.name in inputs)
+    hasher = hashlib.sha256()
+    for name in stored or sample:
+        array = np.ascontiguousarray(sample[name])
+        hasher.update(array.tobytes())
+        if len(stored) != 1:
+            hasher.update(repr(array.shape).encode())
+    return hasher.hexdigest()

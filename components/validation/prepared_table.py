@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from PIL import Image
+from numpy.typing import NDArray
 
+from components.contracts import manifest
+from components.contracts.array_spec import ArraySpec
 from components.contracts.progress import Progress
+from components.preprocessing.batch import Arrays
+from components.preprocessing.stored import StoredSplit, digest_of
+from components.tasks.task import Task
 from components.validation import twins
 
 _SPLITS = ("train", "validation", "test")
-_ROWS = 4096
-
-# `digest`: of the pixels, computed anew from the arrays. `class_number`: from labels.npy. `minimum`, `maximum`, `mean`:
-# of the levels. `label_in_every_split`: its label occurs in all three. `label_balance`: the label's share of this split
-# over its share of the whole dataset. `copies_in_split`: how often these pixels stand in this split.
-COLUMNS = (
-    "id", "split", "row", "label", "class_number", "digest", "minimum", "maximum", "mean", "copies", "copies_in_split",
-    "in_other_split", "label_conflict", "label_in_every_split", "label_balance",
-)  # fmt: skip
+_ROWS = 1024
 
 
-def build(folder: Path, name: str) -> pd.DataFrame:
+def columns(task: Task) -> tuple[str, ...]:
+    """What the table says of each sample.
+
+    `digest`: of what the network gets, computed anew from the arrays. Then what the task looks at. `copies_in_split`:
+    how often the same stands in this split. `label_in_every_split`: its label occurs in all three. `label_balance`: the
+    label's share of this split over its share of the whole dataset. `copies`, `in_other_split`, `label_conflict`: as of
+    raw data. Where samples are windows of a table, a row of it is a sample here.
+    """
+    ours = ("copies", "copies_in_split", "in_other_split", "label_conflict", "label_in_every_split", "label_balance")
+    return "id", "split", "row", "label", "digest", *task.prepared_columns, *ours
+
+
+def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
     """The table of a prepared folder, in the order of its arrays: train, validation, test."""
+    facts = manifest.load(folder, "prepared").facts
+    specs = [ArraySpec.model_validate_json(json.dumps(entry)) for entry in facts["arrays"]]
+    inputs = task.load(folder).inputs()
     listed = pq.read_table(folder / "samples.parquet", columns=["split", "row", "id", "label"]).to_pandas()
     listed["order"] = listed["split"].map({split: number for number, split in enumerate(_SPLITS)})
     listed = listed.sort_values(["order", "row"], kind="stable").reset_index(drop=True).drop(columns="order")
     with Progress(f"looking at prepared {name}", len(listed)) as progress:
-        pieces = [_piece(folder, split, progress) for split in _SPLITS]
+        pieces = [
+            _piece(task, StoredSplit(folder / split, specs), specs, inputs, rows, progress)
+            for split, rows in ((split, listed.loc[listed["split"] == split, "row"].to_numpy()) for split in _SPLITS)
+        ]
     table = pd.concat([listed, pd.concat(pieces, ignore_index=True)], axis=1)
     table = table.assign(**twins.columns(table))
     table["copies_in_split"] = _size(table, "digest", "split")
@@ -41,18 +56,7 @@ def build(folder: Path, name: str) -> pd.DataFrame:
         "size"
     )
     table["label_balance"] = in_split / (table.groupby("label")["id"].transform("size") / len(table))
-    return table[list(COLUMNS)]
-
-
-def images(folder: Path, table: pd.DataFrame, ids: list[str]) -> dict[str, bytes]:
-    """A few samples as PNG files, by id."""
-    found: dict[str, bytes] = {}
-    for row in table[table["id"].isin(ids)].itertuples():
-        tensor = np.load(folder / str(row.split) / "images.npy", mmap_mode="r")[row.row]  # (H, W, C)
-        out = io.BytesIO()
-        Image.fromarray(np.asarray(tensor[..., 0] if tensor.shape[-1] == 1 else tensor)).save(out, "PNG")
-        found[str(row.id)] = out.getvalue()
-    return found
+    return table[list(columns(task))]
 
 
 def _size(table: pd.DataFrame, *by: str) -> pd.Series:
@@ -60,17 +64,18 @@ def _size(table: pd.DataFrame, *by: str) -> pd.Series:
     return table.groupby(list(by), sort=False)["id"].transform("size").astype("int64")
 
 
-def _piece(folder: Path, split: str, progress: Progress) -> pd.DataFrame:
-    tensors = np.load(folder / split / "images.npy", mmap_mode="r")  # (N, H, W, C)
-    labels = np.load(folder / split / "labels.npy")  # (N,)
+def _piece(
+    task: Task, stored: StoredSplit, specs: list[ArraySpec], inputs: tuple[str, ...], rows: NDArray[np.int64],
+    progress: Progress,
+) -> pd.DataFrame:  # fmt: skip
+    tables = {spec.of for spec in specs if spec.layout == "window"}
+    found: dict[str, list[NDArray[Any]]] = {}
     digests: list[str] = []
-    minimum, maximum, mean = (np.empty(len(tensors), kind) for kind in (np.int64, np.int64, np.float64))
-    for start in range(0, len(tensors), _ROWS):
-        batch = np.asarray(tensors[start : start + _ROWS])
-        rows = slice(start, start + len(batch))
-        flat = batch.reshape(len(batch), -1)
-        minimum[rows], maximum[rows], mean[rows] = flat.min(axis=1), flat.max(axis=1), flat.mean(axis=1)
-        digests += [hashlib.sha256(tensor.tobytes()).hexdigest() for tensor in batch]
-        progress.advance(len(batch))
-    found = {"class_number": labels, "digest": digests, "minimum": minimum, "maximum": maximum, "mean": mean}
-    return pd.DataFrame(found)
+    for start in range(0, len(rows), _ROWS):
+        index = rows[start : start + _ROWS]
+        batch: Arrays = {name: stored.table(name)[index] for name in tables} if tables else stored.batch(index)
+        for name, values in task.look_prepared(batch).items():
+            found.setdefault(name, []).append(np.asarray(values))
+        digests += [digest_of(stored.sample(row), specs, inputs) for row in index.tolist()]
+        progress.advance(len(index))
+    return pd.DataFrame({"digest": digests, **{name: np.concatenate(pieces) for name, pieces in found.items()}})

@@ -17,27 +17,30 @@ from components.contracts.dataset import DatasetSpec
 from components.validation.chart import stacked_bars
 from components.validation.verdict import Result, Verdict
 
-THUMBNAILS = 60
+SHOWN = 60
 _SIDE = 96
+_SNIPPET = 240
 _STYLE_FILE = Path(__file__).with_name("report.css")
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Samples of each label in each split; `not split yet` where the source gives none."""
+    """Samples of each label in each split; `not split yet` where the source gives none, `all` without labels."""
     split = table["split"].fillna("not split yet")
-    found = table.groupby([table["label"], split], sort=True).size()
+    found = table.groupby([table["label"].replace("", "all"), split], sort=True).size()
     result: dict[str, dict[str, int]] = {}
     for (label, name), count in found.items():
         result.setdefault(str(label), {})[str(name)] = int(count)
     return result
 
 
-def render(spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, int]], images: dict[str, bytes]) -> str:
+def render(
+    spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, int]], shown: dict[str, bytes | str]
+) -> str:
     """The page.
 
     Args:
         by_label: samples of each label in each split.
-        images: image files of failing samples, by id.
+        shown: failing samples by id: image files, or text.
     """
     word = "accepted" if verdict.success else "refused"
     met, evaluated = verdict.statistics["met"], verdict.statistics["evaluated"]
@@ -52,7 +55,7 @@ def render(spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, in
     }
     # What failed comes first; the order of the suite is kept within.
     ordered = sorted(verdict.results, key=lambda result: result.success)
-    rows = "\n".join(part for result in ordered for part in _rows(result, images))
+    rows = "\n".join(part for result in ordered for part in _rows(result, shown))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -83,7 +86,7 @@ def render(spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, in
 """
 
 
-def _rows(result: Result, images: dict[str, bytes]) -> Iterator[str]:
+def _rows(result: Result, shown: dict[str, bytes | str]) -> Iterator[str]:
     mark = "met" if result.success else "failed"
     arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in result.kwargs.items())
     description = html.escape(result.description or result.type)
@@ -93,18 +96,26 @@ def _rows(result: Result, images: dict[str, bytes]) -> Iterator[str]:
         f"<td>{html.escape(result.error or result.observed)}</td></tr>"
     )
     if not result.success and result.failing:
-        figures = "".join(_figure(failing.id, failing.value, images.get(failing.id)) for failing in result.failing)
+        figures = "".join(_figure(failing.id, failing.value, shown.get(failing.id)) for failing in result.failing)
         more = result.failing_count - len(result.failing)
         note = f'<p class="more">and {more:,} more</p>' if more > 0 else ""
         yield f'<tr class="samples"><td></td><td colspan="2"><div class="gallery">{figures}</div>{note}</td></tr>'
 
 
-def _figure(identity: str, value: object, content: bytes | None) -> str:
-    address = _thumbnail(content) if content is not None else None
-    picture = f'<img src="{address}" alt="">' if address else '<span class="none">no picture</span>'
+def _figure(identity: str, value: object, sample: bytes | str | None) -> str:
+    picture = _picture(sample)
     shown = "null" if value is None else str(value)
     caption = f"{html.escape(identity)}<br><b>{html.escape(shown[:60])}</b>"
-    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+    kind = ' class="text"' if isinstance(sample, str) else ""
+    return f"<figure{kind}>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _picture(sample: bytes | str | None) -> str:
+    if isinstance(sample, str):
+        more = " …" if len(sample) > _SNIPPET else ""
+        return f"<blockquote>{html.escape(sample[:_SNIPPET])}{more}</blockquote>"
+    address = _thumbnail(sample) if sample is not None else None
+    return f'<img src="{address}" alt="">' if address else '<span class="none">no picture</span>'
 
 
 def _thumbnail(content: bytes) -> str | None:

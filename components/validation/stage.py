@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.contracts import atomic, located_yaml, manifest
+from components import tasks
+from components.contracts import atomic, manifest
 from components.contracts.dataset import DatasetSpec
 from components.contracts.errors import UsageError, ValidationRefused
 from components.contracts.project import Project
+from components.ingestion import sample_file
+from components.tasks.task import Task
 from components.validation import prepared_table, raw_table, report
 from components.validation.suite import Suite
 from components.validation.verdict import Verdict
@@ -37,15 +40,14 @@ def main(arguments: list[str]) -> None:
 
 def validate_raw(folder: Path) -> None:
     """`raw/` -> `validated/`: the verdict and the sample table; atomic, and only if every expectation is met."""
-    spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
-    suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.COLUMNS)
+    spec, task, _ = tasks.open_dataset(folder)
+    suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.columns(task))
     raw = manifest.verify(folder / "raw", "raw")
-    source = folder / "raw" / "samples.parquet"
+    source = folder / "raw" / sample_file.FILE_NAME
     with atomic.folder(folder / "validated") as fresh:
-        table = raw_table.build(source, fresh / "samples.parquet", spec.name, int(raw.facts["samples"]))
+        table = raw_table.build(task, source, fresh / "samples.parquet", spec.name, int(raw.facts["samples"]))
         verdict = suite.judge(table, raw.digest)
-        images = raw_table.images(source, table, verdict.failing_ids(report.THUMBNAILS))
-        _report(spec, verdict, table, images)
+        _report(spec, verdict, table, _shown(task, source, verdict))
         atomic.write_text(fresh / "verdict.json", verdict.to_json())
         facts = {
             "raw_digest": raw.digest,
@@ -58,21 +60,29 @@ def validate_raw(folder: Path) -> None:
 
 def validate_prepared(folder: Path) -> None:
     """Judge the staged dataset; the verdict is left beside it."""
-    spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
-    suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.COLUMNS)
+    spec, task, _ = tasks.open_dataset(folder)
+    suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.columns(task))
     staging = Project(Path()).state / "staging" / spec.name
     staged = manifest.verify(staging / "prepared", "prepared")
-    table = prepared_table.build(staging / "prepared", spec.name)
+    table = prepared_table.build(task, staging / "prepared", spec.name)
     verdict = suite.judge(table, staged.digest)
-    images = prepared_table.images(staging / "prepared", table, verdict.failing_ids(report.THUMBNAILS))
-    _report(spec, verdict, table, images)
+    _report(spec, verdict, table, _shown(task, folder / "raw" / sample_file.FILE_NAME, verdict))
     atomic.write_text(staging / "verdict.json", verdict.to_json())
 
 
-def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, images: dict[str, bytes]) -> None:
+def _shown(task: Task, source: Path, verdict: Verdict) -> dict[str, bytes | str]:
+    """Failing samples for people, by id."""
+    wanted = set(verdict.failing_ids(report.SHOWN))
+    if not wanted:
+        return {}
+    rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in wanted}
+    return {sample.id: task.shown(sample.values) for _, sample in sample_file.pick(source, rows)}
+
+
+def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, shown: dict[str, bytes | str]) -> None:
     folder = Project(Path()).reports(spec.name)
     page = folder / f"{verdict.part}.html"
-    atomic.write_text(page, report.render(spec, verdict, report.counts(table), images))
+    atomic.write_text(page, report.render(spec, verdict, report.counts(table), shown))
     atomic.write_text(folder / f"{verdict.part}.json", verdict.to_json())
     if not verdict.success:
         failed = [result for result in verdict.results if not result.success]

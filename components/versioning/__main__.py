@@ -1,4 +1,4 @@
-"""The DVC stage `code`: `python -m components.versioning` writes `data/.code/<stage>.json`."""
+"""The DVC stage `code`: `python -m components.versioning data/<dataset>` writes `data/.code/<dataset>/<stage>.json`."""
 
 import sys
 

@@ -49,15 +49,16 @@ def reproduce(
     staleness.check(project, dataset)
     with _alone(project):
         torn_lock.clear(project.root)
-        code = stage_code.identity(project.root, stage)
-        _run(project, "code", force=_code_file_differs(project, stage, code), on_output=on_output)
+        code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
+        differs = _code_file_differs(project, dataset, stage, code)
+        _run(project, f"code@{dataset}", force=differs, on_output=on_output)
         _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)
         last_code.keep(project, dataset, stage, code)
 
 
-def _code_file_differs(project: Project, stage: str, code: SourceIdentity) -> bool:
+def _code_file_differs(project: Project, dataset: str, stage: str, code: SourceIdentity) -> bool:
     """Whether the file says something else than the source and the installed libraries do: DVC sees only the source."""
-    path = stage_code.file(project.root, stage)
+    path = stage_code.file(project.root, dataset, stage)
     return not path.is_file() or path.read_text() != stage_code.as_text(code)
 
 

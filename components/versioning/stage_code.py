@@ -1,12 +1,17 @@
-"""What code a data stage consists of, as the file that DVC compares."""
+"""What code a dataset's stages consist of, as the files that DVC compares.
+
+The stage's own modules, and the module of the dataset's task: an edited task makes only its own datasets stale.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from components.contracts import atomic, source_code
-from components.contracts.errors import UsageError
+from components import tasks
+from components.contracts import atomic, located_yaml, user_source
+from components.contracts.dataset import DatasetSpec
+from components.contracts.errors import Problem, SpecError, UsageError
 from components.contracts.source_code import SourceIdentity
 
 STAGES = ("ingest", "validate", "prepare")
@@ -14,29 +19,44 @@ STAGES = ("ingest", "validate", "prepare")
 _ENTRIES = {
     "ingest": ("components.ingestion.stage",),
     "validate": ("components.validation.stage",),
-    "prepare": ("components.preprocessing.stage", "components.validation.stage"),
+    "prepare": ("components.preparation.stage", "components.validation.stage"),
 }
+_WITH_TASK = ("validate", "prepare")
 
 
 def main(arguments: list[str]) -> None:
-    """Write `data/.code/<stage>.json` for each stage; a file whose content stays the same is not touched."""
-    if arguments:
-        raise UsageError("no arguments are expected", got=arguments)
+    """Write `data/.code/<dataset>/<stage>.json` for each stage; a file whose content stays the same is not touched.
+
+    Raises:
+        UsageError: not called with one dataset's folder.
+        SpecError: its dataset.yaml is wrong.
+    """
+    if len(arguments) != 1:
+        raise UsageError("one dataset's folder is expected", got=arguments, expected="data/<dataset>")
+    folder = Path(arguments[0])
     for stage in STAGES:
-        path = file(Path(), stage)
-        text = as_text(identity(Path(), stage))
+        path = file(Path(), folder.name, stage)
+        text = as_text(identity(Path(), folder / "dataset.yaml", stage))
         if not path.is_file() or path.read_text() != text:
             atomic.write_text(path, text)
 
 
-def file(root: Path, stage: str) -> Path:
+def file(root: Path, dataset: str, stage: str) -> Path:
     """Where the identity of a stage's code is written."""
-    return root / "data" / ".code" / f"{stage}.json"
+    return root / "data" / ".code" / dataset / f"{stage}.json"
 
 
-def identity(root: Path, stage: str) -> SourceIdentity:
-    """The identity of a stage's code, read from the source now."""
-    return source_code.identity(_ENTRIES[stage], root)
+def identity(root: Path, dataset: Path, stage: str) -> SourceIdentity:
+    """The identity of a stage's code for the dataset that a dataset.yaml describes, read from the source now.
+
+    Raises:
+        SpecError: the file is wrong, or there is no such task.
+    """
+    task = located_yaml.read(dataset, DatasetSpec).task
+    if task not in tasks.MODULES and ":" not in task:
+        message = f"no such task; there are {', '.join(tasks.MODULES)}, or package.module:NAME"
+        raise SpecError(str(dataset), (Problem("task", message, got=task),))
+    return user_source.identity([*_ENTRIES[stage], *([tasks.module(task)] if stage in _WITH_TASK else [])], root)
 
 
 def as_text(found: SourceIdentity) -> str:

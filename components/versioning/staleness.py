@@ -33,7 +33,8 @@ def status(project: Project, dataset: str) -> tuple[StageStatus, ...]:
         CorruptArtifactError: a file of a stage's output was changed by hand.
     """
     check(project, dataset)
-    code = {name: stage_code.identity(project.root, name) for name in stage_code.STAGES}
+    path = project.dataset(dataset) / "dataset.yaml"
+    code = {name: stage_code.identity(project.root, path, name) for name in stage_code.STAGES}
     state = clean_state.fingerprint(project, dataset, code)
     if clean_state.is_known(project, dataset, state):
         return tuple(StageStatus(name, True, ()) for name in stage_code.STAGES)
@@ -64,7 +65,7 @@ def check(project: Project, dataset: str) -> None:
     """Refuse a dataset that DVC could not find its way in."""
     path = project.dataset(dataset) / "dataset.yaml"
     spec = located_yaml.read(path, DatasetSpec)
-    missing = [name for name in ("source", "split", "image") if name not in spec.model_fields_set]
+    missing = [name for name in ("source", "split", "input") if name not in spec.model_fields_set]
     if missing:
         message = "this section must stand in the file: the stages depend on it"
         raise SpecError(str(path), tuple(Problem(name, message) for name in missing))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts.dataset import IdxLayout
+from components.contracts.dataset_layout import IdxLayout
 from components.contracts.errors import SourceError
 from components.ingestion import idx
 
@@ -34,12 +34,12 @@ def write(folder: Path, image_file: bytes, label_file: bytes) -> Path:
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_images_labels_and_ids(tmp_path: Path, pack: type[bytes]) -> None:
     samples = list(idx.samples(LAYOUT, write(tmp_path, pack(images()), pack(labels()))))
-    assert [(sample.id, sample.split, sample.label) for sample in samples] == [
+    assert [(sample.id, sample.split, sample.values["label"]) for sample in samples] == [
         ("train/000000", "train", "c"),
         ("train/000001", "train", "a"),
         ("train/000002", "train", "b"),
     ]
-    with Image.open(io.BytesIO(samples[1].image)) as image:
+    with Image.open(io.BytesIO(samples[1].values["image"])) as image:
         assert (np.asarray(image) == np.arange(8, 16).reshape(2, 4)).all()
 
 

@@ -11,15 +11,22 @@ from PIL import Image
 
 from components.contracts import manifest
 from components.contracts.dataset import DatasetSpec, FolderSource, Source, TableSource
+from components.contracts.dataset_layout import Fields
 from components.contracts.errors import SourceError, SpecError
 from components.ingestion import sources, stage
 from components.ingestion.sample import Sample
+
+IMAGES: Fields = {"image": "binary", "label": "text"}
 
 
 def picture(level: int) -> bytes:
     out = io.BytesIO()
     Image.new("L", (4, 4), level).save(out, "PNG")
     return out.getvalue()
+
+
+def labelled(identity: str, split: str | None, label: str, image: bytes) -> Sample:
+    return Sample(identity, split, {"image": image, "label": label})
 
 
 def read(source: Source, folder: Path) -> list[Sample]:
@@ -37,7 +44,7 @@ def test_a_folder_of_classes_with_a_broken_picture(tmp_path: Path) -> None:
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(content)
     samples = read(FolderSource(kind="folder", path="photos"), tmp_path)
-    assert samples == [Sample("a/1.jpg", None, "a", b"no picture"), Sample("b/2.png", None, "b", picture(2))]
+    assert samples == [labelled("a/1.jpg", None, "a", b"no picture"), labelled("b/2.png", None, "b", picture(2))]
 
 
 def test_a_folder_with_splits(tmp_path: Path) -> None:
@@ -45,7 +52,7 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(picture(1))
     samples = read(FolderSource(kind="folder", path=".", splits=True), tmp_path)
-    assert [(sample.id, sample.split, sample.label) for sample in samples] == [
+    assert [(sample.id, sample.split, sample.values["label"]) for sample in samples] == [
         ("test/a/deep/3.png", "test", "a"),
         ("train/a/1.png", "train", "a"),
         ("val/b/2.png", "validation", "b"),
@@ -68,11 +75,11 @@ def test_a_csv_of_pixels(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("pixel1,label,pixel0,pixel3,pixel2,kind\n20,1,10,40,30,train\n255,0,0,7,9,test\n")
     source = TableSource(kind="csv", path="t.csv", pixels="pixel", split="kind", classes=["no", "yes"])
     samples = read(source, tmp_path)
-    assert [(sample.id, sample.split, sample.label) for sample in samples] == [
+    assert [(sample.id, sample.split, sample.values["label"]) for sample in samples] == [
         ("t/000000", "train", "yes"),
         ("t/000001", "test", "no"),
     ]
-    with Image.open(io.BytesIO(samples[0].image)) as image:
+    with Image.open(io.BytesIO(samples[0].values["image"])) as image:
         assert np.asarray(image).tolist() == [[10, 20], [30, 40]]
 
 
@@ -106,15 +113,15 @@ def test_a_parquet_file_of_images(tmp_path: Path, struct: bool) -> None:
     pq.write_table(pa.table({"label": [1, 0], "image": column}), tmp_path / "t.parquet")
     source = TableSource(kind="parquet", path="t.parquet", image="image", classes=["zero", "one"])
     assert read(source, tmp_path) == [
-        Sample("t/000000", None, "one", images[0]),
-        Sample("t/000001", None, "zero", images[1]),
+        labelled("t/000000", None, "one", images[0]),
+        labelled("t/000001", None, "zero", images[1]),
     ]
 
 
 def spec(name: str) -> str:
     return (
         f"name: {name}\ntask: image-classification\nsource: {{kind: folder, path: photos}}\n"
-        "split: {test: 0.2}\nimage: {height: 4, width: 4, channels: 1}\n"
+        "split: {test: 0.2}\ninput: {height: 4, width: 4, channels: 1}\n"
     )
 
 
@@ -147,8 +154,8 @@ def test_a_dataset_under_another_name_is_refused(tmp_path: Path) -> None:
 def test_row_groups_are_small(tmp_path: Path) -> None:
     from components.ingestion import sample_file
 
-    samples = (Sample(str(row), None if row % 2 else "train", "a", bytes([row % 256])) for row in range(2500))
-    written = sample_file.write(samples, tmp_path / "s.parquet", "writing")
+    samples = (labelled(str(row), None if row % 2 else "train", "a", bytes([row % 256])) for row in range(2500))
+    written = sample_file.write(samples, tmp_path / "s.parquet", "writing", IMAGES)
     assert written == (2500, {"null": 1250, "train": 1250}, {"a": 2500})
     with pq.ParquetFile(tmp_path / "s.parquet") as parquet:
         assert max(parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)) <= 1024
@@ -163,4 +170,4 @@ def test_the_specs_of_the_repository_read() -> None:
 
     for path in Path("data").glob("*/dataset.yaml"):
         found = located_yaml.read(path, DatasetSpec)
-        assert found.model_fields_set >= {"source", "split", "image"}
+        assert found.model_fields_set >= {"source", "split", "input"}

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from components.contracts import manifest
+from components.contracts.array_spec import ArraySpec
 from components.contracts.errors import CorruptArtifactError, NotFoundError, SampleError
 from components.ingestion import sample_file
 from components.ingestion import stage as ingestion
 from components.ingestion.sample import Sample
-from components.preprocessing import stage
-from components.preprocessing.image import ImageProcessor
+from components.preparation import stage
 from components.preprocessing.pixel_statistics import PixelStatistics
+from components.tasks.image_classification import TASK
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,8 +59,9 @@ def test_the_arrays_hold_every_sample_once(digits: Path) -> None:
     facts = sealed.facts
     assert sum(facts["counts"].values()) == 1797
     assert facts["classes"] == [str(digit) for digit in range(10)]
-    assert set(facts) >= {"dataset", "task", "raw_digest", "validated_digest", "verdict_digest", "processor"}
-    processor = ImageProcessor.model_validate(facts["processor"])
+    assert set(facts) >= {"dataset", "task", "raw_digest", "validated_digest", "verdict_digest", "arrays"}
+    processor = TASK.load(prepared)
+    assert [ArraySpec.model_validate_json(json.dumps(spec)) for spec in facts["arrays"]] == [*processor.arrays()]
     raw = {row["id"]: row for row in pq.read_table(digits / "raw/samples.parquet").to_pylist()}
     seen = set()
     arrays = {}
@@ -73,7 +75,7 @@ def test_the_arrays_hold_every_sample_once(digits: Path) -> None:
         arrays[split] = (images, labels)
     for row in pq.read_table(prepared / "samples.parquet").to_pylist():
         images, labels = arrays[row["split"]]
-        assert (processor.decode(raw[row["id"]]["image"]) == images[row["row"]]).all()
+        assert (processor.read(raw[row["id"]]["image"], max_pixels=64)["images"] == images[row["row"]]).all()
         assert facts["classes"][labels[row["row"]]] == row["label"] == raw[row["id"]]["label"]
         seen.add(row["id"])
     assert seen == set(raw)
@@ -82,7 +84,7 @@ def test_the_arrays_hold_every_sample_once(digits: Path) -> None:
     assert processor.std == pytest.approx([train.std()])
     index = json.loads((prepared / "golden/index.json").read_text())
     assert len(index) == 16
-    assert {entry["label"] for entry in index} == set(facts["classes"])
+    assert {entry["truth"] for entry in index} == set(facts["classes"])
     for entry in index:
         assert (prepared / "golden" / entry["file"]).read_bytes() == raw[entry["id"]]["image"]
 
@@ -127,7 +129,7 @@ def test_nothing_is_accepted_without_a_good_verdict_on_these_bytes(digits: Path)
     with pytest.raises(NotFoundError, match="no verdict"):
         stage.main([str(digits), "--accept"])
     for wrong in ({"success": False}, {"digest": "0" * 64}):
-        judge(digits, **wrong)  # type: ignore[arg-type]  # one of two keywords
+        judge(digits, **wrong)
         with pytest.raises(CorruptArtifactError, match="verdict"):
             stage.main([str(digits), "--accept"])
     judge(digits)
@@ -143,11 +145,15 @@ def photos(folder: Path, contents: list[tuple[str, bytes]]) -> Path:
     folder.mkdir(parents=True)
     (folder / "dataset.yaml").write_text(
         f"name: {folder.name}\ntask: image-classification\nsource: {{kind: folder, path: x}}\n"
-        "split: {test: 0.3, validation: 0.3}\nimage: {height: 4, width: 6, channels: 3}\n"
+        "split: {test: 0.3, validation: 0.3}\ninput: {height: 4, width: 6, channels: 3}\n"
     )
     (folder / "raw").mkdir()
-    samples = [Sample(f"{row}.x", None, label, content) for row, (label, content) in enumerate(contents)]
-    written = sample_file.write(samples, folder / "raw/samples.parquet", "writing")
+    samples = [
+        Sample(f"{row}.x", None, {"image": content, "label": label}) for row, (label, content) in enumerate(contents)
+    ]
+    written = sample_file.write(
+        samples, folder / "raw/samples.parquet", "writing", {"image": "binary", "label": "text"}
+    )
     manifest.seal(folder / "raw", "raw", {"samples": written.samples, "labels": written.labels})
     declare_valid(folder)
     return folder

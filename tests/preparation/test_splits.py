@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.contracts.dataset import SplitSpec
-from components.preprocessing.splits import OPEN, TEST, TRAIN, VALIDATION, assign, key
+from components.preparation.splits import OPEN, TEST, TRAIN, VALIDATION, assign, key
 
 SPEC = SplitSpec(test=0.2, validation=0.1, seed=0)
 N = 3000
@@ -13,7 +13,7 @@ N = 3000
 def draw(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     keys = random.integers(0, 2**63, N).astype(np.uint64)
-    labels = random.choice(3, N, p=[0.7, 0.25, 0.05]).astype(np.uint16)
+    labels = random.choice(3, N, p=[0.7, 0.25, 0.05]).astype(np.uint32)
     return keys, labels, np.full(N, OPEN, np.uint8)
 
 
@@ -66,7 +66,7 @@ def test_given_splits_are_kept() -> None:
 
 
 def test_every_label_is_in_every_split_as_soon_as_it_can_be() -> None:
-    labels = np.repeat(np.arange(5, dtype=np.uint16), 3)
+    labels = np.repeat(np.arange(5, dtype=np.uint32), 3)
     keys = np.arange(15, dtype=np.uint64)
     result = assign(keys, labels, np.full(15, OPEN, np.uint8), SPEC)
     for label in range(5):

@@ -42,9 +42,9 @@ def test_raw_and_prepared_through_the_host(tmp_path: Path, host: Path) -> None:
     for words in (
         ("components.ingestion", "data/digits"),
         ("components.validation", "raw", "data/digits"),
-        ("components.preprocessing", "data/digits"),
+        ("components.preparation", "data/digits"),
         ("components.validation", "prepared", "data/digits"),
-        ("components.preprocessing", "data/digits", "--accept"),
+        ("components.preparation", "data/digits", "--accept"),
     ):
         done = run(*words)
         assert done.returncode == 0, done.stderr

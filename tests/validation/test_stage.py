@@ -47,10 +47,12 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         (folder / "raw").mkdir(parents=True, exist_ok=True)
         (folder / "dataset.yaml").write_text(
             "name: things\ntask: image-classification\nsource: {kind: folder, path: x}\n"
-            "split: {test: 0.3}\nimage: {height: 4, width: 4, channels: 1}\n"
+            "split: {test: 0.3}\ninput: {height: 4, width: 4, channels: 1}\n"
         )
         (folder / "expectations.json").write_text(json.dumps({"raw": raw, "prepared": prepared}))
-        written = sample_file.write(samples, folder / "raw/samples.parquet", "writing")
+        written = sample_file.write(
+            samples, folder / "raw/samples.parquet", "writing", {"image": "binary", "label": "text"}
+        )
         manifest.seal(folder / "raw", "raw", {"samples": written.samples, "labels": written.labels})
         return folder
 
@@ -58,7 +60,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 
 def good() -> list[Sample]:
-    return [Sample(str(number), None, "ab"[number % 2], png(number)) for number in range(30)]
+    return [Sample(str(number), None, {"image": png(number), "label": "ab"[number % 2]}) for number in range(30)]
 
 
 def main(*arguments: str) -> None:
@@ -85,9 +87,9 @@ def test_bad_data_is_refused_and_shown_and_the_last_good_stands(dataset: Callabl
     before = manifest.verify(folder / "validated", "validated").digest
     bad = [
         *good(),
-        Sample("broken<script>", "train", "a", b"no image"),
-        Sample("twin", "train", "a", png(200)),
-        Sample("its twin", "test", "b", png(200)),
+        Sample("broken<script>", "train", {"image": b"no image", "label": "a"}),
+        Sample("twin", "train", {"image": png(200), "label": "a"}),
+        Sample("its twin", "test", {"image": png(200), "label": "b"}),
     ]
     checks = [expectation(name, value_set=[False]) for name in ("in_other_split", "label_conflict")]
     dataset(bad, [*ALL_TRUE, *checks, expectation("width", value_set=[4, 0])])
@@ -152,17 +154,17 @@ def test_corrupt_raw_data_is_named(dataset: Callable[..., Path]) -> None:
 
 
 def prepare(folder: Path) -> Path:
-    from components.preprocessing import stage as preprocessing
+    from components.preparation import stage as preparation
 
     raw = manifest.load(folder / "raw", "raw")
     (folder / "validated").mkdir(exist_ok=True)
     manifest.seal(folder / "validated", "validated", {"raw_digest": raw.digest, "success": True})
-    preprocessing.main([str(folder)])
+    preparation.main([str(folder)])
     return Path(".modelyard/staging/things")
 
 
 def test_prepared_data_passes_and_is_accepted(dataset: Callable[..., Path]) -> None:
-    from components.preprocessing import stage as preprocessing
+    from components.preparation import stage as preparation
 
     repository = Path(__file__).resolve().parents[2] / "data/digits/expectations.json"
     about = {item["kwargs"].get("column") for item in json.loads(repository.read_text())["prepared"]}
@@ -176,7 +178,7 @@ def test_prepared_data_passes_and_is_accepted(dataset: Callable[..., Path]) -> N
     folder = dataset(good(), prepared=checks)
     prepare(folder)
     main("prepared", str(folder))
-    preprocessing.main([str(folder), "--accept"])
+    preparation.main([str(folder), "--accept"])
     verdict = json.loads((folder / "prepared/verdict.json").read_text())
     assert verdict["success"] is True
     assert len(verdict["results"]) == 4
@@ -195,7 +197,8 @@ def test_spoilt_prepared_data_is_refused(dataset: Callable[..., Path], spoil: st
     samples = good()
     if spoil == "no label b":  # the source gives a test split without b
         samples = [
-            item._replace(split="test" if item.label == "a" and int(item.id) < 8 else "train") for item in samples
+            item._replace(split="test" if item.values["label"] == "a" and int(item.id) < 8 else "train")
+            for item in samples
         ]
     folder = dataset(samples, prepared=checks)
     staging = prepare(folder)

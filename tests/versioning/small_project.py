@@ -22,7 +22,7 @@ task: image-classification
 title: A few things
 source: {kind: folder, path: photos}
 split: {test: 0.3, validation: 0.2, seed: 0}
-image: {height: 4, width: 4, channels: 1}
+input: {height: 4, width: 4, channels: 1}
 """
 _EXPECTATIONS = """\
 {"raw": [{"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "readable", "value_set": [true]}}],
@@ -32,7 +32,7 @@ _EXPECTATIONS = """\
 
 def make(root: Path) -> Project:
     """Write a project below `root`: our source, dvc.yaml, and 20 pictures of two labels."""
-    for room in ("contracts", "ingestion", "validation", "preprocessing", "versioning"):
+    for room in ("contracts", "ingestion", "preparation", "preprocessing", "tasks", "validation", "versioning"):
         source, ignored = ROOT / "components" / room, shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, root / "components" / room, ignore=ignored)
     for name in ("components/__init__.py", "dvc.yaml", ".dvcignore", "requirements.lock"):

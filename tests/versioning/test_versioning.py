@@ -95,14 +95,15 @@ def test_comments_and_titles_change_nothing(project: Project) -> None:
     expectations.write_text(expectations.read_text().replace(" ", "  "))
     assert reasons(project) == {}
     ran = dvc(project, "repro")
-    assert "Running stage 'code'" in ran
+    assert "Running stage 'code@things'" in ran
     assert ran.count("Running stage") == 1
 
 
 def test_a_changed_function_is_named_and_only_its_stages_run(project: Project) -> None:
     replace(project.root / "components/preprocessing/image.py", "BILINEAR", "BICUBIC")
     found = reasons(project)
-    assert found == {"prepare": ("components.preprocessing.image:decode changed",)}
+    changed = "components.preprocessing.image:decode changed"  # the task, which both stages ask, reaches it
+    assert found == {"validate": (changed,), "prepare": (changed, "validate runs before it")}
     ran = dvc(project, "repro", "--dry")
     assert "prepare@things" in ran or "code" in ran
     said: list[str] = []
@@ -111,9 +112,36 @@ def test_a_changed_function_is_named_and_only_its_stages_run(project: Project) -
     assert reasons(project) == {}
 
 
+def test_an_edited_task_makes_only_its_own_datasets_stale(project: Project) -> None:
+    (project.root / "components/tasks/other_task.py").write_text("def fit() -> int:\n    return 1\n")
+    assert reasons(project) == {}
+    replace(project.root / "components/tasks/image_classification.py", "tobytes()", "tobytes()[::-1]")
+    changed = "components.tasks.image_classification:ImageClassification.key changed"
+    assert reasons(project) == {"validate": (changed,), "prepare": (changed, "validate runs before it")}
+
+
+def test_a_task_of_the_users_own_runs_and_its_edits_are_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MODELYARD_HOST_VALIDATION")  # it imports from our tree, not from the user's
+    (project.root / "own").mkdir()
+    (project.root / "own/images.py").write_text(
+        "from components.tasks.image_classification import ImageClassification\n\n\n"
+        "class Task(ImageClassification):\n"
+        "    def key(self, values, decoded):\n        return values['image']\n\n\nTASK = Task()\n"
+    )
+    replace(project.dataset(DATASET) / "dataset.yaml", "task: image-classification", "task: own.images:TASK")
+    assert any("own.images:Task.key is new" in reason for reason in reasons(project)["prepare"])
+    for stage in STAGES:
+        versioning.reproduce(project, DATASET, stage)
+    assert reasons(project) == {}
+    replace(project.root / "own/images.py", "return values['image']", "return values['image'][::-1]")
+    assert reasons(project)["prepare"] == ("own.images:Task.key changed", "validate runs before it")
+
+
 def test_a_library_of_another_version_is_named(project: Project) -> None:
     record = project.state / "last" / DATASET / "ingest.json"
-    code_file = project.root / "data/.code/ingest.json"
+    code_file = project.root / "data/.code/things/ingest.json"
     import numpy
 
     for path in (record, code_file):
@@ -123,7 +151,7 @@ def test_a_library_of_another_version_is_named(project: Project) -> None:
     lock = project.root / "dvc.lock"
     text = lock.read_text()
     block = text.index("ingest@things")
-    old = text[text.index("md5: ", text.index("data/.code/ingest.json", block)) :].splitlines()
+    old = text[text.index("md5: ", text.index("data/.code/things/ingest.json", block)) :].splitlines()
     md5 = next(line.split()[-1] for line in old if line.strip().startswith("md5:"))
     lock.write_text(text.replace(md5, hashlib.md5(code_file.read_bytes(), usedforsecurity=False).hexdigest()))
     assert reasons(project)["ingest"] == (f"numpy 1.2.3 -> {numpy.__version__}",)

@@ -1,0 +1,45 @@
+"""Lines of a text file, plain or gzip, each with its number; nothing that is not text comes through."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from components.contracts.errors import SourceError
+
+_GZIP = b"\x1f\x8b"
+_BOM = "\ufeff"
+
+
+def read(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    """Line numbers from 1 on, and lines with the newline that they end with. A byte order mark is left out.
+
+    Raises:
+        SourceError: no such file, a gzip file is truncated or damaged, a line is not in this encoding (says which).
+    """
+    try:
+        with _opened(path) as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    text = line.decode(encoding)
+                except UnicodeDecodeError as error:
+                    raise SourceError(
+                        f"not {encoding} text",
+                        where=f"{path} line {number}",
+                        got=f"byte {line[error.start]:#04x} at place {error.start}",
+                        next_step="write the file in UTF-8, or say `encoding: latin-1` where that is what it is",
+                    ) from error
+                yield number, text.removeprefix(_BOM) if number == 1 else text
+    except FileNotFoundError as error:
+        raise SourceError("no such file in the source", where=str(path)) from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SourceError("the file is truncated or damaged", where=str(path), got=error) from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    with path.open("rb") as peek:
+        packed = peek.read(2) == _GZIP
+    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")

@@ -1,0 +1,56 @@
+"""WAV files that say in their names what they are."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.contracts.dataset_layout import WavLayout
+from components.contracts.errors import SourceError
+from components.ingestion.sample import Sample
+
+
+def samples(layout: WavLayout, folder: Path) -> Iterator[Sample]:
+    """The files below the root, sorted by path; the id is that path. They come as they are, silent or damaged.
+
+    Raises:
+        SourceError: no such folder, no WAV file in it, a name that does not fit the pattern.
+    """
+    root = folder / layout.root
+    if not root.is_dir():
+        raise SourceError("no such folder", where=str(root))
+    pattern = _compiled(layout.pattern)
+    found = False
+    for path in sorted(_files(root)):
+        name = path.relative_to(root).as_posix()
+        match = pattern.fullmatch(name)
+        if match is None:
+            raise SourceError(
+                "a name that does not fit the pattern", where=str(root), got=name, expected=layout.pattern
+            )
+        found = True
+        yield Sample(name, _split(layout, match.groupdict()), {"sound": path.read_bytes(), **match.groupdict()})
+    if not found:
+        raise SourceError("no WAV file in the folder", where=str(root))
+
+
+def _split(layout: WavLayout, said: dict[str, str]) -> str | None:
+    for split, conditions in (("test", layout.test), ("validation", layout.validation)):
+        if conditions and all(said[name] in values for name, values in conditions.items()):
+            return split
+    return "train" if layout.test or layout.validation else None
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", pattern)  # text and names in turn
+    return re.compile(
+        "".join(f"(?P<{part}>[^/]+?)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
+    )
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if name.lower().endswith(".wav") and not name.startswith("."))
