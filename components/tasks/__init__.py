@@ -20,6 +20,8 @@ MODULES = {
     "series-classification": "components.tasks.series_classification",
     "forecasting": "components.tasks.forecasting",
     "token-classification": "components.tasks.token_classification",
+    "translation": "components.tasks.translation",
+    "text-generation": "components.tasks.text_generation",
 }
 
 

@@ -1,0 +1,248 @@
+"""Text generation: a prompt -> the text that follows, by a causal language model.
+
+Legend: N samples, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.shapes import NextTokenOutput
+from components.contracts.strict import Strict
+from components.preprocessing.tokenizer_spec import Bpe, Words
+from components.tasks import items
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.tokenized import Tokenized
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays, Run
+
+_PROMPT_WORDS = 8  # of a text, as an example's prompt
+
+
+class Settings(Strict):
+    """How texts become token numbers.
+
+    Args:
+        longest: texts of more tokens are cut at their end; so far back the network sees.
+    """
+
+    tokenizer: Annotated[Words | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    longest: int = Field(default=128, ge=4, le=8192)
+
+
+class Parameters(Strict):
+    """What a request may set. What is set alike is answered alike.
+
+    Args:
+        max_tokens: tokens to write.
+        temperature: 0 takes the likeliest token each time; 1 draws as the model says.
+        top_k: draw from the k likeliest (0: all).
+        top_p: draw from the likeliest that have so much of the probability together.
+        seed: of the draws.
+        stop: texts that end it; they are not part of it.
+    """
+
+    max_tokens: int = Field(default=64, ge=1, le=2048)
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    top_k: int = Field(default=0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    stop: list[str] = Field(default=[], max_length=8)
+
+
+class Processor(Tokenized):
+    """The tokenizer."""
+
+    def wanted(self) -> NextTokenOutput:
+        """Logits (N, T, V)."""
+        return NextTokenOutput(vocabulary=self.tokenizer.vocabulary)
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """`tokens` int64 (T,): begins with [BEGIN]; ends with [END] where the text is not cut."""
+        return (ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad),)
+
+    def inputs(self) -> tuple[str, ...]:
+        """The tokens and how many."""
+        return "tokens", "tokens_lengths"
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Token numbers."""
+        import numpy as np
+
+        from components.preprocessing import text
+
+        texts = items.each(lambda raw: text.checked(raw.values["text"]), samples)
+        begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
+        return [
+            {"tokens": np.concatenate([begin, tokens, end])[: self.longest]}
+            for tokens in self.tokenizer.encode(texts, self.longest)
+        ]
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """A text, or its bytes in UTF-8; it may be empty. Of a long one the network sees the end."""
+        import numpy as np
+
+        from components.preprocessing import text
+
+        prompt = text.read(item)
+        tokens = self.tokenizer.encode([prompt], len(prompt.encode()) + 1)[0] if prompt else np.zeros(0, np.int64)
+        return {"tokens": np.concatenate([np.asarray([text.BEGIN]), tokens])}
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `prompt` or `prompts`."""
+        return items.of(document, "prompt", "prompts")
+
+    def answer(
+        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """What follows each prompt, the mean log-probability of its tokens, and why it ends: end, stop, length."""
+        import numpy as np
+
+        from components.preprocessing import text
+        from components.preprocessing.batch import collate
+        from components.tasks import sampling
+
+        chosen = parameters if isinstance(parameters, Parameters) else Parameters()
+
+        def step(texts: Sequence[NDArray[np.int64]]) -> NDArray[np.floating]:
+            feed = collate(self.arrays(), [{"tokens": tokens} for tokens in texts])
+            logits = run("model", feed)["logits"]  # (N, V), or (N, T, V) of a network that answers for every token
+            return logits if logits.ndim == 2 else logits[np.arange(len(logits)), feed["tokens_lengths"] - 1]
+
+        def stops(prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> bool:
+            said = self._said(prompt, tokens)
+            return any(ending in said for ending in chosen.stop)
+
+        written = sampling.write(
+            step, [sample["tokens"] for sample in samples],
+            sampling.Choice(chosen.temperature, chosen.top_k, chosen.top_p),
+            end=text.END, never=(text.PAD, text.UNKNOWN, text.BEGIN), most=chosen.max_tokens, window=self.longest,
+            seed=chosen.seed, stop=stops,
+        )  # fmt: skip
+        return [
+            {"text": self._until(self._said(sample["tokens"], found.tokens), chosen.stop), "score": found.score,
+             "tokens": len(found.tokens), "stopped": found.stopped}
+            for sample, found in zip(samples, written, strict=True)
+        ]  # fmt: skip
+
+    def _said(self, prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> str:
+        """The text of tokens that follow a prompt, with the space that may stand between."""
+        import numpy as np
+
+        before = self.tokenizer.decode(prompt)
+        whole = self.tokenizer.decode(np.concatenate([prompt, tokens]))
+        return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(tokens)
+
+    def _until(self, said: str, stop: Sequence[str]) -> str:
+        places = [said.index(ending) for ending in stop if ending in said]
+        return said[: min(places)] if places else said
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Prompts to texts."""
+        properties: dict[str, Any] = {
+            "text": {"type": "string"},
+            "score": {"type": "number", "maximum": 0},
+            "tokens": {"type": "integer", "minimum": 0},
+            "stopped": {"type": "string", "enum": ["end", "stop", "length"]},
+        }
+        return Wire(
+            item="prompt",
+            items="prompts",
+            media=("text/plain", "application/octet-stream"),
+            schema={"type": "string", "description": "the begin of a text"},
+            prediction={
+                "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
+            },
+            parameters=Parameters,
+            form="text",
+            summary="Go on writing",
+        )  # fmt: skip
+
+
+class TextGeneration:
+    """The half without state."""
+
+    name: ClassVar[str] = "text-generation"
+    fields: ClassVar[dict[str, Kind]] = {"text": "text"}
+    heavy: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "tokens"
+    wanted_kind: ClassVar[str] = "next-token"
+    objective: ClassVar[str] = "components.training.objectives.next_token:NextToken"
+    scorer: ClassVar[str] = "components.evaluation.text_generation:SCORER"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "perplexity": Metric(False, "exp of the mean negative log-probability of a token"),
+        "next_token_accuracy": Metric(True, "share of tokens that were the likeliest"),
+    }
+    libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
+    raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
+    prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token")
+
+    def content(self, values: Values) -> bytes:
+        """The text, normalised."""
+        from components.preprocessing import text
+
+        return text.normal(values["text"])
+
+    def labels(self, values: Values) -> list[str]:
+        """None."""
+        return []
+
+    def stratum(self, values: Values) -> str:
+        """All alike."""
+        return ""
+
+    def look(self, values: Values) -> dict[str, object]:
+        """Its length, and whether it is a text."""
+        from components.preprocessing import text
+
+        return text.look(values["text"])
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Number of tokens, largest token number."""
+        return {"tokens": batch["tokens_lengths"], "largest_token": batch["tokens"].max(axis=1)}
+
+    def shown(self, values: Values) -> bytes | str:
+        """The text."""
+        return str(values["text"])
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """Nothing: tokens depend on the train split."""
+        return {}
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """The text, normalised."""
+        return self.content(values)
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Train the tokenizer."""
+        from components.preprocessing.text import Tokenizer
+
+        tokenizer = Tokenizer.fit(settings.tokenizer, (raw.values["text"] for raw in train))
+        return Processor.of(tokenizer, longest=settings.longest)
+
+    def example(self, values: Values) -> Example:
+        """The first words of a text as a prompt; its next words."""
+        words = values["text"].split()
+        half = min(_PROMPT_WORDS, max(1, len(words) // 2))
+        return Example(" ".join(words[:half]).encode(), "text/plain", ".txt", " ".join(words[half : 4 * half]))
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json and tokenizer.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The same text."""
+        return bool(ours["text"] == theirs["text"])
+
+
+TASK = TextGeneration()

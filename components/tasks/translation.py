@@ -1,0 +1,309 @@
+"""Translation: a text of one language -> its text in another, by an encoder and a decoder.
+
+Legend: N samples, S source tokens, T target tokens, D width, V vocabulary of the target.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import Field, PrivateAttr
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.errors import CorruptArtifactError
+from components.contracts.shapes import TextOutput, TokensInput
+from components.contracts.strict import Strict
+from components.preprocessing.tokenizer_spec import Bpe, Words
+from components.tasks import items
+from components.tasks.fitted import Fitted
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.tokenized import TOKENIZER
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.preprocessing.text import Tokenizer
+    from components.tasks.task import Arrays, Run
+
+
+class Settings(Strict):
+    """How texts become token numbers.
+
+    Args:
+        tokenizer: of both languages.
+        shared: whether both have one vocabulary.
+        longest: source and target of more tokens are cut at their end.
+    """
+
+    tokenizer: Annotated[Words | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    shared: bool = True
+    longest: int = Field(default=128, ge=4, le=4096)
+
+
+class Parameters(Strict):
+    """What a request may set.
+
+    Args:
+        beams: hypotheses that are followed at once; 1 is greedy.
+        length_penalty: 0 favours short texts, 1 is nearly the mean log-probability of a token.
+        max_length: tokens of the translation; at most, and by default, what the model was trained for.
+    """
+
+    beams: int = Field(default=4, ge=1, le=16)
+    length_penalty: float = Field(default=0.6, ge=0, le=4)
+    max_length: int | None = Field(default=None, ge=1)
+
+
+class Processor(Fitted):
+    """Two tokenizers, or one for both languages."""
+
+    shared: bool
+    longest: int
+
+    _source: Tokenizer = PrivateAttr()
+    _target: Tokenizer = PrivateAttr()
+
+    @classmethod
+    def of(cls, source: Tokenizer, target: Tokenizer, **state: Any) -> Self:
+        """A processor with its tokenizers."""
+        made = cls(**state)
+        made._source, made._target = source, target
+        return made
+
+    def given(self) -> TokensInput:
+        """Source tokens (N, S) and their lengths."""
+        return TokensInput(vocabulary=self._source.vocabulary, longest=self.longest, pad=self._source.pad)
+
+    def wanted(self) -> TextOutput:
+        """Logits (N, T, V) of the target's next tokens."""
+        from components.preprocessing.text import BEGIN, END
+
+        target = self._target
+        return TextOutput(vocabulary=target.vocabulary, longest=self.longest, begin=BEGIN, end=END, pad=target.pad)
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """`source` int64 (S,), ends with [END]; `target` int64 (T,), begins with [BEGIN] and ends with [END]."""
+        source = ArraySpec(name="source", type="int64", shape=(), layout="ragged", pad=self._source.pad)
+        return source, ArraySpec(name="target", type="int64", shape=(), layout="ragged", pad=self._target.pad)
+
+    def inputs(self) -> tuple[str, ...]:
+        """Source, its lengths, and the target so far."""
+        return "source", "source_lengths", "target"
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Token numbers of both texts."""
+        import numpy as np
+
+        from components.preprocessing import text
+
+        sources = items.each(lambda raw: text.checked(raw.values["source"]), samples)
+        targets = items.each(lambda raw: text.checked(raw.values["target"]), samples)
+        begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
+        found = self._target.encode(targets, self.longest - 2)
+        return [
+            {"source": source, "target": np.concatenate([begin, target, end])}
+            for source, target in zip(self._sources(sources), found, strict=True)
+        ]
+
+    def _sources(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        import numpy as np
+
+        from components.preprocessing.text import END
+
+        return [np.append(tokens, END) for tokens in self._source.encode(texts, self.longest - 1)]
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """A text, or its bytes in UTF-8."""
+        from components.preprocessing import text
+
+        return {"source": self._sources([text.read(item)])[0]}
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `text` or `texts`."""
+        return items.of(document, "text", "texts")
+
+    def answer(
+        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """The best translation that a beam search over the graphs `encoder` and `decoder` finds."""
+        from components.preprocessing import text
+        from components.preprocessing.batch import collate
+        from components.tasks import beam_search
+
+        chosen = parameters if isinstance(parameters, Parameters) else Parameters()
+        feed = collate(self.arrays(), samples, ("source",))
+        memory, lengths = run("encoder", feed)["memory"], feed["source_lengths"]  # (N, S, D), (N,)
+
+        def step(rows: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.floating]:
+            said = {"memory": memory[rows], "source_lengths": lengths[rows], "target": target}
+            return run("decoder", said)["logits"]
+
+        found = beam_search.search(
+            step, len(samples), begin=text.BEGIN, end=text.END, never=(text.PAD, text.UNKNOWN, text.BEGIN),
+            beams=chosen.beams, length_penalty=chosen.length_penalty,
+            longest=min(chosen.max_length or self.longest, self.longest - 1),
+        )  # fmt: skip
+        return [{"text": self._target.decode(best.tokens), "score": best.score} for best in found]
+
+    def references(self, batch: Arrays) -> list[str]:
+        """The texts of a batch's `target` (N, T), as the tokenizer gives them back."""
+        return [self._target.decode(row) for row in batch["target"]]
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Texts to texts."""
+        return Wire(
+            item="text",
+            items="texts",
+            media=("text/plain", "application/octet-stream"),
+            schema={"type": "string", "description": "a text"},
+            prediction={
+                "type": "object",
+                "properties": {"text": {"type": "string"}, "score": {"type": "number"}},
+                "required": ["text", "score"],
+                "additionalProperties": False,
+            },
+            parameters=Parameters,
+            form="text",
+            summary="Translate texts",
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write processor.json, and tokenizer.json with one tokenizer, or with two under `source` and `target`."""
+        super().save(folder)
+        if self.shared:
+            content = self._source.json()
+        else:
+            both = {"source": self._source.json(), "target": self._target.json()}
+            content = json.dumps(both, sort_keys=True, ensure_ascii=False)
+        (folder / TOKENIZER).write_text(content + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            CorruptArtifactError: it cannot be read.
+        """
+        from components.preprocessing.text import Tokenizer
+
+        made = super().load(folder)
+        path = folder / TOKENIZER
+        try:
+            content = path.read_text(encoding="utf-8")
+            if made.shared:
+                made._source = made._target = Tokenizer.parse(content)
+            else:
+                both = json.loads(content)
+                made._source, made._target = Tokenizer.parse(both["source"]), Tokenizer.parse(both["target"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorruptArtifactError("the tokenizer cannot be read", where=str(path), got=error) from error
+        return made
+
+
+class Translation:
+    """The half without state."""
+
+    name: ClassVar[str] = "translation"
+    fields: ClassVar[dict[str, Kind]] = {"source": "text", "target": "text"}
+    heavy: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "tokens"
+    wanted_kind: ClassVar[str] = "text"
+    objective: ClassVar[str] = "components.training.objectives.translation:Translation"
+    scorer: ClassVar[str] = "components.evaluation.translation:SCORER"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "bleu": Metric(True, "BLEU of sacrebleu, 0 to 100"),
+        "chrf": Metric(True, "chrF of sacrebleu, 0 to 100"),
+    }
+    libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
+    raw_columns: ClassVar[tuple[str, ...]] = (
+        "source_characters", "source_words", "source_empty", "source_control_characters", "source_valid",
+        "target_characters", "target_words", "target_empty", "target_control_characters", "target_valid",
+        "length_ratio", "same",
+    )  # fmt: skip
+    prepared_columns: ClassVar[tuple[str, ...]] = ("source_tokens", "target_tokens", "largest_source", "largest_target")
+
+    def content(self, values: Values) -> bytes:
+        """The source, normalised."""
+        from components.preprocessing import text
+
+        return text.normal(values["source"])
+
+    def labels(self, values: Values) -> list[str]:
+        """None."""
+        return []
+
+    def stratum(self, values: Values) -> str:
+        """All alike."""
+        return ""
+
+    def look(self, values: Values) -> dict[str, object]:
+        """Both texts' lengths and whether they are texts; characters of the target for one of the source; if equal."""
+        from components.preprocessing import text
+
+        source, target = text.look(values["source"]), text.look(values["target"])
+        sizes = len(str(values["source"] or "")), len(str(values["target"] or ""))
+        return {
+            **{f"source_{name}": fact for name, fact in source.items()},
+            **{f"target_{name}": fact for name, fact in target.items()},
+            "length_ratio": sizes[1] / max(sizes[0], 1),
+            "same": values["source"] == values["target"],
+        }
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Numbers of tokens, largest token numbers."""
+        return {
+            "source_tokens": batch["source_lengths"],
+            "target_tokens": batch["target_lengths"],
+            "largest_source": batch["source"].max(axis=1),
+            "largest_target": batch["target"].max(axis=1),
+        }
+
+    def shown(self, values: Values) -> bytes | str:
+        """Both texts."""
+        return f"{values['source']} → {values['target']}"
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """Nothing: tokens depend on the train split."""
+        return {}
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """The source, normalised."""
+        return self.content(values)
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Train one tokenizer on both languages, or one on each; the latter holds the targets' texts meanwhile."""
+        from components.preprocessing.text import Tokenizer
+
+        targets: list[str] = []
+
+        def texts() -> Iterator[str]:
+            for raw in train:
+                yield raw.values["source"]
+                if settings.shared:
+                    yield raw.values["target"]
+                else:
+                    targets.append(raw.values["target"])
+
+        source = Tokenizer.fit(settings.tokenizer, texts())
+        target = source if settings.shared else Tokenizer.fit(settings.tokenizer, targets)
+        return Processor.of(source, target, shared=settings.shared, longest=settings.longest)
+
+    def example(self, values: Values) -> Example:
+        """The source in UTF-8; its translation."""
+        return Example(values["source"].encode(), "text/plain", ".txt", values["target"])
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json and tokenizer.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The same text."""
+        return bool(ours["text"] == theirs["text"])
+
+
+TASK = Translation()

@@ -1,0 +1,97 @@
+"""Beam search against every hypothesis there is, and against greedy choice."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from components.tasks.beam_search import Hypothesis, log_softmax, penalty, search
+
+PAD, _, BEGIN, END = range(4)
+V = 6
+
+
+def table(seed: int) -> NDArray[np.float64]:
+    """Logits of the next token (samples, V last, V before last, V)."""
+    return np.random.default_rng(seed).normal(size=(3, V, V, V)) * 2
+
+
+def stepping(logits: NDArray[np.float64]):
+    def step(rows: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float64]:
+        before = tokens[:, -2] if tokens.shape[1] > 1 else tokens[:, -1]
+        return logits[rows, tokens[:, -1], before].copy()
+
+    return step
+
+
+def ask(logits: NDArray[np.float64], beams: int, strength: float, longest: int) -> list[Hypothesis]:
+    return search(stepping(logits), len(logits), begin=BEGIN, end=END, never=(PAD, BEGIN), beams=beams,
+                  length_penalty=strength, longest=longest)  # fmt: skip
+
+
+def every(logits: NDArray[np.float64], sample: int, strength: float, longest: int) -> tuple[float, list[int]]:
+    """The best of all hypotheses, one by one: finished ones, and those that are cut."""
+    masked = logits.copy()
+    masked[..., [PAD, BEGIN]] = -np.inf
+    odds = log_softmax(masked)
+    best = (-np.inf, [])
+    for count in range(longest + 1):
+        for words in itertools.product([1, 4, 5], repeat=count):
+            whole = [BEGIN, *words, *([END] if count < longest else [])]
+            total = sum(
+                odds[sample, whole[place - 1], whole[max(place - 2, 0)], whole[place]] for place in range(1, len(whole))
+            )
+            best = max(best, (total / penalty(len(whole) - 1, strength), list(words)))
+    return best
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_with_room_for_all_the_best_of_all_is_found(seed: int, strength: float) -> None:
+    logits = table(seed)
+    for sample, found in enumerate(ask(logits, 250, strength, 5)):
+        score, words = every(logits, sample, strength, 5)
+        assert found.tokens.tolist() == words
+        assert found.score == pytest.approx(score)
+
+
+def test_one_beam_takes_the_likeliest_each_time_until_its_end() -> None:
+    logits = table(7)
+    logits[..., [PAD, BEGIN]] = -np.inf
+    for sample, found in enumerate(ask(logits, 1, 0.0, 30)):
+        words = [BEGIN]
+        while len(words) <= 30:
+            words.append(int(logits[sample, words[-1], words[max(len(words) - 2, 0)]].argmax()))
+            if words[-1] == END:
+                break
+        assert found.tokens.tolist() == [word for word in words[1:] if word != END]
+
+
+@pytest.mark.parametrize("beams", [1, 2, 4])
+def test_samples_do_not_depend_on_those_beside_them(beams: int) -> None:
+    logits = table(3)
+    logits[0, ..., END] += 5  # done early, and leaves the batch
+    logits[2, ..., END] = -1e9  # never done
+    together = ask(logits, beams, 0.6, 12)
+    for sample in range(3):
+        alone = ask(logits[sample : sample + 1], beams, 0.6, 12)[0]
+        assert alone.tokens.tolist() == together[sample].tokens.tolist()
+        assert alone.score == together[sample].score
+    assert len(together[0].tokens) < len(together[2].tokens)
+
+
+def test_what_never_ends_is_cut() -> None:
+    logits = table(0)
+    logits[..., END] = -1e9
+    assert [len(found.tokens) for found in ask(logits, 2, 0.6, 5)] == [5, 5, 5]
+
+
+def test_a_stronger_penalty_favours_longer_texts() -> None:
+    lengths = [
+        np.mean([len(found.tokens) for seed in range(20) for found in ask(table(seed), 8, strength, 20)])
+        for strength in (0.0, 2.0)
+    ]
+    assert lengths[0] < lengths[1]

@@ -1,0 +1,129 @@
+"""Text generation, from texts to what follows a prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from components.contracts.errors import SampleError
+from components.preprocessing.batch import Arrays
+from components.preprocessing.text import BEGIN, END
+from components.tasks import find
+from components.tasks.text_generation import Parameters, Processor
+from tests.tasks import whole_path
+
+TASK = find("text-generation")
+SAMPLES = [{"text": "one two three four five six seven"}, {"text": "two four six"}, {"text": "seven eight"}]
+
+
+@pytest.fixture
+def processor(tmp_path: Path) -> Processor:
+    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "words", "least": 1}, longest=6)
+
+
+def counting(processor: Processor):
+    """After "one" comes "two", and so on; "eight" is the end."""
+    names = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+    order = [int(tokens[0]) for tokens in processor.tokenizer.encode(names, 1)]
+    follows = {BEGIN: order[0], **dict(zip(order, [*order[1:], END], strict=True))}
+
+    def run(graph: str, feed: Arrays) -> Arrays:
+        assert graph == "model"
+        assert tuple(feed) == processor.inputs()
+        assert feed["tokens"].shape[1] <= 6
+        last = feed["tokens"][np.arange(len(feed["tokens"])), feed["tokens_lengths"] - 1]
+        logits = np.zeros((len(last), processor.tokenizer.vocabulary), np.float32)
+        logits[np.arange(len(last)), [follows[token] for token in last.tolist()]] = 5
+        return {"logits": logits}
+
+    return run
+
+
+def ask(processor: Processor, prompts: list[str], **parameters: object):
+    samples = [processor.read(prompt, max_pixels=0) for prompt in prompts]
+    return whole_path.alone_and_batched(
+        processor, counting(processor), samples, [], Parameters.model_validate(parameters)
+    )
+
+
+def test_prompts_of_unequal_lengths_go_on_alike_alone_and_batched(processor: Processor) -> None:
+    answers = ask(processor, ["one two three", "", "seven", "eight"], max_tokens=9)
+    assert [answer["text"].strip() for answer in answers] == [
+        "four five six seven eight", "one two three four five six seven eight", "eight", "",
+    ]  # fmt: skip
+    assert [answer["stopped"] for answer in answers] == ["end"] * 4
+    assert [answer["tokens"] for answer in answers] == [5, 8, 1, 0]
+    odds = 5 - np.log(np.exp(5) + processor.tokenizer.vocabulary - 4)  # [PAD], [UNK], [BEGIN] are never chosen
+    assert answers[0]["score"] == pytest.approx(odds, rel=1e-6)
+
+
+def test_it_stops_where_it_is_told_to(processor: Processor) -> None:
+    answers = ask(processor, ["one", "two three"], max_tokens=2)
+    assert [(answer["text"], answer["stopped"]) for answer in answers] == [
+        (" two three", "length"), (" four five", "length"),
+    ]  # fmt: skip
+    answers = ask(processor, ["one", "five"], stop=["three", "four"])
+    assert [(answer["text"], answer["stopped"]) for answer in answers] == [
+        (" two ", "stop"), (" six seven eight", "end"),
+    ]  # fmt: skip
+
+
+def test_equal_seeds_write_equal_texts_and_others_do_not(processor: Processor) -> None:
+    first, again, other = (
+        ask(processor, ["one", "one two"], temperature=5.0, seed=seed, max_tokens=30) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_byte_pairs_keep_the_space_between(tmp_path: Path) -> None:
+    processor = whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "bpe", "vocabulary": 280}, longest=64)
+    wanted = processor.tokenizer.encode(["one two"], 64)[0]
+    prompt = processor.tokenizer.encode(["one"], 64)[0]
+    assert processor._said(prompt, wanted[len(prompt) :]) == " two"
+
+
+def test_texts_are_encoded_from_begin_to_end(processor: Processor) -> None:
+    encoded = processor.encode(whole_path.raws(TASK, SAMPLES, None))
+    batch = whole_path.stored(processor, encoded)
+    assert batch["tokens_lengths"].tolist() == [6, 5, 4]
+    assert (batch["tokens"][:, 0] == BEGIN).all()
+    assert encoded[0]["tokens"][-1] != END  # it is cut
+    assert encoded[1]["tokens"][-1] == END
+    assert tuple(TASK.look_prepared(batch)) == TASK.prepared_columns
+    assert (processor.given().kind, processor.wanted().kind) == (TASK.given_kind, TASK.wanted_kind)
+    assert processor.wanted().vocabulary == processor.given().vocabulary
+
+
+def test_a_network_that_answers_for_every_token_is_read_at_the_last(processor: Processor) -> None:
+    run = counting(processor)
+
+    def wide(graph: str, feed: Arrays) -> Arrays:
+        logits = np.zeros((*feed["tokens"].shape, processor.tokenizer.vocabulary), np.float32)
+        logits[np.arange(len(logits)), feed["tokens_lengths"] - 1] = run(graph, feed)["logits"]
+        return {"logits": logits}
+
+    samples = [processor.read(prompt, max_pixels=0) for prompt in ("one two three", "seven")]
+    assert processor.answer(wide, samples, [], None) == processor.answer(run, samples, [], None)
+
+
+def test_an_example_is_a_prompt() -> None:
+    example = TASK.example({"text": "a b  c d"})
+    assert (example.content, example.truth, example.media) == (b"a b", "c d", "text/plain")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": -1.0}, {"top_p": 0.0}, {"max_tokens": 0}, {"seed": -1}, {"stop": "x"}]
+)
+def test_parameters_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Parameters.model_validate(wrong)
+
+
+@pytest.mark.parametrize("item", [b"\xff", 3, None])
+def test_bad_requests_are_refused(processor: Processor, item: object) -> None:
+    with pytest.raises(SampleError, match="text"):
+        processor.read(item, max_pixels=0)
