@@ -28,8 +28,9 @@ from components.ingestion import sample_file
 from components.ingestion.sample import Sample
 from components.preparation import golden, splits
 from components.preparation.scratch import Scratch
-from components.preparation.split_files import SplitFiles
+from components.preparation.split_files import SampleList, SplitFiles
 from components.preprocessing.batch import Arrays
+from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.task import Processor, Raw, Task
 
 _NEXT_STEP = "take the sample out of the source, or let expectations.json expect what it lacks: that names all at once"
@@ -183,23 +184,54 @@ def _encode(
     windows: _Windows, name: str,
 ) -> None:  # fmt: skip
     stored = _stored(assigned, windows.look_back)  # (3, N)
-    row = 0
+    ids: list[list[str]] = [[] for _ in splits.SPLITS]  # of the tables' rows, where samples are windows of them
+    start = 0
     with (
-        SplitFiles(fresh, processor.arrays(), processor.inputs()) as files,
+        SplitFiles(fresh, processor.arrays()) as files,
+        SampleList(fresh) as listed,
         Progress(f"encoding {name}", len(assigned)) as progress,
     ):
         for group in _raws(table, task, scratch):
-            rows = np.flatnonzero(assigned[row : row + len(group)] != splits.UNUSED)
-            used = [group[place] for place in rows]
-            if used:
-                ids = [identity for identity, _ in used]
+            here = slice(start, start + len(group))
+            used = [entry for entry, split in zip(group, assigned[here], strict=True) if split != splits.UNUSED]
+            own = assigned[here][assigned[here] != splits.UNUSED]
+            encoded = _encoded(processor, used)
+            rows = np.zeros(len(used), np.int64)
+            for number, mask in enumerate(stored[:, here][:, assigned[here] != splits.UNUSED]):
+                chosen = np.flatnonzero(mask).tolist()
+                names = [used[place][0] for place in chosen]
+                at = files.append(number, names, [encoded[place] for place in chosen])
+                if windows.look_back:
+                    ids[number] += names
+                else:
+                    rows[mask] = at
+            if not windows.look_back:
                 labels = [str(raw.values["label"]) if "label" in task.fields else "" for _, raw in used]
-                files.append(ids, labels, _encoded(processor, used), assigned[row + rows], stored[:, row + rows])
-            row += len(group)
+                digests = [digest_of(sample, processor.inputs()) for sample in encoded]
+                listed.append([splits.SPLITS[number] for number in own], rows, [entry[0] for entry in used], labels,
+                              digests)  # fmt: skip
+            start += len(group)
             progress.advance(len(group))
+        if windows.look_back:
+            files.close()
+            _list_windows(fresh, processor, listed, ids, windows)
+
+
+def _list_windows(
+    fresh: Path, processor: Processor, listed: SampleList, ids: list[list[str]], windows: _Windows
+) -> None:
+    """Each window is a sample; its id is that of the first row that is predicted."""
+    for split, names in zip(splits.SPLITS, ids, strict=True):
+        stored = StoredSplit(fresh / split, processor.arrays())
+        rows = np.arange(len(stored))
+        digests = [digest_of(stored.sample(row), processor.inputs()) for row in rows.tolist()]
+        named = names[windows.look_back :][: len(stored)]
+        listed.append([split] * len(stored), rows, named, [""] * len(stored), digests)
 
 
 def _encoded(processor: Processor, samples: list[tuple[str, Raw]]) -> list[Arrays]:
+    if not samples:
+        return []
     try:
         return processor.encode([raw for _, raw in samples])
     except SampleError:

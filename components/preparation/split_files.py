@@ -17,7 +17,6 @@ from components.contracts.errors import SampleError
 from components.ingestion import columns
 from components.preparation.splits import SPLITS
 from components.preprocessing.batch import Arrays
-from components.preprocessing.stored import digest_of
 
 _SCHEMA = pa.schema(
     [("split", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("label", pa.string()), ("digest", pa.string())]
@@ -29,77 +28,87 @@ class SplitFiles:
 
     Args:
         specs: the arrays; those of layout window name a table, of which each sample brings a row.
-        inputs: names of the arrays that a sample's digest is of.
     """
 
-    def __init__(self, folder: Path, specs: Sequence[ArraySpec], inputs: Sequence[str]) -> None:
-        self._specs, self._inputs = tuple(specs), tuple(inputs)
+    def __init__(self, folder: Path, specs: Sequence[ArraySpec]) -> None:
         # What is stored, by its name: of several windows of one table the table once.
         self._stored = {spec.of or spec.name: spec for spec in reversed(specs)}
         self._files: list[dict[str, _Growing]] = []
         for split in SPLITS:
             (folder / split).mkdir()
-            self._files.append({name: _Growing(folder / split / f"{name}.npy", _kind(spec), spec.shape)
-                                for name, spec in self._stored.items()})  # fmt: skip
+            files: dict[str, _Growing] = {}
             for name, spec in self._stored.items():
+                kind = np.dtype(spec.type).newbyteorder("<")
+                files[name] = _Growing(folder / split / f"{name}.npy", kind, spec.shape)
                 if spec.layout == "ragged":
-                    offsets = _Growing(folder / split / f"{name}.offsets.npy", np.dtype(np.int64), ())
+                    offsets = _Growing(folder / split / f"{name}.offsets.npy", np.dtype("<i8"), ())
                     offsets.append(np.zeros(1, np.int64))
-                    self._files[-1][f"{name}.offsets"] = offsets
-        self._table = pq.ParquetWriter(folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False)
+                    files[_offsets(name)] = offsets
+            self._files.append(files)
         self._rows = [0] * len(SPLITS)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._table.close()
+        self.close()
+
+    def close(self) -> None:
+        """Finish all arrays; once more does nothing."""
         for files in self._files:
             for file in files.values():
                 file.close()
+        self._files = []
 
-    def append(
-        self,
-        ids: Sequence[str],
-        labels: Sequence[str],
-        samples: Sequence[Arrays],
-        assigned: NDArray[np.uint8],
-        stored: NDArray[np.bool_],
-    ) -> None:
-        """Append n samples.
+    def append(self, number: int, ids: Sequence[str], samples: Sequence[Arrays]) -> NDArray[np.int64]:
+        """Append samples to a split by its number; the rows that they are there.
 
-        Args:
-            assigned: (n,) the number of each one's split, under which it is listed.
-            stored: (3, n) in which splits' arrays it is written: its own, and those whose look-back it belongs to.
+        Raises:
+            SampleError: an array is not as its spec says.
         """
-        for identity, sample in zip(ids, samples, strict=True):
-            for name, spec in self._stored.items():
-                _check(sample[name], spec, identity)
-        rows = np.zeros(len(ids), np.int64)
-        for number, mask in enumerate(stored):
-            chosen = np.flatnonzero(mask)
-            self._append(self._files[number], [samples[position] for position in chosen.tolist()])
-            places = np.arange(self._rows[number], self._rows[number] + len(chosen))
-            own = assigned[chosen] == number
-            rows[chosen[own]] = places[own]
-            self._rows[number] += len(chosen)
-        digests = [digest_of(sample, self._specs, self._inputs) for sample in samples]
-        splits = [SPLITS[number] for number in assigned]
-        arrays = [columns.text(splits), columns.integers(rows), *map(columns.text, (ids, labels, digests))]
-        self._table.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
-
-    def _append(self, files: dict[str, _Growing], samples: list[Arrays]) -> None:
-        if not samples:
-            return
-        for name, spec in self._stored.items():
+        rows = np.arange(self._rows[number], self._rows[number] + len(samples))
+        self._rows[number] += len(samples)
+        files = self._files[number]
+        for name, spec in self._stored.items() if samples else ():
             parts = [sample[name] for sample in samples]
+            for identity, part in zip(ids, parts, strict=True):
+                _check(part, spec, identity)
             if spec.layout == "ragged":
-                offsets = files[f"{name}.offsets"]
-                before = files[name].rows
-                offsets.append(before + np.cumsum([len(part) for part in parts], dtype=np.int64))
+                ends = files[name].rows + np.cumsum([len(part) for part in parts], dtype=np.int64)
+                files[_offsets(name)].append(ends)
                 files[name].append(np.concatenate(parts))
             else:
                 files[name].append(np.stack(parts))
+        return rows
+
+
+class SampleList:
+    """`samples.parquet`: of each sample its split, its row there, its id, label and digest."""
+
+    def __init__(self, folder: Path) -> None:
+        self._table = pq.ParquetWriter(folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._table.close()
+
+    def append(
+        self,
+        splits: Sequence[str],
+        rows: NDArray[np.int64],
+        ids: Sequence[str],
+        labels: Sequence[str],
+        digests: Sequence[str],
+    ) -> None:
+        """Append n samples."""
+        arrays = [columns.text(splits), columns.integers(rows), *map(columns.text, (ids, labels, digests))]
+        self._table.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+
+
+def _offsets(name: str) -> str:
+    return f"{name}.offsets"
 
 
 class _Growing:
@@ -126,10 +135,6 @@ class _Growing:
         shape = (self.rows, *self._shape)
         head = {"descr": npy.dtype_to_descr(self._kind), "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(self._stream, head)
-
-
-def _kind(spec: ArraySpec) -> np.dtype[Any]:
-    return np.dtype(spec.type).newbyteorder("<")
 
 
 def _check(array: NDArray[Any], spec: ArraySpec, identity: str) -> None:

@@ -42,20 +42,18 @@ class StoredSplit:
             return max(0, rows - max(other.stop for other in self.specs if other.of == spec.of) + 1)
         return rows
 
-    def table(self, name: str) -> NDArray[Any]:
-        """A table that windows are taken of (T, *shape)."""
-        return self._values[name]
-
     def sample(self, row: int) -> Arrays:
-        """One sample's fixed and ragged arrays, not padded; where arrays are windows, one row of their table."""
+        """One sample's arrays, not padded."""
         found: Arrays = {}
         for spec in self.specs:
             values = self._values[spec.of or spec.name]
             if spec.layout == "ragged":
                 begin, end = self._offsets[spec.name][row : row + 2]
                 found[spec.name] = values[begin:end]
+            elif spec.layout == "window":
+                found[spec.name] = values[row + spec.start : row + spec.stop]
             else:
-                found[spec.of or spec.name] = values[row]
+                found[spec.name] = values[row]
         return found
 
     def all(self, name: str) -> NDArray[Any]:
@@ -88,18 +86,18 @@ class StoredSplit:
         return found
 
 
-def digest_of(sample: Arrays, specs: Sequence[ArraySpec], inputs: Sequence[str]) -> str:
-    """The digest of what a network gets of one stored sample: of its inputs, or of all its arrays if none is stored.
+def digest_of(sample: Arrays, inputs: Sequence[str]) -> str:
+    """The digest of what a network gets of one sample: of its inputs, or of all its arrays if none of them is stored.
 
     Args:
-        sample: its stored arrays, not padded; windows are stored as rows of their table.
+        sample: its arrays, not padded.
         inputs: as `Processor.inputs` names them.
     """
-    stored = dict.fromkeys(spec.of or spec.name for spec in specs if spec.name in inputs)
+    names = [name for name in sample if name in inputs] or list(sample)
     hasher = hashlib.sha256()
-    for name in stored or sample:
+    for name in names:
         array = np.ascontiguousarray(sample[name])
         hasher.update(array.tobytes())
-        if len(stored) != 1:
+        if len(names) > 1:
             hasher.update(repr(array.shape).encode())
     return hasher.hexdigest()

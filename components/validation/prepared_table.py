@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
 from components.contracts.progress import Progress
-from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.task import Task
 from components.validation import twins
@@ -29,7 +28,7 @@ def columns(task: Task) -> tuple[str, ...]:
     `digest`: of what the network gets, computed anew from the arrays. Then what the task looks at. `copies_in_split`:
     how often the same stands in this split. `label_in_every_split`: its label occurs in all three. `label_balance`: the
     label's share of this split over its share of the whole dataset. `copies`, `in_other_split`, `label_conflict`: as of
-    raw data. Where samples are windows of a table, a row of it is a sample here.
+    raw data.
     """
     ours = ("copies", "copies_in_split", "in_other_split", "label_conflict", "label_in_every_split", "label_balance")
     return "id", "split", "row", "label", "digest", *task.prepared_columns, *ours
@@ -45,7 +44,7 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
     listed = listed.sort_values(["order", "row"], kind="stable").reset_index(drop=True).drop(columns="order")
     with Progress(f"looking at prepared {name}", len(listed)) as progress:
         pieces = [
-            _piece(task, StoredSplit(folder / split, specs), specs, inputs, rows, progress)
+            _piece(task, StoredSplit(folder / split, specs), inputs, rows, progress)
             for split, rows in ((split, listed.loc[listed["split"] == split, "row"].to_numpy()) for split in _SPLITS)
         ]
     table = pd.concat([listed, pd.concat(pieces, ignore_index=True)], axis=1)
@@ -65,17 +64,14 @@ def _size(table: pd.DataFrame, *by: str) -> pd.Series:
 
 
 def _piece(
-    task: Task, stored: StoredSplit, specs: list[ArraySpec], inputs: tuple[str, ...], rows: NDArray[np.int64],
-    progress: Progress,
-) -> pd.DataFrame:  # fmt: skip
-    tables = {spec.of for spec in specs if spec.layout == "window"}
+    task: Task, stored: StoredSplit, inputs: tuple[str, ...], rows: NDArray[np.int64], progress: Progress
+) -> pd.DataFrame:
     found: dict[str, list[NDArray[Any]]] = {}
     digests: list[str] = []
     for start in range(0, len(rows), _ROWS):
         index = rows[start : start + _ROWS]
-        batch: Arrays = {name: stored.table(name)[index] for name in tables} if tables else stored.batch(index)
-        for name, values in task.look_prepared(batch).items():
+        for name, values in task.look_prepared(stored.batch(index)).items():
             found.setdefault(name, []).append(np.asarray(values))
-        digests += [digest_of(stored.sample(row), specs, inputs) for row in index.tolist()]
+        digests += [digest_of(stored.sample(row), inputs) for row in index.tolist()]
         progress.advance(len(index))
     return pd.DataFrame({"digest": digests, **{name: np.concatenate(pieces) for name, pieces in found.items()}})

@@ -17,7 +17,7 @@ from components.preparation import splits, stage
 from components.preparation.scratch import Scratch
 from components.preparation.split_files import SplitFiles
 from components.preprocessing.batch import Arrays
-from components.preprocessing.stored import StoredSplit
+from components.preprocessing.stored import StoredSplit, digest_of
 
 RAGGED = ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=9)
 FIXED = ArraySpec(name="labels", type="int64", shape=())
@@ -42,13 +42,11 @@ def test_the_scratch_file_gives_back_what_was_put_in_as_often_as_asked(tmp_path:
 
 
 def write(folder: Path, samples: list[Arrays], assigned: list[int]) -> None:
-    number = np.array(assigned, np.uint8)
-    ids = [str(row) for row in range(len(samples))]
-    with SplitFiles(folder, [RAGGED, FIXED], ["tokens", "tokens_lengths"]) as files:
+    with SplitFiles(folder, [RAGGED, FIXED]) as files:
         for start in range(0, len(samples), 7):
-            part = slice(start, start + 7)
-            stored = number[part] == np.arange(3)[:, None]
-            files.append(ids[part], ids[part], samples[part], number[part], stored)
+            for split in range(3):
+                chosen = [row for row in range(start, min(start + 7, len(samples))) if assigned[row] == split]
+                files.append(split, [str(row) for row in chosen], [samples[row] for row in chosen])
 
 
 def test_ragged_arrays_of_any_length_even_none(tmp_path: Path) -> None:
@@ -59,17 +57,16 @@ def test_ragged_arrays_of_any_length_even_none(tmp_path: Path) -> None:
     ]
     assigned = [0, 0, 1, 2, 0, 1, 0, 2, 0, 0, 0, 1, 0]
     write(tmp_path, samples, assigned)
-    rows = pq.read_table(tmp_path / "samples.parquet").to_pylist()
-    assert [row["id"] for row in rows] == [str(row) for row in range(len(samples))]
     stored = {name: StoredSplit(tmp_path / name, [RAGGED, FIXED]) for name in splits.SPLITS}
     assert [len(split) for split in stored.values()] == [8, 3, 2]
-    for row in rows:
-        place, sample = stored[row["split"]], samples[int(row["id"])]
-        assert (place.sample(row["row"])["tokens"] == sample["tokens"]).all()
-        batch = place.batch(np.array([row["row"]]))
-        assert batch["tokens_lengths"].tolist() == [len(sample["tokens"])]
-        assert batch["labels"].tolist() == [int(row["id"])]
-    assert len({row["digest"] for row in rows}) == len(set(lengths))
+    for number, split in enumerate(stored.values()):
+        for place, row in enumerate(row for row, split in enumerate(assigned) if split == number):
+            kept = split.sample(place)
+            assert (kept["tokens"] == samples[row]["tokens"]).all()
+            assert kept["labels"] == row
+            batch = split.batch(np.array([place]))
+            assert batch["tokens_lengths"].tolist() == [lengths[row]]
+            assert batch["labels"].tolist() == [row]
     whole = stored["train"].batch(np.arange(8))
     assert whole["tokens"].shape == (8, 7)
     assert (whole["tokens"][0] == 9).all()
@@ -124,8 +121,9 @@ def test_windows_begin_a_look_back_earlier_and_reach_into_no_later_split(
         assert batch["seen"][:, :, 0].tolist() == [[row - 2, row - 1] for row in ahead]
     assert json.loads((prepared / "processor.json").read_text()) == {"rows": 10, "largest": 9.0}  # of train alone
     listed = pq.read_table(prepared / "samples.parquet").to_pylist()
-    assert [row["id"] for row in listed] == [f"t/{row}" for row in range(19)]  # each once; the last is not used
-    assert [row["row"] for row in listed if row["split"] == "test"] == [2, 3, 4, 5, 6]
+    assert [row["id"] for row in listed] == [f"t/{row}" for row in range(2, 19)]  # each predicted once; the last unused
+    assert [row["row"] for row in listed if row["split"] == "test"] == [0, 1, 2, 3, 4]
+    assert len({row["digest"] for row in listed}) == 17
     index = json.loads((prepared / "golden/index.json").read_text())
     assert [(entry["id"], entry["truth"]) for entry in index] == [(f"t/{row}", f"[{row}.0]") for row in range(14, 19)]
     assert json.loads((prepared / "golden/000.json").read_text()) == [[12.0], [13.0]]
@@ -144,3 +142,10 @@ def test_windows_that_cannot_be_are_refused(
         stage.main([str(folder)])
     assert what in str(caught.value)
     assert not Path(".modelyard/staging/hours/prepared").exists()
+
+
+def test_digests_are_of_what_the_network_gets() -> None:
+    a, b = np.array([1, 2]), np.array([3])
+    assert digest_of({"x": a, "y": b}, ("x",)) == digest_of({"x": a, "y": a}, ("x", "x_lengths"))
+    assert digest_of({"x": a, "y": b}, ("x", "y")) != digest_of({"x": a[:1], "y": np.array([2, 3])}, ("x", "y"))
+    assert digest_of({"x": a}, ("noise",)) != digest_of({"x": b}, ("noise",))

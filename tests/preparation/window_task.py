@@ -59,7 +59,7 @@ class Windows:
         return {"first": float(values["values"][0])}
 
     def look_prepared(self, batch: Arrays) -> Arrays:
-        return {"value": batch["rows"][:, 0]}
+        return {"value": batch["seen"][:, 0, 0]}
 
     def shown(self, values: Values) -> str:
         return str(values["values"])
