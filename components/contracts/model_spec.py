@@ -30,6 +30,7 @@ ModelSpec = Annotated[
         | transformer.DecoderSpec
         | transformer.Seq2SeqTransformerSpec
         | rnn.Seq2SeqGruSpec
+        | text.BertSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],

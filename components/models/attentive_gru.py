@@ -38,7 +38,7 @@ class AttentiveGru(nn.Module):
         self.inward = inward
 
     def forward(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Steps (N, T, E), first state (N, D), memory (N, S, M), lengths (N,) to states and contexts, (N, T, D or M)."""
+        """Steps (N, T, E), first state (N, D), memory (N, S, M), lengths (N,) to states (N, T, D), contexts."""
         prepared, attended, weights = self._prepared(steps, memory, lengths)
         states, contexts = [], []
         for inward in prepared.unbind(dim=1):

@@ -5,6 +5,8 @@ Legend: N batch, S source length, T target length, E embedding, D width, V targe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -40,6 +42,8 @@ class Seq2SeqGru(nn.Module):
         given: the source.
         wanted: the target.
     """
+
+    head_names: Sequence[str] = ("readout", "head")
 
     def __init__(self, spec: Seq2SeqGruSpec, given: TokensInput, wanted: TextOutput) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ Legend: N batch, S source length, T target length, D width, V target vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from components.contracts.architectures.transformer import Seq2SeqTransformerSpec
@@ -40,6 +42,8 @@ class Seq2SeqTransformer(nn.Module):
         given: the source, at most `longest` tokens.
         wanted: the target, at most `longest` tokens.
     """
+
+    head_names: Sequence[str] = ("decoder_norm", "head")
 
     def __init__(self, spec: Seq2SeqTransformerSpec, given: TokensInput, wanted: TextOutput) -> None:
         super().__init__()

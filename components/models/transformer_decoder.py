@@ -5,6 +5,8 @@ Legend: N batch, T length, D width, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from components.contracts.architectures.transformer import DecoderSpec
@@ -27,6 +29,8 @@ class TransformerDecoder(nn.Module):
         spec: depth, width and so on.
         given: texts of at most `longest` tokens.
     """
+
+    head_names: Sequence[str] = ("norm", "head")
 
     def __init__(self, spec: DecoderSpec, given: TokensInput) -> None:
         super().__init__()

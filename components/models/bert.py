@@ -1,0 +1,181 @@
+"""Encoders of the BERT type, from transformers: Devlin et al. 2019, arXiv:1810.04805, and those after it.
+
+Legend: N batch, T length, D width, K classes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig
+
+from components.contracts.architectures.text import BertSpec
+from components.contracts.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
+from components.contracts.shapes import ClassesOutput, TokenClassesOutput, TokensInput
+from components.models import masks
+from components.models.pooling import pooling
+
+# A place's number starts behind that of the padding in these.
+SHIFTED = ("roberta", "mpnet")
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+
+
+def build(spec: BertSpec, given: TokensInput, wanted: ClassesOutput | TokenClassesOutput) -> Bert:
+    """Texts to one class each, or one a token.
+
+    Raises:
+        NotFoundError, SourceError: the config that the spec names is not there.
+        UsageError: the texts are longer than the encoder has places for.
+    """
+    config = configure(spec, given)
+    places = config.max_position_embeddings - (given.pad + 1 if config.model_type in SHIFTED else 0)
+    if given.longest > places:
+        raise UsageError(
+            "the texts are longer than the encoder has places for",
+            where="model.positions" if spec.config_source is None else "model.config",
+            got=f"{given.longest} tokens",
+            expected=f"at most {places}",
+            next_step="prepare shorter texts (input.longest of dataset.yaml)",
+        )
+    return Bert(spec, config, wanted)
+
+
+def configure(spec: BertSpec, given: TokensInput) -> PretrainedConfig:
+    """transformers' own config: as a model says, or of the spec's sizes; the vocabulary is that of the tokenizer.
+
+    Raises:
+        NotFoundError, SourceError: the config that the spec names is not there.
+        CorruptArtifactError: it cannot be read.
+    """
+    if spec.config_source is None:
+        sizes: dict[str, Any] = {
+            "hidden_size": spec.width,
+            "num_hidden_layers": spec.depth,
+            "num_attention_heads": spec.heads,
+            "intermediate_size": spec.inner,
+            "max_position_embeddings": spec.positions,
+        }
+        config = AutoConfig.for_model(spec.kind, **sizes)
+    else:
+        place = find(spec.config_source)
+        try:
+            said = json.loads(place.read_text(encoding="utf-8"))
+            config = AutoConfig.for_model(said.pop("model_type"), **said)
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise CorruptArtifactError("the config cannot be read", where=str(place), got=error) from error
+    config.vocab_size, config.pad_token_id = given.vocabulary, given.pad
+    for name in DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, spec.dropout)
+    return config
+
+
+class Bert(nn.Module):
+    """The encoder without its own pooling, then ours and a dense layer (or a dense layer a token).
+
+    Args:
+        spec: pooling and dropout.
+        config: of the encoder.
+        wanted: what comes out.
+    """
+
+    head_names: Sequence[str] = ("pooling", "head")
+
+    def __init__(self, spec: BertSpec, config: PretrainedConfig, wanted: ClassesOutput | TokenClassesOutput) -> None:
+        super().__init__()
+        # Those that bring a pooling of their own have it left out: a weight that is not used would not be trained.
+        brings_pooling = config.model_type in ("bert", "roberta", "albert", "mpnet")
+        settings = {"add_pooling_layer": False} if brings_pooling else {}
+        self.encoder = AutoModel.from_config(config, **settings)  # type: ignore[no-untyped-call]  # it has no types
+        self.every_token = isinstance(wanted, TokenClassesOutput)
+        self.pooling = (
+            None if self.every_token or spec.pooling == "first" else pooling(spec.pooling, config.hidden_size)
+        )
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = nn.Linear(config.hidden_size, wanted.classes)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens (N, T), lengths (N,) to logits (N, K) or (N, T, K)."""
+        features = self.encode(tokens, lengths)  # (N, T, D)
+        if self.pooling is not None:
+            features = self.pooling(features, lengths)  # (N, D)
+        elif not self.every_token:
+            features = features[:, 0]  # (N, D)
+        logits: Tensor = self.head(self.dropout(features))  # (N, K) or (N, T, K)
+        return logits
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens (N, T), lengths (N,) to vectors (N, T, D)."""
+        # A mask of four axes is taken as it is; of two, transformers asks of the example whether any place is padding.
+        beyond = ~masks.keys(lengths, tokens.shape[1])  # (N, 1, 1, T)
+        weight = next(self.encoder.parameters())
+        mask = torch.zeros_like(beyond, dtype=weight.dtype).masked_fill(beyond, torch.finfo(weight.dtype).min)
+        vectors: Tensor = self.encoder(input_ids=tokens, attention_mask=mask).last_hidden_state  # (N, T, D)
+        return vectors
+
+    def fit_pretrained(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Names of old checkpoints: gamma and beta of a norm are its weight and bias."""
+        ends = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+        renamed = {}
+        for name, value in weights.items():
+            for old, new in ends.items():
+                name = name.removesuffix(old) + new if name.endswith(old) else name
+            renamed[name] = value
+        return renamed
+
+
+def find(source: str) -> Path:
+    """The config.json of `package:`, `folder:` or `hub:`.
+
+    Raises:
+        NotFoundError, SourceError: it is not there.
+    """
+    kind, _, name = source.partition(":")
+    if kind == "folder":
+        places = [Path(name).expanduser() / "config.json"]
+    elif kind == "package":
+        module = importlib.util.find_spec(name.replace("-", "_"))
+        roots = [] if module is None else list(module.submodule_search_locations or [])
+        found = [path for root in roots for path in Path(root).rglob("config.json")]
+        places = sorted(found, key=lambda path: (len(path.parts), path))
+    else:
+        return _of_hub(name)
+    for place in places:
+        if place.is_file():
+            return place
+    next_step = f"install the package {name}" if kind == "package" else "mend model.config"
+    raise NotFoundError("no config.json there", where=source, next_step=next_step)
+
+
+def _of_hub(name: str) -> Path:
+    """A model of Hugging Face: of the mirror, of the cache, or fetched into the cache, in this order."""
+    model, _, revision = name.partition("@")
+    mirror = os.environ.get("MODELYARD_MIRROR")
+    if mirror:
+        for folder in (Path(mirror) / model, *sorted(Path(mirror).glob(f"*/{model}"))):
+            if (folder / "config.json").is_file():
+                return folder / "config.json"
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    trouble: Exception | None = None
+    for only_here in (True, False):
+        try:
+            return Path(hf_hub_download(model, "config.json", revision=revision or None, local_files_only=only_here))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+            trouble = error
+    raise SourceError(
+        "the model is neither in the cache nor to be fetched",
+        where=f"hub:{name}",
+        got=trouble,
+        next_step=f"put its files into $MODELYARD_MIRROR/{model}, or connect to the network once",
+    ) from trouble
