@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
+from components.contracts.errors import NotFoundError
 from components.contracts.project import Project
 
 QUIET = {
@@ -43,3 +45,11 @@ def of_project(project: Project) -> dict[str, str]:
         "PREFECT_HOME": str(project.state / "prefect"),
         "BENTOML_HOME": str(project.state / "bentoml"),
     }
+
+
+def find_tasks(path: list[str]) -> None:
+    """Let modules in the project's folder be found last: a task or a network of the user's own, named by its module."""
+    with suppress(NotFoundError):
+        root = str(Project.find().root)
+        if root not in path:
+            path.append(root)

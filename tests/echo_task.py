@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 from pydantic import Field
 
 from components.contracts import atomic, manifest
@@ -151,6 +150,8 @@ TASK = Echo()
 
 def build(folder: Path) -> Package:
     """A sealed package of this task: its graph is the mean of the characters, padding left out."""
+    from onnx import TensorProto, helper
+
     nodes = [
         helper.make_node("ReduceSum", ["characters", "last"], ["sum"], keepdims=0),
         helper.make_node("Cast", ["sum"], ["real sum"], to=TensorProto.FLOAT),

@@ -43,11 +43,44 @@ def identity(modules: Iterable[str], root: Path) -> SourceIdentity:
     return SourceIdentity(dict(sorted(functions.items())), dict(sorted(libraries.items())))
 
 
+def copy(modules: Iterable[str], root: Path, target: Path) -> None:
+    """Copy the files of all code reachable from modules of ours and of others, so that they import from `target`.
+
+    Raises:
+        FileNotFoundError: a module is not there.
+    """
+    ours: list[str] = []
+    for module in modules:
+        if is_ours(module):
+            ours.append(module)
+            continue
+        base = _base(module, root)
+        if base is None or _file(module, base) is None:
+            raise FileNotFoundError(f"no module {module} below {root}, nor where Python looks")
+        names, imported = _reached(module, base)
+        parents = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 1)}
+        for path in filter(None, (_file(name, base) for name in sorted(names | parents))):
+            place = target / path.relative_to(base)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(path.read_bytes())
+        ours += sorted(name for name in imported if _file(name, root) is not None)
+    source_code.copy(ours, root, target)
+
+
 def own(module: str, root: Path) -> tuple[SourceIdentity, list[str]]:
     """The identity of a foreign module with those of its package that it imports; and what they import of ours."""
     base = _base(module, root)
     if base is None:
         return SourceIdentity({}, {}), []
+    names, ours = _reached(module, base)
+    # Of ours, only what is below `base` is followed there; the caller looks below its own root.
+    here = source_code.identity(sorted(names), base)
+    functions = {name: value for name, value in here.functions.items() if not is_ours(name)}
+    return SourceIdentity(functions, here.libraries), sorted(name for name in ours if _file(name, root) is not None)
+
+
+def _reached(module: str, base: Path) -> tuple[set[str], set[str]]:
+    """The modules of its own package that a module reaches, itself among them; and what they import of ours."""
     top = module.split(".")[0]
     known = KnownSources(None)
     names: set[str] = set()
@@ -64,10 +97,7 @@ def own(module: str, root: Path) -> tuple[SourceIdentity, list[str]]:
                 waiting.append(imported)
             elif is_ours(imported):
                 ours.add(imported)
-    # Of ours, only what is below `base` is followed there; the caller looks below its own root.
-    here = source_code.identity(sorted(names), base)
-    functions = {name: value for name, value in here.functions.items() if not is_ours(name)}
-    return SourceIdentity(functions, here.libraries), sorted(name for name in ours if _file(name, root) is not None)
+    return names, ours
 
 
 def _base(module: str, root: Path) -> Path | None:

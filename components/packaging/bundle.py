@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components import tasks
-from components.contracts import digest, source_code
+from components.contracts import digest, user_source
 from components.contracts import manifest as manifests
 from components.contracts.pipeline import ServingSpec
 from components.contracts.source_code import SourceIdentity
@@ -81,7 +81,7 @@ def entries(task: str) -> list[str]:
 
 def code(source_root: Path, task: str) -> SourceIdentity:
     """The identity of the code that a bundle of a task holds."""
-    return source_code.identity(entries(task), source_root)
+    return user_source.identity(entries(task), source_root)
 
 
 def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:

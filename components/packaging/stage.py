@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from components.contracts import manifest as manifests
-from components.contracts import source_code
+from components.contracts import user_source
 from components.contracts.errors import ServingError
 from components.contracts.package import Package
 from components.packaging.bundle import ENTRY, Bundle, BundleRequest, code, code_digest, entries
@@ -46,7 +46,7 @@ def build(request: BundleRequest, bundle: Bundle) -> None:
 
 def _fill(context: Path, request: BundleRequest, package: Package) -> None:
     shutil.copytree(package.folder, context / "package")
-    source_code.copy(entries(package.facts.task), Path(request.source_root), context)
+    user_source.copy(entries(package.facts.task), Path(request.source_root), context)
     spec = request.serving
     settings = {
         "model": request.model,

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from components import tasks
-from components.contracts import source_code
+from components.contracts import user_source
 from components.contracts.package import Package
 from components.inference import body
 from components.tasks.task import Wire
@@ -35,7 +35,7 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
     """
     shutil.copytree(package.folder, target / "artifacts" / "package")
     entries = ["components.inference.body", "components.inference.predictor", tasks.module(package.facts.task)]
-    source_code.copy(entries, source_root, target / "code")
+    user_source.copy(entries, source_root, target / "code")
     shutil.copy(source_root.joinpath(*ENTRY.split(".")).with_suffix(".py"), target / "model.py")
     (target / "requirements.txt").write_text(requirements)
     environment = {"python": PYTHON_VERSION, "dependencies": ["-r requirements.txt"]}

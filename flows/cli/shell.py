@@ -102,6 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     words = sys.argv[1:] if arguments is None else arguments
     environment.quiet(os.environ)
+    environment.find_tasks(sys.path)
     as_json = "--json" in words
     try:
         result: Any = modelyard.main(args=words, prog_name="modelyard", standalone_mode=False)
