@@ -47,13 +47,16 @@ def finite(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def answers(
-    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH
+    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH, names: Sequence[str] | None = None
 ) -> Iterator[tuple[Index, Arrays, list[Prediction | None]]]:
     """As the service answers, batch by batch: numbers of the samples (B,), their arrays, their predictions.
 
     A prediction is None where the model gives NaN or infinity.
+
+    Args:
+        names: the arrays that a sample is asked with; default: all that the network takes.
     """
-    inputs = asked.processor.inputs()
+    inputs = asked.processor.inputs() if names is None else names
     stored = [spec for spec in split.specs if spec.name in inputs]
     for index in batches(split, inputs, size):
         batch = split.batch(index)

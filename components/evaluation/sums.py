@@ -6,41 +6,94 @@ Legend: N samples, S summands, R resamples.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluation.scorer import Real
+from components.evaluation.scorer import CardLines, Real, Slice
 
 Combine = Callable[[Real], Real]  # sums (R, S) -> a metric (R,)
 
 
-class Sums(NamedTuple):
-    """What a scorer keeps of each sample, (N, S), and its metrics."""
+class View(Protocol):
+    """What a task makes of its sums for people and for metrics.json."""
+
+    def slices(self, total: Real) -> list[Slice]:
+        """Parts of the split, from the sums (S,)."""
+
+    def document(self, total: Real) -> dict[str, Any]:
+        """Tables for metrics.json."""
+
+    def draw(self, total: Real, folder: Path) -> None:
+        """PNG files."""
+
+    def card_lines(self, total: Real, samples: int) -> CardLines:
+        """For the model card."""
+
+
+@dataclass(frozen=True, eq=False)
+class Summed:
+    """A `Scored` whose metrics all follow from sums.
+
+    Args:
+        summands: (N, S).
+        metrics: each by name, from sums.
+    """
 
     summands: Real
     metrics: Mapping[str, Combine]
+    view: View
+    not_finite: int = 0
+    block: int = 1
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return len(self.summands)
+
+    @property
+    def total(self) -> Real:
+        """The sums over all samples, (S,)."""
+        return np.asarray(self.summands.sum(axis=0))
 
     def figures(self) -> dict[str, float]:
         """Every metric of all samples."""
-        total = self.summands.sum(axis=0, keepdims=True)  # (1, S)
-        return {name: float(combine(total)[0]) for name, combine in self.metrics.items()}
+        return {name: float(combine(self.total[None])[0]) for name, combine in self.metrics.items()}
+
+    def slices(self) -> list[Slice]:
+        """Parts of the split."""
+        return self.view.slices(self.total)
 
     def resampled(self, metric: str, weights: Real) -> Real:
         """A metric (R,) where samples count so often: weights (R, N)."""
         return self.metrics[metric](weights @ self.summands)
 
-    def beside(self, other: Sums) -> Sums:
+    def beside(self, other: Summed) -> Summed:
         """These samples, then the others."""
-        return self._replace(summands=np.concatenate([self.summands, other.summands]))
+        both = np.concatenate([self.summands, other.summands])
+        return replace(self, summands=both, not_finite=self.not_finite + other.not_finite)
 
-    def differs(self, other: Sums) -> NDArray[np.bool_]:
+    def differs(self, other: Summed) -> NDArray[np.bool_]:
         """Samples (N,) to which another model's summands are not the same."""
         found: NDArray[np.bool_] = (self.summands != other.summands).any(axis=1)
         return found
 
+    def document(self) -> dict[str, Any]:
+        """Tables for metrics.json."""
+        return self.view.document(self.total)
+
+    def draw(self, folder: Path) -> None:
+        """PNG files."""
+        self.view.draw(self.total, folder)
+
+    def card_lines(self) -> CardLines:
+        """For the model card."""
+        return self.view.card_lines(self.total, self.samples)
+
 
 def share(part: Real, whole: Real) -> Real:
     """part / whole, 0 where there is nothing to divide by."""
-    return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
+    return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)

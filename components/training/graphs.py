@@ -2,7 +2,7 @@
 
     classes, token-classes    model     probabilities
     forecast                  model     values
-    next-token                model     logits of the token after the last
+    next-token                model     logits of the token after each: serving takes the last, evaluation all
     text                      encoder   memory
                               decoder   logits of the token after the last, from memory and the target so far
     boxes                     model     boxes, scores
@@ -43,7 +43,7 @@ class Graph(NamedTuple):
 
     Args:
         module: inputs, in order, to one tensor or a tuple of them.
-        inputs: names, types and shapes.
+        inputs: names, types and shapes; one that changes nothing is left out when it is exported.
         outputs: names and shapes as far as they are known before an example has run; all are float32.
         feed: a batch of the validation split to the module's inputs.
         exact: the outputs are probabilities, of which the tolerance is known.
@@ -87,7 +87,7 @@ def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
         case ForecastOutput():
             return [Graph("model", network, inputs, {"values": [BATCH]}, feed)]
         case NextTokenOutput():
-            return [Graph("model", _LastLogits(network), inputs, {"logits": [BATCH]}, feed)]
+            return [Graph("model", network, inputs, {"logits": [BATCH, LENGTH]}, feed)]
         case BoxesOutput():
             return [Graph("model", _Boxes(network), inputs, {"boxes": [BATCH], "scores": [BATCH]}, feed)]
         case TextOutput():
@@ -152,7 +152,7 @@ def _translation(network: nn.Module) -> list[Graph]:
         return batch["source"], batch["source_lengths"]
 
     def feed_decoder(batch: Batch) -> tuple[Tensor, ...]:
-        with torch.inference_mode():
+        with torch.no_grad():
             memory = encoder.eval()(batch["source"], batch["source_lengths"])  # (N, S, D)
         # All targets of a batch are equally long while it is decoded; a step after `begin` and a word or two.
         return memory, batch["source_lengths"], batch["target"][:, : min(3, batch["target"].shape[1])]
@@ -197,19 +197,6 @@ class _Probabilities(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         logits: Tensor = self.network(*inputs)
         return logits.softmax(dim=-1)
-
-
-class _LastLogits(nn.Module):
-    """Of logits (N, T, V) those behind each sample's last token: (N, V)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        logits: Tensor = self.network(tokens, lengths)  # (N, T, V)
-        last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, logits.shape[-1])  # (N, 1, V)
-        return logits.gather(1, last)[:, 0]
 
 
 class _Boxes(nn.Module):

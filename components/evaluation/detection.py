@@ -1,0 +1,277 @@
+"""Scores of detectors: average precision, all points interpolated.
+
+Legend: N images, M true boxes, D detections, K classes, T thresholds of overlap, R resamples.
+
+A detection is right if it overlaps (intersection over union) by at least the threshold with a true box of its class and
+image that no surer detection took. Precision at a recall is the best at that recall or above; the average is the area
+below that curve (Everingham et al. 2015, IJCV 111:98-136, as PASCAL VOC has it since 2010). mAP@[.5:.95] is the mean
+over ten thresholds (Lin et al. 2014, arXiv:1405.0312), here with all points instead of COCO's 101.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contracts.errors import NotFiniteError
+from components.evaluation import asking
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
+
+if TYPE_CHECKING:
+    from components.tasks.task import Run
+
+BATCH = 32
+THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+METRICS = {"map_50": THRESHOLDS[:1], "map_50_95": THRESHOLDS}
+AT_ONCE = 4_000_000  # weights of detections in one piece, to bound the memory
+
+
+class Boxes(NamedTuple):
+    """Boxes of one image (D, 4), centre x, centre y, width, height in 0..1; how sure (D,), class numbers (D,)."""
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
+
+
+class Detects(Protocol):
+    """A processor of detection."""
+
+    def detections(self, run: Run, images: NDArray[np.uint8]) -> list[Boxes]:
+        """Of images (N, H, W, C): all that suppression leaves, however unsure; classes as the package numbers them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """Detections beside the truth, of all images.
+
+    Args:
+        images: (D,) the image of each detection; the surest detection first.
+        right: (D, T) whether it is right at each threshold.
+        scores, kinds: (D,) how sure, and which class; K for none of the data's.
+        true: (N, K) true boxes of each class in each image.
+    """
+
+    images: NDArray[np.int64]
+    scores: Real
+    kinds: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    true: NDArray[np.int64]
+    classes: list[str]
+    not_finite: int = 0
+    block: int = 1
+
+    @property
+    def samples(self) -> int:
+        """N."""
+        return len(self.true)
+
+    @cached_property
+    def average_precision(self) -> Real:
+        """(K, T); NaN for a class without true boxes."""
+        ones = np.ones((1, self.samples))
+        return np.array(
+            [[self._averages(kind, threshold, ones)[0] for threshold in range(len(THRESHOLDS))] for kind in self._kinds]
+        )
+
+    @property
+    def _kinds(self) -> range:
+        return range(len(self.classes))
+
+    def figures(self) -> dict[str, float]:
+        """Means over the classes that have true boxes."""
+        return {name: float(self.resampled(name, np.ones((1, self.samples)))[0]) for name in METRICS}
+
+    def slices(self) -> list[Slice]:
+        """Each class that has true boxes."""
+        found = zip(self.classes, self.true.sum(axis=0), self.average_precision, strict=True)
+        return [
+            Slice(name, int(count), {"map_50": float(row[0]), "map_50_95": float(row.mean())})
+            for name, count, row in found
+            if count
+        ]
+
+    def resampled(self, metric: str, weights: Real) -> Real:
+        """A metric (R,) where images count so often: weights (R, N). Classes without a true box drawn do not count."""
+        count = len(METRICS[metric])
+        pieces = []
+        rows = max(1, AT_ONCE // max(1, len(self.images)))
+        for begin in range(0, len(weights), rows):
+            piece = weights[begin : begin + rows]
+            precisions = [[self._averages(kind, at, piece) for at in range(count)] for kind in self._kinds]
+            by_class = np.mean(np.array(precisions), axis=1)  # (K, rows)
+            known = ~np.isnan(by_class)
+            total = np.where(known, by_class, 0).sum(axis=0)
+            pieces.append(total / np.maximum(known.sum(axis=0), 1))
+        return np.concatenate(pieces)
+
+    def _averages(self, kind: int, threshold: int, weights: Real) -> Real:
+        """Average precision (R,) of one class; NaN where no true box counts."""
+        chosen = self.kinds == kind
+        share = weights[:, self.images[chosen]]  # (R, D)
+        right = np.cumsum(share * self.right[chosen, threshold], axis=1)
+        found = np.cumsum(share, axis=1)
+        true = weights @ self.true[:, kind].astype(np.float64)  # (R,)
+        precision = np.divide(right, found, out=np.zeros_like(right), where=found > 0)
+        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        gained = share * self.right[chosen, threshold]
+        total = (best * gained).sum(axis=1)
+        averages: Real = np.divide(total, true, out=np.full(len(weights), np.nan), where=true > 0)
+        return averages
+
+    def beside(self, other: Detected) -> Detected:
+        """These images, then the others; the surest detection of both first."""
+        images = np.concatenate([self.images, other.images + self.samples])
+        scores = np.concatenate([self.scores, other.scores])
+        order = np.argsort(-scores, kind="stable")
+        return Detected(
+            images[order],
+            scores[order],
+            np.concatenate([self.kinds, other.kinds])[order],
+            np.concatenate([self.right, other.right])[order],
+            np.concatenate([self.true, other.true]),
+            self.classes,
+            self.not_finite + other.not_finite,
+        )
+
+    def differs(self, other: Detected) -> NDArray[np.bool_]:
+        """Images (N,) in which other boxes were found, or as sure of other things."""
+        found = []
+        for image in range(self.samples):
+            ours, theirs = self.images == image, other.images == image
+            pairs = ((self.scores, other.scores), (self.kinds, other.kinds), (self.right, other.right))
+            found.append(not all(np.array_equal(one[ours], another[theirs]) for one, another in pairs))
+        return np.array(found, np.bool_)
+
+    def document(self) -> dict[str, Any]:
+        """By class, with the recall of all detections."""
+        true = self.true.sum(axis=0)
+        rows = []
+        for kind, name in enumerate(self.classes):
+            if true[kind]:
+                recall = float(self.right[self.kinds == kind, 0].sum() / true[kind])
+                row = self.average_precision[kind]
+                figures = {"ap_50": float(row[0]), "ap_50_95": float(row.mean()), "recall_50": recall}
+                rows.append({"class": name, **figures, "boxes": int(true[kind])})
+        return {"per_class": rows}
+
+    def draw(self, folder: Path) -> None:
+        """Precision over recall, a curve a class."""
+        from components.evaluation.task_plots import draw_precision_recall
+
+        draw_precision_recall(self.curves(), folder / "precision_recall.png")
+
+    def curves(self) -> list[tuple[str, float, Real, Real]]:
+        """Of each class with true boxes: its name, average precision at .5, recall (D,) and precision (D,)."""
+        curves = []
+        for kind, name in enumerate(self.classes):
+            true = int(self.true[:, kind].sum())
+            if true:
+                right = np.cumsum(self.right[self.kinds == kind, 0])
+                precision = right / np.arange(1, len(right) + 1)
+                curves.append((name, float(self.average_precision[kind, 0]), right / true, precision))
+        return curves
+
+    def card_lines(self) -> CardLines:
+        """By class."""
+        rows = self.document()["per_class"]
+        lines = ["| class | AP@.5 | AP@[.5:.95] | recall | boxes |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {row['class']} | {row['ap_50']:.4f} | {row['ap_50_95']:.4f} | {row['recall_50']:.4f} | "
+            f"{row['boxes']:,} |"
+            for row in rows
+        ]
+        weakest = min(rows, key=lambda row: row["ap_50"], default=None)
+        limits = [f"- Weakest class: {weakest['class']}, AP@.5 {weakest['ap_50']:.4f}."] if weakest else []
+        return CardLines(lines, limits)
+
+
+class Detection(NamedTuple):
+    """The scorer: detections of the processor against `boxes` (N, M, 4) and `box_classes` (N, M)."""
+
+    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Detected:
+        """Classes meet by name. An image whose answer is not finite counts as one without detections."""
+        numbers = {name: number for number, name in enumerate(frozen.classes)}
+        named = np.array([numbers.get(name, len(numbers)) for name in asked.signature.classes])
+        found: list[Boxes] = []
+        truths: list[Boxes] = []
+        not_finite = 0
+        for index in asking.batches(frozen.split, ("images",), BATCH):
+            batch = frozen.split.batch(index)
+            for answer in _detections(asked, batch["images"]):
+                not_finite += answer is None
+                empty = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+                found.append(empty if answer is None else answer._replace(classes=named[answer.classes]))
+            truths += _truths(batch)
+            step(len(index))
+        return self.of_images(found, truths, frozen.classes, not_finite)
+
+    def of_images(
+        self, found: Sequence[Boxes], truths: Sequence[Boxes], classes: list[str], not_finite: int = 0
+    ) -> Detected:
+        """Detections and true boxes, image by image."""
+        rights = [_right(one, truth) for one, truth in zip(found, truths, strict=True)]
+        images = np.repeat(np.arange(len(found)), [len(one.scores) for one in found])
+        scores = np.concatenate([one.scores for one in found]).astype(np.float64)
+        order = np.argsort(-scores, kind="stable")
+        kinds = np.concatenate([one.classes for one in found])
+        true = np.stack([np.bincount(truth.classes, minlength=len(classes)) for truth in truths])
+        right = np.concatenate(rights)
+        return Detected(images[order], scores[order], kinds[order], right[order], true, classes, not_finite)
+
+
+def overlap(one: NDArray[Any], other: NDArray[Any]) -> Real:
+    """Intersection over union (A, B) of boxes (A, 4) and (B, 4), centre x, centre y, width, height."""
+    one, other = one.astype(np.float64)[:, None], other.astype(np.float64)[None]
+    low = np.maximum(one[..., :2] - one[..., 2:] / 2, other[..., :2] - other[..., 2:] / 2)
+    high = np.minimum(one[..., :2] + one[..., 2:] / 2, other[..., :2] + other[..., 2:] / 2)
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    union = np.prod(one[..., 2:], axis=-1) + np.prod(other[..., 2:], axis=-1) - shared
+    found: Real = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return found
+
+
+def _right(found: Boxes, truth: Boxes) -> NDArray[np.bool_]:
+    """(D, T): the surest detection takes the true box of its class that it overlaps most, if that one is free."""
+    right = np.zeros((len(found.scores), len(THRESHOLDS)), np.bool_)
+    shared = overlap(found.boxes, truth.boxes)  # (D, M)
+    shared[found.classes[:, None] != truth.classes[None]] = 0
+    if shared.size == 0:
+        return right
+    for place, threshold in enumerate(THRESHOLDS):
+        free = np.ones(len(truth.classes), np.bool_)
+        for detection in np.argsort(-found.scores, kind="stable"):
+            candidates = np.where(free, shared[detection], 0)
+            best = int(candidates.argmax())
+            if candidates[best] >= threshold:
+                right[detection, place], free[best] = True, False
+    return right
+
+
+def _truths(batch: Arrays) -> list[Boxes]:
+    return [
+        Boxes(boxes[:count], np.ones(count, np.float32), kinds[:count])
+        for boxes, kinds, count in zip(batch["boxes"], batch["box_classes"], batch["boxes_lengths"], strict=True)
+    ]
+
+
+def _detections(asked: Asked, images: NDArray[np.uint8]) -> list[Boxes | None]:
+    """One NaN spoils the answers of its whole batch: the batch is halved until it is found."""
+    try:
+        found = cast(Detects, asked.processor).detections(asked.run, images)
+        return [Boxes(*one) for one in found]
+    except NotFiniteError:
+        if len(images) == 1:
+            return [None]
+        half = len(images) // 2
+        return _detections(asked, images[:half]) + _detections(asked, images[half:])
+
+
+SCORER = Detection()

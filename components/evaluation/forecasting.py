@@ -1,0 +1,139 @@
+"""Scores of forecasts, on values standardised by the train split of the data.
+
+Legend: N windows, H steps ahead, C channels, Q quantiles, R resamples.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from components.contracts.shapes import ForecastOutput
+from components.evaluation import asking
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
+from components.evaluation.sums import Summed
+
+BATCH = 256
+
+
+class Horizon(NamedTuple):
+    """What the sums mean: squared (H * C) and absolute (H * C) errors, pinball losses (Q), values at or below each
+    quantile (Q), values inside of the outermost quantiles, windows."""
+
+    steps: int
+    channels: tuple[str, ...]
+    quantiles: tuple[float, ...]
+
+    @property
+    def values(self) -> int:
+        """Of one window: H * C."""
+        return self.steps * len(self.channels)
+
+    def mse(self, total: Real) -> Real:
+        """Mean squared error (R,)."""
+        return np.asarray(total[..., : self.values].sum(axis=-1) / (self.values * total[..., -1]))
+
+    def mae(self, total: Real) -> Real:
+        """Mean absolute error (R,)."""
+        return np.asarray(total[..., self.values : 2 * self.values].sum(axis=-1) / (self.values * total[..., -1]))
+
+    def pinball(self, total: Real) -> Real:
+        """Mean pinball loss of all quantiles (R,). Koenker and Bassett 1978, Econometrica 46:33-50."""
+        losses = total[..., 2 * self.values :][..., : len(self.quantiles)]
+        return np.asarray(losses.mean(axis=-1) / (self.values * total[..., -1]))
+
+    def coverage(self, total: Real) -> Real:
+        """Share of values inside of the outermost quantiles (R,)."""
+        return np.asarray(total[..., -2] / (self.values * total[..., -1]))
+
+    def slices(self, total: Real) -> list[Slice]:
+        """Each channel."""
+        rows = self.document(total)["per_channel"]
+        return [Slice(row["channel"], int(total[-1]), {"mse": row["mse"], "mae": row["mae"]}) for row in rows]
+
+    def document(self, total: Real) -> dict[str, Any]:
+        """By channel, by step ahead, and what share of values lies at or below each quantile."""
+        squared, absolute = self._errors(total)  # (H, C)
+        below = total[2 * self.values + len(self.quantiles) :][: len(self.quantiles)] / (self.values * total[-1])
+        return {
+            "per_channel": [
+                {"channel": name, "mse": float(squared[:, place].mean()), "mae": float(absolute[:, place].mean())}
+                for place, name in enumerate(self.channels)
+            ],
+            "per_step": [
+                {"step": step + 1, "mse": float(squared[step].mean()), "mae": float(absolute[step].mean())}
+                for step in range(self.steps)
+            ],
+            "quantiles": [
+                {"quantile": level, "at_or_below": float(found)}
+                for level, found in zip(self.quantiles, below, strict=True)
+            ],
+        }
+
+    def draw(self, total: Real, folder: Path) -> None:
+        """Errors by step ahead; quantiles against the share of values below them."""
+        from components.evaluation.task_plots import draw_horizon, draw_quantiles
+
+        squared, absolute = self._errors(total)
+        draw_horizon(squared.mean(axis=1), absolute.mean(axis=1), folder / "horizon.png")
+        rows = self.document(total)["quantiles"]
+        if len(rows) > 1:
+            draw_quantiles([(row["quantile"], row["at_or_below"]) for row in rows], folder / "quantiles.png")
+
+    def card_lines(self, total: Real, samples: int) -> CardLines:
+        """By channel, and how the error grows."""
+        document = self.document(total)
+        lines = ["| channel | MSE | MAE |", "|---|---|---|"]
+        lines += [f"| {row['channel']} | {row['mse']:.4f} | {row['mae']:.4f} |" for row in document["per_channel"]]
+        first, last = document["per_step"][0], document["per_step"][-1]
+        limits = [
+            "- Errors are in units of each channel's standard deviation over the train split.",
+            f"- The error grows from MAE {first['mae']:.4f} at one step to {last['mae']:.4f} at {last['step']}.",
+            "- The test windows overlap: they are fewer independent samples than their number says.",
+        ]
+        return CardLines(lines, limits)
+
+    def _errors(self, total: Real) -> tuple[Real, Real]:
+        """Mean squared and absolute error (H, C) each."""
+        shape = (2, self.steps, len(self.channels))
+        squared, absolute = total[: 2 * self.values].reshape(shape) / total[-1]
+        return squared, absolute
+
+
+class Forecasting(NamedTuple):
+    """The scorer: graph `model` gives `values` (N, H, C, Q); the truth is `future` (N, H, C)."""
+
+    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+        """Windows overlap, so resamples draw runs of windows as long as one window."""
+        wanted = cast(ForecastOutput, asked.processor.wanted())
+        names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(wanted.channels)]
+        horizon = Horizon(wanted.horizon, tuple(names), tuple(wanted.quantiles))
+        summands = np.zeros((len(frozen), 2 * horizon.values + 2 * len(horizon.quantiles) + 2))
+        not_finite = 0
+        for index, batch, given in asking.outputs(asked, frozen.split, step, BATCH):
+            finite = asking.finite(given["values"])
+            not_finite += int(np.count_nonzero(~finite))
+            values = np.where(finite[:, None, None, None], given["values"], 0).astype(np.float64)
+            summands[index] = self.of_windows(horizon, values, batch["future"].astype(np.float64))
+        metrics = {"mse": horizon.mse, "mae": horizon.mae, "pinball": horizon.pinball, "coverage": horizon.coverage}
+        block = max(spec.stop for spec in frozen.specs)
+        return Summed(summands, metrics, horizon, not_finite, block)
+
+    def of_windows(self, horizon: Horizon, values: Real, truth: Real) -> Real:
+        """What windows add (B, S): of forecasts (B, H, C, Q), put in order, and what came (B, H, C)."""
+        values = np.sort(values, axis=-1)
+        levels = np.array(horizon.quantiles)
+        count = len(values)
+        errors = truth - values[..., int(np.abs(levels - 0.5).argmin())]  # (B, H, C)
+        over = truth[..., None] - values  # (B, H, C, Q)
+        pinball = np.maximum(levels * over, (levels - 1) * over).sum(axis=(1, 2))  # (B, Q)
+        below = (over <= 0).sum(axis=(1, 2))  # (B, Q)
+        inside = ((truth >= values[..., 0]) & (truth <= values[..., -1])).sum(axis=(1, 2))  # (B,)
+        columns = [(errors**2).reshape(count, -1), np.abs(errors).reshape(count, -1), pinball, below]
+        return np.concatenate([*columns, inside[:, None], np.ones((count, 1))], axis=1)
+
+
+SCORER = Forecasting()

@@ -1,0 +1,189 @@
+"""Scores of diffusion: how well the noise in real images is told, and whether what is asked for is what is drawn.
+
+Legend: N images of the test split (at most `MOST`), H height, W width, C channels, K classes.
+
+For each of the N images: noise of four fixed steps is told apart from it (mean squared error), and one image is
+generated of its class, seeded by its number. A judge says what the generated one shows: logistic regression on pixels,
+fitted on the real train split. Its own accuracy on the real test split stands beside it: generated images cannot be
+expected to be recognised more often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contracts.errors import NotFiniteError
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
+from components.evaluation.sums import Summed
+from components.preprocessing.noise_schedule import kept_signal
+
+if TYPE_CHECKING:
+    from components.tasks.task import Run
+
+MOST = 200  # images scored: each is as many runs of the graph as sampling has steps
+BATCH = 50
+NOISES = (0.1, 0.35, 0.6, 0.85)  # of all steps of the noise's schedule
+JUDGED = 20_000  # train images that the judge is fitted on, at most
+SHOWN = 8  # images of each class in the picture
+
+Images = NDArray[np.uint8]  # (N, H, W, C)
+
+
+class Draws(Protocol):
+    """A processor of image generation."""
+
+    noise_schedule: Any
+    noise_steps: int
+
+    def generate(self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Images:
+        """One image of each label (N,), the same for the same seed (N,), with the service's default settings."""
+
+
+class Judge:
+    """Says which class an image shows: logistic regression on its pixels."""
+
+    def __init__(self, images: Images, labels: NDArray[np.int64]) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        self._model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+        self._model.fit(_pixels(images), labels)
+
+    def label(self, images: Images) -> NDArray[np.int64]:
+        """Class numbers (N,)."""
+        return np.asarray(self._model.predict(_pixels(images)), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """What the sums mean: right labels of each class (K), images of each class (K), squared error at each noise (4)."""
+
+    classes: list[str]
+    judge_accuracy: float
+    images: Images
+    labels: NDArray[np.int64]
+
+    def label_accuracy(self, total: Real) -> Real:
+        """Share of generated images that the judge sees as what was asked for (R,)."""
+        count = len(self.classes)
+        return np.asarray(total[..., :count].sum(axis=-1) / total[..., count : 2 * count].sum(axis=-1))
+
+    def noise_mse(self, total: Real) -> Real:
+        """Mean squared error of the noise, of unit variance (R,)."""
+        count = len(self.classes)
+        return np.asarray(total[..., 2 * count :].mean(axis=-1) / total[..., count : 2 * count].sum(axis=-1))
+
+    def slices(self, total: Real) -> list[Slice]:
+        """Each class that was asked for."""
+        return [
+            Slice(row["class"], row["images"], {"label_accuracy": row["label_accuracy"]})
+            for row in self.document(total)["per_class"]
+        ]
+
+    def document(self, total: Real) -> dict[str, Any]:
+        """By class and by noise; what the judge is worth."""
+        count = len(self.classes)
+        asked = total[count : 2 * count]
+        rows = [
+            {"class": name, "label_accuracy": float(total[place] / asked[place]), "images": int(asked[place])}
+            for place, name in enumerate(self.classes)
+            if asked[place]
+        ]
+        noises = zip(NOISES, total[2 * count :] / asked.sum(), strict=True)
+        return {
+            "per_class": rows,
+            "per_noise": [{"share_of_steps": share, "noise_mse": float(error)} for share, error in noises],
+            "judge": {"kind": "logistic regression on pixels", "accuracy_on_real_images": self.judge_accuracy},
+        }
+
+    def draw(self, total: Real, folder: Path) -> None:
+        """Generated images, a row a class."""
+        from components.evaluation.task_plots import draw_gallery
+
+        rows = [(name, self.images[self.labels == place][:SHOWN]) for place, name in enumerate(self.classes)]
+        draw_gallery([row for row in rows if len(row[1])], folder / "samples.png")
+
+    def card_lines(self, total: Real, samples: int) -> CardLines:
+        """By class."""
+        lines = ["| class | seen as asked | images |", "|---|---|---|"]
+        lines += [
+            f"| {row['class']} | {row['label_accuracy']:.4f} | {row['images']:,} |"
+            for row in self.document(total)["per_class"]
+        ]
+        limits = [
+            f"- Who judges (logistic regression on pixels) is right on {self.judge_accuracy:.1%} of real test images.",
+            "- That images are seen as asked says nothing of how different they are from each other or from real ones.",
+        ]
+        return CardLines(lines, limits)
+
+
+class ImageGeneration(NamedTuple):
+    """The scorer: graph `model` (noisy, step, label -> noise), and the processor's own sampling."""
+
+    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+        """Classes meet by name. A batch that is not finite counts as wrong, and as if no noise were told."""
+        numbers = {name: number for number, name in enumerate(asked.signature.classes)}
+        chosen = np.unique(np.linspace(0, len(frozen) - 1, min(MOST, len(frozen))).round().astype(np.int64))
+        count = len(frozen.classes)
+        summands = np.zeros((len(chosen), 2 * count + len(NOISES)))
+        drawn = np.zeros_like(frozen.split.batch(chosen)["images"])
+        truth = frozen.split.batch(chosen)["labels"]
+        judge, judge_accuracy = _judge(frozen)
+        not_finite = 0
+        for begin in range(0, len(chosen), BATCH):
+            rows = np.arange(begin, min(begin + BATCH, len(chosen)))
+            images, labels = frozen.split.batch(chosen[rows])["images"], truth[rows]
+            theirs = np.array([numbers[frozen.classes[label]] for label in labels])
+            try:
+                drawn[rows] = cast(Draws, asked.processor).generate(asked.run, theirs, chosen[rows])
+                right = judge.label(drawn[rows]) == labels
+            except NotFiniteError:
+                right = np.zeros(len(rows), np.bool_)
+                not_finite += len(rows)
+            summands[rows, labels] = right
+            summands[rows, count + labels] = 1
+            summands[rows, 2 * count :] = self.noise_errors(asked, images, theirs, chosen[rows])
+            step(len(rows))
+        gallery = Gallery(frozen.classes, judge_accuracy, drawn, truth)
+        metrics = {"label_accuracy": gallery.label_accuracy, "noise_mse": gallery.noise_mse}
+        return Summed(summands, metrics, gallery, not_finite)
+
+    def noise_errors(self, asked: Asked, images: Images, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Real:
+        """Mean squared error (N, 4) at each of `NOISES`; the noise of an image depends on its seed alone."""
+        processor = cast(Draws, asked.processor)
+        kept = kept_signal(processor.noise_schedule, processor.noise_steps)  # (S,)
+        clean = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1  # (N, C, H, W), -1..1
+        shape = images.shape[3], *images.shape[1:3]
+        noise = np.stack([np.random.default_rng(seed).standard_normal(shape, np.float32) for seed in seeds.tolist()])
+        errors = []
+        for share in NOISES:
+            at = int(share * processor.noise_steps)
+            noisy = (np.sqrt(kept[at]) * clean + np.sqrt(1 - kept[at]) * noise).astype(np.float32)
+            steps = np.full(len(images), at, np.int64)
+            told = asked.outputs("model", {"noisy": noisy, "step": steps, "label": labels})["noise"]
+            told = np.where(np.isfinite(told), told, 0)
+            errors.append(((told - noise).astype(np.float64) ** 2).reshape(len(images), -1).mean(axis=1))
+        return np.stack(errors, axis=1)
+
+
+def _judge(frozen: Frozen) -> tuple[Judge, float]:
+    """A judge from the real train split, and its accuracy on the real test split."""
+    train = frozen.other("train")
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(JUDGED, len(train))).round().astype(np.int64))
+    judge = Judge(train.batch(chosen)["images"], train.batch(chosen)["labels"])
+    test = frozen.split.batch(np.arange(min(JUDGED, len(frozen))))
+    return judge, float((judge.label(test["images"]) == test["labels"]).mean())
+
+
+def _pixels(images: Images) -> Real:
+    return images.reshape(len(images), -1) / 255
+
+
+SCORER = ImageGeneration()

@@ -1,0 +1,136 @@
+"""Scores of translation: BLEU and chrF of whole answers, as sacrebleu has them.
+
+Legend: N sentences, R resamples.
+Papineni et al. 2002, aclanthology.org/P02-1040; Popović 2015, aclanthology.org/W15-3049;
+Post 2018, aclanthology.org/W18-6319.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
+
+import numpy as np
+
+from components.evaluation import asking
+from components.evaluation.frozen import Frozen
+from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
+from components.evaluation.sums import Summed, share
+
+BATCH = 32
+ORDERS = 4  # n-grams of words, of BLEU
+CHARACTERS = 6  # n-grams of characters, of chrF
+BETA = 2
+EXAMPLES = 8
+
+
+class HasReferences(Protocol):
+    """A processor of translations."""
+
+    def references(self, batch: Arrays) -> list[str]:
+        """The texts of `target` (N, T) with `target_lengths` (N,), as people write them."""
+
+
+class Sentence(NamedTuple):
+    """For people: what was asked, what was answered, and how a person put it."""
+
+    source: str
+    answer: str
+    reference: str
+
+
+class Overlap(NamedTuple):
+    """What the sums mean: words answered and of the reference; n-grams right (4) and answered (4); then of characters
+    answered, of the reference and right, for each order (6 * 3)."""
+
+    examples: tuple[Sentence, ...]
+
+    def bleu(self, total: Real) -> Real:
+        """BLEU (R,) in 0..100; an order without any right n-gram is smoothed (`exp`, as sacrebleu does by default)."""
+        answered, reference = total[..., 0], total[..., 1]
+        right, whole = total[..., 2 : 2 + ORDERS], total[..., 2 + ORDERS : 2 + 2 * ORDERS]
+        halvings = np.cumsum((right == 0) & (whole > 0), axis=-1)
+        precision = np.where(right > 0, share(right, whole), share(np.ones_like(whole), 2.0**halvings * whole))
+        with np.errstate(divide="ignore"):
+            mean = np.log(precision).mean(axis=-1)
+        brevity = np.where(answered < reference, 1 - reference / np.maximum(answered, 1e-9), 0.0)
+        scores = 100 * np.exp(mean + brevity)
+        return np.where((right.sum(axis=-1) > 0) & (whole > 0).all(axis=-1), scores, 0.0)
+
+    def chrf(self, total: Real) -> Real:
+        """chrF2 (R,) in 0..100."""
+        counts = total[..., 2 + 2 * ORDERS :].reshape(*total.shape[:-1], CHARACTERS, 3)
+        answered, reference, right = np.moveaxis(counts, -1, 0)
+        both = (answered > 0) & (reference > 0)
+        orders = both.sum(axis=-1)
+        precision = share((share(right, answered) * both).sum(axis=-1), orders)
+        recall = share((share(right, reference) * both).sum(axis=-1), orders)
+        return 100 * share((1 + BETA**2) * precision * recall, BETA**2 * precision + recall)
+
+    def slices(self, total: Real) -> list[Slice]:
+        """None."""
+        return []
+
+    def document(self, total: Real) -> dict[str, Any]:
+        """Precision of each order, the ratio of lengths, a few sentences."""
+        right, whole = total[2 : 2 + ORDERS], total[2 + ORDERS : 2 + 2 * ORDERS]
+        precisions = share(right, whole).tolist()
+        return {
+            "ngrams": [{"order": order + 1, "precision": value} for order, value in enumerate(precisions)],
+            "length_ratio": float(total[0] / max(total[1], 1)),
+            "examples": [sentence._asdict() for sentence in self.examples],
+        }
+
+    def draw(self, total: Real, folder: Path) -> None:
+        """Precision of each order."""
+        from components.evaluation.task_plots import draw_ngrams
+
+        draw_ngrams([row["precision"] for row in self.document(total)["ngrams"]], folder / "ngrams.png")
+
+    def card_lines(self, total: Real, samples: int) -> CardLines:
+        """A few sentences."""
+        lines = ["| source | answer | reference |", "|---|---|---|"]
+        lines += [f"| {' | '.join(text.replace('|', '/') for text in sentence)} |" for sentence in self.examples]
+        ratio = self.document(total)["length_ratio"]
+        return CardLines(lines, [f"- Answers are {ratio:.2f} times as long as references (in words)."])
+
+
+class Translation(NamedTuple):
+    """The scorer: asks as the service is asked, with the task's own search, and reads `text` of each answer."""
+
+    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+        """The references are the data's own targets."""
+        processor = cast(HasReferences, frozen.processor)
+        found, references = [""] * len(frozen), [""] * len(frozen)
+        not_finite = 0
+        for index, batch, predictions in asking.answers(asked, frozen.split, step, BATCH, ("source",)):
+            for number, prediction, text in zip(index, predictions, processor.references(batch), strict=True):
+                not_finite += prediction is None
+                found[number] = "" if prediction is None else str(prediction["text"])
+                references[number] = text
+        overlap = Overlap(self._examples(frozen, found, references))
+        metrics = {"bleu": overlap.bleu, "chrf": overlap.chrf}
+        return Summed(self.of_sentences(found, references), metrics, overlap, not_finite)
+
+    def of_sentences(self, answers: Sequence[str], references: Sequence[str]) -> Real:
+        """What each sentence adds, (N, S)."""
+        # The public calls give scores of sentences and of corpora, but not the counts that a resample needs.
+        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu.metrics.chrf import CHRF
+
+        words = BLEU(force=True)._extract_corpus_statistics(list(answers), [list(references)])
+        characters = CHRF(char_order=CHARACTERS, beta=BETA)._extract_corpus_statistics(
+            list(answers), [list(references)]
+        )
+        return np.concatenate([np.array(words, np.float64), np.array(characters, np.float64)], axis=1)
+
+    def _examples(self, frozen: Frozen, found: list[str], references: list[str]) -> tuple[Sentence, ...]:
+        """A few of the whole split, evenly; the source where the processor can say it."""
+        places = np.unique(np.linspace(0, len(found) - 1, EXAMPLES).round().astype(np.int64))
+        sources = getattr(frozen.processor, "sources", None)
+        texts = sources(frozen.split.batch(places)) if sources else [""] * len(places)
+        return tuple(Sentence(text, found[place], references[place]) for text, place in zip(texts, places, strict=True))
+
+
+SCORER = Translation()

@@ -1,0 +1,106 @@
+"""Generated images that are known: real ones of the class asked for, real ones of another, none that are finite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.errors import NotFiniteError
+from components.evaluation.frozen import Frozen
+from components.evaluation.image_generation import MOST, SCORER
+from components.evaluation.scorer import Arrays
+from components.preprocessing.noise_schedule import kept_signal
+from tests.evaluation.asked import Answers, frozen, quiet, stored
+
+CLASSES = [str(digit) for digit in range(10)]
+SPECS = [ArraySpec(name="images", type="uint8", shape=(8, 8, 1)), ArraySpec(name="labels", type="int64", shape=())]
+STEPS = 100
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
+    """Real digits: 1,000 to fit the judge on, the rest to score."""
+    folder = tmp_path_factory.mktemp("digits")
+    found = load_digits()
+    images = (found.images * (255 / 16)).astype(np.uint8)[..., None]
+    samples = [{"images": image, "labels": label} for image, label in zip(images, found.target, strict=True)]
+    stored(folder / "train", SPECS, samples[:1000])
+    return frozen(folder, SPECS, samples[1000:], CLASSES)
+
+
+def real(digits: Frozen, shift: int = 0) -> Any:
+    """Draws real train images: of the class asked for, or the one `shift` further."""
+    train = digits.other("train")
+
+    def generate(_: object, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        pools = [np.flatnonzero(train.all("labels") == label) for label in range(10)]
+        rows = [pools[(label + shift) % 10][seed % len(pools[0])] for label, seed in zip(labels, seeds, strict=True)]
+        return np.asarray(train.all("images")[rows])
+
+    return generate
+
+
+def asked(digits: Frozen, given: Any = None, classes: list[str] = CLASSES, **processor: Any) -> Answers:
+    zeros = given or (lambda feed: {"noise": np.zeros_like(feed["noisy"])})
+    facts = {"generate": real(digits), "noise_schedule": "cosine", "noise_steps": STEPS, **processor}
+    return Answers(zeros, classes, **facts)
+
+
+def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: Frozen, tmp_path: Path) -> None:
+    scored = SCORER.score(asked(digits), digits, quiet)
+    assert scored.samples == MOST
+    assert scored.figures()["label_accuracy"] > 0.97
+    assert scored.document()["judge"]["accuracy_on_real_images"] > 0.88
+    assert [part.name for part in scored.slices()] == CLASSES
+    scored.draw(tmp_path / "plots")
+    assert (tmp_path / "plots" / "samples.png").stat().st_size > 3000
+    assert "Who judges" in scored.card_lines().limits[0]
+
+
+def test_real_images_of_another_class_are_not(digits: Frozen) -> None:
+    scored = SCORER.score(asked(digits, generate=real(digits, shift=1)), digits, quiet)
+    assert scored.figures()["label_accuracy"] < 0.03
+
+
+def test_classes_meet_by_name(digits: Frozen) -> None:
+    train = real(digits)
+
+    def generate(run: object, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        return np.asarray(train(run, 9 - labels, seeds))
+
+    scored = SCORER.score(asked(digits, classes=CLASSES[::-1], generate=generate), digits, quiet)
+    assert scored.figures()["label_accuracy"] > 0.97
+
+
+def test_who_tells_no_noise_errs_by_its_variance_and_who_tells_all_of_it_by_nothing(digits: Frozen) -> None:
+    silent = SCORER.score(asked(digits), digits, quiet).figures()["noise_mse"]
+    assert silent == pytest.approx(1, abs=0.02)
+    kept = kept_signal("cosine", STEPS)
+    chosen = np.unique(np.linspace(0, len(digits) - 1, MOST).round().astype(np.int64))
+    clean = digits.split.batch(chosen)["images"].transpose(0, 3, 1, 2) / 127.5 - 1
+    begun: dict[int, int] = {}
+
+    def knowing(feed: Arrays) -> Arrays:
+        at = int(feed["step"][0])
+        begin = begun.get(at, 0)
+        begun[at] = begin + len(feed["noisy"])
+        own = clean[begin : begun[at]]
+        return {"noise": ((feed["noisy"] - np.sqrt(kept[at]) * own) / np.sqrt(1 - kept[at])).astype(np.float32)}
+
+    told = SCORER.score(asked(digits, knowing), digits, quiet)
+    assert told.figures()["noise_mse"] == pytest.approx(0, abs=1e-6)
+    assert [row["share_of_steps"] for row in told.document()["per_noise"]] == [0.1, 0.35, 0.6, 0.85]
+
+
+def test_what_is_not_finite_is_wrong_and_counted(digits: Frozen) -> None:
+    def generate(_: object, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        raise NotFiniteError("not finite")
+
+    scored = SCORER.score(asked(digits, generate=generate), digits, quiet)
+    assert scored.not_finite == MOST
+    assert scored.figures()["label_accuracy"] == 0
