@@ -101,9 +101,9 @@ def finish(api: Api, run: Run, status: str) -> None:
 
 def log_parameters(api: Api, run: Run, parameters: Mapping[str, Any]) -> None:
     """Flat parameters; nested mappings become dotted names. The same values may be logged again."""
-    flat = [{"key": key, "value": str(value)[:6000]} for key, value in _flat("", parameters)]
-    for start in range(0, len(flat), 100):
-        api.post("runs/log-batch", {"run_id": run.id, "params": flat[start : start + 100]})
+    found = [{"key": key, "value": str(value)[:6000]} for key, value in flat("", parameters)]
+    for start in range(0, len(found), 100):
+        api.post("runs/log-batch", {"run_id": run.id, "params": found[start : start + 100]})
 
 
 def log_metrics(api: Api, run: Run, values: Mapping[str, float], step: int, model_id: str | None = None) -> None:
@@ -198,11 +198,12 @@ def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
+def flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Nested values under dotted names; the prefix is put before each."""
+    found: list[tuple[str, Any]] = []
     for key, value in values.items():
-        flat += _flat(f"{prefix}{key}.", value) if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return flat
+        found += flat(f"{prefix}{key}.", value) if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return found
 
 
 def _now() -> int:

@@ -50,8 +50,8 @@ def run(api: Api, found: Version, package: Package) -> str:
     datasets = [entry["dataset"]["digest"] for entry in document.get("inputs", {}).get("dataset_inputs", ())]
     same("another dataset than the package's", where, datasets, [facts.data_digest[:36]])
     parameters = {entry["key"]: entry["value"] for entry in document["data"].get("params", ())}
-    for key, value in json.loads((package.folder / "model.json").read_bytes()).items():
-        same(f"the parameter model.{key} is not the package's", where, parameters.get(f"model.{key}"), str(value))
+    for key, value in tracking.flat("model.", json.loads((package.folder / "model.json").read_bytes())):
+        same(f"the parameter {key} is not the package's", where, parameters.get(key), str(value))
     return f"{where}: training {short(facts.train_key)}, data {short(facts.data_digest)}, {len(parameters)} parameters"
 
 
