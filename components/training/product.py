@@ -17,7 +17,6 @@ from components.contracts.errors import CorruptArtifactError, NotFoundError
 from components.contracts.package import GoldenExample
 from components.contracts.training_request import TrainRequest
 from components.inference import body
-from components.tasks.fitted import FILES
 from components.training.export import export
 from components.training.graphs import Graph, graphs, runner
 from components.training.prepared import Prepared
@@ -73,9 +72,7 @@ def leave(
         _write(fresh / "model.json", request.model.model_dump(mode="json"))
         _write(fresh / "signature.json", signature.model_dump(mode="json"))
         _write(fresh / "history.json", {"kept_epoch": kept, "epochs": history})
-        for name in FILES:
-            if (prepared.folder / name).exists():
-                shutil.copyfile(prepared.folder / name, fresh / name)
+        prepared.processor.save(fresh)
         facts: dict[str, Any] = {
             "train_key": request.train_key,
             "data_digest": request.data_digest,
