@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from components.contracts.architectures import cnn, custom, rnn, series, text, transformer
+from components.contracts.architectures import cnn, custom, detection, rnn, series, text, transformer
 
 
 def _named(value: Any) -> Any:
@@ -31,6 +31,7 @@ ModelSpec = Annotated[
         | transformer.Seq2SeqTransformerSpec
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
+        | detection.CenterSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],
