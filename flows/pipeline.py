@@ -24,7 +24,7 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.registry.api import Api
 from components.registry.tracking import Run
-from flows import environment, hosts, keys, plan, reconcile, reports, stack, stages
+from flows import environment, hosts, keys, plan, pretrained, reconcile, reports, stack, stages
 from flows.bundle_plan import BundlePlan
 from flows.keys import Keys
 from flows.plan import DATA_STAGES, Plan
@@ -170,7 +170,8 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
             current = stages.is_current(work, stage) if made and stage not in forced else not planned.due(stage)
             data_task(work, stage, not current, stage in forced)
             made = made or not current
-        known = keys.of(spec, versioning.data_digest(project, spec.dataset), project.source_root)
+        begin = pretrained.digest(api, spec)
+        known = keys.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
         planned = plan.after_data(project, spec, api, forced, known)
         run = stages.begin_run(work, known, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
         if planned.due("train"):

@@ -17,7 +17,7 @@ from components.contracts.project import Project
 from components.registry import versions
 from components.registry.api import Api
 from components.tasks import fit
-from flows import bundle_plan, keys, last_run
+from flows import bundle_plan, keys, last_run, pretrained
 from flows.bundle_plan import BundlePlan
 from flows.keys import Key, Keys
 
@@ -83,7 +83,8 @@ def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] =
             for stage in STAGES[len(DATA_STAGES) :]
         )
         return Plan((*data, *waiting))
-    known = keys.of(spec, versioning.data_digest(project, spec.dataset), project.source_root)
+    begin = pretrained.digest(api, spec)
+    known = keys.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
     return after_data(project, spec, api, force, known, data)
 
 

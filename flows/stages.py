@@ -27,7 +27,7 @@ from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows import last_run, stage_call
+from flows import last_run, pretrained, stage_call
 from flows.bundle_plan import BundlePlan
 from flows.keys import Keys
 from flows.progress_line import ProgressLine
@@ -83,6 +83,9 @@ def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
         shutil.rmtree(folder)
     sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say)]
 
+    begin = pretrained.folder(work.api, work.project, work.spec, keys.train)
+    request = _request(work, keys).model_copy(update={"pretrained_folder": begin})
+
     def on_line(line: str) -> None:
         try:
             event = _EVENT.validate_json(line)
@@ -95,7 +98,7 @@ def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
     try:
         stage_call.call(
             "training",
-            _request(work, keys).model_dump_json(),
+            request.model_dump_json(),
             folder=work.project.root,
             request_file=folder / "request.json",
             on_line=on_line,

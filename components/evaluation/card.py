@@ -18,7 +18,7 @@ def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, 
     """
     model = ", ".join(f"{key} {_plain(value)}" for key, value in request.model.model_dump(mode="json").items())
     into = f" into {len(frozen.classes)} classes: {', '.join(frozen.classes)}" if frozen.classes else ""
-    own = scored.card_lines()
+    own, lineage = scored.card_lines(), {**request.lineage, **trained.get("lineage", {})}
     lines = [
         f"# {request.pipeline}",
         "",
@@ -51,7 +51,7 @@ def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, 
         *own.limits,
         "",
         "## Lineage",
-        *([f"- {name}: `{value}`" for name, value in sorted(request.lineage.items())] or ["- none given"]),
+        *([f"- {name}: `{value}`" for name, value in sorted(lineage.items())] or ["- none given"]),
         "",
     ]
     return "\n".join(lines)

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
         task=data.facts["task"],
         train_key=request.train_key,
         data_digest=request.data_digest,
-        lineage=request.lineage,
+        lineage={**request.lineage, **parts.facts.get("lineage", {})},
     ).model_dump(mode="json")
     scored = score(Package(trained, parts.model_copy(update={"facts": facts})), frozen)
     document = report.document("test", scored)
