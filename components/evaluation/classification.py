@@ -43,7 +43,7 @@ class Classified:
         answers: (N,), the class that the package names: of two as likely the first of its own; K for none of them.
     """
 
-    block = 1
+    overlap = 1
 
     def __init__(
         self, probabilities: Probabilities, truth: Labels, answers: Labels, classes: list[str], not_finite: int = 0

@@ -66,7 +66,7 @@ class Detected:
     true: NDArray[np.int64]
     classes: list[str]
     not_finite: int = 0
-    block: int = 1
+    overlap: int = 1
 
     @property
     def samples(self) -> int:

@@ -107,7 +107,7 @@ class Forecasting(NamedTuple):
     """The scorer: graph `model` gives `values` (N, H, C, Q); the truth is `future` (N, H, C)."""
 
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
-        """Windows overlap, so resamples draw runs of windows as long as one window."""
+        """Windows overlap: the values ahead of one are those of its neighbours too, up to H steps away."""
         wanted = cast(ForecastOutput, asked.processor.wanted())
         names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(wanted.channels)]
         horizon = Horizon(wanted.horizon, tuple(names), tuple(wanted.quantiles))
@@ -119,8 +119,7 @@ class Forecasting(NamedTuple):
             values = np.where(finite[:, None, None, None], given["values"], 0).astype(np.float64)
             summands[index] = self.of_windows(horizon, values, batch["future"].astype(np.float64))
         metrics = {"mse": horizon.mse, "mae": horizon.mae, "pinball": horizon.pinball, "coverage": horizon.coverage}
-        block = max(spec.stop for spec in frozen.specs)
-        return Summed(summands, metrics, horizon, not_finite, block)
+        return Summed(summands, metrics, horizon, not_finite, overlap=horizon.steps)
 
     def of_windows(self, horizon: Horizon, values: Real, truth: Real) -> Real:
         """What windows add (B, S): of forecasts (B, H, C, Q), put in order, and what came (B, H, C)."""

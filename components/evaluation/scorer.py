@@ -66,12 +66,12 @@ class Scored(Protocol):
     Args:
         samples: N, what a resample draws from.
         not_finite: samples that were answered with NaN or infinity; they count as wrong.
-        block: so many neighbouring samples hang together (1: none do), and are drawn together.
+        overlap: a sample has something in common with so many of its neighbours, itself included (1: with none).
     """
 
     samples: int
     not_finite: int
-    block: int
+    overlap: int
 
     def figures(self) -> dict[str, float]:
         """Every metric by name; the task's metrics are among them."""

@@ -47,7 +47,7 @@ class Summed:
     metrics: Mapping[str, Combine]
     view: View
     not_finite: int = 0
-    block: int = 1
+    overlap: int = 1
 
     @property
     def samples(self) -> int:

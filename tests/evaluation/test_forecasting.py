@@ -72,8 +72,8 @@ def test_each_channel_each_step_and_each_quantile_is_told(tmp_path: Path) -> Non
     assert [part.name for part in result.slices()] == ["load", "oil", "sun"]
 
 
-def test_neighbouring_windows_are_drawn_together(tmp_path: Path) -> None:
-    assert scored(tmp_path)[0].block == BACK + AHEAD
+def test_neighbouring_windows_share_what_is_ahead_of_them(tmp_path: Path) -> None:
+    assert scored(tmp_path)[0].overlap == AHEAD
 
 
 def test_windows_answered_with_nan_are_counted(tmp_path: Path) -> None:
