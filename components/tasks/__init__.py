@@ -22,6 +22,8 @@ MODULES = {
     "token-classification": "components.tasks.token_classification",
     "translation": "components.tasks.translation",
     "text-generation": "components.tasks.text_generation",
+    "object-detection": "components.tasks.object_detection",
+    "image-generation": "components.tasks.image_generation",
 }
 
 

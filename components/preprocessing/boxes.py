@@ -1,0 +1,135 @@
+"""Boxes of objects in images. Training, evaluation and serving all read and suppress boxes here.
+
+A box is centre x, centre y, width and height, in 0..1 of its image. Legend: M boxes, A boxes before any is left out,
+K classes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from components.contracts.errors import SampleError
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+LOOKED = ("boxes", "degenerate", "outside", "least_side")
+_CANDIDATES = 1000  # the surest of all, before suppression
+_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
+_SLACK = 1.0  # pixels: annotators count the edge from 0 or from 1
+
+
+class Boxes(NamedTuple):
+    """Boxes of one image: float32 (M, 4), how sure float32 (M,), numbers of classes int64 (M,); the surest first."""
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """Width and height of an image file as `image.decode` sees it: turned as its EXIF says."""
+    with Image.open(io.BytesIO(content)) as opened:
+        lying = opened.format != "PNG" and opened.getexif().get(_ORIENTATION, 1) in _LYING
+        return (opened.height, opened.width) if lying else (opened.width, opened.height)
+
+
+def read(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list[str]]:
+    """Annotated boxes (`label` and `CORNERS` in pixels) as (M, 4) with their labels.
+
+    What reaches beyond the image is cut off. A box that has no area then is left out: there is nothing to see in it.
+
+    Raises:
+        SampleError: no list of boxes.
+    """
+    corners, labels = _corners(boxes)
+    low = np.clip(corners / [width, height, width, height], 0, 1)  # (M, 4)
+    sides = low[:, 2:] - low[:, :2]
+    kept: NDArray[np.bool_] = np.all(sides > 0, axis=1)
+    found = np.concatenate([(low[:, :2] + low[:, 2:]) / 2, sides], axis=1)[kept]
+    return found.astype(np.float32), [label for label, keep in zip(labels, kept.tolist(), strict=True) if keep]
+
+
+def look(boxes: Any, width: int, height: int) -> dict[str, object]:
+    """How many boxes, how many without area, how many beyond the image by more than a pixel, the least side of one."""
+    try:
+        corners, _ = _corners(boxes)
+    except SampleError:
+        return dict(zip(LOOKED, (-1, 0, 0, 0.0), strict=True))
+    sides = corners[:, 2:] - corners[:, :2]
+    beyond = (corners[:, :2] < -_SLACK).any(axis=1) | (corners[:, 2:] > np.array([width, height]) + _SLACK).any(axis=1)
+    return {
+        "boxes": len(corners),
+        "degenerate": int((sides <= 0).any(axis=1).sum()),
+        "outside": int(beyond.sum()),
+        "least_side": float(sides.min()) if len(sides) else 0.0,
+    }
+
+
+def suppressed(boxes: NDArray[Any], scores: NDArray[Any], *, least: float, overlap: float, most: int) -> Boxes:
+    """The boxes (A, 4) that remain, by their scores (A, K): a box gives way to a surer one of its class over it.
+
+    Args:
+        least: what a score must be.
+        overlap: intersection over union from which on a box gives way.
+        most: boxes that remain at most.
+    """
+    places, classes = np.nonzero(scores >= least)
+    sure = scores[places, classes]
+    order = np.argsort(-sure, kind="stable")[:_CANDIDATES]
+    places, classes, sure = places[order], classes[order], sure[order]
+    over = (intersection_over_union(boxes[places], boxes[places]) > overlap) & (classes[:, None] == classes)
+    open_ = np.ones(len(places), np.bool_)
+    kept: list[int] = []
+    for place in range(len(places)):
+        if open_[place] and len(kept) < most:
+            kept.append(place)
+            open_ &= ~over[place]
+    chosen = np.asarray(kept, np.int64)
+    return Boxes(
+        boxes[places[chosen]].astype(np.float32), sure[chosen].astype(np.float32), classes[chosen].astype(np.int64)
+    )
+
+
+def intersection_over_union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+    """Of boxes (A, 4) and (B, 4): (A, B); 0 where neither has an area."""
+    first, second = corners_of(one)[:, None], corners_of(other)[None]
+    shared = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    both = np.clip(shared, 0, None).prod(axis=-1)
+    areas = [np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1) for boxes in (first, second)]
+    whole = areas[0] + areas[1] - both
+    found: NDArray[np.float64] = np.divide(both, whole, out=np.zeros_like(whole), where=whole > 0)
+    return found
+
+
+def corners_of(boxes: NDArray[Any]) -> NDArray[np.float64]:
+    """Least x and y, greatest x and y of boxes (A, 4)."""
+    wide = boxes.astype(np.float64)
+    return np.concatenate([wide[:, :2] - wide[:, 2:] / 2, wide[:, :2] + wide[:, 2:] / 2], axis=1)
+
+
+def in_pixels(found: Boxes, width: int, height: int, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Boxes as JSON: label, score and corners in pixels, within the image."""
+    corners = np.clip(corners_of(found.boxes), 0, 1) * [width, height, width, height]
+    return [
+        {"label": classes[kind], "score": score, **dict(zip(CORNERS, row, strict=True))}
+        for kind, score, row in zip(found.classes.tolist(), found.scores.tolist(), corners.tolist(), strict=True)
+    ]
+
+
+def _corners(boxes: Any) -> tuple[NDArray[np.float64], list[str]]:
+    """Corners (M, 4) in pixels, and labels."""
+    try:
+        corners = [[float(box[name]) for name in CORNERS] for box in boxes]
+        labels = [str(box["label"]) for box in boxes]
+    except (TypeError, KeyError, ValueError) as error:
+        expected = f"a list of objects with label, {', '.join(CORNERS)}"
+        raise SampleError("no boxes", got=repr(error), expected=expected) from error
+    found = np.asarray(corners, np.float64).reshape(-1, 4)
+    if not np.isfinite(found).all():
+        raise SampleError("a box whose corners are not finite", expected="numbers of pixels")
+    return found, labels

@@ -1,0 +1,256 @@
+"""Image generation: a class and a seed -> an image, by diffusion.
+
+Legend: N samples, H height, W width, C channels, K classes, S steps of the noise's schedule.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationError
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.errors import SampleError
+from components.contracts.shapes import NoiseInput, NoiseOutput
+from components.contracts.strict import Strict
+from components.tasks import classification, image_classification, items
+from components.tasks.fitted import Fitted
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays, Run
+
+_MOST_STEPS = 1000
+
+
+class Settings(image_classification.Settings):
+    """The images, and how noise is added to them.
+
+    Args:
+        noise_schedule, noise_steps: what is left of an image after each of so many steps.
+        unlabelled: share of the training's samples whose class is hidden, so that a request may set `guidance`.
+        steps: of the noise's, so many are taken where a request does not say.
+    """
+
+    noise_schedule: Literal["cosine", "linear"] = "cosine"
+    noise_steps: int = Field(default=1000, ge=2, le=10_000)
+    unlabelled: float = Field(default=0.1, ge=0, lt=1)
+    default_steps: int = Field(default=50, ge=1, le=_MOST_STEPS)
+    default_guidance: float = Field(default=1.0, ge=0, le=20)
+
+
+class Sample(Strict):
+    """One image that is asked for.
+
+    Args:
+        label: its class.
+        seed: of the noise it begins as; the same for the same seed.
+        steps: calls of the network; more are slower and finer.
+        guidance: how much more of the class than the network sees by itself (Ho and Salimans, arXiv:2207.12598): 1 as
+            it sees it, 0 of no class at all.
+    """
+
+    label: str
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    steps: int | None = Field(default=None, ge=1, le=_MOST_STEPS)
+    guidance: float | None = Field(default=None, ge=0, le=20)
+
+
+class Processor(Fitted, Settings):
+    """The images and the noise's schedule, with the classes."""
+
+    classes: list[str]
+
+    @property
+    def steps(self) -> int:
+        """S."""
+        return self.noise_steps
+
+    def given(self) -> NoiseInput:
+        """Images and classes (N,): the K classes, and number K for a class that is hidden."""
+        return NoiseInput(height=self.height, width=self.width, channels=self.channels, classes=len(self.classes) + 1)
+
+    def wanted(self) -> NoiseOutput:
+        """The noise in an image."""
+        return NoiseOutput()
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """`images` uint8 (H, W, C), `labels` int64 ()."""
+        shape = (self.height, self.width, self.channels)
+        return ArraySpec(name="images", type="uint8", shape=shape), classification.LABELS
+
+    def inputs(self) -> tuple[str, ...]:
+        """A noisy image, the number of its step, its class: training makes the first two of `images`."""
+        return "noisy", "step", "label"
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Decoded images with the numbers of their labels."""
+        import numpy as np
+
+        numbers = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
+        return [
+            {"images": raw.decoded["images"], "labels": np.asarray(number, np.int64)}
+            for raw, number in zip(samples, numbers, strict=True)
+        ]
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """What is asked for: an object like `Sample`."""
+        import numpy as np
+
+        try:
+            asked = Sample.model_validate(item)
+        except ValidationError as error:
+            wrong = [f"{'.'.join(map(str, one['loc'])) or 'sample'}: {one['msg']}" for one in error.errors()]
+            raise SampleError("; ".join(wrong), got=repr(item)[:80], expected=", ".join(Sample.model_fields)) from error
+        steps = self.default_steps if asked.steps is None else asked.steps
+        guidance = self.default_guidance if asked.guidance is None else asked.guidance
+        if guidance != 1 and not self.unlabelled:
+            raise SampleError("this model was trained without guidance", got=guidance, expected=1.0)
+        return {
+            "label": np.asarray(classification.number(asked.label, self.classes), np.int64),
+            "seed": np.asarray(asked.seed, np.int64),
+            "steps": np.asarray(steps, np.int64),
+            "guidance": np.asarray(guidance, np.float64),
+        }
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `sample` or `samples`."""
+        return items.of(document, "sample", "samples")
+
+    def answer(
+        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """An image of each, as a PNG file in base64. Those of equal steps and guidance are made together."""
+        import numpy as np
+
+        from components.ingestion import png
+
+        found: list[Prediction] = [{}] * len(samples)
+        kinds = [(int(sample["steps"]), float(sample["guidance"])) for sample in samples]
+        for kind in sorted(set(kinds)):
+            rows = [row for row, other in enumerate(kinds) if other == kind]
+            labels, seeds = (np.asarray([samples[row][name] for row in rows], np.int64) for name in ("label", "seed"))
+            images = self._images(run, labels, seeds, *kind)
+            for row, label, seed, image in zip(rows, labels.tolist(), seeds.tolist(), images, strict=True):
+                file = png.encode(image[..., 0] if self.channels == 1 else image)
+                text = base64.b64encode(file).decode()
+                found[row] = {"image": text, "label": classes[label], "seed": seed, "steps": kind[0]}
+        return found
+
+    def generate(self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images (N, H, W, C) of labels (N,) and seeds (N,), made as the service does by default."""
+        return self._images(run, labels, seeds, self.default_steps, self.default_guidance)
+
+    def noisy(
+        self, images: NDArray[np.uint8], noise: NDArray[np.float32], step: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Images (N, H, W, C) with the noise (N, C, H, W) of a step (N,), as training has them: (N, C, H, W)."""
+        from components.preprocessing.noise_schedule import kept_signal
+        from components.tasks import denoising
+
+        return denoising.with_noise(images, noise, kept_signal(self.noise_schedule, self.noise_steps)[step])
+
+    def _images(
+        self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64], steps: int, guidance: float
+    ) -> NDArray[np.uint8]:
+        import numpy as np
+
+        from components.preprocessing.noise_schedule import kept_signal
+        from components.tasks import denoising
+
+        hidden = np.full_like(labels, len(self.classes))
+
+        def guess(noisy: NDArray[np.float32], step: NDArray[np.int64]) -> NDArray[np.float32]:
+            if guidance in (0, 1):
+                return run("model", {"noisy": noisy, "step": step, "label": labels if guidance else hidden})["noise"]
+            feed = {
+                "noisy": np.concatenate([noisy, noisy]),
+                "step": np.concatenate([step, step]),
+                "label": np.concatenate([labels, hidden]),
+            }
+            of_class, of_none = np.split(run("model", feed)["noise"], 2)
+            found: NDArray[np.float32] = of_none + np.float32(guidance) * (of_class - of_none)
+            return found
+
+        noise = denoising.start(seeds, (self.channels, self.height, self.width))
+        return denoising.denoised(guess, noise, kept_signal(self.noise_schedule, self.noise_steps), steps)
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Classes and seeds to images."""
+        label = {"type": "string", "enum": list(classes)}
+        seed: dict[str, Any] = {"type": "integer", "minimum": 0, "default": 0}
+        steps: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": _MOST_STEPS}
+        guidance = {"type": "number", "minimum": 0, "maximum": 20, "default": self.default_guidance}
+        answered = {
+            "image": {"type": "string", "contentEncoding": "base64", "description": "a PNG file, base64"},
+            "label": label,
+            "seed": seed,
+            "steps": steps,
+        }
+        return Wire(
+            item="sample",
+            items="samples",
+            media=(),
+            schema={
+                "type": "object",
+                "properties": {
+                    "label": label, "seed": seed, "steps": {**steps, "default": self.default_steps},
+                    "guidance": guidance,
+                },
+                "required": ["label"],
+                "additionalProperties": False,
+            },
+            prediction={
+                "type": "object", "properties": answered, "required": list(answered), "additionalProperties": False,
+            },
+            form="json",
+            summary="Draw images",
+        )  # fmt: skip
+
+
+class ImageGeneration(image_classification.ImageClassification):
+    """The half without state: raw samples are those of image classification."""
+
+    name: ClassVar[str] = "image-generation"
+    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "label": "text"}
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "noise"
+    wanted_kind: ClassVar[str] = "noise"
+    objective: ClassVar[str] = "components.training.objectives.diffusion:Diffusion"
+    scorer: ClassVar[str] = "components.evaluation.image_generation:SCORER"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "label_accuracy": Metric(True, "share of images that a classifier of real ones sees as what was asked for"),
+        "noise_mse": Metric(False, "mean squared error of the noise, of unit variance"),
+    }
+    libraries: ClassVar[tuple[str, ...]] = ()
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:  # type: ignore[override]  # the fitted half is another
+        """Nothing is learned of the images here."""
+        for _ in train:
+            pass
+        return Processor(**settings.model_dump(), classes=list(classes))
+
+    def example(self, values: Values) -> Example:
+        """A request for an image of this sample's class, with a seed of its own."""
+        seed = int.from_bytes(hashlib.sha256(self.content(values)).digest()[:4], "big")
+        body = json.dumps({"sample": {"label": values["label"], "seed": seed}})
+        return Example(body.encode(), "application/json", ".json", values["label"])
+
+    def load(self, folder: Path) -> Processor:  # type: ignore[override]  # as above
+        """Read processor.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The very same image."""
+        return bool(ours["image"] == theirs["image"])
+
+
+TASK = ImageGeneration()

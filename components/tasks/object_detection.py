@@ -1,0 +1,272 @@
+"""Object detection: an image file -> boxes with classes and scores.
+
+An image is resized to one height and width, whatever its own; boxes are in 0..1 of either, so they stay where they are.
+Legend: N samples, H height, W width, C channels, M boxes of a sample, A boxes before suppression, K classes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from components.contracts.array_spec import ArraySpec
+from components.contracts.shapes import BoxesOutput, ImageInput
+from components.contracts.strict import Strict
+from components.tasks import classification, image_classification, items
+from components.tasks.fitted import Fitted
+from components.tasks.image_classification import Settings
+from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.preprocessing.boxes import Boxes
+    from components.tasks.task import Arrays, Run
+
+_SCORED = {"least": 0.01, "overlap": 0.5, "most": 200}  # what is scored: sure or not
+
+
+class Parameters(Strict):
+    """What a request may set.
+
+    Args:
+        score_threshold: boxes must be so sure.
+        iou_threshold: of two boxes of a class that overlap by more, the surer one is given.
+        max_boxes: at most.
+    """
+
+    score_threshold: float = Field(default=0.5, ge=0.001, le=1)
+    iou_threshold: float = Field(default=0.5, ge=0, le=1)
+    max_boxes: int = Field(default=100, ge=1, le=1000)
+
+
+class Processor(Fitted, Settings):
+    """Decoding and resizing, with the statistics of the train split and the classes.
+
+    Args:
+        mean, std: of each channel over the train split, in units of 0..1. The network itself normalises with them.
+        classes: their names, as `box_classes` numbers them.
+    """
+
+    mean: list[float]
+    std: list[float]
+    classes: list[str]
+
+    def given(self) -> ImageInput:
+        """uint8 images (N, H, W, C)."""
+        return ImageInput(**self.model_dump(include={"height", "width", "channels", "mean", "std"}))
+
+    def wanted(self) -> BoxesOutput:
+        """Boxes of K classes."""
+        return BoxesOutput(classes=len(self.classes))
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """`images` uint8 (H, W, C), `boxes` float32 (M, 4) as centre and sides in 0..1, `box_classes` int64 (M,)."""
+        return (
+            ArraySpec(name="images", type="uint8", shape=(self.height, self.width, self.channels)),
+            ArraySpec(name="boxes", type="float32", shape=(4,), layout="ragged"),
+            ArraySpec(name="box_classes", type="int64", shape=(), layout="ragged"),
+        )
+
+    def inputs(self) -> tuple[str, ...]:
+        """The images alone."""
+        return ("images",)
+
+    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+        """Decoded images and their boxes, without those that have no area."""
+        return items.each(self._encoded, samples)
+
+    def _encoded(self, raw: Raw) -> Arrays:
+        import numpy as np
+
+        from components.preprocessing import boxes
+
+        width, height = raw.decoded["size"].tolist()
+        found, labels = boxes.read(raw.values["boxes"], width, height)
+        numbers = [classification.number(label, self.classes) for label in labels]
+        return {
+            "images": raw.decoded["images"],
+            "boxes": found,
+            "box_classes": np.asarray(numbers, np.int64),
+        }
+
+    def read(self, item: Any, *, max_pixels: int) -> Arrays:
+        """An image file (bytes, or base64 text)."""
+        from components.preprocessing import image
+
+        content = item if isinstance(item, bytes) else image.from_base64(item)
+        return _decoded(content, self, max_pixels)
+
+    def items(self, document: Mapping[str, Any]) -> list[Any]:
+        """Of `image` or `images`."""
+        return items.of(document, "image", "images")
+
+    def answer(
+        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """Boxes in pixels of the image as it was sent; of a prepared sample, in pixels of the network's image."""
+        import numpy as np
+
+        from components.preprocessing import boxes
+
+        chosen = parameters if isinstance(parameters, Parameters) else Parameters()
+        sizes = [sample["size"].tolist() if "size" in sample else [self.width, self.height] for sample in samples]
+        found = self._suppressed(
+            run, np.stack([sample["images"] for sample in samples]),
+            least=chosen.score_threshold, overlap=chosen.iou_threshold, most=chosen.max_boxes,
+        )  # fmt: skip
+        return [
+            {"boxes": boxes.in_pixels(one, width, height, classes)}
+            for one, (width, height) in zip(found, sizes, strict=True)
+        ]
+
+    def detections(self, run: Run, images: NDArray[np.uint8]) -> list[Boxes]:
+        """What scores are computed of: boxes of images (N, H, W, C), sure or not."""
+        return self._suppressed(run, images, **_SCORED)
+
+    def _suppressed(self, run: Run, images: NDArray[np.uint8], **how: Any) -> list[Boxes]:
+        from components.preprocessing import boxes
+
+        given = run("model", {"images": images})  # boxes (N, A, 4), scores (N, A, K)
+        return [boxes.suppressed(*one, **how) for one in zip(given["boxes"], given["scores"], strict=True)]
+
+    def wire(self, classes: Sequence[str]) -> Wire:
+        """Image files to boxes."""
+        number = {"type": "number", "minimum": 0}
+        properties: dict[str, Any] = {
+            "label": {"type": "string", "enum": list(classes)},
+            "score": {"type": "number", "minimum": 0, "maximum": 1},
+            **dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), number),
+        }
+        box = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+        return Wire(
+            item="image",
+            items="images",
+            media=("application/octet-stream", "image/*"),
+            schema={"type": "string", "contentEncoding": "base64", "description": "an image file, base64"},
+            prediction={
+                "type": "object",
+                "properties": {"boxes": {"type": "array", "items": box}},
+                "required": ["boxes"],
+                "additionalProperties": False,
+            },
+            parameters=Parameters,
+            form="image",
+            summary=f"Find {', '.join(classes)} in images",
+        )
+
+
+class ObjectDetection:
+    """The half without state."""
+
+    name: ClassVar[str] = "object-detection"
+    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "boxes": "json"}
+    heavy: ClassVar[str] = "image"
+    settings: ClassVar[type[Strict]] = Settings
+    given_kind: ClassVar[str] = "image"
+    wanted_kind: ClassVar[str] = "boxes"
+    objective: ClassVar[str] = "components.training.objectives.detection:Detection"
+    scorer: ClassVar[str] = "components.evaluation.detection:SCORER"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "map_50": Metric(True, "mean average precision at an overlap of 0.5"),
+        "map_50_95": Metric(True, "mean average precision over overlaps of 0.5 to 0.95"),
+    }
+    libraries: ClassVar[tuple[str, ...]] = ("pillow",)
+    raw_columns: ClassVar[tuple[str, ...]] = (
+        *image_classification.TASK.raw_columns, "boxes", "degenerate", "outside", "least_side",
+    )  # fmt: skip
+    prepared_columns: ClassVar[tuple[str, ...]] = ("boxes", "least_side", "largest_class", "mean")
+
+    def content(self, values: Values) -> bytes:
+        """The file's bytes."""
+        return bytes(values["image"])
+
+    def labels(self, values: Values) -> list[str]:
+        """The classes of its boxes."""
+        return sorted(_labels(values))
+
+    def stratum(self, values: Values) -> str:
+        """The classes that are in it."""
+        return " ".join(self.labels(values))
+
+    def look(self, values: Values) -> dict[str, object]:
+        """Whether it can be read, its size and levels, and what can be said of its boxes."""
+        from components.preprocessing import boxes, image
+
+        seen = image.look(values["image"])
+        width, height = boxes.size(values["image"]) if seen["readable"] else (0, 0)
+        return {**seen, **boxes.look(values["boxes"], width, height)}
+
+    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Number of boxes, their least side (1 of none), the largest number of a class (-1), the mean level."""
+        import numpy as np
+
+        images, lengths = batch["images"], batch["boxes_lengths"]
+        inside = np.arange(batch["boxes"].shape[1]) < lengths[:, None]  # (N, M)
+        return {
+            "boxes": lengths,
+            "least_side": np.where(inside[..., None], batch["boxes"][..., 2:], 1).min(axis=(1, 2)),
+            "largest_class": np.where(inside, batch["box_classes"], -1).max(axis=1),
+            "mean": images.reshape(len(images), -1).mean(axis=1),
+        }
+
+    def shown(self, values: Values) -> bytes | str:
+        """The file."""
+        return bytes(values["image"])
+
+    def decode(self, values: Values, settings: Settings) -> Arrays:
+        """`images` uint8 (H, W, C), and `size` int64 (2,): width and height of the file's image."""
+        from components.preprocessing.image import MAX_PIXELS
+
+        return _decoded(values["image"], settings, MAX_PIXELS)
+
+    def key(self, values: Values, decoded: Arrays) -> bytes:
+        """The pixels: two files of the same pixels are twins."""
+        return decoded["images"].tobytes()
+
+    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+        """Mean and standard deviation of each channel."""
+        from components.preprocessing.pixel_statistics import PixelStatistics
+
+        statistics = PixelStatistics(settings.channels)
+        for raw in train:
+            statistics.add(raw.decoded["images"][None])
+        mean, std = statistics.result()
+        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+
+    def example(self, values: Values) -> Example:
+        """The file as it came; in words, how many boxes of each class."""
+        counts = sorted(_labels(values).items())
+        truth = ", ".join(f"{count} {label}" for label, count in counts) or "none"
+        return image_classification.TASK.example({"image": values["image"], "label": truth})
+
+    def load(self, folder: Path) -> Processor:
+        """Read processor.json."""
+        return Processor.load(folder)
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """As many boxes of each class."""
+        one, other = (Counter(box["label"] for box in said["boxes"]) for said in (ours, theirs))
+        return one == other
+
+
+def _decoded(content: bytes, settings: Settings, max_pixels: int) -> Arrays:
+    import numpy as np
+
+    from components.preprocessing import boxes, image
+
+    pixels = image.decode(content, settings.height, settings.width, settings.channels, max_pixels=max_pixels)
+    return {"images": pixels, "size": np.asarray(boxes.size(content), np.int64)}
+
+
+def _labels(values: Values) -> Counter[str]:
+    found = values["boxes"] if isinstance(values["boxes"], list) else []
+    return Counter(str(box["label"]) for box in found if isinstance(box, dict) and "label" in box)
+
+
+TASK = ObjectDetection()
