@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from components.contracts.architectures import cnn, custom, detection, rnn, series, text, transformer
+from components.contracts.architectures import cnn, custom, detection, diffusion, rnn, series, text, transformer
 
 
 def _named(value: Any) -> Any:
@@ -32,6 +32,7 @@ ModelSpec = Annotated[
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
         | detection.CenterSpec
+        | diffusion.UNetSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],
