@@ -25,6 +25,7 @@ from components.training.graphs import LENGTH, Graph, compute
 TOLERANCE = 1e-5  # of a probability
 RELATIVE_TOLERANCE = 1e-4  # of other outputs, to the largest of them
 EXAMPLES = 8
+SURE = 0.01  # the score from which on a box counts
 
 
 def export(made: list[Graph], split: StoredSplit, folder: Path, classes: list[str]) -> Signature:
@@ -111,21 +112,46 @@ def _alike(graph: Graph, batch: Batch, singles: Sequence[Batch]) -> list[Batch]:
 def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArray[Any]]], trouble: str) -> None:
     """Each sample's outputs (1, ...), without padding, with its row of the batch's (N, ...)."""
     for row, outputs in enumerate(found):
+        if graph.unordered:
+            own, batched = (
+                np.concatenate([value[at] for value in part], axis=1) for part, at in ((outputs, 0), (expected, row))
+            )
+            _judge(
+                graph, ", ".join(graph.outputs), _apart(own, batched), float(np.abs(batched).max(initial=0.0)), trouble
+            )
+            continue
         for name, whole, values in zip(graph.outputs, expected, outputs, strict=True):
             own, batched = values[0], whole[row]
             if graph.outputs[name][1:2] == [LENGTH]:
                 batched = batched[: len(own)]  # beyond its length a sample says nothing
             difference = float(np.abs(own - batched).max(initial=0.0))
-            largest = max(1.0, float(np.abs(batched).max(initial=0.0)))
-            allowed = TOLERANCE if graph.exact else RELATIVE_TOLERANCE * largest
-            if not difference <= allowed:
-                raise TrainingError(
-                    trouble,
-                    where=f"{graph.name}.onnx, {name}",
-                    got=f"largest difference {difference:.2e}",
-                    expected=f"at most {allowed:.0e}",
-                    next_step="train with precision: fp32; if it stays, the architecture does not export",
-                )
+            _judge(graph, name, difference, float(np.abs(batched).max(initial=0.0)), trouble)
+
+
+def _judge(graph: Graph, name: str, difference: float, largest: float, trouble: str) -> None:
+    allowed = TOLERANCE if graph.exact else RELATIVE_TOLERANCE * max(1.0, largest)
+    if not difference <= allowed:
+        raise TrainingError(
+            trouble,
+            where=f"{graph.name}.onnx, {name}",
+            got=f"largest difference {difference:.2e}",
+            expected=f"at most {allowed:.0e}",
+            next_step="train with precision: fp32; if it stays, the architecture does not export",
+        )
+
+
+def _apart(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
+    """The largest distance from a box with its scores (A, 4 + K) to the nearest of the other side, both ways.
+
+    Boxes that are sure of nothing do not count, nor do those that another as sure may have pushed out.
+    """
+    distances = np.abs(ours[:, None] - theirs[None]).max(axis=2)  # (A, A)
+    apart = 0.0
+    for side, nearest in ((ours, distances.min(axis=1)), (theirs, distances.min(axis=0))):
+        sure = side[:, 4:].max(axis=1)  # (A,)
+        counts = (sure > SURE) & (sure > sure.min() + RELATIVE_TOLERANCE)
+        apart = max(apart, float(nearest[counts].max(initial=0.0)))
+    return apart
 
 
 def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:

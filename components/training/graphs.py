@@ -47,6 +47,7 @@ class Graph(NamedTuple):
         outputs: names and shapes as far as they are known before an example has run; all are float32.
         feed: a batch of the validation split to the module's inputs.
         exact: the outputs are probabilities, of which the tolerance is known.
+        unordered: the rows of a sample's outputs belong together and are in no certain order, as equally sure boxes.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Graph(NamedTuple):
     outputs: dict[str, list[str | None]]
     feed: Callable[[Batch], tuple[Tensor, ...]]
     exact: bool = False
+    unordered: bool = False
 
     def spec(self, outputs: tuple[Tensor, ...]) -> GraphSpec:
         """The signature, once an example has shown the sizes of the outputs."""
@@ -89,7 +91,8 @@ def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
         case NextTokenOutput():
             return [Graph("model", network, inputs, {"logits": [BATCH, LENGTH]}, feed)]
         case BoxesOutput():
-            return [Graph("model", _Boxes(network), inputs, {"boxes": [BATCH], "scores": [BATCH]}, feed)]
+            boxes: dict[str, list[str | None]] = {"boxes": [BATCH], "scores": [BATCH]}
+            return [Graph("model", _Boxes(network), inputs, boxes, feed, unordered=True)]
         case TextOutput():
             return _translation(network)
         case NoiseOutput():

@@ -24,6 +24,7 @@ from components.training.transfer import head_names, in_head
 from components.training.voice import say
 
 NAMES = ("model.safetensors", "pytorch_model.bin")
+COUNTER = "num_batches_tracked"  # of a batch normalisation; old files have none, and nothing depends on it
 SHOWN = 6
 
 
@@ -171,12 +172,14 @@ def fit(network: nn.Module, weights: dict[str, Tensor], where: str) -> Fit:
             got=", ".join(sorted(weights)[:SHOWN]),
             expected=", ".join(sorted(own)[:SHOWN]),
         )
-    return Fit(fitted, sorted(own.keys() - set(fitted)), left)
+    new = sorted(name for name in own.keys() - set(fitted) if not name.endswith(COUNTER))
+    return Fit(fitted, new, left)
 
 
 def _aligned(own: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, str]:
-    """Which of the network's names each of the source's is: the prefixes under which most names agree."""
+    """Which of the network's names each of the source's is: by the prefixes under which most weights fit."""
     best: dict[str, str] = {}
+    most = (0, 0)
     for taken in sorted(_prefixes(weights), key=lambda prefix: (len(prefix), prefix)):
         for given in sorted(_prefixes(own), key=lambda prefix: (len(prefix), prefix)):
             pairs = {
@@ -184,11 +187,15 @@ def _aligned(own: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, st
                 for name in weights
                 if name.startswith(taken) and given + name.removeprefix(taken) in own
             }
-            if len(pairs) > len(best):
-                best = pairs
+            if len(pairs) < most[0]:
+                continue
+            fitting = sum(weights[theirs].shape == own[ours].shape for theirs, ours in pairs.items())
+            if (fitting, len(pairs)) > most and fitting:
+                best, most = pairs, (fitting, len(pairs))
     # What lies outside the prefix, such as a head, may still have the same name on both sides.
     taken_names = set(best.values())
-    return {**{name: name for name in weights if name in own and name not in taken_names}, **best}
+    same = {name: name for name in weights if name in own and name not in taken_names} if best else {}
+    return {**same, **best}
 
 
 def _prefixes(names: dict[str, Tensor]) -> set[str]:

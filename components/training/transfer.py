@@ -21,7 +21,7 @@ from components.contracts.architectures.architecture import (
 )
 from components.contracts.errors import UsageError
 
-_NUMBERED = re.compile(r"^(.*?\.)?\d+(?=\.)|^[^.]*\d+(?=\.)")
+_NUMBERED = re.compile(r"^(.*?\.)?\d+(?=\.)")
 
 
 class Transfer(NamedTuple):

@@ -198,7 +198,8 @@ def test_the_pinball_loss_is_smallest_at_the_quantile() -> None:
 def test_diffusion_adds_noise_as_its_schedule_says(schedule: Any) -> None:
     images = torch.randint(0, 256, (6, 4, 5, 1), dtype=torch.uint8, generator=_generator())
     labels = torch.arange(6) % 3
-    prepared = _prepared(("noisy", "step", "label"), processor={"noise_schedule": schedule, "noise_steps": 50})
+    settings = {"noise_schedule": schedule, "noise_steps": 50, "unlabelled": 0.0}
+    prepared = _prepared(("noisy", "step", "label"), processor=settings, classes=["a", "b", "c"])
     objective = Diffusion(TrainSpec(), prepared)
     kept = kept_signal(schedule, 50)
     assert 0.95 < kept[0] < 1
@@ -223,6 +224,23 @@ def test_diffusion_adds_noise_as_its_schedule_says(schedule: Any) -> None:
     assert again.loss.item() == found.loss.item()
     other = objective.step(forward, batch, _generator(6), training=True)
     assert other.loss.item() != found.loss.item()
+
+
+def test_diffusion_hides_some_classes_while_it_trains() -> None:
+    settings = {"noise_schedule": "cosine", "noise_steps": 50, "unlabelled": 0.25}
+    objective = Diffusion(TrainSpec(), _prepared((), processor=settings, classes=["a", "b"]))
+    batch = {"images": torch.zeros(400, 2, 2, 1, dtype=torch.uint8), "labels": torch.zeros(400, dtype=torch.int64)}
+    seen: list[Tensor] = []
+
+    def forward(noisy: Tensor, step: Tensor, label: Tensor) -> Tensor:
+        seen.append(label)
+        return torch.zeros_like(noisy)
+
+    for training in (True, False):
+        objective.step(forward, batch, _generator(), training=training)
+    assert set(seen[0].tolist()) == {0, 2}
+    assert 70 < int((seen[0] == 2).sum()) < 130
+    assert not seen[1].any()
 
 
 def test_detection_mirrors_images_with_their_boxes() -> None:

@@ -75,7 +75,9 @@ class BertSpec(ArchitectureSpec):
 
     @model_validator(mode="after")
     def _sizes_are_said_once(self) -> Self:
-        said = sorted({"kind", "depth", "width", "heads", "inner", "positions"} & self.model_fields_set)
+        sizes = {"kind", "depth", "width", "heads", "inner", "positions"} & self.model_fields_set
+        defaults = type(self).model_fields  # a spec that was written out says them all
+        said = sorted(name for name in sizes if getattr(self, name) != defaults[name].default)
         if said and self.config_source is not None:
             raise ValueError(f"{', '.join(said)}: the sizes are those of {self.config_source}; leave them out")
         if self.width % self.heads:

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 
 class Diffusion(NoAugmentation):
-    """Arrays `images` and `labels`; the processor's `noise_schedule` and `noise_steps` say how noisy a step is."""
+    """Arrays `images` and `labels`; the processor's `noise_schedule` and `noise_steps` say how noisy a step is.
+
+    Of its share `unlabelled` of the training's samples the class is hidden, as number K (arXiv:2207.12598).
+    """
 
     metric = "loss"
     higher_is_better = False
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         processor = cast(Any, prepared.processor)
+        self._hidden, self._unlabelled = len(prepared.classes), float(processor.unlabelled)
         self.kept = torch.from_numpy(kept_signal(processor.noise_schedule, processor.noise_steps)).float()  # (S,)
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
@@ -37,7 +41,11 @@ class Diffusion(NoAugmentation):
         noise = torch.randn(images.shape, generator=generator).to(images.device)  # (N, C, H, W)
         kept = self.kept[at].to(images.device)[:, None, None, None]  # (N, 1, 1, 1)
         noisy = kept.sqrt() * images + (1 - kept).sqrt() * noise  # (N, C, H, W), eq. 4
-        found: Tensor = forward(noisy, at.to(images.device), batch["labels"]).float()  # (N, C, H, W)
+        labels = batch["labels"]  # (N,)
+        if training and self._unlabelled:
+            hide = torch.rand(len(images), generator=generator) < self._unlabelled  # (N,)
+            labels = labels.masked_fill(hide.to(labels.device), self._hidden)
+        found: Tensor = forward(noisy, at.to(images.device), labels).float()  # (N, C, H, W)
         loss = functional.mse_loss(found, noise)
         count = torch.full((), len(images), device=images.device)
         return Step(loss, loss.detach() * count, count)
