@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components import tasks
-from components.contracts import digest, source_code
+from components.contracts import digest, user_source
 from components.contracts import manifest as manifests
 from components.contracts.errors import NotFoundError
 from components.contracts.gate_request import Candidate, GateRequest
@@ -35,19 +35,18 @@ def key(request: GateRequest, root: Path | None = None) -> str:
             "asked": sorted(request.asked),
             "gates": request.gates.model_dump(mode="json"),
             "data": {kind: _sealed(dataset / kind, kind) for kind in ("prepared", "validated")},
-            "code": source_code.identity(_modules(dataset), Project(Path()).source_root).digest,
+            "code": user_source.identity(_modules(dataset), Project(Path()).source_root).digest,
         }
     )
 
 
 def _modules(dataset: Path) -> list[str]:
-    """The gates, and the task's own modules, which they import by name; those of ours, whose files lie here."""
+    """The gates, and the task's own modules, which they import by name."""
     try:
         name = str(manifests.load(dataset / "prepared", "prepared").facts["task"])
-        found = [tasks.module(name), tasks.find(name).scorer.partition(":")[0]]
+        return [ENTRY, tasks.module(name), tasks.find(name).scorer.partition(":")[0]]
     except (NotFoundError, KeyError):
-        found = []
-    return [ENTRY, *(module for module in found if module.partition(".")[0] in source_code.ROOMS)]
+        return [ENTRY]
 
 
 def _identity(candidate: Candidate | None) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from components.tasks.task import Prediction, Wire
 TIMEOUT_SECONDS = 60.0
 TRAIN_AGAIN = "do not trust this package: what it holds is not what was trained; train it again"
 MOST_CHARACTERS = 60
+NAMED_ERROR = re.compile(r"[A-Za-z_.]*(Error|Exception|Refused)\b")
 MEND = "mend what the log names, then build the bundle again (`modelyard run {} --force bundle`)"
 
 
@@ -79,9 +81,8 @@ def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance:
             client.close()
         problems += problems_of(seen, package, tolerance)
     except DoesNotStart as error:
-        last = str(error).strip().rpartition("\n")[2]
         alone = _alone(package, examples, contents)
-        problems.append(f"the bundle's endpoint does not start: {last} ({alone}); its log ends:\n{error}")
+        problems.append(f"the bundle's endpoint does not start: {cause(str(error))} ({alone}); its log ends:\n{error}")
         next_step = MEND.format(candidate.name)
     except _Refused as error:
         problems.append(str(error))
@@ -205,6 +206,12 @@ def _short(answer: Prediction) -> str:
         return str(answer["label"])
     text = json.dumps(answer, ensure_ascii=False)
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+
+
+def cause(log: str) -> str:
+    """The last line of a log that names an error, or the last line."""
+    lines = log.strip().splitlines() or [""]
+    return next((line for line in reversed(lines) if NAMED_ERROR.match(line)), lines[-1])
 
 
 def problems_of(seen: list[Seen], package: Package, tolerance: float) -> list[str]:

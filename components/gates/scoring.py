@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from components.contracts.errors import CorruptArtifactError, InferenceError, NotFoundError, SampleError
 from components.contracts.package import Package
@@ -11,8 +16,8 @@ from components.contracts.progress import Progress
 from components.evaluation import scorer
 from components.evaluation.frozen import Frozen
 from components.evaluation.scorer import Scored
+from components.inference import body
 from components.inference.predictor import Predictor
-from components.tasks.task import Processor
 
 TOKENIZER = "tokenizer.json"
 
@@ -29,7 +34,7 @@ def score(package: Package, frozen: Frozen, label: str) -> Scored | Unfit:
         return Unfit(f"its task is {package.facts.task}, the data's is {frozen.task.name}")
     try:
         predictor = Predictor(package, threads=os.cpu_count() or 1)
-        if problem := unlike(package, predictor.processor, frozen):
+        if problem := unlike(predictor, frozen):
             return Unfit(problem)
         with Progress(f"scoring {label}", len(frozen)) as progress:
             return scorer.of(frozen.task).score(predictor, frozen, progress.advance)
@@ -37,11 +42,13 @@ def score(package: Package, frozen: Frozen, label: str) -> Scored | Unfit:
         return Unfit("; ".join(line.strip() for line in error.lines()))
 
 
-def unlike(package: Package, processor: Processor, frozen: Frozen) -> str | None:
+def unlike(predictor: Predictor, frozen: Frozen) -> str | None:
     """Why the prepared arrays mean something else to a package than to the data, if they do.
 
-    Statistics may differ: the network itself standardises. Token numbers may not: they are words of one tokenizer.
+    Statistics that the network itself applies may differ. What the arrays are made with may not: another tokenizer
+    gives the same text other numbers, another scaler the same values other ones. The data's golden examples show it.
     """
+    processor = predictor.processor
     stored = {spec.name: spec for spec in frozen.specs}
     for spec in processor.arrays():
         if spec.name not in processor.inputs():
@@ -53,11 +60,28 @@ def unlike(package: Package, processor: Processor, frozen: Frozen) -> str | None
                 f"{spec.name} of the wrong shape: the package takes {spec.type} {list(spec.shape)}, the data has {has}"
             )
         if spec.layout == "window" and (found.start, found.stop) != (spec.start, spec.stop):
-            theirs = f"{found.start} to {found.stop}"
-            return f"{spec.name} are other windows: rows {spec.start} to {spec.stop}, the data's {theirs}"
-    if processor.given().kind == "tokens":
-        own, data = (place / TOKENIZER for place in (package.folder, frozen.folder))
-        same = own.is_file() == data.is_file() and (not own.is_file() or own.read_bytes() == data.read_bytes())
-        if not same or processor.given() != frozen.processor.given():
-            return "its tokenizer is not the data's: the same text has other token numbers"
+            said = f"{found.start} to {found.stop}"
+            return f"{spec.name} are other windows: rows {spec.start} to {spec.stop}, the data's {said}"
+    own, data = (folder / TOKENIZER for folder in (predictor.package.folder, frozen.folder))
+    if own.is_file() and not (data.is_file() and own.read_bytes() == data.read_bytes()):
+        return "its tokenizer is not the data's: the same text has other token numbers"
+    for content, media in golden(frozen.folder / "golden"):
+        ours = body.read(processor, predictor.wire, content, media)
+        theirs = body.read(frozen.processor, frozen.processor.wire(frozen.classes), content, media)
+        for one, other in zip(ours.items, theirs.items, strict=True):
+            arrays = (
+                processor.read(one, max_pixels=predictor.max_pixels),
+                frozen.processor.read(other, max_pixels=predictor.max_pixels),
+            )
+            if arrays[0].keys() != arrays[1].keys() or not all(
+                np.array_equal(values, arrays[1][name]) for name, values in arrays[0].items()
+            ):
+                return "it reads the same sample as other arrays than the data has: its scaler or its cut is another"
     return None
+
+
+def golden(folder: Path) -> Iterator[tuple[bytes, str]]:
+    """The data's golden examples: body and media type."""
+    index = folder / "index.json"
+    for entry in json.loads(index.read_bytes()) if index.is_file() else []:
+        yield (folder / entry["file"]).read_bytes(), entry["media"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.gates.parity import Seen, problems_of, ways
+from components.gates.parity import Seen, cause, problems_of, ways
 from tests import small_package
 
 SIZES = [50, 10, 40, 20, 30]
@@ -54,3 +54,9 @@ def test_the_training_says_the_order_of_labels_not_the_signature(tmp_path: Path)
     package = small_package.build(tmp_path / "package", signature_classes=wrong)
     (problem,) = problems_of([seen("alone", 0.5)], package, 1e-4)
     assert "light is the training's dark" in problem
+
+
+def test_of_a_log_the_error_is_told_not_what_follows_it() -> None:
+    assert cause("  File x\nImportError: no image\n\n[ERROR] startup failed") == "ImportError: no image"
+    assert cause("out of memory\nkilled\n") == "killed"
+    assert cause("") == ""
