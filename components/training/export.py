@@ -6,8 +6,11 @@ Legend: N batch, T length.
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +169,7 @@ def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a kernel of torch's own, which no graph has
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             # The choice is explained above, and onnxruntime proves what comes out: no warning knows more than that.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -180,3 +183,18 @@ def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:
             )
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the exporter's C++ says on stderr goes past Python's warnings; it is left out for the same reason."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

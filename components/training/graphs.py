@@ -35,7 +35,6 @@ from components.tasks.task import Processor
 from components.training.batches import Batch
 
 BATCH, LENGTH, TARGET_LENGTH = "batch", "length", "target_length"
-NOISE_STEPS = 1000
 
 
 class Graph(NamedTuple):
@@ -73,13 +72,17 @@ class Graph(NamedTuple):
 
 def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
     """The graphs of a network; the default is one, named `model`, with the processor's inputs."""
+    wanted = processor.wanted()
+    if isinstance(wanted, TextOutput):
+        return _translation(network)
+    if isinstance(wanted, NoiseOutput):
+        return [_noise(network, cast(NoiseInput, processor.given()), cast(Any, processor).noise_steps)]
     names = processor.inputs()
     inputs = _inputs(processor.arrays(), names)
 
     def feed(batch: Batch) -> tuple[Tensor, ...]:
         return tuple(batch[name] for name in names)
 
-    wanted = processor.wanted()
     match wanted:
         case ClassesOutput():
             return [Graph("model", _Probabilities(network), inputs, {"probabilities": [BATCH]}, feed, exact=True)]
@@ -93,10 +96,6 @@ def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
         case BoxesOutput():
             boxes: dict[str, list[str | None]] = {"boxes": [BATCH], "scores": [BATCH]}
             return [Graph("model", _Boxes(network), inputs, boxes, feed, unordered=True)]
-        case TextOutput():
-            return _translation(network)
-        case NoiseOutput():
-            return [_noise(network, cast(NoiseInput, processor.given()))]
         case _:
             assert_never(wanted)
 
@@ -174,7 +173,7 @@ def _translation(network: nn.Module) -> list[Graph]:
     ]
 
 
-def _noise(network: nn.Module, given: NoiseInput) -> Graph:
+def _noise(network: nn.Module, given: NoiseInput, steps: int) -> Graph:
     inputs = [
         TensorSpec(name="noisy", type="float32", shape=[BATCH, given.channels, given.height, given.width]),
         TensorSpec(name="step", type="int64", shape=[BATCH]),
@@ -184,7 +183,7 @@ def _noise(network: nn.Module, given: NoiseInput) -> Graph:
     def feed(batch: Batch) -> tuple[Tensor, ...]:
         """The images stand for noisy ones; steps that depend on the image alone, from the first to the last."""
         noisy = batch["images"].permute(0, 3, 1, 2).float() / 127.5 - 1  # (N, C, H, W)
-        step = batch["images"].long().sum(dim=(1, 2, 3)) % NOISE_STEPS  # (N,)
+        step = batch["images"].long().sum(dim=(1, 2, 3)) % steps  # (N,)
         return noisy, step, batch["labels"]
 
     return Graph("model", network, inputs, {"noise": [BATCH]}, feed)

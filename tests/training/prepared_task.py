@@ -11,6 +11,7 @@ import numpy as np
 from components import tasks
 from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
+from components.ingestion import png
 from components.tasks.task import Raw
 
 Samples = list[dict[str, Any]]
@@ -74,7 +75,35 @@ def series_classification(count: int, rng: np.random.Generator) -> Samples:
     return found
 
 
+def image_generation(count: int, rng: np.random.Generator) -> Samples:
+    """Bright squares and dark ones."""
+    found = []
+    for _ in range(count):
+        label = str(rng.choice(["bright", "dark"]))
+        levels = rng.integers(180, 256, (8, 8)) if label == "bright" else rng.integers(0, 76, (8, 8))
+        found.append({"image": png.encode(levels.astype(np.uint8)), "label": label})
+    return found
+
+
+def object_detection(count: int, rng: np.random.Generator) -> Samples:
+    """One to three bright boxes on a dark ground, wide ones and high ones."""
+    found = []
+    for _ in range(count):
+        levels = rng.integers(0, 40, (32, 32)).astype(np.uint8)
+        boxes = []
+        for _ in range(rng.integers(1, 4)):
+            width, height = (12, 5) if rng.random() < 0.5 else (5, 12)
+            left, top = int(rng.integers(0, 32 - width)), int(rng.integers(0, 32 - height))
+            levels[top : top + height, left : left + width] = 220
+            corners = {"xmin": left, "ymin": top, "xmax": left + width, "ymax": top + height}
+            boxes.append({"label": "wide" if width > height else "high", **corners})
+        found.append({"image": png.encode(levels), "boxes": boxes})
+    return found
+
+
 MAKERS = {
+    "image-generation": image_generation,
+    "object-detection": object_detection,
     "text-classification": text_classification,
     "token-classification": token_classification,
     "text-generation": text_generation,
