@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from components.contracts.architectures import cnn, custom, detection, diffusion, rnn, series, text, transformer
+from components.contracts.architectures import cnn, custom, detection, diffusion, rnn, series, text, transformer, vision
 
 
 def _named(value: Any) -> Any:
@@ -31,6 +31,10 @@ ModelSpec = Annotated[
         | transformer.Seq2SeqTransformerSpec
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
+        | vision.VggSpec
+        | vision.ImageNetResNetSpec
+        | vision.ConvNextSpec
+        | vision.VitSpec
         | detection.CenterSpec
         | diffusion.UNetSpec
         | custom.CustomSpec,

@@ -1,0 +1,118 @@
+"""Networks for images, in the forms that public ImageNet weights have; those for small images stand in cnn."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.contracts.architectures.architecture import ArchitectureSpec
+
+
+class VggSpec(ArchitectureSpec):
+    """Rows of 3x3 convolutions with pooling between them, then three dense layers: Simonyan and Zisserman 2015,
+    arXiv:1409.1556.
+
+    Its weights are named as torchvision's, and those fit where `divide` is 1 and `pooled` is 7.
+
+    Args:
+        depth: 11, 13, 16 or 19 layers with weights: A, B, D and E of the paper's table 1.
+        divide: all widths are the paper's divided by this, the dense layers' too.
+        batch_norm: batch normalisation behind every convolution; not in the paper, but it learns from fresh weights.
+        pooled: the features are averaged to so many rows and columns before the dense layers, for images of any size.
+        dropout: share dropped between the dense layers.
+    """
+
+    module: ClassVar[str] = "components.models.vgg"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    family: Literal["cnn"]
+    name: Literal["vgg"]
+    depth: Literal[11, 13, 16, 19] = 16
+    divide: Literal[1, 2, 4, 8, 16, 32] = 1
+    batch_norm: bool = False
+    pooled: int = Field(default=7, ge=1, le=32)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+
+
+class ImageNetResNetSpec(ArchitectureSpec):
+    """The residual network in its ImageNet form, from transformers: He et al. 2015, arXiv:1512.03385, table 1.
+
+    Args:
+        depth: 18 and 34 have blocks of two convolutions, the others of three.
+        width: channels of the first stage's convolutions; 64 in the paper.
+    """
+
+    module: ClassVar[str] = "components.models.imagenet"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    family: Literal["cnn"]
+    name: Literal["resnet-imagenet"]
+    depth: Literal[18, 34, 50, 101, 152] = 18
+    width: int = Field(default=64, ge=1, le=1024)
+
+
+class ConvNextSpec(ArchitectureSpec):
+    """Large depthwise convolutions, built like a Transformer, from transformers: Liu et al. 2022, arXiv:2201.03545.
+
+    Args:
+        version: 2 has a norm over each channel's places (Woo et al. 2023, arXiv:2301.00808), 1 a learned scale.
+        widths: channels of each stage; the default is ConvNeXt V2 Atto, 3.7 M weights with 1000 classes.
+        depths: blocks of each stage.
+        patch: pixels on a side that become one place at first; each further stage halves the size.
+        drop_path: the largest share of samples that skip a block in training; it grows from block to block.
+    """
+
+    module: ClassVar[str] = "components.models.imagenet"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    family: Literal["cnn"]
+    name: Literal["convnext"]
+    version: Literal[1, 2] = 2
+    widths: list[int] = Field(default=[40, 80, 160, 320], min_length=1, max_length=6)
+    depths: list[int] = Field(default=[2, 2, 6, 2], min_length=1, max_length=6)
+    patch: int = Field(default=4, ge=1, le=32)
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _a_depth_a_width(self) -> Self:
+        if len(self.widths) != len(self.depths):
+            raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths: each stage has one of both")
+        if min(*self.widths, *self.depths) < 1:
+            raise ValueError("widths and depths are at least 1")
+        return self
+
+
+class VitSpec(ArchitectureSpec):
+    """A Transformer over patches of an image, from transformers: Dosovitskiy et al. 2021, arXiv:2010.11929.
+
+    Args:
+        patch: pixels on a side of a patch; it divides height and width.
+        depth: number of layers.
+        width: of every vector between the layers.
+        heads: of the attention; they divide the width.
+        inner: width inside the feed-forward; null for four times the width.
+        dropout: share dropped of vectors and attention weights.
+    """
+
+    module: ClassVar[str] = "components.models.imagenet"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    family: Literal["transformer"]
+    name: Literal["vit"]
+    patch: int = Field(default=4, ge=1, le=64)
+    depth: int = Field(default=6, ge=1, le=96)
+    width: int = Field(default=192, ge=2, le=8192)
+    heads: int = Field(default=3, ge=1, le=128)
+    inner: int | None = Field(default=None, ge=1, le=65536)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self

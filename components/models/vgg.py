@@ -1,0 +1,117 @@
+"""VGG: Simonyan and Zisserman 2015, arXiv:1409.1556, table 1; its weights are named as torchvision's.
+
+Legend: N batch, H height, W width, C channels, F features' channels, h and w their size, P pooled size, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from components.contracts.architectures.vision import VggSpec
+from components.contracts.errors import UsageError
+from components.contracts.shapes import ClassesOutput, ImageInput
+from components.models.standardise import Standardise
+
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+WIDTHS = (64, 128, 256, 512, 512)
+DENSE = 4096
+
+
+def build(spec: VggSpec, given: ImageInput, wanted: ClassesOutput) -> Vgg:
+    """Images of any size from 32x32 on.
+
+    Raises:
+        UsageError: they are smaller: five poolings leave nothing.
+    """
+    if min(given.height, given.width) < 32:
+        raise UsageError(
+            "the images are too small for five poolings",
+            where="model.name",
+            got=f"{given.height}x{given.width}",
+            expected="at least 32x32",
+            next_step="prepare larger images, or choose another model",
+        )
+    return Vgg(spec, given, wanted.classes)
+
+
+class Vgg(nn.Module):
+    """Five rows of convolutions, each with ReLU and then a pooling; three dense layers.
+
+    Args:
+        spec: depth and widths.
+        given: images' size and statistics.
+        classes: number of classes K.
+    """
+
+    head_names: Sequence[str] = ("classifier.6",)
+
+    def __init__(self, spec: VggSpec, given: ImageInput, classes: int) -> None:
+        super().__init__()
+        self.standardise = Standardise(given.mean, given.std)
+        layers: list[nn.Module] = []
+        channels = given.channels
+        for count, width in zip(CONVOLUTIONS[spec.depth], WIDTHS, strict=True):
+            for _ in range(count):
+                layers.append(nn.Conv2d(channels, width // spec.divide, 3, padding=1))
+                layers += [nn.BatchNorm2d(width // spec.divide)] if spec.batch_norm else []
+                layers.append(nn.ReLU(inplace=True))
+                channels = width // spec.divide
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.pool = AveragePool(given.height >> 5, given.width >> 5, spec.pooled)
+        dense = DENSE // spec.divide
+        self.classifier = nn.Sequential(
+            nn.Linear(channels * spec.pooled**2, dense),
+            nn.ReLU(inplace=True),
+            nn.Dropout(spec.dropout),
+            nn.Linear(dense, dense),
+            nn.ReLU(inplace=True),
+            nn.Dropout(spec.dropout),
+            nn.Linear(dense, classes),
+        )
+        for module in self.modules():  # as torchvision draws them
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias if module.bias is not None else torch.empty(0))
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, H, W, C) of 0..255 to logits (N, K)."""
+        features = self.pool(self.features(self.standardise(images)))  # (N, F, P, P)
+        logits: Tensor = self.classifier(features.flatten(1))  # (N, K)
+        return logits
+
+
+class AveragePool(nn.Module):
+    """`nn.AdaptiveAvgPool2d` as two products of matrices, which the exporter takes for any sizes.
+
+    Args:
+        height, width: h and w.
+        pooled: P.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, height: int, width: int, pooled: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", _shares(height, pooled), persistent=False)
+        self.register_buffer("columns", _shares(width, pooled).T, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, F, h, w) to (N, F, P, P)."""
+        return self.rows @ features @ self.columns
+
+
+def _shares(inward: int, outward: int) -> Tensor:
+    """(outward, inward): row i is the mean of places floor(i inward / outward) to ceil((i + 1) inward / outward)."""
+    shares = torch.zeros(outward, inward)
+    for row in range(outward):
+        start, stop = row * inward // outward, -(-(row + 1) * inward // outward)
+        shares[row, start:stop] = 1 / (stop - start)
+    return shares
