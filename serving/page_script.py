@@ -71,11 +71,10 @@ function boxes(found) {
   const [width, height] = [image.naturalWidth, image.naturalHeight];
   const svg = draw(frame, "svg", {viewBox: `0 0 ${width} ${height}`});
   const size = Math.max(9, width / 40);
-  for (const {label, score, box} of found) {
-   const [left, top, right, bottom] = box;
-   draw(svg, "rect", {x: left, y: top, width: right - left, height: bottom - top, fill: "none",
+  for (const {label, score, xmin, ymin, xmax, ymax} of found) {
+   draw(svg, "rect", {x: xmin, y: ymin, width: xmax - xmin, height: ymax - ymin, fill: "none",
     stroke: colour(label), "stroke-width": Math.max(1, width / 300)});
-   draw(svg, "text", {x: left + 2, y: top + size, fill: colour(label), "font-size": size})
+   draw(svg, "text", {x: xmin + 2, y: ymin + size, fill: colour(label), "font-size": size})
     .textContent = `${label} ${score.toFixed(2)}`;
   }
  };

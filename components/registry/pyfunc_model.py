@@ -44,11 +44,12 @@ class PackagedModel(PythonModel):
 
 
 def _parsed(text: str) -> Any:
-    """JSON; what is none stays text (a task may take CSV)."""
+    """A list or an object in JSON; what is none stays text (a task may take CSV, or a text beside a list of words)."""
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except ValueError:
         return text
+    return found if isinstance(found, list | dict) else text
 
 
 set_model(PackagedModel())

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import base64
-import io
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from components.inference.difference import difference
+from components.ingestion import png
 
 
-def picture(level: int = 100, changed: int = 0, size: int = 10) -> str:
-    """A base64 PNG of grey; the first `changed` pixels are one level brighter."""
-    pixels = np.full((size, size), level, np.uint8)
+def picture(level: int = 100, changed: int = 0, size: int = 10, channels: int = 1) -> str:
+    """A base64 PNG as our tasks write it; the first `changed` levels are one brighter."""
+    pixels = np.full((size, size, channels), level, np.uint8)
     pixels.ravel()[:changed] += 1
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return base64.b64encode(stream.getvalue()).decode()
+    return base64.b64encode(png.encode(pixels[..., 0] if channels == 1 else pixels)).decode()
 
 
 SPAN = {"start": 3, "end": 7, "label": "person", "score": 0.75}
@@ -45,7 +42,10 @@ SPAN = {"start": 3, "end": 7, "label": "person", "score": 0.75}
         ({"spans": []}, {"spans": []}, 0.0),
         ({"label": "a"}, {"label": "b"}, math.inf),
         ({"image": picture()}, {"image": picture()}, 0.0),
-        ({"image": picture(100)}, {"image": picture(151)}, 0.2),
+        ({"image": picture(100)}, {"image": picture(151)}, 0.2 * 100 / 110),
+        ({"image": picture(0, channels=3)}, {"image": picture(255, channels=3)}, 300 / 310),
+        ({"image": picture(channels=3)}, {"image": picture()}, math.inf),
+        ({"image": picture()}, {"image": picture()[:40]}, math.inf),
         ({"image": picture()}, {"image": picture(size=11)}, math.inf),
         ({"image": picture()}, {"image": "no picture"}, math.inf),
     ],
@@ -63,4 +63,4 @@ def test_a_label_follows_its_probabilities() -> None:
 
 
 def test_a_level_that_was_rounded_otherwise_is_next_to_nothing() -> None:
-    assert difference({"image": picture()}, {"image": picture(changed=1)}) == pytest.approx(1 / 255 / 100)
+    assert difference({"image": picture()}, {"image": picture(changed=1)}) == pytest.approx(1 / 255 / 110)
