@@ -28,7 +28,9 @@ REPLACEMENT = "\ufffd"  # what a reader that does not give up puts where bytes a
 # A word with what an apostrophe ties to it ("n't", "don't"), or a run of signs ("...", ":-)").
 _TIE = "['\u2019]"  # both apostrophes
 _LETTER = r"[\p{L}\p{M}\p{N}_]"
-_WORD = rf"{_LETTER}*(?:{_TIE}{_LETTER}+)+|{_LETTER}+|[^\s\p{{L}}\p{{M}}\p{{N}}_]+?(?={_TIE}?{_LETTER}|\s|$)"
+_WORD = rf"{_LETTER}+(?:{_TIE}{_LETTER}+)*|(?:{_TIE}{_LETTER}+)+|[^\s\p{{L}}\p{{M}}\p{{N}}_'\u2019]+|{_TIE}"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all of the category but tab and line ends
+_HALF = re.compile(r"[\ud800-\udfff]")  # of a surrogate pair
 # For spans: an address, a word with a mark before it (@name, #tag) and signs within, or one sign.
 _SPLIT = re.compile(rf"https?://\S+|[@#]?\w+(?:[._\-/&]\w+)*|{_TIE}\w+|[^\w\s]")
 
@@ -137,7 +139,9 @@ class Tokenizer:
     def _batch(self, texts: list[str] | list[list[str]], split: bool = False) -> list[tokenizers.Encoding]:
         if len(texts) == 1:  # in this thread: a request is answered where it came
             return [self._inner.encode(texts[0], is_pretokenized=split)]
-        return list(self._inner.encode_batch(texts, is_pretokenized=split))
+        if split:
+            return list(self._inner.encode_batch(texts, is_pretokenized=True))
+        return list(self._inner.encode_batch_fast(texts))  # without places, which nobody asks for
 
     def _cut(self, tokens: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
         if not len(tokens):
@@ -198,13 +202,12 @@ def look(text: object) -> dict[str, object]:
     """
     if not isinstance(text, str):
         return {"characters": 0, "words": 0, "empty": True, "control_characters": 0, "valid": False}
-    odd = sum(unicodedata.category(sign) == "Cc" and sign not in "\t\n\r" for sign in text)
-    broken = REPLACEMENT in text or any("\ud800" <= sign <= "\udfff" for sign in text)
+    broken = REPLACEMENT in text or _HALF.search(text)
     return {
         "characters": len(text),
         "words": len(text.split()),
         "empty": not text.strip(),
-        "control_characters": odd,
+        "control_characters": len(_CONTROL.findall(text)),
         "valid": not broken,
     }
 
