@@ -83,3 +83,33 @@ class BertSpec(ArchitectureSpec):
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
         return self
+
+
+class MambaSpec(ArchitectureSpec):
+    """A selective state space model, from transformers: Gu and Dao 2023, arXiv:2312.00752.
+
+    Without the kernels for GPUs (`mamba-ssm`, `causal-conv1d`) it goes step by step, and is slow to train.
+
+    Args:
+        depth: number of layers.
+        width: of every vector between the layers.
+        state: numbers that each channel remembers.
+        expand: channels inside a layer, as a multiple of the width.
+        window: steps that the convolution before the state sees.
+        dropout: share dropped before the head of a classifier.
+        pooling: for classes, how the tokens become one vector: the `last`, their mean, and so on.
+    """
+
+    module: ClassVar[str] = "components.models.mamba"
+    takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "next-token"})
+
+    family: Literal["state-space"]
+    name: Literal["mamba"]
+    depth: int = Field(default=2, ge=1, le=96)
+    width: int = Field(default=64, ge=1, le=8192)
+    state: int = Field(default=8, ge=1, le=256)
+    expand: int = Field(default=2, ge=1, le=8)
+    window: int = Field(default=4, ge=1, le=16)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    pooling: Literal["last", "mean", "max", "attention"] = "mean"
