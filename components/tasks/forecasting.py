@@ -194,6 +194,7 @@ class Forecasting:
     metrics: ClassVar[dict[str, Metric]] = {
         "mse": Metric(False, "mean squared error of standardised values"),
         "mae": Metric(False, "mean absolute error of standardised values"),
+        "pinball": Metric(False, "mean loss of the quantiles, of standardised values"),
     }
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = (
