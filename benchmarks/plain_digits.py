@@ -28,6 +28,7 @@ from torch.nn import functional  # noqa: E402
 
 from components.contracts.located_yaml import read  # noqa: E402
 from components.contracts.pipeline import PipelineSpec  # noqa: E402
+from components.contracts.shapes import ClassesOutput, ImageInput  # noqa: E402
 from components.models.build import build  # noqa: E402
 from components.preprocessing.augmentation import augment  # noqa: E402
 
@@ -48,7 +49,8 @@ def main() -> None:
         rest, rest_labels, test_size=0.1, stratify=rest_labels, random_state=0
     )
     mean, std = float((images / 255).mean()), float((images / 255).std())
-    network = build(spec.model, height=8, width=8, mean=[mean], std=[std], classes=10)
+    given = ImageInput(height=8, width=8, channels=1, mean=[mean], std=[std])
+    network = build(spec.model, given, ClassesOutput(classes=10))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=train.learning_rate, weight_decay=train.weight_decay, fused=True
