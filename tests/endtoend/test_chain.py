@@ -63,7 +63,7 @@ def test_a_second_run_finds_everything_up_to_date_and_imports_nothing_heavy(hous
 
 
 def test_dvc_agrees(house: House, demo: dict[str, Any]) -> None:
-    words = [sys.executable, "-m", "dvc", "status", "ingest@digits", "validate@digits", "prepare@digits", "code"]
+    words = [sys.executable, "-m", "dvc", "status", "ingest@digits", "validate@digits", "prepare@digits", "code@digits"]
     done = subprocess.run(words, cwd=house.root, env=house.environment, capture_output=True, text=True, check=True)
     assert "up to date" in done.stdout
 
