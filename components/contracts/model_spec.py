@@ -37,6 +37,7 @@ ModelSpec = Annotated[
         | vision.ConvNextSpec
         | vision.VitSpec
         | detection.CenterSpec
+        | detection.YolosSpec
         | diffusion.UNetSpec
         | custom.CustomSpec,
         Field(discriminator="name"),

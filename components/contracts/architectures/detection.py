@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 
@@ -37,3 +37,40 @@ class CenterSpec(ArchitectureSpec):
     stride: Literal[4, 8] = 4
     features: int = Field(default=48, ge=1, le=1024)
     kept: int = Field(default=100, ge=1, le=1000)
+
+
+class YolosSpec(ArchitectureSpec):
+    """A Transformer over patches of an image and tokens that each become a box, from transformers: Fang et al. 2021,
+    arXiv:2106.00666. It learns by matching tokens to objects one to one (Carion et al. 2020, DETR, arXiv:2005.12872).
+
+    From fresh weights it needs many more images and epochs than `center`.
+
+    Args:
+        patch: pixels on a side of a patch; it divides height and width.
+        depth: number of layers.
+        width: of every vector between the layers.
+        heads: of the attention; they divide the width.
+        inner: width inside the feed-forward; null for four times the width.
+        tokens: as many boxes can be found in an image.
+        dropout: share dropped of vectors and attention weights.
+    """
+
+    module: ClassVar[str] = "components.models.yolos"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    family: Literal["transformer"]
+    name: Literal["yolos"]
+    patch: int = Field(default=16, ge=1, le=64)
+    depth: int = Field(default=6, ge=2, le=96)
+    width: int = Field(default=192, ge=2, le=8192)
+    heads: int = Field(default=3, ge=1, le=128)
+    inner: int | None = Field(default=None, ge=1, le=65536)
+    tokens: int = Field(default=50, ge=1, le=1000)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self

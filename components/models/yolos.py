@@ -1,0 +1,97 @@
+"""A detector of tokens, from transformers: YOLOS, Fang et al. 2021, arXiv:2106.00666, with the loss of DETR, Carion et
+al. 2020, arXiv:2005.12872.
+
+Legend: N batch, H height, W width, C channels, M boxes of an image, A tokens, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import YolosConfig, YolosForObjectDetection
+
+from components.contracts.architectures.detection import YolosSpec
+from components.contracts.errors import UsageError
+from components.contracts.shapes import BoxesOutput, ImageInput
+from components.models.standardise import Standardise
+
+
+def build(spec: YolosSpec, given: ImageInput, wanted: BoxesOutput) -> Yolos:
+    """Images that patches divide.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if given.height % spec.patch or given.width % spec.patch:
+        raise UsageError(
+            "patches do not divide the image",
+            where="model.patch",
+            got=f"{spec.patch} of {given.height}x{given.width}",
+            next_step="give another model.patch, or prepare images of another size",
+        )
+    return Yolos(spec, given, wanted.classes)
+
+
+class Found(NamedTuple):
+    """What each token has found: logits of its class, the last one for nothing (N, A, K + 1), and its box (N, A, 4),
+    cx cy w h in 0..1."""
+
+    logits: Tensor
+    boxes: Tensor
+
+
+class Yolos(nn.Module):
+    """Standardised pixels through transformers' detector.
+
+    Args:
+        spec: sizes.
+        given: images' size and statistics.
+        classes: number of classes K.
+    """
+
+    head_names: Sequence[str] = ("body.class_labels_classifier",)
+
+    def __init__(self, spec: YolosSpec, given: ImageInput, classes: int) -> None:
+        super().__init__()
+        self.standardise = Standardise(given.mean, given.std)
+        config = YolosConfig(
+            image_size=[given.height, given.width],
+            patch_size=spec.patch,
+            num_channels=given.channels,
+            num_hidden_layers=spec.depth,
+            hidden_size=spec.width,
+            num_attention_heads=spec.heads,
+            intermediate_size=spec.inner or 4 * spec.width,
+            num_detection_tokens=spec.tokens,
+            hidden_dropout_prob=spec.dropout,
+            attention_probs_dropout_prob=spec.dropout,
+        )
+        config.num_labels = classes
+        self.body = YolosForObjectDetection(config)
+        # Tokens that begin alike would stay alike; transformers leaves them at zero.
+        embeddings = self.body.vit.embeddings
+        for value in (embeddings.detection_tokens, embeddings.position_embeddings):
+            nn.init.trunc_normal_(value, std=0.02)
+
+    def forward(self, images: Tensor) -> Found:
+        """Images (N, H, W, C) of 0..255 to what each token has found."""
+        outputs = self.body(self.standardise(images))
+        return Found(outputs.logits, outputs.pred_boxes)
+
+    def loss(self, found: Found, boxes: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
+        """DETR's (2), over the best matching of tokens and objects: boxes (N, M, 4), cx cy w h in 0..1, classes (N, M),
+        counts (N,) to ()."""
+        wanted = [
+            {"class_labels": kinds[:count], "boxes": places[:count]}
+            for kinds, places, count in zip(classes, boxes, counts.tolist(), strict=True)
+        ]
+        logits, places = found.logits.float(), found.boxes.float()
+        loss: Tensor = self.body.loss_function(logits, wanted, logits.device, places, self.body.config)[0]
+        return loss
+
+    def decode(self, found: Found) -> tuple[Tensor, Tensor]:
+        """Boxes (N, A, 4), cx cy w h in 0..1, and scores (N, A, K)."""
+        return found.boxes, torch.softmax(found.logits, dim=2)[..., :-1]
