@@ -25,16 +25,24 @@ class SplitRows(Strict):
 
 
 class FolderLayout(Strict):
-    """Images in one folder a class: `<class>/x.jpg`, or `<split>/<class>/x.jpg` with `splits: true`."""
+    """Images or texts in one folder a class: `<class>/x.jpg`, or `<split>/<class>/x.jpg` with `splits: true`.
+
+    Args:
+        splits: or which split each folder is, where their names say something else; other folders are left out.
+        classes: the names of the classes by those of their folders; other folders are left out. Default: the folders'.
+        text: the files are texts, `<class>/x.txt` in UTF-8.
+    """
 
     kind: Literal["folder"]
     root: str = "."
-    splits: bool = False
+    splits: bool | dict[str, str] = False
+    classes: dict[str, str] | None = None
+    text: bool = False
 
     @property
     def fields(self) -> Fields:
         """What its samples hold."""
-        return _IMAGES
+        return {"text": "text", "label": "text"} if self.text else _IMAGES
 
 
 class IdxLayout(Strict):
@@ -55,6 +63,20 @@ class IdxLayout(Strict):
         if self.images.keys() != self.labels.keys():
             raise ValueError("images and labels name different splits")
         return self
+
+
+class CifarLayout(Strict):
+    """The binary version of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): a label byte, then 32x32 pixels of
+    red, of green, of blue, and so on; several files a split."""
+
+    kind: Literal["cifar"]
+    files: dict[str, list[str]]
+    classes: list[str] = Field(min_length=2)
+
+    @property
+    def fields(self) -> Fields:
+        """What its samples hold."""
+        return _IMAGES
 
 
 class Columns(Strict):
@@ -256,6 +278,7 @@ class WavLayout(Strict):
 Layout = Annotated[
     FolderLayout
     | IdxLayout
+    | CifarLayout
     | TableLayout
     | WindowsLayout
     | ConllLayout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from components.contracts.dataset import FolderSource, SklearnSource, Source, TableSource, UrlSource
 from components.contracts.dataset_layout import (
+    CifarLayout,
     CocoLayout,
     ConllLayout,
     FolderLayout,
@@ -20,6 +21,7 @@ from components.contracts.dataset_layout import (
     WindowsLayout,
 )
 from components.ingestion import (
+    cifar,
     class_folder,
     coco,
     conll,
@@ -63,9 +65,11 @@ def opened(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
 def _read(layout: Layout, place: Path) -> Iterator[Sample]:
     match layout:
         case FolderLayout():
-            return class_folder.samples(place / layout.root, splits=layout.splits)
+            return class_folder.samples(layout, place / layout.root)
         case IdxLayout():
             return idx.samples(layout, place)
+        case CifarLayout():
+            return cifar.samples(layout, place)
         case TableLayout():
             return table.samples(layout, place)
         case WindowsLayout():

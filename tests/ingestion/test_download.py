@@ -10,7 +10,7 @@ import pytest
 
 from components.contracts.dataset import RemoteFile
 from components.contracts.errors import SourceError
-from components.ingestion import download, mirror
+from components.ingestion import download, mirror, unpacked
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -128,3 +128,18 @@ def test_a_mirrored_file_that_changed_unseen_is_not_taken(tmp_path: Path, monkey
     path.write_bytes(b"X" + CONTENT[1:])
     os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert mirror.find(SHA256, "x.bin", cache) is None
+
+
+def test_a_file_that_only_a_mirror_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(mirror.VARIABLE, str(tmp_path / "mirror"))
+    file = RemoteFile(sha256=SHA256, name="x.bin", origin="ask the museum")
+    with pytest.raises(SourceError, match="no URL") as caught, unpacked.files([file], "things"):
+        pass
+    assert "ask the museum" in str(caught.value.next_step)
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/of another name").write_bytes(CONTENT)
+    with unpacked.files([file], "things") as place:
+        assert (place / "x.bin").read_bytes() == CONTENT
+    with pytest.raises(ValueError, match="origin"):
+        RemoteFile(sha256=SHA256, name="x.bin")

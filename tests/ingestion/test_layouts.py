@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from components.contracts.dataset import FolderSource, Source, TableSource
@@ -388,6 +389,48 @@ def test_a_pattern_that_cannot_be_is_refused(pattern: str) -> None:
         layout(kind="wav", pattern=pattern)
     with pytest.raises(ValidationError, match="has no spam"):
         layout(kind="wav", pattern="{label}.wav", test={"spam": ["1"]})
+
+
+# Folders and the binary CIFAR
+
+
+def test_folders_whose_names_say_something_else(tmp_path: Path) -> None:
+    for name in ("a/val/cats/1.png", "a/train/cats/2.png", "a/extra/cats/3.png", "a/train/frogs/4.png", "a/5.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    said = {"kind": "folder", "root": "a", "splits": {"train": "train", "val": "test"}}
+    samples = read_folder(tmp_path, **said, classes={"cats": "cat"})
+    assert [(sample.id, sample.split, sample.values["label"]) for sample in samples] == [
+        ("train/cats/2.png", "train", "cat"), ("val/cats/1.png", "test", "cat"),
+    ]  # fmt: skip
+    assert len(read_folder(tmp_path, **said)) == 3
+
+
+def test_folders_of_texts(tmp_path: Path) -> None:
+    (tmp_path / "pos").mkdir()
+    (tmp_path / "pos/1_10.txt").write_text("Good.\nVery.", encoding="utf-8")
+    assert values(read_folder(tmp_path, kind="folder", text=True)) == [{"text": "Good.\nVery.", "label": "pos"}]
+    (tmp_path / "pos/2.txt").write_bytes(b"\xff")
+    with pytest.raises(SourceError, match="not utf-8"):
+        read_folder(tmp_path, kind="folder", text=True)
+
+
+def test_cifar_as_it_was_published(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    records = [bytes([label]) + image.transpose(2, 0, 1).tobytes() for label, image in enumerate(pixels)]
+    (tmp_path / "one.bin").write_bytes(records[0] + records[1])
+    (tmp_path / "two.bin").write_bytes(records[2])
+    said = {"kind": "cifar", "files": {"train": ["one.bin", "two.bin"]}, "classes": ["a", "b", "c"]}
+    samples = read_folder(tmp_path, **said)
+    assert [(sample.id[-1], sample.values["label"]) for sample in samples] == [("0", "a"), ("1", "b"), ("2", "c")]
+    for sample, image in zip(samples, pixels, strict=True):
+        with Image.open(io.BytesIO(sample.values["image"])) as opened:
+            assert (np.asarray(opened) == image).all()
+    with pytest.raises(SourceError, match="without a class"):
+        read_folder(tmp_path, **{**said, "classes": ["a", "b"]})
+    (tmp_path / "two.bin").write_bytes(records[2][:-1])
+    with pytest.raises(SourceError, match="truncated"):
+        read_folder(tmp_path, **said)
 
 
 # From an archive
