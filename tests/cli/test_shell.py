@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,8 @@ from flows.cli import main, shell
 Modelyard = Callable[..., Any]
 
 
-def test_help_lists_every_command_quickly(modelyard: Modelyard) -> None:
-    modelyard("--help")  # bytecode is written
-    begin = time.perf_counter()
+def test_help_lists_every_command(modelyard: Modelyard) -> None:
     done = modelyard("--help")
-    assert time.perf_counter() - begin < 1.0  # 0.2 on a quiet machine
     assert done.returncode == 0
     for name in shell.COMMANDS:
         assert f"\n  {name} " in done.stdout
