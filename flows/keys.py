@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained
         {
             "data": data_digest,
             **({"pretrained": pretrained_digest} if pretrained_digest else {}),
+            **_package_of(spec),
             **_flat("model", spec.model.model_dump(mode="json")),
             **_flat("train", spec.train.model_dump(mode="json")),
             **_code(user_source.identity(modules, source_root)),
@@ -92,6 +94,17 @@ def package(train_key: str, spec: PipelineSpec, source_root: Path) -> Key:
     """
     modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
     return Key({"training": train_key, **_code(user_source.identity(modules, source_root))})
+
+
+def _package_of(spec: PipelineSpec) -> dict[str, str]:
+    """The version of the Python package that carries the weights to start from."""
+    kind, _, name = (spec.model.pretrained or "").partition(":")
+    if kind != "package":
+        return {}
+    try:
+        return {f"library {name}": importlib.metadata.version(name)}
+    except importlib.metadata.PackageNotFoundError:
+        return {f"library {name}": "not installed"}  # the training will say so
 
 
 def _code(identity: source_code.SourceIdentity) -> dict[str, str]:

