@@ -34,15 +34,17 @@ def columns(task: Task) -> tuple[str, ...]:
 
 def build(task: Task, source: Path, target: Path, name: str, count: int) -> pd.DataFrame:
     """The table of all samples of a raw file, also written to `target`."""
-    rows: list[dict[str, object]] = []
+    found: dict[str, list[object]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, Progress(f"looking at {name}", count) as progress:
         each = pool.map if task.heavy else map
         for group in sample_file.groups(source):
             parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
             for part in each(lambda part: [_row(task, sample) for sample in part], parts):
-                rows += part
+                for row in part:
+                    for column, value in row.items():
+                        found.setdefault(column, []).append(value)
             progress.advance(len(group))
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(found)
     table = table.assign(**twins.columns(table))[list(columns(task))]
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
     return table

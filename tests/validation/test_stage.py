@@ -112,6 +112,30 @@ def test_bad_data_is_refused_and_shown_and_the_last_good_stands(dataset: Callabl
         assert outside not in page
 
 
+def test_failing_texts_are_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("data/notes")
+    (folder / "raw").mkdir(parents=True)
+    (folder / "dataset.yaml").write_text(
+        "name: notes\ntask: text-classification\nsource: {kind: csv, path: x.csv, text: t}\nsplit: {}\ninput: {}\n"
+    )
+    checks = [
+        expectation("empty", value_set=[False]),
+        expectation("words", "expect_column_values_to_be_between", max_value=3),
+    ]
+    (folder / "expectations.json").write_text(json.dumps({"raw": checks, "prepared": checks}))
+    texts = ["fine", " ", "<b>one two three four</b>" + " and more" * 100]
+    samples = [Sample(str(row), None, {"text": text, "label": "ab"[row % 2]}) for row, text in enumerate(texts)]
+    sample_file.write(samples, folder / "raw/samples.parquet", "writing", {"text": "text", "label": "text"})
+    manifest.seal(folder / "raw", "raw", {"samples": 3})
+    with pytest.raises(ValidationRefused, match="2 of 2"):
+        main("raw", str(folder))
+    page = Path(".modelyard/reports/notes/raw.html").read_text()
+    assert "<blockquote>&lt;b&gt;one two three four&lt;/b&gt; and more" in page
+    assert page.count(" and more") < 40
+    assert "<b>one" not in page
+
+
 @pytest.mark.parametrize(
     ("suite", "messages"),
     [
