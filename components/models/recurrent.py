@@ -1,6 +1,6 @@
 """Recurrent networks for texts and series: the textbook's cell, LSTM and GRU.
 
-Sequences of unequal lengths are packed: no cell sees padding, in either direction.
+Samples of unequal lengths have the states that they have alone: see recurrent_layers.
 
 Legend: N batch, T length, E size of a step, D width of the states (twice the cell's where both directions are read),
 C channels, K classes, Q quantiles.
@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from components.contracts.architectures.rnn import RecurrentSpec
 from components.contracts.errors import UsageError
@@ -22,9 +20,8 @@ from components.models import masks
 from components.models.embedding import TokenEmbedding
 from components.models.instance_norm import InstanceNorm
 from components.models.pooling import pooling
+from components.models.recurrent_layers import RecurrentLayers
 from components.models.standardise_series import StandardiseSeries
-
-CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 def build(
@@ -42,50 +39,6 @@ def build(
     if not isinstance(given, SeriesInput) or not given.fixed:
         raise UsageError("a forecast is made from series of one length", where="model.name", got=given.kind)
     return RecurrentForecaster(spec, given, wanted)
-
-
-class Recurrent(nn.Module):
-    """Layers of cells over packed sequences.
-
-    Args:
-        spec: kind of cell, depth, width and so on.
-        inward: E.
-    """
-
-    def __init__(self, spec: RecurrentSpec, inward: int) -> None:
-        super().__init__()
-        self.cells = CELLS[spec.name](
-            inward,
-            spec.width,
-            num_layers=spec.depth,
-            batch_first=True,
-            bidirectional=spec.bidirectional,
-            dropout=spec.dropout if spec.depth > 1 else 0.0,
-        )
-        self.bidirectional = spec.bidirectional
-        self.width = 2 * spec.width if spec.bidirectional else spec.width
-        if isinstance(self.cells, nn.LSTM):
-            _remember_at_first(self.cells)
-
-    def forward(self, steps: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(N, T, E), lengths (N,) to all states of the last layer (N, T, D), zero at padding, and its last ones (N, D).
-
-        The last state of the direction that reads from the end is the one at the first step.
-        """
-        if lengths is None:
-            states, _ = self.cells(steps)  # (N, T, D)
-            last = states[:, -1]  # (N, D)
-        else:
-            counts = lengths.clamp(min=1)  # (N,)
-            packed = pack_padded_sequence(steps, counts.cpu(), batch_first=True, enforce_sorted=False)
-            states, _ = self.cells(packed)
-            states, _ = pad_packed_sequence(states, batch_first=True, total_length=steps.shape[1])  # (N, T, D)
-            # Not the cells' own last states: the exporter gives a packed sequence only together with its unpacking.
-            ends = (counts - 1)[:, None, None].expand(-1, 1, self.width)  # (N, 1, D)
-            last = states.gather(1, ends)[:, 0]  # (N, D)
-        if self.bidirectional:
-            last = torch.cat([last[:, : self.width // 2], states[:, 0, self.width // 2 :]], dim=1)  # (N, D)
-        return states, last
 
 
 class Steps(nn.Module):
@@ -131,7 +84,7 @@ class RecurrentClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.steps = Steps(spec, given)
-        self.recurrent = Recurrent(spec, self.steps.width)
+        self.recurrent = _layers(spec, self.steps.width)
         self.every_step = isinstance(wanted, TokenClassesOutput)
         self.pooling = (
             None if self.every_step or spec.pooling == "last" else pooling(spec.pooling, self.recurrent.width)
@@ -141,9 +94,11 @@ class RecurrentClassifier(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Tokens (N, T) or series (N, T, C), lengths (N,) (none where all are whole) to logits (N, K) or (N, T, K)."""
+        if lengths is None:
+            lengths = masks.whole(values)  # (N,)
         features, last = self.recurrent(self.steps(values, lengths), lengths)  # (N, T, D), (N, D)
         if self.pooling is not None:
-            features = self.pooling(features, masks.whole(values) if lengths is None else lengths)  # (N, D)
+            features = self.pooling(features, lengths)  # (N, D)
         elif not self.every_step:
             features = last  # (N, D)
         logits: Tensor = self.head(self.dropout(features))  # (N, K) or (N, T, K)
@@ -166,7 +121,7 @@ class RecurrentForecaster(nn.Module):
         self.shape = (wanted.horizon, wanted.channels, len(wanted.quantiles))
         self.instance_norm = spec.instance_norm
         self.standardise = StandardiseSeries(given.mean, given.std)
-        self.recurrent = Recurrent(spec, given.channels)
+        self.recurrent = _layers(spec, given.channels)
         self.pooling = None if spec.pooling == "last" else pooling(spec.pooling, self.recurrent.width)
         self.dropout = nn.Dropout(spec.dropout)
         self.head = nn.Linear(self.recurrent.width, math.prod(self.shape))
@@ -175,16 +130,14 @@ class RecurrentForecaster(nn.Module):
         """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""
         steps = self.standardise(past)  # (N, L, C)
         norm = InstanceNorm.of(steps) if self.instance_norm else None
-        features, last = self.recurrent(steps if norm is None else norm.apply(steps), None)  # (N, L, D), (N, D)
-        pooled = last if self.pooling is None else self.pooling(features, masks.whole(past))  # (N, D)
+        whole = masks.whole(past)  # (N,)
+        features, last = self.recurrent(steps if norm is None else norm.apply(steps), whole)  # (N, L, D), (N, D)
+        pooled = last if self.pooling is None else self.pooling(features, whole)  # (N, D)
         values = self.head(self.dropout(pooled)).view(-1, *self.shape)  # (N, horizon, C, Q)
         return self.standardise.undo(values if norm is None else norm.undo(values))
 
 
-def _remember_at_first(cells: nn.LSTM) -> None:
-    """Forget gates open: their biases sum to 1 (Jozefowicz et al. 2015, PMLR 37, section 2.2)."""
-    for name, value in cells.named_parameters():
-        if name.startswith("bias_ih"):
-            nn.init.ones_(value.detach()[cells.hidden_size : 2 * cells.hidden_size])
-        elif name.startswith("bias_hh"):
-            nn.init.zeros_(value.detach()[cells.hidden_size : 2 * cells.hidden_size])
+def _layers(spec: RecurrentSpec, inward: int) -> RecurrentLayers:
+    return RecurrentLayers(
+        spec.name, inward, spec.width, spec.depth, bidirectional=spec.bidirectional, dropout=spec.dropout
+    )

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from components.contracts.architectures.rnn import Seq2SeqGruSpec
 from components.contracts.errors import UsageError
 from components.contracts.shapes import TextOutput, TokensInput
 from components.models.attentive_gru import AttentiveGru
 from components.models.embedding import TokenEmbedding
+from components.models.recurrent_layers import RecurrentLayers
 
 
 def build(spec: Seq2SeqGruSpec, given: TokensInput, wanted: TextOutput) -> Seq2SeqGru:
@@ -51,13 +51,8 @@ class Seq2SeqGru(nn.Module):
         self.target_embedding = TokenEmbedding(wanted.vocabulary, spec.embedding, wanted.pad)
         self.source_embedding = None if spec.shared else TokenEmbedding(given.vocabulary, spec.embedding, given.pad)
         self.dropout = nn.Dropout(spec.dropout)
-        self.encoder = nn.GRU(
-            spec.embedding,
-            spec.width,
-            num_layers=spec.depth,
-            batch_first=True,
-            bidirectional=True,
-            dropout=spec.dropout if spec.depth > 1 else 0.0,
+        self.encoder = RecurrentLayers(
+            "gru", spec.embedding, spec.width, spec.depth, bidirectional=True, dropout=spec.dropout
         )
         self.first = nn.Linear(spec.width, spec.width)
         self.decoder = AttentiveGru(spec.embedding, spec.width, 2 * spec.width)
@@ -74,10 +69,8 @@ class Seq2SeqGru(nn.Module):
     def encode(self, source: Tensor, source_lengths: Tensor) -> Tensor:
         """Source (N, S), lengths (N,) to memory (N, S, 2D)."""
         embedding = self.target_embedding if self.source_embedding is None else self.source_embedding
-        counts = source_lengths.clamp(min=1).cpu()  # (N,)
-        packed = pack_padded_sequence(self.dropout(embedding(source)), counts, batch_first=True, enforce_sorted=False)
-        states, _ = self.encoder(packed)
-        memory, _ = pad_packed_sequence(states, batch_first=True, total_length=source.shape[1])  # (N, S, 2D)
+        memory: Tensor
+        memory, _ = self.encoder(self.dropout(embedding(source)), source_lengths)  # (N, S, 2D)
         return memory
 
     def decode(self, memory: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from components.contracts.architectures.rnn import RecurrentSpec
 from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ForecastOutput, SeriesInput, TokenClassesOutput, TokensInput
 from components.models.build import build
-from components.models.recurrent import Recurrent, RecurrentClassifier
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree
 
 TEXT = TokensInput(vocabulary=30, longest=12)
@@ -28,35 +27,6 @@ def _tokens(rows: int = 5) -> torch.Tensor:
 
 def _values(rows: int = 5) -> torch.Tensor:
     return torch.randn(rows, 12, 2, generator=torch.Generator().manual_seed(1))
-
-
-def test_the_textbooks_cell_is_its_formula() -> None:
-    """h_t = tanh(W x_t + b + U h_t-1 + c)."""
-    recurrent = Recurrent(_spec("rnn"), 2)
-    series = _values(1)
-    cell = dict(recurrent.cells.named_parameters())
-    state = torch.zeros(5)
-    for step in series[0]:
-        state = torch.tanh(
-            cell["weight_ih_l0"] @ step + cell["bias_ih_l0"] + cell["weight_hh_l0"] @ state + cell["bias_hh_l0"]
-        )
-    states, last = recurrent(series, torch.tensor([12]))
-    torch.testing.assert_close(last[0], state)
-    torch.testing.assert_close(states[0, -1], state)
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_the_last_state_backwards_is_that_of_the_sequence_turned_round(name: str) -> None:
-    recurrent = Recurrent(_spec(name, bidirectional=True), 2)
-    forwards = Recurrent(_spec(name), 2)
-    state = recurrent.cells.state_dict()
-    forwards.cells.load_state_dict({key[:-8]: value for key, value in state.items() if key.endswith("_reverse")})
-    series, lengths = _values(2), torch.tensor([12, 7])
-    turned = series.clone()
-    turned[0], turned[1, :7] = series[0].flip(0), series[1, :7].flip(0)
-    _, both = recurrent(series, lengths)
-    _, backwards = forwards(turned, lengths)
-    torch.testing.assert_close(both[:, 5:], backwards)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -117,14 +87,6 @@ def test_without_instance_norm_a_silent_head_says_the_mean_of_the_train_split() 
     nn.init.zeros_(network.get_parameter("head.weight"))
     nn.init.zeros_(network.get_parameter("head.bias"))
     assert torch.equal(network(_values())[0, 0, :, 0], torch.tensor([1.0, -1.0]))
-
-
-def test_forget_gates_are_open_at_first() -> None:
-    network = build(_spec(depth=2, bidirectional=True), TEXT, ClassesOutput(classes=3))
-    assert isinstance(network, RecurrentClassifier)
-    biases = dict(network.recurrent.cells.named_parameters())
-    for end in ("l0", "l0_reverse", "l1", "l1_reverse"):
-        assert torch.equal((biases[f"bias_ih_{end}"] + biases[f"bias_hh_{end}"])[5:10], torch.ones(5))
 
 
 def test_a_forecast_of_a_text_is_refused() -> None:
