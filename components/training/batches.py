@@ -7,6 +7,7 @@ Legend: N batch.
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -68,9 +69,9 @@ def epoch_batches(
     """The batches of an epoch, always `steps_per_epoch` of them.
 
     Args:
-        sizes: (samples, keys) lengths of the samples where they differ. Then a pool of a hundred batches is drawn at a
-            time and sorted by the first key and, where that is equal, the next; cut into batches, which come in an
-            order of chance. So samples of like lengths meet, and a batch has little padding.
+        sizes: (samples, keys) lengths of the samples where they differ. Then a pool of a hundred batches (with two
+            keys, four hundred) is drawn at a time and cut into batches of samples of like lengths, which come in an
+            order of chance: a batch has little padding.
     """
     order = epoch_order(samples, seed, epoch)
     steps = steps_per_epoch(samples, batch_size)
@@ -78,22 +79,39 @@ def epoch_batches(
     if sizes is None:
         return Epoch(order, bounds)
     order = order[: bounds[-1]]
-    pool = POOL_BATCHES * batch_size
+    pool = POOL_BATCHES * sizes.shape[1] ** 2 * batch_size
     pools = [order[begin : begin + pool] for begin in range(0, len(order), pool)]
     parts: list[NDArray[np.int64]] = []
     for chosen in pools:
-        ordered = chosen[np.lexsort(sizes[chosen].T[::-1])]
+        ordered = _alike(chosen, sizes, batch_size)
         parts += [ordered[begin : begin + batch_size] for begin in range(0, len(ordered), batch_size)]
     turns = np.random.default_rng(derive_seed(seed, "batches", epoch)).permutation(len(parts))
     parts = [parts[turn] for turn in turns]
     return Epoch(np.concatenate(parts), np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64))
 
 
+def _alike(chosen: NDArray[np.int64], sizes: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
+    """Samples in an order in which neighbours are of like lengths.
+
+    By the first key; with two keys, that order is cut into as many groups as each then has batches, and each group is
+    ordered by the second.
+    """
+    ordered = chosen[np.argsort(sizes[chosen, 0], kind="stable")]
+    if sizes.shape[1] == 1:
+        return ordered
+    group = max(1, round(math.sqrt(len(ordered) / batch_size))) * batch_size
+    parts = [ordered[begin : begin + group] for begin in range(0, len(ordered), group)]
+    return np.concatenate([part[np.lexsort((sizes[part, 0], sizes[part, 1]))] for part in parts])
+
+
 def sample_sizes(split: StoredSplit, inputs: tuple[str, ...]) -> NDArray[np.int64] | None:
-    """What samples are sorted by, (samples, keys): lengths of the ragged arrays; None where the first input is of one
-    size."""
+    """What samples are sorted by, (samples, 1 or 2): lengths of the first input, and of another array if those differ.
+
+    None where the first input is of one size.
+    """
     ragged = [spec.name for spec in split.specs if spec.layout == "ragged"]
     if inputs[0] not in ragged:
         return None
-    names = sorted(ragged, key=lambda name: name != inputs[0])
-    return np.stack([split.lengths(name) for name in names], axis=1)
+    first = split.lengths(inputs[0])
+    others = [split.lengths(name) for name in ragged if name != inputs[0]]
+    return np.stack([first, *[other for other in others if not np.array_equal(other, first)][:1]], axis=1)
