@@ -176,7 +176,10 @@ class WindowsLayout(Strict):
 
 
 class ConllLayout(Strict):
-    """One token a line, its tag in the last column, an empty line behind each sentence; files by their splits."""
+    """One token a line, its tag in the last column, an empty line behind each sentence; files by their splits.
+
+    A file under the name "" leaves its split open.
+    """
 
     kind: Literal["conll"]
     files: dict[str, str]
@@ -189,7 +192,10 @@ class ConllLayout(Strict):
 
 
 class PairsLayout(Strict):
-    """Texts and their translations in two files of the same number of lines (gzip or plain), by their splits."""
+    """Texts and their translations in two files of the same number of lines (gzip or plain), by their splits.
+
+    Files under the name "" leave their split open.
+    """
 
     kind: Literal["pairs"]
     source: dict[str, str]

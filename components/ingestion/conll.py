@@ -25,7 +25,7 @@ def samples(layout: ConllLayout, folder: Path) -> Iterator[Sample]:
         count = 0
         for tokens, tags in _sentences(folder / name, layout.encoding):
             values = {"tokens": tokens, "tags": tags}
-            yield Sample(f"{split}/{count:06d}", split_name(split, "layout.files"), values)
+            yield Sample(f"{split or 'all'}/{count:06d}", split_name(split, "layout.files") if split else None, values)
             count += 1
         if not count:
             raise SourceError("no sentence in the file", where=str(folder / name))

@@ -28,4 +28,5 @@ def samples(layout: PairsLayout, folder: Path) -> Iterator[Sample]:
                 raise SourceError("the two files have not the same lines", where=str(shorter), got=got,
                                   expected=expected)  # fmt: skip
             values = {"source": ours[1].rstrip("\r\n"), "target": theirs[1].rstrip("\r\n")}
-            yield Sample(f"{split}/{row:06d}", split_name(split, "layout.source"), values)
+            known = split_name(split, "layout.source") if split else None
+            yield Sample(f"{split or 'all'}/{row:06d}", known, values)

@@ -14,6 +14,7 @@ from components.contracts.errors import Interrupted, ModelyardError
 # name -> (module:attribute, one line of help), in the order in which one needs them
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "The whole chain on real data: stack, run, release, one answered request."),
+    "new": ("flows.cli.new:new", "Draft a dataset and its pipeline from data, whose task is recognised."),
     "run": ("flows.cli.run:run", "Run what is out of date of a pipeline, and say why."),
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),

@@ -1,0 +1,239 @@
+"""Which task files are for, and how they lie, from their names and first lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from components.contracts.errors import SourceError
+from components.drafting import columns
+from components.ingestion.sample import split_name
+
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+NO_LANGUAGES = ("md", "py", "sh", "gz", "xz", "js", "db", "ds", "go")
+TAG = re.compile(r"^(O|[BIESLU]-\S+)$")
+KINDS = (
+    "class folders of images, Pascal VOC, COCO, WAV files, CoNLL, line-aligned text pairs, "
+    "or CSV, TSV and Parquet with labels, texts, values or a time"
+)
+
+
+class Recognised(NamedTuple):
+    """What was seen.
+
+    Args:
+        task: the likeliest.
+        layout: as dataset.yaml has it; for `kind: folder` of a source, where it is a folder.
+        why: in words.
+    """
+
+    task: str
+    layout: dict[str, Any]
+    why: str
+
+
+def inner(place: Path) -> Path:
+    """The folder that holds more than one thing, where folders lie in each other."""
+    while place.is_dir():
+        within = [path for path in place.iterdir() if not path.name.startswith(".")]
+        if len(within) != 1 or not within[0].is_dir():
+            break
+        place = within[0]
+    return place
+
+
+def recognise(place: Path) -> Recognised:
+    """What a file or a folder holds.
+
+    Raises:
+        SourceError: it is not there, or nothing that is known.
+    """
+    if place.is_file():
+        return _of_table({"": place}, place.parent)
+    if not place.is_dir():
+        raise SourceError("no such file or folder", where=str(place))
+    files = sorted(path for path in place.rglob("*") if path.is_file() and not _hidden(path.relative_to(place)))
+    for look in (_voc, _coco, _wav, _class_folders, _pairs, _conll, _tables):
+        found = look(place, files)
+        if found is not None:
+            return found
+    kinds = sorted({path.suffix or path.name for path in files})
+    raise SourceError(
+        "nothing here that is recognised",
+        where=str(place),
+        got=f"{len(files)} files: {', '.join(kinds[:8])}" if files else "no file",
+        expected=KINDS,
+        next_step="write data/NAME/dataset.yaml by hand; `modelyard schema --dataset` says what is allowed",
+    )
+
+
+def _voc(place: Path, files: Sequence[Path]) -> Recognised | None:
+    for folder in sorted({path.parent.parent for path in files if path.parent.name == "Annotations"}):
+        if (folder / "JPEGImages").is_dir():
+            root = folder.relative_to(place).as_posix()
+            return Recognised("object-detection", {"kind": "voc", "root": root}, "Pascal VOC: JPEGImages, Annotations")
+    return None
+
+
+def _coco(place: Path, files: Sequence[Path]) -> Recognised | None:
+    annotations: dict[str, str] = {}
+    images: dict[str, str] = {}
+    for path in files:
+        if path.suffix != ".json":
+            continue
+        document = _json(path)
+        if not isinstance(document, dict) or not {"images", "annotations", "categories"} <= document.keys():
+            continue
+        split = _split_of(path, place)
+        first = Path(str(document["images"][0]["file_name"])).name if document["images"] else ""
+        folder = next((found.parent for found in files if found.name == first), None)
+        if folder is None:
+            continue
+        annotations[split] = path.relative_to(place).as_posix()
+        images[split] = folder.relative_to(place).as_posix()
+    if not annotations:
+        return None
+    return Recognised(
+        "object-detection", {"kind": "coco", "annotations": annotations, "images": images}, "COCO annotations"
+    )
+
+
+def _wav(place: Path, files: Sequence[Path]) -> Recognised | None:
+    sounds = [path.relative_to(place) for path in files if path.suffix.lower() == ".wav"]
+    if not sounds or len(sounds) * 2 < len(files):
+        return None
+    suffix = sounds[0].suffix
+    folders = {path.parent for path in sounds}
+    if len(folders) > 1 and all(len(path.parts) == 2 for path in sounds):
+        layout = {"kind": "wav", "root": ".", "pattern": f"{{label}}/{{name}}{suffix}"}
+        return Recognised("sound-classification", layout, f"WAV files in {len(folders)} folders, one a class")
+    parts = {len(path.stem.split("_")) for path in sounds}
+    if len(parts) != 1 or parts == {1} or len(folders) != 1:
+        raise SourceError(
+            "WAV files whose names do not say their classes alike",
+            where=str(place),
+            got=", ".join(str(path) for path in sounds[:3]),
+            expected="<class>/<name>.wav, or <class>_<name>.wav",
+        )
+    names = ["label", *(f"part_{number}" for number in range(2, parts.pop() + 1))]
+    pattern = "_".join(f"{{{name}}}" for name in names) + suffix
+    layout = {"kind": "wav", "root": folders.pop().as_posix(), "pattern": pattern}
+    return Recognised("sound-classification", layout, "WAV files named after their class")
+
+
+def _class_folders(place: Path, files: Sequence[Path]) -> Recognised | None:
+    images = [path.relative_to(place) for path in files if path.suffix.lower() in IMAGES]
+    if not images or len(images) * 2 < len(files):
+        return None
+    depths = {len(path.parts) for path in images}
+    classes = sorted({path.parts[-2] for path in images if len(path.parts) > 1})
+    if depths == {2} and len(classes) > 1:
+        return Recognised("image-classification", {"kind": "folder"}, f"images in {len(classes)} folders, one a class")
+    if depths == {3} and len(classes) > 1 and all(_is_split(path.parts[0]) for path in images):
+        why = f"images in {len(classes)} class folders a split"
+        return Recognised("image-classification", {"kind": "folder", "splits": True}, why)
+    return None
+
+
+def _pairs(place: Path, files: Sequence[Path]) -> Recognised | None:
+    sides: dict[str, dict[str, Path]] = {}
+    for path in files:
+        stem, _, language = path.name.removesuffix(".gz").rpartition(".")
+        if stem and re.fullmatch(r"[a-z]{2}", language) and language not in NO_LANGUAGES:
+            sides.setdefault(language, {})[stem] = path
+    languages = sorted(sides, key=lambda name: (name != "en", name))
+    if len(languages) != 2 or sides[languages[0]].keys() != sides[languages[1]].keys():
+        return None
+    stems = sorted(sides[languages[0]])
+    splits = {stem: _split_of(Path(stem), place) if len(stems) > 1 else "" for stem in stems}
+    named = [
+        {splits[stem]: sides[language][stem].relative_to(place).as_posix() for stem in stems} for language in languages
+    ]
+    layout = {"kind": "pairs", "source": named[0], "target": named[1]}
+    return Recognised("translation", layout, f"lines of {languages[0]} beside lines of {languages[1]}")
+
+
+def _conll(place: Path, files: Sequence[Path]) -> Recognised | None:
+    tagged = [path for path in files if path.suffix not in TABLES and _is_conll(path)]
+    if not tagged:
+        return None
+    names = {_split_of(path, place) if len(tagged) > 1 else "": path.relative_to(place).as_posix() for path in tagged}
+    return Recognised("token-classification", {"kind": "conll", "files": names}, "CoNLL: a token and its tag a line")
+
+
+def _tables(place: Path, files: Sequence[Path]) -> Recognised | None:
+    tables = [path for path in files if _table_kind(path)]
+    if not tables:
+        return None
+    if len(tables) == 1:
+        return _of_table({"": tables[0]}, place)
+    return _of_table({_split_of(path, place): path for path in tables}, place)
+
+
+def _of_table(files: dict[str, Path], place: Path) -> Recognised:
+    first = next(iter(files.values()))
+    kind = _table_kind(first) or ("tsv" if "\t" in columns.lines(first, 1)[0] else "csv")
+    task, layout, why = columns.recognise(first, kind)
+    named = {split: path.relative_to(place).as_posix() for split, path in files.items()}
+    return Recognised(task, {"kind": kind, "files": named, **layout}, why)
+
+
+def _table_kind(path: Path) -> str | None:
+    return TABLES.get(Path(path.name.removesuffix(".gz")).suffix.lower())
+
+
+def _is_conll(path: Path) -> bool:
+    try:
+        found = [line.split() for line in columns.lines(path, 200)]
+    except UnicodeDecodeError:
+        return False
+    words = [line for line in found if len(line) >= 2]
+    return len(words) >= 5 and all(TAG.match(line[-1]) for line in words) and any(line[-1] != "O" for line in words)
+
+
+def _split_of(path: Path, place: Path) -> str:
+    """The split that a file's name, or its folder's, says.
+
+    Raises:
+        SourceError: it says none.
+    """
+    for word in _words(path):
+        if _is_split(word):
+            return word
+    raise SourceError(
+        "several files, and this one's name says no split",
+        where=str(place),
+        got=path.name,
+        expected="train, validation (val, dev) or test in the name",
+    )
+
+
+def _words(path: Path) -> Iterable[str]:
+    yield from (word for word in re.split(r"[^a-z]+", path.name.lower()) if word)
+    for known in ("train", "valid", "dev", "test"):  # emerging.dev.conll, wnut17train.conll
+        if known in path.stem.lower():
+            yield known
+    yield path.parent.name.lower()
+
+
+def _is_split(word: str) -> bool:
+    try:
+        split_name(word, "")
+    except SourceError:
+        return False
+    return True
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        return None
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.parts)

@@ -1,0 +1,39 @@
+"""`modelyard new`"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from components.contracts.errors import UsageError
+from components.contracts.project import Project
+
+
+@click.command(epilog="Example:  modelyard new flowers --from ./photos")
+@click.argument("name")
+@click.option("--from", "place", required=True, type=click.Path(path_type=Path), help="A folder, or a table.")
+@click.option("--task", help="Instead of the task that the data looks like.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
+def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
+    """Draft the dataset NAME and a pipeline for it from data: the task is recognised, expectations follow the data.
+
+    Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; nothing that is there is overwritten.
+    """
+    from components.contracts.dataset import NAME
+    from components.drafting import draft
+
+    if not re.match(NAME, name):
+        raise UsageError("not a name", got=name, expected="small letters, digits and -, beginning with a letter")
+    made = draft.write(Project.find(), name, place, task)
+    if as_json:
+        click.echo(json.dumps(made._asdict(), indent=2))
+        return 0
+    labels = f", {made.labels} labels" if made.labels else ""
+    click.echo(f"{made.task}: {made.why}; {made.samples:,} samples{labels}")
+    for file in made.files:
+        click.echo(f"  {file}")
+    click.echo(f"read them, then `modelyard run {name}`", err=True)
+    return 0

@@ -1,0 +1,184 @@
+"""What `modelyard new` writes fits its contracts, its task and the data; what is there is not overwritten."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components import tasks
+from components.contracts import located_yaml
+from components.contracts.errors import SourceError, UsageError
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.project import Project
+from components.drafting import draft
+from components.tasks import fit
+from tests import small_package
+from tests.drafting.test_recognise import CONLL, WORDS, put, table
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+PARAMS = "# the list\ndatasets:\n  - digits\n  # more to come\nother: 1\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    root = tmp_path / "project"
+    put(root, {"params.yaml": PARAMS, "dvc.yaml": "stages: {}\n", "pipelines/keep": "", "data/keep": ""})
+    return Project(root)
+
+
+def sound(path: Path, tone: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(
+            b"".join(int(9000 * math.sin(i * tone / 50)).to_bytes(2, "little", signed=True) for i in range(900))
+        )
+
+
+def counted(number: int) -> str:
+    """A number in words that occur often."""
+    return f"{NUMBERS[number // 8]} {NUMBERS[number % 8]}"
+
+
+def source(kind: str, root: Path) -> Path:
+    """A small source of each kind."""
+    if kind == "images":
+        return put(
+            root,
+            {f"{name}/{i}.png": small_package.image(10 * i + len(name)) for name in ("a", "bb") for i in range(20)},
+        )
+    if kind == "sounds":
+        for number in range(40):
+            sound(root / ("yes" if number % 2 else "no") / f"{number}.wav", number + 1)
+        return root
+    if kind == "texts":
+        lines = table(60, lambda i: f"{WORDS[i % 2]} {counted(i)}\t{'good' if i % 2 else 'bad'}", "text\tlabel")
+        return put(root, {"a.tsv": lines}) / "a.tsv"
+    if kind == "forecast":
+        hours = (f"2020-{i // 336 + 1:02}-{i // 24 % 14 + 1:02}T{i % 24:02}:00" for i in range(400))
+        rows = (f"{hour},{math.sin(i * i):.4f},{math.cos(i * i):.4f}" for i, hour in enumerate(hours))
+        return put(root, {"a.csv": "\n".join(["time,a,b", *rows]) + "\n"}) / "a.csv"
+    if kind == "series":
+        lines = table(60, lambda i: f"{i},{i % 3 + 0.5},{-i},{'up' if i % 2 else 'down'}", "v0,v1,v2,label")
+        return put(root, {"a.csv": lines}) / "a.csv"
+    if kind == "pairs":
+        files = {
+            f"x.{language}": table(60, lambda i, w=word: f"{w} {counted(i)}")
+            for language, word in (("en", "a dog"), ("de", "ein Hund"))
+        }
+        return put(root, dict(files))
+    return put(
+        root,
+        {
+            "a.conll": "\n".join(f"{counted(i).replace(' ', ' O' + chr(10))} O\n{CONLL}" for i in range(60)),
+            "README.md": "x",
+        },
+    )
+
+
+KINDS = {
+    "images": "image-classification",
+    "sounds": "sound-classification",
+    "texts": "text-classification",
+    "forecast": "forecasting",
+    "series": "series-classification",
+    "pairs": "translation",
+    "tags": "token-classification",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> None:
+    made = draft.write(project, "things", source(kind, tmp_path / "source"))
+    assert made.task == KINDS[kind]
+    spec, task, _ = tasks.open_dataset(project.dataset("things"))
+    assert (spec.name, task.name) == ("things", made.task)
+    pipeline = located_yaml.read(project.pipeline_file("things"), PipelineSpec)
+    assert fit.check(pipeline, project.pipeline_file("things"), project.dataset("things")) is task
+    suite = json.loads((project.dataset("things") / "expectations.json").read_text())
+    count = next(one for one in suite["raw"] if one["type"] == "expect_table_row_count_to_equal")
+    assert count["kwargs"]["value"] == made.samples
+    labels = [one["kwargs"]["value_set"] for one in suite["raw"] if one["kwargs"].get("column") == "label"]
+    assert [len(found) for found in labels] == ([made.labels] if made.labels else [])
+    assert "Drafted by" in (project.dataset("things") / "README.md").read_text()
+
+
+def test_the_list_of_datasets_keeps_what_stood_in_it(project: Project, tmp_path: Path) -> None:
+    draft.write(project, "things", source("texts", tmp_path / "source"))
+    text = (project.root / "params.yaml").read_text()
+    assert yaml.safe_load(text) == {"datasets": ["digits", "things"], "other": 1}
+    assert text == PARAMS.replace("  # more to come\n", "  # more to come\n  - things\n")
+
+
+def test_data_inside_the_project_is_named_relative_to_the_dataset(project: Project) -> None:
+    place = source("texts", project.root / "files")
+    draft.write(project, "things", place)
+    assert located_yaml.read(project.dataset("things") / "dataset.yaml", draft.DatasetSpec).source.path == (  # type: ignore[union-attr]
+        "../../files/a.tsv"
+    )
+
+
+def test_nothing_is_overwritten_and_a_failure_leaves_nothing(project: Project, tmp_path: Path) -> None:
+    place = source("texts", tmp_path / "source")
+    before = sorted(project.root.rglob("*"))
+    for name, task, kind, words in (
+        ("digits", None, UsageError, "there is a digits already"),
+        ("things", "forecasting", SourceError, "not for forecasting"),
+        ("things", "divination", UsageError, "no such task"),
+    ):
+        with pytest.raises(kind, match=words):
+            draft.write(project, name, place, task)
+    assert sorted(project.root.rglob("*")) == before
+    draft.write(project, "things", place)
+    with pytest.raises(UsageError, match="there is a things already"):
+        draft.write(project, "things", place)
+
+
+def test_the_task_can_be_said(project: Project, tmp_path: Path) -> None:
+    made = draft.write(project, "writer", source("texts", tmp_path / "source"), "text-generation")
+    assert (made.task, made.labels) == ("text-generation", 0)
+    drawn = draft.write(project, "drawn", source("images", tmp_path / "pictures"), "image-generation")
+    assert (drawn.task, drawn.labels) == ("image-generation", 2)
+
+
+def test_what_is_seldom_otherwise_is_expected_of_most(project: Project, tmp_path: Path) -> None:
+    place = source("images", tmp_path / "source")
+    (place / "a" / "broken.png").write_bytes(b"no image")
+    draft.write(project, "things", place)
+    suite: dict[str, Any] = json.loads((project.dataset("things") / "expectations.json").read_text())
+    readable = next(one["kwargs"] for one in suite["raw"] if one["kwargs"].get("column") == "readable")
+    assert readable == {"column": "readable", "value_set": [True], "mostly": 0.965}  # 40 of 41 are
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_data_meets_its_own_draft(kind: str, project: Project, tmp_path: Path) -> None:
+    """The stages themselves: raw, validated, prepared, validated again, accepted."""
+    draft.write(project, "things", source(kind, tmp_path / "source"))
+    for words in (
+        ["components.ingestion", "data/things"],
+        ["components.validation", "raw", "data/things"],
+        ["components.preparation", "data/things"],
+        ["components.validation", "prepared", "data/things"],
+        ["components.preparation", "data/things", "--accept"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=project.root,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "MODELYARD_PROJECT": str(project.root)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    assert (project.dataset("things") / "prepared" / "manifest.json").is_file()
