@@ -1,6 +1,7 @@
 import fcntl
 import io
 import json
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import safetensors.torch
 import torch
 from pydantic import TypeAdapter
 
-from components.contracts import manifest
+from components.contracts import manifest, user_source
 from components.contracts.errors import CorruptArtifactError, TrainingError, UsageError
 from components.contracts.package import Signature
 from components.contracts.training_request import Event, Finished, Started, TrainRequest
@@ -100,6 +101,32 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
         network.head[-1].bias[0] += 1e-3
     with pytest.raises(TrainingError, match="does not say what the network says"):
         check_parity(graph, batch, singles, trained / "model.onnx")
+
+
+def test_a_network_of_anyones_leaves_the_digest_of_its_source(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+    from torch import nn
+
+    class Flat(nn.Linear):
+        def forward(self, images):
+            return super().forward(images.flatten(1).float() / 255)
+
+    def build(given, wanted, bias=True):
+        return Flat(given.height * given.width * given.channels, wanted.classes, bias=bias)
+    """
+    (tmp_path / "anyones_network.py").write_text(textwrap.dedent(source))
+    monkeypatch.syspath_prepend(tmp_path)
+    model = {"family": "custom", "factory": "anyones_network:build", "options": {"bias": False}}
+    asked = request(place / "prepared", tmp_path / "run", model=model)
+    stage.train(TrainRequest.model_validate_json(asked.model_dump_json()), EventStream(io.StringIO()))
+    trained = tmp_path / "run" / "trained"
+    facts = manifest.verify(trained, "trained").facts
+    digest = user_source.own("anyones_network", tmp_path)[0].digest
+    assert facts["lineage"] == {"factory": "anyones_network:build", "factory_source": digest}
+    assert facts["parameters"] == 640
+    assert json.loads((trained / "model.json").read_bytes())["options"] == {"bias": False}
 
 
 def test_tensorboard_reads_its_log(place: Path) -> None:
