@@ -19,6 +19,7 @@ from components.drafting import expect, seen, settings
 from components.drafting.recognise import Recognised, inner, recognise
 from components.drafting.seen import Seen
 from components.tasks import fit
+from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
 
 # Tasks that take what another task's files hold.
@@ -74,7 +75,7 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
         document["input"] = settings.of(chosen, looked, found.layout)
         planned = settings.pipeline(name, chosen)
         _dump(fresh / "dataset.yaml", document, f"Drafted from {place.name}: {found.why}.")
-        tasks.open_dataset(fresh)
+        open_dataset(fresh)
         _write_expectations(fresh / "expectations.json", expect.expectations(known, looked))
         (fresh / "README.md").write_text(_card(name, place, found, looked), encoding="utf-8")
     try:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components import tasks
 from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
 from components.contracts.atomic import folder as atomic_folder
@@ -31,6 +30,7 @@ from components.preparation.scratch import Scratch
 from components.preparation.split_files import SampleList, SplitFiles
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit, digest_of
+from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Processor, Raw, Task
 
 _NEXT_STEP = "take the sample out of the source, or let expectations.json expect what it lacks: that names all at once"
@@ -63,7 +63,7 @@ def prepare(folder: Path) -> manifest.Manifest:
         SampleError: a sample does not become arrays.
         SpecError: the splits do not fit the task.
     """
-    spec, task, settings = tasks.open_dataset(folder)
+    spec, task, settings = open_dataset(folder)
     raw = manifest.verify(folder / "raw", "raw")
     validated = manifest.verify(folder / "validated", "validated")
     if validated.facts["raw_digest"] != raw.digest:

@@ -59,7 +59,9 @@ class Processor(Fitted, Settings):
 
     def arrays(self) -> tuple[ArraySpec, ...]:
         """`images` uint8 (H, W, C), `labels` int64 ()."""
-        return ArraySpec(name="images", type="uint8", shape=(self.height, self.width, self.channels)), classification.LABELS
+        return ArraySpec(
+            name="images", type="uint8", shape=(self.height, self.width, self.channels)
+        ), classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
         """The images alone."""

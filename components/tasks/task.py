@@ -22,7 +22,6 @@ from components.contracts.shapes import Input, Output
 from components.contracts.strict import Strict
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Arrays = dict[str, NDArray[Any]]  # of one sample, by name; or of a batch
@@ -146,8 +145,8 @@ class Task(Protocol):
         scorer: `package.module:NAME`, the evaluation (see components/evaluation/scorer.py).
         metrics: figures that the scorer computes and gates may ask for; the first is the one that a pipeline's champion
             gate compares unless it says another.
-        given_kind, wanted_kind: kinds of what its processors give a network and want of it (components.contracts.shapes):
-            a pipeline's model must take the one and give the other.
+        given_kind, wanted_kind: kinds of what its processors give a network and want of it (contracts/shapes.py): a
+            pipeline's model must take the one and give the other.
         libraries: distributions that a bundle needs beside those of every bundle.
         raw_columns, prepared_columns: columns that `look` and `look_prepared` add to the tables that expectations see.
     """

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from components import tasks
 from components.contracts import atomic, manifest
 from components.contracts.dataset import DatasetSpec
 from components.contracts.errors import UsageError, ValidationRefused
 from components.contracts.project import Project
 from components.ingestion import sample_file
+from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
 from components.validation import prepared_table, raw_table, report
 from components.validation.suite import Suite
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
 
 def validate_raw(folder: Path) -> None:
     """`raw/` -> `validated/`: the verdict and the sample table; atomic, and only if every expectation is met."""
-    spec, task, _ = tasks.open_dataset(folder)
+    spec, task, _ = open_dataset(folder)
     suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.columns(task))
     raw = manifest.verify(folder / "raw", "raw")
     source = folder / "raw" / sample_file.FILE_NAME
@@ -60,7 +60,7 @@ def validate_raw(folder: Path) -> None:
 
 def validate_prepared(folder: Path) -> None:
     """Judge the staged dataset; the verdict is left beside it."""
-    spec, task, _ = tasks.open_dataset(folder)
+    spec, task, _ = open_dataset(folder)
     suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.columns(task))
     staging = Project(Path()).state / "staging" / spec.name
     staged = manifest.verify(staging / "prepared", "prepared")

@@ -65,8 +65,8 @@ def _cells(row: DatasetRow) -> list[str]:
 
 
 def _row(project: Project, name: str) -> DatasetRow:
-    from components import tasks
     from components.contracts import digest, manifest
+    from components.tasks.dataset_file import open_dataset
 
     folder = project.dataset(name)
     title, source = "", ""
@@ -74,7 +74,7 @@ def _row(project: Project, name: str) -> DatasetRow:
     digests: dict[str, str | None] = {}
     counts: dict[str, int] = {}
     try:
-        spec, _, _ = tasks.open_dataset(folder)
+        spec, _, _ = open_dataset(folder)
         title, source = spec.title, spec.source.kind
     except ModelyardError as error:
         problems.append(str(error))

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components import tasks
 from components.contracts import located_yaml
 from components.contracts.errors import SourceError, UsageError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.drafting import draft
 from components.tasks import fit
+from components.tasks.dataset_file import open_dataset
 from tests import small_package
 from tests.drafting.test_recognise import CONLL, WORDS, put, table
 
@@ -101,7 +101,7 @@ KINDS = {
 def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> None:
     made = draft.write(project, "things", source(kind, tmp_path / "source"))
     assert made.task == KINDS[kind]
-    spec, task, _ = tasks.open_dataset(project.dataset("things"))
+    spec, task, _ = open_dataset(project.dataset("things"))
     assert (spec.name, task.name) == ("things", made.task)
     pipeline = located_yaml.read(project.pipeline_file("things"), PipelineSpec)
     assert fit.check(pipeline, project.pipeline_file("things"), project.dataset("things")) is task

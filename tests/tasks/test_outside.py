@@ -24,6 +24,7 @@ from components.contracts.training_request import TrainRequest
 from components.inference import body
 from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
+from components.tasks.dataset_file import open_dataset
 from components.training import stage as training
 from components.training.sinks import EventStream
 from tests.tasks import whole_path
@@ -57,7 +58,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_it_is_found_by_its_name_and_nothing_else_is(project: Path) -> None:
-    spec, task, settings = tasks.open_dataset(Path("data/bits"))
+    spec, task, settings = open_dataset(Path("data/bits"))
     assert (spec.task, task.name, settings.longest) == (NAME, "parity", 32)
     assert tasks.module(NAME) == "my_tasks.parity"
     for wrong in ("parity", "my_tasks.parity:NOTHING", "my_tasks.other:TASK"):
