@@ -1,4 +1,4 @@
-"""`dataset.yaml` with its task and the task's settings; apart from the tasks, since serving needs those and not this."""
+"""`dataset.yaml` with its task and the task's settings; apart from the tasks: serving needs those and not this."""
 
 from __future__ import annotations
 
