@@ -31,6 +31,7 @@ from flows import last_run, pretrained, stage_call
 from flows.bundle_plan import BundlePlan
 from flows.keys import Keys
 from flows.progress_line import ProgressLine
+from flows.took import Stopwatch
 
 Say = Callable[[str], None]
 
@@ -81,7 +82,7 @@ def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
     folder = work.project.run_folder(keys.train.digest)
     if force and folder.exists():
         shutil.rmtree(folder)
-    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say)]
+    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say), Stopwatch(folder)]
 
     begin = pretrained.folder(work.api, work.project, work.spec, keys.train)
     request = _request(work, keys).model_copy(update={"pretrained_folder": begin})

@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": ("flows.cli.demo:demo", "The whole chain on real data: stack, run, release, one answered request."),
     "new": ("flows.cli.new:new", "Draft a dataset and its pipeline from data, whose task is recognised."),
     "run": ("flows.cli.run:run", "Run what is out of date of a pipeline, and say why."),
+    "compare": ("flows.cli.compare:compare", "Train several models at equal budget: quality against what each costs."),
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
     "predict": ("flows.cli.predict:predict", "Ask a pipeline's service about a file."),

@@ -1,0 +1,76 @@
+"""How good a model is on the test split, and how sure that is: a 95 % interval.
+
+Legend: N samples, R resamples.
+
+accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212): it stands also where all answers are right.
+any other  the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): samples are drawn with replacement and the
+           figure is computed anew.
+blocks     where neighbouring samples overlap (windows of one series), runs of neighbours are drawn, and the interval is
+           widened for what such runs do not see, as in components.evaluation.paired_bootstrap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import special
+
+from components.contracts.comparison import Quality
+from components.evaluation.classification import Classified
+from components.evaluation.scorer import Real, Scored
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+AT_ONCE = 2_000_000  # counts drawn in one piece, to bound the memory
+
+
+def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Quality:
+    """A metric of a scored package, with its interval."""
+    value = scored.figures()[metric]
+    if metric == "accuracy" and isinstance(scored, Classified):
+        return wilson(value, scored.samples)
+    length = 1 if scored.overlap == 1 else min(2 * scored.overlap, scored.samples)
+    pieces = _drawn(np.random.default_rng(seed), scored.samples, length, resamples)
+    drawn = np.concatenate([scored.resampled(metric, weights) for weights in pieces])  # (R,)
+    lower, upper = (float(np.quantile(drawn, share)) for share in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    wider = _wider(scored.samples, length)
+    return Quality(value=value, lower=value - wider * (value - lower), upper=value + wider * (upper - value))
+
+
+def wilson(share: float, samples: int) -> Quality:
+    """A share of so many samples."""
+    z = float(special.ndtri((1 + CONFIDENCE) / 2))
+    middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
+    half = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples * samples))
+    return Quality(value=share, lower=min(share, middle - half), upper=max(share, middle + half))
+
+
+def method(scored: Scored, metric: str) -> str:
+    """How `quality` finds its interval, in words."""
+    if metric == "accuracy" and isinstance(scored, Classified):
+        return "Wilson's score interval"
+    runs = f" of runs of {min(2 * scored.overlap, scored.samples)} neighbours" if scored.overlap > 1 else ""
+    return f"bootstrap{runs} over the test samples ({RESAMPLES:,} resamples, seeded)"
+
+
+def _drawn(random: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
+    """How often each sample counts, piece by piece: (rows, N), R rows in all; drawn in runs of neighbours."""
+    left = resamples
+    while left:
+        rows = min(left, max(1, AT_ONCE // samples))
+        begins = random.integers(0, samples, (rows, -(-samples // length)))
+        drawn = ((begins[:, :, None] + np.arange(length)) % samples).reshape(rows, -1)[:, :samples]
+        places = drawn + samples * np.arange(rows)[:, None]
+        yield np.bincount(places.ravel(), minlength=rows * samples).reshape(rows, samples).astype(np.float64)
+        left -= rows
+
+
+def _wider(samples: int, length: int) -> float:
+    """Runs see 5/6 of the variance of a mean, and there are few of them: Student's t over the normal quantile."""
+    if length == 1:
+        return 1.0
+    runs = max(2, samples // length)
+    level = (1 + CONFIDENCE) / 2
+    return math.sqrt(6 / 5 * runs / (runs - 1)) * float(special.stdtrit(runs - 1, level) / special.ndtri(level))

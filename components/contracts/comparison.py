@@ -1,0 +1,117 @@
+"""Models measured side by side: what the flow asks of `components.comparison`, and the table that comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from components.contracts.errors import UsageError
+from components.contracts.strict import Strict
+
+
+class Compared(Strict):
+    """A model that was trained for a comparison, as far as the flow knows it.
+
+    Args:
+        name: as people asked for it: a pipeline, or a family and an architecture.
+        architecture: the model's name in its spec.
+        package: folder of the sealed package.
+        epochs, kept_epoch: trained, and the one whose weights are kept.
+        training_seconds: in the training loop, validation included; None where nobody took the time.
+        samples_per_second: training samples over that time.
+        bundle_bytes: of the bundle on disk; None where there is none of this package.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    package: str
+    parameters: int
+    epochs: int
+    kept_epoch: int
+    training_seconds: float | None
+    samples_per_second: float | None
+    bundle_bytes: int | None
+
+
+class ComparisonRequest(Strict):
+    """`python -m components.comparison REQUEST.json`; paths are relative to the working directory, the project's root.
+
+    Args:
+        title: what is compared, in words.
+        budget: what each model was given, in words.
+        prepared: folder of the prepared dataset that all were trained on.
+        data_digest: of its manifest; another one on disk is refused.
+        scoring: identity of the code that scores; qualities found with the same code are not found again.
+        known: folder of qualities found before.
+        target: folder of the report; it takes the place of one that stood there.
+        failed: models that could not be trained, and why.
+    """
+
+    title: str
+    dataset: str
+    budget: str
+    prepared: str
+    data_digest: str
+    scoring: str
+    known: str
+    target: str
+    models: list[Compared]
+    failed: dict[str, str]
+
+    @staticmethod
+    def read(arguments: list[str]) -> ComparisonRequest:
+        """The request in the file that the stage was called with.
+
+        Raises:
+            UsageError: not one argument, no such file, or it does not fit the contract.
+        """
+        if len(arguments) != 1:
+            raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
+        try:
+            return ComparisonRequest.model_validate_json(Path(arguments[0]).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
+
+
+class Quality(Strict):
+    """A figure on the test split, and the interval that holds the true one with 95 % confidence."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+class Row(Compared):
+    """A model with everything that was measured of it.
+
+    Args:
+        latency_ms: median time of one answer, from the body of a request to the prediction, in one process.
+        serves_bytes: files of the package that serving needs: all but the weights for training on.
+    """
+
+    quality: Quality
+    latency_ms: float
+    serves_bytes: int
+
+
+class ComparisonTable(Strict):
+    """`table.json`.
+
+    Args:
+        metric, words: the task's first metric, and what it is.
+        interval: how the intervals were found, in words.
+    """
+
+    title: str
+    dataset: str
+    task: str
+    budget: str
+    metric: str
+    words: str
+    higher_is_better: bool
+    interval: str
+    samples: int
+    rows: list[Row]
+    failed: dict[str, str]

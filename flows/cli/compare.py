@@ -1,0 +1,144 @@
+"""`modelyard compare`"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from components.contracts.errors import UsageError
+from components.contracts.project import Project
+
+if TYPE_CHECKING:
+    from components.contracts.comparison import ComparisonTable
+    from flows.compare import Comparison
+
+SECONDS = 60.0
+
+
+@click.command(
+    epilog="Example:  modelyard compare sst2 sst2-gru --seconds 120  or  "
+    "modelyard compare --families cnn,rnn,transformer --dataset sst2"
+)
+@click.argument("pipelines", nargs=-1)
+@click.option("--families", metavar="A,B,C", help="Instead of pipelines: a small model of each family.")
+@click.option("--dataset", metavar="NAME", help="What the families are trained on.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), help=f"Training time of each [{SECONDS:g}], in epochs."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each, instead of a time.")
+@click.option(
+    "--as-written", is_flag=True, help="Epochs as the pipelines say: what `run` trained is not trained again."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def compare(
+    pipelines: tuple[str, ...],
+    families: str | None,
+    dataset: str | None,
+    seconds: float | None,
+    epochs: int | None,
+    as_written: bool,
+    as_json: bool,
+) -> int:
+    """Train PIPELINES of one dataset at equal budget, and measure quality against what each costs.
+
+    A time becomes as many whole epochs as fit, at the pace that each shows in a few seconds' trial. One table, one plot
+    and one page come of it, on disk and in MLflow. Ctrl-C keeps what is done; the same command goes on from there.
+    """
+    from components.registry.api import Api
+    from flows import compare as comparisons
+    from flows import environment, stack
+    from flows.cli.run import say
+
+    project = Project.find()
+    asked = _asked(project, pipelines, families, dataset, _budget(seconds, epochs, as_written))
+    environment.quiet(os.environ)
+    os.environ.update(environment.of_project(project))
+    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    with Api(endpoints.mlflow) as api:
+        outcome = comparisons.run(project, asked, api, endpoints.mlflow, say)
+    report = outcome.folder / "report.html"
+    if as_json:
+        facts = {"report": str(report), "mlflow": outcome.url}
+        click.echo(json.dumps({**outcome.table.model_dump(mode="json"), **facts}, indent=2))
+    else:
+        _show(outcome.table)
+        click.echo(f"report  {report}")
+        click.echo(f"mlflow  {outcome.url}")
+    return 1 if outcome.table.failed else 0
+
+
+def _asked(
+    project: Project,
+    pipelines: tuple[str, ...],
+    families: str | None,
+    dataset: str | None,
+    budget: tuple[float | None, int | None],
+) -> Comparison:
+    from flows import compare as comparisons
+
+    given = comparisons.Budget(*budget)
+    if families is None:
+        if dataset is not None:
+            raise UsageError("--dataset goes with --families; a pipeline names its own", got=dataset)
+        return comparisons.of_pipelines(project, pipelines, given)
+    if pipelines:
+        raise UsageError("name pipelines or families, not both", got=f"{' '.join(pipelines)} and --families {families}")
+    if dataset is None:
+        raise UsageError("--families needs a dataset", next_step="add --dataset NAME; `modelyard datasets` shows them")
+    if given == comparisons.Budget():
+        raise UsageError("--as-written goes with pipelines: a family has no file that says its epochs")
+    chosen = [family.strip() for family in families.split(",") if family.strip()]
+    return comparisons.of_families(project, chosen, dataset, given)
+
+
+def _budget(seconds: float | None, epochs: int | None, as_written: bool) -> tuple[float | None, int | None]:
+    """Seconds and epochs; neither where each model has its own."""
+    given = {"--seconds": seconds is not None, "--epochs": epochs is not None, "--as-written": as_written}
+    if sum(given.values()) > 1:
+        raise UsageError("one budget is enough", got=" and ".join(name for name, one in given.items() if one))
+    return (None if as_written or epochs is not None else seconds or SECONDS), epochs
+
+
+def _show(table: ComparisonTable) -> None:
+    from flows.cli import table as tables
+
+    metric = table.metric.replace("_", " ")
+    heads = [
+        "model",
+        metric,
+        "95 %",
+        "parameters",
+        "epochs",
+        "train s",
+        "samples/s",
+        "latency ms",
+        "serves MB",
+        "bundle MB",
+    ]
+    tables.show(
+        heads,
+        [
+            [
+                row.name,
+                f"{row.quality.value:.4f}",
+                f"{row.quality.lower:.4f} to {row.quality.upper:.4f}",
+                f"{row.parameters:,}",
+                str(row.epochs),
+                _number(row.training_seconds, 1),
+                _number(row.samples_per_second, 0),
+                f"{row.latency_ms:.2f}",
+                f"{row.serves_bytes / 1e6:.2f}",
+                _number(None if row.bundle_bytes is None else row.bundle_bytes / 1e6, 2),
+            ]
+            for row in table.rows
+        ],
+    )
+    for name, reason in table.failed.items():
+        click.secho(f"{name}: {reason}", fg="red", err=True)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
