@@ -34,7 +34,7 @@ class ProgressLine:
             self._drawn = False
 
     def _progress(self, event: Progress) -> None:
-        metric = "" if event.metric is None else f"  accuracy {event.metric:.4f}"
+        metric = "" if event.metric is None else f"  {event.metric_name} {event.metric:.4f}"
         text = (
             f"epoch {event.epoch + 1}  step {event.step}/{event.total_steps}  loss {event.loss:.4f}{metric}"
             f"  {event.samples_per_second:,.0f} samples/s  {event.seconds_left:.0f} s left"

@@ -1,0 +1,97 @@
+"""Another task through the whole chain: real messages, drafted, trained, promoted, switched, rolled back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.contracts import manifest
+from components.contracts.package import Package
+from tests.endtoend.releases import Releases
+from tests.house import House
+
+pytestmark = pytest.mark.slow
+
+NAME = "messages"
+MANY = 400
+
+
+@pytest.fixture(scope="module")
+def trained(house: House) -> Iterator[Releases]:
+    """Two versions of a pipeline that `modelyard new` drafted; the first serves."""
+    found = sorted(Path(os.environ.get("MODELYARD_MIRROR", "/nowhere")).rglob("SMSSpamCollection"))
+    if not found:
+        pytest.skip("no SMSSpamCollection below MODELYARD_MIRROR")
+    lines = found[0].read_text(encoding="utf-8").splitlines()[:MANY]
+    with (house.root / "messages.csv").open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(("label", "text"))
+        rows.writerows(line.split("\t", 1) for line in dict.fromkeys(lines))
+    drafted = house.json("new", NAME, "--from", "messages.csv")
+    assert drafted["task"] == "text-classification"
+    path = house.project.pipeline_file(NAME)
+    document = yaml.safe_load(path.read_text())
+    document["train"] |= {"epochs": 2, "threads": 1}
+    document["gates"] = {"champion": None}
+    document["release"] = {"watch_seconds": 0.2, "grace_seconds": 1.0}
+    path.write_text(yaml.safe_dump(document))
+    house.run("run", NAME)
+    document["train"]["seed"] = 7
+    path.write_text(yaml.safe_dump(document))
+    house.run("run", NAME)
+    releases = Releases(house)
+    with releases.api:
+        house.run("promote", NAME, "1")
+        yield releases
+        house.run("down", NAME, check=False)
+
+
+def test_texts_are_promoted_switched_and_rolled_back(trained: Releases) -> None:
+    house = trained.house
+    (first,) = house.json("predict", NAME, "Free entry! Text WIN to 80082 now")
+    assert first["model"]["version"] == "1"
+    assert set(first["predictions"][0]["probabilities"]) == {"ham", "spam"}
+    assert house.json("promote", NAME, "2")["version"] == "2"
+    (second,) = house.json("predict", NAME, "Free entry! Text WIN to 80082 now")
+    assert second["model"]["version"] == "2"
+    assert second["predictions"] != first["predictions"]
+    assert house.json("rollback", NAME)["version"] == "1"
+    (again,) = house.json("predict", NAME, "Free entry! Text WIN to 80082 now")
+    assert (again["predictions"], again["model"]["version"]) == (first["predictions"], "1")
+
+
+def test_another_tokenizer_is_refused(trained: Releases) -> None:
+    """Its seal is right and so is its graph, but it reads the same text as other words."""
+    house = trained.house
+    (own, *_) = (
+        package
+        for folder in (house.project.state / "packages").iterdir()
+        if (package := Package.open(folder)).facts.pipeline == NAME
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "package"
+        for name in own.manifest.files:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes((own.folder / name).read_bytes())
+        tokenizer = json.loads((path / "tokenizer.json").read_text())
+        words = tokenizer["model"]["vocab"]
+        special = {token["content"] for token in tokenizer["added_tokens"]}
+        numbers = sorted(number for word, number in words.items() if word not in special)
+        moved = dict(zip(numbers, numbers[1:] + numbers[:1], strict=True))  # every word has its neighbour's number
+        tokenizer["model"]["vocab"] = {word: moved.get(number, number) for word, number in words.items()}
+        (path / "tokenizer.json").write_text(json.dumps(tokenizer))
+        manifest.seal(path, "package", own.manifest.facts)
+        version = trained.register_package(NAME, Package.open(path))
+    refused = house.run("promote", NAME, version, check=False)
+    assert refused.returncode == 3
+    assert "its tokenizer is not the data's" in refused.stderr
+    assert trained.alias(NAME) == "1"
+    (answer,) = house.json("predict", NAME, "Free entry! Text WIN to 80082 now")
+    assert answer["model"]["version"] == "1"
