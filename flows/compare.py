@@ -143,11 +143,10 @@ def run(project: Project, asked: Comparison, api: Api, server: str, say: Say) ->
         _measure(asked, trained, failed, folder)
         table = ComparisonTable.model_validate_json((folder / "table.json").read_bytes())
         _log(asked, trained, table, parent, folder)
-    except Interrupted as error:
-        error.next_step = "the same command goes on from here"
+    except (Interrupted, KeyboardInterrupt) as error:
         if parent is not None:
             tracking.finish(api, parent, "KILLED")
-        raise
+        raise Interrupted("the comparison was stopped", next_step="the same command goes on from here") from error
     except ModelyardError:
         if parent is not None:
             tracking.finish(api, parent, "FAILED")

@@ -21,7 +21,8 @@ from flows import pretrained, stage_call
 from flows.keys import Keys
 from flows.stages import Work
 
-TRIED_SECONDS = 8.0
+TRIED_SECONDS = 10.0
+WARM_SECONDS = 5.0  # of these; until then a network has not yet seen every length of batch
 EPOCHS = 100_000  # more than can be tried
 VALIDATION_SHARE = 1 / 3  # of what a training sample costs: forwards only
 
@@ -60,7 +61,7 @@ class _Enough(BaseException):
 
 
 class _Watch:
-    """When the epochs of a training ended, and how its batches went within the first."""
+    """When the epochs of a training ended, and how its batches went within the first, once it was warm."""
 
     def __init__(self) -> None:
         self._begun: float | None = None
@@ -83,14 +84,14 @@ class _Watch:
             self._begun, self._steps_per_epoch = now, event.steps_per_epoch
         elif isinstance(event, Metrics) and "validation/loss" in event.values:
             self._ends.append(now)
-        elif isinstance(event, Progress) and not self._ends:
+        elif isinstance(event, Progress) and not self._ends and now - (self._begun or now) >= WARM_SECONDS:
             self._marks.append((now, event.step))
         known = len(self._ends) > 1 or len(self._marks) > 1
         if self._begun is not None and known and now - self._begun >= TRIED_SECONDS:
             raise _Enough
 
     def seconds_per_epoch(self, train: int, validation: int) -> float:
-        """Without what comes first, which warms up: the first epoch, or the batches before the first report.
+        """Without what comes first, which warms up: the first epoch, or the batches of the first seconds.
 
         Args:
             train, validation: samples of each split.

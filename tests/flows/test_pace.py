@@ -47,15 +47,16 @@ def epoch(number: int) -> Metrics:
 
 
 def test_short_epochs_are_timed_without_the_first(clock: Clock) -> None:
-    watch, enough = watched(clock, (0, STARTED), (3, epoch(1)), (5, epoch(2)), (7, epoch(3)), (9, epoch(4)))
+    watch, enough = watched(clock, (0, STARTED), (5, epoch(1)), (7, epoch(2)), (9, epoch(3)), (11, epoch(4)))
     assert enough
     assert watch.seconds_per_epoch(1000, 100) == pytest.approx(2.0)
 
 
-def test_long_epochs_are_reckoned_from_their_batches_without_the_first(clock: Clock) -> None:
-    watch, enough = watched(clock, (0, STARTED), (5, progress(1)), (7, progress(2)), (8.5, progress(3)))
+def test_long_epochs_are_reckoned_from_batches_once_they_are_warm(clock: Clock) -> None:
+    events = ((4, progress(1)), (5, progress(2)), (8, progress(3)), (10.5, progress(4)))
+    watch, enough = watched(clock, (0, STARTED), *events)
     assert enough
-    assert watch.seconds_per_epoch(1000, 300) == pytest.approx(1.75 * 5 * 1.1)
+    assert watch.seconds_per_epoch(1000, 300) == pytest.approx(2.75 * 5 * 1.1)
 
 
 def test_it_waits_for_something_to_reckon_with(clock: Clock) -> None:
