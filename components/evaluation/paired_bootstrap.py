@@ -55,7 +55,8 @@ def interval(
     if length == 1:
         return found
     runs = max(2, candidate.samples // length)
-    wider = math.sqrt(6 / 5 * runs / (runs - 1)) * float(special.stdtrit(runs - 1, confidence) / special.ndtri(confidence))
+    tails = float(special.stdtrit(runs - 1, confidence) / special.ndtri(confidence))
+    wider = math.sqrt(6 / 5 * runs / (runs - 1)) * tails
     gain = candidate.figures()[metric] - champion.figures()[metric]
     gain = gain if higher_is_better else -gain
     return Interval(gain - wider * (gain - found.lower), gain + wider * (found.upper - gain))
