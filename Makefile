@@ -47,7 +47,7 @@ quick: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2
 
 test:  ## everything: `check`, then the tests with servers, trainings, kills and a browser
 	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target types quick browser

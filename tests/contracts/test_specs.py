@@ -32,7 +32,7 @@ BROKEN = {
     "unknown top key": ("dataset: digits", "dataset: digits\ndatasets: [digits]", 4, "unknown key"),
     "missing key": ("dataset: digits\n", "", None, "Field required"),
     "no name of a task": ("task: image-classification", "task: Image classification", 2, "pattern"),
-    "unknown model": ("name: textbook", "name: vgg", 4, "textbook"),
+    "unknown model": ("name: textbook", "name: gpt", 4, "textbook"),
     "key of another model": ("width: 16", "heads: 4", 4, "unknown key"),
     "bad depth": ("name: textbook, depth: 2, width: 16", "name: resnet, depth: 18", 4, "nearest is 20"),
     "bad cron": ("0 3 * * mon-fri", "0 25 * * *", 9, "cron"),

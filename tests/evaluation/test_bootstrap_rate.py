@@ -13,6 +13,8 @@ from components.evaluation import paired_bootstrap
 from components.evaluation.scorer import CardLines, Real, Slice
 from components.evaluation.sums import Summed
 
+pytestmark = pytest.mark.slow
+
 CANDIDATES = 400
 RESAMPLES = 500
 ALPHA = 0.05

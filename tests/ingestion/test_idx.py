@@ -55,8 +55,8 @@ def test_images_labels_and_ids(tmp_path: Path, pack: type[bytes]) -> None:
         (labels(), labels(), "not the idx file"),
         (b"", labels(), "truncated"),
         (struct.pack(">IIII", 0x803, 3, 0, 4), labels(), "size of an image"),
-        (gzip.compress(images(, mtime=0))[:-12], labels(), "truncated or damaged"),
-        (gzip.compress(images(, mtime=0))[:8] + b"\xff" * 30, labels(), "truncated or damaged"),
+        (gzip.compress(images(), mtime=0)[:-12], labels(), "truncated or damaged"),
+        (gzip.compress(images(), mtime=0)[:8] + b"\xff" * 30, labels(), "truncated or damaged"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, image_file: bytes, label_file: bytes, what: str) -> None:

@@ -122,6 +122,7 @@ def test_the_smaller_of_two_boxes_on_one_place_is_learned_there() -> None:
     assert weight[0, 0, 0] == 0
 
 
+@pytest.mark.slow
 def test_learns_two_images_by_heart() -> None:
     network, images = _network(width=8, features=16).train(), torch.full((2, 48, 64, 3), 30, dtype=torch.uint8)
     colours = torch.tensor([[220, 30, 30], [30, 220, 30], [30, 30, 220]], dtype=torch.uint8)

@@ -63,6 +63,7 @@ def test_two_vocabularies_share_no_embedding() -> None:
         _network(shared=True)
 
 
+@pytest.mark.slow
 def test_every_weight_learns_and_it_learns() -> None:
     network = _network(dropout=0.0)
     learns_to_turn_texts_round(network, rate=0.01)

@@ -97,5 +97,6 @@ def test_embeddings_are_shared_where_there_is_one_vocabulary() -> None:
     assert caught.value.where == "model.shared"
 
 
+@pytest.mark.slow
 def test_learns() -> None:
     learns_to_turn_texts_round(_network(dropout=0.0), rate=0.005, steps=250)

@@ -108,6 +108,7 @@ def test_a_fresh_network_says_next_to_nothing_and_each_of_its_blocks_is_its_shor
     torch.testing.assert_close(block(features, torch.randn(2, 6)), features + bias)
 
 
+@pytest.mark.slow
 def test_learns_the_noise_of_two_images() -> None:
     network = _network(drawn=False, dropout=0.0).train()
     images = torch.stack([torch.full((1, 8, 8), -1.0), torch.eye(8)[None] * 2 - 1])

@@ -79,6 +79,7 @@ def test_boxes_that_are_padding_change_no_loss_and_none_at_all_has_one() -> None
     assert loss.isfinite()
 
 
+@pytest.mark.slow
 def test_learns_two_images_by_heart() -> None:
     network = _network(width=48).train()
     images = _images()

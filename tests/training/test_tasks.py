@@ -27,6 +27,8 @@ from components.training.prepared import open_prepared
 from components.training.sinks import EventStream
 from tests.training.prepared_task import prepare
 
+pytestmark = pytest.mark.slow
+
 WORDS = {"tokenizer": {"kind": "words", "least": 1}, "longest": 24}
 BPE = {"tokenizer": {"kind": "bpe", "vocabulary": 320}, "longest": 32}
 SMALL = {"width": 16, "dropout": 0.1}
