@@ -28,13 +28,18 @@ def collate(specs: Sequence[ArraySpec], samples: Sequence[Arrays], names: Sequen
             continue
         parts = [sample[spec.name] for sample in samples]
         if spec.layout == "fixed":
-            batch[spec.name] = np.stack(parts)
+            batch[spec.name] = stacked(parts)
             continue
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=offsets[1:])
         values = np.concatenate(parts) if len(parts) > 1 else parts[0]
         batch[spec.name], batch[lengths(spec.name)] = padded(values, offsets, np.arange(len(parts)), spec.pad)
     return batch
+
+
+def stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays of one shape as (N, *shape); a single one is not copied."""
+    return parts[0][None] if len(parts) == 1 else np.stack(parts)
 
 
 def padded(

@@ -103,9 +103,9 @@ class Processor(Fitted, Settings):
         self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The likeliest class and the probability of each."""
-        import numpy as np
+        from components.preprocessing.batch import stacked
 
-        images = np.stack([sample["images"] for sample in samples])  # (N, H, W, C)
+        images = stacked([sample["images"] for sample in samples])  # (N, H, W, C)
         return classification.predictions(run("model", {"images": images})["probabilities"], classes)
 
     def wire(self, classes: Sequence[str]) -> Wire:
