@@ -93,7 +93,7 @@ class Bert(nn.Module):
         # Those that bring a pooling of their own have it left out: a weight that is not used would not be trained.
         brings_pooling = config.model_type in ("bert", "roberta", "albert", "mpnet")
         settings = {"add_pooling_layer": False} if brings_pooling else {}
-        self.encoder = AutoModel.from_config(config, **settings)  # type: ignore[no-untyped-call]  # it has no types
+        self.encoder = AutoModel.from_config(config, **settings)
         self.every_token = isinstance(wanted, TokenClassesOutput)
         self.pooling = (
             None if self.every_token or spec.pooling == "first" else pooling(spec.pooling, config.hidden_size)

@@ -68,7 +68,7 @@ class ImageNet(nn.Module):
         super().__init__()
         config.num_channels, config.num_labels = given.channels, classes
         self.standardise = Standardise(given.mean, given.std)
-        self.body = AutoModelForImageClassification.from_config(config)  # type: ignore[no-untyped-call]  # has no types
+        self.body = AutoModelForImageClassification.from_config(config)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, H, W, C) of 0..255 to logits (N, K)."""

@@ -63,7 +63,7 @@ class Mamba(nn.Module):
         else:
             features = self.backbone(input_ids=tokens, use_cache=False).last_hidden_state  # (N, T, D)
         if not self.classifies:
-            return features @ self.backbone.embeddings.weight.T  # (N, T, V)
+            return cast(Tensor, features @ self.backbone.embeddings.weight.T)  # (N, T, V)
         if self.pooling is None:
             ends = (lengths.clamp(min=1) - 1)[:, None, None].expand(-1, 1, features.shape[2])  # (N, 1, D)
             pooled = features.gather(1, ends)[:, 0]  # (N, D)
