@@ -55,11 +55,8 @@ class SourceIdentity(NamedTuple):
         return digest.of_value({"functions": self.functions, "libraries": self.libraries})
 
 
-def identity(entries: Iterable[str], root: Path, leave_out: frozenset[str] = frozenset()) -> SourceIdentity:
+def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
     """The identity of the code reachable from the named modules, in the source tree below `root`.
-
-    Args:
-        leave_out: modules that are reachable but not used, such as the architectures that a spec does not name.
 
     Raises:
         FileNotFoundError: an entry module has no file below `root`.
@@ -67,7 +64,7 @@ def identity(entries: Iterable[str], root: Path, leave_out: frozenset[str] = fro
     """
     functions: dict[str, str] = {}
     libraries: dict[str, str] = {}
-    for name, module in _closure(entries, root, leave_out).items():
+    for name, module in _closure(entries, root).items():
         if name in NEUTRAL:
             continue
         functions.update({f"{name}:{part}": value for part, value in module.parts})
@@ -86,7 +83,7 @@ def copy(entries: Iterable[str], root: Path, target: Path) -> None:
         place.write_bytes(module.path.read_bytes())
 
 
-def _closure(entries: Iterable[str], root: Path, leave_out: frozenset[str] = frozenset()) -> dict[str, ModuleSource]:
+def _closure(entries: Iterable[str], root: Path) -> dict[str, ModuleSource]:
     """Each reachable module of ours."""
     found: dict[str, ModuleSource] = {}
     known = KnownSources.below(root)
@@ -97,7 +94,7 @@ def _closure(entries: Iterable[str], root: Path, leave_out: frozenset[str] = fro
     while waiting:
         name = waiting.pop()
         path = _file(name, root)
-        if name in found or name in leave_out or path is None:
+        if name in found or path is None:
             continue
         found[name] = known.read(name, path)
         parents = name.split(".")[:-1]
