@@ -77,9 +77,7 @@ class Detected:
     def average_precision(self) -> Real:
         """(K, T); NaN for a class without true boxes."""
         ones = np.ones((1, self.samples))
-        return np.array(
-            [[self._averages(kind, threshold, ones)[0] for threshold in range(len(THRESHOLDS))] for kind in self._kinds]
-        )
+        return np.stack([self._averages(kind, len(THRESHOLDS), ones)[:, 0] for kind in self._kinds])
 
     @property
     def _kinds(self) -> range:
@@ -105,25 +103,29 @@ class Detected:
         rows = max(1, AT_ONCE // max(1, len(self.images)))
         for begin in range(0, len(weights), rows):
             piece = weights[begin : begin + rows]
-            precisions = [[self._averages(kind, at, piece) for at in range(count)] for kind in self._kinds]
-            by_class = np.mean(np.array(precisions), axis=1)  # (K, rows)
+            by_class = np.stack([self._averages(kind, count, piece).mean(axis=0) for kind in self._kinds])  # (K, rows)
             known = ~np.isnan(by_class)
             total = np.where(known, by_class, 0).sum(axis=0)
             pieces.append(total / np.maximum(known.sum(axis=0), 1))
         return np.concatenate(pieces)
 
-    def _averages(self, kind: int, threshold: int, weights: Real) -> Real:
-        """Average precision (R,) of one class; NaN where no true box counts."""
+    def _averages(self, kind: int, thresholds: int, weights: Real) -> Real:
+        """Average precision (T, R) of one class at the first so many thresholds; NaN where no true box counts.
+
+        Precision is best where a detection is right, so it is looked at nowhere else.
+        """
         chosen = self.kinds == kind
         share = weights[:, self.images[chosen]]  # (R, D)
-        right = np.cumsum(share * self.right[chosen, threshold], axis=1)
         found = np.cumsum(share, axis=1)
         true = weights @ self.true[:, kind].astype(np.float64)  # (R,)
-        precision = np.divide(right, found, out=np.zeros_like(right), where=found > 0)
-        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        gained = share * self.right[chosen, threshold]
-        total = (best * gained).sum(axis=1)
-        averages: Real = np.divide(total, true, out=np.full(len(weights), np.nan), where=true > 0)
+        averages = np.full((thresholds, len(weights)), np.nan)
+        for threshold in range(thresholds):
+            places = np.flatnonzero(self.right[chosen, threshold])
+            gained = share[:, places]
+            right, of = np.cumsum(gained, axis=1), found[:, places]
+            precision = np.divide(right, of, out=np.zeros_like(right), where=of > 0)
+            best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            np.divide((best * gained).sum(axis=1), true, out=averages[threshold], where=true > 0)
         return averages
 
     def beside(self, other: Detected) -> Detected:

@@ -117,7 +117,7 @@ def wandering(random: np.random.Generator, size: int, length: int) -> Real:
 def test_false_passes_of_overlapping_windows_drawn_in_runs_and_one_by_one() -> None:
     """Runs keep the rate that is stated; windows drawn one by one would pass a third of what is no better."""
     random = np.random.default_rng(5)
-    size, length, candidates = 1500, 30, 160
+    size, length, candidates = 900, 30, 120
     counts = {1: 0, length: 0}
     for number in range(candidates):
         ours, theirs = wandering(random, size, length), wandering(random, size, length)

@@ -20,6 +20,8 @@ from components.training import stage as training
 from components.training.sinks import EventStream
 from tests.training.prepared_digits import CLASSES, prepare, request
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -60,6 +60,7 @@ def test_minilm_says_what_transformers_own_loading_says() -> None:
     torch.testing.assert_close(network.pooling(found, lengths)[1], expected[1, :3].mean(dim=0), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_minilms_graph_is_for_any_batch_and_length() -> None:
     network = _minilm()
     example = {"tokens": torch.tensor([[101, 2204, 102]]), "tokens_lengths": torch.tensor([3])}

@@ -65,6 +65,7 @@ def test_takes_the_public_cifar_weights() -> None:
     assert (sorted(missing), unknown) == (["standardise.mean", "standardise.std"], [])
 
 
+@pytest.mark.slow
 def test_scores_with_the_public_weights_what_is_published() -> None:
     """81.0 % on the JPEG copy of CIFAR-10's test set; 1,000 images give that within 4 standard errors of 1.24 %."""
     weights = _public_weights(20)

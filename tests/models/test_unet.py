@@ -39,7 +39,9 @@ def _inputs(rows: int = 3, height: int = 8, width: int = 8, channels: int = 1) -
     ("height", "width", "channels", "settings"),
     [
         (8, 8, 1, {}),
-        (28, 28, 1, {"multipliers": [1, 2, 2, 4], "blocks": 2, "attention": [1, 2]}),
+        pytest.param(
+            28, 28, 1, {"multipliers": [1, 2, 2, 4], "blocks": 2, "attention": [1, 2]}, marks=pytest.mark.slow
+        ),
         (9, 14, 3, {"multipliers": [2], "blocks": 1}),
         (9, 14, 3, {"multipliers": [1, 1, 2]}),
     ],

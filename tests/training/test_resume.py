@@ -22,7 +22,7 @@ from tests.training.prepared_digits import prepare, request
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-EPOCHS, STEPS = 8, 40
+EPOCHS, STEPS = 4, 40
 
 
 def _request(place: Path, run_folder: Path) -> Path:
