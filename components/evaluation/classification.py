@@ -157,6 +157,8 @@ class Classified:
 class Classification(NamedTuple):
     """The scorer: one graph `model` that gives `probabilities`, one true class a sample in `labels`."""
 
+    truth: tuple[str, ...] | None = ("labels",)
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Classified:
         """Classes meet by name, so an order of its own does not help or harm a package."""
         count = len(frozen.classes)

@@ -198,6 +198,8 @@ class Detected:
 class Detection(NamedTuple):
     """The scorer: detections of the processor against `boxes` (N, M, 4) and `box_classes` (N, M)."""
 
+    truth: tuple[str, ...] | None = ("boxes", "box_classes")
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Detected:
         """Classes meet by name. An image whose answer is not finite counts as one without detections."""
         numbers = {name: number for number, name in enumerate(frozen.classes)}

@@ -106,18 +106,27 @@ class Horizon(NamedTuple):
 class Forecasting(NamedTuple):
     """The scorer: graph `model` gives `values` (N, H, C, Q); the truth is `future` (N, H, C)."""
 
+    truth: tuple[str, ...] | None = ()
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
-        """Windows overlap: the values ahead of one are those of its neighbours too, up to H steps away."""
+        """Windows overlap: the values ahead of one are those of its neighbours too, up to H steps away.
+
+        Errors are in the data's standard deviations, whichever ones the package standardises by.
+        """
         wanted = cast(ForecastOutput, asked.processor.wanted())
         names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(wanted.channels)]
         horizon = Horizon(wanted.horizon, tuple(names), tuple(wanted.quantiles))
         summands = np.zeros((len(frozen), 2 * horizon.values + 2 * len(horizon.quantiles) + 2))
+        own, data = (getattr(processor, "std", 1.0) for processor in (asked.processor, frozen.processor))
+        scale = np.broadcast_to(np.asarray(own) / np.asarray(data), wanted.channels)  # (C,)
         not_finite = 0
         for index, batch, given in asking.outputs(asked, frozen.split, step, BATCH):
             finite = asking.finite(given["values"])
             not_finite += int(np.count_nonzero(~finite))
             values = np.where(finite[:, None, None, None], given["values"], 0).astype(np.float64)
-            summands[index] = self.of_windows(horizon, values, batch["future"].astype(np.float64))
+            summands[index] = self.of_windows(
+                horizon, values * scale[:, None], batch["future"].astype(np.float64) * scale
+            )
         metrics = {"mse": horizon.mse, "mae": horizon.mae, "pinball": horizon.pinball, "coverage": horizon.coverage}
         return Summed(summands, metrics, horizon, not_finite, overlap=horizon.steps)
 

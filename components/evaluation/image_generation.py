@@ -127,6 +127,8 @@ class Gallery:
 class ImageGeneration(NamedTuple):
     """The scorer: graph `model` (noisy, step, label -> noise), and the processor's own sampling."""
 
+    truth: tuple[str, ...] | None = None
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
         """Classes meet by name. A batch that is not finite counts as wrong, and as if no noise were told."""
         numbers = {name: number for number, name in enumerate(asked.signature.classes)}

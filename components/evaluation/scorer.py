@@ -105,6 +105,11 @@ class Scored(Protocol):
 class Scorer(Protocol):
     """Scores packages of a task."""
 
+    @property
+    def truth(self) -> tuple[str, ...] | None:
+        """Arrays that stay the data's for a package that reads samples otherwise (another tokenizer, another scaler);
+        all others are made anew, so that tags stand beside its tokens. None: its figures would not compare."""
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Scored:
         """Ask for every sample of the test split.
 

@@ -75,6 +75,8 @@ class Places(NamedTuple):
 class NextToken(NamedTuple):
     """The scorer: graph `model` gives `logits` (N, T, V), those at each place of the token that follows."""
 
+    truth: tuple[str, ...] | None = None
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
         """Every token but the first of each text is foreseen from those before it."""
         places = Places()

@@ -98,6 +98,8 @@ class Kinds(NamedTuple):
 class TokenClassification(NamedTuple):
     """The scorer: graph `model` gives `probabilities` (N, T, K); `tags` (N, T) has the true tag of each word."""
 
+    truth: tuple[str, ...] | None = ()
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
         """Tags meet by name. A sample that is not finite counts as one without any entity found or word right."""
         names = asked.signature.classes

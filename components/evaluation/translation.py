@@ -99,6 +99,8 @@ class Overlap(NamedTuple):
 class Translation(NamedTuple):
     """The scorer: asks as the service is asked, with the task's own search, and reads `text` of each answer."""
 
+    truth: tuple[str, ...] | None = ("target",)
+
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
         """The references are the data's own targets."""
         processor = cast(HasReferences, frozen.processor)

@@ -74,8 +74,9 @@ class _Scores:
         return score(self._package, self.frozen, f"version {self._request.candidate.version}")
 
     def champion(self, candidate: Candidate) -> Scored | Unfit:
-        """The champion's answers."""
-        return score(Package.open(source(candidate) / "package"), self.frozen, f"version {candidate.version}")
+        """The champion's answers; it may have been trained on other data, with another tokenizer or scaler."""
+        package = Package.open(source(candidate) / "package")
+        return score(package, self.frozen, f"version {candidate.version}", own_reading=True)
 
 
 def _compare(request: GateRequest, scores: _Scores, found: Found) -> None:

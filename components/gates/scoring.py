@@ -6,16 +6,24 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 
-from components.contracts.errors import CorruptArtifactError, InferenceError, NotFoundError, SampleError
+from components.contracts.errors import (
+    CorruptArtifactError,
+    InferenceError,
+    ModelyardError,
+    NotFoundError,
+    SampleError,
+)
 from components.contracts.package import Package
 from components.contracts.progress import Progress
 from components.evaluation import scorer
 from components.evaluation.frozen import Frozen
 from components.evaluation.scorer import Scored
+from components.gates.rereading import reread
 from components.inference import body
 from components.inference.predictor import Predictor
 
@@ -28,18 +36,35 @@ class Unfit(NamedTuple):
     reason: str
 
 
-def score(package: Package, frozen: Frozen, label: str) -> Scored | Unfit:
-    """Answer every sample of the test split."""
+def score(package: Package, frozen: Frozen, label: str, *, own_reading: bool = False) -> Scored | Unfit:
+    """Answer every sample of the test split.
+
+    Args:
+        own_reading: a package that reads samples otherwise than the data (it was trained on other data, whose tokenizer
+            or scaler it has) is given the raw samples in its own way; else it is unfit.
+    """
     if package.facts.task != frozen.task.name:
         return Unfit(f"its task is {package.facts.task}, the data's is {frozen.task.name}")
     try:
         predictor = Predictor(package, threads=os.cpu_count() or 1)
-        if problem := unlike(predictor, frozen):
+        problem = unlike(predictor, frozen)
+        if problem and not own_reading:
             return Unfit(problem)
-        with Progress(f"scoring {label}", len(frozen)) as progress:
-            return scorer.of(frozen.task).score(predictor, frozen, progress.advance)
+        with TemporaryDirectory(prefix="modelyard-") as scratch:
+            if problem:
+                try:
+                    frozen = reread(frozen, predictor.processor, Path(scratch))
+                except ModelyardError as error:
+                    return Unfit(f"{problem}; {_said(error)}")
+                label += ", which reads samples in its own way"
+            with Progress(f"scoring {label}", len(frozen)) as progress:
+                return scorer.of(frozen.task).score(predictor, frozen, progress.advance)
     except (SampleError, InferenceError, CorruptArtifactError, NotFoundError) as error:
-        return Unfit("; ".join(line.strip() for line in error.lines()))
+        return Unfit(_said(error))
+
+
+def _said(error: ModelyardError) -> str:
+    return "; ".join(line.strip() for line in error.lines())
 
 
 def unlike(predictor: Predictor, frozen: Frozen) -> str | None:
