@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
-from torch import nn
+from torch import Tensor, nn
 
 from components.contracts.architectures.custom import CustomSpec
 from components.contracts.errors import UsageError
@@ -28,6 +29,7 @@ def build(spec: CustomSpec, given: Input, wanted: Output) -> nn.Module:
         raise UsageError(
             f"the factory {spec.factory} cannot be imported", where=where, got=error, next_step=next_step
         ) from error
+    _number_anew()
     try:
         made = factory(given, wanted, **spec.options)
     except (TypeError, ValueError) as error:
@@ -38,4 +40,31 @@ def build(spec: CustomSpec, given: Input, wanted: Output) -> nn.Module:
     if not isinstance(made, nn.Module):
         got, expected = type(made).__name__, "a torch.nn.Module"
         raise UsageError(f"the factory {spec.factory} makes no network", where=where, got=got, expected=expected)
-    return made
+    return KerasNetwork(made) if _is_keras(made) else made
+
+
+class KerasNetwork(nn.Module):
+    """A Keras 3 model on its torch backend, which is told whether it is trained: `train()` alone does not tell it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """What the model gives for its input, or for the list of its inputs."""
+        given = inputs[0] if len(inputs) == 1 else list(inputs)
+        found: Tensor = self.model(given, training=self.training)
+        return found
+
+
+def _is_keras(network: nn.Module) -> bool:
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(network, keras.Layer)
+
+
+def _number_anew() -> None:
+    """Keras numbers layers without names through the whole process, and weights are named by that: the same network
+    built twice would not take its own weights."""
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.utils.clear_session(free_memory=False)

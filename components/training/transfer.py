@@ -44,7 +44,7 @@ class Transfer(NamedTuple):
             frozen = self.blocks[: -1 - epoch // self.spec.epochs_per_block]
             names = {name for block in frozen for name in block}
             for name, parameter in network.named_parameters():
-                parameter.requires_grad_(name not in names)
+                _let(parameter, learn=name not in names)
         if isinstance(self.spec, HeadTransfer | GradualTransfer):
             for module in network.modules():
                 parameters = list(module.parameters())
@@ -66,11 +66,11 @@ def begin(spec: TransferSpec, network: nn.Module) -> Transfer:
     head = set(transfer.blocks[-1])
     if isinstance(spec, HeadTransfer):
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(name in head)
+            _let(parameter, learn=name in head)
     elif isinstance(spec, LoraTransfer):
         _add_adapters(spec, network)
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(name in head or ".lora_" in name)
+            _let(parameter, learn=name in head or ".lora_" in name)
     return transfer
 
 
@@ -81,7 +81,7 @@ def finish(network: nn.Module) -> None:
             module.merge()
             network.set_submodule(name, module.get_base_layer())
     for parameter in network.parameters():
-        parameter.requires_grad_(True)
+        _let(parameter, learn=True)
 
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
@@ -139,3 +139,9 @@ def _add_adapters(spec: LoraTransfer, network: nn.Module) -> None:
         )
     config = LoraConfig(r=spec.rank, lora_alpha=spec.alpha, target_modules=targets, lora_dropout=0.0, bias="none")
     inject_adapter_in_model(config, network)
+
+
+def _let(parameter: nn.Parameter, *, learn: bool) -> None:
+    """Counts and seeds, which some networks keep as parameters, never learn."""
+    if parameter.is_floating_point():
+        parameter.requires_grad_(learn)

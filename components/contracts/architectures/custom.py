@@ -10,7 +10,7 @@ from components.contracts.architectures.architecture import ArchitectureSpec
 
 
 class CustomSpec(ArchitectureSpec):
-    """Any `nn.Module`, made by a function of the user's own or of an installed package.
+    """Any `nn.Module`, Keras 3 models on the torch backend included, made by a function of one's own or of a package.
 
     Args:
         factory: `package.module:function`, called as `function(given, wanted, **options)` (contracts/shapes.py); it
