@@ -18,7 +18,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check types quick test browser bench lock format down clean
+.PHONY: help install demo check types lint quick test tests browser bench lock format down clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,15 +43,20 @@ check: $(STAMP)  ## format, lint, types, import rules, quick tests (under two mi
 types: $(STAMP)
 	$(BIN)/mypy
 
-quick: $(STAMP)
+lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+
+quick: lint
 	$(BIN)/pytest -m "not slow" --numprocesses 2
 
-test:  ## everything: `check`, then the tests with servers, trainings, kills and a browser
-	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target types quick browser
-	$(BIN)/pytest -m slow --durations 15 $(SHARED_OUT)
+test: lint browser  ## everything: `check`, and the tests with servers, trainings, kills and a browser
+	@$(MAKE) --no-print-directory --jobs 2 types tests
+
+# One session for quick and slow ones: a worker imports torch and its like once.
+tests: $(STAMP)
+	$(BIN)/pytest --durations 15 $(SHARED_OUT)
 
 # The tests of the registry's pages need Chromium; where it cannot be had, they are skipped and say so.
 browser:

@@ -44,10 +44,15 @@ class Sharing(LoadScopeScheduling):
         return "house" if "house: House" in text else module
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: what is left at the end is short, and shared out evenly."""
+    items.sort(key=lambda item: "endtoend" not in item.path.parts)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
     """Our own: xdist 3.8's groups by mark do not work under pytest 9.2."""
-    config.option.loadscopereorder = False  # in the order of the tree, in which endtoend comes first
+    config.option.loadscopereorder = False  # in the order of the items
     return Sharing(config, log)
 
 
