@@ -51,11 +51,11 @@ lint: $(STAMP)
 quick: lint
 	$(BIN)/pytest -m "not slow" --numprocesses 2
 
-test: lint browser  ## everything: `check`, and the tests with servers, trainings, kills and a browser
-	@$(MAKE) --no-print-directory --jobs 2 types tests
+test:  ## everything: `check`, and the tests with servers, trainings, kills and a browser
+	@$(MAKE) --no-print-directory --jobs 2 lint types tests
 
 # One session for quick and slow ones: a worker imports torch and its like once.
-tests: $(STAMP)
+tests: $(STAMP) browser
 	$(BIN)/pytest --durations 15 $(SHARED_OUT)
 
 # The tests of the registry's pages need Chromium; where it cannot be had, they are skipped and say so.
