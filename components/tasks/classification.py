@@ -6,24 +6,16 @@ Legend: N samples, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.errors import SampleError
-from components.tasks.task import Metric, Prediction
+from components.tasks.task import Metric, Prediction, Values
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-OBJECTIVE = "components.training.objectives.classification:Classification"
-SCORER = "components.evaluation.classification:SCORER"
-METRICS = {
-    "accuracy": Metric(True, "share of right answers"),
-    "macro_f1": Metric(True, "mean F1 of the classes"),
-    "ece": Metric(False, "expected calibration error: mean distance of confidence and accuracy in 15 bins"),
-    "nll": Metric(False, "negative log likelihood in nats: mean of -ln p(true class)"),
-}
 LABELS = ArraySpec(name="labels", type="int64", shape=())
 
 
@@ -66,6 +58,27 @@ def number(label: str, classes: Sequence[str]) -> int:
         raise SampleError("a label that is none of the classes", got=label, expected=", ".join(classes)) from error
 
 
-def agree(ours: Prediction, theirs: Prediction) -> bool:
-    """Whether two answers name the same class."""
-    return bool(ours["label"] == theirs["label"])
+class OneClass:
+    """What the tasks that give a sample one class share of the half without state: `label` names the class."""
+
+    wanted_kind: ClassVar[str] = "classes"
+    objective: ClassVar[str] = "components.training.objectives.classification:Classification"
+    scorer: ClassVar[str] = "components.evaluation.classification:SCORER"
+    metrics: ClassVar[dict[str, Metric]] = {
+        "accuracy": Metric(True, "share of right answers"),
+        "macro_f1": Metric(True, "mean F1 of the classes"),
+        "ece": Metric(False, "expected calibration error: mean distance of confidence and accuracy in 15 bins"),
+        "nll": Metric(False, "negative log likelihood in nats: mean of -ln p(true class)"),
+    }
+
+    def labels(self, values: Values) -> list[str]:
+        """Its class."""
+        return [values["label"]]
+
+    def stratum(self, values: Values) -> str:
+        """Its class."""
+        return str(values["label"])
+
+    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
+        """The same class."""
+        return bool(ours["label"] == theirs["label"])

@@ -17,7 +17,7 @@ from components.contracts.shapes import ClassesOutput, ImageInput
 from components.contracts.strict import Strict
 from components.tasks import classification
 from components.tasks.fitted import Fitted
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.task import Example, Kind, Prediction, Raw, Values, Wire
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -125,18 +125,14 @@ class Processor(Fitted, Settings):
         )
 
 
-class ImageClassification:
+class ImageClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "image-classification"
     fields: ClassVar[dict[str, Kind]] = {"image": "binary", "label": "text"}
     heavy: ClassVar[str] = "image"
     settings: ClassVar[type[Strict]] = Settings
-    objective: ClassVar[str] = classification.OBJECTIVE
-    scorer: ClassVar[str] = classification.SCORER
-    metrics: ClassVar[dict[str, Metric]] = classification.METRICS
     given_kind: ClassVar[str] = "image"
-    wanted_kind: ClassVar[str] = "classes"
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "width", "height", "channels", "mean", "standard_deviation",
@@ -146,14 +142,6 @@ class ImageClassification:
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["image"])
-
-    def labels(self, values: Values) -> list[str]:
-        """Its class."""
-        return [values["label"]]
-
-    def stratum(self, values: Values) -> str:
-        """Its class."""
-        return str(values["label"])
 
     def look(self, values: Values) -> dict[str, object]:
         """Whether it can be read, its size and its levels."""
@@ -204,10 +192,6 @@ class ImageClassification:
     def load(self, folder: Path) -> Processor:
         """Read processor.json."""
         return Processor.load(folder)
-
-    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same class."""
-        return classification.agree(ours, theirs)
 
 
 TASK = ImageClassification()

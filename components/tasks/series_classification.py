@@ -16,7 +16,7 @@ from components.contracts.shapes import SeriesInput
 from components.contracts.strict import Strict
 from components.tasks import classification, items
 from components.tasks.series_fitted import PREPARED_COLUMNS, SeriesClassifier, look_prepared
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.task import Example, Kind, Raw, Values, Wire
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,7 +97,7 @@ class Processor(SeriesClassifier, Settings):
         )
 
 
-class SeriesClassification:
+class SeriesClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "series-classification"
@@ -105,10 +105,6 @@ class SeriesClassification:
     heavy: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = Settings
     given_kind: ClassVar[str] = "series"
-    wanted_kind: ClassVar[str] = "classes"
-    objective: ClassVar[str] = classification.OBJECTIVE
-    scorer: ClassVar[str] = classification.SCORER
-    metrics: ClassVar[dict[str, Metric]] = classification.METRICS
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = ("steps", "finite", "minimum", "maximum", "mean", "standard_deviation")
     prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
@@ -116,14 +112,6 @@ class SeriesClassification:
     def content(self, values: Values) -> bytes:
         """The values' bytes."""
         return bytes(values["values"].tobytes())
-
-    def labels(self, values: Values) -> list[str]:
-        """Its class."""
-        return [values["label"]]
-
-    def stratum(self, values: Values) -> str:
-        """Its class."""
-        return str(values["label"])
 
     def look(self, values: Values) -> dict[str, object]:
         """How many values (all channels), whether all are finite, and their levels."""
@@ -167,10 +155,6 @@ class SeriesClassification:
     def load(self, folder: Path) -> Processor:
         """Read processor.json."""
         return Processor.load(folder)
-
-    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same class."""
-        return classification.agree(ours, theirs)
 
 
 TASK = SeriesClassification()

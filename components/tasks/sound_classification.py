@@ -15,7 +15,7 @@ from components.contracts.shapes import SeriesInput
 from components.contracts.strict import Strict
 from components.tasks import classification, items
 from components.tasks.series_fitted import PREPARED_COLUMNS, SeriesClassifier, look_prepared
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.task import Example, Kind, Raw, Values, Wire
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,7 +98,7 @@ class Processor(SeriesClassifier, Settings):
         )
 
 
-class SoundClassification:
+class SoundClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "sound-classification"
@@ -106,10 +106,6 @@ class SoundClassification:
     heavy: ClassVar[str] = "sound"
     settings: ClassVar[type[Strict]] = Settings
     given_kind: ClassVar[str] = "series"
-    wanted_kind: ClassVar[str] = "classes"
-    objective: ClassVar[str] = classification.OBJECTIVE
-    scorer: ClassVar[str] = classification.SCORER
-    metrics: ClassVar[dict[str, Metric]] = classification.METRICS
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",
@@ -119,14 +115,6 @@ class SoundClassification:
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["sound"])
-
-    def labels(self, values: Values) -> list[str]:
-        """Its class."""
-        return [values["label"]]
-
-    def stratum(self, values: Values) -> str:
-        """Its class."""
-        return str(values["label"])
 
     def look(self, values: Values) -> dict[str, object]:
         """Whether it can be read, how long, how loud."""
@@ -168,10 +156,6 @@ class SoundClassification:
     def load(self, folder: Path) -> Processor:
         """Read processor.json."""
         return Processor.load(folder)
-
-    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same class."""
-        return classification.agree(ours, theirs)
 
 
 TASK = SoundClassification()

@@ -16,7 +16,7 @@ from components.contracts.shapes import ClassesOutput
 from components.contracts.strict import Strict
 from components.preprocessing.tokenizer_spec import TokenizerSpec, Words
 from components.tasks import classification, items
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.task import Example, Kind, Prediction, Raw, Values, Wire
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Processor(Tokenized):
         )
 
 
-class TextClassification:
+class TextClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "text-classification"
@@ -108,10 +108,6 @@ class TextClassification:
     heavy: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = Settings
     given_kind: ClassVar[str] = "tokens"
-    wanted_kind: ClassVar[str] = "classes"
-    objective: ClassVar[str] = classification.OBJECTIVE
-    scorer: ClassVar[str] = classification.SCORER
-    metrics: ClassVar[dict[str, Metric]] = classification.METRICS
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "tokens", "largest_token")
@@ -121,14 +117,6 @@ class TextClassification:
         from components.preprocessing import text
 
         return text.normal(values["text"])
-
-    def labels(self, values: Values) -> list[str]:
-        """Its class."""
-        return [values["label"]]
-
-    def stratum(self, values: Values) -> str:
-        """Its class."""
-        return str(values["label"])
 
     def look(self, values: Values) -> dict[str, object]:
         """Its length, and whether it is a text."""
@@ -170,10 +158,6 @@ class TextClassification:
     def load(self, folder: Path) -> Processor:
         """Read processor.json and tokenizer.json."""
         return Processor.load(folder)
-
-    def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same class."""
-        return classification.agree(ours, theirs)
 
 
 TASK = TextClassification()
