@@ -23,7 +23,7 @@ COUNTS = {
     "bccd": {"train": 205, "validation": 87, "test": 72},
     "cifar10": {"train": 50_000, "test": 10_000},
     "etth1": {"None": 17_420},
-    "etth1-trend": {"train": 4_259, "validation": 1_379, "test": 1_379},
+    "etth1-trend": {"train": 4_265, "validation": 1_385, "test": 1_385},
     "flowers": {"train": 2_934, "test": 736},
     "fsdd": {"train": 2_700, "test": 300},
     "imdb": {"train": 25_000, "test": 25_000},
