@@ -14,12 +14,14 @@ class AugmentSpec(Strict):
 
     Args:
         flip: mirror left and right, with probability 1/2.
+        flip_vertical: mirror top and bottom, with probability 1/2.
         shift_pixels: move by up to this many pixels each way; what comes in from outside is black.
         rotate_degrees: turn by up to this angle.
         erase: probability that a rectangle of up to a third of each side is blanked (Zhong et al., arXiv:1708.04896).
     """
 
     flip: bool = False
+    flip_vertical: bool = False
     shift_pixels: int = Field(default=0, ge=0, le=64)
     rotate_degrees: float = Field(default=0.0, ge=0, le=180)
     erase: float = Field(default=0.0, ge=0, le=1)
@@ -27,7 +29,7 @@ class AugmentSpec(Strict):
     @property
     def active(self) -> bool:
         """Whether anything is changed at all."""
-        return self.flip or self.shift_pixels > 0 or self.rotate_degrees > 0 or self.erase > 0
+        return self != AugmentSpec()
 
 
 class EarlyStoppingSpec(Strict):

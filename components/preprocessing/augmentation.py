@@ -26,16 +26,18 @@ def augment(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Te
     Returns:
         (N, H, W, C), uint8 or, where images are turned (bilinear), float32 in 0..255. `images` is left as it is.
     """
+    if spec.flip_vertical:
+        images = flipped(images, draw_flip(len(images), spec, generator))
     if spec.rotate_degrees > 0:
         images = _warp(images, spec, generator)
     elif spec.flip or spec.shift_pixels > 0:
-        images = _move(images, spec, generator)
+        images = moved(images, *draw_move(len(images), spec, generator))
     if spec.erase > 0:
         images = _erase(images, spec, generator)
     return images
 
 
-def _draw_move(count: int, spec: AugmentSpec, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw_move(count: int, spec: AugmentSpec, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Whole pixels down and right (N, 2), and whether to mirror (N,)."""
     reach = spec.shift_pixels
     shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
@@ -43,11 +45,21 @@ def _draw_move(count: int, spec: AugmentSpec, generator: torch.Generator) -> tup
     return shift, mirror
 
 
-def _move(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
-    """Mirror and shift by one gather; (N, H, W, C) to (N, H, W, C) of the same type."""
+def draw_flip(count: int, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
+    """Whether to turn upside down (N,)."""
+    return torch.rand(count, generator=generator) < 0.5 if spec.flip_vertical else torch.zeros(count, dtype=torch.bool)
+
+
+def flipped(images: Tensor, upside_down: Tensor) -> Tensor:
+    """Those images (N, H, W, C) with top and bottom mirrored."""
+    return torch.where(upside_down.to(images.device)[:, None, None, None], images.flip(1), images)
+
+
+def moved(images: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
+    """Mirror (N,), then shift (N, 2) down and right, by one gather; (N, H, W, C) to (N, H, W, C) of the same type."""
     count, height, width, _ = images.shape
-    shift, mirror = (part.to(images.device) for part in _draw_move(count, spec, generator))
-    reach = spec.shift_pixels
+    reach = int(shift.abs().max()) if count else 0
+    shift, mirror = shift.to(images.device), mirror.to(images.device)
     padded = functional.pad(images, (0, 0, reach, reach, reach, reach))  # (N, H + 2r, W + 2r, C)
     rows = torch.arange(height, device=images.device) + reach - shift[:, :1]  # (N, H)
     columns = torch.arange(width, device=images.device) - shift[:, 1:]  # (N, W)
@@ -59,7 +71,7 @@ def _move(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tens
 def _warp(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
     """Mirror, turn and shift in one bilinear sampling; (N, H, W, C) to float32 (N, H, W, C)."""
     count, height, width, _ = images.shape
-    shift, mirror = _draw_move(count, spec, generator)
+    shift, mirror = draw_move(count, spec, generator)
     angle = (torch.rand(count, generator=generator) * 2 - 1) * math.radians(spec.rotate_degrees)  # (N,)
     cosine, sine = angle.cos(), angle.sin()
     sign = torch.where(mirror, -1.0, 1.0)

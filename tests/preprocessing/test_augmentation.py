@@ -36,10 +36,11 @@ def test_every_shifted_image_is_one_of_the_shifts_and_all_occur() -> None:
     assert len(seen) == 9
 
 
-def test_half_of_the_images_are_mirrored() -> None:
+@pytest.mark.parametrize(("spec", "axis"), [(AugmentSpec(flip=True), 2), (AugmentSpec(flip_vertical=True), 1)])
+def test_half_of_the_images_are_mirrored(spec: AugmentSpec, axis: int) -> None:
     images = _images(2000)
-    found = augment(images, AugmentSpec(flip=True), _generator())
-    mirrored = (found == images.flip(2)).flatten(1).all(dim=1)
+    found = augment(images, spec, _generator())
+    mirrored = (found == images.flip(axis)).flatten(1).all(dim=1)
     same = (found == images).flatten(1).all(dim=1)
     assert bool((mirrored ^ same).all())
     assert abs(mirrored.float().mean().item() - 0.5) < 5 * 0.5 / math.sqrt(2000)

@@ -243,20 +243,41 @@ def test_diffusion_hides_some_classes_while_it_trains() -> None:
     assert not seen[1].any()
 
 
-def test_detection_mirrors_images_with_their_boxes() -> None:
-    images = torch.randint(0, 256, (64, 3, 4, 1), dtype=torch.uint8, generator=_generator())
-    boxes = torch.rand(64, 2, 4, generator=_generator(1))
-    batch = {"images": images, "boxes": boxes, "boxes_lengths": torch.full((64,), 2)}
-    batch["box_classes"] = torch.ones(64, 2, dtype=torch.int64)
-    spec = TrainSpec.model_validate({"augment": {"flip": True}})
+def test_detection_mirrors_and_shifts_images_with_their_boxes() -> None:
+    """A painted rectangle is where its box says, whatever was drawn; one that mostly left is not asked for."""
+    height, width, count = 12, 16, 200
+    images = torch.zeros(count, height, width, 1, dtype=torch.uint8)
+    images[:, 2:5, 1:7] = 255  # rows 2 to 4, columns 1 to 6
+    box = torch.tensor([4 / width, 3.5 / height, 6 / width, 3 / height])
+    boxes = torch.stack([box, torch.zeros(4)]).expand(count, 2, 4)
+    batch = {"images": images, "boxes": boxes, "boxes_lengths": torch.ones(count, dtype=torch.int64)}
+    batch["box_classes"] = torch.tensor([3, 0]).expand(count, 2)
+    asked = {"flip": True, "flip_vertical": True, "shift_pixels": 6}
+    spec = TrainSpec.model_validate({"augment": asked})
     objective = Detection(spec, _prepared(("images",)))
     found = objective.augment(batch, spec.augment, _generator())
-    mirrored = [not torch.equal(new, old) for new, old in zip(found["images"], images, strict=True)]
-    assert 16 < sum(mirrored) < 48
-    for row, changed in enumerate(mirrored):
-        expected = boxes[row] if not changed else torch.cat([1 - boxes[row, :, :1], boxes[row, :, 1:]], dim=1)
-        torch.testing.assert_close(found["boxes"][row], expected)
-        torch.testing.assert_close(found["images"][row], images[row].flip(1) if changed else images[row])
+    seen = set()
+    for image, given, kinds, left in zip(
+        found["images"][..., 0], found["boxes"], found["box_classes"], found["boxes_lengths"].tolist(), strict=True
+    ):
+        rows, columns = torch.nonzero(image.any(dim=1))[:, 0], torch.nonzero(image.any(dim=0))[:, 0]
+        assert left == (len(rows) * len(columns) >= 0.3 * 18)
+        if left:
+            top, bottom, first, last = (int(value) for value in (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
+            middle = [(first + last) / 2 / width, (top + bottom) / 2 / height]
+            expected = torch.tensor([*middle, (last - first) / width, (bottom - top) / height])
+            torch.testing.assert_close(given[0], expected)
+            assert int(kinds[0]) == 3
+            seen.add((top, first))
+    assert len(seen) > 60
+    assert 0 < int((found["boxes_lengths"] == 0).sum()) < count / 2
+
+    plain = TrainSpec.model_validate({"augment": {"flip": True}}).augment
+    mirrored = objective.augment(batch, plain, _generator())
+    changed = [not torch.equal(new, old) for new, old in zip(mirrored["images"], images, strict=True)]
+    assert count / 4 < sum(changed) < count * 3 / 4
+    torch.testing.assert_close(mirrored["boxes"][:, 0, 1:], boxes[:, 0, 1:])
+    batch = {name: values[:64] for name, values in batch.items()}
 
     class Detector:
         def __call__(self, images: Tensor) -> str:
@@ -267,8 +288,8 @@ def test_detection_mirrors_images_with_their_boxes() -> None:
             assert classes.shape == boxes.shape[:2]
             return counts.float().mean()
 
-    assert _values(objective.step(Detector(), batch, _generator(), training=True)) == (2.0, 128.0, 64)
-    with pytest.raises(UsageError, match="mirrored, not otherwise changed"):
+    assert _values(objective.step(Detector(), batch, _generator(), training=True)) == (1.0, 64.0, 64)
+    with pytest.raises(UsageError, match="mirrored and shifted, not otherwise"):
         Detection(TrainSpec.model_validate({"augment": {"flip": True, "rotate_degrees": 3.0}}), _prepared(("images",)))
 
 

@@ -12,11 +12,14 @@ from torch import Tensor
 
 from components.contracts.errors import UsageError
 from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.preprocessing import augmentation
 from components.training.batches import Batch
 from components.training.objectives.objective import Forward, Step
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
+
+LEAST_LEFT = 0.3  # of a box's area, once it is shifted
 
 
 class Detection:
@@ -27,12 +30,12 @@ class Detection:
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         asked = spec.augment
-        if asked.shift_pixels or asked.rotate_degrees or asked.erase:
+        if asked.rotate_degrees or asked.erase:
             raise UsageError(
-                "images with boxes are mirrored, not otherwise changed",
+                "images with boxes are mirrored and shifted, not otherwise changed",
                 where="train.augment",
                 got=asked.model_dump(exclude_defaults=True),
-                expected="flip alone",
+                expected="flip, flip_vertical and shift_pixels",
             )
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
@@ -45,12 +48,31 @@ class Detection:
         return Step(loss, loss.detach() * count, count)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """Images mirrored left and right with probability 1/2, and their boxes with them."""
+        """Images mirrored and shifted, and their boxes with them; a box of which little is left is left out."""
         images, boxes = batch["images"], batch["boxes"]  # (N, H, W, C), (N, M, 4)
-        mirror = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)  # (N,)
-        mirrored = boxes * boxes.new_tensor([-1, 1, 1, 1]) + boxes.new_tensor([1, 0, 0, 0])  # (N, M, 4)
+        count, height, width, _ = images.shape
+        upside_down = augmentation.draw_flip(count, spec, generator)  # (N,)
+        shift, mirror = augmentation.draw_move(count, spec, generator)  # (N, 2), (N,)
+        images = augmentation.moved(augmentation.flipped(images, upside_down), shift, mirror)
+        x, y, wide, high = boxes.unbind(dim=2)  # (N, M) each
+        down, right = (shift.to(boxes) / boxes.new_tensor([height, width])).unbind(dim=1)  # (N,) each
+        x = torch.where(mirror.to(x.device)[:, None], 1 - x, x) + right[:, None]
+        y = torch.where(upside_down.to(y.device)[:, None], 1 - y, y) + down[:, None]
+        moved = _inside(torch.stack([x, y, wide, high], dim=2))
+        kept = moved[..., 2] * moved[..., 3] >= LEAST_LEFT * wide * high  # (N, M)
+        kept &= torch.arange(kept.shape[1], device=kept.device) < batch["boxes_lengths"][:, None]
+        order = torch.argsort(~kept, dim=1, stable=True)  # (N, M): those that are kept first
         return {
             **batch,
-            "images": torch.where(mirror[:, None, None, None], images.flip(2), images),
-            "boxes": torch.where(mirror[:, None, None], mirrored, boxes),
+            "images": images,
+            "boxes": moved.gather(1, order[..., None].expand_as(moved)),
+            "box_classes": batch["box_classes"].gather(1, order),
+            "boxes_lengths": kept.sum(dim=1),
         }
+
+
+def _inside(boxes: Tensor) -> Tensor:
+    """The part of boxes (N, M, 4) that lies in the image."""
+    low = (boxes[..., :2] - boxes[..., 2:] / 2).clamp(0, 1)
+    high = (boxes[..., :2] + boxes[..., 2:] / 2).clamp(0, 1)
+    return torch.cat([(low + high) / 2, high - low], dim=2)
