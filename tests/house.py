@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,14 @@ COMMAND = [sys.executable, "-m", "flows.cli"]
 
 @dataclass(frozen=True, eq=False)
 class House:
-    """A project folder with a running stack."""
+    """A project folder with a running stack.
+
+    Args:
+        warm: variables that name hosts which have imported what stages need, for one run after the other.
+    """
 
     root: Path
+    warm: dict[str, str] = field(default_factory=dict)
 
     @property
     def project(self) -> Project:
@@ -34,7 +39,7 @@ class House:
     def environment(self) -> dict[str, str]:
         """This copy's own code comes first, whatever is installed."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MODELYARD_HOST"))}
-        return {**kept, "PYTHONPATH": str(self.root), "MODELYARD_PROJECT": str(self.root)}
+        return {**kept, "PYTHONPATH": str(self.root), "MODELYARD_PROJECT": str(self.root), **self.warm}
 
     def run(self, *words: str, timeout: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command, to its end; with `check`, its failure is the test's."""
@@ -56,11 +61,11 @@ class House:
         return json.loads(self.run(*words, "--json", timeout=timeout).stdout)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """One command, left running."""
+        """One command, left running, with hosts of its own: whoever ends it ends them."""
         return subprocess.Popen(
             [*COMMAND, *words],
             cwd=self.root,
-            env=self.environment,
+            env={key: value for key, value in self.environment.items() if key not in self.warm},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.contracts import stage_process
+from flows import hosts
 from flows.stack import state
 from flows.stack.programs import FIRST_PORT
 from flows.stack.state import StackState
@@ -40,7 +42,14 @@ def copy_project(root: Path) -> None:
 def running_copy(root: Path) -> Iterator[House]:
     """A copy in `root` with its stack up; down again at the end."""
     copy_project(root)
-    house = House(root)
+    with hosts.waiting(hosts.LIBRARIES, root):
+        # The house's commands alone shall know them, not all that this process starts.
+        names = map(stage_process.host_variable, hosts.LIBRARIES)
+        house = House(root, {name: os.environ.pop(name) for name in names})
+        yield from _with_stack(house)
+
+
+def _with_stack(house: House) -> Iterator[House]:
     # Ports of its own: other tests start servers at the same time, and look for a free port from the usual one on.
     first = 26000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     wanted = {name: first + place for place, name in enumerate(FIRST_PORT)}

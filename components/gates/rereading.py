@@ -69,7 +69,7 @@ def reread(frozen: Frozen, processor: Processor, scratch: Path) -> Frozen:
 def _raw(frozen: Frozen) -> Path:
     """The raw samples beside a prepared dataset, if it was made of them."""
     raw = frozen.folder.parent / "raw"
-    wanted = manifest.load(frozen.folder, "prepared").facts["raw_digest"]
+    wanted = manifest.load(frozen.folder, "prepared").facts.get("raw_digest")
     if not raw.is_dir() or manifest.verify(raw, "raw").digest != wanted:
         raise NotFoundError(
             "to read the test split in its way takes the raw samples, which are not here",

@@ -13,7 +13,7 @@ from components.contracts.project import Project
 
 if TYPE_CHECKING:
     from components.contracts.comparison import ComparisonTable
-    from flows.compare import Comparison
+    from flows.comparison import Comparison
 
 SECONDS = 60.0
 
@@ -48,7 +48,7 @@ def compare(
     and one page come of it, on disk and in MLflow. Ctrl-C keeps what is done; the same command goes on from there.
     """
     from components.registry.api import Api
-    from flows import compare as comparisons
+    from flows import compare as comparing
     from flows import environment, stack
     from flows.cli.run import say
 
@@ -58,7 +58,7 @@ def compare(
     os.environ.update(environment.of_project(project))
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
     with Api(endpoints.mlflow) as api:
-        outcome = comparisons.run(project, asked, api, endpoints.mlflow, say)
+        outcome = comparing.run(project, asked, api, endpoints.mlflow, say)
     report = outcome.folder / "report.html"
     if as_json:
         facts = {"report": str(report), "mlflow": outcome.url}
@@ -77,21 +77,21 @@ def _asked(
     dataset: str | None,
     budget: tuple[float | None, int | None],
 ) -> Comparison:
-    from flows import compare as comparisons
+    from flows import comparison
 
-    given = comparisons.Budget(*budget)
+    given = comparison.Budget(*budget)
     if families is None:
         if dataset is not None:
             raise UsageError("--dataset goes with --families; a pipeline names its own", got=dataset)
-        return comparisons.of_pipelines(project, pipelines, given)
+        return comparison.of_pipelines(project, pipelines, given)
     if pipelines:
         raise UsageError("name pipelines or families, not both", got=f"{' '.join(pipelines)} and --families {families}")
     if dataset is None:
         raise UsageError("--families needs a dataset", next_step="add --dataset NAME; `modelyard datasets` shows them")
-    if given == comparisons.Budget():
+    if given == comparison.Budget():
         raise UsageError("--as-written goes with pipelines: a family has no file that says its epochs")
     chosen = [family.strip() for family in families.split(",") if family.strip()]
-    return comparisons.of_families(project, chosen, dataset, given)
+    return comparison.of_families(project, chosen, dataset, given)
 
 
 def _budget(seconds: float | None, epochs: int | None, as_written: bool) -> tuple[float | None, int | None]:

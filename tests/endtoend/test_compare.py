@@ -1,8 +1,9 @@
-"""Two real trainings at equal budget, side by side; the same command again trains nothing."""
+"""Real trainings at equal budget, side by side: stopped, gone on with, one of them failing; again it trains nothing."""
 
 from __future__ import annotations
 
 import json
+import signal
 
 import httpx
 import pytest
@@ -12,17 +13,30 @@ from tests.house import House
 pytestmark = pytest.mark.slow
 
 
-def test_two_models_are_compared_and_nothing_is_trained_twice(house: House) -> None:
+def test_models_are_compared_one_that_fails_is_named_and_nothing_is_trained_twice(house: House) -> None:
     small = {"name": "textbook", "family": "cnn", "depth": 1, "width": 4, "convolutions": 1, "dropout": 0.0}
-    for name, width in (("narrow", 4), ("wide", 16)):
-        house.pipeline(name, model={**small, "width": width}, train={"epochs": 30}, gates={})
-    words = ("compare", "narrow", "wide", "--epochs", "3")
-    done = house.run(*words, "--json")
+    explodes = {"learning_rate": 10.0, "weight_decay": 1.0, "schedule": "constant"}  # its weights, nine times a step
+    for name, width, more in (("narrow", 4, {}), ("wide", 16, {}), ("diverges", 4, explodes)):
+        house.pipeline(name, model={**small, "width": width}, train={"epochs": 30, **more}, gates={})
+    words = ("compare", "narrow", "wide", "diverges", "--epochs", "3")
+    stopped = house.start(*words)
+    assert stopped.stderr is not None
+    for line in stopped.stderr:
+        if "training: textbook" in line:
+            break
+    stopped.send_signal(signal.SIGINT)
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, said
+    assert "the same command goes on from here" in said
+
+    done = house.run(*words, "--json", check=False)
+    assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
+    assert found["failed"].keys() == {"diverges"}
+    assert "no longer a finite number" in found["failed"]["diverges"]
     rows = {row["name"]: row for row in found["rows"]}
     assert rows.keys() == {"narrow", "wide"}
     assert found["metric"] == "accuracy"
-    assert found["failed"] == {}
     assert all(row["epochs"] == 3 and row["training_seconds"] > 0 for row in rows.values())
     assert rows["wide"]["parameters"] > rows["narrow"]["parameters"]
     assert rows["wide"]["serves_bytes"] > rows["narrow"]["serves_bytes"]
@@ -32,7 +46,7 @@ def test_two_models_are_compared_and_nothing_is_trained_twice(house: House) -> N
         metrics = json.loads((house.root / row["package"] / "metrics.json").read_text())
         assert metrics["overall"]["accuracy"] == pytest.approx(quality["value"], abs=1e-6)
         assert 0 < row["latency_ms"] < 1000
-    folder = house.project.reports("compare-narrow-wide")
+    folder = house.project.reports("compare-narrow-wide-diverges")
     assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert found["report"] == str(folder / "report.html")
     assert "training: textbook" in done.stderr
@@ -47,13 +61,14 @@ def test_two_models_are_compared_and_nothing_is_trained_twice(house: House) -> N
         }
         children = api.post("/mlflow/runs/search", json=asked).json()["runs"]
         files = api.get("/mlflow/artifacts/list", params={"run_id": run_id}).json()["files"]
-    assert {run["info"]["run_name"] for run in children} == {"narrow", "wide"}
+    states = {run["info"]["run_name"]: run["info"]["status"] for run in children}
+    assert states == {"narrow": "FINISHED", "wide": "FINISHED", "diverges": "FAILED"}
     assert {file["path"] for file in files} >= {"plot.png", "table.csv", "report.html"}
-    for run in children:
+    for run in (run for run in children if run["info"]["run_name"] in rows):
         figures = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
         assert figures["compare/parameters"] == rows[run["info"]["run_name"]]["parameters"]
 
-    again = house.run(*words, "--json")
+    again = house.run("compare", "narrow", "wide", "--epochs", "3", "--json")
     assert "training: textbook" not in again.stderr
     assert again.stderr.count("trained already") == 2
     assert "scoring" not in again.stderr

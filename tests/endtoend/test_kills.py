@@ -24,7 +24,7 @@ PIPELINE = "killed"
 
 @pytest.fixture(scope="module")
 def pipeline(house: House) -> str:
-    return house.pipeline(PIPELINE, train={"epochs": 12, "seed": 11}, gates={})
+    return house.pipeline(PIPELINE, train={"epochs": 3, "seed": 11}, gates={})
 
 
 def prefect(house: House) -> str:
@@ -75,7 +75,7 @@ def test_the_flow_killed_at_each_stage(house: House, pipeline: str) -> None:
 
 
 def test_stopped_by_ctrl_c_then_its_trainer_killed_a_training_goes_on_from_its_checkpoints(house: House) -> None:
-    name = house.pipeline("mid-epoch", train={"epochs": 60, "seed": 12}, gates={})
+    name = house.pipeline("mid-epoch", train={"epochs": 24, "seed": 12}, gates={})
     process = house.start("run", name)
     wait_for_checkpoint(house, process)
     process.send_signal(signal.SIGINT)
@@ -95,12 +95,12 @@ def test_stopped_by_ctrl_c_then_its_trainer_killed_a_training_goes_on_from_its_c
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     first, second = begun(said)  # of the training stopped before, and of its retry in the same flow
-    assert 1 <= first <= second < 60
+    assert 1 <= first <= second < 24
 
 
 def begun(said: str) -> list[int]:
     """How many epochs were done at each start of a training."""
-    return [int(epochs) for epochs in re.findall(r"(\d+) of 60 epochs done", said)]
+    return [int(epochs) for epochs in re.findall(r"(\d+) of 24 epochs done", said)]
 
 
 def wait_for_checkpoint(house: House, process: subprocess.Popen[str], after: float = 0, seconds: float = 120) -> None:

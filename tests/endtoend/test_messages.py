@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,44 +21,50 @@ from tests.house import House
 pytestmark = pytest.mark.slow
 
 NAME = "messages"
-MANY = 400
+FIRST, SECOND = 300, 400
 
 
 @pytest.fixture(scope="module")
 def trained(house: House) -> Iterator[Releases]:
-    """A pipeline that `modelyard new` drafted, run; its version 1 serves, and 2 is the same of another training."""
+    """A pipeline that `modelyard new` drafted, run: its version 1 serves. Version 2 has seen more messages, and so has
+    another tokenizer."""
     found = sorted(Path(os.environ.get("MODELYARD_MIRROR", "/nowhere")).rglob("SMSSpamCollection"))
     if not found:
         pytest.skip("no SMSSpamCollection below MODELYARD_MIRROR")
-    lines = found[0].read_text(encoding="utf-8").splitlines()[:MANY]
-    with (house.root / "messages.csv").open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(("label", "text"))
-        rows.writerows(line.split("\t", 1) for line in dict.fromkeys(lines))
+    lines = list(dict.fromkeys(found[0].read_text(encoding="utf-8").splitlines()))
+    write(house.root / "messages.csv", lines[:FIRST])
     drafted = house.json("new", NAME, "--from", "messages.csv")
     assert drafted["task"] == "text-classification"
     path = house.project.pipeline_file(NAME)
     document = yaml.safe_load(path.read_text())
     document["train"] |= {"epochs": 2, "threads": 1}
-    document["gates"] = {"champion": None}
+    document["gates"] = {"champion": {"min_effect": -0.9}}
     document["release"] = {"watch_seconds": 0.2, "grace_seconds": 1.0}
     path.write_text(yaml.safe_dump(document))
     house.run("run", NAME)
+    house.run("promote", NAME, "1")
+    write(house.root / "messages.csv", lines[:SECOND])
+    expectations = house.root / "data" / NAME / "expectations.json"  # which counts the samples
+    expectations.write_text(re.sub(rf"\b{FIRST}\b", str(SECOND), expectations.read_text()))
+    assert house.json("run", NAME, "--force", "ingest")["version"] == "2"
     releases = Releases(house)
     with releases.api:
-        with tempfile.TemporaryDirectory() as folder:
-            package = copied(own(house), Path(folder) / "package")
-            manifest.seal(package, "package", {**own(house).manifest.facts, "train_key": "7" * 64})
-            releases.register_package(NAME, Package.open(package))
-        house.run("promote", NAME, "1")
         yield releases
         house.run("down", NAME, check=False)
 
 
+def write(path: Path, lines: list[str]) -> None:
+    """Labels and texts as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(("label", "text"))
+        rows.writerows(line.split("\t", 1) for line in lines)
+
+
 def own(house: House) -> Package:
-    """The package that the run made."""
-    packages = map(Package.open, (house.project.state / "packages").iterdir())
-    return next(package for package in packages if package.facts.pipeline == NAME)
+    """The package that the last run made."""
+    folders = sorted((house.project.state / "packages").iterdir(), key=lambda folder: folder.stat().st_mtime)
+    return [package for package in map(Package.open, folders) if package.facts.pipeline == NAME][-1]
 
 
 def copied(package: Package, target: Path) -> Path:
@@ -74,6 +81,10 @@ def test_texts_are_promoted_switched_and_rolled_back(trained: Releases) -> None:
     assert first["model"]["version"] == "1"
     assert set(first["predictions"][0]["probabilities"]) == {"ham", "spam"}
     assert house.json("promote", NAME, "2")["version"] == "2"
+    gated = trained.wait_for(NAME, "2", "gated")
+    evidence = json.loads((house.project.gates(NAME, gated.facts["evidence"]) / "evidence.json").read_text())
+    (compared,) = (result for result in evidence["results"] if result["gate"] == "champion")
+    assert "of version 1" in compared["reason"], compared  # which read the new messages with its own tokenizer
     (second,) = house.json("predict", NAME, "Free entry! Text WIN to 80082 now")
     assert second["model"]["version"] == "2"
     assert second["model"]["package"] != first["model"]["package"]

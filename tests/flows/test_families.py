@@ -11,8 +11,8 @@ from components import tasks
 from components.contracts.errors import NotFoundError, UsageError
 from components.contracts.project import Project
 from components.tasks import fit
-from flows import compare, families
-from flows.compare import Budget
+from flows import comparison, families
+from flows.comparison import Budget
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = {
@@ -69,20 +69,20 @@ def test_what_cannot_be_compared_is_said_before_any_work(project: Project) -> No
     budget = Budget(epochs=1)
     for names in ([], ["digits"], ["digits", "digits"]):
         with pytest.raises(UsageError, match="two pipelines or more"):
-            compare.of_pipelines(project, names, budget)
+            comparison.of_pipelines(project, names, budget)
     with pytest.raises(UsageError, match="only models of one dataset") as refused:
-        compare.of_pipelines(project, ["digits", "fashion"], budget)
+        comparison.of_pipelines(project, ["digits", "fashion"], budget)
     assert refused.value.got == "digits: digits, fashion: fashion-mnist"
     with pytest.raises(NotFoundError, match=r"nowhere\.yaml"):
-        compare.of_pipelines(project, ["digits", "nowhere"], budget)
+        comparison.of_pipelines(project, ["digits", "nowhere"], budget)
     with pytest.raises(NotFoundError, match=r"dataset\.yaml"):
-        compare.of_families(project, ["cnn", "rnn"], "nowhere", budget)
+        comparison.of_families(project, ["cnn", "rnn"], "nowhere", budget)
     with pytest.raises(UsageError, match="no rnn for image-classification"):
-        compare.of_families(project, ["cnn", "rnn"], "image-classification", budget)
+        comparison.of_families(project, ["cnn", "rnn"], "image-classification", budget)
 
 
 def test_a_comparison_is_named_after_what_it_compares(project: Project) -> None:
-    asked = compare.of_families(project, ["rnn", "cnn"], "text-classification", Budget(seconds=9))
+    asked = comparison.of_families(project, ["rnn", "cnn"], "text-classification", Budget(seconds=9))
     assert asked.name == "compare-text-classification-rnn-cnn"
     assert [asked.shown(spec) for spec in asked.models] == ["rnn gru", "cnn kim"]
     assert asked.budget.words() == "9 s of training, in whole epochs"
