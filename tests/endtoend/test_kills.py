@@ -76,8 +76,9 @@ def test_the_flow_killed_at_each_stage(house: House, pipeline: str) -> None:
 
 def test_stopped_by_ctrl_c_then_its_trainer_killed_a_training_goes_on_from_its_checkpoints(house: House) -> None:
     name = house.pipeline("mid-epoch", train={"epochs": 24, "seed": 12}, gates={})
+    started = time.time()
     process = house.start("run", name)
-    wait_for_checkpoint(house, process)
+    wait_for_checkpoint(house, process, after=started)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=90)
     assert process.returncode == 130, said
@@ -103,7 +104,7 @@ def begun(said: str) -> list[int]:
     return [int(epochs) for epochs in re.findall(r"(\d+) of 24 epochs done", said)]
 
 
-def wait_for_checkpoint(house: House, process: subprocess.Popen[str], after: float = 0, seconds: float = 120) -> None:
+def wait_for_checkpoint(house: House, process: subprocess.Popen[str], after: float, seconds: float = 120) -> None:
     """Until a training that is not over has written a checkpoint."""
     runs = house.project.state / "runs"
     until = time.monotonic() + seconds

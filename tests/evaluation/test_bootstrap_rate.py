@@ -15,7 +15,7 @@ from components.evaluation.sums import Summed
 
 pytestmark = pytest.mark.slow
 
-CANDIDATES = 400
+CANDIDATES = 250
 RESAMPLES = 500
 ALPHA = 0.05
 

@@ -23,8 +23,7 @@ from tests.training.small_cases import CASES, request
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("case", ["lstm", "seq2seq"])
-@pytest.mark.parametrize("stop_after", [1, 20, 33])
+@pytest.mark.parametrize(("case", "stop_after"), [("lstm", 1), ("lstm", 33), ("seq2seq", 20)])
 def test_batches_by_length_go_on_bit_for_bit(
     case: str, stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
