@@ -92,29 +92,22 @@ def test_the_signature_names_free_sizes(trained: tuple[str, Path]) -> None:
     }
     vocabulary = shapes.get("decoder", {}).get("logits", ["", 0])[-1]
     words = {"tokens": ["batch", "length"], "tokens_lengths": ["batch"]}
+    translates = {
+        "encoder": {"source": ["batch", "length"], "source_lengths": ["batch"], "memory": ["batch", "length", 32]},
+        "decoder": {
+            "memory": ["batch", "length", 32],
+            "source_lengths": ["batch"],
+            "target": ["batch", "target_length"],
+            "logits": ["batch", vocabulary],
+        },
+    }
     expected: dict[str, dict[str, dict[str, list[Any]]]] = {
         "lstm": {"model": {**words, "probabilities": ["batch", 2]}},
         "encoder": {"model": {**words, "probabilities": ["batch", "length", 2]}},
         # What is real never sees padding: the lengths change nothing, and the graph does not take them.
         "decoder": {"model": {"tokens": ["batch", "length"], "logits": ["batch", "length", 10]}},
-        "seq2seq": {
-            "encoder": {"source": ["batch", "length"], "source_lengths": ["batch"], "memory": ["batch", "length", 32]},
-            "decoder": {
-                "memory": ["batch", "length", 32],
-                "source_lengths": ["batch"],
-                "target": ["batch", "target_length"],
-                "logits": ["batch", vocabulary],
-            },
-        },
-        "seq2seq-gru": {
-            "encoder": {"source": ["batch", "length"], "source_lengths": ["batch"], "memory": ["batch", "length", 32]},
-            "decoder": {
-                "memory": ["batch", "length", 32],
-                "source_lengths": ["batch"],
-                "target": ["batch", "target_length"],
-                "logits": ["batch", vocabulary],
-            },
-        },
+        "seq2seq": translates,
+        "seq2seq-gru": translates,
         "detector": {"model": {"images": ["batch", 32, 32, 1], "boxes": ["batch", 20, 4], "scores": ["batch", 20, 2]}},
         "unet": {
             "model": {"noisy": ["batch", 1, 8, 8], "step": ["batch"], "label": ["batch"], "noise": ["batch", 1, 8, 8]}
