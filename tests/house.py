@@ -60,12 +60,12 @@ class House:
         """A command's `--json`."""
         return json.loads(self.run(*words, "--json", timeout=timeout).stdout)
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """One command, left running, with hosts of its own: whoever ends it ends them."""
+    def start(self, *words: str, warm: bool = True) -> subprocess.Popen[str]:
+        """One command, left running; if not `warm`, with hosts of its own: whoever ends it ends them."""
         return subprocess.Popen(
             [*COMMAND, *words],
             cwd=self.root,
-            env={key: value for key, value in self.environment.items() if key not in self.warm},
+            env={key: value for key, value in self.environment.items() if warm or key not in self.warm},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

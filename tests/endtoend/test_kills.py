@@ -43,7 +43,7 @@ def wait_for_task(api: str, name: str, process: Any, seconds: float = 90) -> Non
         if ask("POST", f"{api}/task_runs/filter", asked):
             return
         assert process.poll() is None, f"ended before {name}: {process.communicate()}"
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError(f"{name} did not begin")
 
 
@@ -77,7 +77,7 @@ def test_the_flow_killed_at_each_stage(house: House, pipeline: str) -> None:
 def test_stopped_by_ctrl_c_then_its_trainer_killed_a_training_goes_on_from_its_checkpoints(house: House) -> None:
     name = house.pipeline("mid-epoch", train={"epochs": 24, "seed": 12}, gates={})
     started = time.time()
-    process = house.start("run", name)
+    process = house.start("run", name, warm=False)
     wait_for_checkpoint(house, process, after=started)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=90)
@@ -87,7 +87,7 @@ def test_stopped_by_ctrl_c_then_its_trainer_killed_a_training_goes_on_from_its_c
     assert begun(said) == [0]
 
     stopped = time.time()
-    process = house.start("run", name)
+    process = house.start("run", name, warm=False)
     wait_for_checkpoint(house, process, after=stopped)
     trainers = [found for found in psutil.Process(process.pid).children(recursive=True) if is_trainer(found)]
     assert trainers
