@@ -16,6 +16,7 @@ from components.contracts.stage_process import die_with_parent
 from components.contracts.training_request import Finished, Started, TrainRequest
 from components.models.build import build
 from components.training import pretrained, transfer
+from components.training.allocator import keep_freed_memory
 from components.training.batches import sample_sizes
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.interruption import Interruption
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> None:
         TrainingError, CorruptArtifactError, NotFoundError, SourceError, Interrupted: as `train` says.
     """
     die_with_parent()
+    keep_freed_memory()
     sink = Fanout([EventStream(sys.stdout)])
     train(TrainRequest.read(arguments), sink)
 
