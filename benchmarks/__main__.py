@@ -22,6 +22,7 @@ NAMES = (
     "nothing_to_do",
     "first_run",
     "training_throughput",
+    "training_parts",
     "prepare_memory",
     "serving",
     "switching",
@@ -56,7 +57,7 @@ def main() -> int:
         print(f"{name} took {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
     figure.show(figures, asked.json)
     if not asked.json:
-        print("Fashion-MNIST's accuracy (at least 0.93 within 30 minutes on 2 cores): modelyard run fashion")
+        print("Fashion-MNIST's accuracy (at least 0.935 within 45 minutes on 2 cores): modelyard run fashion")
     return 0 if figure.all_met(figures) and not failed else 1
 
 

@@ -34,6 +34,7 @@ from components.models.build import build
 from components.preprocessing.stored import StoredSplit
 from components.tasks.image_classification import Processor
 from components.training import transfer
+from components.training.allocator import keep_freed_memory
 from components.training.batches import Batch, epoch_batches, on_device, sample_sizes
 from components.training.checkpoint import save_checkpoint
 from components.training.loop import Setting, train_epoch
@@ -72,6 +73,7 @@ def measure(pipeline: str = "digits", rounds: int = 7, samples: int = 0) -> list
     samples = samples or SAMPLES.get(pipeline, 1280)
     train = spec.train.model_copy(update={"augment": AugmentSpec(), "epochs": 10_000})
     torch.set_num_threads(train.threads or torch.get_num_threads())
+    keep_freed_memory()  # as the stage does; the bare loop has it too
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if pipeline in INVENTED:

@@ -9,6 +9,7 @@ from torch import nn
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.errors import UsageError
 from components.contracts.shapes import Input, Output
+from components.models.dropout import draw_little
 
 
 def build(spec: ArchitectureSpec, given: Input, wanted: Output) -> nn.Module:
@@ -32,4 +33,6 @@ def build(spec: ArchitectureSpec, given: Input, wanted: Output) -> nn.Module:
                 next_step="choose another model for this task; `modelyard schema` lists them",
             )
     network: nn.Module = importlib.import_module(spec.module).build(spec, given, wanted)
+    if spec.family != "custom":  # those are their makers' own
+        draw_little(network)
     return network
