@@ -7,6 +7,7 @@ import importlib
 from torch import nn
 
 from components.contracts.architectures.architecture import ArchitectureSpec
+from components.contracts.architectures.custom import CustomSpec
 from components.contracts.errors import UsageError
 from components.contracts.shapes import Input, Output
 from components.models.dropout import draw_little
@@ -33,6 +34,6 @@ def build(spec: ArchitectureSpec, given: Input, wanted: Output) -> nn.Module:
                 next_step="choose another model for this task; `modelyard schema` lists them",
             )
     network: nn.Module = importlib.import_module(spec.module).build(spec, given, wanted)
-    if spec.family != "custom":  # those are their makers' own
+    if not isinstance(spec, CustomSpec):  # such a network is its maker's own
         draw_little(network)
     return network
