@@ -6,6 +6,7 @@ from components.contracts.architectures.cnn import TextbookCnnSpec
 from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ImageInput, TokensInput
 from components.models.build import build
+from components.models.dropout import Dropout
 from components.models.textbook_cnn import TextbookCnn
 
 
@@ -48,7 +49,7 @@ def test_is_the_same_as_the_layers_written_out() -> None:
 
 def test_dropout_stands_before_each_dense_layer() -> None:
     layers = [type(layer) for layer in _build(hidden=16).head]
-    assert layers == [nn.Flatten, nn.Dropout, nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]
+    assert layers == [nn.Flatten, Dropout, nn.Linear, nn.ReLU, Dropout, nn.Linear]
 
 
 def test_an_image_too_small_is_refused_with_the_key_to_change() -> None:

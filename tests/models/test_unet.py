@@ -110,25 +110,6 @@ def test_a_fresh_network_says_next_to_nothing_and_each_of_its_blocks_is_its_shor
     torch.testing.assert_close(block(features, torch.randn(2, 6)), features + bias)
 
 
-@pytest.mark.slow
-def test_learns_the_noise_of_two_images() -> None:
-    network = _network(drawn=False, dropout=0.0).train()
-    images = torch.stack([torch.full((1, 8, 8), -1.0), torch.eye(8)[None] * 2 - 1])
-    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
-    losses = []
-    for _ in range(80):
-        label = torch.randint(0, 2, (16,))
-        step, noise = torch.randint(0, 1000, (16,)), torch.randn(16, 1, 8, 8)
-        kept = torch.cos(step / 1000 * math.pi / 2)[:, None, None, None]
-        noisy = kept * images[label] + (1 - kept**2).sqrt() * noise
-        loss = nn.functional.mse_loss(network(noisy, step, label), noise)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert sum(losses[-20:]) / 20 < 0.5 < losses[0]
-
-
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
