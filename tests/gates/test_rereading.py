@@ -19,6 +19,7 @@ from components.contracts import manifest
 from components.contracts.errors import NotFoundError, SampleError
 from components.contracts.package import Package
 from components.contracts.project import Project
+from components.evaluation import scorer
 from components.evaluation import stage as evaluation
 from components.evaluation.frozen import Frozen
 from components.gates.rereading import reread
@@ -185,6 +186,16 @@ def test_language_models_of_other_tokens_do_not_compare(scratch: Path) -> None:
     old = dataset("old", "text-generation", WORDS, drawn("text-generation", "old"))
     new = dataset("new", "text-generation", WORDS, drawn("text-generation", "new"))
     with pytest.raises(SampleError, match="do not compare"):
+        reread(new, old.processor, scratch)
+
+
+def test_a_scorer_from_outside_that_does_not_say_its_truth_is_not_compared(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (dataset(name, "text-classification", WORDS, drawn("text-classification", name)) for name in SEEDS)
+    assert old.processor is not None
+    monkeypatch.setattr(scorer, "of", lambda task: object())
+    with pytest.raises(SampleError, match="read in two ways do not compare"):
         reread(new, old.processor, scratch)
 
 
