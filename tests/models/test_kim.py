@@ -54,3 +54,9 @@ def test_dropout_stands_before_the_dense_layer_and_padding_has_no_vector() -> No
     network = _network([3])
     assert network.dropout.p == 0.5
     assert not network.embedding.table.weight[0].any()
+
+
+def test_word_vectors_begin_as_in_the_paper_and_padding_is_nothing() -> None:
+    table = _network([3]).embedding.weight.detach()
+    assert torch.all(table[TEXT.pad] == 0)
+    assert 0.2 < table.abs().max() <= 0.25
