@@ -34,7 +34,7 @@ class Kim(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(given.vocabulary, spec.embedding, padding_idx=given.pad)
         with torch.no_grad():
-            # Small, as the paper's: drawn with a variance of 1, vectors of rare words stay noise (SST-2: 2 points less).
+            # Small, as in the paper: drawn with a variance of 1, rare words stay noise (SST-2: two points less).
             nn.init.uniform_(self.embedding.weight, -0.25, 0.25)
             self.embedding.weight[given.pad] = 0.0
         self.convolutions = nn.ModuleList(

@@ -53,7 +53,7 @@ def test_an_empty_text_has_an_answer() -> None:
 def test_dropout_stands_before_the_dense_layer_and_padding_has_no_vector() -> None:
     network = _network([3])
     assert network.dropout.p == 0.5
-    assert not network.embedding.table.weight[0].any()
+    assert not network.embedding.weight[0].any()
 
 
 def test_word_vectors_begin_as_in_the_paper_and_padding_is_nothing() -> None:
