@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
     """Let this process keep what tensors give back, for the next ones, where the C library is glibc.
 
     By default glibc hands blocks of over 32 MiB (logits of a vocabulary, activations) back to the kernel, and the next
-    step's come anew, page by page, zeroed: a chain of such tensors takes 2.5 times as long. The process stays as large
-    as it once was. Where there is no mallopt, nothing happens.
+    step's come anew, page by page, zeroed (benchmarks/training_parts.py measures it). The process stays as large as it
+    once was. Where there is no mallopt, nothing happens.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
