@@ -85,7 +85,7 @@ def _same(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> boo
 def test_learns_and_keeps_the_best_epoch(data: Prepared) -> None:
     state, events = _fit(TrainSpec(epochs=8, learning_rate=0.01), data)
     accuracies = [row["validation/accuracy"] for row in state.history]
-    assert max(accuracies) > 0.9
+    assert max(accuracies) > 0.85
     assert state.best is not None
     assert accuracies[state.kept_epoch - 1] == max(accuracies) == state.best[0]
     assert state.step == 8 * 10

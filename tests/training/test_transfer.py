@@ -184,7 +184,7 @@ def test_a_whole_training_from_pretrained_weights(
     history = json.loads((trained / "history.json").read_bytes())["epochs"]
     before = json.loads((tmp_path / "first" / "trained" / "history.json").read_bytes())["epochs"]
     assert history[0]["validation/accuracy"] > before[0]["validation/accuracy"]
-    assert max(row["validation/accuracy"] for row in history) > 0.85
+    assert max(row["validation/accuracy"] for row in history) > 0.8
     facts = json.loads((trained / "manifest.json").read_bytes())["facts"]
     assert facts["pretrained"] == {
         "source": f"file:{weights}", "sha256": sha256, "fitted": facts["pretrained"]["fitted"], "new": [], "left": [],
