@@ -177,7 +177,8 @@ def test_a_whole_training_from_pretrained_weights(
     weights = tmp_path / "first" / "trained" / "model.safetensors"
     sha256 = digest.of_file(weights)
     start = {"pretrained": f"file:{weights}", "pretrained_sha256": sha256, "transfer": policy}
-    second = request(tmp_path / "prepared", tmp_path / "second", model=model | start, epochs=3, learning_rate=1e-3)
+    settings = {"epochs": 3, "learning_rate": 1e-3, "keep": "last"}  # what the policy did by then
+    second = request(tmp_path / "prepared", tmp_path / "second", model=model | start, **settings)
     stage.train(second, EventStream(io.StringIO()))
     torch.set_num_threads(threads)
     trained = tmp_path / "second" / "trained"
