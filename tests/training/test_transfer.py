@@ -172,7 +172,7 @@ def test_a_whole_training_from_pretrained_weights(
     threads = torch.get_num_threads()
     prepare(tmp_path / "prepared")
     model = TEXTBOOK | {"hidden": 24}
-    first = request(tmp_path / "prepared", tmp_path / "first", model=model, epochs=6, learning_rate=0.01)
+    first = request(tmp_path / "prepared", tmp_path / "first", model=model, epochs=16, learning_rate=0.01)
     stage.train(first, EventStream(io.StringIO()))
     weights = tmp_path / "first" / "trained" / "model.safetensors"
     sha256 = digest.of_file(weights)
@@ -185,7 +185,7 @@ def test_a_whole_training_from_pretrained_weights(
     history = json.loads((trained / "history.json").read_bytes())["epochs"]
     before = json.loads((tmp_path / "first" / "trained" / "history.json").read_bytes())["epochs"]
     assert history[0]["validation/accuracy"] > before[0]["validation/accuracy"]
-    assert max(row["validation/accuracy"] for row in history) > 0.8
+    assert max(row["validation/accuracy"] for row in history) > 0.85
     facts = json.loads((trained / "manifest.json").read_bytes())["facts"]
     assert facts["pretrained"] == {
         "source": f"file:{weights}", "sha256": sha256, "fitted": facts["pretrained"]["fitted"], "new": [], "left": [],
