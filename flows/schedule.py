@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 from cronsim import CronSim
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from components.contracts import located_yaml
 from components.contracts.errors import NotFoundError, StackError, UsageError
@@ -20,7 +20,8 @@ from components.contracts.urls import is_secure
 from flows.stack.programs import WORK_POOL
 
 BUSY = (429, 502, 503, 504)
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
+TIMEOUT_SECONDS = 20.0
 TAG = "modelyard"
 FLOW = "pipeline"
 ENTRYPOINT = "flows/pipeline.py:pipeline"
@@ -161,7 +162,7 @@ class _Prefect:
     """The few requests that schedules need."""
 
     def __init__(self, api: str) -> None:
-        self._client = httpx.Client(base_url=api, timeout=30, trust_env=False, verify=is_secure(api))
+        self._client = httpx.Client(base_url=api, timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(api))
 
     def __enter__(self) -> _Prefect:
         return self
@@ -185,19 +186,23 @@ class _Prefect:
         self._ask("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
 
     def delete(self, deployment: dict[str, Any]) -> None:
-        """Remove a deployment and the runs it was going to start."""
-        self._ask("DELETE", f"/deployments/{deployment['id']}", None)
+        """Remove a deployment and the runs it was going to start; one that is gone already is as good."""
+        self._ask("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
 
-    def _ask(self, method: str, path: str, body: object) -> Any:
-        # While SQLite is locked by the scheduler Prefect answers 503; all that is asked here may be asked again.
+    def _ask(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
+        # While another writer has SQLite locked, Prefect answers 503, or waits for it up to a minute; all that is asked
+        # here may be asked again.
         retrying = Retrying(
-            retry=retry_if_result(lambda answer: answer.status_code in BUSY),
+            retry=retry_if_result(lambda answer: answer.status_code in BUSY)
+            | retry_if_exception_type(httpx.ReadTimeout),
             stop=stop_after_delay(PATIENCE_SECONDS),
             wait=wait_exponential_jitter(multiplier=0.2, max=2),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
         try:
             response = retrying(self._client.request, method, path, json=body)
+            if missing_is_fine and response.status_code == httpx.codes.NOT_FOUND:
+                return None
             response.raise_for_status()
         except httpx.HTTPStatusError as error:
             raise StackError(

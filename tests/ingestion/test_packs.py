@@ -1,5 +1,6 @@
 """The datasets of this repository, read from real packs where MODELYARD_MIRROR has them."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,13 @@ def test_all_samples_arrive_with_all_fields(name: str, tmp_path: Path, monkeypat
         assert sample.values.keys() == spec.source_fields().keys()
     assert found == COUNTS[name]
     assert len({sample.id for sample in samples}) == len(samples)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_dataset_expects_as_many_samples_as_arrive(name: str) -> None:
+    suite = json.loads((ROOT / "data" / name / "expectations.json").read_text())["raw"]
+    (expected,) = [each["kwargs"] for each in suite if each["type"] == "expect_table_row_count_to_equal"]
+    assert expected == {"value": sum(COUNTS[name].values())}
 
 
 def test_boxes_of_blood_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
