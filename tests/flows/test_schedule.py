@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 0.3
 
 
 class Busy(ThreadingHTTPServer):
-    """Answers as Prefect does where schedules are kept; its first answers to what changes something come late, or 503."""
+    """Answers as Prefect does where schedules are kept; the first answers to changes come late, or are 503."""
 
     daemon_threads = True
 
