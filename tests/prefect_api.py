@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 
 def ask(method: str, url: str, body: object = None, *, missing: bool = False) -> Any:
@@ -15,7 +15,8 @@ def ask(method: str, url: str, body: object = None, *, missing: bool = False) ->
         missing: 404 is expected; the answer then is None too.
     """
     retrying = Retrying(
-        retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+        retry=retry_if_result(lambda answer: answer.status_code == httpx.codes.SERVICE_UNAVAILABLE)
+        | retry_if_exception_type(httpx.ReadTimeout),
         stop=stop_after_delay(60),
         wait=wait_fixed(0.1),
     )

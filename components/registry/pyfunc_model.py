@@ -18,7 +18,7 @@ from components.inference import body
 from components.inference.predictor import Predictor
 
 
-class PackagedModel(PythonModel):
+class PackagedModel(PythonModel):  # type: ignore[misc]  # mypy does not read mlflow (pyproject.toml)
     """A package behind MLflow's pyfunc interface."""
 
     def load_context(self, context: Any) -> None:
