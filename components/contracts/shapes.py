@@ -38,6 +38,7 @@ class SeriesInput(Strict):
     Args:
         mean, std: of each channel over the train split; the network itself standardises.
         fixed: every series has exactly `longest` steps.
+        instance_norm: behind that, the network takes out each series' own mean and standard deviation.
     """
 
     kind: Literal["series"] = "series"
@@ -46,6 +47,7 @@ class SeriesInput(Strict):
     mean: list[float]
     std: list[float]
     fixed: bool = False
+    instance_norm: bool = False
 
 
 class NoiseInput(Strict):

@@ -41,7 +41,7 @@ class DLinear(nn.Module):
         self.horizon, self.quantiles = wanted.horizon, len(wanted.quantiles)
         self.window = spec.window
         self.instance_norm = spec.instance_norm
-        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.standardise = StandardiseSeries(given)
         layers = given.channels if spec.individual else 1
         self.trend = PerChannel(layers, given.longest, self.horizon * self.quantiles)
         self.remainder = PerChannel(layers, given.longest, self.horizon * self.quantiles)

@@ -63,7 +63,7 @@ class PatchTst(nn.Module):
         # As the paper does, the last value is repeated for one stride, so that the end is in two patches.
         patches = (given.longest + spec.stride - spec.patch) // spec.stride + 1
         self.instance_norm = spec.instance_norm
-        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.standardise = StandardiseSeries(given)
         self.embedding = nn.Linear(spec.patch, spec.width)
         self.positions = LearnedPositions(patches, spec.width)
         self.dropout = nn.Dropout(spec.dropout)

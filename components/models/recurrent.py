@@ -57,7 +57,7 @@ class Steps(nn.Module):
             self.dropout = nn.Dropout(spec.dropout)
         else:
             self.width = given.channels
-            self.standardise = StandardiseSeries(given.mean, given.std)
+            self.standardise = StandardiseSeries(given)
         self.tokens = isinstance(given, TokensInput)
 
     def forward(self, values: Tensor, lengths: Tensor | None) -> Tensor:
@@ -120,7 +120,7 @@ class RecurrentForecaster(nn.Module):
         super().__init__()
         self.shape = (wanted.horizon, wanted.channels, len(wanted.quantiles))
         self.instance_norm = spec.instance_norm
-        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.standardise = StandardiseSeries(given)
         self.recurrent = _layers(spec, given.channels)
         self.pooling = None if spec.pooling == "last" else pooling(spec.pooling, self.recurrent.width)
         self.dropout = nn.Dropout(spec.dropout)

@@ -37,7 +37,7 @@ class SeriesCnn(nn.Module):
 
     def __init__(self, spec: SeriesCnnSpec, given: SeriesInput, classes: int) -> None:
         super().__init__()
-        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.standardise = StandardiseSeries(given)
         widths = [spec.width << min(index, 3) for index in range(spec.depth)]
         self.blocks = nn.ModuleList(
             SeriesBlock(inward, outward, spec.window)

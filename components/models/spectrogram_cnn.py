@@ -38,7 +38,7 @@ class SpectrogramCnn(nn.Module):
 
     def __init__(self, spec: SpectrogramCnnSpec, given: SeriesInput, classes: int) -> None:
         super().__init__()
-        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.standardise = StandardiseSeries(given)
         widths = [1, *(spec.width << index for index in range(spec.depth))]
         self.blocks = nn.ModuleList(
             SpectrogramBlock(inward, outward, spec.convolutions) for inward, outward in itertools.pairwise(widths)

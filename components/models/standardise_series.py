@@ -5,37 +5,48 @@ Legend: N batch, T length, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
+from components.contracts.shapes import SeriesInput
 from components.models import masks
+
+TINY = 1e-5  # of the train split's variance: what a series that stands still is divided by, as in RevIN
 
 
 class StandardiseSeries(nn.Module):
     """(x - mean) / std of each channel; padding stays zero. Inside the network, as `Standardise` is for pixels.
 
     Args:
-        mean: of each channel.
-        std: of each channel.
+        given: mean and std of each channel; whether each series' own are then taken out too.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, given: SeriesInput) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32))
+        self.instance_norm = given.instance_norm
+        self.register_buffer("mean", torch.tensor(given.mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(given.std, dtype=torch.float32))
 
     def forward(self, series: Tensor, lengths: Tensor | None = None) -> Tensor:
         """float32 (N, T, C) to float32 (N, T, C); lengths int64 (N,), or none where nothing is padded."""
         standardised = (series - self.mean) / self.std  # (N, T, C)
-        if lengths is None:
+        if lengths is None and not self.instance_norm:
             return standardised
-        return standardised * masks.inside(lengths, series.shape[1])[..., None].to(standardised.dtype)
+        counted = masks.whole(series) if lengths is None else lengths  # (N,)
+        inside = masks.inside(counted, series.shape[1])[..., None].to(standardised.dtype)  # (N, T, 1)
+        return (_by_its_own(standardised, inside) if self.instance_norm else standardised) * inside
 
     def undo(self, values: Tensor) -> Tensor:
         """Standardised values (N, horizon, C, Q), Q quantiles, in the series' own units."""
         return values * self.std[:, None] + self.mean[:, None]
+
+
+def _by_its_own(series: Tensor, inside: Tensor) -> Tensor:
+    """(N, T, C) to mean 0 and standard deviation 1 over the steps that count (N, T, 1)."""
+    steps = inside.sum(dim=1, keepdim=True)  # (N, 1, 1)
+    mean = (series * inside).sum(dim=1, keepdim=True) / steps  # (N, 1, C)
+    variance = (((series - mean) * inside) ** 2).sum(dim=1, keepdim=True) / steps  # (N, 1, C)
+    return (series - mean) / torch.sqrt(variance + TINY)

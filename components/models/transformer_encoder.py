@@ -35,7 +35,7 @@ class PatchEmbedding(nn.Module):
     def __init__(self, given: SeriesInput, patch: int, width: int) -> None:
         super().__init__()
         self.patch = patch
-        self.standardise = StandardiseSeries(given.mean, given.std)
+        self.standardise = StandardiseSeries(given)
         self.dense = nn.Linear(patch * given.channels, width)
 
     def forward(self, series: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,11 +31,13 @@ class Settings(Strict):
         channels: values of one step; a sample's `values` are its steps one after another.
         longest: a series has at most so many steps.
         fixed: every series has exactly so many.
+        instance_norm: each series' own mean and standard deviation are taken out: its shape counts, not its level.
     """
 
     channels: int = Field(default=1, ge=1, le=4096)
     longest: int = Field(default=1024, ge=1, le=1_000_000)
     fixed: bool = False
+    instance_norm: bool = False
 
     def series(self, item: Any) -> NDArray[Any]:
         """A series float32 (T, C).
@@ -60,7 +62,7 @@ class Processor(SeriesClassifier, Settings):
 
     def given(self) -> SeriesInput:
         """Series (N, T, C) and their lengths."""
-        return self.shaped(self.longest, fixed=self.fixed)
+        return self.shaped(self.longest, fixed=self.fixed, instance_norm=self.instance_norm)
 
     def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
         """Series with the numbers of their labels."""

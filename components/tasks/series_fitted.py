@@ -32,9 +32,16 @@ class SeriesClassifier(Fitted):
     std: list[float]
     classes: list[str]
 
-    def shaped(self, steps: int, *, fixed: bool) -> SeriesInput:
+    def shaped(self, steps: int, *, fixed: bool, instance_norm: bool = False) -> SeriesInput:
         """Series (N, T, C) and their lengths (N,); T is at most `steps`."""
-        return SeriesInput(channels=len(self.mean), longest=steps, mean=self.mean, std=self.std, fixed=fixed)
+        return SeriesInput(
+            channels=len(self.mean),
+            longest=steps,
+            mean=self.mean,
+            std=self.std,
+            fixed=fixed,
+            instance_norm=instance_norm,
+        )
 
     def wanted(self) -> ClassesOutput:
         """Logits (N, K)."""
