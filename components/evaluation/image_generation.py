@@ -128,11 +128,12 @@ class ImageGeneration(NamedTuple):
     """The scorer: graph `model` (noisy, step, label -> noise), and the processor's own sampling."""
 
     truth: tuple[str, ...] | None = None
+    most: int = MOST
 
     def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
         """Classes meet by name. A batch that is not finite counts as wrong, and as if no noise were told."""
         numbers = {name: number for number, name in enumerate(asked.signature.classes)}
-        chosen = np.unique(np.linspace(0, len(frozen) - 1, min(MOST, len(frozen))).round().astype(np.int64))
+        chosen = np.unique(np.linspace(0, len(frozen) - 1, min(self.most, len(frozen))).round().astype(np.int64))
         count = len(frozen.classes)
         summands = np.zeros((len(chosen), 2 * count + len(NOISES)))
         drawn = np.zeros_like(frozen.split.batch(chosen)["images"])

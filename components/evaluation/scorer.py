@@ -129,3 +129,9 @@ def of(task: Task) -> Scorer:
         return cast(Scorer, getattr(importlib.import_module(module), name))
     except (ImportError, AttributeError) as error:
         raise NotFoundError("the task's scorer cannot be imported", where=task.scorer, got=error) from error
+
+
+def expected_samples(found: Scorer, frozen: Frozen) -> int:
+    """How many samples it will ask for: all, or its `most` where it says so (each may cost many runs of the graph)."""
+    most: int | None = getattr(found, "most", None)
+    return len(frozen) if most is None else min(most, len(frozen))

@@ -60,8 +60,9 @@ def score(package: Package, frozen: Frozen) -> Scored:
         NotFiniteError: NaN or infinity among the answers: there is nothing to measure.
     """
     predictor = Predictor(package, threads=os.cpu_count() or 1)
-    with Progress("evaluating", len(frozen)) as progress:
-        scored = scorer.of(frozen.task).score(predictor, frozen, progress.advance)
+    asking = scorer.of(frozen.task)
+    with Progress("evaluating", scorer.expected_samples(asking, frozen)) as progress:
+        scored = asking.score(predictor, frozen, progress.advance)
     if scored.not_finite:
         raise NotFiniteError(
             "the exported model gives NaN or infinity",

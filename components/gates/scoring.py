@@ -57,8 +57,9 @@ def score(package: Package, frozen: Frozen, label: str, *, own_reading: bool = F
                 except ModelyardError as error:
                     return Unfit(f"{problem}; {_said(error)}")
                 label += ", which reads samples in its own way"
-            with Progress(f"scoring {label}", len(frozen)) as progress:
-                return scorer.of(frozen.task).score(predictor, frozen, progress.advance)
+            asking = scorer.of(frozen.task)
+            with Progress(f"scoring {label}", scorer.expected_samples(asking, frozen)) as progress:
+                return asking.score(predictor, frozen, progress.advance)
     except (SampleError, InferenceError, CorruptArtifactError, NotFoundError) as error:
         return Unfit(_said(error))
 

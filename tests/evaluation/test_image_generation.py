@@ -13,7 +13,7 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.errors import NotFiniteError
 from components.evaluation.frozen import Frozen
 from components.evaluation.image_generation import MOST, SCORER
-from components.evaluation.scorer import Arrays
+from components.evaluation.scorer import Arrays, expected_samples
 from components.preprocessing.noise_schedule import kept_signal
 from tests.evaluation.asked import Answers, frozen, quiet, stored
 
@@ -53,7 +53,7 @@ def asked(digits: Frozen, given: Any = None, classes: list[str] = CLASSES, **pro
 
 def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: Frozen, tmp_path: Path) -> None:
     scored = SCORER.score(asked(digits), digits, quiet)
-    assert scored.samples == MOST
+    assert scored.samples == MOST == expected_samples(SCORER, digits)
     assert scored.figures()["label_accuracy"] > 0.97
     assert scored.document()["judge"]["accuracy_on_real_images"] > 0.88
     assert [part.name for part in scored.slices()] == CLASSES
