@@ -51,13 +51,19 @@ class SeriesInput(Strict):
 
 
 class NoiseInput(Strict):
-    """For diffusion: images as `ImageInput`, that noise is added to and removed from, and their classes int64 (N,)."""
+    """For diffusion: images as `ImageInput`, that noise is added to and removed from, and their classes int64 (N,).
+
+    Args:
+        schedule, steps: how noisy an image is at each step (`preprocessing.noise_schedule`).
+    """
 
     kind: Literal["noise"] = "noise"
     height: int
     width: int
     channels: int
     classes: int
+    schedule: Literal["cosine", "linear"] = "cosine"
+    steps: int = 1000
 
 
 class ClassesOutput(Strict):

@@ -1,6 +1,11 @@
 """The U-Net of DDPM: Ho et al. 2020, arXiv:2006.11239, appendix B; told the class as in arXiv:2207.12598.
 
-Legend: N batch, C channels of an image, H height, W width, D channels of a level, E size of what it is told, K classes.
+Its layers tell the velocity, sqrt(kept) * noise - sqrt(1 - kept) * image, and the noise follows from it (Salimans and
+Ho 2022, arXiv:2202.00512, appendix D). Where next to nothing of the image is kept, the noise is what is seen; a network
+that had to tell it by itself would err, sampling divides that error by sqrt(kept), and the image ends as speckles.
+
+Legend: N batch, C channels of an image, H height, W width, D channels of a level, E size of what it is told, K classes,
+S steps.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from torch import Tensor, nn
 from components.contracts.architectures.diffusion import UNetSpec
 from components.contracts.shapes import NoiseInput, NoiseOutput
 from components.models.attention import MultiHeadAttention
+from components.preprocessing.noise_schedule import kept_signal
 
 
 def build(spec: UNetSpec, given: NoiseInput, wanted: NoiseOutput) -> UNet:
@@ -27,13 +33,18 @@ class UNet(nn.Module):
 
     Args:
         spec: channels and depth.
-        given: channels of an image and number of classes K; class K means none.
+        given: channels of an image, number of classes K and the noise's schedule; class K means none.
     """
 
     head_names: Sequence[str] = ("head",)
+    image_share: Tensor
+    noise_share: Tensor
 
     def __init__(self, spec: UNetSpec, given: NoiseInput) -> None:
         super().__init__()
+        kept = torch.from_numpy(kept_signal(given.schedule, given.steps))  # (S,)
+        self.register_buffer("image_share", kept.sqrt().float(), persistent=False)
+        self.register_buffer("noise_share", (1 - kept).sqrt().float(), persistent=False)
         told = 4 * spec.width
         self.step = StepEmbedding(spec.width, told)
         self.label = nn.Embedding(given.classes + 1, told)
@@ -62,7 +73,7 @@ class UNet(nn.Module):
             if level:
                 self.grow.append(nn.Conv2d(channels, channels, 3, padding=1))
         last = nn.Conv2d(channels, given.channels, 3, padding=1)
-        nn.init.zeros_(last.weight)  # at first the noise is said to be near zero, which is its mean
+        nn.init.zeros_(last.weight)  # at first the velocity is said to be near zero, which is its mean
         self.head = nn.Sequential(nn.GroupNorm(spec.groups, channels), nn.SiLU(), last)
 
     def forward(self, noisy: Tensor, step: Tensor, label: Tensor) -> Tensor:
@@ -84,8 +95,9 @@ class UNet(nn.Module):
                 features = block(torch.cat([features, seen.pop()], dim=1), told)
             if level < len(self.grow):
                 features = self.grow[level](_doubled(features, seen[-1]))
-        noise: Tensor = self.head(features)  # (N, C, H, W)
-        return noise
+        velocity: Tensor = self.head(features)  # (N, C, H, W)
+        image_share, noise_share = (share[step][:, None, None, None] for share in (self.image_share, self.noise_share))
+        return noise_share * noisy + image_share * velocity
 
 
 class StepEmbedding(nn.Module):

@@ -76,7 +76,14 @@ class Processor(Fitted, Settings):
 
     def given(self) -> NoiseInput:
         """Images and classes (N,): the K classes, and number K for a class that is hidden."""
-        return NoiseInput(height=self.height, width=self.width, channels=self.channels, classes=len(self.classes) + 1)
+        return NoiseInput(
+            height=self.height,
+            width=self.width,
+            channels=self.channels,
+            classes=len(self.classes) + 1,
+            schedule=self.noise_schedule,
+            steps=self.noise_steps,
+        )
 
     def wanted(self) -> NoiseOutput:
         """The noise in an image."""

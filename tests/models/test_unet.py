@@ -10,6 +10,7 @@ from components.contracts.architectures.diffusion import UNetSpec
 from components.contracts.shapes import NoiseInput, NoiseOutput
 from components.models.build import build
 from components.models.unet import Block, StepEmbedding, UNet
+from components.preprocessing.noise_schedule import kept_signal
 from tests.models.export import Graph
 
 
@@ -101,9 +102,35 @@ def test_step_and_class_and_no_class_each_say_something() -> None:
             assert not torch.allclose(answers[one], answers[other], atol=1e-3)
 
 
+def test_from_the_velocity_comes_the_noise_and_from_that_the_image_at_every_step() -> None:
+    network, (noise, _, label) = _network(), _inputs()
+    image = torch.rand(noise.shape, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    kept = torch.from_numpy(kept_signal("cosine", 1000))
+    for at in (0, 500, 980, 999):
+        velocity = kept[at].sqrt() * noise - (1 - kept[at]).sqrt() * image
+        network.head = Says(velocity.float())
+        noisy = kept[at].sqrt() * image + (1 - kept[at]).sqrt() * noise
+        told = network(noisy.float(), torch.full_like(label, at), label)
+        torch.testing.assert_close(told, noise, atol=1e-6, rtol=1e-5)
+        found = (noisy - (1 - kept[at]).sqrt() * told.double()) / kept[at].sqrt()
+        torch.testing.assert_close(found, image.double(), atol=0.01, rtol=0)
+
+
+class Says(nn.Module):
+    """The same whatever it is asked."""
+
+    def __init__(self, answer: Tensor) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.answer
+
+
 def test_a_fresh_network_says_next_to_nothing_and_each_of_its_blocks_is_its_shortcut() -> None:
     network, inputs = _network(drawn=False), _inputs()
-    assert network(*inputs).abs().max() < 0.5
+    fresh = network(*inputs) - network.noise_share[inputs[1]][:, None, None, None] * inputs[0]  # but for what is seen
+    assert fresh.abs().max() < 0.5
     block = Block(8, 8, 6, _spec(), attends=False).eval()
     features = torch.randn(2, 8, 4, 4)
     bias = block.after.get_parameter("3.bias")[:, None, None]
