@@ -104,3 +104,14 @@ def test_what_is_not_finite_is_wrong_and_counted(digits: Frozen) -> None:
     scored = SCORER.score(asked(digits, generate=generate), digits, quiet)
     assert scored.not_finite == MOST
     assert scored.figures()["label_accuracy"] == 0
+
+
+def test_specks_that_nobody_sees_change_no_verdict(digits: Frozen) -> None:
+    generate = real(digits)
+
+    def speckled(run: Any, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        images = generate(run, labels, seeds)
+        return np.maximum(images, np.random.default_rng(0).integers(0, 12, images.shape, np.uint8))
+
+    scored = SCORER.score(asked(digits, generate=speckled), digits, quiet)
+    assert scored.figures()["label_accuracy"] > 0.97
