@@ -50,6 +50,9 @@ class SeriesInput(Strict):
     instance_norm: bool = False
 
 
+NoiseSchedule = Literal["cosine", "linear"]
+
+
 class NoiseInput(Strict):
     """For diffusion: images as `ImageInput`, that noise is added to and removed from, and their classes int64 (N,).
 
@@ -62,7 +65,7 @@ class NoiseInput(Strict):
     width: int
     channels: int
     classes: int
-    schedule: Literal["cosine", "linear"] = "cosine"
+    schedule: NoiseSchedule = "cosine"
     steps: int = 1000
 
 

@@ -6,14 +6,13 @@ Legend: S steps.
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_BETA = 0.999
+from components.contracts.shapes import NoiseSchedule
 
-NoiseSchedule = Literal["cosine", "linear"]
+LARGEST_BETA = 0.999
 
 
 def kept_signal(schedule: NoiseSchedule, steps: int) -> NDArray[np.float64]:

@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, ValidationError
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.errors import SampleError
-from components.contracts.shapes import NoiseInput, NoiseOutput
+from components.contracts.shapes import NoiseInput, NoiseOutput, NoiseSchedule
 from components.contracts.strict import Strict
 from components.tasks import classification, image_classification, items
 from components.tasks.fitted import Fitted
@@ -40,7 +40,7 @@ class Settings(image_classification.Settings):
         steps: of the noise's, so many are taken where a request does not say.
     """
 
-    noise_schedule: Literal["cosine", "linear"] = "cosine"
+    noise_schedule: NoiseSchedule = "cosine"
     noise_steps: int = Field(default=1000, ge=2, le=10_000)
     unlabelled: float = Field(default=0.1, ge=0, lt=1)
     default_steps: int = Field(default=50, ge=1, le=_MOST_STEPS)
