@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ class ModelApp:
             return self._refuse(refusal, None)
         try:
             found = await requests.read(request, seat.loaded.settings, seat.loaded.predictor)
+            file = requests.wanted_file(request, seat.loaded.predictor.wire, found)
             with self._place(seat.loaded.settings.max_queue):
                 outcome: list[Prediction] | str
                 if seat.role == "challenger" and wanted is None and seats.champion:
@@ -84,6 +86,9 @@ class ModelApp:
                 beside.drop()
             else:
                 after = BackgroundTask(self._shadow, beside, found, outcome)
+        if file:
+            content = base64.b64decode(outcome[0][file.field])
+            return Response(content, media_type=file.media, headers=seat.headers, background=after)
         return JSONResponse(body, headers=seat.headers, background=after)
 
     async def model(self, _: Request) -> Response:

@@ -28,12 +28,16 @@ def document(settings: ServingSettings, wire: Wire) -> dict[str, Any]:
         body |= {FORM: {"schema": _object({wire.item: file}, beside)}}
         body |= {kind: {"schema": file} for kind in wire.media}
     refusal = {"description": "refused, with the reason", "content": _json(_ref("Refusal"))}
-    answer = {"description": "one prediction a sample, in order", "content": _json(_ref("Answer"))}
+    answered = _json(_ref("Answer"))
+    if wire.file:  # of one sample, to whoever accepts nothing else
+        answered |= {wire.file.media: {"schema": {"type": "string", "contentMediaType": wire.file.media}}}
+    answer = {"description": "one prediction a sample, in order", "content": answered}
+    refused = (400, *((406,) if wire.file else ()), 409, 413, 415, 422, 500, 503)
     predict = {
         "operationId": "predict",
         "summary": wire.summary,
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": answer, **{str(status): refusal for status in (400, 409, 413, 415, 422, 500, 503)}},
+        "responses": {"200": answer, **{str(status): refusal for status in refused}},
     }
     about = {"description": "what this process serves", "content": _json({"type": "object"})}
     model = _object({"name": {"type": "string"}, "version": {"type": "string"}, "package": {"type": "string"}})

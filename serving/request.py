@@ -1,6 +1,7 @@
 """From an HTTP request to what its task reads. What does not fit is refused with a status that says why.
 
-400 no JSON, no base64 · 413 too large · 415 unknown content type · 422 no sample of this task, empty, too many
+400 no JSON, no base64 · 406 several, and a file is wanted · 413 too large · 415 unknown content type
+422 no sample of this task, empty, too many
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from components.contracts.errors import SampleError
 from components.contracts.strict import Strict
 from components.inference import body
 from components.inference.predictor import Predictor
+from components.tasks.task import AnsweredFile, Wire
 from serving.settings import ServingSettings
 
 FORM = "multipart/form-data"
@@ -78,6 +80,23 @@ async def read(request: Request, settings: ServingSettings, predictor: Predictor
         got, expected = len(found.items), settings.max_batch_size
         raise RefusedRequest(422, "too_many", f"too many {wire.items} in one request", got=got, expected=expected)
     return found
+
+
+def wanted_file(request: Request, wire: Wire, found: Found) -> AnsweredFile | None:
+    """The file that a request wants instead of JSON, if any.
+
+    Raises:
+        RefusedRequest: it has several samples, and a response is one file.
+    """
+    if wire.file is None:
+        return None
+    kinds = {kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "").split(",")}
+    if body.JSON in kinds or not kinds & {wire.file.media, f"{wire.file.media.partition('/')[0]}/*"}:
+        return None
+    if len(found.items) > 1:
+        expected = f"one {wire.item}, or accept: {body.JSON}"
+        raise RefusedRequest(406, "accept", "a response is one file", got=len(found.items), expected=expected)
+    return wire.file
 
 
 def accepted(predictor: Predictor) -> str:

@@ -20,7 +20,7 @@ from components.contracts.shapes import NoiseInput, NoiseOutput, NoiseSchedule
 from components.contracts.strict import Strict
 from components.tasks import classification, image_classification, items
 from components.tasks.fitted import Fitted
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.task import AnsweredFile, Example, Kind, Metric, Prediction, Raw, Values, Wire
 
 if TYPE_CHECKING:
     import numpy as np
@@ -220,6 +220,7 @@ class Processor(Fitted, Settings):
             },
             form="json",
             summary="Draw images",
+            file=AnsweredFile("image/png", "image"),
         )  # fmt: skip
 
 

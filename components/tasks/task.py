@@ -55,6 +55,13 @@ class Raw(NamedTuple):
     decoded: Arrays
 
 
+class AnsweredFile(NamedTuple):
+    """An answer that is a file: its media type, and the field of the prediction that holds its bytes in base64."""
+
+    media: str
+    field: str
+
+
 class Wire(NamedTuple):
     """What the service takes and gives.
 
@@ -67,6 +74,7 @@ class Wire(NamedTuple):
         parameters: what a request may set beside the samples (`parameters: {...}`), or None.
         form: how the service's page asks for a sample.
         summary: what the endpoint does, in words.
+        file: whoever asks about one sample and accepts this media type, and no JSON, gets the file itself.
     """
 
     item: str
@@ -78,6 +86,7 @@ class Wire(NamedTuple):
     summary: str
     others: Mapping[str, dict[str, Any]] = {}
     parameters: type[Strict] | None = None
+    file: AnsweredFile | None = None
 
 
 class Processor(Protocol):
