@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -22,6 +23,7 @@ from flows.stack.programs import WORK_POOL
 BUSY = (429, 502, 503, 504)
 PATIENCE_SECONDS = 90.0
 TIMEOUT_SECONDS = 20.0
+Say = Callable[[str], None]
 TAG = "modelyard"
 FLOW = "pipeline"
 ENTRYPOINT = "flows/pipeline.py:pipeline"
@@ -48,8 +50,17 @@ class Scheduled:
     next_runs: tuple[str, ...]
 
 
-def register(project: Project, prefect_api: str, pipeline: str | None = None) -> tuple[Scheduled, ...]:
+def _quiet(_: str) -> None:
+    pass
+
+
+def register(
+    project: Project, prefect_api: str, pipeline: str | None = None, say: Say = _quiet
+) -> tuple[Scheduled, ...]:
     """Make Prefect's deployments those of the pipeline files (of all, or of one), and remove ours that have none.
+
+    Args:
+        say: told when Prefect has to be asked again.
 
     Raises:
         SpecError: a pipeline file is wrong; nothing was changed.
@@ -58,7 +69,7 @@ def register(project: Project, prefect_api: str, pipeline: str | None = None) ->
         StackError: Prefect refused, or did not answer.
     """
     wanted = _wanted(project, pipeline)
-    with _Prefect(prefect_api) as prefect:
+    with _Prefect(prefect_api, say) as prefect:
         present = prefect.ours()
         result = [_put(prefect, project, name, spec, present.get(name)) for name, spec in wanted.items()]
         if pipeline is None:
@@ -68,13 +79,13 @@ def register(project: Project, prefect_api: str, pipeline: str | None = None) ->
     return tuple(result)
 
 
-def remove(prefect_api: str, pipeline: str | None = None) -> tuple[Scheduled, ...]:
+def remove(prefect_api: str, pipeline: str | None = None, say: Say = _quiet) -> tuple[Scheduled, ...]:
     """Remove the deployments of ours (all, or one pipeline's); what was removed.
 
     Raises:
         NotFoundError: that pipeline is not scheduled.
     """
-    with _Prefect(prefect_api) as prefect:
+    with _Prefect(prefect_api, say) as prefect:
         present = prefect.ours()
         if pipeline is not None and pipeline not in present:
             raise NotFoundError(f"{pipeline} is not scheduled", expected=", ".join(sorted(present)) or "no schedule")
@@ -161,7 +172,8 @@ def _scheduled(name: str, deployment: dict[str, Any], done: str) -> Scheduled:
 class _Prefect:
     """The few requests that schedules need."""
 
-    def __init__(self, api: str) -> None:
+    def __init__(self, api: str, say: Say) -> None:
+        self._say = say
         self._client = httpx.Client(base_url=api, timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(api))
 
     def __enter__(self) -> _Prefect:
@@ -189,6 +201,11 @@ class _Prefect:
         """Remove a deployment and the runs it was going to start; one that is gone already is as good."""
         self._ask("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
 
+    def _wait(self, seconds: float) -> None:
+        if seconds > 2:
+            left = max(0.0, PATIENCE_SECONDS - seconds)
+            self._say(f"Prefect is busy; asked again for up to {left:.0f} s")
+
     def _ask(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
         # While another writer has SQLite locked, Prefect answers 503, or waits for it up to a minute; all that is asked
         # here may be asked again.
@@ -197,6 +214,7 @@ class _Prefect:
             | retry_if_exception_type(httpx.ReadTimeout),
             stop=stop_after_delay(PATIENCE_SECONDS),
             wait=wait_exponential_jitter(multiplier=0.2, max=2),
+            before_sleep=lambda state: self._wait(state.seconds_since_start or 0.0),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
         try:

@@ -28,7 +28,7 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
     project = Project.find()
     from flows.schedule import register
 
-    _show(register(project, _prefect_api(project), pipeline), as_json)
+    _show(register(project, _prefect_api(project), pipeline, _say), as_json)
 
 
 @click.command(epilog="Example:  modelyard unschedule digits")
@@ -39,7 +39,7 @@ def unschedule(pipeline: str | None, as_json: bool) -> None:
     project = Project.find()
     from flows.schedule import remove
 
-    _show(remove(_prefect_api(project), pipeline), as_json)
+    _show(remove(_prefect_api(project), pipeline, _say), as_json)
 
 
 def _prefect_api(project: Project) -> str:
@@ -49,6 +49,10 @@ def _prefect_api(project: Project) -> str:
     if endpoints is None:
         raise StackError("the stack is not running", where=str(project.root), next_step="modelyard up")
     return endpoints.prefect_api
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _show(rows: Sequence[Scheduled], as_json: bool) -> None:

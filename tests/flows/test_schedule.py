@@ -108,8 +108,10 @@ def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy) -> No
 def test_who_stays_silent_is_named(busy: Busy, project: schedule.Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "PATIENCE_SECONDS", 3 * TIMEOUT_SECONDS)
     busy.late = 100
+    said: list[str] = []
     with pytest.raises(StackError, match="Prefect does not answer"):
-        schedule.register(project, url(busy))
+        schedule.register(project, url(busy), say=said.append)
+    assert any("Prefect is busy" in line for line in said)
 
 
 def test_nobody_there_is_said_at_once(project: schedule.Project) -> None:
