@@ -31,6 +31,7 @@ for (const [name, schema] of Object.entries(wire.parameters)) {
  const label = put(document.getElementById("parameters"), "label", name + " ");
  const input = put(label, "input");
  input.type = "text"; input.name = name; input.title = schema.description || "";
+ if (schema.examples) input.value = JSON.stringify(schema.examples[0]);  // where a default is not what a person tries
  if (schema.default !== undefined && schema.default !== null) input.placeholder = String(schema.default);
 }
 function parsed(text) {  // what is no JSON stays text

@@ -36,7 +36,7 @@ class Settings(Strict):
 class Parameters(Strict):
     """What a request may set."""
 
-    times: int = Field(default=1, ge=1, le=9)
+    times: int = Field(default=1, ge=1, le=9, examples=[2])
 
 
 class Processor(Fitted):

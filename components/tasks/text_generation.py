@@ -52,9 +52,9 @@ class Parameters(Strict):
     """
 
     max_tokens: int = Field(default=64, ge=1, le=2048)
-    temperature: float = Field(default=0.0, ge=0, le=10)
+    temperature: float = Field(default=0.0, ge=0, le=10, examples=[0.8])
     top_k: int = Field(default=0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_p: float = Field(default=1.0, gt=0, le=1, examples=[0.95])
     seed: int = Field(default=0, ge=0, lt=2**63)
     stop: list[str] = Field(default=[], max_length=8)
 

@@ -83,7 +83,7 @@ def test_a_text_and_parameters(page: Page, tmp_path: Path) -> None:
     with served(of_worker(tmp_path)) as url:
         page.goto(url)
         page.locator("textarea").fill(NASTY)
-        page.locator("#parameters input[name=times]").fill("2")
+        expect(page.locator("#parameters input[name=times]")).to_have_value("2")  # its example
         page.get_by_role("button", name="Ask").click()
         expect(page.locator("#answer blockquote")).to_have_text(NASTY * 2)
         assert page.locator("#answer img").count() == 0
