@@ -72,16 +72,21 @@ def recognise(path: Path, kind: str) -> Found:
     return task, layout, why
 
 
-def lines(path: Path, most: int) -> list[str]:
+def lines(path: Path, most: int, errors: str = "replace") -> list[str]:
     """The first lines of a text, plain or gzip, without their ends.
+
+    Args:
+        errors: what becomes of bytes that are no UTF-8; `strict`: they are refused.
 
     Raises:
         SourceError: it is empty.
-        UnicodeDecodeError: it is no text.
+        UnicodeDecodeError: it is no text, strictly.
     """
     with (
-        gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig") as text
-    ):
+        gzip.open(path, "rt", encoding="utf-8-sig", errors=errors)
+        if path.suffix == ".gz"
+        else path.open(encoding="utf-8-sig", errors=errors)
+    ) as text:
         found = [line.rstrip("\n") for line in islice(text, most)]
     if not found:
         raise SourceError("the file is empty", where=str(path))

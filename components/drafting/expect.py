@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from components.contracts.errors import SourceError
 from components.drafting.seen import Seen
 from components.tasks.task import Task
 
@@ -17,12 +18,17 @@ Expectation = dict[str, Any]
 SPLITS = ("test", "train", "validation")
 ROOM = 0.25  # of a range, on both sides
 USUAL = 0.9  # a yes or no that is the same in so many samples is expected to be
+SOUND = ("readable", "valid", "finite")  # what a sample is to be, whatever most of them are
 MOST_LABELS = 1000
 ALIKE = 0.05  # of texts may have the same tokens, where rare words are not told apart
 
 
 def expectations(task: Task, seen: Seen) -> dict[str, list[Expectation]]:
-    """`expectations.json`."""
+    """`expectations.json`.
+
+    Raises:
+        SourceError: one sample in ten cannot be read, is no text or holds NaN: nothing to draft expectations from.
+    """
     return {"raw": _raw(task, seen), "prepared": _prepared(task, seen)}
 
 
@@ -91,6 +97,12 @@ def _of_column(column: str, seen: Seen) -> Expectation | None:
     if values and all(isinstance(value, bool) for value in values):
         usual = values.count(True) * 2 >= len(values)
         share = values.count(usual) / len(values)
+        if column.endswith(SOUND) and (not usual or share < USUAL):
+            good = values.count(True)
+            raise SourceError(
+                f"too many samples are not {column.replace('_', ' ')}", got=f"{good:,} of {len(values):,} are",
+                expected=f"at least {USUAL:.0%}", next_step="mend the files; texts are to be in UTF-8",
+            )  # fmt: skip
         if share < USUAL:
             return None
         words = column if usual else f"not {column}"

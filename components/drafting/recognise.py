@@ -188,7 +188,7 @@ def _table_kind(path: Path) -> str | None:
 
 def _is_conll(path: Path) -> bool:
     try:
-        found = [line.split() for line in columns.lines(path, 200)]
+        found = [line.split() for line in columns.lines(path, 200, "strict")]
     except UnicodeDecodeError:
         return False
     words = [line for line in found if len(line) >= 2]

@@ -21,6 +21,7 @@ from components.ingestion.sample import Sample
 FILE_NAME = "samples.parquet"
 ROW_GROUP = 1024
 _ROW_GROUP_BYTES = 64 << 20  # large photos: fewer rows a group
+_REPLACEMENT = "\ufffd".encode()
 
 _TYPES: dict[Kind, pa.DataType] = {
     "text": pa.string(), "json": pa.string(), "binary": pa.binary(), "numbers": pa.list_(pa.float64()),
@@ -31,11 +32,16 @@ _COLUMNS: dict[Kind, Callable[[Any], pa.Array]] = {
 
 
 class Written(NamedTuple):
-    """What was written: samples in all, of each split (`null`: not given) and of each label ({} without labels)."""
+    """What was written: samples in all, of each split (`null`: not given) and of each label ({} without labels).
+
+    Args:
+        replaced: samples in whose texts something could not be decoded, and U+FFFD stands instead.
+    """
 
     samples: int
     splits: dict[str, int]
     labels: dict[str, int]
+    replaced: int
 
 
 def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> Written:
@@ -46,6 +52,8 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
     """
     splits: Counter[str] = Counter()
     labels: Counter[str] = Counter()
+    replaced = 0
+    texts = [name for name, kind in fields.items() if kind in ("text", "json")]
     schema = _schema(fields)
     with (
         pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer,
@@ -55,11 +63,12 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
             splits.update("null" if sample.split is None else sample.split for sample in group)
             if "label" in fields:
                 labels.update(sample.values["label"].decode() for sample in group)
+            replaced += sum(any(_REPLACEMENT in sample.values[name] for name in texts) for sample in group)
             arrays = [columns.text([sample.id for sample in group]), columns.text([sample.split for sample in group])]
             arrays += [_COLUMNS[kind]([sample.values[name] for sample in group]) for name, kind in fields.items()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
             progress.advance(len(group))
-    return Written(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())))
+    return Written(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())), replaced)
 
 
 def fields_of(path: Path) -> Fields:

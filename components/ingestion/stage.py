@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from components.contracts import atomic, digest, located_yaml, manifest
@@ -35,6 +36,9 @@ def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
             written = sample_file.write(samples, fresh / sample_file.FILE_NAME, f"reading {spec.name}", fields)
         if written.samples == 0:
             raise SourceError("the source holds no sample", where=str(folder / "dataset.yaml"))
+        if written.replaced:
+            words = "bytes that are no text in this encoding, and are read as \ufffd; the expectation `valid` sees them"
+            print(f"{spec.name}: {written.replaced:,} of {written.samples:,} samples hold {words}", file=sys.stderr)
         facts = {
             "dataset": spec.name,
             "source_digest": digest.of_value(spec.source.model_dump(mode="json")),

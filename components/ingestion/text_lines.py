@@ -1,4 +1,4 @@
-"""Lines of a text file, plain or gzip, each with its number; nothing that is not text comes through."""
+"""Lines of a text file, plain or gzip, each with its number."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ _GZIP = b"\x1f\x8b"
 _BOM = "\ufeff"
 
 
-def read(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+def read(path: Path, encoding: str = "utf-8", *, strict: bool = False) -> Iterator[tuple[int, str]]:
     """Line numbers from 1 on, and lines with the newline that they end with. A byte order mark is left out.
 
+    Bytes that are not in this encoding become U+FFFD: a text that holds them is a failing sample, which validation
+    counts and shows. With `strict` they are refused: for lines that are names and not a sample's content.
+
     Raises:
-        SourceError: no such file, a gzip file is truncated or damaged, a line is not in this encoding (says which).
+        SourceError: no such file, a gzip file is truncated or damaged; strictly also a line that cannot be decoded.
     """
     try:
         with _opened(path) as stream:
             for number, line in enumerate(stream, 1):
                 try:
-                    text = line.decode(encoding)
+                    text = line.decode(encoding, "strict" if strict else "replace")
                 except UnicodeDecodeError as error:
                     raise SourceError(
                         f"not {encoding} text",

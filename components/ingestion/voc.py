@@ -29,7 +29,7 @@ def samples(layout: VocLayout, folder: Path) -> Iterator[Sample]:
     if any(path.is_file() for path in sets.values()):
         seen: dict[str, str] = {}
         for name, path in sets.items():
-            for number, line in text_lines.read(path) if path.is_file() else ():
+            for number, line in text_lines.read(path, strict=True) if path.is_file() else ():
                 identity = line.split()[0] if line.strip() else ""
                 if identity and seen.setdefault(identity, name) != name:
                     got = f"{identity}, also in {seen[identity]}"

@@ -158,6 +158,15 @@ def test_what_is_seldom_otherwise_is_expected_of_most(project: Project, tmp_path
     assert readable == {"column": "readable", "value_set": [True], "mostly": 0.965}  # 40 of 41 are
 
 
+def test_broken_samples_are_never_what_is_expected(project: Project, tmp_path: Path) -> None:
+    lines = "text\tlabel\n" + "".join(f"grün {counted(i)}\t{'good' if i % 2 else 'bad'}\n" for i in range(60))
+    put(tmp_path, {"a.tsv": lines.encode("latin-1")})
+    with pytest.raises(SourceError, match="too many samples are not valid") as caught:
+        draft.write(project, "things", tmp_path / "a.tsv")
+    assert caught.value.got == "0 of 60 are"
+    assert not project.dataset("things").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings(
     # of Great Expectations and what it imports, with pandas 3; nothing that we could do

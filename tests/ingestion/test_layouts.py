@@ -93,7 +93,6 @@ def test_a_gzip_csv_and_its_truncated_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what", "where"),
     [
-        (b"label,text\na,fine\nb,\xff\xfe\n", "not utf-8 text", "line 3"),
         (b"label,words\na,b\n", "columns are missing", "t.csv"),
         (b"label,text,text\na,b,c\n", "stands twice", "t.csv"),
         (b"label,text\na,b\na,b,c\n", "cannot be read", "line 3"),
@@ -208,7 +207,6 @@ def test_conll_with_tabs_blanks_and_documents(tmp_path: Path) -> None:
     [
         (b"a\tO\nb\n", "no tagged token", "line 2"),
         (b"a\tO\nb\t\n", "no tagged token", "line 2"),
-        (b"a\tO\n\xe9\tO\n", "not utf-8", "line 2"),
         (b"\n\n", "no sentence", "a.txt"),
     ],
 )
@@ -238,7 +236,7 @@ def test_pairs_of_lines_plain_and_gzip(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "target", "what"),
-    [(b"a\nb\n", b"a\n", "not the same lines"), (b"a\n", b"a\nb\n", "not the same lines"), (b"a\n", b"\xff\n", "utf-8"),
+    [(b"a\nb\n", b"a\n", "not the same lines"), (b"a\n", b"a\nb\n", "not the same lines"),
      (b"a\n", None, "no such file")],
 )  # fmt: skip
 def test_pairs_that_do_not_fit_are_refused(tmp_path: Path, source: bytes, target: bytes | None, what: str) -> None:
@@ -410,9 +408,30 @@ def test_folders_of_texts(tmp_path: Path) -> None:
     (tmp_path / "pos").mkdir()
     (tmp_path / "pos/1_10.txt").write_text("Good.\nVery.", encoding="utf-8")
     assert values(read_folder(tmp_path, kind="folder", text=True)) == [{"text": "Good.\nVery.", "label": "pos"}]
-    (tmp_path / "pos/2.txt").write_bytes(b"\xff")
-    with pytest.raises(SourceError, match="not utf-8"):
-        read_folder(tmp_path, kind="folder", text=True)
+
+
+REPLACED = "gr\ufffdn"  # what cannot be decoded; validation counts the sample
+
+
+def test_what_is_not_utf_8_is_read_all_the_same_where_it_is_a_samples_content(tmp_path: Path) -> None:
+    green = "grün".encode("latin-1")
+    (tmp_path / "t.csv").write_bytes(b"label,text\na,fine\nb," + green + b"\n")
+    assert values(read(table(kind="csv", path="t.csv", text="text"), tmp_path))[1] == {"text": REPLACED, "label": "b"}
+    (tmp_path / "a.txt").write_bytes(b"a\tO\n" + green + b"\tO\n")
+    (sentence,) = values(read_folder(tmp_path, kind="conll", files={"train": "a.txt"}))
+    assert sentence["tokens"] == ["a", REPLACED]
+    (tmp_path / "texts/pos").mkdir(parents=True)
+    (tmp_path / "texts/pos/2.txt").write_bytes(green)
+    (text,) = values(read_folder(tmp_path, kind="folder", text=True, root="texts"))
+    assert text["text"] == REPLACED
+
+
+def test_names_are_read_strictly(tmp_path: Path) -> None:
+    voc(tmp_path / "d", train="a\n")
+    (tmp_path / "d/ImageSets/Main/test.txt").write_bytes(b"\xe4\n")
+    with pytest.raises(SourceError, match="not utf-8 text") as caught:
+        read_folder(tmp_path, kind="voc", root="d")
+    assert str(caught.value.where).endswith("line 1")
 
 
 def test_cifar_as_it_was_published(tmp_path: Path) -> None:
@@ -471,7 +490,7 @@ def test_every_kind_of_field_comes_back_as_it_was(tmp_path: Path) -> None:
     written = sample_file.write(
         samples, path, "writing", {"text": "text", "content": "binary", "numbers": "numbers", "facts": "json"}
     )
-    assert tuple(written) == (3000, {"null": 2000, "train": 1000}, {})
+    assert tuple(written) == (3000, {"null": 2000, "train": 1000}, {}, 0)
     found = [sample for group in sample_file.groups(path) for sample in group]
     picked = dict(sample_file.pick(path, {2999, 5, 1024}))
     assert sorted(picked) == [5, 1024, 2999]

@@ -156,7 +156,7 @@ def test_row_groups_are_small(tmp_path: Path) -> None:
 
     samples = (labelled(str(row), None if row % 2 else "train", "a", bytes([row % 256])) for row in range(2500))
     written = sample_file.write(samples, tmp_path / "s.parquet", "writing", IMAGES)
-    assert written == (2500, {"null": 1250, "train": 1250}, {"a": 2500})
+    assert written == (2500, {"null": 1250, "train": 1250}, {"a": 2500}, 0)
     with pq.ParquetFile(tmp_path / "s.parquet") as parquet:
         assert max(parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)) <= 1024
         table = parquet.read()
