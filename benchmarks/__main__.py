@@ -23,6 +23,7 @@ NAMES = (
     "first_run",
     "training_throughput",
     "training_parts",
+    "padding",
     "prepare_memory",
     "serving",
     "switching",

@@ -1,0 +1,63 @@
+"""How much of a network's input is padding: of the batches of the first epoch, against batches as chance has it.
+
+Of every pipeline whose samples are of unequal lengths and whose dataset is prepared here (`modelyard run PIPELINE`, or
+`dvc repro prepare@DATASET`); of pairs of texts the side with more.
+
+    python -m benchmarks.padding [--pipeline PIPELINE]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import figure
+from benchmarks.figure import Figure
+from components.contracts import manifest
+from components.contracts.located_yaml import read
+from components.contracts.pipeline import PipelineSpec
+from components.training.batches import Epoch, epoch_batches, sample_sizes
+from components.training.prepared import open_prepared
+
+NAME = "padding"
+ROOT = Path(__file__).parents[1]
+
+
+def measure(pipeline: str = "") -> list[Figure]:
+    """Shares of all places in the batches, the largest of the sample's texts."""
+    found = []
+    for path in sorted((ROOT / "pipelines").glob(f"{pipeline or '*'}.yaml")):
+        spec = read(path, PipelineSpec)
+        folder = ROOT / "data" / spec.dataset / "prepared"
+        if not folder.exists():
+            figure.tell(f"{spec.name}: {spec.dataset} is not prepared here")
+            continue
+        prepared = open_prepared(folder, manifest.load(folder, "prepared").digest)
+        sizes = sample_sizes(prepared.train, prepared.processor.inputs())
+        if sizes is None:
+            continue
+        ours, plain = (
+            _padding(epoch_batches(len(sizes), spec.train.batch_size, spec.train.seed, 0, given), sizes)
+            for given in (sizes, None)
+        )
+        words = f"{spec.name}: of batches of {spec.train.batch_size}"
+        found.append(Figure(NAME, words, round(100 * ours, 1), "%", at_most=10))
+        found.append(Figure(NAME, "... as chance has it", round(100 * plain, 1), "%"))
+    return found
+
+
+def _padding(epoch: Epoch, sizes: NDArray[np.int64]) -> float:
+    """The share of padding of an epoch's batches, the largest of the keys of sizes (samples, keys)."""
+    batches = [sizes[epoch.batch(number)] for number in range(len(epoch))]  # (N, keys) each
+    places = sum(len(batch) * batch.max(axis=0) for batch in batches)
+    filled = sum(batch.sum(axis=0) for batch in batches)
+    return float(np.max(1 - filled / places))
+
+
+if __name__ == "__main__":
+    options = figure.parser(__doc__)
+    options.add_argument("--pipeline", default="")
+    sys.exit(figure.command(measure, options))
