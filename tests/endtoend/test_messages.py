@@ -50,7 +50,7 @@ def trained(house: House) -> Iterator[Releases]:
     releases = Releases(house)
     with releases.api:
         yield releases
-        house.run("down", NAME, check=False)
+        releases.clear(NAME)  # so its service stops
 
 
 def write(path: Path, lines: list[str]) -> None:
