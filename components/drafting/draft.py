@@ -70,13 +70,18 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
         # Relative paths of a source are taken from the dataset's folder: the first look is by the absolute one.
         first = {**document, "source": {**document["source"], "path": str(place.resolve())}}
         spec, known = _opened(fresh, first)
-        looked = seen.look(known, spec, fresh)
+        looked = seen.look(known, spec, fresh, str(place))
+        if known.wanted_kind == "classes" and len(looked.labels) < 2:
+            got = ", ".join(looked.labels)
+            raise SourceError(
+                "a single class: there is nothing to tell apart", where=str(place), got=got, expected="several labels"
+            )
         document["split"] = settings.split(chosen, looked)
         document["input"] = settings.of(chosen, looked, found.layout)
         planned = settings.pipeline(name, chosen)
         _dump(fresh / "dataset.yaml", document, f"Drafted from {place.name}: {found.why}.")
         open_dataset(fresh)
-        _write_expectations(fresh / "expectations.json", expect.expectations(known, looked))
+        _write_expectations(fresh / "expectations.json", expect.expectations(known, looked, str(place)))
         (fresh / "README.md").write_text(_card(name, place, found, looked), encoding="utf-8")
     try:
         _dump(file, planned, f"{known.name}: a small network to begin with.")

@@ -23,16 +23,19 @@ MOST_LABELS = 1000
 ALIKE = 0.05  # of texts may have the same tokens, where rare words are not told apart
 
 
-def expectations(task: Task, seen: Seen) -> dict[str, list[Expectation]]:
+def expectations(task: Task, seen: Seen, where: str) -> dict[str, list[Expectation]]:
     """`expectations.json`.
+
+    Args:
+        where: what a person calls the source, for messages.
 
     Raises:
         SourceError: one sample in ten cannot be read, is no text or holds NaN: nothing to draft expectations from.
     """
-    return {"raw": _raw(task, seen), "prepared": _prepared(task, seen)}
+    return {"raw": _raw(task, seen, where), "prepared": _prepared(task, seen)}
 
 
-def _raw(task: Task, seen: Seen) -> list[Expectation]:
+def _raw(task: Task, seen: Seen, where: str) -> list[Expectation]:
     found = [
         _of("expect_table_row_count_to_equal", "all samples have arrived", value=seen.samples),
         _of("expect_column_values_to_not_be_null", "every sample has an id", column="id"),
@@ -47,7 +50,7 @@ def _raw(task: Task, seen: Seen) -> list[Expectation]:
             )
         )
     for column in task.raw_columns:
-        expected = _of_column(column, seen)
+        expected = _of_column(column, seen, where)
         if expected is not None:
             found.append(expected)
     found.append(_twins("in_other_split", "no sample stands in two splits of the source", seen.share(seen.homes)))
@@ -91,7 +94,7 @@ def _labels(seen: Seen) -> list[Expectation]:
     return [_of("expect_column_distinct_values_to_equal_set", words, column="label", value_set=names)]
 
 
-def _of_column(column: str, seen: Seen) -> Expectation | None:
+def _of_column(column: str, seen: Seen, where: str) -> Expectation | None:
     """A yes or no as it usually is; one whole number as it is; any other number within its range."""
     values = seen.looks.get(column, [])
     if values and all(isinstance(value, bool) for value in values):
@@ -100,9 +103,12 @@ def _of_column(column: str, seen: Seen) -> Expectation | None:
         if column.endswith(SOUND) and (not usual or share < USUAL):
             good = values.count(True)
             raise SourceError(
-                f"too many samples are not {column.replace('_', ' ')}", got=f"{good:,} of {len(values):,} are",
-                expected=f"at least {USUAL:.0%}", next_step="mend the files; texts are to be in UTF-8",
-            )  # fmt: skip
+                f"too many samples are not {column.replace('_', ' ')}",
+                where=where,
+                got=f"{good:,} of {len(values):,} are",
+                expected=f"at least {USUAL:.0%}",
+                next_step="mend the files; texts are to be in UTF-8",
+            )
         if share < USUAL:
             return None
         words = column if usual else f"not {column}"

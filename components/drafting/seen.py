@@ -45,8 +45,11 @@ class Seen:
         return wrong / max(1, self.samples)
 
 
-def look(task: Task, spec: DatasetSpec, folder: Path) -> Seen:
+def look(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Seen:
     """Read every sample of a dataset's source.
+
+    Args:
+        where: what a person calls it, for messages.
 
     Raises:
         SourceError: it cannot be read, or is empty.
@@ -68,5 +71,5 @@ def look(task: Task, spec: DatasetSpec, folder: Path) -> Seen:
             seen.names[digest].add(label)
             progress.advance(1)
     if seen.samples == 0:
-        raise SourceError("the source holds no sample", where=str(folder))
+        raise SourceError("the source holds no sample", where=where)
     return seen

@@ -79,6 +79,10 @@ def prepare(folder: Path) -> manifest.Manifest:
     with atomic_folder(target) as fresh:
         with Scratch(fresh / "scratch") as scratch:
             index = _decode(table, scratch, spec, task, settings, int(raw.facts["samples"]))
+            if task.wanted_kind == "classes" and len(index.classes) < 2:
+                message = "a single class: there is nothing to tell apart"
+                problem = Problem("source", message, got=", ".join(index.classes))
+                raise SpecError(str(folder / "dataset.yaml"), (problem,))
             assigned = _assign(index, spec, folder)
             train = _train(table, task, scratch, assigned)
             processor = task.fit(settings, train, index.classes)

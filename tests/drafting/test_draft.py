@@ -163,8 +163,18 @@ def test_broken_samples_are_never_what_is_expected(project: Project, tmp_path: P
     put(tmp_path, {"a.tsv": lines.encode("latin-1")})
     with pytest.raises(SourceError, match="too many samples are not valid") as caught:
         draft.write(project, "things", tmp_path / "a.tsv")
-    assert caught.value.got == "0 of 60 are"
+    assert (caught.value.got, caught.value.where) == ("0 of 60 are", str(tmp_path / "a.tsv"))
     assert not project.dataset("things").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"), [("label,text\n", "no sample"), (table(60, lambda i: f"a,{counted(i)}", "label,text"), "single")]
+)
+def test_what_nothing_can_be_learned_of_is_refused(lines: str, what: str, project: Project, tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": lines})
+    with pytest.raises(SourceError, match=what) as caught:
+        draft.write(project, "things", tmp_path / "a.csv")
+    assert caught.value.where == str(tmp_path / "a.csv")
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def table(folder: Path, split: str) -> Path:
     (folder / "raw").mkdir()
     samples = [Sample(f"t/{row}", None, {"values": np.array([float(row)])}) for row in range(20)]
     written = sample_file.write(samples, folder / "raw/samples.parquet", "writing", {"values": "numbers"})
-    assert tuple(written) == (20, {"null": 20}, {})
+    assert tuple(written) == (20, {"null": 20}, {}, 0)
     raw = manifest.seal(folder / "raw", "raw", {"samples": 20})
     (folder / "validated").mkdir()
     manifest.seal(folder / "validated", "validated", {"raw_digest": raw.digest, "success": True})

@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import CorruptArtifactError, NotFoundError, SampleError
+from components.contracts.errors import CorruptArtifactError, NotFoundError, SampleError, SpecError
 from components.ingestion import sample_file
 from components.ingestion import stage as ingestion
 from components.ingestion.sample import Sample
@@ -184,6 +184,15 @@ def test_a_photo_that_cannot_be_decoded_is_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(SampleError) as caught:
         stage.main([str(folder)])
     assert caught.value.where == "1.x"
+    assert not staged(folder).exists()
+
+
+def test_a_single_class_is_nothing_to_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = photos(Path("data/photos"), [("cat", jpeg(level)) for level in range(0, 200, 10)])
+    with pytest.raises(SpecError, match="single class") as caught:
+        stage.main([str(folder)])
+    assert caught.value.problems[0].got == "cat"
     assert not staged(folder).exists()
 
 

@@ -43,6 +43,8 @@ class Windows:
     fields = {"values": "numbers"}  # noqa: RUF012  # a protocol's attribute
     heavy = ""
     settings = Settings
+    given_kind = "series"
+    wanted_kind = "forecast"
     raw_columns = ("first",)
     prepared_columns = ("value",)
 
