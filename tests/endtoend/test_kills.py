@@ -43,7 +43,7 @@ def wait_for_task(api: str, name: str, process: Any, seconds: float = 90) -> Non
         if ask("POST", f"{api}/task_runs/filter", asked):
             return
         assert process.poll() is None, f"ended before {name}: {process.communicate()}"
-        time.sleep(0.05)
+        time.sleep(0.1)
     raise AssertionError(f"{name} did not begin")
 
 
@@ -115,7 +115,7 @@ def wait_for_checkpoint(house: House, process: subprocess.Popen[str], after: flo
             if any(path.stat().st_mtime > after for path in written):
                 return
         assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+        time.sleep(0.1)
     raise AssertionError("no checkpoint")
 
 

@@ -44,8 +44,8 @@ def served(releases: Releases) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def load(releases: Releases, name: str) -> Iterator[list[str]]:
-    """Requests without a pause; what went wrong is in the list."""
+def load(releases: Releases, name: str, pause: float = 0.0) -> Iterator[list[str]]:
+    """Requests of two clients, each with a pause behind an answer; what went wrong is in the list."""
     wrong: list[str] = []
     stop = threading.Event()
 
@@ -62,6 +62,7 @@ def load(releases: Releases, name: str) -> Iterator[list[str]]:
                 else:
                     if answer.status_code != 200:
                         wrong.append(f"{answer.status_code}: {answer.text}")
+                stop.wait(pause)
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
@@ -211,7 +212,7 @@ def test_killed_while_it_refuses(releases: Releases, served: str) -> None:
 def test_a_registry_that_is_away_for_a_minute_changes_nothing(releases: Releases, served: str) -> None:
     serving = releases.serves(served)
     services = {row["name"]: row for row in releases.house.json_of_status()}
-    with load(releases, served) as wrong:
+    with load(releases, served, pause=0.05) as wrong:  # for a minute, beside other tests
         os.kill(services["mlflow"]["pid"], signal.SIGSTOP)
         try:
             time.sleep(60)
