@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 import psutil
 
+from flows.stack import ports
 from flows.stack.mark import PROGRAM, STACK
 
 
@@ -27,6 +28,15 @@ def find(root: str, program: str | None = None) -> list[psutil.Process]:
         if environment.get(STACK) == root and (program is None or environment.get(PROGRAM) == program):
             found.append(process)
     return found
+
+
+def is_taken(root: str, port: int) -> bool:
+    """Whether a process that is none of the stack of `root` listens on a port: two stacks may have found it free."""
+    if ports.is_free(port):
+        return False
+    found = ports.listener(port)
+    own = found is not None and found.pid in {process.pid for process in find(root)}
+    return not own and not ports.is_free(port)
 
 
 def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) -> None:

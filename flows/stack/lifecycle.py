@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_all
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ Say = Callable[[str], None]
 PARTS = ("prefect", "mlflow", "runner", "watcher")
 WATCHER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
+ATTEMPTS = 3  # to find ports that nobody else takes before the servers listen, which is seconds after their start
 
 
 @dataclass(frozen=True)
@@ -103,13 +106,17 @@ def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: floa
     Raises:
         StackError: a server does not come up; holds the end of its log.
     """
-    with state.lock(project):
-        known = _start_where_needed(project, say)
-    begin = time.monotonic()
     waited = PARTS if runner else PARTS[:2]
-    with ThreadPoolExecutor(len(waited)) as threads:
-        for done in [threads.submit(_wait, project, known, name, begin, timeout_seconds, say) for name in waited]:
-            done.result()
+    for attempt in range(1, ATTEMPTS + 1):
+        with state.lock(project):
+            known = _start_where_needed(project, say)
+        try:
+            _wait_for_all(project, known, waited, timeout_seconds, say)
+            break
+        except ports.PortTaken as taken:
+            if attempt == ATTEMPTS:
+                raise _not_ready(project, known, taken.name, "has no port") from taken
+            say(f"{taken.name} was started, but its port went to another process")
     return _endpoints(known)
 
 
@@ -142,7 +149,7 @@ def _start_where_needed(project: Project, say: Say) -> StackState:
         whole = FIRST_PORT.keys() <= known.ports.keys() and known.wanted
         if (
             whole
-            and not _broken(known, running)
+            and not _broken(project, known, running)
             and not supervisor.write_configuration(project, of_stack(project, known))
         ):
             return known
@@ -168,26 +175,61 @@ def _with_port(known: StackState, name: str, first: int, say: Say) -> StackState
     return known.with_port(name, port)
 
 
-def _broken(known: StackState, running: dict[str, ProcessState]) -> bool:
+def _broken(project: Project, known: StackState, running: dict[str, ProcessState]) -> bool:
     for name in ("guardian", *PARTS):
         process = running.get(name)
-        if process is None or process.state in ENDED:
-            return True
-        if process.state == "BACKOFF" and name in FIRST_PORT and not ports.is_free(known.ports[name]):
+        if process is None or process.state in ENDED or _is_taken(project, known, name):
             return True
     return False
 
 
-def _wait(project: Project, known: StackState, name: str, begin: float, timeout_seconds: float, say: Say) -> None:
+def _is_taken(project: Project, known: StackState, name: str) -> bool:
+    from flows.stack import leftovers
+
+    if name not in FIRST_PORT or ports.is_free(known.ports[name]):
+        return False
+    ours = health.is_ready(known.ports[name], HEALTH[name], known.token)
+    return not ours and leftovers.is_taken(str(project.root), known.ports[name])
+
+
+def _wait_for_all(
+    project: Project, known: StackState, names: tuple[str, ...], timeout_seconds: float, say: Say
+) -> None:
+    """Until all are ready or one of them fails, which nobody waits for any longer."""
+    over = threading.Event()
+    begin = time.monotonic()
+    with ThreadPoolExecutor(len(names)) as threads:
+        waiting = [threads.submit(_wait, project, known, name, begin, timeout_seconds, say, over) for name in names]
+        try:
+            wait_for_all(waiting, return_when=FIRST_EXCEPTION)
+        finally:
+            over.set()
+    for done in waiting:
+        done.result()
+
+
+def _wait(
+    project: Project,
+    known: StackState,
+    name: str,
+    begin: float,
+    timeout_seconds: float,
+    say: Say,
+    over: threading.Event,
+) -> None:
     ready_at_once = True
     while not _is_ready(project, known, name):
         ready_at_once = False
+        if over.is_set():
+            return
+        if _is_taken(project, known, name):
+            raise ports.PortTaken(name)
         process = (supervisor.processes(project) or {}).get(name)
         if process is not None and process.state == "FATAL":
             raise _not_ready(project, known, name, "ended again and again")
         if time.monotonic() - begin > timeout_seconds:
             raise _not_ready(project, known, name, f"not ready after {timeout_seconds:.0f} s")
-        time.sleep(0.2)
+        over.wait(0.2)
     if name == "mlflow":
         warm_registry(project)
     if not ready_at_once:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from components.contracts.errors import StackError
 
+if TYPE_CHECKING:
+    import psutil
+
 LOOPBACK = "127.0.0.1"
+
+
+class PortTaken(Exception):
+    """Another process listens where a program was to: the port was free when it was chosen, seconds before.
+
+    Args:
+        name: the program's.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 def is_free(port: int) -> bool:
@@ -35,18 +51,39 @@ def choose(first: int, taken: Collection[int], span: int = 200) -> int:
     )
 
 
-def holder(port: int) -> str:
-    """Who listens on a port, as `name (pid 123)`, as far as this user may see."""
+def listener(port: int) -> psutil.Process | None:
+    """The process that listens on a port, as far as this user may see."""
     import psutil
 
     for process in psutil.process_iter(["pid", "name"]):
         try:
-            listening = any(
+            if any(
                 connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
                 for connection in process.net_connections("tcp")
-            )
+            ):
+                return process
         except psutil.Error:
             continue
-        if listening:
-            return f"{process.info['name']} (pid {process.info['pid']})"
-    return "a process of another user"
+    return None
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether a process, or one that it started, listens on a port."""
+    import psutil
+
+    try:
+        found = psutil.Process(pid)
+        family = [found, *found.children(recursive=True)]
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for process in family
+            for connection in process.net_connections("tcp")
+        )
+    except psutil.Error:
+        return False
+
+
+def holder(port: int) -> str:
+    """Who listens on a port, as `name (pid 123)`."""
+    found = listener(port)
+    return f"{found.info['name']} (pid {found.pid})" if found is not None else "a process of another user"

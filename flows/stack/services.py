@@ -12,9 +12,11 @@ from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows.stack import health, ports, state, supervisor
 from flows.stack.programs import SERVICE_PREFIX, Program, log_file
+from flows.stack.supervisor import ProcessState
 
 FIRST_PORT = 3000
 READY = "/readyz"
+ATTEMPTS = 3  # to find a port that nobody else takes before the service listens
 
 
 def serve(
@@ -39,35 +41,14 @@ def serve(
     Raises:
         StackError: the stack is not running, the port is taken, or the service does not become ready.
     """
-    program_name = SERVICE_PREFIX + name
-    with state.lock(project):
-        running = supervisor.processes(project)
-        known = state.load(project)
-        if running is None or known is None:
-            raise StackError("the stack is not running", next_step="`modelyard up`")
-        same_place = port is None or known.ports.get(program_name) == port
-        chosen = known.ports.get(program_name, FIRST_PORT) if port is None else port
-        program = _program(program_name, command, environment, chosen)
-        process = running.get(program_name)
-        unchanged = same_place and process is not None and not program.differs(project)
-        if not unchanged or process is None or process.state not in ("RUNNING", "STARTING"):
-            _remove(project, program_name, process is not None)
-            if not ports.is_free(chosen):
-                if port is not None:
-                    raise StackError(
-                        f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
-                    )
-                others = {other for owner, other in known.ports.items() if owner != program_name}
-                chosen = ports.choose(FIRST_PORT, others)
-                program = _program(program_name, command, environment, chosen)
-            state.save(project, known.with_port(program_name, chosen))
-            program.write(project)
-            atomic.write_text(_include(project, program_name), program.section(project))
-            with supervisor.call(project) as proxy:
-                proxy.supervisor.reloadConfig()
-                proxy.supervisor.addProcessGroup(program_name)
-    _wait(project, program_name, chosen, timeout_seconds)
-    return f"http://{ports.LOOPBACK}:{chosen}"
+    for _ in range(ATTEMPTS):
+        chosen = _start(project, SERVICE_PREFIX + name, command, environment, port)
+        try:
+            _wait(project, SERVICE_PREFIX + name, chosen, timeout_seconds)
+        except ports.PortTaken:
+            continue  # it is not free: another one is chosen
+        return f"http://{ports.LOOPBACK}:{chosen}"
+    raise StackError(f"{SERVICE_PREFIX}{name} has no port", got=f"{chosen} is held by {ports.holder(chosen)}")
 
 
 def stop_serving(project: Project, name: str) -> bool:
@@ -115,6 +96,49 @@ def service_state(project: Project, name: str) -> str | None:
     return process.state if process is not None else None
 
 
+def _start(
+    project: Project, program_name: str, command: list[str], environment: dict[str, str], port: int | None
+) -> int:
+    """Have the supervisor run a service, unless it does; where it is to listen."""
+    with state.lock(project):
+        running = supervisor.processes(project)
+        known = state.load(project)
+        if running is None or known is None:
+            raise StackError("the stack is not running", next_step="`modelyard up`")
+        same_place = port is None or known.ports.get(program_name) == port
+        chosen = known.ports.get(program_name, FIRST_PORT) if port is None else port
+        program = _program(program_name, command, environment, chosen)
+        process = running.get(program_name)
+        unchanged = same_place and process is not None and not program.differs(project)
+        runs = process is not None and process.state in ("RUNNING", "STARTING")
+        if not unchanged or not runs or _is_taken(project, process, chosen):
+            _remove(project, program_name, process is not None)
+            if not ports.is_free(chosen):
+                if port is not None:
+                    raise StackError(
+                        f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
+                    )
+                others = {other for owner, other in known.ports.items() if owner != program_name}
+                chosen = ports.choose(FIRST_PORT, others)
+                program = _program(program_name, command, environment, chosen)
+            state.save(project, known.with_port(program_name, chosen))
+            program.write(project)
+            atomic.write_text(_include(project, program_name), program.section(project))
+            with supervisor.call(project) as proxy:
+                proxy.supervisor.reloadConfig()
+                proxy.supervisor.addProcessGroup(program_name)
+    return chosen
+
+
+def _is_taken(project: Project, process: ProcessState | None, port: int) -> bool:
+    """Whether another process listens on a service's port."""
+    if ports.is_free(port) or (process is not None and process.pid and ports.listens(process.pid, port)):
+        return False
+    from flows.stack import leftovers
+
+    return leftovers.is_taken(str(project.root), port)
+
+
 def _program(name: str, command: list[str], environment: dict[str, str], port: int) -> Program:
     words = [word.replace("{port}", str(port)) for word in command]
     variables = {key: value.replace("{port}", str(port)) for key, value in environment.items()}
@@ -140,6 +164,8 @@ def _wait(project: Project, program_name: str, port: int, timeout_seconds: float
     begin = time.monotonic()
     while True:
         process = (supervisor.processes(project) or {}).get(program_name)
+        if _is_taken(project, process, port):
+            raise ports.PortTaken(program_name)
         if process is not None and process.state in ("STARTING", "RUNNING") and health.is_ready(port, READY, None):
             return
         late = time.monotonic() - begin > timeout_seconds

@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -16,7 +18,7 @@ import pytest
 from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows import stack
-from flows.stack import health, leftovers, ports, state, supervisor
+from flows.stack import health, leftovers, lifecycle, ports, state, supervisor
 from flows.stack.programs import Program, of_stack
 from flows.stack.state import StackState
 from tests.processes import is_gone
@@ -31,8 +33,31 @@ if len(sys.argv) == 2:
 time.sleep(1000)
 """
 
+SERVER = """
+import http.server, sys, time
+time.sleep(0.7)  # as imports take
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'[{"status": "ONLINE"}]'
+        self.send_response(200)
+        self.send_header("X-Modelyard-Stack", sys.argv[2])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+WATCHER = """
+import pathlib, sys, time
+while True:
+    pathlib.Path(sys.argv[1]).touch()
+    time.sleep(0.2)
+"""
+
 SERVICE = """
-import http.server, os, sys
+import http.server, os, sys, time
+time.sleep(float(os.environ.get("DELAY", "0")))
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200 if self.path == "/readyz" else 404)
@@ -170,6 +195,75 @@ def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
     assert "serve-digits" not in (supervisor.processes(project) or {})
     assert ports.is_free(port)
     assert stack.stop_serving(project, "digits") is False
+
+
+def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:
+    """As `of_stack`, with servers of a few lines."""
+    servers = [
+        Program(name, [sys.executable, "-c", SERVER, str(known.ports[name]), known.token])
+        for name in ("prefect", "mlflow")
+    ]
+    sign = str(stack.watcher_sign(project))
+    watcher = Program("watcher", [sys.executable, "-c", WATCHER, sign])
+    return guardian(project), *servers, sleeper("runner"), watcher
+
+
+def test_a_port_that_another_took_before_the_server_listened(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two stacks that are started at the same moment find the same ports free."""
+    monkeypatch.setattr(lifecycle, "of_stack", small_servers)
+    first = ports.choose(27000, ())
+    wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    state.save(project, StackState("token", ports=wanted))
+    said: list[str] = []
+    with ExitStack() as others:
+
+        def say(line: str) -> None:
+            said.append(line)
+            if line.startswith("starting Prefect") and len(said) == 1:  # the ports are chosen, nobody listens yet
+                others.enter_context(socket.create_server(("127.0.0.1", wanted["mlflow"])))
+
+        found = stack.up(project, say=say, timeout_seconds=30)
+        again = stack.up(project, say=said.append)
+    assert again == found
+    assert found.prefect_ui.endswith(str(wanted["prefect"]))
+    assert not found.mlflow.endswith(str(wanted["mlflow"]))
+    assert "mlflow was started, but its port went to another process" in said
+    assert any(f"port {wanted['mlflow']} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
+
+
+def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "of_stack", small_servers)
+    first = ports.choose(27050, ())
+    wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    with socket.create_server(("127.0.0.1", wanted["mlflow"])):
+        known = StackState("token", wanted=True, ports=wanted)
+        state.save(project, known)
+        supervisor.write_configuration(project, small_servers(project, known))
+        supervisor.start(project)  # its MLflow ends and is started again, without end
+        found = stack.up(project, say=lambda _: None, timeout_seconds=30)
+    assert not found.mlflow.endswith(str(wanted["mlflow"]))
+
+
+def test_a_service_whose_port_another_took_before_it_listened(project: Project) -> None:
+    script = project.root / "service.py"
+    script.write_text(SERVICE)
+    known = start_small(project, sleeper())
+    port = known.ports["serve-digits"]
+    with ExitStack() as others:
+
+        def take() -> None:
+            eventually(lambda: (state.folder(project) / "serving.d" / "serve-digits.conf").exists())
+            others.enter_context(socket.create_server(("127.0.0.1", port)))
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        command = [sys.executable, str(script), "{port}"]
+        url = stack.serve(project, "digits", command, {"VERSION": "1", "DELAY": "1"}, timeout_seconds=30)
+        taking.join()
+    assert url != f"http://127.0.0.1:{port}"
+    assert health.is_ready(int(url.rpartition(":")[2]), "/readyz", None)
 
 
 def test_a_service_that_ends_at_once_is_an_error_with_its_last_words(project: Project) -> None:
