@@ -53,12 +53,13 @@ def of(takes: Takes, given: str, parameters: Mapping[str, Any]) -> Question:
     """The request about one input: a file, or text where the task takes that.
 
     Raises:
-        NotFoundError: it is no file, and the task takes nothing but files.
+        NotFoundError: it is no file, and neither text nor numbers that the task takes.
     """
     path = Path(given)
     is_file = len(given) < 4096 and path.is_file()
-    if not is_file and takes.form in ("image", "sound"):
-        raise NotFoundError("no such file", got=given)
+    numbers = takes.form == "json" and bool(takes.media)
+    if not is_file and (takes.form in ("image", "sound") or (numbers and not _is_data(given))):
+        raise NotFoundError("no such file", got=given, expected="a file, JSON or CSV" if numbers else None)
     name = given if len(given) <= 60 else f"{given[:57]}..."
     content = path.read_bytes() if is_file else given.encode()
     media = _media(takes, path) if is_file else "text/plain"
@@ -122,6 +123,15 @@ def words(prediction: Mapping[str, Any], version: str) -> str:
         first = ", ".join(f"{value:.4g}" for value in (rows[0] if isinstance(rows[0], list) else rows[:8]))
         return f"{len(rows)} rows, the first: {first}  ({version})"
     return f"{json.dumps(prediction, ensure_ascii=False)}  ({version})"
+
+
+def _is_data(text: str) -> bool:
+    """Whether it may be JSON or CSV, and not a file's name."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return "," in text or "\n" in text or not text.strip()
+    return True
 
 
 def _media(takes: Takes, path: Path) -> str:

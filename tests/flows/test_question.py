@@ -83,8 +83,11 @@ def test_files_go_as_what_they_are(tmp_path: Path) -> None:
 def test_what_is_no_file_is_text_or_json_where_the_task_takes_that() -> None:
     with pytest.raises(NotFoundError, match="no such file"):
         question.of(IMAGE, "none.png", {})
+    with pytest.raises(NotFoundError, match="no such file"):
+        question.of(NUMBERS, "none.csv", {})
     assert question.of(TEXT, "what a film", {}) == question.Question(b"what a film", "text/plain", "what a film")
     assert json.loads(question.of(NUMBERS, "[1, 2]", {}).content) == {"values": [1, 2]}
+    assert question.of(NUMBERS, "1,2\n3,4", {}).content == b'{"values": "1,2\\n3,4"}'
     drawn = question.of(DRAW, "seven", {"steps": 20})
     assert json.loads(drawn.content) == {"draw": "seven", "parameters": {"steps": 20}}
 
