@@ -78,7 +78,7 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
             )
         document["split"] = settings.split(chosen, looked)
         document["input"] = settings.of(chosen, looked, found.layout)
-        planned = settings.pipeline(name, chosen)
+        planned = settings.pipeline(name, chosen, looked.samples)
         _dump(fresh / "dataset.yaml", document, f"Drafted from {place.name}: {found.why}.")
         open_dataset(fresh)
         _write_expectations(fresh / "expectations.json", expect.expectations(known, looked, str(place)))

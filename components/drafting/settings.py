@@ -9,6 +9,7 @@ from typing import Any
 from components.contracts.errors import UsageError
 from components.drafting.seen import Seen
 
+TRAIN_SHARE, VALIDATION_SHARE, TEST_SHARE = 0.7, 0.1, 0.2
 LARGEST_SIDE = 128
 LARGEST_PICTURE = 320  # of a detector
 MODELS: dict[str, dict[str, Any]] = {
@@ -23,8 +24,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "sound-classification": {"family": "cnn", "name": "spectrogram-cnn"},
     "image-generation": {"family": "diffusion", "name": "unet"},
 }
-TRAIN: dict[str, Any] = {"epochs": 10, "batch_size": 64, "optimizer": "adamw", "learning_rate": 1e-3, "seed": 0}
-SMALL_BATCHES = {"object-detection": 8, "translation": 64, "text-generation": 32}
+TRAIN: dict[str, Any] = {"optimizer": "adamw", "learning_rate": 1e-3, "seed": 0}
+LARGEST_BATCH = 64
+LARGEST_BATCHES = {"object-detection": 8, "text-generation": 32}
+STEPS = 600  # of training: fewer leave a fresh network where it began
+BATCHES = 15  # an epoch: little data comes in small batches, so that its steps are not too few
+LEAST_BATCH, LEAST_EPOCHS, MOST_EPOCHS = 8, 5, 60
 
 
 def of(task: str, seen: Seen, layout: dict[str, Any]) -> dict[str, Any]:
@@ -57,14 +62,14 @@ def of(task: str, seen: Seen, layout: dict[str, Any]) -> dict[str, Any]:
 def split(task: str, seen: Seen) -> dict[str, Any]:
     """`split:` of dataset.yaml."""
     if task != "forecasting":
-        return {"test": 0.2, "validation": 0.1, "seed": 0}
-    train, validation = int(0.7 * seen.samples), int(0.1 * seen.samples)
+        return {"test": TEST_SHARE, "validation": VALIDATION_SHARE, "seed": 0}
+    train, validation = int(TRAIN_SHARE * seen.samples), int(VALIDATION_SHARE * seen.samples)
     rows = {"train": train, "validation": validation, "test": seen.samples - train - validation}
     return {"by": "time", "rows": rows}
 
 
-def pipeline(name: str, task: str) -> dict[str, Any]:
-    """`pipelines/<name>.yaml`.
+def pipeline(name: str, task: str, samples: int) -> dict[str, Any]:
+    """`pipelines/<name>.yaml`: as many epochs as make `STEPS`, within bounds.
 
     Raises:
         UsageError: a task of somebody's own, for which no network is known here.
@@ -72,7 +77,11 @@ def pipeline(name: str, task: str) -> dict[str, Any]:
     if task not in MODELS:
         known = ", ".join(MODELS)
         raise UsageError("no network is known for this task", got=task, expected=known)
-    train = {**TRAIN, "batch_size": SMALL_BATCHES.get(task, TRAIN["batch_size"])}
+    trained = TRAIN_SHARE * samples
+    fitting = 1 << math.floor(math.log2(max(1.0, trained / BATCHES)))
+    batch_size = min(LARGEST_BATCHES.get(task, LARGEST_BATCH), max(LEAST_BATCH, fitting))
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(STEPS * batch_size / max(1.0, trained))))
+    train = {"epochs": epochs, "batch_size": batch_size, **TRAIN}
     return {"name": name, "task": task, "dataset": name, "model": MODELS[task], "train": train}
 
 

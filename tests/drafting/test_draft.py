@@ -15,7 +15,7 @@ from components.contracts import located_yaml
 from components.contracts.errors import SourceError, UsageError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
-from components.drafting import draft
+from components.drafting import draft, settings
 from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
 from components.tasks import fit
@@ -109,6 +109,14 @@ def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> No
     labels = [one["kwargs"]["value_set"] for one in suite["raw"] if one["kwargs"].get("column") == "label"]
     assert [len(found) for found in labels] == ([made.labels] if made.labels else [])
     assert "Drafted by" in (project.dataset("things") / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "epochs"), [(20, 8, 60), (200, 8, 35), (1_500, 64, 37), (25_000, 64, 5)]
+)
+def test_little_data_is_trained_on_for_as_many_steps(samples: int, batch_size: int, epochs: int) -> None:
+    train = settings.pipeline("a", "text-classification", samples)["train"]
+    assert (train["batch_size"], train["epochs"]) == (batch_size, epochs)
 
 
 def test_the_list_of_datasets_keeps_what_stood_in_it(project: Project, tmp_path: Path) -> None:
