@@ -6,8 +6,9 @@ Each flow run leaves a small file with its process while it works. A file whose 
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ import psutil
 from components.contracts import atomic
 from components.contracts.project import Project
 from components.contracts.urls import is_secure
+from flows.stack.mark import STACK
 
 
 @contextmanager
@@ -52,13 +54,40 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
     return told
 
 
+def by_hand(project: Project) -> list[psutil.Process]:
+    """Processes that work on a flow run and that the stack did not start, as its runner and its releases are."""
+    found = [process for path in sorted(_folder(project).glob("*.json")) if (process := _process(path))]
+    return [process for process in found if not _is_of_stack(process, project)]
+
+
+def stop(processes: list[psutil.Process], patience_seconds: float = 30.0) -> list[psutil.Process]:
+    """Stop runs as Ctrl-C does, so that they keep what they have and tell Prefect; returns those that go on."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGINT)
+    return list(psutil.wait_procs(processes, timeout=patience_seconds)[1])
+
+
 def _works(path: Path) -> bool:
+    return _process(path) is not None
+
+
+def _process(path: Path) -> psutil.Process | None:
+    """Who works on a flow run, if anybody still does."""
     try:
         said = json.loads(path.read_text())
         process = psutil.Process(said["process"])
-        return process.create_time() == said["started"] and process.status() != psutil.STATUS_ZOMBIE
+        lives = process.create_time() == said["started"] and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, FileNotFoundError, ValueError):
-        return False
+        return None
+    return process if lives else None
+
+
+def _is_of_stack(process: psutil.Process, project: Project) -> bool:
+    try:
+        return process.environ().get(STACK) == str(project.root)
+    except (psutil.Error, OSError):  # another user's, or gone
+        return True
 
 
 def _folder(project: Project) -> Path:

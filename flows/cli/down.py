@@ -9,8 +9,20 @@ from components.contracts.project import Project
 
 @click.command(epilog="Example:  modelyard down")
 def down() -> None:
-    """Stop the stack and every service it runs. Data, models and schedules stay; `up` brings all of it back."""
-    from flows import stack
+    """Stop the stack and every service it runs. Data, models and schedules stay; `up` brings all of it back.
 
-    ran = stack.down(Project.find(), say=lambda line: click.echo(f"  {line}", err=True))
-    click.echo("stopped" if ran else "nothing was running")
+    A run that goes on is stopped first, as by Ctrl-C: the next one goes on from there.
+    """
+    from flows import reconcile, stack
+
+    def say(line: str) -> None:
+        click.echo(f"  {line}", err=True)
+
+    project = Project.find()
+    runs = reconcile.by_hand(project)
+    if runs:
+        say(f"stopping {len(runs)} run{'s' if len(runs) > 1 else ''} that would wait for the stack")
+        for process in reconcile.stop(runs):
+            say(f"process {process.pid} does not stop; it will when Prefect has not answered for some minutes")
+    ran = stack.down(project, say=say)
+    click.echo("stopped" if ran or runs else "nothing was running")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from components.contracts import manifest
 from flows import checkup
 
 Modelyard = Callable[..., Any]
+ROOT = Path(__file__).resolve().parents[2]
 
 DATASET = """\
 name: shapes
@@ -104,4 +107,28 @@ def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
         ("runner", "stopped"),
         ("watcher", "stopped"),
     ]
+    assert modelyard("down").stdout == "nothing was running\n"
+
+
+RUN = """
+import signal, sys, time
+from pathlib import Path
+from components.contracts.project import Project
+from flows import reconcile
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with reconcile.present(Project(Path(sys.argv[1])), "a-run"):
+    print("at work", flush=True)
+    time.sleep(120)
+"""
+
+
+def test_down_stops_a_run_as_ctrl_c_does(modelyard: Modelyard, project: Path) -> None:
+    words = [sys.executable, "-c", RUN, str(project)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "at work\n"
+        done = modelyard("down")
+        assert (done.returncode, done.stdout) == (0, "stopped\n")
+        assert "stopping 1 run that" in done.stderr
+        assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
     assert modelyard("down").stdout == "nothing was running\n"
