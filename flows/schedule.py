@@ -23,6 +23,7 @@ from flows.stack.programs import WORK_POOL
 BUSY = (429, 502, 503, 504)
 PATIENCE_SECONDS = 90.0
 TIMEOUT_SECONDS = 20.0
+QUIET_SECONDS = 2.0
 Say = Callable[[str], None]
 TAG = "modelyard"
 FLOW = "pipeline"
@@ -202,7 +203,7 @@ class _Prefect:
         self._ask("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
 
     def _wait(self, seconds: float) -> None:
-        if seconds > 2:
+        if seconds > QUIET_SECONDS:
             left = max(0.0, PATIENCE_SECONDS - seconds)
             self._say(f"Prefect is busy; asked again for up to {left:.0f} s")
 

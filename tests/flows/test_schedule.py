@@ -107,6 +107,7 @@ def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy) -> No
 
 def test_who_stays_silent_is_named(busy: Busy, project: schedule.Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "PATIENCE_SECONDS", 3 * TIMEOUT_SECONDS)
+    monkeypatch.setattr(schedule, "QUIET_SECONDS", 0.0)
     busy.late = 100
     said: list[str] = []
     with pytest.raises(StackError, match="Prefect does not answer"):
