@@ -17,6 +17,7 @@ import psutil
 from components.contracts import atomic
 from components.contracts.project import Project
 from components.contracts.urls import is_secure
+from flows.stack import leftovers
 from flows.stack.mark import STACK
 
 
@@ -65,7 +66,7 @@ def stop(processes: list[psutil.Process], patience_seconds: float = 30.0) -> lis
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGINT)
-    return list(psutil.wait_procs(processes, timeout=patience_seconds)[1])
+    return leftovers.left_after(processes, patience_seconds)
 
 
 def _works(path: Path) -> bool:

@@ -46,12 +46,12 @@ def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) ->
             process.terminate()
         except psutil.NoSuchProcess:
             continue
-    for process in _left_after(processes, patience_seconds):
+    for process in left_after(processes, patience_seconds):
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    _left_after(processes, 5.0)
+    left_after(processes, 5.0)
 
 
 def clear(root: str, program: str | None = None, patience_seconds: float = 2.0) -> int:
@@ -61,7 +61,7 @@ def clear(root: str, program: str | None = None, patience_seconds: float = 2.0) 
     return len(left)
 
 
-def _left_after(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:
+def left_after(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Those that still run when all have ended or the time is up; what ended and nobody waited for does not run."""
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:

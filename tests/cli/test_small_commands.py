@@ -130,5 +130,6 @@ def test_down_stops_a_run_as_ctrl_c_does(modelyard: Modelyard, project: Path) ->
         done = modelyard("down")
         assert (done.returncode, done.stdout) == (0, "stopped\n")
         assert "stopping 1 run that" in done.stderr
+        assert "does not stop" not in done.stderr
         assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
     assert modelyard("down").stdout == "nothing was running\n"
