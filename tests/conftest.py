@@ -49,7 +49,8 @@ class Sharing(LoadScopeScheduling):
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """One worker imports all modules first, which compiles them: at once, every worker would compile every module."""
-    if not hasattr(session.config, "workerinput"):
+    compiled = any(Path(__file__).parent.glob("*/__pycache__/*.pyc"))
+    if compiled or not hasattr(session.config, "workerinput"):
         return (yield)
     with Path(__file__).open() as lock:
         try:
