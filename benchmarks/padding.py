@@ -3,7 +3,7 @@
 Of every pipeline whose samples are of unequal lengths and whose dataset is prepared here (`modelyard run PIPELINE`, or
 `dvc repro prepare@DATASET`); of pairs of texts the side with more.
 
-    python -m benchmarks.padding [--pipeline PIPELINE]
+    python -m benchmarks.padding
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ NAME = "padding"
 ROOT = Path(__file__).parents[1]
 
 
-def measure(pipeline: str = "") -> list[Figure]:
+def measure() -> list[Figure]:
     """Shares of all places in the batches, the largest of the sample's texts."""
     found = []
-    for path in sorted((ROOT / "pipelines").glob(f"{pipeline or '*'}.yaml")):
+    for path in sorted((ROOT / "pipelines").glob("*.yaml")):
         spec = read(path, PipelineSpec)
         folder = ROOT / "data" / spec.dataset / "prepared"
         if not folder.exists():
@@ -58,6 +58,4 @@ def _padding(epoch: Epoch, sizes: NDArray[np.int64]) -> float:
 
 
 if __name__ == "__main__":
-    options = figure.parser(__doc__)
-    options.add_argument("--pipeline", default="")
-    sys.exit(figure.command(measure, options))
+    sys.exit(figure.command(measure, figure.parser(__doc__)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -18,13 +17,13 @@ from components.contracts.errors import NotFoundError, StackError, UsageError
 from components.contracts.pipeline import PipelineSpec, ScheduleSpec
 from components.contracts.project import Project
 from components.contracts.urls import is_secure
+from flows.stack.lifecycle import Say
 from flows.stack.programs import WORK_POOL
 
 BUSY = (429, 502, 503, 504)
 PATIENCE_SECONDS = 90.0
 TIMEOUT_SECONDS = 20.0
 QUIET_SECONDS = 2.0
-Say = Callable[[str], None]
 TAG = "modelyard"
 FLOW = "pipeline"
 ENTRYPOINT = "flows/pipeline.py:pipeline"
@@ -51,12 +50,8 @@ class Scheduled:
     next_runs: tuple[str, ...]
 
 
-def _quiet(_: str) -> None:
-    pass
-
-
 def register(
-    project: Project, prefect_api: str, pipeline: str | None = None, say: Say = _quiet
+    project: Project, prefect_api: str, pipeline: str | None = None, say: Say = lambda _: None
 ) -> tuple[Scheduled, ...]:
     """Make Prefect's deployments those of the pipeline files (of all, or of one), and remove ours that have none.
 
@@ -80,7 +75,7 @@ def register(
     return tuple(result)
 
 
-def remove(prefect_api: str, pipeline: str | None = None, say: Say = _quiet) -> tuple[Scheduled, ...]:
+def remove(prefect_api: str, pipeline: str | None = None, say: Say = lambda _: None) -> tuple[Scheduled, ...]:
     """Remove the deployments of ours (all, or one pipeline's); what was removed.
 
     Raises:

@@ -18,6 +18,7 @@ from tests.processes import marked
 from tests.project_copy import running_copy
 
 SESSION = "MODELYARD_TEST_SESSION"
+COMPILED = "MODELYARD_TESTS_COMPILED"
 
 # More workers than cores: threads that wait for one another's cores make a small training four times as slow.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -49,8 +50,7 @@ class Sharing(LoadScopeScheduling):
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """One worker imports all modules first, which compiles them: at once, every worker would compile every module."""
-    compiled = any(Path(__file__).parent.glob("*/__pycache__/*.pyc"))
-    if compiled or not hasattr(session.config, "workerinput"):
+    if os.environ.get(COMPILED) or not hasattr(session.config, "workerinput"):
         return (yield)
     with Path(__file__).open() as lock:
         try:
@@ -76,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Mark whatever this session starts."""
     if not hasattr(config, "workerinput"):
         os.environ[SESSION] = secrets.token_hex(8)
+        os.environ[COMPILED] = "yes" if any(Path(__file__).parent.glob("*/__pycache__/*.pyc")) else ""
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -26,9 +26,10 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
     gone are removed. Needs the stack: modelyard up.
     """
     project = Project.find()
+    from flows.cli.run import say
     from flows.schedule import register
 
-    _show(register(project, _prefect_api(project), pipeline, _say), as_json)
+    _show(register(project, _prefect_api(project), pipeline, say), as_json)
 
 
 @click.command(epilog="Example:  modelyard unschedule digits")
@@ -37,9 +38,10 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
 def unschedule(pipeline: str | None, as_json: bool) -> None:
     """Take away the schedule of PIPELINE, or all of them. The pipeline files stay as they are."""
     project = Project.find()
+    from flows.cli.run import say
     from flows.schedule import remove
 
-    _show(remove(_prefect_api(project), pipeline, _say), as_json)
+    _show(remove(_prefect_api(project), pipeline, say), as_json)
 
 
 def _prefect_api(project: Project) -> str:
@@ -49,10 +51,6 @@ def _prefect_api(project: Project) -> str:
     if endpoints is None:
         raise StackError("the stack is not running", where=str(project.root), next_step="modelyard up")
     return endpoints.prefect_api
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _show(rows: Sequence[Scheduled], as_json: bool) -> None:

@@ -57,10 +57,7 @@ def listener(port: int) -> psutil.Process | None:
 
     for process in psutil.process_iter(["pid", "name"]):
         try:
-            if any(
-                connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-                for connection in process.net_connections("tcp")
-            ):
+            if _listens(process, port):
                 return process
         except psutil.Error:
             continue
@@ -74,13 +71,14 @@ def listens(pid: int, port: int) -> bool:
     try:
         found = psutil.Process(pid)
         family = [found, *found.children(recursive=True)]
-        return any(
-            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-            for process in family
-            for connection in process.net_connections("tcp")
-        )
+        return any(_listens(process, port) for process in family)
     except psutil.Error:
         return False
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    found = process.net_connections("tcp")
+    return any(connection.status == "LISTEN" and connection.laddr.port == port for connection in found)
 
 
 def holder(port: int) -> str:

@@ -95,6 +95,7 @@ def test_a_late_answer_and_a_refusal_are_asked_for_again(busy: Busy, project: sc
     (added,) = schedule.register(project, url(busy))
     assert added.done == "added"
     assert busy.asked.count("POST /flows/") + busy.asked.count("POST /deployments/") >= 4
+    assert (busy.late, busy.refusals) == (0, 0)
 
 
 def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy) -> None:
@@ -103,6 +104,7 @@ def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy) -> No
     (removed,) = schedule.remove(url(busy))
     assert (removed.pipeline, removed.done) == ("d", "removed")
     assert busy.asked.count("DELETE /deployments/1") >= 2
+    assert busy.late == 0
 
 
 def test_who_stays_silent_is_named(busy: Busy, project: schedule.Project, monkeypatch: pytest.MonkeyPatch) -> None:
