@@ -24,7 +24,7 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.registry.api import Api
 from components.registry.tracking import Run
-from flows import environment, hosts, keys, plan, pretrained, reconcile, reports, stack, stages
+from flows import connections, hosts, keys, plan, pretrained, reconcile, reports, stack, stages
 from flows.bundle_plan import BundlePlan
 from flows.keys import Keys
 from flows.plan import DATA_STAGES, Plan
@@ -146,8 +146,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         The plan as it stands at the end: everything current.
     """
     project = Project.find()
-    environment.quiet(os.environ)
-    os.environ.update(environment.of_project(project))
+    connections.enter(project)
     spec = located_yaml.read(project.pipeline_file(name), PipelineSpec, overrides)
     endpoints = stack.endpoints(project)
     if endpoints is None:
@@ -158,7 +157,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
     flow_run = str(this_flow_run.id)
     with ExitStack() as during:
         during.enter_context(reconcile.present(project, flow_run))
-        api = during.enter_context(Api(endpoints.mlflow))
+        api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
         work = Work(project, spec, api, _speaker(get_run_logger()))
         for killed in reconcile.crashed(project, endpoints.prefect_api):
             work.say(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")

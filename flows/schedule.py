@@ -16,9 +16,9 @@ from components.contracts import located_yaml
 from components.contracts.errors import NotFoundError, StackError, UsageError
 from components.contracts.pipeline import PipelineSpec, ScheduleSpec
 from components.contracts.project import Project
-from components.contracts.urls import is_secure
-from flows.stack.lifecycle import Say
-from flows.stack.programs import WORK_POOL
+from flows import connections
+from flows.stack.lifecycle import Endpoints, Say
+from flows.stack.programs import ENTRYPOINT, WORK_POOL
 
 BUSY = (429, 502, 503, 504)
 PATIENCE_SECONDS = 90.0
@@ -26,7 +26,6 @@ TIMEOUT_SECONDS = 20.0
 QUIET_SECONDS = 2.0
 TAG = "modelyard"
 FLOW = "pipeline"
-ENTRYPOINT = "flows/pipeline.py:pipeline"
 PARAMETERS = {
     "type": "object",
     "title": "Parameters",
@@ -51,7 +50,7 @@ class Scheduled:
 
 
 def register(
-    project: Project, prefect_api: str, pipeline: str | None = None, say: Say = lambda _: None
+    project: Project, endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None
 ) -> tuple[Scheduled, ...]:
     """Make Prefect's deployments those of the pipeline files (of all, or of one), and remove ours that have none.
 
@@ -65,7 +64,7 @@ def register(
         StackError: Prefect refused, or did not answer.
     """
     wanted = _wanted(project, pipeline)
-    with _Prefect(prefect_api, say) as prefect:
+    with _Prefect(endpoints, say) as prefect:
         present = prefect.ours()
         result = [_put(prefect, project, name, spec, present.get(name)) for name, spec in wanted.items()]
         if pipeline is None:
@@ -75,13 +74,13 @@ def register(
     return tuple(result)
 
 
-def remove(prefect_api: str, pipeline: str | None = None, say: Say = lambda _: None) -> tuple[Scheduled, ...]:
+def remove(endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None) -> tuple[Scheduled, ...]:
     """Remove the deployments of ours (all, or one pipeline's); what was removed.
 
     Raises:
         NotFoundError: that pipeline is not scheduled.
     """
-    with _Prefect(prefect_api, say) as prefect:
+    with _Prefect(endpoints, say) as prefect:
         present = prefect.ours()
         if pipeline is not None and pipeline not in present:
             raise NotFoundError(f"{pipeline} is not scheduled", expected=", ".join(sorted(present)) or "no schedule")
@@ -137,8 +136,8 @@ def _deployment(project: Project, name: str, schedule: ScheduleSpec) -> dict[str
         "work_pool_name": WORK_POOL,
         "path": root,
         "entrypoint": ENTRYPOINT,
-        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": root}}],
-        "job_variables": {"working_dir": root},
+        "pull_steps": None,
+        "job_variables": {},
         "parameters": {"name": name},
         "parameter_openapi_schema": PARAMETERS,
         "enforce_parameter_schema": True,
@@ -168,9 +167,9 @@ def _scheduled(name: str, deployment: dict[str, Any], done: str) -> Scheduled:
 class _Prefect:
     """The few requests that schedules need."""
 
-    def __init__(self, api: str, say: Say) -> None:
+    def __init__(self, endpoints: Endpoints, say: Say) -> None:
         self._say = say
-        self._client = httpx.Client(base_url=api, timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(api))
+        self._client = connections.client(endpoints.credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> _Prefect:
         return self

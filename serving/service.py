@@ -11,6 +11,7 @@ from pathlib import Path
 import bentoml
 
 from components.contracts.serving_order import SERVICE_FOLDER
+from serving import door
 from serving.app import ModelApp
 from serving.settings import ServingSettings
 from serving.worker import Worker
@@ -40,3 +41,6 @@ class ModelService:
         folder = os.environ.get(SERVICE_FOLDER)
         service = Path(folder) if folder else None
         _app.serve(Worker(BUNDLE, service, threads=max(1, cores // _settings.workers)))
+
+
+door.install(ModelService, _settings.model)

@@ -105,7 +105,8 @@ class Worker:
             if stamp == self._seen:
                 return None
             self._seen = stamp
-            return ServingOrder.read(self._service)
+            order = ServingOrder.read(self._service)
+            return order.resolved(self._service) if order is not None else None
         except FileNotFoundError:
             if self._seen is not None:
                 LOG.error("%s is gone: what is served stays", path)

@@ -1,7 +1,8 @@
-"""Where things lie. All paths of a project, in one place; nothing here reads or writes."""
+"""Where things lie: all paths of a project, in one place. Nothing is read or written but the modes of `.modelyard`."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ class Project:
         begin = (start or Path(named or ".")).resolve()
         for folder in (begin, *begin.parents):
             if (folder / "dvc.yaml").is_file() and (folder / "pipelines").is_dir():
-                return Project(folder)
+                found = Project(folder)
+                _keep_private(found.state)
+                return found
         raise NotFoundError(
             "no Modelyard project here",
             where=str(begin),
@@ -99,3 +102,11 @@ class Project:
     def source_root(self) -> Path:
         """The folder that holds our rooms, as they are imported; the project itself in a clone."""
         return Path(__file__).resolve().parents[2]
+
+
+def _keep_private(state: Path) -> None:
+    """Make the state folder of a project, for its owner alone, before anything is written into it."""
+    with contextlib.suppress(OSError):  # another user's checkout, or one that cannot be written to
+        state.mkdir(mode=0o700, exist_ok=True)
+        if state.stat().st_mode & 0o077:
+            state.chmod(0o700)

@@ -29,7 +29,8 @@ class Slot(Strict):
     """One packaged version that a service holds.
 
     Args:
-        bundle: absolute path of the bundle's source folder, with `package/` and `serving.json` in it.
+        bundle: path of the bundle's source folder, with `package/` and `serving.json` in it; a relative one begins at
+            the service's folder, so that an order stays right in a project that is moved or copied.
         tolerance: between the answer to a golden example here and in the training process; the parity gate's.
     """
 
@@ -98,6 +99,16 @@ class ServingOrder(Strict):
             return ServingOrder.model_validate_json((service / ORDER_FILE).read_bytes())
         except FileNotFoundError:
             return None
+
+    def resolved(self, service: Path) -> ServingOrder:
+        """The same order with absolute paths of its bundles."""
+        slots = {name: getattr(self, name) for name in ("champion", "challenger", "previous", "staged")}
+        placed = {
+            name: slot.model_copy(update={"bundle": str((service / slot.bundle).resolve())})
+            for name, slot in slots.items()
+            if slot is not None
+        }
+        return self.model_copy(update=placed)
 
     def write(self, service: Path) -> None:
         """Give the order; readers see this one or the one before."""

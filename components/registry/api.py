@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from components.access.secret import Credentials
 from components.contracts.errors import RegistryError
 from components.contracts.urls import is_secure
 
@@ -32,15 +33,24 @@ class Api:
     """One MLflow server. Use as a context manager; safe to share between threads.
 
     Args:
+        credentials: what the server asks for; None: nothing.
         patience_seconds: for how long a server that does not answer is asked again.
     """
 
     def __init__(
-        self, url: str, *, patience_seconds: float = PATIENCE_SECONDS, timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        url: str,
+        credentials: Credentials | None = None,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.url = url
         self._patience_seconds = patience_seconds
-        self._client = httpx.Client(base_url=url, timeout=timeout_seconds, trust_env=False, verify=is_secure(url))
+        headers = credentials.headers if credentials is not None else {}
+        self._client = httpx.Client(
+            base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False, verify=is_secure(url)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -52,17 +62,17 @@ class Api:
         """GET `/api/2.0/mlflow/<path>`."""
         return self._json("GET", path, params=parameters)
 
-    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
         """POST `/api/2.0/mlflow/<path>`."""
-        return self._json("POST", path, json=body)
+        return self._json("POST", path, json=body, headers=headers)
 
     def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """PATCH `/api/2.0/mlflow/<path>`."""
         return self._json("PATCH", path, json=body)
 
-    def delete(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def delete(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
         """DELETE `/api/2.0/mlflow/<path>`."""
-        return self._json("DELETE", path, json=body)
+        return self._json("DELETE", path, json=body, headers=headers)
 
     def pages(self, method: str, path: str, key: str, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """All entries of a listing, page after page."""

@@ -12,6 +12,7 @@ from components.contracts import atomic
 from components.contracts import manifest as manifests
 from components.contracts.errors import CorruptArtifactError, RegistryError
 from components.contracts.package import Package
+from components.registry.alias_notes import REASON_HEADER
 from components.registry.api import Api, MissingError, TakenError
 
 PACKAGE_KEY = "modelyard.package_key"
@@ -110,15 +111,24 @@ def delete(api: Api, version: Version) -> None:
     api.delete("model-versions/delete", {"name": version.name, "version": version.version})
 
 
-def set_alias(api: Api, name: str, alias: str, version: str) -> None:
-    """Point an alias at a version."""
-    api.post("registered-models/alias", {"name": name, "alias": alias, "version": version})
+def set_alias(api: Api, name: str, alias: str, version: str, reason: str = "") -> None:
+    """Point an alias at a version.
+
+    Args:
+        reason: what a person typed; the project's own MLflow server notes it.
+    """
+    body = {"name": name, "alias": alias, "version": version}
+    api.post("registered-models/alias", body, headers=_reason(reason))
 
 
-def delete_alias(api: Api, name: str, alias: str) -> None:
+def delete_alias(api: Api, name: str, alias: str, reason: str = "") -> None:
     """Take an alias away; nothing to do if it is not there."""
     with contextlib.suppress(MissingError):
-        api.delete("registered-models/alias", {"name": name, "alias": alias})
+        api.delete("registered-models/alias", {"name": name, "alias": alias}, headers=_reason(reason))
+
+
+def _reason(reason: str) -> dict[str, str]:
+    return {REASON_HEADER: reason.encode("ascii", "replace").decode()} if reason else {}
 
 
 def aliases(api: Api) -> dict[str, dict[str, str]]:

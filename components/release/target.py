@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 from pydantic import ValidationError
 
+from components.access import challenge, project_door
+from components.access.secret import Credentials
 from components.contracts import manifest as manifests
 from components.contracts.errors import (
     CorruptArtifactError,
@@ -41,7 +43,8 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
         ServingError: the service does not answer.
     """
     if re.match(r"https?://", target):
-        return [_of_claim(project, name, claim) for name, claim in claims(target.rstrip("/"))]
+        url = target.rstrip("/")
+        return [_of_claim(project, name, claim) for name, claim in claims(url, _credentials(project, url))]
     if Path(target).exists():
         return [_of_folder(Path(target).resolve())]
     if match := re.fullmatch(r"([a-z][a-z0-9-]*)@([A-Za-z][A-Za-z0-9_-]*)", target):
@@ -52,20 +55,22 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
     raise UsageError("nothing that can be verified", got=target, expected=FORMS)
 
 
-def claims(url: str) -> list[tuple[str, Claim]]:
+def claims(url: str, headers: dict[str, str] | None = None) -> list[tuple[str, Claim]]:
     """What the workers of a service say they serve: the model, and each version with those who serve it.
 
-    A service without `/release` (a Bento elsewhere) is asked at `/model`.
+    A service without `/release` (a Bento elsewhere), or one of another project, is asked at `/model`.
+
+    Args:
+        headers: the credentials, if the service is of this project.
     """
     try:
-        answer = httpx.get(f"{url}/release", timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url))
-        if answer.status_code == 404:
-            about = (
-                httpx.get(f"{url}/model", timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url))
-                .raise_for_status()
-                .json()
-            )
-            return [(about["name"], Claim(url, about["version"], about["package"], "the worker that answered"))]
+        with httpx.Client(
+            base_url=url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url)
+        ) as client:
+            answer = client.get("/release")
+            if answer.status_code in (401, 404):
+                about = client.get("/model").raise_for_status().json()
+                return [(about["name"], Claim(url, about["version"], about["package"], "the worker that answered"))]
         said = ServiceStatement.model_validate_json(answer.raise_for_status().content)
     except httpx.HTTPError as error:
         raise ServingError("the service does not answer", where=url, got=error) from error
@@ -81,6 +86,15 @@ def claims(url: str) -> list[tuple[str, Claim]]:
         (said.model, Claim(url, version, package, f"{len(workers)} of {said.expected} workers"))
         for (version, package), workers in sorted(serving.items())
     ]
+
+
+def _credentials(project: Project, url: str) -> dict[str, str]:
+    """The project's secret, for a server that is shown to know it already; nothing for any other."""
+    secret = project_door.secret_of(project)
+    at = httpx.URL(url)
+    if secret is None or at.host not in ("127.0.0.1", "localhost") or at.port is None:
+        return {}
+    return Credentials("", secret).headers if challenge.is_ours(at.host, at.port, secret) else {}
 
 
 def _of_claim(project: Project, name: str, claim: Claim) -> Pieces:

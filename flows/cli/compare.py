@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -49,15 +48,14 @@ def compare(
     """
     from components.registry.api import Api
     from flows import compare as comparing
-    from flows import environment, stack
+    from flows import connections, stack
     from flows.cli.run import say
 
     project = Project.find()
     asked = _asked(project, pipelines, families, dataset, _budget(seconds, epochs, as_written))
-    environment.quiet(os.environ)
-    os.environ.update(environment.of_project(project))
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
-    with Api(endpoints.mlflow) as api:
+    connections.enter(project)
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         outcome = comparing.run(project, asked, api, endpoints.mlflow, say)
     report = outcome.folder / "report.html"
     if as_json:

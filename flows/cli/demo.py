@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import Any
 
@@ -27,7 +26,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     from components import tasks
     from components.registry import versions
     from components.registry.api import Api
-    from flows import environment, question, reports, stack, stages
+    from flows import connections, question, reports, stack, stages
     from flows.cli.run import bring_up_to_date, say
     from flows.question import Question
     from flows.release import asking
@@ -35,14 +34,13 @@ def demo(pipeline: str, as_json: bool) -> int:
     begun = time.monotonic()
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    environment.quiet(os.environ)
-    os.environ.update(environment.of_project(project))
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    connections.enter(project)
     planned = bring_up_to_date(project, spec, frozenset(), {})
     if planned.keys is None or planned.bundle is None:
         raise ServingError("the run left no version", where=pipeline)
     version = planned.bundle.version
-    with Api(endpoints.mlflow) as api:
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         champion = versions.by_alias(api, pipeline, "champion")
         if champion is None or champion.version != version.version:
             say(f"promoting version {version.version}: production follows the alias, through the gates")

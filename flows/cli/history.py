@@ -74,5 +74,5 @@ def _anchor(project: Project, name: str) -> str | None:
     endpoints = stack.endpoints(project)
     if endpoints is None:
         return None
-    with Api(endpoints.mlflow) as api:
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         return versions.model_tags(api, name).get("modelyard.ledger")

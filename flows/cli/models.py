@@ -24,7 +24,7 @@ def models(name: str | None, as_json: bool) -> int:
     endpoints = stack.endpoints(Project.find())
     if endpoints is None:
         raise StackError("the registry is not running", next_step="`modelyard up`")
-    with Api(endpoints.mlflow) as api:
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         found = [
             version for model in ([name] if name else versions.names(api)) for version in versions.versions(api, model)
         ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -49,15 +48,15 @@ def rollback(name: str, to: str | None, as_json: bool) -> int:
 
 def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
     from components.registry.api import Api
-    from flows import environment, stack
+    from flows import connections, stack
     from flows.cli.run import say
     from flows.release import asking
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
-    environment.quiet(os.environ)
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
-    with Api(endpoints.mlflow) as api:
+    connections.enter(project)
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         try:
             return asking.promote(project, api, name, version, role, how, say)
         except KeyboardInterrupt:

@@ -66,12 +66,11 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
 def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
     """Plan, run what is due through the flow, and give the plan as it is then: all current."""
     from components.registry.api import Api
-    from flows import environment, plan, stack
+    from flows import connections, plan, stack
 
-    environment.quiet(os.environ)
-    os.environ.update(environment.of_project(project))
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
-    with Api(endpoints.mlflow) as api:
+    connections.enter(project)
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         planned = plan.make(project, spec, api, force)
         tell(planned)
         if planned.current:

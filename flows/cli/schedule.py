@@ -14,6 +14,7 @@ from components.contracts.project import Project
 
 if TYPE_CHECKING:
     from flows.schedule import Scheduled
+    from flows.stack import Endpoints
 
 
 @click.command(epilog="Example:  modelyard schedule digits")
@@ -29,7 +30,7 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
     from flows.cli.run import say
     from flows.schedule import register
 
-    _show(register(project, _prefect_api(project), pipeline, say), as_json)
+    _show(register(project, _endpoints(project), pipeline, say), as_json)
 
 
 @click.command(epilog="Example:  modelyard unschedule digits")
@@ -41,16 +42,16 @@ def unschedule(pipeline: str | None, as_json: bool) -> None:
     from flows.cli.run import say
     from flows.schedule import remove
 
-    _show(remove(_prefect_api(project), pipeline, say), as_json)
+    _show(remove(_endpoints(project), pipeline, say), as_json)
 
 
-def _prefect_api(project: Project) -> str:
+def _endpoints(project: Project) -> Endpoints:
     from flows import stack
 
     endpoints = stack.endpoints(project)
     if endpoints is None:
         raise StackError("the stack is not running", where=str(project.root), next_step="modelyard up")
-    return endpoints.prefect_api
+    return endpoints
 
 
 def _show(rows: Sequence[Scheduled], as_json: bool) -> None:

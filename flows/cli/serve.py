@@ -26,7 +26,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     Production follows the alias by itself; `modelyard promote` sets it.
     """
     from components.registry.api import Api
-    from flows import environment, question, stack
+    from flows import connections, question, stack
     from flows.cli.run import say
     from flows.release import asking, service
 
@@ -38,10 +38,9 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         )
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    environment.quiet(os.environ)
-    os.environ.update(environment.of_project(project))
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
-    with Api(endpoints.mlflow) as api:
+    connections.enter(project)
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         if stop:
             asking.withdraw(api, pipeline, "champion", f"modelyard serve {pipeline} --stop")
             say(f"{pipeline} has no champion any more; its service stops in {spec.release.grace_seconds:.0f} s")

@@ -31,6 +31,9 @@ COMMANDS = {
     "up": ("flows.cli.up:up", "Start the local stack: Prefect, MLflow, the runner."),
     "down": ("flows.cli.down:down", "Stop the local stack; nothing is lost."),
     "status": ("flows.cli.status:status", "What runs, and where."),
+    "open": ("flows.cli.open:open_", "Open Prefect, MLflow or a model's page in the browser."),
+    "env": ("flows.cli.env:env", "The variables with which prefect, mlflow, dvc and bentoml work here."),
+    "shell": ("flows.cli.env:shell", "A shell with these variables."),
     "doctor": ("flows.cli.doctor:doctor", "Look over this machine and say what to mend."),
     "schema": ("flows.cli.schema:schema", "JSON Schema of pipeline and dataset files, for editors."),
 }

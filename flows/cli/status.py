@@ -18,7 +18,7 @@ def status(as_json: bool) -> int:
 
     Exit code 1 unless all servers are ready.
     """
-    from flows import stack
+    from flows import browser, stack
     from flows.cli import table
     from flows.release import standing
 
@@ -37,6 +37,9 @@ def status(as_json: bool) -> int:
                 for row in found
             ],
         )
+        for row in found:
+            if row.state == "ready" and row.url is not None and row.name in ("prefect", "mlflow"):
+                click.echo(f"open {row.name}: {browser.link(project, row.name, row.url)}")
         if all(row.state == "stopped" for row in found):
             click.echo("start with: modelyard up", err=True)
         if models:

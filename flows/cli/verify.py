@@ -31,7 +31,7 @@ def verify(target: str, as_json: bool) -> int:
     project = Project.find()
     endpoints = stack.endpoints(project)
     with ExitStack() as during:
-        api = during.enter_context(Api(endpoints.mlflow)) if endpoints else None
+        api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
         proofs = [chain.prove(project, target, found, api) for found in targets.pieces(project, target, api)]
     holds = all(proof.holds for proof in proofs)
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import click
 
@@ -20,18 +19,18 @@ from components.contracts.project import Project
 def why(pipeline: str, settings: tuple[str, ...], as_json: bool) -> int:
     """For each stage of PIPELINE: up to date, or what changed since its last run. Runs nothing."""
     from components.registry.api import Api
-    from flows import environment, plan, stack
+    from flows import connections, plan, stack
     from flows.cli.run import parse_settings, summary
 
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec, parse_settings(settings))
-    environment.quiet(os.environ)
+    connections.enter(project)
     endpoints = stack.endpoints(project)
     if endpoints is None:
         raise StackError(
             "the registry decides which models there are, and it is not running", next_step="`modelyard up`"
         )
-    with Api(endpoints.mlflow) as api:
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         planned = plan.make(project, spec, api)
     if as_json:
         click.echo(json.dumps(summary(planned), indent=2))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from components.contracts.errors import GateRefused, ModelyardError, NotFoundError, ServingError, StackError, UsageError
 from components.contracts.pipeline import PipelineSpec
@@ -21,7 +18,6 @@ from components.release.due import Found
 from components.release.ledger import CLOSING, Entry, Ledger, Role, Side
 from flows import bundle_plan, stack, stages
 from flows.release import look
-from flows.release.change import ASKED_TAG
 from flows.release.service import Service
 
 START_SECONDS = 90.0
@@ -54,9 +50,7 @@ def promote(
             next_step=f"`modelyard models {name}` lists the others",
         )
     since = len(Ledger(project.ledger(name)).entries())
-    asked = {"alias": role, "version": version, "by": f"{getpass.getuser()} (modelyard)", "how": how, "at": _now()}
-    versions.tag_model(api, name, ASKED_TAG, json.dumps(asked))
-    versions.set_alias(api, name, role, version)
+    versions.set_alias(api, name, role, version, how)
     return follow(project, name, role, version, since, say)
 
 
@@ -99,9 +93,7 @@ def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, 
 
 def withdraw(api: Api, name: str, role: Role, how: str) -> None:
     """Take the alias away, which is an order too."""
-    asked = {"alias": role, "version": None, "by": f"{getpass.getuser()} (modelyard)", "how": how, "at": _now()}
-    versions.tag_model(api, name, ASKED_TAG, json.dumps(asked))
-    versions.delete_alias(api, name, role)
+    versions.delete_alias(api, name, role, how)
 
 
 def target_of_rollback(project: Project, name: str, to: str | None) -> Side:
@@ -178,7 +170,8 @@ def words(entry: Entry) -> str:
     facts = entry.facts
     parts = []
     if entry.event == "asked":
-        parts = [f"by {entry.asked_by}: {facts.get('how', '')}"]
+        known_by = f" (known by {facts['known_by']})" if facts.get("known_by") else ""
+        parts = [f"by {entry.asked_by}{known_by}: {facts.get('how', '')}"]
     elif entry.event == "gated":
         figures = facts.get("figures", {})
         parts = [f"{gate}: {found.get('reason', '')}" for gate, found in figures.items()]
@@ -215,7 +208,3 @@ def _watcher_state(project: Project) -> str:
     except ModelyardError as error:
         return error.what
     return f"the watcher is {found['watcher'].state}" if "watcher" in found else "there is no watcher"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,8 @@ from components.contracts.errors import ModelyardError
 from components.contracts.gate_request import GateResult
 from components.contracts.package import Package
 from components.packaging.bundle import Bundle
-from components.registry import versions
+from components.registry import alias_notes, versions
+from components.registry.alias_notes import AliasNote
 from components.registry.api import Api
 from components.registry.versions import Version
 from components.release import history
@@ -21,7 +21,7 @@ from flows.release import look
 from flows.release.service import Service
 from flows.stages import Work
 
-ASKED_TAG = "modelyard.asked"
+NOTE = "alias_note"  # the fact of an entry `asked` that holds the id of the note that it was begun for
 ALIAS_SET = "the alias in the registry"
 
 
@@ -144,12 +144,18 @@ def begin(
         return None
     if role == "champion" and asked is None and not withdraws:
         return None
-    by, how = ("service", broken) if broken else _who_asked(work.api, work.spec.name, role, asked)
+    note = None if broken else _note(work, role, asked, entries)
+    by, how = ("service", broken) if broken else ("registry", ALIAS_SET)
+    if note is not None:
+        by, how = note.by, note.how
     beside = service.order().challenger
     if role == "challenger" and before == after and beside and beside.terms != work.spec.release.terms():
-        by, how = "pipeline", "its terms (canary, limits) have changed"
+        note, by, how = None, "pipeline", "its terms (canary, limits) have changed"
     change = Change(work, service, role, secrets.token_hex(6), before, after, by)
-    change.record("asked", how=how, going_back=_goes_back(entries, role, before, after), flow_run=flow_run)
+    known = {} if note is None else {"known_by": note.known_by, "claimed": note.claimed, NOTE: note.id}
+    change.record("asked", how=how, going_back=_goes_back(entries, role, before, after), flow_run=flow_run, **known)
+    if note is not None:
+        alias_notes.consume(work.project, note)
     return change
 
 
@@ -184,12 +190,10 @@ def _digest_of(api: Api, name: str, version: str) -> str | None:
         return None
 
 
-def _who_asked(api: Api, name: str, role: Role, version: str | None) -> tuple[str, str]:
-    """A command of ours leaves its name on the model; MLflow itself does not say who set an alias."""
-    try:
-        said = json.loads(versions.model_tags(api, name).get(ASKED_TAG, "{}"))
-    except ValueError:
-        said = {}
-    if said.get("alias") == role and said.get("version") == version:
-        return str(said["by"]), str(said["how"])
-    return "registry", ALIAS_SET
+def _note(work: Work, role: Role, version: str | None, entries: list[Entry]) -> AliasNote | None:
+    """Who set the alias to this version, unless an earlier release was for that very change."""
+    note = alias_notes.read(work.project, work.spec.name, role)
+    if note is None or note.version != version:
+        return None
+    consumed = any(entry.event == "asked" and entry.facts.get(NOTE) == note.id for entry in entries)
+    return None if consumed else note

@@ -101,7 +101,7 @@ def release(name: str, role: Role, withdraws: bool = False, broken: str | None =
     flow_run = str(this_flow_run.id)
     with ExitStack() as during:
         during.enter_context(reconcile.present(project, flow_run))
-        api = during.enter_context(Api(endpoints.mlflow))
+        api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
         work = Work(project, spec, api, get_run_logger().info)
         page = f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}"
         change = changes.begin(work, Service(project, name), role, page, withdraws=withdraws, broken=broken)

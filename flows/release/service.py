@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 from pydantic import ValidationError
 
+from components.access import project_door
+from components.access.secret import SECRET_FILE, Credentials
 from components.contracts.errors import ServingError, StackError
 from components.contracts.package import GoldenExample, Package
 from components.contracts.project import Project
@@ -24,10 +26,9 @@ from components.contracts.serving_order import (
     Slot,
     WorkerStatement,
 )
-from components.contracts.urls import is_secure
 from components.inference.difference import difference
 from components.packaging.bundle import Bundle
-from flows import stack
+from flows import connections, stack
 
 READY_SECONDS = 120.0
 CONVERGE_SECONDS = 60.0
@@ -45,6 +46,10 @@ class Service:
         """Where its order lies."""
         return self.project.service(self.name)
 
+    @cached_property
+    def _credentials(self) -> Credentials | None:
+        return connections.credentials(self.project)
+
     @property
     def url(self) -> str | None:
         """Where it answers; None if the stack does not run it."""
@@ -56,7 +61,8 @@ class Service:
         if url is None:
             return None
         try:
-            answer = httpx.get(f"{url}/release", timeout=timeout_seconds, trust_env=False, verify=is_secure(url))
+            with connections.client(self._credentials, url, timeout=timeout_seconds) as client:
+                answer = client.get("/release")
             said = ServiceStatement.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError):
             return None
@@ -119,6 +125,7 @@ class Service:
             # BentoML keeps its metrics in its home and empties them at start: each service has a home of its own.
             "BENTOML_HOME": str(self.folder / "bentoml"),
             SERVICE_FOLDER: str(self.folder),
+            SECRET_FILE: str(project_door.secret_file(self.project)),
         }
         words = command(bundle, "{port}")
         return stack.serve(self.project, self.name, words, variables, port, timeout_seconds=READY_SECONDS)
@@ -150,7 +157,7 @@ class Service:
         worst = 0.0
         for _ in range(50 * max(1, workers)):
             # A new connection may reach another worker, a kept one never does.
-            with httpx.Client(base_url=url, trust_env=False, timeout=60, verify=is_secure(url)) as client:
+            with connections.client(self._credentials, url, timeout=60) as client:
                 answers = {}
                 for example in golden:
                     response = self._ask(client, package, example)
@@ -187,5 +194,14 @@ class Service:
 
 
 def command(bundle: Bundle, port: str) -> list[str]:
-    """How a bundle is served, on loopback."""
-    return [sys.executable, "-m", "bentoml", "serve", str(bundle.folder), "--host", "127.0.0.1", "--port", port]
+    """How a bundle is served, on loopback.
+
+    The file is run, not the module: the package `serving` of this tree would take the place of the bundle's own.
+    """
+    start = str(start_file())
+    return [sys.executable, "-P", start, str(bundle.folder), "--host", "127.0.0.1", "--port", port]
+
+
+def start_file() -> Path:
+    """The program that serves a bundle."""
+    return Path(__file__).resolve().parents[2] / "serving" / "start.py"

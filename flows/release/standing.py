@@ -11,6 +11,7 @@ from components.registry.api import Api
 from components.release import history
 from components.release.due import Found, Wanted, due
 from components.release.ledger import Ledger
+from flows import connections
 from flows.release import look
 from flows.release.service import Service
 
@@ -43,7 +44,7 @@ def of_all(project: Project, registry: str | None) -> list[Standing]:
     """
     aliases: dict[str, dict[str, str]] | None = None
     if registry is not None:
-        with Api(registry, patience_seconds=0, timeout_seconds=5) as api:
+        with Api(registry, connections.credentials(project), patience_seconds=0, timeout_seconds=5) as api:
             try:
                 aliases = versions.aliases(api)
             except RegistryError:

@@ -5,6 +5,7 @@ Each may be done again: what stands already is found and left alone.
 
 from __future__ import annotations
 
+import os
 import time
 
 from components.contracts.errors import CorruptArtifactError, ModelyardError, NotFoundError, ServingError
@@ -254,7 +255,7 @@ def _slot(change: Change, proven: Proven) -> Slot:
     return Slot(
         version=proven.version.version,
         package_digest=proven.package.digest,
-        bundle=str(proven.bundle.source.resolve()),
+        bundle=os.path.relpath(proven.bundle.source.resolve(), change.service.folder.resolve()),
         tolerance=change.work.spec.gates.parity.tolerance,
     )
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.contracts import located_yaml
-from components.contracts.errors import ModelyardError, SpecError, StackError
+from components.contracts.errors import ModelyardError, SpecError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.contracts.serving_order import Terms
@@ -242,14 +242,7 @@ def main() -> None:
     environment.quiet(os.environ)
     project = Project(Path(sys.argv[1]))
     endpoints = stack.configured(project)
-    while True:
-        try:
-            stack.warm_registry(project)
-            break
-        except StackError as error:
-            print(error.what, flush=True)
-            time.sleep(PERIOD_SECONDS)
-    with Api(endpoints.mlflow, patience_seconds=0, timeout_seconds=5) as api:
+    with Api(endpoints.mlflow, endpoints.credentials, patience_seconds=0, timeout_seconds=5) as api:
         watcher = Watcher(project, api)
         while True:
             begun = time.monotonic()

@@ -75,7 +75,7 @@ def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
         raise StackError("the stack is not well", next_step="`modelyard status`")
     reconcile.crashed(project, endpoints.prefect_api)
     refused = None
-    with Api(endpoints.mlflow) as api:
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
         for _ in range(MOST_ROUNDS):
             todo = look.to_do(api, project, name)
             if todo is None or (todo.withdraws and not champion_gone):

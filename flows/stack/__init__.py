@@ -8,7 +8,6 @@ from flows.stack.lifecycle import (
     endpoints,
     status,
     up,
-    warm_registry,
     watcher_sign,
 )
 from flows.stack.services import move_service, serve, service_state, service_url, stop_serving
@@ -26,6 +25,5 @@ __all__ = [
     "status",
     "stop_serving",
     "up",
-    "warm_registry",
     "watcher_sign",
 ]

@@ -1,46 +1,53 @@
-"""Is the server on a port well, and is it ours? One small HTTP request; no library of a server is imported."""
+"""Is the server on a port well, and is it ours? One or two small requests; no library of a server is imported."""
 
 from __future__ import annotations
 
 import http.client
 import json
+from datetime import datetime
 
+from components.access import challenge, project_door
+from components.contracts.project import Project
+from flows import connections
 from flows.stack.ports import LOOPBACK
 
-TOKEN_HEADER = "X-Modelyard-Stack"  # noqa: S105  # the name of a header
+
+def is_ours(project: Project, port: int, timeout_seconds: float = 2.0) -> bool:
+    """Whether a server of this project answers on a port; it does once its application has started."""
+    secret = project_door.secret_of(project)
+    return secret is not None and challenge.is_ours(LOOPBACK, port, secret, timeout_seconds)
 
 
-def is_ready(port: int, path: str, token: str | None, timeout_seconds: float = 2.0) -> bool:
-    """Whether GET `path` answers 200, with our token where one is asked for."""
-    answer = ask(port, path, timeout_seconds)
-    return answer is not None and answer[0] == 200 and (token is None or answer[1] == token)
-
-
-def ask(port: int, path: str, timeout_seconds: float) -> tuple[int, str | None] | None:
-    """Status and token of the answer to GET `path`; None if nobody answers in time."""
+def is_ready(port: int, path: str, timeout_seconds: float = 2.0) -> bool:
+    """Whether GET `path` answers 200 on a port, whosever server it is."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout_seconds)
     try:
         connection.request("GET", path)
-        response = connection.getresponse()
-        response.read()
-        return response.status, response.getheader(TOKEN_HEADER)
+        return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
-        return None
+        return False
     finally:
         connection.close()
 
 
-def runner_is_online(prefect_port: int, work_pool: str) -> bool:
-    """Whether Prefect hears from a worker on the work pool."""
+def worker_is_online(project: Project, prefect_port: int, work_pool: str, since: float) -> bool:
+    """Whether Prefect has heard from a worker of the work pool after `since` (seconds since 1970).
+
+    Prefect calls a worker online for a while after its last heartbeat, also one that was killed.
+    """
     connection = http.client.HTTPConnection(LOOPBACK, prefect_port, timeout=5)
+    headers = {"Content-Type": "application/json", **connections.headers(project)}
     try:
-        connection.request(
-            "POST", f"/api/work_pools/{work_pool}/workers/filter", "{}", {"Content-Type": "application/json"}
-        )
+        connection.request("POST", f"/api/work_pools/{work_pool}/workers/filter", "{}", headers)
         response = connection.getresponse()
         content = response.read()
-        return response.status == 200 and any(worker["status"] == "ONLINE" for worker in json.loads(content))
-    except (OSError, http.client.HTTPException):
+        if response.status != http.HTTPStatus.OK:
+            return False
+        return any(
+            worker["status"] == "ONLINE" and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= since
+            for worker in json.loads(content)
+        )
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
     finally:
         connection.close()

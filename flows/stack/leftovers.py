@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Collection
@@ -37,6 +38,22 @@ def is_taken(root: str, port: int) -> bool:
     found = ports.listener(port)
     own = found is not None and found.pid in {process.pid for process in find(root)}
     return not own and not ports.is_free(port)
+
+
+def program_of(process: psutil.Process) -> str | None:
+    """Which program of the stack a process belongs to; None for the supervisor and the shims."""
+    try:
+        return process.environ().get(PROGRAM)
+    except (psutil.Error, OSError):
+        return None
+
+
+def kill(processes: Collection[psutil.Process]) -> None:
+    """Kill processes at once; returns when all are gone."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    left_after(processes, 5.0)
 
 
 def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) -> None:

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import shutil
 import threading
 import time
 import xmlrpc.client
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from components.access.secret import Credentials
 from components.contracts.errors import StackError
 from components.contracts.project import Project
-from flows.stack import health, ports, state, supervisor
-from flows.stack.programs import FIRST_PORT, HEALTH, SERVICE_PREFIX, WORK_POOL, log_file, of_stack, prefect_api
+from flows import connections
+from flows.stack import health, ports, running, state, supervisor
+from flows.stack.programs import (
+    FIRST_PORT,
+    SERVICE_PREFIX,
+    SHIM_SECONDS,
+    STOP_SECONDS,
+    WORK_POOL,
+    log_file,
+    of_stack,
+    prefect_api,
+)
 from flows.stack.state import StackState
 from flows.stack.supervisor import ProcessState
 
@@ -30,11 +42,12 @@ ATTEMPTS = 3  # to find ports that nobody else takes before the servers listen, 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the stack's servers answer."""
+    """Where the stack's servers answer, and the credentials that they ask for."""
 
     prefect_api: str
     prefect_ui: str
     mlflow: str
+    credentials: Credentials | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -61,9 +74,9 @@ def endpoints(project: Project) -> Endpoints | None:
     known = state.load(project)
     if known is None or not known.wanted or not FIRST_PORT.keys() <= known.ports.keys():
         return None
-    if not all(health.is_ready(known.ports[name], path, known.token) for name, path in HEALTH.items()):
+    if not all(health.is_ours(project, known.ports[name]) for name in FIRST_PORT):
         return None
-    return _endpoints(known)
+    return _endpoints(project, known)
 
 
 def configured(project: Project) -> Endpoints:
@@ -75,20 +88,7 @@ def configured(project: Project) -> Endpoints:
     known = state.load(project)
     if known is None or not FIRST_PORT.keys() <= known.ports.keys():
         raise StackError("the stack was never started here", next_step="`modelyard up`")
-    return _endpoints(known)
-
-
-def warm_registry(project: Project) -> None:
-    """The first request makes MLflow create its tables; two first requests at once would spoil them.
-
-    Raises:
-        StackError: it does not answer as it should.
-    """
-    known = state.load_or_new(project)
-    with state.lock(project, "mlflow"):
-        answer = health.ask(known.ports["mlflow"], "/api/2.0/mlflow/experiments/search?max_results=1", 60)
-    if answer is None or answer[0] != 200:
-        raise _not_ready(project, known, "mlflow", f"answers {answer[0]}" if answer else "does not answer")
+    return _endpoints(project, known)
 
 
 def watcher_sign(project: Project) -> Path:
@@ -117,7 +117,7 @@ def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: floa
             if attempt == ATTEMPTS:
                 raise _not_ready(project, known, taken.name, "has no port") from taken
             say(f"{taken.name} was started, but its port went to another process")
-    return _endpoints(known)
+    return _endpoints(project, known)
 
 
 def down(project: Project, *, say: Say = lambda _: None) -> bool:
@@ -137,37 +137,78 @@ def status(project: Project) -> tuple[ServiceStatus, ...]:
     return tuple(_status(project, known, name, running.get(name)) for name in names)
 
 
-def _endpoints(known: StackState) -> Endpoints:
+def _endpoints(project: Project, known: StackState) -> Endpoints:
     prefect, mlflow = known.ports["prefect"], known.ports["mlflow"]
-    return Endpoints(prefect_api(prefect), f"http://{ports.LOOPBACK}:{prefect}", f"http://{ports.LOOPBACK}:{mlflow}")
+    return Endpoints(
+        prefect_api(prefect),
+        f"http://{ports.LOOPBACK}:{prefect}",
+        f"http://{ports.LOOPBACK}:{mlflow}",
+        connections.credentials(project),
+    )
 
 
 def _start_where_needed(project: Project, say: Say) -> StackState:
-    known = state.load_or_new(project)
-    running = supervisor.processes(project)
-    if running is not None:
-        whole = FIRST_PORT.keys() <= known.ports.keys() and known.wanted
-        if (
-            whole
-            and not _broken(project, known, running)
-            and not supervisor.write_configuration(project, of_stack(project, known))
-        ):
-            return known
-        say("the stack is not as it should be; starting it anew")
-    _stop(project, lambda _: None)
+    """Start the supervisor, or those of its programs that do not run or run something else; the others go on."""
+    known, came_from = state.claim(project)
+    if came_from is not None:
+        _leave(project, came_from, say)
+    there = supervisor.processes(project) is not None
+    if there and known.wanted and FIRST_PORT.keys() <= known.ports.keys():
+        lost = [name for name in FIRST_PORT if _is_taken(project, known, name)]
+    else:
+        lost = [] if there else list(FIRST_PORT)
     for name, first in FIRST_PORT.items():
-        known = _with_port(known, name, first, say)
+        if name in lost or name not in known.ports:
+            known = _with_port(project, known, name, first, say)
     known = replace(known, wanted=True)
     state.save(project, known)
-    supervisor.write_configuration(project, of_stack(project, known))
-    say("starting Prefect, MLflow and the runner, side by side")
-    supervisor.start(project)
+    programs = of_stack(project, known)
+    changed = supervisor.write_configuration(project, programs)
+    if not there:
+        _end_unknown(project, [program.name for program in programs])
+        say("starting Prefect, MLflow and the runner, side by side")
+        supervisor.start(project)
+        return known
+    running = supervisor.processes(project) or {}
+    ended = [p.name for p in programs if p.name not in running or running[p.name].state in ENDED]
+    again = [program.name for program in programs if program.name in {*changed, *ended}]
+    if any(name not in running for name in again):
+        with supervisor.call(project) as proxy:
+            proxy.supervisor.reloadConfig()
+            for name in again:
+                if name not in running:
+                    proxy.supervisor.addProcessGroup(name)
+    if again:
+        say(f"starting {', '.join(again)} again; the rest goes on")
+        supervisor.restart(project, [name for name in again if name in running])
     return known
 
 
-def _with_port(known: StackState, name: str, first: int, say: Say) -> StackState:
+def _leave(project: Project, came_from: str, say: Say) -> None:
+    """What still runs of a moved project, in its old place: the servers end, services go on until they are replaced."""
+    from flows.stack import leftovers
+
+    if state.is_there(came_from):
+        say(f"this project is a copy of {came_from}: it gets ports, a secret and services of its own")
+        return
+    say(f"this project was moved here from {came_from}")
+    left = leftovers.find(came_from)
+    leftovers.kill([process for process in left if leftovers.program_of(process) in (None, "guardian")])
+    leftovers.end([p for p in left if not (leftovers.program_of(p) or "").startswith(SERVICE_PREFIX)])
+
+
+def _end_unknown(project: Project, names: list[str]) -> None:
+    """End what a killed stack left of programs that the supervisor will not start again."""
+    from flows.stack import leftovers
+
+    served = {path.stem for path in (state.folder(project) / "serving.d").glob("*.conf")}
+    kept = {*names, *served}
+    leftovers.end([p for p in leftovers.find(str(project.root)) if leftovers.program_of(p) not in kept])
+
+
+def _with_port(project: Project, known: StackState, name: str, first: int, say: Say) -> StackState:
     preferred = known.ports.get(name, first)
-    if ports.is_free(preferred):
+    if ports.is_free(preferred) or (name in known.ports and health.is_ours(project, preferred)):
         return known.with_port(name, preferred)
     others = {port for other, port in known.ports.items() if other != name}
     port = ports.choose(first, others)
@@ -175,20 +216,12 @@ def _with_port(known: StackState, name: str, first: int, say: Say) -> StackState
     return known.with_port(name, port)
 
 
-def _broken(project: Project, known: StackState, running: dict[str, ProcessState]) -> bool:
-    for name in ("guardian", *PARTS):
-        process = running.get(name)
-        if process is None or process.state in ENDED or _is_taken(project, known, name):
-            return True
-    return False
-
-
 def _is_taken(project: Project, known: StackState, name: str) -> bool:
     from flows.stack import leftovers
 
     if name not in FIRST_PORT or ports.is_free(known.ports[name]):
         return False
-    ours = health.is_ready(known.ports[name], HEALTH[name], known.token)
+    ours = health.is_ours(project, known.ports[name])
     return not ours and leftovers.is_taken(str(project.root), known.ports[name])
 
 
@@ -230,8 +263,6 @@ def _wait(
         if time.monotonic() - begin > timeout_seconds:
             raise _not_ready(project, known, name, f"not ready after {timeout_seconds:.0f} s")
         over.wait(0.2)
-    if name == "mlflow":
-        warm_registry(project)
     if not ready_at_once:
         say(f"{name} ready after {time.monotonic() - begin:.1f} s")
 
@@ -239,16 +270,23 @@ def _wait(
 def _is_ready(project: Project, known: StackState, name: str) -> bool:
     if name == "watcher":
         sign = watcher_sign(project)
-        return sign.exists() and time.time() - sign.stat().st_mtime < WATCHER_SECONDS
+        # In both directions: the clock may have been set back since.
+        return sign.exists() and abs(time.time() - sign.stat().st_mtime) < WATCHER_SECONDS
     if name == "runner":
-        return health.runner_is_online(known.ports["prefect"], WORK_POOL)
-    return health.is_ready(known.ports[name], HEALTH[name], known.token)
+        record = running.read(state.folder(project), name)
+        alive = record is not None and record.identity.is_alive()
+        return (
+            record is not None
+            and alive
+            and health.worker_is_online(project, known.ports["prefect"], WORK_POOL, record.since)
+        )
+    return health.is_ours(project, known.ports[name])
 
 
 def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:
     log = log_file(project, name)
     port = known.ports.get(name)
-    foreign = port is not None and not ports.is_free(port) and not health.is_ready(port, HEALTH[name], known.token)
+    foreign = port is not None and not ports.is_free(port) and not health.is_ours(project, port)
     held = f"; port {port} is held by {ports.holder(port)}" if foreign and port is not None else ""
     return StackError(
         f"{name} {what}{held}",
@@ -266,17 +304,18 @@ def _stop(project: Project, say: Say) -> bool:
     if there:
         say("stopping")
         try:
-            with supervisor.call(project) as proxy:
+            with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
                 with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
                     proxy.supervisor.stopProcess("runner")
                 proxy.supervisor.stopAllProcesses()
                 proxy.supervisor.shutdown()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             say("the supervisor does not answer; ending its processes")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 10
         while supervisor.answers(project) and time.monotonic() < deadline:
             time.sleep(0.05)
     left = leftovers.clear(str(project.root))
+    shutil.rmtree(state.folder(project) / "running", ignore_errors=True)
     return there or left > 0
 
 
@@ -290,7 +329,7 @@ def _status(project: Project, known: StackState | None, name: str, process: Proc
     if process.state == "FATAL":
         return ServiceStatus(name, "failed", url, None, None, process.note or "ended again and again", log)
     if name.startswith(SERVICE_PREFIX):
-        ready = port is not None and health.is_ready(port, "/readyz", None)
+        ready = port is not None and health.is_ready(port, "/readyz") and health.is_ours(project, port)
     else:
         ready = _is_ready(project, known, name)
     if ready:

@@ -13,15 +13,16 @@ from components.contracts import atomic
 from components.contracts.project import Project
 from flows import environment
 from flows.stack import state
-from flows.stack.health import TOKEN_HEADER
 from flows.stack.mark import PROGRAM
 from flows.stack.ports import LOOPBACK
 from flows.stack.state import StackState
 
 WORK_POOL = "modelyard"
+ENTRYPOINT = "flows/pipeline.py:pipeline"  # the flow that the runner runs, relative to the project
 FIRST_PORT = {"prefect": 4200, "mlflow": 5000}
-HEALTH = {"prefect": "/api/health", "mlflow": "/health"}
 SERVICE_PREFIX = "serve-"
+STOP_SECONDS = 65  # of a service: a request may take a minute, and is answered
+SHIM_SECONDS = 20  # that a shim needs to end a program, beside the program's own time
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class Program:
     Args:
         priority: lower starts first and stops last.
         stop_seconds: how long it may take to end after SIGTERM, before its whole process group is killed.
-        after: a server (port, path, token) that must be ready before the program starts.
+        after: a server (root, port) that must be ready before the program starts.
         clears_leftovers: end processes that a killed earlier start of it left.
+        needs_credentials: its environment holds the project's secret, for the clients of Prefect and MLflow.
+        shim: a shim keeps it, so that it outlives the supervisor.
     """
 
     name: str
@@ -42,7 +45,8 @@ class Program:
     stop_seconds: int = 5
     after: dict[str, Any] | None = None
     clears_leftovers: bool = True
-    dies_with_supervisor: bool = True
+    needs_credentials: bool = False
+    shim: bool = True
 
     def write(self, project: Project) -> None:
         """Write the program's JSON file, which `launch.py` reads at each start."""
@@ -61,21 +65,27 @@ class Program:
         return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
     def section(self, project: Project) -> str:
-        """The program's section of the supervisor's configuration."""
-        command = shlex.join([sys.executable, "-m", "flows.stack.launch", str(launch_file(project, self.name))])
+        """The program's section of the supervisor's configuration.
+
+        The supervisor runs in the project's folder, with this interpreter's folder first in PATH: all is relative, so
+        no sign of a path is taken for syntax (` ;` begins a comment, `%` an expansion).
+        """
+        file = launch_file(project, self.name).relative_to(project.root)
         lines = {
-            "command": command,
+            "command": shlex.join([Path(sys.executable).name, "-m", "flows.stack.shim", str(file)]),
             "priority": self.priority,
             "autorestart": "true",
             "startsecs": 2,
             "startretries": 10,
-            "stopwaitsecs": self.stop_seconds,
-            "stopasgroup": "true",
-            "killasgroup": "true",
+            "stopwaitsecs": self.stop_seconds + SHIM_SECONDS,
+            "killasgroup": "false" if self.shim else "true",
             "redirect_stderr": "true",
-            "stdout_logfile": log_file(project, self.name).relative_to(project.root),
-            "stdout_logfile_maxbytes": "5MB",
-            "stdout_logfile_backups": 2,
+            # What a shim prints before it opens the program's own log: nothing, unless Python itself fails.
+            "stdout_logfile": log_file(project, f"{self.name}.shim" if self.shim else self.name).relative_to(
+                project.root
+            ),
+            "stdout_logfile_maxbytes": "1MB",
+            "stdout_logfile_backups": 1,
         }
         body = "".join(f"{key}={escaped(str(value))}\n" for key, value in lines.items())
         return f"[program:{self.name}]\n{body}"
@@ -102,7 +112,7 @@ def of_stack(project: Project, known: StackState) -> tuple[Program, ...]:
         _guardian(project),
         _prefect(project, known),
         _mlflow(project, known),
-        _runner(known),
+        _runner(project, known),
         _watcher(project, known),
     )
 
@@ -112,51 +122,56 @@ def prefect_api(port: int) -> str:
     return f"http://{LOOPBACK}:{port}/api"
 
 
-def _uvicorn(application: str, port: int, token: str, *more: str) -> list[str]:
-    words = [sys.executable, "-m", "uvicorn", application, "--host", LOOPBACK, "--port", str(port)]
-    return [*words, "--header", f"{TOKEN_HEADER}:{token}", "--no-access-log", "--timeout-graceful-shutdown", "3", *more]
+def _uvicorn(application: str, port: int) -> list[str]:
+    words = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
+    return [*words, "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
 
 
 def _guardian(project: Project) -> Program:
     command = [sys.executable, "-m", "flows.stack.guardian", str(project.root)]
-    return Program("guardian", command, priority=1, clears_leftovers=False, dies_with_supervisor=False)
+    return Program("guardian", command, priority=1, clears_leftovers=False, shim=False)
 
 
 def _prefect(project: Project, known: StackState) -> Program:
     port = known.ports["prefect"]
+    # Relative to the project's folder, in which the server runs: no sign of its path is taken for a part of the URL.
+    database = project.state.relative_to(project.root) / "prefect" / "prefect.db"
     settings = {
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{project.state / 'prefect' / 'prefect.db'}",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
+        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "true",
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_UI_API_URL": prefect_api(port),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
+        "PREFECT_UI_API_URL": "/api",  # of the page's own origin, under whatever name of this machine it was opened
         "PREFECT_API_URL": prefect_api(port),
         "PREFECT__SERVER_FINAL": "1",
     }
-    command = _uvicorn("prefect.server.api.server:create_app", port, known.token, "--factory")
-    return Program("prefect", command, settings)
+    return Program("prefect", _uvicorn("flows.stack.prefect_server:create_app", port), settings)
 
 
 def _mlflow(project: Project, known: StackState) -> Program:
     """The application that `mlflow server` starts as a child of its own; started directly, MLflow is imported once."""
-    home = project.state / "mlflow"
+    home = project.state.relative_to(project.root) / "mlflow"
+    port = known.ports["mlflow"]
     store = f"sqlite:///{home / 'mlflow.db'}"
     settings = {
         "_MLFLOW_SERVER_FILE_STORE": store,
         "_MLFLOW_SERVER_REGISTRY_STORE": store,
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(home / "artifacts"),
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"./{home / 'artifacts'}",
         "_MLFLOW_SGI_NAME": "uvicorn",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*,[[]::1]:*",
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
     }
-    return Program("mlflow", _uvicorn("mlflow.server.fastapi_app:app", known.ports["mlflow"], known.token), settings)
+    return Program("mlflow", _uvicorn("components.registry.server:create_app", port), settings)
 
 
-def _runner(known: StackState) -> Program:
+def _runner(project: Project, known: StackState) -> Program:
     port = known.ports["prefect"]
-    words = ["worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", "modelyard-runner", "--limit", "2"]
     return Program(
         "runner",
-        [sys.executable, "-m", "prefect", *words, "--install-policy", "never"],
+        [sys.executable, "-m", "flows.stack.runner"],
         {
             "PREFECT_API_URL": prefect_api(port),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
@@ -164,8 +179,9 @@ def _runner(known: StackState) -> Program:
         },
         priority=30,
         stop_seconds=8,
-        after={"port": port, "path": HEALTH["prefect"], "token": known.token},
+        after={"root": str(project.root), "port": port},
         clears_leftovers=False,  # flow runs of a killed runner go on and report their end themselves
+        needs_credentials=True,
     )
 
 
@@ -180,6 +196,7 @@ def _watcher(project: Project, known: StackState) -> Program:
         },
         priority=30,
         stop_seconds=8,
-        after={"port": known.ports["mlflow"], "path": HEALTH["mlflow"], "token": known.token},
+        after={"root": str(project.root), "port": known.ports["mlflow"]},
         clears_leftovers=False,  # a release of a killed watcher goes on to its end
+        needs_credentials=True,
     )

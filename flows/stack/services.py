@@ -11,7 +11,7 @@ from components.contracts import atomic
 from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows.stack import health, ports, state, supervisor
-from flows.stack.programs import SERVICE_PREFIX, Program, log_file
+from flows.stack.programs import SERVICE_PREFIX, SHIM_SECONDS, STOP_SECONDS, Program, log_file
 from flows.stack.supervisor import ProcessState
 
 FIRST_PORT = 3000
@@ -142,7 +142,7 @@ def _is_taken(project: Project, process: ProcessState | None, port: int) -> bool
 def _program(name: str, command: list[str], environment: dict[str, str], port: int) -> Program:
     words = [word.replace("{port}", str(port)) for word in command]
     variables = {key: value.replace("{port}", str(port)) for key, value in environment.items()}
-    return Program(name, words, variables, priority=20)
+    return Program(name, words, variables, priority=20, stop_seconds=STOP_SECONDS)
 
 
 def _include(project: Project, program_name: str) -> Path:
@@ -153,7 +153,7 @@ def _remove(project: Project, program_name: str, running: bool) -> None:
     _include(project, program_name).unlink(missing_ok=True)
     if not running:
         return
-    with supervisor.call(project) as proxy:
+    with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
         with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
             proxy.supervisor.stopProcess(program_name)
         proxy.supervisor.reloadConfig()
@@ -166,7 +166,8 @@ def _wait(project: Project, program_name: str, port: int, timeout_seconds: float
         process = (supervisor.processes(project) or {}).get(program_name)
         if _is_taken(project, process, port):
             raise ports.PortTaken(program_name)
-        if process is not None and process.state in ("STARTING", "RUNNING") and health.is_ready(port, READY, None):
+        runs = process is not None and process.state in ("STARTING", "RUNNING")
+        if runs and health.is_ready(port, READY) and health.is_ours(project, port):
             return
         late = time.monotonic() - begin > timeout_seconds
         if late or (process is not None and process.state == "FATAL"):

@@ -1,4 +1,4 @@
-"""What the stack remembers between commands: its ports, and the token by which its servers are known."""
+"""What the stack remembers between commands: whose it is, whether it is to run, and its ports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from components.access import project_door
+from components.access import secret as secrets
 from components.contracts import atomic
 from components.contracts.errors import StackError
 from components.contracts.project import Project
@@ -25,12 +27,12 @@ class StackState:
     """`stack/state.json`.
 
     Args:
-        token: each of our servers sends it in a header, so a foreign server on the same port is never taken for ours.
+        root: the project's folder; the state of another folder is that of a project that was copied or moved.
         wanted: the stack is to run; a supervisor that dies is started again only while this holds.
         ports: by program; kept, so that URLs stay the same after a restart.
     """
 
-    token: str
+    root: str
     wanted: bool = False
     ports: dict[str, int] = field(default_factory=dict)
 
@@ -45,17 +47,58 @@ def folder(project: Project) -> Path:
 
 
 def load(project: Project) -> StackState | None:
-    """The state, or None where there is none (or an unreadable one: it can be made anew)."""
-    try:
-        document = json.loads((folder(project) / "state.json").read_text())
-        return StackState(str(document["token"]), bool(document["wanted"]), dict(document["ports"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+    """The state; None where there is none, or an unreadable one, or that of another folder."""
+    known = _read(project)
+    return known if known is not None and known.root == str(project.root) else None
 
 
 def load_or_new(project: Project) -> StackState:
-    """The state, or a fresh one with its own token."""
-    return load(project) or StackState(secrets.token_hex(16))
+    """The state, or a fresh one."""
+    return load(project) or StackState(str(project.root))
+
+
+def claim(project: Project) -> tuple[StackState, str | None]:
+    """The state of this very folder, with a secret; called with the lock held, before anything is started.
+
+    A project that was moved here keeps its ports and its secret. A copy gets its own, and nothing of it starts what
+    the original runs: the services, their records and the used codes are the original's.
+
+    Returns:
+        The state, and the folder that it was moved or copied from, if it was.
+    """
+    known = _read(project)
+    came_from = known.root if known is not None and known.root != str(project.root) else None
+    if known is not None and came_from is not None:
+        if is_there(came_from):
+            for name in ("serving.d", "programs", "running", "used-codes"):
+                shutil.rmtree(folder(project) / name, ignore_errors=True)
+            project_door.secret_file(project).unlink(missing_ok=True)
+            shutil.rmtree(project.state / "flows", ignore_errors=True)
+            known = StackState(str(project.root))
+        else:
+            known = replace(known, root=str(project.root))
+    if known is None:
+        known = StackState(str(project.root))
+    if project_door.secret_of(project) is None:
+        secrets.create(project_door.secret_file(project))
+    save(project, known)
+    return known, came_from
+
+
+def is_there(root: str) -> bool:
+    """Whether a project's stack lies in a folder."""
+    try:
+        return (Path(root) / ".modelyard" / "stack" / "state.json").exists()
+    except PermissionError:  # another user's
+        return True
+
+
+def _read(project: Project) -> StackState | None:
+    try:
+        document = json.loads((folder(project) / "state.json").read_text())
+        return StackState(str(document["root"]), bool(document["wanted"]), dict(document["ports"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def save(project: Project, state: StackState) -> None:

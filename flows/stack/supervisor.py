@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ from components.contracts import atomic
 from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows import environment
-from flows.stack import state
+from flows.stack import running, state
 from flows.stack.mark import PROGRAM, STACK
-from flows.stack.programs import Program, launch_file, log_file
+from flows.stack.programs import SHIM_SECONDS, Program, log_file
 
 TIMEOUT_SECONDS = 20
 
@@ -35,14 +37,14 @@ class ProcessState:
     note: str
 
 
-def write_configuration(project: Project, programs: tuple[Program, ...]) -> bool:
-    """Write the configuration and the programs' files; returns whether anything differs from before."""
+def write_configuration(project: Project, programs: tuple[Program, ...]) -> list[str]:
+    """Write the configuration and the programs' files; returns the programs whose files differ from before."""
     home = state.folder(project)
     for folder in ("logs", "serving.d"):
         (home / folder).mkdir(parents=True, exist_ok=True)
     for name in ("prefect", "mlflow", "bentoml"):
         (project.state / name).mkdir(parents=True, exist_ok=True)
-    before = _files(project, programs)
+    changed = [program.name for program in programs if program.differs(project)]
     for program in programs:
         program.write(project)
     here = home.relative_to(project.root)  # supervisord runs in the project's root
@@ -56,6 +58,7 @@ pidfile={here}/supervisor.pid
 childlogdir={here}/logs
 identifier=modelyard
 silent=true
+umask=077
 
 [unix_http_server]
 file={place.relative_to(project.root) if place.is_relative_to(project.root) else place}
@@ -69,7 +72,7 @@ files=serving.d/*.conf
 """
     text = "\n".join([head, *(program.section(project) for program in programs)])
     atomic.write_text(configuration_file(project), text)
-    return before != _files(project, programs)
+    return changed
 
 
 def configuration_file(project: Project) -> Path:
@@ -78,21 +81,30 @@ def configuration_file(project: Project) -> Path:
 
 
 def start(project: Project) -> None:
-    """Start supervisord in the background, after ending whatever a killed one left behind.
+    """Start supervisord in the background; programs that a killed one started go on, and their shims adopt them.
 
     Raises:
         StackError: it does not answer within 15 seconds.
     """
-    from flows.stack import leftovers
-
-    leftovers.clear(str(project.root))
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
     surroundings.pop(PROGRAM, None)
     surroundings[STACK] = str(project.root)
     environment.quiet(surroundings)
-    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration_file(project))]
+    command = [
+        sys.executable,
+        "-m",
+        "supervisor.supervisord",
+        "-c",
+        str(configuration_file(project).relative_to(project.root)),
+    ]
     done = subprocess.run(
-        command, cwd=project.root, env=surroundings, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        command,
+        cwd=project.root,
+        env=surroundings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        umask=0o077,
     )
     deadline = time.monotonic() + 15
     while done.returncode == 0 and time.monotonic() < deadline:
@@ -119,10 +131,7 @@ def processes(project: Project) -> dict[str, ProcessState] | None:
             rows: Any = proxy.supervisor.getAllProcessInfo()
     except (OSError, http.client.HTTPException, xmlrpc.client.Error):
         return None
-    return {
-        row["name"]: ProcessState(row["name"], row["statename"], row["pid"], row["start"], row["spawnerr"])
-        for row in rows
-    }
+    return {row["name"]: _state(project, row) for row in rows}
 
 
 def pid(project: Project) -> int | None:
@@ -134,9 +143,25 @@ def pid(project: Project) -> int | None:
         return None
 
 
-def call(project: Project) -> xmlrpc.client.ServerProxy:
-    """The supervisor's XML-RPC interface. Calls raise OSError where nobody listens, xmlrpc.client.Fault on refusal."""
-    return xmlrpc.client.ServerProxy("http://supervisor", transport=_UnixTransport(state.socket_path(project)))
+def call(project: Project, seconds: float = 0) -> xmlrpc.client.ServerProxy:
+    """The supervisor's XML-RPC interface. Calls raise OSError where nobody listens, xmlrpc.client.Fault on refusal.
+
+    Args:
+        seconds: how much longer than usual a call may take: the stopping of programs takes the time that they need.
+    """
+    transport = _UnixTransport(state.socket_path(project), TIMEOUT_SECONDS + seconds)
+    return xmlrpc.client.ServerProxy("http://supervisor", transport=transport)
+
+
+def restart(project: Project, names: Collection[str]) -> None:
+    """Have programs run what their files say now; the others go on."""
+    with call(project, SHIM_SECONDS) as proxy:
+        for name in names:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+                proxy.supervisor.stopProcess(name)
+        for name in names:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it was started meanwhile
+                proxy.supervisor.startProcess(name, False)
 
 
 def tail(path: Path, lines: int = 15) -> str:
@@ -149,14 +174,18 @@ def tail(path: Path, lines: int = 15) -> str:
         return ""
 
 
-def _files(project: Project, programs: tuple[Program, ...]) -> list[bytes]:
-    paths = [configuration_file(project), *(launch_file(project, program.name) for program in programs)]
-    return [path.read_bytes() if path.exists() else b"" for path in paths]
+def _state(project: Project, row: dict[str, Any]) -> ProcessState:
+    """The process that a shim keeps, in place of the shim."""
+    pid, since = row["pid"], row["start"]
+    record = running.read(state.folder(project), row["name"])
+    if pid and record is not None and record.identity.is_alive():
+        pid, since = record.identity.pid, record.since
+    return ProcessState(row["name"], row["statename"], pid, since, row["spawnerr"])
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -171,12 +200,13 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout: float) -> None:
         super().__init__()
         self._path = path
+        self._timeout = timeout
 
     def make_connection(self, host: Any) -> _UnixConnection:
         self.close()  # the connection of the call before
-        connection = _UnixConnection(self._path)
+        connection = _UnixConnection(self._path, self._timeout)
         self._connection = (host, connection)  # what `close` closes
         return connection

@@ -1,0 +1,110 @@
+"""The project's secret: one file that only its owner can read, and how clients send what is in it.
+
+Every server of a project asks for it. Clients send it as the password of HTTP Basic authentication (RFC 7617), which
+the clients of Prefect and MLflow can do by themselves; the user name is who they say they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from components.contracts.errors import StackError
+
+SECRET_FILE = "MODELYARD_SECRET_FILE"  # noqa: S105  # the environment variable that names the file
+BYTES = 32
+
+
+class Credentials(NamedTuple):
+    """A user name, as claimed, and the secret."""
+
+    user: str
+    secret: str
+
+    @property
+    def header(self) -> str:
+        """The value of the header `Authorization`."""
+        return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What an HTTP client sends with each request."""
+        return {"Authorization": self.header}
+
+
+def create(path: Path) -> str:
+    """Write a new secret, readable by the owner alone; one that is there is replaced."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    value = secrets.token_urlsafe(BYTES)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(value + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)
+    return value
+
+
+def read(path: Path) -> str | None:
+    """The secret; None where there is none.
+
+    Raises:
+        StackError: the file belongs to another user, or others may read it.
+    """
+    try:
+        with path.open() as stream:
+            about = os.fstat(stream.fileno())
+            value = stream.read().strip()
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise StackError(
+            "the project's secret cannot be read by this user",
+            where=str(path),
+            next_step="run Modelyard as the user who started the stack",
+        ) from error
+    if about.st_mode & 0o077:
+        raise StackError(
+            "others can read the project's secret",
+            where=str(path),
+            got=f"mode {about.st_mode & 0o777:o}",
+            expected="mode 600",
+            next_step=f"rm {path}, then `modelyard down` and `modelyard up`: a new secret is made",
+        )
+    return value or None
+
+
+def from_header(value: str) -> Credentials | None:
+    """The credentials in a header `Authorization`, Basic or Bearer; None if there are none in it."""
+    scheme, _, rest = value.partition(" ")
+    if scheme.lower() == "bearer":
+        return Credentials("", rest.strip())
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return from_text(base64.b64decode(rest.strip(), validate=True).decode())
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def from_text(value: str) -> Credentials:
+    """The credentials in `user:secret`."""
+    user, _, password = value.rpartition(":")
+    return Credentials(user, password)
+
+
+def matches(given: str, secret: str) -> bool:
+    """Whether two secrets are equal, in a time that does not depend on where they differ."""
+    return hmac.compare_digest(given.encode(), secret.encode())
+
+
+def sign(secret: str, purpose: str, text: str) -> str:
+    """HMAC-SHA256 (RFC 2104) of a text, hexadecimal; a signature for one purpose is of no use for another."""
+    return hmac.new(secret.encode(), f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()

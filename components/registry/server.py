@@ -1,0 +1,113 @@
+"""The MLflow server of a project: MLflow's own application behind the door, which also notes who sets an alias.
+
+`uvicorn --factory components.registry.server:create_app`, in the project's folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+from components.access import project_door
+from components.access.door import ACTOR, Actor, Application, Receive, Scope, Send
+from components.contracts import atomic_database
+from components.contracts.project import Project
+from components.registry import alias_notes
+from components.registry.alias_notes import AliasNote
+
+ARTIFACTS = "mlflow-artifacts:/"
+DATABASE = "mlflow.db"
+ALIAS_PATH = "/mlflow/registered-models/alias"
+MOST_BYTES = 100_000
+
+
+def create_app() -> Application:
+    """The application; makes the database first if there is none.
+
+    Reads MODELYARD_PROJECT, and what `flows.stack.programs` sets for MLflow.
+    """
+    project = Project.find()
+    # Relative to the project's folder, in which this process runs: no sign of its path is taken for a part of the URL.
+    folder = project.state.relative_to(project.root) / "mlflow"
+    atomic_database.create(folder / DATABASE, _make_tables)
+    from mlflow.server.fastapi_app import app as application
+
+    _create_stores(f"sqlite:///{folder / DATABASE}")
+    return project_door.before(NotingAliases(application, project), project, opened_by="modelyard open mlflow")
+
+
+def _make_tables(path: Path) -> None:
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
+
+    Tracking(f"sqlite:///{path}", ARTIFACTS)
+    Registry(f"sqlite:///{path}")
+
+
+def _create_stores(store: str) -> None:
+    """MLflow makes its stores at the first request, and two first requests at once spoil each other's."""
+    from mlflow.server import handlers
+
+    handlers.initialize_backend_stores(store, store, ARTIFACTS)
+
+
+class NotingAliases:
+    """Before MLflow: notes who sets or takes away an alias of a registered model, since MLflow does not."""
+
+    def __init__(self, application: Application, project: Project) -> None:
+        self.application = application
+        self._project = project
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        sets = scope["type"] == "http" and scope["method"] in ("POST", "DELETE") and scope["path"].endswith(ALIAS_PATH)
+        if not sets:
+            await self.application(scope, receive, send)
+            return
+        body, receive = await _read(receive)
+        note = _note(scope, body)
+        status = 0
+
+        async def watching(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        if note is not None:  # before the alias is set: whoever sees the alias finds the note
+            alias_notes.write(self._project, note)
+        try:
+            await self.application(scope, receive, watching)
+        finally:
+            if note is not None and status != 200:
+                alias_notes.consume(self._project, note)
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """The body of a request, as far as it is small, and a way for the application to read it again."""
+    messages: list[MutableMapping[str, Any]] = []
+    size, more = 0, True
+    while more and size <= MOST_BYTES:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        more = message["type"] == "http.request" and bool(message.get("more_body"))
+
+    async def again() -> MutableMapping[str, Any]:
+        return messages.pop(0) if messages else await receive()
+
+    return b"".join(message.get("body", b"") for message in messages), again
+
+
+def _note(scope: Scope, body: bytes) -> AliasNote | None:
+    try:
+        said = json.loads(body)
+        model, alias = str(said["name"]), str(said["alias"])
+        version = str(said["version"]) if scope["method"] == "POST" else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    actor: Actor = scope[ACTOR]
+    reason = dict(scope["headers"]).get(alias_notes.REASON_HEADER.lower().encode(), b"").decode("latin-1")
+    how = reason or ("the MLflow UI" if actor.known_by.startswith("cookie") else "MLflow's API")
+    return AliasNote.new(model, alias, version, by=actor.name, claimed=actor.claimed, known_by=actor.known_by, how=how)

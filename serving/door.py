@@ -1,0 +1,34 @@
+"""The door of a model's service: predictions, health and schema for everybody on the machine, the rest for its owner.
+
+A bundle that runs elsewhere, without MODELYARD_SECRET_FILE, has no door.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from components.access import project_door
+from components.access.door import Application, Door
+from components.access.secret import SECRET_FILE
+from components.contracts.serving_order import WANTED_HEADER
+
+OPEN_PATHS = frozenset({"/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz"})
+
+
+def install(service: Any, model: str) -> None:
+    """Put the door before everything that a BentoML service answers, if this process has a secret."""
+    path = os.environ.get(SECRET_FILE)
+    if path:
+        service.add_asgi_middleware(_door, path=Path(path), opened_by=f"modelyard open {model}")
+
+
+def _door(application: Application, path: Path, opened_by: str) -> Door:
+    return project_door.from_file(
+        application,
+        path,
+        opened_by=opened_by,
+        open_paths=OPEN_PATHS,
+        guarded_headers=frozenset({WANTED_HEADER.lower().encode()}),
+    )

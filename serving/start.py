@@ -1,0 +1,52 @@
+"""`python -P serving/start.py BUNDLE --host HOST --port PORT`: `bentoml serve`, without its control ports on TCP.
+
+BentoML's process manager (circus) opens two TCP ports on loopback, over which any user of the machine may have it
+start programs. Here they are Unix sockets in a folder of this user alone. All other words go to `bentoml serve`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def close_control_ports(folder: Path) -> None:
+    """Replace the function with which BentoML makes its process manager; `folder` holds the sockets instead.
+
+    Raises:
+        AttributeError: BentoML has no such function any more; then its control ports must be closed another way.
+    """
+    from bentoml._internal.utils import circus
+
+    circus.create_standalone_arbiter  # noqa: B018  # it must be there
+
+    def create(watchers: list[Any], *, threaded: bool = False, **settings: Any) -> Any:
+        kind = circus.ThreadedArbiter if threaded else circus.Arbiter
+        return kind(
+            watchers,
+            endpoint=f"ipc://{folder / 'control'}",
+            pubsub_endpoint=f"ipc://{folder / 'events'}",
+            check_delay=settings.pop("check_delay", 10),
+            **settings,
+        )
+
+    circus.create_standalone_arbiter = create
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    folder = Path(tempfile.mkdtemp(prefix="modelyard-"))  # mode 0700; short, as the path of a socket must be
+    try:
+        close_control_ports(folder)
+        from bentoml_cli.cli import create_bentoml_cli
+
+        create_bentoml_cli()(args=["serve", *sys.argv[1:]], prog_name="bentoml")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
