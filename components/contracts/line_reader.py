@@ -41,6 +41,6 @@ class LineReader:
             if self._failure is None:
                 try:
                     self._take(line)
-                except BaseException as failure:  # raised in the thread that joins
+                except BaseException as failure:  # noqa: BLE001  # returned by `join`, and raised there
                     self._failure = failure
                     self._on_failure()

@@ -37,16 +37,22 @@ def test_a_takers_failure_is_returned_after_the_last_line_is_read() -> None:
 
 @pytest.mark.timeout(60)
 def test_a_fifo_is_read_to_its_end_though_the_listener_fails(tmp_path: Path) -> None:
-    with pytest.raises(BrokenPipeError), OutputLines(tmp_path, _broken) as lines:
-        descriptor = os.open(lines.place, os.O_WRONLY)
-
-        def write() -> None:
-            with os.fdopen(descriptor, "w") as stream:
-                for number in range(LINES):
-                    stream.write(f"line {number} of many\n")
-
-        writer = threading.Thread(target=write, daemon=True)
-        writer.start()
-        writer.join(30)
-        assert not writer.is_alive()
+    lines = OutputLines(tmp_path, _broken)
+    with pytest.raises(BrokenPipeError), lines:
+        _write(lines.place)
     assert lines.last() == f"line {LINES - 1} of many"
+
+
+def _write(fifo: Path) -> None:
+    """As a stage writes; in a thread, so that a pipe that nobody reads fails the test instead of hanging it."""
+    descriptor = os.open(fifo, os.O_WRONLY)
+
+    def write() -> None:
+        with os.fdopen(descriptor, "w") as stream:
+            for number in range(LINES):
+                stream.write(f"line {number} of many\n")
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    writer.join(30)
+    assert not writer.is_alive()
