@@ -179,8 +179,9 @@ def package_of(work: Work, version: Version) -> Package:
 
     Raises:
         CorruptArtifactError: a byte of it is not as sealed.
+        ServingError: Modelyard did not register this version.
     """
-    return versions.local_or_download(work.api, version, work.project.package(version.tags[versions.PACKAGE_KEY]))
+    return versions.local_or_download(work.api, version, work.project.package(version.package_key))
 
 
 def build_bundle(work: Work, plan: BundlePlan, *, force: bool) -> Bundle:

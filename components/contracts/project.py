@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.contracts.errors import NotFoundError
+from components.contracts import digest
+from components.contracts.errors import NotFoundError, ServingError
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,11 @@ class Project:
 
     def run_folder(self, train_key: str) -> Path:
         """What a training leaves: checkpoint, events, TensorBoard log, the parts of the package."""
-        return self.state / "runs" / train_key[:16]
+        return self.state / "runs" / _folder_name(train_key)
 
     def package(self, package_key: str) -> Path:
         """The sealed model package of that key."""
-        return self.state / "packages" / package_key[:16]
+        return self.state / "packages" / _folder_name(package_key)
 
     def reports(self, dataset: str) -> Path:
         """Validation reports of a dataset."""
@@ -78,7 +79,7 @@ class Project:
 
     def gates(self, model: str, key: str) -> Path:
         """What the gates found: evidence and report."""
-        return self.state / "gates" / model / key[:16]
+        return self.state / "gates" / model / _folder_name(key)
 
     @property
     def bundles(self) -> Path:
@@ -99,3 +100,15 @@ class Project:
     def source_root(self) -> Path:
         """The folder that holds our rooms, as they are imported; the project itself in a clone."""
         return Path(__file__).resolve().parents[2]
+
+
+def _folder_name(key: str) -> str:
+    """The folder of a key. A key may come from the registry or from a file: nothing but a digest becomes a path."""
+    if not digest.is_sha256(key):
+        raise ServingError(
+            "this key was not made by Modelyard",
+            got=repr(key),
+            expected="a sha256 digest, 64 hex digits",
+            next_step="choose a version that `modelyard run` registered",
+        )
+    return key[:16]
