@@ -39,6 +39,7 @@ def folder(api: Api, project: Project, spec: PipelineSpec, train: Key) -> str | 
     Raises:
         NotFoundError: no version has this package any more.
         CorruptArtifactError: a byte is not as sealed.
+        ServingError: Modelyard did not register that version.
     """
     wanted = train.parts.get("pretrained")
     if wanted is None:
@@ -46,6 +47,6 @@ def folder(api: Api, project: Project, spec: PipelineSpec, train: Key) -> str | 
     name = str(spec.model.pretrained).removeprefix(KIND).partition("@")[0]
     for version in versions.versions(api, name):
         if version.package_digest == wanted:
-            place = project.package(version.tags[versions.PACKAGE_KEY])
+            place = project.package(version.package_key)
             return str(versions.local_or_download(api, version, place).folder)
     raise NotFoundError("the version to start from is gone", where=name, got=wanted)

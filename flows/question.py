@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import mimetypes
 from collections import Counter
@@ -12,11 +13,15 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from components.contracts.errors import ModelyardError, NotFoundError, SampleError, ServingError
+from components.contracts.errors import ModelyardError, NotFoundError, SampleError, ServingError, SourceError
 from components.contracts.urls import is_secure
 
 TIMEOUT_SECONDS = 120
 JSON = "application/json"
+SUFFIXES = {
+    ".bmp", ".csv", ".flac", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".jsonl", ".md", ".mp3", ".npy", ".npz", ".ogg",
+    ".parquet", ".pdf", ".png", ".tif", ".tiff", ".tsv", ".txt", ".wav", ".webp", ".xml", ".yaml", ".yml", ".zip",
+}  # fmt: skip
 
 
 class Takes(NamedTuple):
@@ -53,10 +58,14 @@ def of(takes: Takes, given: str, parameters: Mapping[str, Any]) -> Question:
     """The request about one input: a file, or text where the task takes that.
 
     Raises:
-        NotFoundError: it is no file, and neither text nor numbers that the task takes.
+        NotFoundError: it is no file, and looks like a path or is neither text nor numbers that the task takes.
     """
     path = Path(given)
-    is_file = len(given) < 4096 and path.is_file()
+    is_file = _is_file(path)
+    if not is_file and _looks_like_path(takes, given):
+        raise NotFoundError(
+            "no such file", where=given, next_step="correct the path; a text that looks like a path goes in a file"
+        )
     numbers = takes.form == "json" and bool(takes.media)
     if not is_file and (takes.form in ("image", "sound") or (numbers and not _is_data(given))):
         raise NotFoundError("no such file", got=given, expected="a file, JSON or CSV" if numbers else None)
@@ -125,13 +134,42 @@ def words(prediction: Mapping[str, Any], version: str) -> str:
     return f"{json.dumps(prediction, ensure_ascii=False)}  ({version})"
 
 
-def _is_data(text: str) -> bool:
-    """Whether it may be JSON or CSV, and not a file's name."""
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a text, and no path at all
+            return False
+        raise SourceError("the file cannot be read", where=str(path), got=error.strerror) from error
+
+
+def _looks_like_path(takes: Takes, text: str) -> bool:
+    """Whether a person meant a file: a text of one word with a separator or a file's suffix in it.
+
+    A sentence may hold both. It is meant as a path if it ends in a file's suffix and its folder is there.
+    """
+    if "\n" in text or "://" in text or _is_json(text):
+        return False
+    path = Path(text)
+    known = path.suffix.lower() in SUFFIXES
+    if any(map(str.isspace, text)):
+        return known and "/" in text and path.parent.is_dir()
+    if known or text.startswith(("/", "./", "../", "~/")):
+        return True
+    return "/" in text and takes.form == "text"  # elsewhere a label may be meant, such as T-shirt/top
+
+
+def _is_json(text: str) -> bool:
     try:
         json.loads(text)
     except ValueError:
-        return "," in text or "\n" in text or not text.strip()
+        return False
     return True
+
+
+def _is_data(text: str) -> bool:
+    """Whether it may be JSON or CSV, and not a file's name."""
+    return _is_json(text) or "," in text or "\n" in text or not text.strip()
 
 
 def _media(takes: Takes, path: Path) -> str:

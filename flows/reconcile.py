@@ -1,6 +1,7 @@
 """Flow runs whose process was killed: Prefect still calls them running; here they are called crashed.
 
-Each flow run leaves a small file with its process while it works. A file whose process is gone is a killed run.
+Each flow run keeps a small file with the identity of its process while it works, and removes it before it ends. A file
+that is still there when its process has ended is a killed run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import psutil
 
 from components.contracts import atomic
 from components.contracts.project import Project
-from components.contracts.urls import is_secure
+from flows import connections, process_identity
+from flows.process_identity import Identity
 from flows.stack import leftovers
 from flows.stack.mark import STACK
 
@@ -25,8 +27,7 @@ from flows.stack.mark import STACK
 def present(project: Project, flow_run: str) -> Iterator[None]:
     """Say that this process works on a flow run, for as long as the block lasts."""
     path = _folder(project) / f"{flow_run}.json"
-    process = psutil.Process()
-    atomic.write_text(path, json.dumps({"process": process.pid, "started": process.create_time()}))
+    atomic.write_text(path, json.dumps(process_identity.own().to_json()))
     try:
         yield
     finally:
@@ -37,16 +38,12 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
     """Tell Prefect of the runs that were killed, so that they hold no slot of a schedule; returns their ids."""
     told = []
     for path in sorted(_folder(project).glob("*.json")):
-        if _works(path):
+        if not _was_killed(path):
             continue
         state = {"type": "CRASHED", "name": "Crashed", "message": "its process was killed"}
         try:
-            answer = httpx.post(
-                f"{prefect_api}/flow_runs/{path.stem}/set_state",
-                json={"state": state, "force": True},
-                trust_env=False,
-                verify=is_secure(prefect_api),
-            )
+            with connections.client(connections.credentials(project), prefect_api) as client:
+                answer = client.post(f"/flow_runs/{path.stem}/set_state", json={"state": state, "force": True})
         except httpx.HTTPError:  # it is told another time: the file stays
             break
         if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
@@ -69,19 +66,36 @@ def stop(processes: list[psutil.Process], patience_seconds: float = 30.0) -> lis
     return leftovers.left_after(processes, patience_seconds)
 
 
-def _works(path: Path) -> bool:
-    return _process(path) is not None
+def _was_killed(path: Path) -> bool:
+    """Whether the process of a flow run has ended without removing the run's file."""
+    try:
+        if _worker(path) is not None:
+            return False
+        path.lstat()  # a run that ended well meanwhile has removed its file before its process was gone
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _worker(path: Path) -> Identity | None:
+    """The process that works on a flow run; None if it has ended.
+
+    Raises:
+        FileNotFoundError: the run has ended well.
+    """
+    text = path.read_text()
+    try:
+        identity = Identity.from_json(json.loads(text))
+    except ValueError:  # of an earlier Modelyard
+        return None
+    return identity if identity.lives() else None
 
 
 def _process(path: Path) -> psutil.Process | None:
-    """Who works on a flow run, if anybody still does."""
-    try:
-        said = json.loads(path.read_text())
-        process = psutil.Process(said["process"])
-        lives = process.create_time() == said["started"] and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, FileNotFoundError, ValueError):
-        return None
-    return process if lives else None
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        if identity := _worker(path):
+            return psutil.Process(identity.pid)
+    return None
 
 
 def _is_of_stack(process: psutil.Process, project: Project) -> bool:

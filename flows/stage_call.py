@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from components.contracts.errors import Interrupted, ModelyardError, StageKilled
+from components.contracts.line_reader import LineReader
 from components.contracts.stage_process import ERROR_FILE
 
 GRACE_SECONDS = 60
@@ -34,10 +34,11 @@ def call(
         request: the request's JSON; written to `request_file`.
         folder: working directory, the project's root.
         on_line: takes each line of the stage's standard output as it comes: events, for machines.
-        on_words: takes each line of its standard error: words for people. Called from another thread.
+        on_words: takes each line of its standard error: words for people. Each is called from a thread of its own.
 
     Raises:
         ModelyardError: what the stage raised.
+        Exception: what `on_line` or `on_words` raised; the stage is stopped, and both pipes are read to their end.
         StageKilled: the process was killed from outside.
         Interrupted: Ctrl-C; the stage had `GRACE_SECONDS` to keep its work.
     """
@@ -52,21 +53,29 @@ def call(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",  # what a library prints is not always UTF-8
             # The terminal's Ctrl-C comes to us alone, and we hand it on once.
             start_new_session=True,
         ) as process:
-            words = threading.Thread(target=_hand_on, args=(process.stderr, on_words), daemon=True)
-            words.start()
+            readers = [
+                LineReader(_lines(stream), take, on_failure=process.terminate)
+                for stream, take in ((process.stdout, on_line), (process.stderr, on_words))
+            ]
+            for reader in readers:
+                reader.start()
             try:
-                _hand_on(process.stdout, on_line)
+                failures = [reader.join() for reader in readers]
                 code = process.wait()
-                words.join()
             except BaseException as error:
                 code = _stop(process, signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
-                words.join()
+                for reader in readers:
+                    reader.join()
                 if isinstance(error, KeyboardInterrupt):
                     raise _error(stage, code, error_file) or Interrupted(f"{stage} was stopped") from error
                 raise
+        for taker_failure in failures:
+            if taker_failure is not None:
+                raise taker_failure
         failure = _error(stage, code, error_file)
         if failure:
             raise failure
@@ -85,10 +94,10 @@ def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
     return ModelyardError(f"{stage} failed", got=f"exit code {code}", next_step="its output above says more")
 
 
-def _hand_on(stream: IO[str] | None, take: Callable[[str], None]) -> None:
+def _lines(stream: IO[str] | None) -> Iterator[str]:
     assert stream is not None  # noqa: S101  # both are pipes
     for line in stream:
-        take(line.rstrip("\n"))
+        yield line.rstrip("\n")
 
 
 def _stop(process: subprocess.Popen[str], number: signal.Signals) -> int:

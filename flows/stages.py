@@ -106,15 +106,23 @@ def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
             on_words=work.say,
         )
     except ModelyardError:
-        tracking.finish(work.api, run, "FAILED")
+        _say_failure(work, lambda: tracking.finish(work.api, run, "FAILED"))
         raise
     except BaseException:
-        tracking.finish(work.api, run, "KILLED")
+        _say_failure(work, lambda: tracking.finish(work.api, run, "KILLED"))
         raise
     finally:
         for sink in reversed(sinks):
-            sink.close()
+            _say_failure(work, sink.close)
     last_run.record(work.project, work.spec.name, "train", keys.train.parts)
+
+
+def _say_failure(work: Work, tell_registry: Callable[[], None]) -> None:
+    """Tell the registry something; its failure is said, and hides neither the training's end nor its error."""
+    try:
+        tell_registry()
+    except RegistryError as error:
+        work.say("\n".join(error.lines()))
 
 
 def evaluate(work: Work, keys: Keys, run: Run) -> Package:
@@ -179,8 +187,9 @@ def package_of(work: Work, version: Version) -> Package:
 
     Raises:
         CorruptArtifactError: a byte of it is not as sealed.
+        ServingError: Modelyard did not register this version.
     """
-    return versions.local_or_download(work.api, version, work.project.package(version.tags[versions.PACKAGE_KEY]))
+    return versions.local_or_download(work.api, version, work.project.package(version.package_key))
 
 
 def build_bundle(work: Work, plan: BundlePlan, *, force: bool) -> Bundle:

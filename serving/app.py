@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +46,7 @@ class ModelApp:
             ]
         )
         self._waiting = 0
+        self._large_bodies = ThreadPoolExecutor(1, "bodies")
 
     def serve(self, worker: Worker) -> None:
         """Answer for a worker."""
@@ -60,9 +62,10 @@ class ModelApp:
         except RefusedRequest as refusal:
             return self._refuse(refusal, None)
         try:
-            found = await requests.read(request, seat.loaded.settings, seat.loaded.predictor)
-            file = requests.wanted_file(request, seat.loaded.predictor.wire, found)
-            with self._place(seat.loaded.settings.max_queue):
+            with self._place(seat.loaded.settings.max_queue):  # before the body is read: bodies that wait count too
+                loaded = seat.loaded
+                found = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
+                file = requests.wanted_file(request, loaded.predictor.wire, found)
                 outcome: list[Prediction] | str
                 if seat.role == "challenger" and wanted is None and seats.champion:
                     challenger, outcome = seat, await self._try(seat, seats.champion, seats.terms, found)

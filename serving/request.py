@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 from starlette.datastructures import UploadFile
@@ -54,8 +56,11 @@ class RefusedRequest(Exception):
         return RefusedRequest(400 if code in UNREADABLE else 422, code, error.what, **facts)
 
 
-async def read(request: Request, settings: ServingSettings, predictor: Predictor) -> Found:
+async def read(request: Request, settings: ServingSettings, predictor: Predictor, threads: Executor) -> Found:
     """What a request asks.
+
+    Args:
+        threads: where large bodies are parsed, so that the event loop serves other requests meanwhile.
 
     Raises:
         RefusedRequest: the request does not fit.
@@ -67,7 +72,12 @@ async def read(request: Request, settings: ServingSettings, predictor: Predictor
             found = await _from_form(request, settings, predictor)
         elif kind == body.JSON or body.takes(wire, kind):
             content = await _body(request, settings.max_request_bytes)
-            found = Found(*body.read(predictor.processor, wire, content, kind), len(content))
+            if len(content) < body.LARGE_BYTES:
+                items = body.read(predictor.processor, wire, content, kind)
+            else:
+                loop = asyncio.get_running_loop()
+                items = await loop.run_in_executor(threads, body.read, predictor.processor, wire, content, kind)
+            found = Found(*items, len(content))
         else:
             raise RefusedRequest(
                 415, "content_type", "this content type is not read", got=kind or None, expected=accepted(predictor)

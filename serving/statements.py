@@ -1,7 +1,8 @@
 """What the workers of one service tell each other: a file each in the service's folder, `workers/<pid>.json`.
 
 A worker writes its file when something changed, and touches it twice a second. One whose file is old, or whose process
-is gone, is not among the living.
+is gone, is not among the living. The file's time is that of the monotonic clock, which all processes share:
+a step of the wall clock makes no file old or new.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ class Statements:
         """Say it; the same words are not written again."""
         text = statement.model_dump_json()
         if text == self._written and self._own.exists():
-            os.utime(self._own)
+            _touch(self._own)
             return
         # Not synced to the disk: after a crash of the machine nobody believes it anyway.
         fresh = self._own.with_suffix(".tmp")
         fresh.write_text(text)
+        _touch(fresh)
         fresh.replace(self._own)
         self._written = text
 
@@ -71,9 +73,15 @@ class Statements:
         return found
 
 
+def _touch(path: Path) -> None:
+    now = time.monotonic_ns()
+    os.utime(path, ns=(now, now))
+
+
 def _lives(path: Path, pid: int) -> bool:
     try:
-        if time.time() - path.stat().st_mtime > FRESH_SECONDS:
+        # A time to come is of another boot.
+        if not 0 <= time.monotonic_ns() - path.stat().st_mtime_ns <= FRESH_SECONDS * 1e9:
             return False
         os.kill(pid, 0)
     except (FileNotFoundError, ProcessLookupError):

@@ -40,6 +40,7 @@ class Worker:
         self._service = service
         self._statements = Statements(service) if service else None
         self._seen: tuple[int, int, int] | None = None
+        self._failure: str | None = None
         order = self._news_of_order()
         if order is None:
             self.holding.serve(loaded.own(bundle))
@@ -104,15 +105,21 @@ class Worker:
             stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
             if stamp == self._seen:
                 return None
-            self._seen = stamp
             order = ServingOrder.read(self._service)
-            return order.resolved(self._service) if order is not None else None
         except FileNotFoundError:
             if self._seen is not None:
                 LOG.error("%s is gone: what is served stays", path)
-            self._seen = None
-        except (OSError, ValueError) as error:
+            self._seen = self._failure = None
+        except ValueError as error:  # the file holds no order: it is not read again until it changes
+            self._seen = stamp
             LOG.error("%s cannot be read, what is served stays: %s", path, error)
+        except OSError as error:  # a passing error of the disk or of this process: the file is read again
+            if str(error) != self._failure:
+                LOG.error("%s cannot be read now, what is served stays: %s", path, error)
+            self._failure = str(error)
+        else:
+            self._seen, self._failure = stamp, None
+            return order.resolved(self._service) if order is not None else None
         return None
 
     def _talk(self, statements: Statements) -> None:

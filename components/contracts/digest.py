@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 
@@ -22,6 +23,11 @@ def canonical(value: object) -> bytes:
 def of_value(value: object) -> str:
     """The sha256 of a JSON value in its canonical form, in hex."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text is a sha256 digest in lower-case hex, and so can be no path but a plain name."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def short(digest: str) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.contracts import manifest as manifests
 from components.contracts.errors import CorruptArtifactError
@@ -60,7 +60,7 @@ class Signature(Strict):
 class GoldenExample(Strict):
     """An example below `golden/`: a request's body, its media type, the truth in words, the training's own answer."""
 
-    file: str
+    file: str = Field(pattern=r"^[^/\\]+$")  # read below golden/ and nowhere else
     media: str
     truth: str
     answer: dict[str, Any]

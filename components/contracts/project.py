@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.contracts.errors import NotFoundError
+from components.contracts import digest
+from components.contracts.errors import NotFoundError, ServingError
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Project:
 
     def run_folder(self, train_key: str) -> Path:
         """What a training leaves: checkpoint, events, TensorBoard log, the parts of the package."""
-        return self.state / "runs" / train_key[:16]
+        return self.state / "runs" / _folder_name(train_key)
 
     def package(self, package_key: str) -> Path:
         """The sealed model package of that key."""
-        return self.state / "packages" / package_key[:16]
+        return self.state / "packages" / _folder_name(package_key)
 
     def reports(self, dataset: str) -> Path:
         """Validation reports of a dataset."""
@@ -81,7 +82,7 @@ class Project:
 
     def gates(self, model: str, key: str) -> Path:
         """What the gates found: evidence and report."""
-        return self.state / "gates" / model / key[:16]
+        return self.state / "gates" / model / _folder_name(key)
 
     @property
     def bundles(self) -> Path:
@@ -110,3 +111,15 @@ def _keep_private(state: Path) -> None:
         state.mkdir(mode=0o700, exist_ok=True)
         if state.stat().st_mode & 0o077:
             state.chmod(0o700)
+
+
+def _folder_name(key: str) -> str:
+    """The folder of a key. A key may come from the registry or from a file: nothing but a digest becomes a path."""
+    if not digest.is_sha256(key):
+        raise ServingError(
+            "this key was not made by Modelyard",
+            got=repr(key),
+            expected="a sha256 digest, 64 hex digits",
+            next_step="choose a version that `modelyard run` registered",
+        )
+    return key[:16]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from components.contracts.training_request import Event, Metrics, Started
 from components.registry.api import Api, MissingError, TakenError
 
 KEY = "modelyard.train_key"
+BATCH_VALUES = 900  # MLflow takes 1,000 metrics in a batch
+MAX_VALUES = 200_000  # some 40 MB: hours of a training
 # Small files of a dataset's folder: how it was sealed, and what the expectations found.
 DATA_FILES = tuple(f"{kind}/{name}" for kind in ("validated", "prepared") for name in ("manifest.json", "verdict.json"))
 
@@ -150,43 +154,89 @@ def logged_data(api: Api, artifact_uri: str, target: Path) -> bool:
 
 
 class RunSink:
-    """A `MetricSink` that hands metrics to a run as they come, a batch a second.
+    """A `MetricSink` that sends metrics to a run from a thread of its own, a batch a second.
 
-    A registry that does not answer for a while must not stop a training: what could not be sent is kept and sent with
-    the next batch; `close` raises if it still cannot be sent.
+    `emit` never waits for the registry. While the registry does not answer, up to `max_values` values are kept and sent
+    once it answers again; what was not sent in the end is counted, and `close` raises.
     """
 
-    def __init__(self, api: Api, run: Run, interval_seconds: float = 1.0) -> None:
-        self._api = api
-        self._run = run
-        self._interval_seconds = interval_seconds
-        self._held: list[dict[str, Any]] = []
-        self._sent_at = 0.0
+    def __init__(self, api: Api, run: Run, interval_seconds: float = 1.0, max_values: int = MAX_VALUES) -> None:
+        self._api, self._run = api, run
+        self._interval_seconds = max(interval_seconds, 0.01)
+        self._max_values = max_values
+        self._lock = threading.Lock()
+        self._values: deque[tuple[str, float, int, int]] = deque()  # key, value, timestamp, step
+        self._parameters: list[dict[str, Any]] = []
+        self._dropped = 0
+        self._failure: Exception | None = None
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="metrics", daemon=True)
+        self._thread.start()
 
     def emit(self, event: Event) -> None:
-        """Take metrics; other events become tags."""
+        """Take metrics, and what a training says of itself when it starts."""
         if isinstance(event, Metrics):
             at = _now()
-            self._held += [
-                {"key": key, "value": value, "timestamp": at, "step": event.step} for key, value in event.values.items()
-            ]
-            if time.monotonic() - self._sent_at >= self._interval_seconds:
-                with contextlib.suppress(RegistryError):  # kept; `close` says it if it stays so
-                    self._send()
+            with self._lock:
+                for key, value in event.values.items():
+                    if len(self._values) < self._max_values:
+                        self._values.append((key, value, at, event.step))
+                    else:
+                        self._dropped += 1
         elif isinstance(event, Started):
-            parameters = event.model_dump(include={"parameters", "device", "precision", "compiled"})
-            log_parameters(self._api, self._run, {"network": parameters})
+            with self._lock:
+                self._parameters.append(event.model_dump(include={"parameters", "device", "precision", "compiled"}))
 
     def close(self) -> None:
-        """Send what is held."""
-        self._send()
+        """Send what is kept.
+
+        Raises:
+            RegistryError: says how many values were not sent, and why.
+        """
+        self._ends.set()
+        self._thread.join()
+        unsent = len(self._values) + self._dropped
+        if not unsent and self._failure is None:
+            return
+        failure = self._failure
+        why = failure.what if isinstance(failure, RegistryError) else repr(failure or "the buffer was full")
+        raise RegistryError(
+            f"{unsent} metric values were not sent to the run: {why}",
+            where=f"{self._api.url}, run {self._run.id}",
+            got=failure.got if isinstance(failure, RegistryError) else None,
+            next_step="the TensorBoard log in the run's folder has them all",
+        ) from failure
+
+    def _work(self) -> None:
+        while True:
+            last = self._ends.wait(self._interval_seconds)
+            try:
+                self._send()
+                self._failure = None
+            except RegistryError as error:  # kept, and sent again
+                self._failure = error
+                last = last or self._ends.is_set()
+            except Exception as error:  # noqa: BLE001  # raised by `close`
+                self._failure = error
+                return
+            if last:
+                return
 
     def _send(self) -> None:
-        self._sent_at = time.monotonic()
-        while self._held:
-            batch = self._held[:900]
-            self._api.post("runs/log-batch", {"run_id": self._run.id, "metrics": batch})
-            self._held = self._held[len(batch) :]
+        while self._parameters:
+            log_parameters(self._api, self._run, {"network": self._parameters[0]})
+            del self._parameters[0]
+        while True:
+            with self._lock:
+                batch = list(itertools.islice(self._values, BATCH_VALUES))
+            if not batch:
+                return
+            names = ("key", "value", "timestamp", "step")
+            metrics = [dict(zip(names, value, strict=True)) for value in batch]
+            self._api.post("runs/log-batch", {"run_id": self._run.id, "metrics": metrics})
+            with self._lock:
+                for _ in batch:
+                    self._values.popleft()
 
 
 def _run(document: dict[str, Any]) -> Run:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.contracts import atomic
+from components.contracts import atomic, digest
 from components.contracts import manifest as manifests
-from components.contracts.errors import CorruptArtifactError, RegistryError
+from components.contracts.errors import CorruptArtifactError, RegistryError, ServingError
 from components.contracts.package import Package
 from components.registry.alias_notes import REASON_HEADER
 from components.registry.api import Api, MissingError, TakenError
@@ -36,6 +36,24 @@ class Version:
     def package_digest(self) -> str | None:
         """The digest of its package; None for a version that Modelyard did not register."""
         return self.tags.get(PACKAGE_DIGEST)
+
+    @property
+    def package_key(self) -> str:
+        """The key under which its package was made.
+
+        Raises:
+            ServingError: Modelyard did not register this version: the tag is missing or is no digest.
+        """
+        key = self.tags.get(PACKAGE_KEY)
+        if key is None or not digest.is_sha256(key):
+            raise ServingError(
+                "this version was not registered by Modelyard",
+                where=f"{self.name} version {self.version}, tag {PACKAGE_KEY}",
+                got="no such tag" if key is None else repr(key),
+                expected="a sha256 digest, 64 hex digits",
+                next_step="choose a version that `modelyard run` registered",
+            )
+        return key
 
     def url(self, server: str) -> str:
         """Its page in the UI."""

@@ -9,14 +9,14 @@ Whatever is at hand is read byte by byte; what is not is said to be absent, and 
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from components.contracts import manifest as manifests
 from components.contracts.digest import short
-from components.contracts.errors import ModelyardError
+from components.contracts.errors import ModelyardError, ServingError
 from components.contracts.package import Package
 from components.contracts.project import Project
 from components.registry import tracking, versions
@@ -100,8 +100,10 @@ def _named(pieces: Pieces) -> list[Path]:
 
 def _copies(project: Project, pieces: Pieces, version: Version | None) -> list[Path]:
     """All packages on disk: also the project's own of that version."""
-    key = version.tags.get(versions.PACKAGE_KEY) if version else None
-    places = [*_named(pieces), *([project.package(key)] if key else [])]
+    places = _named(pieces)
+    if version is not None:
+        with suppress(ServingError):  # not registered by Modelyard: there is no copy here
+            places = [*places, project.package(version.package_key)]
     return [place for place in dict.fromkeys(places) if place.exists()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -77,6 +78,13 @@ def _champion(change: Change) -> Candidate | None:
     if slot is None:
         return None
     digits = slot.bundle.rstrip("/").split("/")[-2]
+    if re.fullmatch(r"[0-9a-f]{12}", digits) is None:
+        raise ServingError(
+            "the champion's bundle was not built by Modelyard",
+            where=str(change.service.folder / "order.json"),
+            got=slot.bundle,
+            expected=str(change.work.project.bundles / "bentos" / change.name / "12 hex digits" / "src"),
+        )
     bundle = Bundle(change.work.project.bundles, change.name, digits)
     return _candidate(change, slot.version, slot.package_digest, bundle)
 

@@ -143,6 +143,10 @@ def upload(change: Change, evidence: str | None) -> Report | None:
     """The report as an artifact of the version's run, where the registry's UI shows it."""
     if evidence is None or change.after is None or not Path(evidence).is_dir():
         return None
+    gates = change.work.project.state / "gates" / change.name
+    if Path(evidence).resolve().parent != gates.resolve():  # read from the ledger: no other folder is uploaded
+        change.work.say(f"no report is uploaded: {evidence} is no folder of {gates}")
+        return None
     try:
         version = versions.by_number(change.api, change.name, change.after.version)
         run = tracking.by_id(change.api, version.run_id)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +36,8 @@ from flows import connections, stack
 
 READY_SECONDS = 120.0
 CONVERGE_SECONDS = 60.0
+PROVE_SECONDS = 30.0
+MOST_CONNECTIONS = 32
 
 
 @dataclass(frozen=True)
@@ -150,31 +156,50 @@ class Service:
 
         Raises:
             ServingError: an answer fails, differs by more than the tolerance, or comes from another package.
+            StackError: a worker was not reached; names the workers that were not.
         """
         golden = package.golden()
-        url = self.url or ""
-        asked: dict[str, int] = {}
-        worst = 0.0
-        for _ in range(50 * max(1, workers)):
-            # A new connection may reach another worker, a kept one never does.
-            with connections.client(self._credentials, url, timeout=60) as client:
-                answers = {}
-                for example in golden:
-                    response = self._ask(client, package, example)
-                    answers[example.file] = response
-                worker = next(iter(answers.values())).headers.get(WORKER_HEADER, "")
-                worst = max(worst, *(difference(e.answer, answers[e.file].json()["predictions"][0]) for e in golden))
-            if not worst <= tolerance:
+        answers: dict[str, dict[str, float]] = defaultdict(dict)
+        count = 2 * max(1, workers)
+        deadline = time.monotonic() + PROVE_SECONDS
+        while True:
+            said = self.statement()
+            stated = {str(worker.worker) for worker in said.workers} if said else set()
+            unreached = {worker for worker in stated if len(answers[worker]) < len(golden)}
+            if said is not None and len(stated) >= workers and not unreached:
+                return max(difference for worker in stated for difference in answers[worker].values())
+            if time.monotonic() > deadline:
+                raise StackError(
+                    "not every worker of the service could be asked for the golden examples",
+                    where=self.url or self.name,
+                    got=f"not reached: {_unreached(unreached, workers - len(stated))}",
+                    expected=f"answers of {workers} workers",
+                    next_step="`modelyard status`; the service's log says more",
+                )
+            with ExitStack() as during:
+                for worker, client in _connected(during, self._credentials, self.url or "", count).items():
+                    if worker in unreached or worker not in stated:
+                        with suppress(httpx.TransportError):  # this worker has ended; the next round says it
+                            self._prove_worker(client, package, tolerance, answers)
+            count = min(MOST_CONNECTIONS, 2 * count)
+            time.sleep(0.05)
+
+    def _prove_worker(
+        self, client: httpx.Client, package: Package, tolerance: float, answers: dict[str, dict[str, float]]
+    ) -> None:
+        """Ask through one connection for all golden examples; note the differences by the worker that answered."""
+        for example in package.golden():
+            response = self._ask(client, package, example)
+            worker = response.headers.get(WORKER_HEADER, "")
+            found = difference(example.answer, response.json()["predictions"][0])
+            if not found <= tolerance:
                 raise ServingError(
                     "the service answers otherwise than the training did",
                     where=f"version {package.facts.pipeline} {package.digest[:12]}, worker {worker}",
-                    got=f"an answer off by {worst:.6f}",
+                    got=f"an answer off by {found:.6f}",
                     expected=f"at most {tolerance}",
                 )
-            asked[worker] = asked.get(worker, 0) + 1
-            if len(asked) >= workers:
-                break
-        return worst
+            answers[worker][example.file] = found
 
     def _ask(self, client: httpx.Client, package: Package, example: GoldenExample) -> httpx.Response:
         response = client.post(
@@ -191,6 +216,35 @@ class Service:
                 expected=f"HTTP 200 of package {package.digest}",
             )
         return response
+
+
+def _connected(during: ExitStack, known: Credentials | None, url: str, count: int) -> dict[str, httpx.Client]:
+    """Open several connections at once, so that a worker that is idle takes one while another is busy with its own.
+
+    Returns:
+        One open connection to each worker that took any; a kept connection stays with its worker.
+    """
+    begin = threading.Barrier(count)
+
+    def connect() -> tuple[str, httpx.Client]:
+        client = connections.client(known, url, timeout=60)
+        begin.wait()
+        try:
+            return client.get("/model", timeout=10).headers.get(WORKER_HEADER, ""), client
+        except httpx.HTTPError:
+            return "", client
+
+    with ThreadPoolExecutor(count) as threads:
+        found = [future.result() for future in [threads.submit(connect) for _ in range(count)]]
+    for _, client in found:
+        during.callback(client.close)
+    return {worker: client for worker, client in found if worker}
+
+
+def _unreached(workers: set[str], missing: int) -> str:
+    """The workers that were not reached, in words; `missing` of them say nothing of themselves."""
+    named = [f"worker {worker}" for worker in sorted(workers)]
+    return ", ".join([*named, *([f"{missing} that cannot be seen at /release"] if missing > 0 else [])])
 
 
 def command(bundle: Bundle, port: str) -> list[str]:

@@ -35,16 +35,20 @@ def verify(change: Change) -> Proven:
         planned = bundle_plan.of(change.work.project, change.work.spec, version)
         package = stages.package_of(change.work, version)
     except MissingError as error:
-        raise _refusal("integrity", f"there is no version {change.after.version}", "choose another version") from error
+        reason = f"there is no version {change.after.version}"
+        raise _refusal("integrity", reason, "choose another version", limit="a version of the registry") from error
     except (CorruptArtifactError, NotFoundError) as error:
-        raise _refusal("integrity", _sentence(error), error.next_step or "train it again: `modelyard run`") from error
+        next_step = error.next_step or "train it again: `modelyard run`"
+        raise _refusal("integrity", _sentence(error), next_step, limit="every byte as sealed") from error
     except ServingError as error:  # a version that Modelyard did not register
-        raise _refusal("integrity", error.what, error.next_step or "choose another version") from error
+        next_step = error.next_step or "choose another version"
+        raise _refusal("integrity", error.what, next_step, limit="a version that Modelyard registered") from error
     if package.facts.pipeline != change.name:
         raise _refusal(
             "integrity",
             f"the package is one of the pipeline {package.facts.pipeline}, not of {change.name}",
             "register it under its own name, or choose another version",
+            limit=f"a package of the pipeline {change.name}",
         )
     change.after = Side(version=version.version, package_digest=package.digest)
     change.record("verified", package=package.digest, run=version.run_id, data=package.facts.data_digest)
@@ -65,7 +69,8 @@ def bundle(change: Change, proven: Proven) -> str:
     try:
         facts = planned.bundle.verify()
     except CorruptArtifactError as error:
-        raise _refusal("integrity", _sentence(error), f"`modelyard run {change.name} --force bundle`") from error
+        next_step = f"`modelyard run {change.name} --force bundle`"
+        raise _refusal("integrity", _sentence(error), next_step, limit="every byte as sealed") from error
     change.record(
         "bundled",
         bundle=planned.bundle.tag,
@@ -106,7 +111,8 @@ def stage(change: Change, proven: Proven, code: str) -> None:
     ]
     if failed:
         _unstage(change)
-        raise _refusal("load", f"the service cannot load it: {failed[0]}", "look at the service's log")
+        reason, next_step = f"the service cannot load it: {failed[0]}", "look at the service's log"
+        raise _refusal("load", reason, next_step, limit="it loads in every worker")
     change.record("staged", workers=len(said.workers), seconds=round(time.monotonic() - begun, 2))
 
 
@@ -124,7 +130,8 @@ def prove(change: Change, proven: Proven) -> None:
         if change.service.statement() is None:
             raise
         _unstage(change)
-        raise _refusal("parity", _sentence(error), "compare the package with its training") from error
+        next_step, limit = "compare the package with its training", f"each number within {tolerance:g} in every worker"
+        raise _refusal("parity", _sentence(error), next_step, limit) from error
     change.record("proven", worst_difference=worst, tolerance=tolerance, seconds=round(time.monotonic() - begun, 2))
 
 
@@ -277,10 +284,8 @@ def _holds_slot(change: Change, slot: Slot) -> bool:
     )
 
 
-def _refusal(gate: Gate, reason: str, next_step: str) -> Refused:
-    return Refused(
-        [GateResult(gate=gate, passed=False, figures={}, limit="as sealed", reason=reason, next_step=next_step)]
-    )
+def _refusal(gate: Gate, reason: str, next_step: str, limit: str) -> Refused:
+    return Refused([GateResult(gate=gate, passed=False, figures={}, limit=limit, reason=reason, next_step=next_step)])
 
 
 def _sentence(error: ModelyardError) -> str:

@@ -274,7 +274,7 @@ def _is_ready(project: Project, known: StackState, name: str) -> bool:
         return sign.exists() and abs(time.time() - sign.stat().st_mtime) < WATCHER_SECONDS
     if name == "runner":
         record = running.read(state.folder(project), name)
-        alive = record is not None and record.identity.is_alive()
+        alive = record is not None and record.identity.lives()
         return (
             record is not None
             and alive

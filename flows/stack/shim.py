@@ -23,8 +23,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows import process_identity
 from flows.stack import running
-from flows.stack.running import Identity
 
 SET_PARENT_DEATH_SIGNAL = 1
 LOG_BYTES = 5_000_000
@@ -70,7 +70,7 @@ def main() -> None:
 def _adopted(home: Path, program: Program) -> _Process | None:
     """The program, if a shim before this one started it and its file is still the same."""
     record = running.read(home, program.name)
-    if record is None or not record.identity.is_alive():
+    if record is None or not record.identity.lives():
         return None
     process = _Process(record.identity.pid, None)
     if record.digest == program.digest:
@@ -101,7 +101,9 @@ def _started(home: Path, program: Program, log: Path, stopped: int) -> _Process:
             stderr=stream,
             start_new_session=True,
         )
-    running.write(home, program.name, Identity.of(child.pid), program.digest)
+    identity = process_identity.of(child.pid)
+    if identity is not None:  # else it has ended already
+        running.write(home, program.name, identity, program.digest)
     return _Process(child.pid, child)
 
 
@@ -111,7 +113,7 @@ class _Process:
     def __init__(self, pid: int, child: subprocess.Popen[bytes] | None) -> None:
         self.pid = pid
         self._child = child
-        self._identity = Identity.of(pid)
+        self._identity = process_identity.of(pid)
         self._descriptor = -1
         with contextlib.suppress(AttributeError, OSError):  # not Linux
             self._descriptor = os.pidfd_open(pid)
@@ -134,7 +136,7 @@ class _Process:
         """Whether it has ended."""
         if self._child is not None:
             return self._child.poll() is not None
-        return not self._identity.is_alive()
+        return self._identity is None or not self._identity.lives()
 
     @property
     def code(self) -> int:

@@ -73,7 +73,8 @@ def claim(project: Project) -> tuple[StackState, str | None]:
             for name in ("serving.d", "programs", "running", "used-codes"):
                 shutil.rmtree(folder(project) / name, ignore_errors=True)
             project_door.secret_file(project).unlink(missing_ok=True)
-            shutil.rmtree(project.state / "flows", ignore_errors=True)
+            for path in (project.state / "flows").glob("*.json"):  # the original's processes: here they are killed runs
+                atomic.write_text(path, json.dumps({"pid": 0, "start": 0, "boot": ""}))
             known = StackState(str(project.root))
         else:
             known = replace(known, root=str(project.root))

@@ -178,7 +178,7 @@ def _state(project: Project, row: dict[str, Any]) -> ProcessState:
     """The process that a shim keeps, in place of the shim."""
     pid, since = row["pid"], row["start"]
     record = running.read(state.folder(project), row["name"])
-    if pid and record is not None and record.identity.is_alive():
+    if pid and record is not None and record.identity.lives():
         pid, since = record.identity.pid, record.since
     return ProcessState(row["name"], row["statename"], pid, since, row["spawnerr"])
 

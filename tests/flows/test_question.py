@@ -92,6 +92,41 @@ def test_what_is_no_file_is_text_or_json_where_the_task_takes_that() -> None:
     assert json.loads(drawn.content) == {"draw": "seven", "parameters": {"steps": 20}}
 
 
+@pytest.mark.parametrize("length", [60, 255, 256, 1_000, 4_095, 4_096, 100_000])
+@pytest.mark.parametrize("takes", [TEXT, NUMBERS, DRAW])
+def test_input_of_any_length_is_taken(takes: Takes, length: int) -> None:
+    given = json.dumps([1] * length)[:length].rpartition(",")[0] + "]" if takes is NUMBERS else "film " * (length // 5)
+    asked = question.of(takes, given, {})
+    assert asked.content == given.encode() if takes is TEXT else json.loads(asked.content)[takes.item]
+
+
+@pytest.mark.parametrize("given", ["texts/a.txt", "a.txt", "/none", "./none", "texts/none", "A.CSV", "a\0.png"])
+@pytest.mark.parametrize("takes", [TEXT, NUMBERS, IMAGE])
+def test_a_mistyped_path_is_named(takes: Takes, given: str) -> None:
+    with pytest.raises(NotFoundError, match="no such file") as caught:
+        question.of(takes, given, {})
+    assert given in str(caught.value)
+
+
+def test_a_mistyped_name_in_a_folder_with_spaces_is_named(tmp_path: Path) -> None:
+    (tmp_path / "my texts").mkdir()
+    with pytest.raises(NotFoundError, match="no such file"):
+        question.of(TEXT, str(tmp_path / "my texts" / "b.txt"), {})
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["and/or in a sentence", "/ is a slash", "see a.txt", "what is in texts/none.txt", "https://example.org/a.txt"],
+)
+def test_a_sentence_with_slashes_and_suffixes_is_text(given: str) -> None:
+    assert question.of(TEXT, given, {}) == question.Question(given.encode(), "text/plain", given)
+
+
+def test_a_label_with_a_slash_is_a_label() -> None:
+    assert json.loads(question.of(DRAW, "T-shirt/top", {}).content) == {"draw": "T-shirt/top"}
+    assert json.loads(question.of(NUMBERS, '{"values":["1/2"]}', {}).content) == {"values": ["1/2"]}
+
+
 @pytest.mark.parametrize(
     ("prediction", "words"),
     [

@@ -94,6 +94,74 @@ def test_writers_at_once_make_one_chain(ledger: Ledger) -> None:
     assert len(ledger.entries()) == 8 + 40
 
 
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sequence numbers of the lines that are parsed from now on."""
+    numbers: list[int] = []
+    real = Entry.model_validate_json
+
+    def validate(line: bytes) -> Entry:
+        entry = real(line)
+        numbers.append(entry.sequence)
+        return entry
+
+    monkeypatch.setattr(Entry, "model_validate_json", validate)
+    return numbers
+
+
+def test_a_reader_parses_only_what_was_appended(ledger: Ledger, parsed: list[int]) -> None:
+    reader = Ledger(ledger.path)
+    reader.entries()
+    assert parsed == list(range(1, 9))
+    parsed.clear()
+    reader.entries()
+    assert parsed == []
+    write(ledger, "three", "1", "3", "asked", "verified")
+    parsed.clear()
+    assert [entry.sequence for entry in reader.entries()] == list(range(1, 11))
+    assert parsed == [9, 10]
+    assert reader.entries() == Ledger(ledger.path).entries()
+
+
+def test_an_append_reads_only_the_last_line(ledger: Ledger, parsed: list[int]) -> None:
+    write(Ledger(ledger.path), "three", "1", "3", "asked", "verified")  # as another process
+    assert parsed == [8, 9]
+    parsed.clear()
+    ledger.path.touch()  # somebody else was at the file: the next append checks all of it, those after it do not
+    write(Ledger(ledger.path), "four", "1", "3", "asked", "verified")
+    assert parsed == [*range(1, 11), 11]
+    assert len(Ledger(ledger.path).entries()) == 12
+
+
+def test_a_line_longer_than_a_block_is_chained_too(ledger: Ledger) -> None:
+    facts = {"reason": "long " * 50_000}
+    write(ledger, "three", "1", "3", "asked")
+    ledger.append("verified", release="3", role="champion", before=None, after=None, asked_by="a person", facts=facts)
+    write(ledger, "three", "1", "3", "bundled")
+    assert [entry.sequence for entry in Ledger(ledger.path).entries()] == list(range(1, 12))
+
+
+def test_a_reader_notices_a_file_that_was_changed_cut_or_replaced(ledger: Ledger) -> None:
+    reader = Ledger(ledger.path)
+    whole = ledger.path.read_bytes()
+    reader.entries()
+    lines = whole.splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(lines[:3]))
+    assert len(reader.entries()) == 3
+    ledger.path.write_bytes(whole)
+    assert len(reader.entries()) == 8
+    # An early line is changed and another one is appended before the reader looks again.
+    changed = whole.replace(b'"asked_by":"a person"', b'"asked_by":"A person"', 1)
+    write(ledger, "three", "1", "3", "asked")
+    ledger.path.write_bytes(changed + ledger.path.read_bytes()[len(whole) :])
+    for _ in range(2):
+        with pytest.raises(CorruptArtifactError) as caught:
+            reader.entries()
+        assert caught.value.where == f"{ledger.path}:1"
+    ledger.path.unlink()
+    assert reader.entries() == []
+
+
 def test_what_was_left_unfinished(ledger: Ledger) -> None:
     assert history.unfinished(ledger.entries(), "champion") is None
     write(ledger, "three", "1", "3", "asked", "verified")

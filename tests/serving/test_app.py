@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -183,3 +185,62 @@ def test_golden_examples_are_answered_as_sealed(tmp_path: Path) -> None:
         content = (package.folder / "golden" / example.file).read_bytes()
         (prediction,) = predictor.predict([content])
         assert difference(example.answer, prediction) < 1e-5
+
+
+def test_a_request_whose_body_has_not_come_takes_a_place_in_the_queue(tmp_path: Path) -> None:
+    small_package.bundle(tmp_path, "7")
+    settings = tmp_path / "serving.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "max_queue": 1}))
+    app = ModelApp()
+    app.serve(Worker(tmp_path, None, threads=1))
+    content = small_package.image(0)
+    pieces_read: list[str] = []
+
+    async def ask(name: str, goes_on: asyncio.Event) -> httpx.Response:
+        async def body() -> AsyncIterator[bytes]:
+            pieces_read.append(name)
+            yield content[:20]
+            await goes_on.wait()
+            yield content[20:]
+
+        transport = httpx.ASGITransport(app=app.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.post("/predict", content=body(), headers={"content-type": "image/png"})
+
+    async def both() -> list[httpx.Response]:
+        goes_on, at_once = asyncio.Event(), asyncio.Event()
+        at_once.set()
+        first = asyncio.create_task(ask("first", goes_on))
+        while not pieces_read:
+            await asyncio.sleep(0)
+        refused = await ask("second", at_once)
+        goes_on.set()
+        return [await first, refused, await ask("third", at_once)]
+
+    answers = asyncio.run(both())
+    assert [answer.status_code for answer in answers] == [200, 503, 200]
+    assert answers[1].json()["error"]["code"] == "busy"
+    assert pieces_read == ["first", "third"]  # of the one that was refused nothing was read
+
+
+def test_a_large_body_is_parsed_while_the_event_loop_goes_on(tmp_path: Path) -> None:
+    small_package.bundle(tmp_path, "7")
+    settings = tmp_path / "serving.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "max_request_bytes": 20_000_000}))
+    app = ModelApp()
+    app.serve(Worker(tmp_path, None, threads=1))
+    content = json.dumps({"pixels": [[[1] * 1000] * 2000]}).encode()  # 6 MB of numbers, and no picture of this model
+
+    async def ask() -> tuple[httpx.Response, int]:
+        transport = httpx.ASGITransport(app=app.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            answer = asyncio.create_task(client.post("/predict", content=content, headers=JSON))
+            turns = 0
+            while not answer.done():
+                await asyncio.sleep(0)
+                turns += 1
+            return await answer, turns
+
+    answer, turns = asyncio.run(ask())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "shape")
+    assert turns > 1000  # parsed on the loop, or by one call that keeps the interpreter's lock: some tens

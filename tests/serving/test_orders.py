@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -184,6 +186,24 @@ def test_an_order_that_cannot_be_read_changes_nothing(
     assert service.answered_by() == "2"
 
 
+def test_an_order_that_could_not_be_read_for_a_moment_is_carried_out(
+    service: Service, slots: dict[str, Slot], log: pytest.LogCaptureFixture
+) -> None:
+    service.order(champion=slots["1"])
+    order = ServingOrder(generation=service.generation + 1, champion=slots["2"])
+    fresh = service.folder / "fresh"
+    fresh.write_text(order.model_dump_json())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # this process can open no file any more
+    try:
+        fresh.rename(service.folder / ORDER_FILE)
+        eventually(lambda: "cannot be read now" in log.text)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    eventually(lambda: service.statement().generation == order.generation)
+    assert service.answered_by() == "2"
+
+
 def test_it_starts_with_its_order(slots: dict[str, Slot], tmp_path: Path) -> None:
     ServingOrder(generation=7, champion=slots["2"], previous=slots["3"], staged=slots["4"]).write(tmp_path)
     with running(Path(slots["1"].bundle), tmp_path) as service:
@@ -240,6 +260,7 @@ def test_another_worker_is_heard_until_it_ends(service: Service, slots: dict[str
     statement = service.statement().model_copy(update={"worker": sleeper.pid})
     path = service.folder / "workers" / f"{sleeper.pid}.json"
     path.write_text(statement.model_dump_json())
+    os.utime(path, (time.monotonic(), time.monotonic()))  # as a worker touches its file
 
     def workers() -> set[int]:
         return {worker["worker"] for worker in service.client.get("/release").json()["workers"]}

@@ -17,9 +17,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.contracts.errors import CorruptArtifactError
+from components.contracts import located_yaml
+from components.contracts.errors import CorruptArtifactError, StackError
 from components.contracts.package import Package
-from components.contracts.pipeline import ServingSpec
+from components.contracts.pipeline import PipelineSpec, ServingSpec
+from components.contracts.project import Project
 from components.contracts.serving_order import (
     ROLE_HEADER,
     SERVICE_FOLDER,
@@ -32,7 +34,14 @@ from components.contracts.serving_order import (
 from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
+from components.registry.api import Api
+from components.registry.versions import Version
+from components.release.ledger import Side
 from flows.environment import QUIET
+from flows.release import steps
+from flows.release.change import Change, Proven, Refused
+from flows.release.service import Service
+from flows.stages import Work
 from tests import small_package
 from tests.serving.service import challenger, eventually
 
@@ -238,3 +247,72 @@ def test_a_worker_that_was_killed_comes_back_with_the_order(server: Server) -> N
     figures = server.client.get("/metrics").text
     assert f'package="{server.slots["2"].package_digest}",role="champion",version="2"}} 1.0' in figures
     assert f'package="{server.slots["3"].package_digest}",role="champion",version="3"}} 0.0' in figures
+
+
+@dataclass(frozen=True)
+class Released(Service):
+    """A service that no stack runs."""
+
+    address: str
+
+    @property
+    def url(self) -> str:
+        return self.address
+
+
+def test_the_golden_examples_are_asked_of_every_worker(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.order(champion=server.slots["1"])
+    server.order(champion=server.slots["2"])
+    service = Released(Project(server.folder), "sample", server.url)
+    package = Package.open(Path(server.slots["2"].bundle) / "package")
+    for times in range(1, 6):  # whichever worker is quicker to take a connection
+        assert service.prove(package, 1e-4, workers=2) <= 1e-4
+        least = times * len(package.golden())
+        eventually(lambda least=least: all(w.champion_tally.requests >= least for w in server.statement().workers))  # type: ignore[misc]
+    monkeypatch.setattr("flows.release.service.PROVE_SECONDS", 3.0)
+    stopped = server.statement().workers[0].worker
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        with pytest.raises(StackError, match="not every worker") as caught:
+            service.prove(package, 1e-4, workers=2)
+        assert caught.value.got in (f"not reached: worker {stopped}", "not reached: 1 that cannot be seen at /release")
+        with pytest.raises(StackError) as three:  # once the stopped one is not among the living any more
+            service.prove(package, 1e-4, workers=3)
+        assert "that cannot be seen at /release" in str(three.value.got)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    eventually(lambda: len(server.statement().workers) == 2)
+    assert service.prove(package, 1e-4, workers=2) <= 1e-4
+
+
+def _change(server: Server, slot: Slot, folder: Path) -> tuple[Change, Proven]:
+    """A release of a version, whatever the gates said of it."""
+    project = Project(folder)
+    overrides = {"serving.workers": 2, "gates.parity.tolerance": 1e-4}
+    spec = located_yaml.read(Project(ROOT).pipeline_file("digits"), PipelineSpec, overrides)
+    service = Released(project, "sample", server.url)
+    service.folder.parent.mkdir(parents=True)
+    service.folder.symlink_to(server.folder)
+    side = Side(version=slot.version, package_digest=slot.package_digest)
+    work = Work(project, spec, Api("http://127.0.0.1:9"), print)
+    bundle = Bundle(folder / "home", "sample", "b" * 64)
+    bundle.folder.mkdir(parents=True)
+    bundle.source.symlink_to(slot.bundle)
+    version = Version("sample", slot.version, "", "", {}, (), 0)
+    package = Package.open(Path(slot.bundle) / "package", verify=False)
+    return Change(work, service, "champion", "a-release", None, side, "a test"), Proven(version, package, bundle)
+
+
+def test_a_refusal_by_the_service_names_the_limit_that_was_missed(server: Server, tmp_path: Path) -> None:
+    server.order(champion=server.slots["1"])
+    change, proven = _change(server, server.slots["broken"], tmp_path / "broken")
+    with pytest.raises(Refused) as load:
+        steps.stage(change, proven, "")
+    assert [(result.gate, result.limit) for result in load.value.results] == [("load", "it loads in every worker")]
+    other = small_package.bundle(tmp_path / "6", "6", seed=6, graph_scale=1 / 200)
+    server.order(champion=server.slots["1"], staged=other.model_copy(update={"tolerance": 10.0}))
+    change, proven = _change(server, other, tmp_path / "other")
+    with pytest.raises(Refused, match="answers otherwise") as parity:
+        steps.prove(change, proven)
+    limit = "each number within 0.0001 in every worker"
+    assert [(result.gate, result.limit) for result in parity.value.results] == [("parity", limit)]
