@@ -8,7 +8,12 @@ STAMP  := .venv/.installed
 SHARED_OUT = --numprocesses 3
 # uv does not read pip's find-links folder (where a CPU torch may lie) by itself; the environment or pip's file names it.
 LINKS   = $${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null || true)}
-UV      = @links="$(LINKS)"; UV_FIND_LINKS=$$(echo $$links | tr ' ' ',') $(BIN)/uv
+# GPU=1 and GPU=0 choose torch's build with CUDA or the one for CPUs; unset, `make install` looks for an NVIDIA GPU.
+ifneq ($(GPU),)
+ifneq ($(GPU),$(shell cat $(STAMP) 2>/dev/null))
+OTHER_BUILD = reinstall
+endif
+endif
 # Real data for tests and benchmarks, looked up by sha256; used where the folder is there.
 ifeq ($(origin MODELYARD_MIRROR),undefined)
 ifneq ($(wildcard ../shared/data/.),)
@@ -20,21 +25,44 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check types lint quick test tests browser bench lock format down clean
+.PHONY: help install reinstall demo check types lint quick test tests browser bench lock format down clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## make .venv with the locked dependencies (done by the others where needed)
+install: $(STAMP)  ## make .venv with the locked dependencies; GPU=1 or GPU=0 overrides the look for an NVIDIA GPU
 
-$(STAMP): requirements.lock pyproject.toml
+# Torch's own compiled tests are 130 MB that nothing uses.
+$(STAMP): requirements.lock pyproject.toml $(OTHER_BUILD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || { $(PYTHON) -m venv .venv || { \
 	  echo "making .venv failed; on Debian: apt-get install python3.11-venv"; rm -rf .venv; exit 1; }; }
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq --disable-pip-version-check uv
-	$(UV) pip install -q -p $(BIN)/python -r requirements.lock
-	$(UV) pip install -q -p $(BIN)/python --no-deps -e .
-	@touch $@
+	@test -x $(BIN)/uv || { awk '/^[^ ]/ {on = /^uv==/} on' requirements.lock >.venv/uv.txt && \
+	  $(BIN)/python -m pip install -qq --disable-pip-version-check -r .venv/uv.txt; }
+	@links="$(LINKS)"; export UV_FIND_LINKS=$$(echo $$links | tr ' ' ','); \
+	gpu="$(GPU)" why="GPU=$(GPU)"; \
+	test -n "$$gpu" || { gpu=$$(cat $@ 2>/dev/null) why="as before"; }; \
+	case "$$gpu" in \
+	  0|1) ;; \
+	  "") if nvidia-smi -L 2>/dev/null | grep -q '^GPU' || test -e /proc/driver/nvidia/version; \
+	      then gpu=1 why="an NVIDIA GPU is here (GPU=0: without)"; \
+	      else gpu=0 why="no NVIDIA GPU is here (GPU=1: with CUDA)"; fi ;; \
+	  *) echo "GPU=$$gpu: 0 or 1 is expected"; exit 1 ;; \
+	esac; \
+	if test $$gpu = 1; then \
+	  echo "torch with CUDA: $$why"; \
+	  sed 's/^torch==/torch===/' requirements.lock >.venv/requirements.txt; \
+	else \
+	  echo "torch for the CPU: $$why"; \
+	  sed -e '/^# GPU only/,$$d' -e 's/^torch==[^ ]*/&+cpu/' requirements.lock >.venv/requirements.txt; \
+	  sed -e '1,/^# GPU only/d' -e '/^[^ ]/!d' -e 's/==.*//' requirements.lock >.venv/gpu-only.txt; \
+	  $(BIN)/uv pip uninstall -q -p $(BIN)/python -r .venv/gpu-only.txt; \
+	  ls $$(echo $$links | sed 's,[^ ]*,&/torch-*+cpu-*.whl,g') >/dev/null 2>&1 || export UV_TORCH_BACKEND=cpu; \
+	fi && \
+	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps -r .venv/requirements.txt && \
+	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps -e . && \
+	rm -rf .venv/lib/python*/site-packages/torch/test .venv/lib/python*/site-packages/torch/bin/*test* && \
+	echo $$gpu >$@
 
 demo: $(STAMP)  ## the whole chain on real data: stack, pipeline `digits`, a served model that answers
 	@$(BIN)/modelyard demo
@@ -70,9 +98,9 @@ browser:
 bench: $(STAMP)  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks
 
-lock: $(STAMP)  ## renew requirements.lock from pyproject.toml
-	$(UV) pip compile -q --upgrade pyproject.toml --extra dev --python-version 3.11 --no-annotate --no-header -o requirements.lock
-	@sed -i.bak 's/^\(torch==[^+]*\)+.*/\1/' requirements.lock && rm requirements.lock.bak
+lock: $(STAMP)  ## renew requirements.lock from pyproject.toml, keeping versions that fit; UPGRADE=1: take the newest
+	@links="$(LINKS)"; UV_FIND_LINKS=$$(echo $$links | tr ' ' ',') \
+	  $(BIN)/python .ci/lock.py $(BIN)/uv $(if $(filter 1,$(UPGRADE)),--upgrade)
 
 format: $(STAMP)  ## let ruff format and mend what it can
 	$(BIN)/ruff format .

@@ -16,6 +16,7 @@ from typing import Literal
 
 import psutil
 
+from components.contracts import lock_file
 from components.contracts.project import Project
 from flows.stack import lifecycle, ports, state
 from flows.stack.programs import FIRST_PORT
@@ -67,24 +68,30 @@ def _packages(project: Project) -> Finding:
     return Finding("packages", "fail", "; ".join(wrong[:3]) + more, "touch requirements.lock && make install")
 
 
-def different_packages(lock_file: Path) -> list[str]:
-    """Packages that are not installed in the locked version, each as `name: installed, locked`."""
+def different_packages(path: Path) -> list[str]:
+    """Packages that are not installed in the locked version, each as `name: installed, locked`.
+
+    Beside torch's CPU build, the packages that only its CUDA build needs are not missed.
+    """
     wrong = []
-    for line in lock_file.read_text().splitlines():
-        name, _, version = line.partition("==")
-        if not version or line.startswith("#"):
-            continue
-        locked, _, condition = version.partition(";")
-        locked = locked.strip()
+    has_cuda = _has_cuda_build()
+    for pin in lock_file.read(path):
         try:
-            installed = importlib.metadata.version(name.partition("[")[0].strip())
+            installed = importlib.metadata.version(pin.name)
         except importlib.metadata.PackageNotFoundError:
-            if not condition:
-                wrong.append(f"{name}: not installed, locked {locked}")
+            if not pin.condition and (has_cuda or not pin.gpu_only):
+                wrong.append(f"{pin.name}: not installed, locked {pin.version}")
             continue
-        if installed.partition("+")[0] != locked.partition("+")[0]:
-            wrong.append(f"{name}: {installed}, locked {locked}")
+        if installed.partition("+")[0] != pin.version.partition("+")[0]:
+            wrong.append(f"{pin.name}: {installed}, locked {pin.version}")
     return wrong
+
+
+def _has_cuda_build() -> bool:
+    try:
+        return not importlib.metadata.version("torch").endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _git(project: Project) -> Finding:
@@ -123,7 +130,10 @@ def _gpu(_project: Project) -> Finding:
             [program, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True
         )
         if asked.returncode == 0 and asked.stdout.strip():
-            return Finding("gpu", "ok", "; ".join(asked.stdout.strip().splitlines()))
+            names = "; ".join(asked.stdout.strip().splitlines())
+            if not _has_cuda_build():
+                return Finding("gpu", "warn", f"{names}; torch is the CPU build", "make install GPU=1 installs CUDA's")
+            return Finding("gpu", "ok", names)
         return Finding("gpu", "warn", "nvidia-smi fails", "training uses the CPU; look at the driver")
     if Path("/proc/driver/nvidia/version").exists():
         return Finding("gpu", "warn", "a driver, but no nvidia-smi", "training may still find the GPU")

@@ -8,6 +8,7 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
+from components.contracts import outward
 from components.contracts.errors import NotFoundError
 from components.contracts.project import Project
 
@@ -27,11 +28,13 @@ QUIET = {
 
 
 def quiet(environment: MutableMapping[str, str]) -> None:
-    """Turn every dependency's telemetry off, and put this interpreter's programs first in PATH.
+    """Turn every dependency's telemetry off, set proxies aside, and put this interpreter's programs first in PATH.
 
+    No proxy is asked for our own servers, which are on this machine (`outward` keeps proxies for sources by URL).
     `dvc` runs the stages' `python -m ...` through PATH, so they run in the same environment as we do.
     """
     environment.update(QUIET)
+    outward.set_aside(environment)
     programs = str(Path(sys.executable).parent)
     path = environment.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != programs:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import tenacity
 
-from components.contracts import digest
+from components.contracts import digest, outward
 from components.contracts.dataset import RemoteFile
 from components.contracts.errors import SourceError
 from components.contracts.progress import Progress
@@ -48,7 +48,8 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
         reraise=True,
     )
     try:
-        attempts(_append, file, file.url, part)
+        with _client(file.url) as client:
+            attempts(_append, client, file, file.url, part)
     except (httpx.HTTPError, _TryAgainError) as error:
         raise SourceError(
             f"cannot be fetched: {file.name}",
@@ -70,10 +71,32 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
     return done
 
 
-def _append(file: RemoteFile, url: str, part: Path) -> None:
+def _client(url: str) -> httpx.Client:
+    """A client that goes through the proxies, and trusts the certificates, that the environment names."""
+    try:
+        with outward.restored():
+            return httpx.Client(follow_redirects=True, timeout=_TIMEOUT_SECONDS)
+    except (ValueError, ImportError) as error:
+        raise SourceError(
+            "the proxy that the environment names cannot be used",
+            where=url,
+            got=error,
+            expected="http://, https:// or socks5:// in HTTP_PROXY, HTTPS_PROXY and ALL_PROXY",
+            next_step="correct or unset these variables; NO_PROXY names hosts that are asked directly",
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            "the certificates that the environment names cannot be read",
+            where="environment variables SSL_CERT_FILE and SSL_CERT_DIR",
+            got=error,
+            next_step="let SSL_CERT_FILE name a file of certificates (PEM), or unset it",
+        ) from error
+
+
+def _append(client: httpx.Client, file: RemoteFile, url: str, part: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_SECONDS) as answer:
+    with client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if digest.of_file(part) == file.sha256:
                 return

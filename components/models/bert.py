@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
+from components.contracts import outward
 from components.contracts.architectures.text import BertSpec
 from components.contracts.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.contracts.shapes import ClassesOutput, TokenClassesOutput, TokensInput
@@ -168,11 +169,14 @@ def _of_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     trouble: Exception | None = None
-    for only_here in (True, False):
-        try:
-            return Path(hf_hub_download(model, "config.json", revision=revision or None, local_files_only=only_here))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
-            trouble = error
+    with outward.restored():
+        for only_here in (True, False):
+            try:
+                return Path(
+                    hf_hub_download(model, "config.json", revision=revision or None, local_files_only=only_here)
+                )
+            except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+                trouble = error
     raise SourceError(
         "the model is neither in the cache nor to be fetched",
         where=f"hub:{name}",

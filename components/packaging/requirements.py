@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from components.contracts import atomic, digest
+from components.contracts import atomic, digest, lock_file
 from components.contracts.errors import ServingError
 
 # httptools and uvloop are what uvicorn takes where they are there: a third more requests a second.
@@ -65,5 +64,4 @@ def pinned(lock: Path, libraries: Sequence[str]) -> list[str]:
 
 def locked(lock: Path) -> dict[str, str]:
     """Name to version of every line of a lock file."""
-    lines = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)", lock.read_text(), flags=re.MULTILINE)
-    return {canonicalize_name(name): version for name, version in lines}
+    return {canonicalize_name(pin.name): pin.version for pin in lock_file.read(lock)}

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from components.contracts import digest
+from components.contracts import digest, outward
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.contracts.package import Package
@@ -239,12 +239,15 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     trouble: Exception | None = None
-    for only_here in (True, False):
-        for file_name in NAMES:
-            try:
-                return Path(hf_hub_download(model, file_name, revision=revision or None, local_files_only=only_here))
-            except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
-                trouble = error
+    with outward.restored():
+        for only_here in (True, False):
+            for file_name in NAMES:
+                try:
+                    return Path(
+                        hf_hub_download(model, file_name, revision=revision or None, local_files_only=only_here)
+                    )
+                except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
+                    trouble = error
     raise SourceError(
         "the model is neither in the cache nor to be fetched",
         where=f"hub:{name}",

@@ -1,4 +1,4 @@
-"""The README's commands do what it says."""
+"""The commands of README and CONTRIBUTING do what these say."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ COMMANDS = [
     for block in re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for line in re.findall(r"^\$ (.+)$", block, re.MULTILINE)
 ]
+CONTRIBUTING = re.findall(r"`(make [^`]+)`|^\$ (make \S+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+MAKE = {line for line in COMMANDS if line.startswith("make ")} | {a or b for a, b in CONTRIBUTING}
 OURS = [line.split()[1:] for line in COMMANDS if line.startswith("modelyard ")]
 
 
@@ -24,14 +26,15 @@ def test_the_readme_names_commands() -> None:
     assert {"make demo", "make test"} <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make ")])
+@pytest.mark.parametrize("line", sorted(MAKE))
 def test_its_targets_are_in_the_makefile(line: str) -> None:
     done = subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0
 
 
-def test_its_pictures_and_links_are_there() -> None:
-    for place in re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_its_pictures_and_links_are_there(page: str) -> None:
+    for place in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text()):
         assert (ROOT / place).is_file(), place
 
 

@@ -1,6 +1,7 @@
 """Downloads against a real server on loopback that misbehaves on demand; and the mirror."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from components.contracts import outward
 from components.contracts.dataset import RemoteFile
 from components.contracts.errors import SourceError
 from components.ingestion import download, mirror, unpacked
+from tests import proxy
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -143,3 +146,43 @@ def test_a_file_that_only_a_mirror_has(tmp_path: Path, monkeypatch: pytest.Monke
         assert (place / "x.bin").read_bytes() == CONTENT
     with pytest.raises(ValueError, match="origin"):
         RemoteFile(sha256=SHA256, name="x.bin")
+
+
+@pytest.fixture
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No proxy and no certificates named."""
+    for name in (*outward.NAMES, outward.VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("kind", ["http", "socks"])
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_download_goes_through_the_proxy(
+    server: Server, tmp_path: Path, plain_environment: pytest.MonkeyPatch, kind: str, quiet: bool
+) -> None:
+    with proxy.running() as found:
+        plain_environment.setenv("ALL_PROXY", getattr(found, kind))
+        if quiet:  # as in a stage that the flow starts
+            outward.set_aside(os.environ)
+        assert download.fetch(server.file(), tmp_path).read_bytes() == CONTENT
+    assert found.asked == [("127.0.0.1", server.server_address[1])]
+
+
+def test_a_proxy_of_an_unknown_kind_is_refused(tmp_path: Path, plain_environment: pytest.MonkeyPatch) -> None:
+    plain_environment.setenv("HTTP_PROXY", "gopher://127.0.0.1:1")
+    with pytest.raises(SourceError, match="the proxy that the environment names cannot be used"):
+        download.fetch(RemoteFile(url="http://127.0.0.1:1/x", sha256=SHA256, name="x"), tmp_path)
+
+
+def test_certificates_that_are_not_there_are_named(tmp_path: Path, plain_environment: pytest.MonkeyPatch) -> None:
+    remote = RemoteFile(url="http://127.0.0.1:1/x", sha256=SHA256, name="x")
+    plain_environment.setenv("SSL_CERT_FILE", str(tmp_path / "nowhere.pem"))
+    outward.set_aside(os.environ)
+    with pytest.raises(SourceError) as caught:
+        download.fetch(remote, tmp_path)
+    assert "SSL_CERT_FILE" in str(caught.value.where)
+    assert caught.value.got == str(tmp_path / "nowhere.pem")
+    (tmp_path / "nowhere.pem").write_text("no certificates")
+    with pytest.raises(SourceError, match="the certificates that the environment names cannot be read"):
+        download.fetch(remote, tmp_path)
