@@ -12,9 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
+from components.access.secret import Credentials
 from components.contracts.project import Project
+from components.registry.api import Api
+from flows import connections
 
 COMMAND = [sys.executable, "-m", "flows.cli"]
 
@@ -86,6 +90,19 @@ class House:
         """The URL of its registry."""
         services = {service["name"]: service for service in self.json_of_status()}
         return str(services["mlflow"]["url"])
+
+    def api(self) -> Api:
+        """Its registry, with its credentials."""
+        return Api(self.mlflow(), self.credentials)
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """What its servers ask for."""
+        return connections.credentials(self.project)
+
+    def client(self, url: str, **settings: Any) -> httpx.Client:
+        """An HTTP client with its credentials."""
+        return connections.client(self.credentials, url, **settings)
 
     def json_of_status(self) -> list[dict[str, Any]]:
         """`status --json`, whatever its exit code."""

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
+from tests.house import House
 
-def ask(method: str, url: str, body: object = None, *, missing: bool = False) -> Any:
+
+def ask(house: House, method: str, url: str, body: object = None, *, missing: bool = False) -> Any:
     """The answer to a request, from JSON; None for an empty one.
 
     Args:
@@ -20,7 +22,8 @@ def ask(method: str, url: str, body: object = None, *, missing: bool = False) ->
         stop=stop_after_delay(60),
         wait=wait_fixed(0.1),
     )
-    answer = retrying(httpx.request, method, url, json=body, trust_env=False, verify=False, timeout=30)
+    with house.client(url, timeout=30) as client:
+        answer = retrying(client.request, method, url, json=body)
     if missing:
         assert answer.status_code == httpx.codes.NOT_FOUND, answer.text
         return None

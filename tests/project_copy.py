@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -53,7 +52,7 @@ def _with_stack(house: House) -> Iterator[House]:
     # Ports of its own: other tests start servers at the same time, and look for a free port from the usual one on.
     first = 26000 + 200 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     wanted = {name: first + place for place, name in enumerate(FIRST_PORT)}
-    state.save(house.project, StackState(secrets.token_hex(16), ports=wanted))
+    state.save(house.project, StackState(str(house.root), ports=wanted))
     try:
         house.run("up", timeout=400)
         yield house

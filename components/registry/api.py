@@ -46,6 +46,7 @@ class Api:
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.url = url
+        self.credentials = credentials
         self._patience_seconds = patience_seconds
         headers = credentials.headers if credentials is not None else {}
         self._client = httpx.Client(

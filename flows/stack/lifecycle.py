@@ -21,6 +21,7 @@ from flows import connections
 from flows.stack import health, ports, running, state, supervisor
 from flows.stack.programs import (
     FIRST_PORT,
+    GUARDIAN,
     SERVICE_PREFIX,
     SHIM_SECONDS,
     STOP_SECONDS,
@@ -193,7 +194,7 @@ def _leave(project: Project, came_from: str, say: Say) -> None:
         return
     say(f"this project was moved here from {came_from}")
     left = leftovers.find(came_from)
-    leftovers.kill([process for process in left if leftovers.program_of(process) in (None, "guardian")])
+    leftovers.kill([process for process in left if leftovers.program_of(process) in (None, GUARDIAN)])
     leftovers.end([p for p in left if not (leftovers.program_of(p) or "").startswith(SERVICE_PREFIX)])
 
 

@@ -21,6 +21,7 @@ WORK_POOL = "modelyard"
 ENTRYPOINT = "flows/pipeline.py:pipeline"  # the flow that the runner runs, relative to the project
 FIRST_PORT = {"prefect": 4200, "mlflow": 5000}
 SERVICE_PREFIX = "serve-"
+GUARDIAN = "guardian"  # the one program without a shim: it watches the supervisor itself
 STOP_SECONDS = 65  # of a service: a request may take a minute, and is answered
 SHIM_SECONDS = 20  # that a shim needs to end a program, beside the program's own time
 
@@ -129,7 +130,7 @@ def _uvicorn(application: str, port: int) -> list[str]:
 
 def _guardian(project: Project) -> Program:
     command = [sys.executable, "-m", "flows.stack.guardian", str(project.root)]
-    return Program("guardian", command, priority=1, clears_leftovers=False, shim=False)
+    return Program(GUARDIAN, command, priority=1, clears_leftovers=False, shim=False)
 
 
 def _prefect(project: Project, known: StackState) -> Program:

@@ -21,7 +21,7 @@ from components.contracts.project import Project
 from flows import environment
 from flows.stack import running, state
 from flows.stack.mark import PROGRAM, STACK
-from flows.stack.programs import SHIM_SECONDS, Program, log_file
+from flows.stack.programs import GUARDIAN, SHIM_SECONDS, Program, log_file
 
 TIMEOUT_SECONDS = 20
 
@@ -175,11 +175,12 @@ def tail(path: Path, lines: int = 15) -> str:
 
 
 def _state(project: Project, row: dict[str, Any]) -> ProcessState:
-    """The process that a shim keeps, in place of the shim."""
+    """The process that a shim keeps, in place of the shim; none while the shim starts it."""
     pid, since = row["pid"], row["start"]
-    record = running.read(state.folder(project), row["name"])
-    if pid and record is not None and record.identity.lives():
-        pid, since = record.identity.pid, record.since
+    if pid and row["name"] != GUARDIAN:
+        record = running.read(state.folder(project), row["name"])
+        alive = record is not None and record.identity.lives()
+        pid, since = (record.identity.pid, record.since) if record is not None and alive else (0, since)
     return ProcessState(row["name"], row["statename"], pid, since, row["spawnerr"])
 
 

@@ -19,6 +19,7 @@ from components.registry import registration, tracking, versions
 from components.registry.api import Api
 from components.registry.registration import Registration
 from components.release.ledger import Entry, Ledger
+from flows import connections
 from flows.release.service import Service
 from tests import small_package
 from tests.house import House
@@ -46,7 +47,7 @@ class Releases:
     @cached_property
     def api(self) -> Api:
         """Its registry."""
-        return Api(self.house.mlflow())
+        return self.house.api()
 
     def pipeline(self, name: str, *, gates: dict[str, Any] | None = None, **release: Any) -> str:
         """A pipeline whose releases take little: no comparison, and a short watch, unless told otherwise."""
@@ -102,10 +103,11 @@ class Releases:
 
     def answer(self, name: str, seed: int = 0, **headers: str) -> httpx.Response:
         """One request to production."""
+        known = connections.headers(self.house.project) if headers else {}
         return httpx.post(
             f"{self.service(name).url}/predict",
             content=small_package.image(seed),
-            headers={"content-type": "application/octet-stream", **headers},
+            headers={"content-type": "application/octet-stream", **known, **headers},
             trust_env=False,
             verify=False,
             timeout=30,

@@ -37,13 +37,14 @@ def demo(house: House) -> dict[str, Any]:
     return facts
 
 
-def test_the_demo_ends_with_an_answered_request(demo: dict[str, Any]) -> None:
+def test_the_demo_ends_with_an_answered_request(house: House, demo: dict[str, Any]) -> None:
     assert len(demo["data digest"]) == 64
     assert float(demo["test accuracy"].split()[0]) >= 0.985
     assert demo["model"].startswith("digits version 1,")
     assert demo["the service says"].split()[0] == demo["the truth is"]
     for name in ("Prefect", "MLflow", "service"):
-        assert httpx.get(demo[name], trust_env=False, verify=False, follow_redirects=True).status_code == 200
+        with house.client(demo[name], follow_redirects=True) as client:
+            assert client.get("/").status_code == 200
 
 
 def test_a_second_run_finds_everything_up_to_date_and_imports_nothing_heavy(house: House, demo: dict[str, Any]) -> None:
@@ -83,12 +84,13 @@ def test_the_service_holds_no_torch(house: House, demo: dict[str, Any]) -> None:
     assert not any("torch" in path for path in mapped)
 
 
-def test_the_service_tells_what_it_is(demo: dict[str, Any]) -> None:
+def test_the_service_tells_what_it_is(house: House, demo: dict[str, Any]) -> None:
     service = demo["service"]
     assert httpx.get(f"{service}/livez", trust_env=False, verify=False).status_code == 200
     assert httpx.get(f"{service}/readyz", trust_env=False, verify=False).status_code == 200
     assert httpx.get(f"{service}/openapi.json", trust_env=False, verify=False).json()["info"]["title"] == "digits"
-    assert "modelyard_inference_seconds" in httpx.get(f"{service}/metrics", trust_env=False, verify=False).text
+    with house.client(service) as client:
+        assert "modelyard_inference_seconds" in client.get("/metrics").text
     about = httpx.get(f"{service}/model", trust_env=False, verify=False).json()
     assert about["data"] == demo["data digest"]
 
@@ -114,9 +116,8 @@ def test_the_registry_holds_the_lineage(house: House, demo: dict[str, Any]) -> N
     assert tags["modelyard.data_digest"] == demo["data digest"]
     assert len(tags["modelyard.git_commit"].removesuffix("-dirty")) == 40
     assert len(tags["modelyard.lock_digest"]) == 64
-    run = httpx.get(
-        f"{demo['MLflow']}/api/2.0/mlflow/runs/get", params={"run_id": model["run"]}, trust_env=False, verify=False
-    ).json()["run"]
+    with house.client(demo["MLflow"]) as client:
+        run = client.get("/api/2.0/mlflow/runs/get", params={"run_id": model["run"]}).json()["run"]
     assert run["info"]["status"] == "FINISHED"
     assert {"modelyard.lock_digest", "mlflow.source.git.commit"} <= {tag["key"] for tag in run["data"]["tags"]}
     metrics = {metric["key"] for metric in run["data"]["metrics"]}

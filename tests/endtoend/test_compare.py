@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 
-import httpx
 import pytest
 
 from tests.house import House
@@ -52,7 +51,7 @@ def test_models_are_compared_one_that_fails_is_named_and_nothing_is_trained_twic
     assert "training: textbook" in done.stderr
 
     run_id = found["mlflow"].rpartition("/")[2]
-    with httpx.Client(base_url=f"{house.mlflow()}/api/2.0", trust_env=False) as api:
+    with house.client(f"{house.mlflow()}/api/2.0") as api:
         parent = api.get("/mlflow/runs/get", params={"run_id": run_id}).json()["run"]
         assert parent["info"]["status"] == "FINISHED"
         asked = {

@@ -362,11 +362,11 @@ def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:
     prefect = asked.facts["flow_run"].partition("/runs/")[0] + "/api"
 
     def state() -> bool:
-        return bool(prefect_api.ask("GET", f"{prefect}/flow_runs/{run}")["state"]["type"] == "PAUSED")
+        return bool(prefect_api.ask(releases.house, "GET", f"{prefect}/flow_runs/{run}")["state"]["type"] == "PAUSED")
 
     eventually(state, "the release waits for a person")
     said = {"approve": True, "your_name": "Ada", "comment": "looks right"}
-    prefect_api.ask("POST", f"{prefect}/flow_runs/{run}/resume", {"run_input": said})
+    prefect_api.ask(releases.house, "POST", f"{prefect}/flow_runs/{run}/resume", {"run_input": said})
     releases.wait_until_serves(name, "2")
     approved = releases.wait_for(name, "2", "approved")
     assert approved.facts == {"by": "Ada", "comment": "looks right"}

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def api(house: House) -> Iterator[Api]:
-    with Api(house.mlflow()) as api:
+    with house.api() as api:
         yield api
 
 

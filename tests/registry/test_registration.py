@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def api(house: House) -> Iterator[Api]:
-    with Api(house.mlflow()) as api:
+    with house.api() as api:
         yield api
 
 
@@ -48,11 +48,12 @@ def test_the_same_key_is_the_same_version(api: Api, tmp_path: Path) -> None:
 SCRIPT = """\
 import os, signal, sys
 from pathlib import Path
+from components.access.secret import Credentials
 from components.contracts.package import Package
 from components.registry import registration, tracking, versions
 from components.registry.api import Api
 from components.registry.registration import Registration
-url, package, name, locks, kill = sys.argv[1:]
+url, secret, package, name, locks, kill = sys.argv[1:]
 package = Package.open(Path(package))
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -65,16 +66,21 @@ if kill == "upload":
     Api.upload = upload
 elif kill == "create":
     versions.create = die
-with Api(url) as api:
+with Api(url, Credentials('test', secret)) as api:
     run = tracking.ensure(api, name, package.facts.train_key, {})
     asked = Registration(name, "key", package, "numpy\\n", Path.cwd(), {})
     print(registration.register(api, run, asked, Path(locks)).version)
 """
 
 
+def _secret(api: Api) -> str:
+    assert api.credentials is not None
+    return api.credentials.secret
+
+
 def start(api: Api, package: Package, name: str, locks: Path, kill: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, api.url, str(package.folder), name, str(locks), kill],
+        [sys.executable, "-c", SCRIPT, api.url, _secret(api), str(package.folder), name, str(locks), kill],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def api(house: House) -> Iterator[Api]:
-    with Api(house.mlflow()) as api:
+    with house.api() as api:
         yield api
 
 

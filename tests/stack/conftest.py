@@ -24,8 +24,8 @@ def project(tmp_path: Path) -> Iterator[Project]:
 def start_small(project: Project, *programs: Program) -> StackState:
     """A real supervisor with small programs in place of the servers."""
     # Not the usual port of a service: tests beside these look for a free one from there on.
-    known = StackState("token", wanted=True, ports={"serve-digits": ports.choose(24000, ())})
-    state.save(project, known)
+    state.save(project, StackState(str(project.root), wanted=True, ports={"serve-digits": ports.choose(24000, ())}))
+    known, _ = state.claim(project)
     supervisor.write_configuration(project, programs)
     supervisor.start(project)
     return known

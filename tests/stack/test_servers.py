@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from components.contracts.project import Project
-from flows import schedule, stack
+from flows import connections, schedule, stack
 from flows.stack import Endpoints, leftovers, ports, state, supervisor
 from flows.stack.state import StackState
 
@@ -60,7 +59,7 @@ def endpoints(project: Project, said: list[str]) -> Iterator[Endpoints]:
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         taken = foreign.getsockname()[1]
         wanted = {"prefect": taken, "mlflow": ports.choose(25000, ())}
-        state.save(project, StackState("of-the-test", ports=wanted))
+        state.save(project, StackState(str(project.root), ports=wanted))
         found = stack.up(project, say=said.append)
         assert str(taken) not in found.prefect_api
         assert any(f"port {taken} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
@@ -89,24 +88,22 @@ def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endp
 
 
 def test_a_schedule_fires_in_the_runner(project: Project, endpoints: Endpoints) -> None:
-    (first,) = schedule.register(project, endpoints.prefect_api)
+    (first,) = schedule.register(project, endpoints)
     assert (first.pipeline, first.done, len(first.next_runs)) == ("tick", "added", 3)
-    assert schedule.register(project, endpoints.prefect_api)[0].done == "kept"
+    assert schedule.register(project, endpoints)[0].done == "kept"
     deadline = time.monotonic() + 120
     while not (project.root / "ran-tick.txt").exists():
         assert time.monotonic() < deadline, supervisor.tail(state.folder(project) / "logs" / "runner.log")
         time.sleep(0.5)
     assert (project.root / "ran-tick.txt").read_text() == str(project.root)
     (project.root / "pipelines" / "tick.yaml").unlink()
-    assert [(row.pipeline, row.done) for row in schedule.register(project, endpoints.prefect_api)] == [
-        ("tick", "removed")
-    ]
-    assert schedule.remove(endpoints.prefect_api) == ()
+    assert [(row.pipeline, row.done) for row in schedule.register(project, endpoints)] == [("tick", "removed")]
+    assert schedule.remove(endpoints) == ()
 
 
 def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Project, endpoints: Endpoints) -> None:
     api = f"{endpoints.mlflow}/api/2.0"
-    with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+    with connections.client(endpoints.credentials, api, timeout=30) as client:
         made = client.post(f"{api}/mlflow/experiments/create", json={"name": "kept"}).raise_for_status().json()
         artifact = f"{api}/mlflow-artifacts/artifacts/{made['experiment_id']}/note.txt"
         client.put(artifact, content=b"a note").raise_for_status()

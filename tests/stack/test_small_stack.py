@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from components.access import project_door
 from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows import stack
@@ -29,24 +31,40 @@ import os, socket, subprocess, sys, time
 if len(sys.argv) == 2:
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
     os.set_inheritable(listener.fileno(), True)
-    subprocess.Popen([sys.executable, __file__, "worker", str(listener.fileno())], close_fds=False)
+    subprocess.Popen([sys.executable, __file__, "worker", str(listener.fileno())],
+                     close_fds=False, start_new_session=True)
 time.sleep(1000)
 """
 
-SERVER = """
-import http.server, sys, time
+IDENTITY = """
+from urllib.parse import parse_qs, urlsplit
+from components.access import challenge, secret
+def identity(request):
+    nonce = parse_qs(urlsplit(request.path).query)["nonce"][0]
+    return challenge.answer(secret.read(pathlib.Path(sys.argv[2])), nonce, int(sys.argv[1])).encode()
+"""
+
+SERVER = (
+    f"""
+import http.server, pathlib, sys, time
+{IDENTITY}"""
+    + """
+from datetime import UTC, datetime
 time.sleep(0.7)  # as imports take
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = b'[{"status": "ONLINE"}]'
+        now = datetime.now(UTC).isoformat()
+        body = b'[{"status": "ONLINE", "last_heartbeat_time": "%s"}]' % now.encode()
+        if self.path.startswith(challenge.PATH):
+            body = identity(self)
         self.send_response(200)
-        self.send_header("X-Modelyard-Stack", sys.argv[2])
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
     do_POST = do_GET
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
+)
 
 WATCHER = """
 import pathlib, sys, time
@@ -55,16 +73,23 @@ while True:
     time.sleep(0.2)
 """
 
-SERVICE = """
-import http.server, os, sys, time
+SERVICE = (
+    f"""
+import http.server, os, pathlib, sys, time
+{IDENTITY}"""
+    + """
 time.sleep(float(os.environ.get("DELAY", "0")))
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if self.path == "/readyz" else 404)
+        known = self.path.startswith(challenge.PATH)
+        self.send_response(200 if known or self.path == "/readyz" else 404)
         self.send_header("X-Version", os.environ["VERSION"])
         self.end_headers()
+        if known:
+            self.wfile.write(identity(self))
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
+)
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +107,11 @@ def running(project: Project, name: str) -> int:
 
 
 def guardian(project: Project) -> Program:
-    return next(program for program in of_stack(project, StackState("t", ports={"prefect": 1, "mlflow": 2})))
+    return next(program for program in of_stack(project, StackState("root", ports={"prefect": 1, "mlflow": 2})))
+
+
+def secret_file(project: Project) -> str:
+    return str(project_door.secret_file(project))
 
 
 def sleeper(name: str = "sleeper") -> Program:
@@ -104,15 +133,41 @@ def test_a_killed_program_is_started_again_and_its_orphans_make_room(project: Pr
     assert "ended 1 process" in supervisor.tail(state.folder(project) / "logs" / "server.log")
 
 
-def test_a_killed_supervisor_takes_its_programs_along_and_comes_back(project: Project) -> None:
+def test_a_killed_supervisor_comes_back_and_its_programs_have_gone_on(project: Project) -> None:
     start_small(project, guardian(project), sleeper())
     eventually(lambda: running(project, "sleeper") and running(project, "guardian"))
     before, program = supervisor.pid(project), running(project, "sleeper")
     assert before is not None
     os.kill(before, signal.SIGKILL)
-    eventually(lambda: is_gone(program), 3)
-    eventually(lambda: running(project, "sleeper"), 20)
-    assert supervisor.pid(project) != before
+    eventually(lambda: supervisor.pid(project) not in (None, before), 20)
+    eventually(lambda: running(project, "sleeper"))
+    assert running(project, "sleeper") == program
+    assert len([p for p in leftovers.find(str(project.root)) if "shim" in " ".join(p.cmdline())]) == 1
+    assert "adopted process" in supervisor.tail(state.folder(project) / "logs" / "sleeper.log")
+    os.kill(program, signal.SIGKILL)  # the new supervisor keeps it running, too
+    eventually(lambda: running(project, "sleeper") not in (0, program))
+
+
+def test_a_program_whose_file_has_changed_is_not_adopted(project: Project) -> None:
+    start_small(project, sleeper())
+    eventually(lambda: running(project, "sleeper"))
+    program, before = running(project, "sleeper"), supervisor.pid(project)
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    supervisor.write_configuration(project, (replace(sleeper(), environment={"CHANGED": "1"}),))
+    supervisor.start(project)
+    eventually(lambda: running(project, "sleeper") not in (0, program))
+    assert is_gone(program)
+
+
+def test_a_killed_shim_leaves_its_program_to_the_next_one(project: Project) -> None:
+    start_small(project, sleeper())
+    eventually(lambda: running(project, "sleeper"))
+    program = running(project, "sleeper")
+    (shim,) = [p for p in leftovers.find(str(project.root)) if "flows.stack.shim" in p.cmdline()]
+    shim.kill()
+    eventually(lambda: "adopted process" in supervisor.tail(state.folder(project) / "logs" / "sleeper.log"))
+    eventually(lambda: running(project, "sleeper") == program)
 
 
 def test_a_killed_guardian_comes_back(project: Project) -> None:
@@ -130,7 +185,7 @@ def test_down_leaves_nothing_not_even_what_hangs(project: Project) -> None:
     )
     eventually(lambda: running(project, "stubborn") and running(project, "sleeper"))
     os.kill(running(project, "sleeper"), signal.SIGSTOP)
-    assert len(leftovers.find(str(project.root))) == 4
+    assert len(leftovers.find(str(project.root))) == 6  # supervisor, guardian, two programs, their shims
     assert stack.down(project) is True
     assert leftovers.find(str(project.root)) == []
     assert stack.down(project) is False
@@ -175,7 +230,7 @@ def test_a_long_project_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
 def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
     script = project.root / "service.py"
     script.write_text(SERVICE)
-    command = [sys.executable, str(script), "{port}"]
+    command = [sys.executable, str(script), "{port}", secret_file(project)]
     start_small(project, sleeper())
     url = stack.serve(project, "digits", command, {"VERSION": "1"})
     port = int(url.rpartition(":")[2])
@@ -189,7 +244,7 @@ def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
 
     stack.down(project)
     supervisor.start(project)  # as `up` does: the service comes back with the stack, at its place
-    eventually(lambda: health.is_ready(port, "/readyz", None))
+    eventually(lambda: health.is_ready(port, "/readyz"))
 
     assert stack.stop_serving(project, "digits") is True
     assert "serve-digits" not in (supervisor.processes(project) or {})
@@ -200,7 +255,7 @@ def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
 def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:
     """As `of_stack`, with servers of a few lines."""
     servers = [
-        Program(name, [sys.executable, "-c", SERVER, str(known.ports[name]), known.token])
+        Program(name, [sys.executable, "-c", SERVER, str(known.ports[name]), secret_file(project)])
         for name in ("prefect", "mlflow")
     ]
     sign = str(stack.watcher_sign(project))
@@ -213,7 +268,7 @@ def test_a_port_that_another_took_before_the_server_listened(project: Project, m
     monkeypatch.setattr(lifecycle, "of_stack", small_servers)
     first = ports.choose(27000, ())
     wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
-    state.save(project, StackState("token", ports=wanted))
+    state.save(project, StackState(str(project.root), ports=wanted))
     said: list[str] = []
     with ExitStack() as others:
 
@@ -238,8 +293,8 @@ def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
     first = ports.choose(27050, ())
     wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
     with socket.create_server(("127.0.0.1", wanted["mlflow"])):
-        known = StackState("token", wanted=True, ports=wanted)
-        state.save(project, known)
+        state.save(project, StackState(str(project.root), wanted=True, ports=wanted))
+        known, _ = state.claim(project)
         supervisor.write_configuration(project, small_servers(project, known))
         supervisor.start(project)  # its MLflow ends and is started again, without end
         found = stack.up(project, say=lambda _: None, timeout_seconds=30)
@@ -259,11 +314,11 @@ def test_a_service_whose_port_another_took_before_it_listened(project: Project) 
 
         taking = threading.Thread(target=take)
         taking.start()
-        command = [sys.executable, str(script), "{port}"]
+        command = [sys.executable, str(script), "{port}", secret_file(project)]
         url = stack.serve(project, "digits", command, {"VERSION": "1", "DELAY": "1"}, timeout_seconds=30)
         taking.join()
     assert url != f"http://127.0.0.1:{port}"
-    assert health.is_ready(int(url.rpartition(":")[2]), "/readyz", None)
+    assert health.is_ready(int(url.rpartition(":")[2]), "/readyz")
 
 
 def test_a_service_that_ends_at_once_is_an_error_with_its_last_words(project: Project) -> None:
