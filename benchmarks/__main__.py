@@ -29,6 +29,8 @@ NAMES = (
     "switching",
     "promotion",
     "champion_gate",
+    "doors",
+    "kills",
     "demo",
 )
 

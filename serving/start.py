@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+CHECK_SECONDS = 1.0  # between two looks at the workers: one that was killed is started again; BentoML looks each 10
+
 
 def close_control_ports(folder: Path) -> None:
     """Replace the function with which BentoML makes its process manager; `folder` holds the sockets instead.
@@ -29,8 +31,8 @@ def close_control_ports(folder: Path) -> None:
             watchers,
             endpoint=f"ipc://{folder / 'control'}",
             pubsub_endpoint=f"ipc://{folder / 'events'}",
-            check_delay=settings.pop("check_delay", 10),
-            **settings,
+            check_delay=CHECK_SECONDS,
+            **{name: value for name, value in settings.items() if name != "check_delay"},
         )
 
     circus.create_standalone_arbiter = create

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,9 +38,14 @@ def copy_project(root: Path) -> None:
 
 
 @contextmanager
-def running_copy(root: Path) -> Iterator[House]:
-    """A copy in `root` with its stack up; down again at the end."""
+def running_copy(root: Path, change: Callable[[Path], None] = lambda _: None) -> Iterator[House]:
+    """A copy in `root` with its stack up; down again at the end.
+
+    Args:
+        change: changes the copy before anything of it is started.
+    """
     copy_project(root)
+    change(root)
     with hosts.waiting(hosts.LIBRARIES, root):
         # The house's commands alone shall know them, not all that this process starts.
         names = map(stage_process.host_variable, hosts.LIBRARIES)
