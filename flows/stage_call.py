@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from typing import IO
 
 from components.contracts.errors import Interrupted, ModelyardError, StageKilled
 from components.contracts.line_reader import LineReader
-from components.contracts.stage_process import ERROR_FILE
+from components.contracts.stage_process import ERROR_FILE, failure
 
 GRACE_SECONDS = 60
 
@@ -76,16 +75,16 @@ def call(
         for taker_failure in failures:
             if taker_failure is not None:
                 raise taker_failure
-        failure = _error(stage, code, error_file)
-        if failure:
-            raise failure
+        stage_failure = _error(stage, code, error_file)
+        if stage_failure:
+            raise stage_failure
 
 
 def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
     if code == 0:
         return None
-    if error_file.exists():
-        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+    if left := failure(code, error_file):
+        return left
     killed = -code if code < 0 else code - 128
     if killed in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
         return StageKilled(

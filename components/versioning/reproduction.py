@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import logging
 import os
 import re
+import sqlite3
 import sys
 import tempfile
 import time
@@ -14,10 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.contracts import disk_space
 from components.contracts.errors import Interrupted, ModelyardError, StageKilled, UsageError
 from components.contracts.project import Project
 from components.contracts.source_code import SourceIdentity
-from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE
+from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE, failure
 from components.versioning import last_code, stage_code, staleness, torn_lock
 from components.versioning.output_lines import OutputLines
 
@@ -82,13 +84,19 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
                     target = f"{project.root / 'dvc.yaml'}:{name}"
                     repo.reproduce(targets=[target], single_item=True, force=force, run_env=environment)
                 return
+            except (OSError, sqlite3.Error) as error:
+                if not disk_space.is_full(error):
+                    raise
+                raise disk_space.as_error(error, project.root) from error
             except (DvcException, LockError) as error:
                 cause = error.__cause__ if isinstance(error, ReproductionError) else error
                 if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
                     time.sleep(0.5)  # a `dvc` command of somebody's own is at work
                     continue
+                if disk_space.is_full(error):  # of DVC itself: its cache, its lock, its database
+                    raise disk_space.as_error(error, project.root) from error
                 status = _exit_status(cause) if isinstance(cause, StageCmdFailedError) else None
-                raise _as_ours(name, error_file, status, cause, lines.last()) from error
+                raise _as_ours(name, error_file, status, cause, lines.last(), project.root) from error
 
 
 def _exit_status(failure: object) -> int | None:
@@ -97,9 +105,9 @@ def _exit_status(failure: object) -> int | None:
     return int(found[1]) if found else None
 
 
-def _as_ours(name: str, error_file: Path, status: int | None, cause: object, last: str) -> ModelyardError:
-    if error_file.is_file():
-        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+def _as_ours(name: str, error_file: Path, status: int | None, cause: object, last: str, root: Path) -> ModelyardError:
+    if left := failure(status or 0, error_file):
+        return left
     if status == _INTERRUPTED:
         return Interrupted("stopped", where=name)
     if status is not None and (status < 0 or status > 128):  # a shell in between reports 128 + the signal
@@ -107,6 +115,8 @@ def _as_ours(name: str, error_file: Path, status: int | None, cause: object, las
         return StageKilled(
             f"{name} was killed", got=f"signal {number}", next_step="run again; nothing half-made is left"
         )
+    if disk_space.words_say_full(last):  # of the shell, or of a program of the user's own
+        return disk_space.as_error(OSError(errno.ENOSPC, last), root)
     return ModelyardError(f"{name} failed", got=last or str(cause), next_step="the lines above say where")
 
 
