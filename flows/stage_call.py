@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from components.contracts import disk_space
 from components.contracts.errors import Interrupted, ModelyardError, StageKilled
 from components.contracts.line_reader import LineReader
 from components.contracts.stage_process import ERROR_FILE, failure
@@ -38,12 +39,13 @@ def call(
     Raises:
         ModelyardError: what the stage raised.
         Exception: what `on_line` or `on_words` raised; the stage is stopped, and both pipes are read to their end.
+        DiskFullError: there is no space left for the request, or for what the stage makes.
         StageKilled: the process was killed from outside.
         Interrupted: Ctrl-C; the stage had `GRACE_SECONDS` to keep its work.
     """
-    request_file.parent.mkdir(parents=True, exist_ok=True)
-    request_file.write_text(request)
-    with tempfile.TemporaryDirectory() as place:
+    with disk_space.reported(request_file), tempfile.TemporaryDirectory() as place:
+        request_file.parent.mkdir(parents=True, exist_ok=True)
+        request_file.write_text(request)
         error_file = Path(place) / "error.json"
         with subprocess.Popen(
             [sys.executable, "-m", f"components.{stage}", str(request_file)],

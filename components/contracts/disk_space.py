@@ -6,6 +6,7 @@ import errno
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from components.contracts.errors import DiskFullError
@@ -14,10 +15,11 @@ NEXT_STEP = "free some space, then run the same command again; what was done is 
 
 # EDQUOT is missing on some systems.
 _NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# The C library's words, and those of SQLite, numpy (`tofile`) and torch (`save`), which give no error number.
+# The C library's words, and those of SQLite, numpy (`save`) and torch (`save`), which give no error number.
 _WORDS = re.compile(
     r"No space left on device|Disk quota exceeded|database or disk is full"
-    r"|\d+ requested and \d+ written|PytorchStreamWriter failed writing|inline_container\S* \. unexpected pos"
+    r"|\d+ requested and \d+ written|Not enough free space to write"
+    r"|PytorchStreamWriter failed writing|inline_container\S* \. unexpected pos"
 )
 
 
@@ -44,6 +46,21 @@ def as_error(error: BaseException, where: Path | str | None = None) -> DiskFullE
     named = cause.filename if isinstance(cause, OSError) and isinstance(cause.filename, str) else None
     place = Path(named or where or Path.cwd())
     return DiskFullError("no space left on the disk", where=str(place), got=free_space(place), next_step=NEXT_STEP)
+
+
+@contextmanager
+def reported(where: Path) -> Iterator[None]:
+    """Within the block, an error that says that there is no space left becomes the one error for it.
+
+    Raises:
+        DiskFullError: in place of whatever said so.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DiskFullError) or not is_full(error):
+            raise
+        raise as_error(error, where) from error
 
 
 def free_space(place: Path) -> str | None:

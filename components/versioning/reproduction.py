@@ -7,7 +7,6 @@ import fcntl
 import logging
 import os
 import re
-import sqlite3
 import sys
 import tempfile
 import time
@@ -48,14 +47,21 @@ def reproduce(
     """
     if stage not in stage_code.STAGES:
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
-    staleness.check(project, dataset)
-    with _alone(project):
-        torn_lock.clear(project.root)
-        code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
-        differs = _code_file_differs(project, dataset, stage, code)
-        _run(project, f"code@{dataset}", force=differs, on_output=on_output)
-        _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)
-        last_code.keep(project, dataset, stage, code)
+    with disk_space.reported(project.root):
+        staleness.check(project, dataset)
+        with _alone(project):
+            _bring_up_to_date(project, dataset, stage, force=force, on_output=on_output)
+
+
+def _bring_up_to_date(
+    project: Project, dataset: str, stage: str, *, force: bool, on_output: Callable[[str], None] | None
+) -> None:
+    torn_lock.clear(project.root)
+    code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
+    differs = _code_file_differs(project, dataset, stage, code)
+    _run(project, f"code@{dataset}", force=differs, on_output=on_output)
+    _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)
+    last_code.keep(project, dataset, stage, code)
 
 
 def _code_file_differs(project: Project, dataset: str, stage: str, code: SourceIdentity) -> bool:
@@ -84,17 +90,13 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
                     target = f"{project.root / 'dvc.yaml'}:{name}"
                     repo.reproduce(targets=[target], single_item=True, force=force, run_env=environment)
                 return
-            except (OSError, sqlite3.Error) as error:
-                if not disk_space.is_full(error):
-                    raise
-                raise disk_space.as_error(error, project.root) from error
             except (DvcException, LockError) as error:
                 cause = error.__cause__ if isinstance(error, ReproductionError) else error
                 if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
                     time.sleep(0.5)  # a `dvc` command of somebody's own is at work
                     continue
                 if disk_space.is_full(error):  # of DVC itself: its cache, its lock, its database
-                    raise disk_space.as_error(error, project.root) from error
+                    raise
                 status = _exit_status(cause) if isinstance(cause, StageCmdFailedError) else None
                 raise _as_ours(name, error_file, status, cause, lines.last(), project.root) from error
 
