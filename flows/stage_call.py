@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from components.contracts import disk_space
 from components.contracts.errors import Interrupted, ModelyardError, StageKilled
 from components.contracts.line_reader import LineReader
-from components.contracts.stage_process import ERROR_FILE
+from components.contracts.stage_process import ERROR_FILE, failure
 
 GRACE_SECONDS = 60
 
@@ -39,12 +39,13 @@ def call(
     Raises:
         ModelyardError: what the stage raised.
         Exception: what `on_line` or `on_words` raised; the stage is stopped, and both pipes are read to their end.
+        DiskFullError: there is no space left for the request, or for what the stage makes.
         StageKilled: the process was killed from outside.
         Interrupted: Ctrl-C; the stage had `GRACE_SECONDS` to keep its work.
     """
-    request_file.parent.mkdir(parents=True, exist_ok=True)
-    request_file.write_text(request)
-    with tempfile.TemporaryDirectory() as place:
+    with disk_space.reported(request_file), tempfile.TemporaryDirectory() as place:
+        request_file.parent.mkdir(parents=True, exist_ok=True)
+        request_file.write_text(request)
         error_file = Path(place) / "error.json"
         with subprocess.Popen(
             [sys.executable, "-m", f"components.{stage}", str(request_file)],
@@ -76,16 +77,16 @@ def call(
         for taker_failure in failures:
             if taker_failure is not None:
                 raise taker_failure
-        failure = _error(stage, code, error_file)
-        if failure:
-            raise failure
+        stage_failure = _error(stage, code, error_file)
+        if stage_failure:
+            raise stage_failure
 
 
 def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
     if code == 0:
         return None
-    if error_file.exists():
-        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+    if left := failure(code, error_file):
+        return left
     killed = -code if code < 0 else code - 128
     if killed in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
         return StageKilled(

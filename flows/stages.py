@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from components import tasks, versioning
 from components.contracts import digest
 from components.contracts import manifest as manifests
-from components.contracts.errors import ModelyardError, RegistryError
+from components.contracts.errors import DiskFullError, ModelyardError, RegistryError
 from components.contracts.metric_sink import MetricSink
 from components.contracts.package import Package
 from components.contracts.pipeline import PipelineSpec
@@ -121,7 +121,7 @@ def _say_failure(work: Work, tell_registry: Callable[[], None]) -> None:
     """Tell the registry something; its failure is said, and hides neither the training's end nor its error."""
     try:
         tell_registry()
-    except RegistryError as error:
+    except (RegistryError, DiskFullError) as error:
         work.say("\n".join(error.lines()))
 
 

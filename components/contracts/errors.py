@@ -14,6 +14,7 @@ ModelyardError                    1  something failed
 │   └── NotFiniteError            1  its answer has NaN or infinity in it
 ├── TrainingError                 1  training cannot go on (not finite, no room, wrong checkpoint)
 ├── Interrupted                 130  Ctrl-C; what was done is kept
+├── DiskFullError                 1  no space left on the disk; what was done is kept
 ├── StageKilled                   1  a stage's process was killed from outside; a retry can help
 ├── StackError                    1  a server of the local stack is not there or not well
 ├── RegistryError                 1  the registry refused or did not answer
@@ -180,6 +181,10 @@ class Interrupted(ModelyardError):
     """Stopped by Ctrl-C or SIGTERM; what was done is kept."""
 
     exit_code = 130
+
+
+class DiskFullError(ModelyardError):
+    """There is no space left on a disk, or in a quota."""
 
 
 class StageKilled(ModelyardError):

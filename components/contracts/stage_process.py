@@ -23,10 +23,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from components.contracts.errors import Interrupted, ModelyardError
+from components.contracts import disk_space
+from components.contracts.errors import DiskFullError, Interrupted, ModelyardError
 
 ERROR_FILE = "MODELYARD_ERROR_FILE"
 OUTPUT_FILE = "MODELYARD_OUTPUT_FILE"
+# A stage ends with this code where the disk is full and not even its error could be written.
+DISK_FULL_EXIT = 28
 
 Main = Callable[[list[str]], None]
 
@@ -84,6 +87,20 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
 
 
+def failure(code: int, error_file: Path) -> ModelyardError | None:
+    """The error that a stage left in its file; None if it left none."""
+    if error_file.is_file():
+        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+    if code == DISK_FULL_EXIT:
+        return DiskFullError(
+            "no space left on the disk",
+            where=str(error_file.parent),
+            got=disk_space.free_space(error_file.parent),
+            next_step=disk_space.NEXT_STEP,
+        )
+    return None
+
+
 def _redirect() -> None:
     """Let stdout and stderr go where the parent listens; and end with it, as a process with its pipes would."""
     target = os.environ.pop(OUTPUT_FILE, None)
@@ -101,16 +118,26 @@ def _here(main: str, words: list[str]) -> int:
         entry: Main = getattr(importlib.import_module(module), function)
         entry(words)
     except ModelyardError as error:
-        return _report(error)
+        return _report(disk_space.as_error(error) if disk_space.is_full(error) else error)
     except KeyboardInterrupt:
         return _report(Interrupted("stopped"))
+    except Exception as error:
+        if not disk_space.is_full(error):
+            raise
+        return _report(disk_space.as_error(error))
     return 0
 
 
 def _report(error: ModelyardError) -> int:
     place = os.environ.get(ERROR_FILE)
     if place:  # whoever asked for the file says it
-        Path(place).write_text(json.dumps(error.to_dict()))
+        try:
+            Path(place).write_text(json.dumps(error.to_dict()))
+        except OSError as failure:
+            Path(place).unlink(missing_ok=True)
+            if not disk_space.is_full(failure):
+                raise
+            return DISK_FULL_EXIT
     else:
         print("\n".join(error.lines()), file=sys.stderr, flush=True)
     return error.exit_code

@@ -10,7 +10,8 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from components.access.secret import Credentials
-from components.contracts.errors import RegistryError
+from components.contracts import disk_space
+from components.contracts.errors import DiskFullError, RegistryError
 from components.contracts.urls import is_secure
 
 TIMEOUT_SECONDS = 60.0
@@ -134,6 +135,13 @@ class Api:
             response = self._client.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise _PassingError(f"{type(error).__name__}: {error}") from error
+        if response.is_server_error and disk_space.words_say_full(response.text):
+            raise DiskFullError(
+                "no space left on the disk of the registry",
+                where=f"{self.url}, {method} {path}",
+                got=f"HTTP {response.status_code}: {' '.join(response.text.split())[:200]}",
+                next_step=disk_space.NEXT_STEP,
+            )
         if response.status_code in (429, 502, 503, 504):
             raise _PassingError(f"HTTP {response.status_code}")
         if response.is_success:

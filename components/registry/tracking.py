@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.contracts.errors import RegistryError
+from components.contracts.errors import DiskFullError, ModelyardError, RegistryError
 from components.contracts.training_request import Event, Metrics, Started
 from components.registry.api import Api, MissingError, TakenError
 
@@ -199,11 +199,11 @@ class RunSink:
         if not unsent and self._failure is None:
             return
         failure = self._failure
-        why = failure.what if isinstance(failure, RegistryError) else repr(failure or "the buffer was full")
+        why = failure.what if isinstance(failure, ModelyardError) else repr(failure or "the buffer was full")
         raise RegistryError(
             f"{unsent} metric values were not sent to the run: {why}",
             where=f"{self._api.url}, run {self._run.id}",
-            got=failure.got if isinstance(failure, RegistryError) else None,
+            got=failure.got if isinstance(failure, ModelyardError) else None,
             next_step="the TensorBoard log in the run's folder has them all",
         ) from failure
 
@@ -213,7 +213,7 @@ class RunSink:
             try:
                 self._send()
                 self._failure = None
-            except RegistryError as error:  # kept, and sent again
+            except (RegistryError, DiskFullError) as error:  # kept, and sent again
                 self._failure = error
                 last = last or self._ends.is_set()
             except Exception as error:  # noqa: BLE001  # raised by `close`

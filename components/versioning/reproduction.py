@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import logging
 import os
 import re
@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.contracts import disk_space
 from components.contracts.errors import Interrupted, ModelyardError, StageKilled, UsageError
 from components.contracts.project import Project
 from components.contracts.source_code import SourceIdentity
-from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE
+from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE, failure
 from components.versioning import last_code, stage_code, staleness, torn_lock
 from components.versioning.output_lines import OutputLines
 
@@ -46,14 +47,21 @@ def reproduce(
     """
     if stage not in stage_code.STAGES:
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
-    staleness.check(project, dataset)
-    with _alone(project):
-        torn_lock.clear(project.root)
-        code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
-        differs = _code_file_differs(project, dataset, stage, code)
-        _run(project, f"code@{dataset}", force=differs, on_output=on_output)
-        _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)
-        last_code.keep(project, dataset, stage, code)
+    with disk_space.reported(project.root):
+        staleness.check(project, dataset)
+        with _alone(project):
+            _bring_up_to_date(project, dataset, stage, force=force, on_output=on_output)
+
+
+def _bring_up_to_date(
+    project: Project, dataset: str, stage: str, *, force: bool, on_output: Callable[[str], None] | None
+) -> None:
+    torn_lock.clear(project.root)
+    code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
+    differs = _code_file_differs(project, dataset, stage, code)
+    _run(project, f"code@{dataset}", force=differs, on_output=on_output)
+    _run(project, f"{stage}@{dataset}", force=force, on_output=on_output)
+    last_code.keep(project, dataset, stage, code)
 
 
 def _code_file_differs(project: Project, dataset: str, stage: str, code: SourceIdentity) -> bool:
@@ -87,8 +95,10 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
                 if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
                     time.sleep(0.5)  # a `dvc` command of somebody's own is at work
                     continue
+                if disk_space.is_full(error):  # of DVC itself: its cache, its lock, its database
+                    raise
                 status = _exit_status(cause) if isinstance(cause, StageCmdFailedError) else None
-                raise _as_ours(name, error_file, status, cause, lines.last()) from error
+                raise _as_ours(name, error_file, status, cause, lines.last(), project.root) from error
 
 
 def _exit_status(failure: object) -> int | None:
@@ -97,9 +107,9 @@ def _exit_status(failure: object) -> int | None:
     return int(found[1]) if found else None
 
 
-def _as_ours(name: str, error_file: Path, status: int | None, cause: object, last: str) -> ModelyardError:
-    if error_file.is_file():
-        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+def _as_ours(name: str, error_file: Path, status: int | None, cause: object, last: str, root: Path) -> ModelyardError:
+    if left := failure(status or 0, error_file):
+        return left
     if status == _INTERRUPTED:
         return Interrupted("stopped", where=name)
     if status is not None and (status < 0 or status > 128):  # a shell in between reports 128 + the signal
@@ -107,6 +117,8 @@ def _as_ours(name: str, error_file: Path, status: int | None, cause: object, las
         return StageKilled(
             f"{name} was killed", got=f"signal {number}", next_step="run again; nothing half-made is left"
         )
+    if disk_space.words_say_full(last):  # of the shell, or of a program of the user's own
+        return disk_space.as_error(OSError(errno.ENOSPC, last), root)
     return ModelyardError(f"{name} failed", got=last or str(cause), next_step="the lines above say where")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
+from components.contracts import disk_space
 from components.contracts.errors import Interrupted, ModelyardError
+from flows.cli.interruption import Interruption
 
 # name -> (module:attribute, one line of help), in the order in which one needs them
 COMMANDS = {
@@ -95,33 +98,50 @@ def modelyard() -> None:
     """From a dataset to a model in production, with proof at every hand-over."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command.
+def main(words: list[str], interruption: Interruption) -> int:
+    """Run a command, and report its error as people or machines read it.
 
     Returns:
-        The exit code: 0 done or up to date, 1 failed, 2 used wrongly, 3 refused by a gate, 130 stopped by Ctrl-C.
+        The exit code, as of `flows.cli.main`.
     """
     import os
 
-    from flows import environment
-
-    words = sys.argv[1:] if arguments is None else arguments
-    environment.quiet(os.environ)
-    environment.find_tasks(sys.path)
-    as_json = "--json" in words
     try:
+        from flows import environment
+
+        environment.quiet(os.environ)
+        environment.find_tasks(sys.path)
         result: Any = modelyard.main(args=words, prog_name="modelyard", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.ClickException as error:
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001  # `_failed` raises what it does not report
+        interruption.end()
+        failure = Interrupted("stopped") if interruption.noted and not isinstance(error, Interrupted) else error
+        try:
+            return _failed(failure, "--json" in words)
+        except OSError as unheard:  # nobody reads, or the disk that the output goes to is full
+            if unheard is failure:
+                raise
+            with suppress(OSError):
+                _failed(unheard, as_json=False)
+            return 1
+        finally:
+            _drop_output_that_cannot_be_written()
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: BaseException, as_json: bool) -> int:
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _report(Interrupted("stopped"), as_json)
-    except ModelyardError as error:
-        return _report(error, as_json)
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        sys.stderr.close()
+    if isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
         return 0
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _report(Interrupted("stopped"), as_json)
+    if disk_space.is_full(error):
+        return _report(disk_space.as_error(error), as_json)
+    if isinstance(error, ModelyardError):
+        return _report(error, as_json)
+    raise error
 
 
 def _report(error: ModelyardError, as_json: bool) -> int:
@@ -133,3 +153,16 @@ def _report(error: ModelyardError, as_json: bool) -> int:
         for line in lines[1:]:
             click.echo(line, err=True)
     return error.exit_code
+
+
+def _drop_output_that_cannot_be_written() -> None:
+    """Python writes what is left in its buffers when it ends; where that fails again, nobody shall read of it."""
+    import os
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -1,0 +1,72 @@
+"""Ctrl-C at any moment of a command: noted, so that whatever it breaks on its way is reported as an interruption.
+
+KeyboardInterrupt is raised between any two instructions of the main thread: within a C library that turns it into an
+error of its own, in a destructor that swallows it and prints a traceback, or while the process ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+AGAIN_SECONDS = 0.01
+
+
+class Interruption:
+    """Within the block SIGINT raises KeyboardInterrupt, as always, and is noted.
+
+    A process that ignores SIGINT (a background job of a script) goes on ignoring it.
+    """
+
+    def __init__(self) -> None:
+        self.noted = False
+        self._ending = self._leaving = False
+        self._before: signal._HANDLER = None
+        self._hooks = sys.unraisablehook, threading.excepthook
+
+    def __enter__(self) -> Self:
+        self._before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and self._before is not signal.SIG_IGN:
+            sys.unraisablehook, threading.excepthook = self._unraisable, self._in_thread
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._leaving:
+            return
+        if signal.getsignal(signal.SIGINT) == self._note:
+            signal.signal(signal.SIGINT, self._before)
+        sys.unraisablehook, threading.excepthook = self._hooks
+
+    def end(self) -> None:
+        """Raise no KeyboardInterrupt any more: the error is being reported."""
+        self._ending = True
+
+    def leave(self) -> None:
+        """The process ends now: from here on SIGINT ends it without a word, whatever it is in the middle of."""
+        self._leaving = True
+        if signal.getsignal(signal.SIGINT) == self._note:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.noted = True
+        if not self._ending:
+            raise KeyboardInterrupt
+
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            if not self._ending:  # a destructor swallowed it: it is raised again, where it can be caught
+                again = threading.Timer(
+                    AGAIN_SECONDS, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)
+                )
+                again.daemon = True
+                again.start()
+        elif not self.noted:
+            self._hooks[0](unraisable)
+
+    def _in_thread(self, arguments: threading.ExceptHookArgs) -> None:
+        if not self.noted:
+            self._hooks[1](arguments)
