@@ -102,7 +102,7 @@ def of_stack(project: Project, known: StackState) -> tuple[Program, ...]:
         _guardian(project),
         _prefect(project, known),
         _mlflow(project, known),
-        _runner(known),
+        _runner(project, known),
         _watcher(project, known),
     )
 
@@ -151,7 +151,7 @@ def _mlflow(project: Project, known: StackState) -> Program:
     return Program("mlflow", _uvicorn("mlflow.server.fastapi_app:app", known.ports["mlflow"], known.token), settings)
 
 
-def _runner(known: StackState) -> Program:
+def _runner(project: Project, known: StackState) -> Program:
     port = known.ports["prefect"]
     words = ["worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", "modelyard-runner", "--limit", "2"]
     return Program(
@@ -160,6 +160,8 @@ def _runner(known: StackState) -> Program:
         {
             "PREFECT_API_URL": prefect_api(port),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
+            # Prefect keeps `runner_storage` there. In /tmp it belongs to whoever came first, and to nobody else.
+            "TMPDIR": str(state.folder(project)),
             "PYTHONUNBUFFERED": "1",
         },
         priority=30,
