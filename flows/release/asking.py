@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from flows import bundle_plan, stack, stages
 from flows.release import look
 from flows.release.change import ASKED_TAG
 from flows.release.service import Service
+from flows.user_name import user_name
 
 START_SECONDS = 90.0
 
@@ -54,7 +54,7 @@ def promote(
             next_step=f"`modelyard models {name}` lists the others",
         )
     since = len(Ledger(project.ledger(name)).entries())
-    asked = {"alias": role, "version": version, "by": f"{getpass.getuser()} (modelyard)", "how": how, "at": _now()}
+    asked = {"alias": role, "version": version, "by": f"{user_name()} (modelyard)", "how": how, "at": _now()}
     versions.tag_model(api, name, ASKED_TAG, json.dumps(asked))
     versions.set_alias(api, name, role, version)
     return follow(project, name, role, version, since, say)
@@ -99,7 +99,7 @@ def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, 
 
 def withdraw(api: Api, name: str, role: Role, how: str) -> None:
     """Take the alias away, which is an order too."""
-    asked = {"alias": role, "version": None, "by": f"{getpass.getuser()} (modelyard)", "how": how, "at": _now()}
+    asked = {"alias": role, "version": None, "by": f"{user_name()} (modelyard)", "how": how, "at": _now()}
     versions.tag_model(api, name, ASKED_TAG, json.dumps(asked))
     versions.delete_alias(api, name, role)
 
