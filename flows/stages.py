@@ -18,6 +18,7 @@ from components.contracts.package import Package
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.contracts.training_request import Event, TrainRequest
+from components.contracts.waiting import announced
 from components.evaluation import gates
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
@@ -160,7 +161,8 @@ def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
         source_root=work.project.source_root,
         tags=_environment_facts(work.project, work.say),
     )
-    version = registration.register(work.api, run, asked, work.project.locks)
+    with announced(f"the registry, or another run that registers {work.spec.name}", work.say):
+        version = registration.register(work.api, run, asked, work.project.locks)
     tracking.finish(work.api, run, "FINISHED")
     if version.package_digest != package.digest:
         raise RegistryError(

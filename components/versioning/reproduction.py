@@ -18,6 +18,7 @@ from components.contracts.errors import Interrupted, ModelyardError, StageKilled
 from components.contracts.project import Project
 from components.contracts.source_code import SourceIdentity
 from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE
+from components.contracts.waiting import PERIOD_SECONDS, announced
 from components.versioning import last_code, stage_code, staleness, torn_lock
 from components.versioning.output_lines import OutputLines
 
@@ -47,7 +48,7 @@ def reproduce(
     if stage not in stage_code.STAGES:
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
     staleness.check(project, dataset)
-    with _alone(project):
+    with _alone(project, on_output):
         torn_lock.clear(project.root)
         code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
         differs = _code_file_differs(project, dataset, stage, code)
@@ -70,6 +71,7 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs is said by who called
     begun = time.monotonic()
+    next_word = begun + PERIOD_SECONDS
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, OutputLines(Path(folder), on_output) as lines:
         error_file = Path(folder) / "error.json"
         environment = _environment(project) | {ERROR_FILE: str(error_file)}
@@ -85,6 +87,9 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
             except (DvcException, LockError) as error:
                 cause = error.__cause__ if isinstance(error, ReproductionError) else error
                 if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
+                    if on_output is not None and time.monotonic() > next_word:
+                        on_output("waiting for a `dvc` command that holds DVC's lock")
+                        next_word += PERIOD_SECONDS
                     time.sleep(0.5)  # a `dvc` command of somebody's own is at work
                     continue
                 status = _exit_status(cause) if isinstance(cause, StageCmdFailedError) else None
@@ -117,9 +122,10 @@ def _environment(project: Project) -> dict[str, str]:
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    """One reproduction at a time in a project; the others wait."""
+def _alone(project: Project, say: Callable[[str], None] | None) -> Iterator[None]:
+    """One reproduction at a time in a project; the others wait, and say so."""
     project.state.mkdir(parents=True, exist_ok=True)
     with (project.state / "data.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with announced(f"another run that works on the data ({project.state / 'data.lock'})", say):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -65,6 +65,7 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
 
 def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
     """Plan, run what is due through the flow, and give the plan as it is then: all current."""
+    from components.contracts.waiting import announced
     from components.registry.api import Api
     from flows import environment, plan, stack
 
@@ -72,7 +73,8 @@ def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str]
     os.environ.update(environment.of_project(project))
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
     with Api(endpoints.mlflow) as api:
-        planned = plan.make(project, spec, api, force)
+        with announced("the registry and DVC, to see what is out of date", say):
+            planned = plan.make(project, spec, api, force)
         tell(planned)
         if planned.current:
             return planned
