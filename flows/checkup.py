@@ -16,7 +16,7 @@ from typing import Literal
 
 import psutil
 
-from components.contracts import lock_file
+from components.contracts import git, lock_file
 from components.contracts.project import Project
 from flows.stack import lifecycle, ports, state
 from flows.stack.programs import FIRST_PORT
@@ -97,12 +97,12 @@ def _has_cuda_build() -> bool:
 def _git(project: Project) -> Finding:
     if shutil.which("git") is None:
         return Finding("git", "fail", "not found", "install git: the registry notes the commit a model came from")
-    head = subprocess.run(
-        ["git", "-C", str(project.root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    )
-    if head.returncode != 0:
+    head = git.ask(project.root, "rev-parse", "--short", "HEAD")
+    if head.next_step:
+        return Finding("git", "fail", head.reason, head.next_step)
+    if head.output is None:
         return Finding("git", "warn", "no commit here", "git init && git add . && git commit: DVC builds on git")
-    return Finding("git", "ok", f"at commit {head.stdout.strip()}")
+    return Finding("git", "ok", f"at commit {head.text}")
 
 
 def _disk(project: Project) -> Finding:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.access import peer, project_door
+from components.access import project_door
 from components.access.secret import Credentials
 from components.contracts.project import Project
 from components.contracts.urls import is_secure
+from flows.user_name import user_name
 
 if TYPE_CHECKING:
     import httpx
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def credentials(project: Project) -> Credentials | None:
     """This user's name and the project's secret; None before the stack was started for the first time."""
     secret = project_door.secret_of(project)
-    return Credentials(peer.name_of(peer.own()).replace(":", "_"), secret) if secret is not None else None
+    return Credentials(user_name().replace(":", "_"), secret) if secret is not None else None
 
 
 def headers(project: Project) -> dict[str, str]:

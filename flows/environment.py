@@ -11,6 +11,7 @@ from pathlib import Path
 from components.contracts import outward
 from components.contracts.errors import NotFoundError
 from components.contracts.project import Project
+from flows.user_name import user_name
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -20,6 +21,9 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "BENTOML_DO_NOT_TRACK": "True",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "ITERATIVE_DO_NOT_TRACK": "1",  # a library of DVC's
+    "ORT_DISABLE_TELEMETRY": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PYTHONUTF8": "1",
@@ -35,10 +39,27 @@ def quiet(environment: MutableMapping[str, str]) -> None:
     """
     environment.update(QUIET)
     outward.set_aside(environment)
+    _name_user_and_home(environment)
     programs = str(Path(sys.executable).parent)
     path = environment.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != programs:
         environment["PATH"] = os.pathsep.join([programs, path])
+
+
+def _name_user_and_home(environment: MutableMapping[str, str]) -> None:
+    """Give a user id without a name or a writable home (a container's) both: MLflow, torch and DVC need them."""
+    if not {"LOGNAME", "USER"} & environment.keys() and (name := user_name()).startswith("uid "):
+        environment["LOGNAME"] = name
+    home = Path(environment.get("HOME") or "")
+    if not environment.get("HOME"):
+        with suppress(RuntimeError):  # no HOME, and no such user
+            home = Path("~").expanduser()
+    if home.is_absolute() and home.is_dir() and os.access(home, os.W_OK | os.X_OK):
+        return
+    with suppress(NotFoundError):
+        own = Project.find().state / "home"
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        environment["HOME"] = str(own)
 
 
 def of_project(project: Project) -> dict[str, str]:

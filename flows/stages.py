@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
 from components import tasks, versioning
-from components.contracts import digest
+from components.contracts import digest, git
 from components.contracts import manifest as manifests
 from components.contracts.errors import DiskFullError, ModelyardError, RegistryError
 from components.contracts.metric_sink import MetricSink
@@ -19,6 +18,7 @@ from components.contracts.package import Package
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from components.contracts.training_request import Event, TrainRequest
+from components.contracts.waiting import announced
 from components.evaluation import gates
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
@@ -61,7 +61,7 @@ def is_current(work: Work, stage: str) -> bool:
 
 def begin_run(work: Work, keys: Keys, flow_run: str) -> Run:
     """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
-    facts = _environment_facts(work.project)
+    facts = _environment_facts(work.project, work.say)
     tags = {f"modelyard.{name}": value for name, value in facts.items()}
     tags |= {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run}
     tags |= {"mlflow.source.git.commit": facts["git_commit"]} if "git_commit" in facts else {}
@@ -167,9 +167,10 @@ def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
         package=package,
         requirements=_pyfunc_requirements(work.project, tasks.find(package.facts.task).libraries),
         source_root=work.project.source_root,
-        tags=_environment_facts(work.project),
+        tags=_environment_facts(work.project, work.say),
     )
-    version = registration.register(work.api, run, asked, work.project.locks)
+    with announced(f"the registry, or another run that registers {work.spec.name}", work.say):
+        version = registration.register(work.api, run, asked, work.project.locks)
     tracking.finish(work.api, run, "FINISHED")
     if version.package_digest != package.digest:
         raise RegistryError(
@@ -251,12 +252,14 @@ def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
     return "\n".join([*mlflow, *serving]) + "\n"
 
 
-def _environment_facts(project: Project) -> dict[str, str]:
+def _environment_facts(project: Project, say: Say) -> dict[str, str]:
     """The digest of the locked environment, and the commit that the project stands on.
 
-    The commit ends in `-dirty` where files differ from it; outside of git there is none.
+    The commit ends in `-dirty` where files differ from it; where git names none, why is said.
     """
-    words = ["git", "-C", str(project.root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    commit = {"git_commit": done.stdout.strip()} if done.returncode == 0 else {}
-    return {"lock_digest": digest.of_file(project.lock_file), **commit}
+    named = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    if named.text is None:
+        again = f" (`{named.next_step}`)" if named.next_step else ""
+        say(f"the commit is not recorded: {named.reason}{again}")
+        return {"lock_digest": digest.of_file(project.lock_file)}
+    return {"lock_digest": digest.of_file(project.lock_file), "git_commit": named.text}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.contracts import digest
+from components.contracts import digest, git
 from components.contracts.digest import short
 from components.contracts.errors import CorruptArtifactError
 from components.packaging import requirements
@@ -55,6 +54,8 @@ def lock(root: Path, recorded: Mapping[str, Mapping[str, str]]) -> str:
             said.append(f"{who}: that of its commit")
         elif named == on_disk and (committed is None or at.endswith(DIRTY)):
             said.append(f"{who}: that on disk")
+        elif committed is None and (refusal := git.ask(root, "rev-parse", "--git-dir")).next_step:
+            raise AbsentError(f"{refusal.reason} (`{refusal.next_step}`)")
         elif committed is None and on_disk is None:
             raise AbsentError(f"no {LOCK_FILE} here, and none of {who}'s commit")
         else:
@@ -82,20 +83,18 @@ def _there(root: Path, who: str, named: str) -> None:
     sha = named.removesuffix(DIRTY)
     if not re.fullmatch(r"[0-9a-f]{40}", sha):
         raise CorruptArtifactError("no commit's name", where=f"{who}, tag {COMMIT}", got=named)
-    if _git(root, "rev-parse", "--git-dir") is None:
+    repository = git.ask(root, "rev-parse", "--git-dir")
+    if repository.next_step:
+        raise AbsentError(f"{repository.reason} (`{repository.next_step}`)")
+    if repository.output is None:
         raise AbsentError("the project is in no git repository")
-    if _git(root, "cat-file", "-e", f"{sha}^{{commit}}") is None:
-        if (_git(root, "rev-parse", "--is-shallow-repository") or b"").strip() == b"true":
+    if git.ask(root, "cat-file", "-e", f"{sha}^{{commit}}").output is None:
+        if git.ask(root, "rev-parse", "--is-shallow-repository").text == "true":
             raise AbsentError(f"commit {short(sha)} is not in this clone, which is a shallow one")
         raise CorruptArtifactError("no such commit in this repository", where=f"{who}, tag {COMMIT}", got=named)
 
 
 def _committed(root: Path, sha: str) -> str | None:
     """The digest of the lock at a commit; None where there is none."""
-    content = _git(root, "show", f"{sha}:./{LOCK_FILE}") if re.fullmatch(r"[0-9a-f]{40}", sha) else None
+    content = git.ask(root, "show", f"{sha}:./{LOCK_FILE}").output if re.fullmatch(r"[0-9a-f]{40}", sha) else None
     return None if content is None else hashlib.sha256(content).hexdigest()
-
-
-def _git(root: Path, *words: str) -> bytes | None:
-    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None

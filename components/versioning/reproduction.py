@@ -19,6 +19,7 @@ from components.contracts.errors import Interrupted, ModelyardError, StageKilled
 from components.contracts.project import Project
 from components.contracts.source_code import SourceIdentity
 from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE, failure
+from components.contracts.waiting import PERIOD_SECONDS, announced
 from components.versioning import last_code, stage_code, staleness, torn_lock
 from components.versioning.output_lines import OutputLines
 
@@ -49,7 +50,7 @@ def reproduce(
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
     with disk_space.reported(project.root):
         staleness.check(project, dataset)
-        with _alone(project):
+        with _alone(project, on_output):
             _bring_up_to_date(project, dataset, stage, force=force, on_output=on_output)
 
 
@@ -78,6 +79,7 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs is said by who called
     begun = time.monotonic()
+    next_word = begun + PERIOD_SECONDS
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, OutputLines(Path(folder), on_output) as lines:
         error_file = Path(folder) / "error.json"
         environment = _environment(project) | {ERROR_FILE: str(error_file)}
@@ -93,6 +95,9 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
             except (DvcException, LockError) as error:
                 cause = error.__cause__ if isinstance(error, ReproductionError) else error
                 if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
+                    if on_output is not None and time.monotonic() > next_word:
+                        on_output("waiting for a `dvc` command that holds DVC's lock")
+                        next_word += PERIOD_SECONDS
                     time.sleep(0.5)  # a `dvc` command of somebody's own is at work
                     continue
                 if disk_space.is_full(error):  # of DVC itself: its cache, its lock, its database
@@ -129,9 +134,10 @@ def _environment(project: Project) -> dict[str, str]:
 
 
 @contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    """One reproduction at a time in a project; the others wait."""
+def _alone(project: Project, say: Callable[[str], None] | None) -> Iterator[None]:
+    """One reproduction at a time in a project; the others wait, and say so."""
     project.state.mkdir(parents=True, exist_ok=True)
     with (project.state / "data.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with announced(f"another run that works on the data ({project.state / 'data.lock'})", say):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

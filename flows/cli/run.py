@@ -65,13 +65,15 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
 
 def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
     """Plan, run what is due through the flow, and give the plan as it is then: all current."""
+    from components.contracts.waiting import announced
     from components.registry.api import Api
     from flows import connections, plan, stack
 
     endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        planned = plan.make(project, spec, api, force)
+        with announced("the registry and DVC, to see what is out of date", say):
+            planned = plan.make(project, spec, api, force)
         tell(planned)
         if planned.current:
             return planned

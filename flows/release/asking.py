@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from components.contracts.errors import GateRefused, ModelyardError, NotFoundError, ServingError, StackError, UsageError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
+from components.contracts.waiting import announced
 from components.packaging.bundle import Bundle
 from components.registry import versions
 from components.registry.api import Api, MissingError
@@ -17,10 +18,14 @@ from components.release import history
 from components.release.due import Found
 from components.release.ledger import CLOSING, Entry, Ledger, Role, Side
 from flows import bundle_plan, stack, stages
-from flows.release import look
+from flows.release import activity, look
+from flows.release.activity import Activity
 from flows.release.service import Service
+from flows.stack.programs import log_file
 
 START_SECONDS = 90.0
+SAY_SECONDS = 10.0
+MOST_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,19 @@ def promote(
         UsageError: a challenger is asked for that is the champion; NotFoundError: where there is no champion.
         GateRefused: a gate said no; the alias names again what serves.
         StackError: nobody takes it up.
+        ServingError: the release failed `MOST_FAILURES` times.
     """
-    wanted_version(api, name, version)
-    if role == "challenger" and wanted_version(api, name, None).version == version:
+    with announced("the registry", say):
+        wanted_version(api, name, version)
+        champion = wanted_version(api, name, None) if role == "challenger" else None
+    if champion is not None and champion.version == version:
         raise UsageError(
             f"version {version} is the champion of {name}: it cannot be its own challenger",
             next_step=f"`modelyard models {name}` lists the others",
         )
     since = len(Ledger(project.ledger(name)).entries())
-    versions.set_alias(api, name, role, version, how)
+    with announced("the registry", say):
+        versions.set_alias(api, name, role, version, how)
     return follow(project, name, role, version, since, say)
 
 
@@ -130,18 +139,30 @@ def follow(
 ) -> Outcome:
     """Say each step of the release as it comes, until it has ended; nothing to wait for if the version serves.
 
+    Between two steps, what is waited for is said every `SAY_SECONDS`.
+
     Args:
         since: entries of the ledger that are older than the question; None: a release that is going on counts too.
+
+    Raises:
+        GateRefused: a gate said no.
+        StackError: nobody takes it up, or nobody goes on with it, for `START_SECONDS`.
+        ServingError: the release failed `MOST_FAILURES` times, or another version was asked for meanwhile.
     """
     ledger, service = Ledger(project.ledger(name)), Service(project, name)
     if since is None:
         entries = ledger.entries()
         left = history.unfinished(entries, role)
         since = left.entries[0].sequence - 1 if left else len(entries)
-    deadline = time.monotonic() + START_SECONDS
+    begun, moved = time.time(), time.monotonic()
+    deadline, next_word = moved + START_SECONDS, moved + SAY_SECONDS
+    failed: set[float] = set()
     shown = since
     while True:
         entries = ledger.entries()
+        if len(entries) > shown:
+            moved = time.monotonic()
+            deadline, next_word = moved + START_SECONDS, moved + SAY_SECONDS
         for entry in entries[shown:]:
             if entry.role == role:
                 say(f"{entry.event:<11} {words(entry)}".rstrip())
@@ -151,18 +172,50 @@ def follow(
         if ends:
             return _ended(ends[-1], service, version)
         if not history.unfinished(entries, role):
-            found = Found.of(service.statement())
-            if (found.champion if role == "champion" else found.challenger) == version and not ours:
+            held = Found.of(service.statement())
+            if (held.champion if role == "champion" else held.challenger) == version and not ours:
                 return Outcome(None, version, service.url)
-        if ours or look.is_at_work(project, name):
+        found = activity.read(project, name)
+        if found is not None and found.wants(role, version) and (found.failed_at or 0) > begun:
+            if found.failed_at not in failed:
+                say(f"failed      {found.failure}")
+            failed.add(found.failed_at or 0)
+            if len(failed) >= MOST_FAILURES or found.failures > MOST_FAILURES:
+                raise _failed(project, name, version, found)
+        if time.monotonic() > next_word:
+            say(f"waiting     {time.monotonic() - moved:.0f} s {_waited_for(project, name, role, entries, found)}")
+            next_word += SAY_SECONDS
+        if look.is_at_work(project, name):
             deadline = time.monotonic() + START_SECONDS
         if time.monotonic() > deadline:
             raise StackError(
-                f"nobody took up that {role} is to be version {version}",
+                f"nobody {'goes on with the release' if ours else 'took up'} that {role} is to be version {version}",
                 got=_watcher_state(project),
                 next_step="`modelyard status`; `.modelyard/stack/logs/watcher.log` says more",
             )
         time.sleep(0.1)
+
+
+def _waited_for(project: Project, name: str, role: Role, entries: list[Entry], found: Activity | None) -> str:
+    """What a release waits for, in a few words."""
+    if found is not None and found.doing == "retrying" and found.next_try is not None:
+        return f"for the next try, in {max(0.0, found.next_try - time.time()):.0f} s; the last one: {found.failure}"
+    left = history.unfinished(entries, role)
+    if left is not None and look.is_at_work(project, name):
+        return f"for the step after `{left.entries[-1].event}` of release {left.id}"
+    if found is not None and found.reason:
+        return f"since {found.reason}"
+    return f"for the watcher to take it up: {_watcher_state(project)}"
+
+
+def _failed(project: Project, name: str, version: str, found: Activity) -> ServingError:
+    return ServingError(
+        f"the release of version {version} failed {found.failures} times",
+        where=str(log_file(project, "watcher")),
+        got=found.failure,
+        expected="a release that ends",
+        next_step=f"mend that: the watcher tries again by itself; `modelyard history {name}` tells how it ends",
+    )
 
 
 def words(entry: Entry) -> str:

@@ -29,13 +29,26 @@ from components.release import history
 from components.release.due import Due, Found, Wanted, due
 from components.release.ledger import Ledger
 from flows import environment, stack
+from flows.release import activity as activities
 from flows.release import look
+from flows.release.activity import Activity, Doing
 from flows.release.service import Service
 
 PERIOD_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 COMING_UP_SECONDS = 60.0
 MOST_RELEASES = 100  # of one worker process, then a fresh one takes its place
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a release ended: a refusal by a gate is an end as good as any.
+
+    Args:
+        failure: the error that stopped it; None where there was none.
+    """
+
+    failure: str | None
 
 
 class Hand:
@@ -58,13 +71,13 @@ class Hand:
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
 
-    def ended_well(self) -> bool | None:
+    def ending(self) -> Ending | None:
         """How the release ended; None while it goes on."""
         assert self._process.stdout is not None  # noqa: S101  # a pipe
         if not select.select([self._process.stdout], [], [], 0)[0]:
             return None
         line = self._process.stdout.readline()
-        return bool(line) and bool(json.loads(line)["ended_well"])
+        return Ending(json.loads(line)["failure"] if line else "the process that released it was killed or crashed")
 
     def is_alive(self) -> bool:
         """Whether it can be asked again."""
@@ -86,6 +99,8 @@ class Known:
         silent_since: when its service was first seen to be starting and not answering.
         wanted: what the failures below were about.
         failures: releases in a row that did not come to their end.
+        failure: what stopped the last one of them.
+        failed_at: when, in seconds since 1970.
         not_before: the next try.
         ledger: size and time of its ledger when it was last read, and whether a release in it had no end.
         terms: size and time of its pipeline's file when it was last read, and a challenger's terms in it.
@@ -95,6 +110,8 @@ class Known:
     silent_since: float | None = None
     wanted: Wanted | None = None
     failures: int = 0
+    failure: str = ""
+    failed_at: float | None = None
     not_before: float = 0.0
     worker: Hand | None = None
     ledger: tuple[tuple[int, int] | None, bool] = (None, False)
@@ -110,6 +127,7 @@ class Watcher:
     known: dict[str, Known] = field(default_factory=dict)
     idle: list[Hand] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
+    written: dict[str, Activity] = field(default_factory=dict)
 
     def look(self) -> None:
         """One look at everything."""
@@ -122,6 +140,8 @@ class Watcher:
         except ModelyardError as error:
             _seen(self.project)
             self._say("registry", f"the registry does not answer ({error.got}); production goes on as it is")
+            for name in self.known:
+                self._write(name, "waiting", f"the registry does not answer ({error.got})")
             return
         self._say("registry", "the registry answers")
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
@@ -131,23 +151,26 @@ class Watcher:
                     self._look_at(name, wanted, now)
                 except (ModelyardError, OSError) as error:
                     self._say(name, f"{name}: {error}")
+                    self._write(name, "waiting", str(error))
         _seen(self.project)
 
     def _look_at(self, name: str, wanted: Wanted, now: float) -> None:
         known = self.known.setdefault(name, Known())
         if known.worker is not None:
-            ended_well = known.worker.ended_well()
-            if ended_well is None:
+            ending = known.worker.ending()
+            if ending is None:
                 return
-            self._finished(name, known, now, ended_well)
+            self._finished(name, known, now, ending)
         if known.wanted != wanted:
             known.wanted, known.failures, known.not_before = wanted, 0, 0.0
+            known.failure, known.failed_at = "", None
         if now < known.not_before:
             return
         service = Service(self.project, name)
         statement = service.statement(timeout_seconds=2)
         todo = due(wanted, Found.of(statement))
         if statement is None and todo is not None and self._is_coming_up(service, known, now):
+            self._write(name, "waiting", "the service is starting")
             return
         if statement is not None:
             known.silent_since = None
@@ -157,24 +180,34 @@ class Watcher:
         if todo is not None and todo.withdraws:
             known.gone_since = known.gone_since or now
             champion_gone = now - known.gone_since >= self._grace(name)
-            todo = todo if champion_gone else None
+            if not champion_gone:
+                self._write(name, "waiting", "nothing is champion: the service stops after the grace period")
+                todo = None
         if todo is None and self._left_unfinished(name, known):
             todo = Due("champion", "a release was left unfinished")
-        if todo is not None and not look.is_at_work(self.project, name):
+        if todo is None:
+            if known.gone_since is None:
+                self._write(name, "idle", "")
+        elif look.is_at_work(self.project, name):
+            self._write(name, "releasing", "another process releases it")
+        else:
             print(f"{name}: {todo.reason}", flush=True)
+            self._write(name, "releasing", todo.reason)
             known.worker = self._hand_over(name=name, champion_gone=champion_gone)
 
-    def _finished(self, name: str, known: Known, now: float, ended_well: bool) -> None:
+    def _finished(self, name: str, known: Known, now: float, ending: Ending) -> None:
         hand, known.worker = known.worker, None
         if hand is not None and hand.is_alive():
             if self.idle or hand.releases >= MOST_RELEASES:
                 hand.dismiss()
             else:
                 self.idle.append(hand)
-        known.failures = 0 if ended_well else known.failures + 1
-        if not ended_well:
+        known.failures = 0 if ending.failure is None else known.failures + 1
+        if ending.failure is not None:
             pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (known.failures - 1))
             known.not_before = now + pause
+            known.failure, known.failed_at = ending.failure, time.time()
+            self._write(name, "retrying", ending.failure, next_try=known.failed_at + pause)
             print(f"{name}: the release did not come to its end; again in {pause:.0f} s", flush=True)
 
     def _is_coming_up(self, service: Service, known: Known, now: float) -> bool:
@@ -220,6 +253,23 @@ class Watcher:
         hand = Hand()
         hand.give(**asked)
         return hand
+
+    def _write(self, name: str, doing: Doing, reason: str, next_try: float | None = None) -> None:
+        """For whoever waits for the release: written where something has changed."""
+        known = self.known.setdefault(name, Known())
+        activity = Activity(
+            doing=doing,
+            reason=reason,
+            champion=known.wanted.champion if known.wanted else None,
+            challenger=known.wanted.challenger if known.wanted else None,
+            failures=known.failures,
+            failure=known.failure,
+            failed_at=known.failed_at,
+            next_try=next_try,
+        )
+        if self.written.get(name) != activity:
+            self.written[name] = activity
+            activities.write(self.project, name, activity)
 
     def _say(self, about: str, text: str) -> None:
         """Say something once, until something else is to be said about it."""

@@ -1,7 +1,8 @@
 """`python -m flows.release.worker`: imports what a release needs, waits for names of models, and releases them.
 
 The watcher keeps one waiting: importing Prefect takes seconds, which nobody shall wait for who has set an alias.
-A line in is `{"name": ..., "champion_gone": ...}`, a line out is `{"ended_well": ...}`; words go to stderr.
+A line in is `{"name": ..., "champion_gone": ...}`, a line out is `{"failure": ...}`, null if it ended well; words go to
+stderr.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ def main() -> None:
 
     for line in sys.stdin:
         asked = json.loads(line)
-        ended_well = True
+        failure = None
         try:
             release(project, str(asked["name"]), champion_gone=bool(asked["champion_gone"]))
         except ModelyardError as error:
             print("\n".join(error.lines()), file=sys.stderr, flush=True)
-            ended_well = False
-        answers.write(json.dumps({"ended_well": ended_well}) + "\n")
+            failure = f"{error.what}: {error.got}" if error.got is not None else error.what
+        answers.write(json.dumps({"failure": failure}) + "\n")
         answers.flush()
 
 

@@ -176,6 +176,8 @@ def _runner(project: Project, known: StackState) -> Program:
         {
             "PREFECT_API_URL": prefect_api(port),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
+            # Prefect keeps `runner_storage` there. In /tmp it belongs to whoever came first, and to nobody else.
+            "TMPDIR": str(state.folder(project)),
             "PYTHONUNBUFFERED": "1",
         },
         priority=30,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -73,6 +74,25 @@ def load(releases: Releases, name: str, pause: float = 0.0) -> Iterator[list[str
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_release_that_fails_each_time_is_told_and_given_up_and_goes_on_once_mended(releases: Releases) -> None:
+    house, name = releases.house, releases.pipeline("cannot-be-built")
+    version = releases.register(name)
+    obstacle = house.project.bundles / "bentos" / name
+    obstacle.parent.mkdir(parents=True, exist_ok=True)
+    obstacle.write_text("no folder")
+    done = house.run("promote", name, version, "--json", check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    error = json.loads(done.stdout)
+    assert error["error"] == "ServingError"
+    assert "failed 3 times" in error["what"]
+    assert "packaging" in error["got"]
+    assert len([line for line in done.stderr.splitlines() if line.startswith("failed")]) == 3
+    obstacle.unlink()
+    releases.wait_until_serves(name, version)
+    releases.clear(name)
+    eventually(lambda: releases.service(name).url is None, "the service stops")
 
 
 def test_promote_and_roll_back_by_command_without_a_failed_request(releases: Releases, served: str) -> None:

@@ -1,0 +1,50 @@
+"""What git says of a project's folder, and why it says nothing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a git command printed, or why it failed.
+
+    Args:
+        output: standard output; None where git failed or is not installed.
+        reason: why there is no output; empty where there is some.
+        next_step: the command that lets git work here; empty where none is known.
+    """
+
+    output: bytes | None
+    reason: str = ""
+    next_step: str = ""
+
+    @property
+    def text(self) -> str | None:
+        """The output as one line of text."""
+        return None if self.output is None else self.output.decode().strip()
+
+
+def ask(root: Path, *words: str) -> Answer:
+    """Run `git` in a folder. A checkout that belongs to another user is refused by git, and that is told apart."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        )
+    except FileNotFoundError:
+        return Answer(None, "git is not installed", "install git")
+    if done.returncode == 0:
+        return Answer(done.stdout)
+    said = done.stderr.decode(errors="replace").strip()
+    if "dubious ownership" in said:
+        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+        return Answer(
+            None,
+            f"git refuses {top}: it belongs to another user",
+            f"git config --global --add safe.directory {shlex.quote(str(top))}",
+        )
+    return Answer(None, said.removeprefix("fatal: ").partition("\n")[0] or f"exit code {done.returncode}")
