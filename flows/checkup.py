@@ -7,9 +7,11 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,6 +47,7 @@ def look_over(project: Project) -> tuple[Finding, ...]:
         _gpu,
         _mirror,
         _dvc_remote,
+        _databases,
         _ports,
         _stack,
     ]
@@ -158,6 +161,36 @@ def _dvc_remote(project: Project) -> Finding:
         return Finding("dvc remote", "warn", "no default remote", what)
     url = next((parser[section].get("url") for section in parser.sections() if f'remote "{name}"' in section), None)
     return Finding("dvc remote", "ok", f"{name}: {url}")
+
+
+def _databases(project: Project) -> Finding:
+    """Whether the tables of both servers are whole: a release before this one could be killed while it made them."""
+    found = {}
+    for name in FIRST_PORT:
+        path = project.state / name / f"{name}.db"
+        if path.exists() and (wrong := _wrong_schema(path)):
+            found[path] = wrong
+    if not found:
+        return Finding("databases", "ok", "whole, or not made yet")
+    first = next(iter(found))
+    what = f"modelyard down; mv {first} {first}.broken; modelyard up makes a new one"
+    return Finding("databases", "fail", "; ".join(f"{path}: {wrong}" for path, wrong in found.items()), what)
+
+
+def _wrong_schema(path: Path) -> str:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            half = sorted(table for table in tables if table.startswith("_alembic_tmp_"))
+            if half:
+                return f"a migration was killed ({half[0]})"
+            if "alembic_version" not in tables or not list(connection.execute("SELECT * FROM alembic_version")):
+                return "its tables were not all made"
+    except sqlite3.OperationalError:  # locked: a server works with it
+        return ""
+    except sqlite3.DatabaseError as error:
+        return f"it cannot be read: {error}"
+    return ""
 
 
 def _ports(project: Project) -> Finding:

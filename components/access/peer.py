@@ -7,7 +7,6 @@ The kernel is asked over a netlink socket for the socket with the reversed addre
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import struct
 import sys
@@ -67,8 +66,3 @@ def name_of(user: int) -> str:
         return pwd.getpwuid(user).pw_name
     except (ImportError, KeyError):
         return f"uid {user}"
-
-
-def own() -> int:
-    """The user id of this process."""
-    return os.getuid()
