@@ -18,7 +18,7 @@ from components.access.secret import Credentials
 from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows import connections
-from flows.stack import health, ports, running, state, supervisor
+from flows.stack import health, ports, running, services, state, supervisor
 from flows.stack.programs import (
     FIRST_PORT,
     GUARDIAN,
@@ -186,13 +186,17 @@ def _start_where_needed(project: Project, say: Say) -> StackState:
 
 
 def _leave(project: Project, came_from: str, say: Say) -> None:
-    """What still runs of a moved project, in its old place: the servers end, services go on until they are replaced."""
+    """End what still runs of a moved project from its old place; a service goes on until its shim replaces it.
+
+    A service keeps paths of the old place (its order, its secret, its interpreter), so it cannot stay.
+    """
     from flows.stack import leftovers
 
     if state.is_there(came_from):
         say(f"this project is a copy of {came_from}: it gets ports, a secret and services of its own")
         return
-    say(f"this project was moved here from {came_from}")
+    say(f"this project was moved here from {came_from}; its services start again from here")
+    services.move(project, came_from)
     left = leftovers.find(came_from)
     leftovers.kill([process for process in left if leftovers.program_of(process) in (None, GUARDIAN)])
     leftovers.end([p for p in left if not (leftovers.program_of(p) or "").startswith(SERVICE_PREFIX)])

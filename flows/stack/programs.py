@@ -63,7 +63,7 @@ class Program:
     def _document(self, project: Project) -> str:
         variables = {**environment.of_project(project), PROGRAM: self.name, **self.environment}
         document = asdict(self) | {"folder": str(project.root), "environment": variables}
-        return json.dumps(document, indent=1, sort_keys=True) + "\n"
+        return document_text(document)
 
     def section(self, project: Project) -> str:
         """The program's section of the supervisor's configuration.
@@ -95,6 +95,11 @@ class Program:
 def escaped(value: str) -> str:
     """A value as the supervisor's configuration reads it back (paths it expands twice: they are given relative)."""
     return value.replace("%", "%%")
+
+
+def document_text(document: dict[str, Any]) -> str:
+    """A program's file."""
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def launch_file(project: Project, name: str) -> Path:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 import xmlrpc.client
 from pathlib import Path
+from typing import Any
 
 from components.contracts import atomic
 from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows.stack import health, ports, state, supervisor
-from flows.stack.programs import SERVICE_PREFIX, SHIM_SECONDS, STOP_SECONDS, Program, log_file
+from flows.stack.programs import (
+    SERVICE_PREFIX,
+    SHIM_SECONDS,
+    STOP_SECONDS,
+    Program,
+    document_text,
+    launch_file,
+    log_file,
+)
 from flows.stack.supervisor import ProcessState
 
 FIRST_PORT = 3000
@@ -79,6 +89,22 @@ def move_service(project: Project, name: str, port: int) -> None:
             )
         _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
         state.save(project, known.with_port(program_name, port))
+
+
+def move(project: Project, came_from: str) -> None:
+    """Let the services of a moved project name its new folder where they named the old one; called with the lock."""
+    for path in launch_file(project, "any").parent.glob(f"{SERVICE_PREFIX}*.json"):
+        atomic.write_text(path, document_text(_moved(json.loads(path.read_text()), came_from, str(project.root))))
+
+
+def _moved(value: Any, before: str, now: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _moved(inner, before, now) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner, before, now) for inner in value]
+    if isinstance(value, str) and (value == before or value.startswith(f"{before}/")):
+        return now + value[len(before) :]
+    return value
 
 
 def service_url(project: Project, name: str) -> str | None:
