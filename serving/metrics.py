@@ -1,6 +1,13 @@
-"""What the service tells Prometheus. BentoML adds up the figures of its workers at `/metrics`."""
+"""What the service tells Prometheus. BentoML adds up the figures of its workers at `/metrics`.
+
+Each worker writes its figures into files, from which Prometheus's library removes no series: of a version that has left
+the service, `/metrics` leaves out what the files still hold. If the version comes back, its counters go on.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Collection
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -20,3 +27,14 @@ SECONDS = Histogram(
 )
 # The last word of any worker counts: a worker that ended leaves its figures behind.
 HELD = Gauge("modelyard_held", "1: this package is in this slot", [*_WHO, "package"], multiprocess_mode="mostrecent")
+
+_VERSION = re.compile(r'^modelyard_[a-z_]+\{(?:[a-z]+="(?:[^"\\]|\\.)*",)*version="([^"]+)"')
+
+
+def of_versions(text: str, versions: Collection[str]) -> str:
+    """Prometheus's text without the series of ours that are about other versions."""
+    return "".join(
+        line
+        for line in text.splitlines(keepends=True)
+        if (match := _VERSION.match(line)) is None or match[1] in versions
+    )

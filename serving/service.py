@@ -11,7 +11,7 @@ from pathlib import Path
 import bentoml
 
 from components.contracts.serving_order import SERVICE_FOLDER
-from serving import door
+from serving import door, metrics
 from serving.app import ModelApp
 from serving.settings import ServingSettings
 from serving.worker import Worker
@@ -40,7 +40,12 @@ class ModelService:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         folder = os.environ.get(SERVICE_FOLDER)
         service = Path(folder) if folder else None
-        _app.serve(Worker(BUNDLE, service, threads=max(1, cores // _settings.workers)))
+        self._worker = Worker(BUNDLE, service, threads=max(1, cores // _settings.workers))
+        _app.serve(self._worker)
+
+    def __metrics__(self, text: str) -> str:
+        """BentoML's hook for `/metrics`: leave out the versions that have gone."""
+        return metrics.of_versions(text, self._worker.versions())
 
 
 door.install(ModelService, _settings.model)

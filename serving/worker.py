@@ -90,6 +90,15 @@ class Worker:
             model=self.settings.model, expected=self.settings.workers, workers=[self.statement(), *others]
         )
 
+    def versions(self) -> set[str]:
+        """The versions that a slot of any worker of the service holds, or is to hold."""
+        return {
+            held.version
+            for worker in self.service_statement().workers
+            for held in (worker.champion, worker.champion_failed, worker.challenger, worker.previous, worker.staged)
+            if held is not None
+        }
+
     def _follow(self) -> None:
         while not self._end.wait(WATCH_SECONDS):
             if order := self._news_of_order():

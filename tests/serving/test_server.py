@@ -246,7 +246,31 @@ def test_a_worker_that_was_killed_comes_back_with_the_order(server: Server) -> N
     assert [held and held.version for held in server.held("champion")] == ["2", "2"]
     figures = server.client.get("/metrics").text
     assert f'package="{server.slots["2"].package_digest}",role="champion",version="2"}} 1.0' in figures
-    assert f'package="{server.slots["3"].package_digest}",role="champion",version="3"}} 0.0' in figures
+
+
+def test_series_of_versions_that_have_gone_are_not_shown(server: Server) -> None:
+    def series(version: str) -> dict[str, float]:
+        """Those of ours about a version, whichever worker tells them."""
+        lines = [line for line in httpx.get(f"{server.url}/metrics", trust_env=False, verify=False).text.splitlines()
+                 if line.startswith("modelyard_") and f'version="{version}"' in line]  # fmt: skip
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+    def answered() -> float:
+        found = series("3")
+        return sum(value for name, value in found.items() if name.startswith("modelyard_inference_seconds_count"))
+
+    server.order(champion=server.slots["3"], previous=server.slots["2"])
+    before = answered()
+    server.ask(small_package.image(0)).raise_for_status()
+    eventually(lambda: answered() == before + 1)
+    server.order(champion=server.slots["2"], previous=server.slots["3"])
+    assert all(series("3") and series("2") for _ in range(10))  # it is still there, and warm
+    server.order(champion=server.slots["2"])
+    eventually(lambda: not any(series("3") for _ in range(10)))
+    assert series("2")
+    assert "bentoml_service_request_total" in server.client.get("/metrics").text
+    server.order(champion=server.slots["3"])
+    eventually(lambda: answered() == before + 1)  # its counters go on
 
 
 @dataclass(frozen=True)
