@@ -59,7 +59,9 @@ $(STAMP): requirements.lock pyproject.toml $(OTHER_BUILD)
 	  $(BIN)/uv pip uninstall -q -p $(BIN)/python -r .venv/gpu-only.txt; \
 	  ls $$(echo $$links | sed 's,[^ ]*,&/torch-*+cpu-*.whl,g') >/dev/null 2>&1 || export UV_TORCH_BACKEND=cpu; \
 	fi && \
-	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps -r .venv/requirements.txt && \
+	{ $(BIN)/uv pip install -q -p $(BIN)/python --no-deps -r .venv/requirements.txt || { test -z "$$UV_TORCH_BACKEND" || \
+	  echo "torch's CPU build is looked for in PyTorch's own index; a folder with its wheel in PIP_FIND_LINKS does as well"; \
+	  exit 1; }; } && \
 	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps -e . && \
 	for tests in torch/test 'torch/bin/*test*' pandas/tests onnx/backend/test/data 'scipy/*/tests' 'sklearn/*/tests'; do \
 	  rm -rf .venv/lib/python*/site-packages/$$tests; \
