@@ -32,7 +32,7 @@ help:  ## list these commands
 
 install: $(STAMP)  ## make .venv with the locked dependencies; GPU=1 or GPU=0 overrides the look for an NVIDIA GPU
 
-# Torch's own compiled tests are 130 MB that nothing uses.
+# Tests that libraries bring of themselves are 200 MB that nothing uses.
 $(STAMP): requirements.lock pyproject.toml $(OTHER_BUILD)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || { $(PYTHON) -m venv .venv || { \
@@ -59,9 +59,13 @@ $(STAMP): requirements.lock pyproject.toml $(OTHER_BUILD)
 	  $(BIN)/uv pip uninstall -q -p $(BIN)/python -r .venv/gpu-only.txt; \
 	  ls $$(echo $$links | sed 's,[^ ]*,&/torch-*+cpu-*.whl,g') >/dev/null 2>&1 || export UV_TORCH_BACKEND=cpu; \
 	fi && \
-	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps -r .venv/requirements.txt && \
+	{ $(BIN)/uv pip install -q -p $(BIN)/python --no-deps -r .venv/requirements.txt || { test -z "$$UV_TORCH_BACKEND" || \
+	  echo "torch's CPU build is looked for in PyTorch's own index; a folder with its wheel in PIP_FIND_LINKS does as well"; \
+	  exit 1; }; } && \
 	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps -e . && \
-	rm -rf .venv/lib/python*/site-packages/torch/test .venv/lib/python*/site-packages/torch/bin/*test* && \
+	for tests in torch/test 'torch/bin/*test*' pandas/tests onnx/backend/test/data 'scipy/*/tests' 'sklearn/*/tests'; do \
+	  rm -rf .venv/lib/python*/site-packages/$$tests; \
+	done && \
 	echo $$gpu >$@
 
 demo: $(STAMP)  ## the whole chain on real data: stack, pipeline `digits`, a served model that answers
@@ -88,12 +92,15 @@ test:  ## everything: `check`, and the tests with servers, trainings, kills and 
 tests: $(STAMP) browser
 	$(BIN)/pytest --durations 15 $(SHARED_OUT)
 
-# The tests of the registry's pages need Chromium; where it cannot be had, they are skipped and say so.
+# The tests of the registry's pages need Chromium, the one that counts packets needs `ip`; where these cannot be had, the
+# tests are skipped and say so.
 browser:
-	@for name in chromium chromium-browser google-chrome; do ! command -v $$name >/dev/null || exit 0; done; \
-	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
-	  { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends chromium; } >/dev/null 2>&1 || \
-	  echo "no Chromium here, and it cannot be installed: the tests in a browser will be skipped"
+	@missing=; command -v ip >/dev/null || test -x /sbin/ip || missing=iproute2; \
+	for name in chromium chromium-browser google-chrome none; do ! command -v $$name >/dev/null || break; done; \
+	test $$name != none || missing="$$missing chromium"; \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
+	  { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends $$missing; } >/dev/null 2>&1; } || \
+	  echo "not here, and not to be installed: $$missing; the tests that need it will be skipped"
 
 bench: $(STAMP)  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks

@@ -24,6 +24,7 @@ COMPILED = "MODELYARD_TESTS_COMPILED"
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import onnxruntime themselves
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from components import tasks
 from components.contracts.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
 from components.contracts.package import GraphSpec, Package, TensorSpec
 from components.contracts.strict import Strict
+from components.inference.runtime import onnxruntime
 from components.tasks.task import Prediction
 
 Arrays = dict[str, NDArray[Any]]

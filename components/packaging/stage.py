@@ -77,6 +77,7 @@ def _bento(context: Path, request: BundleRequest, bundle: Bundle) -> None:
         del sys.modules[module]
     importlib.invalidate_caches()
     import bentoml
+    from bentoml._internal.bento.build_config import BentoEnvSchema
     from bentoml.exceptions import BentoMLException
 
     if bundle.folder.exists():  # left by a killed build
@@ -90,6 +91,8 @@ def _bento(context: Path, request: BundleRequest, bundle: Bundle) -> None:
             description=(Path(request.package) / "README.md").read_text(),
             include=["*"],
             build_ctx=str(context),
+            # For an image made of it; elsewhere whoever starts `bentoml serve` decides.
+            envs=[BentoEnvSchema("BENTOML_DO_NOT_TRACK", "True"), BentoEnvSchema("ORT_DISABLE_TELEMETRY", "1")],
             python={"packages": request.requirements, "lock_packages": False},
         )
     except BentoMLException as error:

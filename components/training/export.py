@@ -98,7 +98,7 @@ def check_parity(graph: Graph, batch: Batch, singles: Sequence[Batch], target: P
 
 
 def _session(target: Path) -> Any:
-    import onnxruntime
+    from components.inference.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

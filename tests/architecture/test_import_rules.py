@@ -32,6 +32,7 @@ WRONG = {
         "components/inference/predictor.py",
         "import pandas",
     ),
+    "onnxruntime only where its telemetry is turned off": ("components/inference/predictor.py", "import onnxruntime"),
     "the flow and the command line hold no tensors and no data frames": ("flows/environment.py", "import numpy"),
 }
 

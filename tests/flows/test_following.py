@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from components.contracts import waiting
 from components.contracts.errors import ServingError, StackError
 from components.contracts.project import Project
+from components.versioning import reproduction
 from flows.release import activity, asking, watcher
 from flows.release.activity import Activity
 from tests.release import small_chain
@@ -120,3 +122,22 @@ def test_a_wait_is_announced_again_and_again() -> None:
     assert len(said) == count
     with waiting.announced("the lock", None):
         pass
+
+
+def test_a_run_says_that_another_one_works_on_the_data(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduction, "announced", partial(waiting.announced, period_seconds=0.05))
+    said: list[str] = []
+    held = threading.Event()
+
+    def hold() -> None:
+        with reproduction._alone(project, None):
+            held.set()
+            while not said:
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with reproduction._alone(project, said.append):
+        assert said[0].startswith("waiting for another run that works on the data")
+    thread.join()
