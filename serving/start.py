@@ -14,6 +14,8 @@ from typing import Any
 
 CHECK_SECONDS = 1.0  # between two looks at the workers: one that was killed is started again; BentoML looks each 10
 
+DRAIN_SECONDS = 60.0  # after SIGTERM, for a worker to answer what it was asked; BentoML gives 30
+
 
 def close_control_ports(folder: Path) -> None:
     """Replace the function with which BentoML makes its process manager; `folder` holds the sockets instead.
@@ -26,6 +28,8 @@ def close_control_ports(folder: Path) -> None:
     circus.create_standalone_arbiter  # noqa: B018  # it must be there
 
     def create(watchers: list[Any], *, threaded: bool = False, **settings: Any) -> Any:
+        for watcher in watchers:
+            watcher.graceful_timeout = DRAIN_SECONDS
         kind = circus.ThreadedArbiter if threaded else circus.Arbiter
         return kind(
             watchers,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from components.contracts import located_yaml
@@ -40,7 +42,7 @@ from components.release.ledger import Side
 from flows.environment import QUIET
 from flows.release import steps
 from flows.release.change import Change, Proven, Refused
-from flows.release.service import Service
+from flows.release.service import Service, command
 from flows.stages import Work
 from tests import small_package
 from tests.serving.service import challenger, eventually
@@ -78,6 +80,7 @@ class Server:
     url: str
     folder: Path
     slots: dict[str, Slot]
+    bundle: Bundle
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -130,19 +133,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     graph.write_bytes(graph.read_bytes()[:-1] + b"!")
     with pytest.raises(CorruptArtifactError):
         Package.open(graph.parent)
-    with serving(bundle, folder / "service") as url:
-        server = Server(url, folder / "service", slots)
+    with serving(bundle, folder / "service") as (url, _):
+        server = Server(url, folder / "service", slots, bundle)
         with server.client:
             yield server
 
 
 @contextmanager
-def serving(bundle: Bundle, folder: Path) -> Iterator[str]:
+def serving(bundle: Bundle, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "bentoml", "serve", str(bundle.folder), "--host", "127.0.0.1", "--port", str(port)]
+    words = command(bundle, str(port))
     variables = {"BENTOML_HOME": str(folder), SERVICE_FOLDER: str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(words, env={**os.environ, **QUIET, **variables}, cwd=folder)
     url = f"http://127.0.0.1:{port}"
@@ -156,7 +159,7 @@ def serving(bundle: Bundle, folder: Path) -> Iterator[str]:
 
     try:
         eventually(ready, 90)
-        yield url
+        yield url, process
     finally:
         process.terminate()
         process.wait(timeout=30)
@@ -340,3 +343,26 @@ def test_a_refusal_by_the_service_names_the_limit_that_was_missed(server: Server
         steps.prove(change, proven)
     limit = "each number within 0.0001 in every worker"
     assert [(result.gate, result.limit) for result in parity.value.results] == [("parity", limit)]
+
+
+def test_a_service_that_is_stopped_answers_what_it_was_asked(server: Server, tmp_path: Path) -> None:
+    image = small_package.image(0)
+    with serving(server.bundle, tmp_path / "service") as (url, process):
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as slow:
+            head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: image/png\r\n"
+            slow.sendall(f"{head}Content-Length: {len(image)}\r\nConnection: close\r\n\r\n".encode() + image[:10])
+            time.sleep(0.5)  # the worker has taken the connection
+            process.terminate()
+            time.sleep(7)  # longer than the five seconds after which it was killed once
+            slow.sendall(image[10:])
+            answer = b"".join(iter(lambda: slow.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200"), answer[:300]
+        assert process.wait(timeout=30) == 0
+
+
+def test_a_service_opens_no_port_but_its_own(server: Server, tmp_path: Path) -> None:
+    with serving(server.bundle, tmp_path / "service") as (url, process):
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        listening = {c.laddr for p in family for c in p.net_connections("inet") if c.status == "LISTEN"}
+        assert {(address.ip, address.port) for address in listening} == {("127.0.0.1", int(url.rpartition(":")[2]))}
