@@ -13,6 +13,7 @@ import pytest
 
 from components.contracts.errors import StackError
 from flows import schedule
+from flows.stack import Endpoints
 
 TIMEOUT_SECONDS = 1.0  # beside other tests a request may take long
 
@@ -86,13 +87,17 @@ def project(tmp_path: Path) -> schedule.Project:
     return schedule.Project(tmp_path)
 
 
-def url(busy: Busy) -> str:
-    return f"http://127.0.0.1:{busy.server_address[1]}"
+def at(port: int) -> Endpoints:
+    return Endpoints(f"http://127.0.0.1:{port}", "", "", None)
+
+
+def of(busy: Busy) -> Endpoints:
+    return at(int(busy.server_address[1]))
 
 
 def test_a_late_answer_and_a_refusal_are_asked_for_again(busy: Busy, project: schedule.Project) -> None:
     busy.late, busy.refusals = 1, 1
-    (added,) = schedule.register(project, url(busy))
+    (added,) = schedule.register(project, of(busy))
     assert added.done == "added"
     assert busy.asked.count("POST /flows/") + busy.asked.count("POST /deployments/") >= 4
     assert (busy.late, busy.refusals) == (0, 0)
@@ -101,7 +106,7 @@ def test_a_late_answer_and_a_refusal_are_asked_for_again(busy: Busy, project: sc
 def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy) -> None:
     busy.present["d"] = {"id": "1", "name": "d", "schedules": []}
     busy.late = 1
-    (removed,) = schedule.remove(url(busy))
+    (removed,) = schedule.remove(of(busy))
     assert (removed.pipeline, removed.done) == ("d", "removed")
     assert busy.asked.count("DELETE /deployments/1") >= 2
     assert busy.late == 0
@@ -113,12 +118,12 @@ def test_who_stays_silent_is_named(busy: Busy, project: schedule.Project, monkey
     busy.late = 100
     said: list[str] = []
     with pytest.raises(StackError, match="Prefect does not answer"):
-        schedule.register(project, url(busy), say=said.append)
+        schedule.register(project, of(busy), say=said.append)
     assert any("Prefect is busy" in line for line in said)
 
 
 def test_nobody_there_is_said_at_once(project: schedule.Project) -> None:
     begin = time.monotonic()
     with pytest.raises(StackError, match="Prefect does not answer"):
-        schedule.register(project, "http://127.0.0.1:9")
+        schedule.register(project, at(9))
     assert time.monotonic() - begin < schedule.TIMEOUT_SECONDS

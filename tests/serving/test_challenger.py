@@ -32,7 +32,7 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Slot]:
         "2": {"seed": 2},
         "3": {"seed": 1, "train_key": "b" * 64},
         "4": {"seed": 1, "nan_above": 0.8},
-        "5": {"seed": 1, "slow": 100},
+        "5": {"seed": 1, "slow": 600},
     }
     return {version: small_package.bundle(folder / version, version, **kind) for version, kind in kinds.items()}
 
