@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from components.contracts import located_yaml
-from components.contracts.errors import ModelyardError, UsageError
+from components.contracts.errors import ModelyardError, StackError, UsageError
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.project import Project
 from flows.plan import STAGES, Plan
@@ -83,7 +83,7 @@ def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str]
 def _run_flow(
     project: Project, name: str, force: frozenset[str], overrides: dict[str, Any], planned: Plan, prefect_api: str
 ) -> Plan:
-    from flows import hosts
+    from flows import hosts, server_watch, stack
 
     os.environ["PREFECT_API_URL"] = prefect_api
     # The person reads our words; Prefect keeps its own, and ours, in the log of the run.
@@ -91,6 +91,7 @@ def _run_flow(
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
         during.enter_context(hosts.waiting(hosts.worth(planned), project.root))
+        during.enter_context(server_watch.watched(project, say))
         from flows.pipeline import pipeline as flow
 
         try:
@@ -98,6 +99,15 @@ def _run_flow(
         except ModelyardError as error:
             # Prefect's frames say nothing to a person; the error says what, where and what next.
             raise error.with_traceback(None) from None
+        except Exception as error:
+            silent = stack.silent_servers(project)
+            if not silent:
+                raise
+            raise StackError(
+                f"{' and '.join(silent)} went away while the run needed it",
+                got=f"{type(error).__name__}: {error}"[:500],
+                next_step="`modelyard status`, `modelyard up`, then run again: it goes on from where it was",
+            ) from None
 
 
 def tell(planned: Plan) -> None:

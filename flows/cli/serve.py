@@ -25,6 +25,8 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
 
     Production follows the alias by itself; `modelyard promote` sets it.
     """
+    from components.access import project_door
+    from components.access.secret import SECRET_FILE
     from components.registry.api import Api
     from flows import connections, question, stack
     from flows.cli.run import say
@@ -50,6 +52,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
             bundle = asking.bundle_of(project, spec, api, version, say)
             words = service.command(bundle, str(port or 3000))
             os.environ.pop("MODELYARD_SERVICE", None)
+            os.environ[SECRET_FILE] = str(project_door.secret_file(project))
             os.execv(words[0], words)  # noqa: S606  # this terminal becomes the server
         if port is not None:
             stack.move_service(project, pipeline, port)

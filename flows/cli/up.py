@@ -19,5 +19,5 @@ def up() -> None:
     endpoints = stack.up(project, say=lambda line: click.echo(f"  {line}", err=True))
     for run in reconcile.crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
-    click.echo(f"Prefect  {endpoints.prefect_ui}")
-    click.echo(f"MLflow   {endpoints.mlflow}")
+    click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
+    click.echo(f"MLflow   {endpoints.mlflow}  (in a browser: modelyard open mlflow)")

@@ -80,6 +80,16 @@ def endpoints(project: Project) -> Endpoints | None:
     return _endpoints(project, known)
 
 
+def silent_servers(project: Project) -> tuple[str, ...]:
+    """The servers of a stack that is to run which do not answer."""
+    known = state.load(project)
+    if known is None or not known.wanted:
+        return tuple(FIRST_PORT)
+    return tuple(
+        name for name in FIRST_PORT if name not in known.ports or not health.is_ours(project, known.ports[name])
+    )
+
+
 def configured(project: Project) -> Endpoints:
     """Where the servers are to answer, whether they do or not.
 

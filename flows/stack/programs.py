@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.contracts import atomic
+from components.contracts import atomic, digest
 from components.contracts.project import Project
 from flows import environment
 from flows.stack import state
@@ -21,6 +21,7 @@ WORK_POOL = "modelyard"
 ENTRYPOINT = "flows/pipeline.py:pipeline"  # the flow that the runner runs, relative to the project
 FIRST_PORT = {"prefect": 4200, "mlflow": 5000}
 SERVICE_PREFIX = "serve-"
+LOCK = "MODELYARD_LOCK"  # digest of the locked environment that a program was started with
 GUARDIAN = "guardian"  # the one program without a shim: it watches the supervisor itself
 STOP_SECONDS = 65  # of a service: a request may take a minute, and is answered
 SHIM_SECONDS = 20  # that a shim needs to end a program, beside the program's own time
@@ -62,6 +63,9 @@ class Program:
 
     def _document(self, project: Project) -> str:
         variables = {**environment.of_project(project), PROGRAM: self.name, **self.environment}
+        if not self.name.startswith(SERVICE_PREFIX) and project.lock_file.is_file():
+            # After other packages were installed, `up` starts the servers again; production stays as it is.
+            variables[LOCK] = digest.of_file(project.lock_file)
         document = asdict(self) | {"folder": str(project.root), "environment": variables}
         return document_text(document)
 
@@ -130,7 +134,7 @@ def prefect_api(port: int) -> str:
 
 def _uvicorn(application: str, port: int) -> list[str]:
     words = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
-    return [*words, "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+    return [*words, "--no-access-log", "--no-server-header", "--no-proxy-headers", "--timeout-graceful-shutdown", "3"]
 
 
 def _guardian(project: Project) -> Program:
