@@ -74,8 +74,6 @@ def demo(pipeline: str, as_json: bool) -> int:
     click.echo()
     for name, value in facts.items():
         click.echo(f"  {click.style(name.ljust(16), bold=True)}  {value}")
-    click.echo(
-        f"\n  `modelyard open mlflow`, `... prefect` or `... {pipeline}` opens their pages in a browser", nl=False
-    )
+    click.echo(f"\n  `modelyard open mlflow` (or prefect, or {pipeline}) opens its page in a browser")
     click.echo(f"\n  done in {time.monotonic() - begun:.0f} s; `modelyard down` stops the servers, nothing is lost\n")
     return 0
