@@ -35,6 +35,7 @@ from components.packaging.bundle import Bundle
 from flows import connections, stack
 
 READY_SECONDS = 120.0
+HANDOVER = "MODELYARD_HANDOVER"  # as in serving/start.py
 CONVERGE_SECONDS = 60.0
 PROVE_SECONDS = 30.0
 MOST_CONNECTIONS = 32
@@ -126,15 +127,26 @@ class Service:
         Returns:
             Its URL, once it answers.
         """
+        inside = self.folder.relative_to(self.project.root)
         variables = {
             "PYTHONDONTWRITEBYTECODE": "1",
             # BentoML keeps its metrics in its home and empties them at start: each service has a home of its own.
             "BENTOML_HOME": str(self.folder / "bentoml"),
             SERVICE_FOLDER: str(self.folder),
+            # Relative to the project's folder, in which the service runs: the path of a Unix socket must be short.
+            HANDOVER: str(inside / "handover"),
             SECRET_FILE: str(project_door.secret_file(self.project)),
         }
         words = command(bundle, "{port}")
-        return stack.serve(self.project, self.name, words, variables, port, timeout_seconds=READY_SECONDS)
+        return stack.serve(
+            self.project,
+            self.name,
+            words,
+            variables,
+            port,
+            hands_over_to=str(inside / "workers"),
+            timeout_seconds=READY_SECONDS,
+        )
 
     def stop(self) -> None:
         """Let it answer what it is answering, then end it; its order goes with it."""

@@ -71,11 +71,24 @@ def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) ->
     left_after(processes, 5.0)
 
 
-def clear(root: str, program: str | None = None, patience_seconds: float = 2.0) -> int:
-    """End what a killed stack (or one program of it) left behind; returns how many processes."""
-    left = find(root, program)
+def clear(
+    root: str, program: str | None = None, patience_seconds: float = 2.0, spared_session: int | None = None
+) -> int:
+    """End what a killed stack (or one program of it) left behind; returns how many processes.
+
+    Args:
+        spared_session: processes of this session go on.
+    """
+    left = [process for process in find(root, program) if spared_session is None or _session(process) != spared_session]
     end(left, patience_seconds)
     return len(left)
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return -1
 
 
 def left_after(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:

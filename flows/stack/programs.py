@@ -37,6 +37,8 @@ class Program:
         after: a server (root, port) that must be ready before the program starts.
         clears_leftovers: end processes that a killed earlier start of it left.
         needs_credentials: its environment holds the project's secret, for the clients of Prefect and MLflow.
+        hands_over_to: a folder, relative to the project's, in which the workers of the program say that they serve: the
+            program is replaced by starting the new one beside it; None: it is ended first.
         shim: a shim keeps it, so that it outlives the supervisor.
     """
 
@@ -48,6 +50,7 @@ class Program:
     after: dict[str, Any] | None = None
     clears_leftovers: bool = True
     needs_credentials: bool = False
+    hands_over_to: str | None = None
     shim: bool = True
 
     def write(self, project: Project) -> None:

@@ -36,15 +36,35 @@ def read(home: Path, name: str) -> Record | None:
 def write(home: Path, name: str, identity: Identity, digest: str) -> None:
     """Record what runs a program."""
     path = _path(home, name)
+    path.with_suffix(".failed").unlink(missing_ok=True)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(json.dumps({"process": identity.to_json(), "digest": digest}))
     fresh.replace(path)
 
 
+def note_failure(home: Path, name: str, digest: str) -> None:
+    """Note that a program with this digest did not become ready; what ran before it goes on."""
+    _path(home, name).with_suffix(".failed").write_text(digest)
+
+
+def has_failed(home: Path, name: str, digest: str) -> bool:
+    """Whether a program with this digest did not become ready."""
+    try:
+        return _path(home, name).with_suffix(".failed").read_text() == digest
+    except OSError:
+        return False
+
+
+def forget_failure(home: Path, name: str) -> None:
+    """Let a program be tried again."""
+    _path(home, name).with_suffix(".failed").unlink(missing_ok=True)
+
+
 def forget(home: Path, name: str) -> None:
     """Remove the record of a program that has ended."""
     _path(home, name).unlink(missing_ok=True)
+    forget_failure(home, name)
 
 
 def _path(home: Path, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 import xmlrpc.client
@@ -12,7 +13,7 @@ from typing import Any
 from components.contracts import atomic
 from components.contracts.errors import StackError
 from components.contracts.project import Project
-from flows.stack import health, ports, state, supervisor
+from flows.stack import health, ports, running, state, supervisor
 from flows.stack.programs import (
     SERVICE_PREFIX,
     SHIM_SECONDS,
@@ -36,23 +37,25 @@ def serve(
     environment: dict[str, str],
     port: int | None = None,
     *,
+    hands_over_to: str | None = None,
     timeout_seconds: float = 120,
 ) -> str:
     """Run a service as `serve-<name>` and wait until its /readyz answers 200; returns its URL.
 
-    A service that runs this very command in this very environment is left alone; another one is replaced. It comes
-    back with the stack, until `stop_serving`.
+    A service that runs this very command in this very environment is left alone; another one is replaced, without a
+    pause where it hands over. It comes back with the stack, until `stop_serving`.
 
     Args:
         command: its words; `{port}` in them becomes the port.
         environment: variables beside those of the stack; `{port}` likewise.
+        hands_over_to: as of `Program`.
         port: where it listens, or None: where it listened before, else the first free port from 3000 on.
 
     Raises:
         StackError: the stack is not running, the port is taken, or the service does not become ready.
     """
     for _ in range(ATTEMPTS):
-        chosen = _start(project, SERVICE_PREFIX + name, command, environment, port)
+        chosen = _start(project, SERVICE_PREFIX + name, command, environment, port, hands_over_to)
         try:
             _wait(project, SERVICE_PREFIX + name, chosen, timeout_seconds)
         except ports.PortTaken:
@@ -123,21 +126,31 @@ def service_state(project: Project, name: str) -> str | None:
 
 
 def _start(
-    project: Project, program_name: str, command: list[str], environment: dict[str, str], port: int | None
+    project: Project,
+    program_name: str,
+    command: list[str],
+    environment: dict[str, str],
+    port: int | None,
+    hands_over_to: str | None,
 ) -> int:
     """Have the supervisor run a service, unless it does; where it is to listen."""
     with state.lock(project):
-        running = supervisor.processes(project)
+        present = supervisor.processes(project)
         known = state.load(project)
-        if running is None or known is None:
+        if present is None or known is None:
             raise StackError("the stack is not running", next_step="`modelyard up`")
         same_place = port is None or known.ports.get(program_name) == port
         chosen = known.ports.get(program_name, FIRST_PORT) if port is None else port
-        program = _program(program_name, command, environment, chosen)
-        process = running.get(program_name)
+        program = _program(program_name, command, environment, chosen, hands_over_to)
+        process = present.get(program_name)
         unchanged = same_place and process is not None and not program.differs(project)
         runs = process is not None and process.state in ("RUNNING", "STARTING")
-        if not unchanged or not runs or _is_taken(project, process, chosen):
+        if same_place and runs and not unchanged and hands_over_to and not _is_taken(project, process, chosen):
+            running.forget_failure(state.folder(project), program_name)
+            program.write(project)
+            with supervisor.call(project) as proxy:  # the shim alone: the next one lets the new program take over
+                proxy.supervisor.signalProcess(program_name, "KILL")
+        elif not unchanged or not runs or _is_taken(project, process, chosen):
             _remove(project, program_name, process is not None)
             if not ports.is_free(chosen):
                 if port is not None:
@@ -146,7 +159,7 @@ def _start(
                     )
                 others = {other for owner, other in known.ports.items() if owner != program_name}
                 chosen = ports.choose(FIRST_PORT, others)
-                program = _program(program_name, command, environment, chosen)
+                program = _program(program_name, command, environment, chosen, hands_over_to)
             state.save(project, known.with_port(program_name, chosen))
             program.write(project)
             atomic.write_text(_include(project, program_name), program.section(project))
@@ -165,10 +178,12 @@ def _is_taken(project: Project, process: ProcessState | None, port: int) -> bool
     return leftovers.is_taken(str(project.root), port)
 
 
-def _program(name: str, command: list[str], environment: dict[str, str], port: int) -> Program:
+def _program(
+    name: str, command: list[str], environment: dict[str, str], port: int, hands_over_to: str | None
+) -> Program:
     words = [word.replace("{port}", str(port)) for word in command]
     variables = {key: value.replace("{port}", str(port)) for key, value in environment.items()}
-    return Program(name, words, variables, priority=20, stop_seconds=STOP_SECONDS)
+    return Program(name, words, variables, priority=20, stop_seconds=STOP_SECONDS, hands_over_to=hands_over_to)
 
 
 def _include(project: Project, program_name: str) -> Path:
@@ -186,6 +201,16 @@ def _remove(project: Project, program_name: str, running: bool) -> None:
         proxy.supervisor.removeProcessGroup(program_name)
 
 
+def _digest(project: Project, program_name: str) -> str:
+    return hashlib.sha256(launch_file(project, program_name).read_bytes()).hexdigest()
+
+
+def _is_current(project: Project, program_name: str) -> bool:
+    """Whether what runs was started from the program's present file."""
+    record = running.read(state.folder(project), program_name)
+    return record is not None and record.identity.lives() and record.digest == _digest(project, program_name)
+
+
 def _wait(project: Project, program_name: str, port: int, timeout_seconds: float) -> None:
     begin = time.monotonic()
     while True:
@@ -193,10 +218,16 @@ def _wait(project: Project, program_name: str, port: int, timeout_seconds: float
         if _is_taken(project, process, port):
             raise ports.PortTaken(program_name)
         runs = process is not None and process.state in ("STARTING", "RUNNING")
-        if runs and health.is_ready(port, READY) and health.is_ours(project, port):
+        if (
+            runs
+            and _is_current(project, program_name)
+            and health.is_ready(port, READY)
+            and health.is_ours(project, port)
+        ):
             return
         late = time.monotonic() - begin > timeout_seconds
-        if late or (process is not None and process.state == "FATAL"):
+        failed = running.has_failed(state.folder(project), program_name, _digest(project, program_name))
+        if late or failed or (process is not None and process.state == "FATAL"):
             log = log_file(project, program_name)
             raise StackError(
                 f"{program_name} did not become ready" + (f" within {timeout_seconds:.0f} s" if late else ""),

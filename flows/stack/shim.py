@@ -29,6 +29,7 @@ from flows.stack import running
 SET_PARENT_DEATH_SIGNAL = 1
 LOG_BYTES = 5_000_000
 LOOK_SECONDS = 60.0  # at the size of the log
+HANDOVER_SECONDS = 100.0  # for a program to become ready beside the one that it takes over from
 POLL_SECONDS = 0.2  # where a process cannot be waited for
 
 
@@ -61,14 +62,14 @@ def main() -> None:
     stopped = _on_termination()
     log = home / "logs" / f"{program.name}.log"
     _print_into(log)
-    process = _adopted(home, program) or _started(home, program, log, stopped)
+    process = _found(home, program, log, stopped) or _started(home, program, log, stopped)
     code = _keep(process, program, log, stopped)
     running.forget(home, program.name)
     sys.exit(code)
 
 
-def _adopted(home: Path, program: Program) -> _Process | None:
-    """The program, if a shim before this one started it and its file is still the same."""
+def _found(home: Path, program: Program, log: Path, stopped: int) -> _Process | None:
+    """The program that an earlier shim started, or what has taken its place; None: nothing runs."""
     record = running.read(home, program.name)
     if record is None or not record.identity.lives():
         return None
@@ -76,9 +77,51 @@ def _adopted(home: Path, program: Program) -> _Process | None:
     if record.digest == program.digest:
         print(f"adopted process {process.pid}, which an earlier supervisor started", flush=True)
         return process
+    if program.document["hands_over_to"] is not None:
+        return _replaced(process, home, program, log, stopped)
     print(f"process {process.pid} runs another version of this program; ending it", flush=True)
     _end(process, int(program.document["stop_seconds"]))
     return None
+
+
+def _replaced(before: _Process, home: Path, program: Program, log: Path, stopped: int) -> _Process:
+    """The program started anew beside the one that runs, which ends once the new one is ready.
+
+    The new one takes the listening socket over, so no request is refused. If it does not become ready, it ends, and
+    the one that runs goes on.
+    """
+    from flows.stack import leftovers, mark
+
+    environment = _environment(program)
+    leftovers.clear(environment[mark.STACK], program.name, spared_session=before.pid)
+    fresh = _spawned(program, environment, log)
+    print(f"process {fresh.pid} starts beside process {before.pid}, which runs another version", flush=True)
+    folder = Path(program.document["folder"]) / program.document["hands_over_to"]
+    until = time.monotonic() + HANDOVER_SECONDS
+    while not _is_ready(fresh.pid, folder):
+        if fresh.wait(POLL_SECONDS, stopped) or select.select([stopped], [], [], 0)[0] or time.monotonic() > until:
+            print(f"process {fresh.pid} did not become ready; process {before.pid} goes on", flush=True)
+            _end(fresh, 5)
+            running.note_failure(home, program.name, program.digest)
+            return before
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(before.pid, signal.SIGTERM)
+    _record(home, program, fresh)
+    print(f"process {fresh.pid} has taken over; process {before.pid} ends", flush=True)
+    _end(before, int(program.document["stop_seconds"]))
+    return fresh
+
+
+def _is_ready(pid: int, folder: Path) -> bool:
+    """Whether a worker of this process says that it serves: `<worker's pid>.json` in the folder."""
+    return any(path.stem.isdecimal() and _parent(path.stem) == pid for path in folder.glob("*.json"))
+
+
+def _parent(pid: str) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _started(home: Path, program: Program, log: Path, stopped: int) -> _Process:
@@ -91,6 +134,12 @@ def _started(home: Path, program: Program, log: Path, stopped: int) -> _Process:
             print(f"ended {ended} process(es) that an earlier start left behind", flush=True)
     if program.document["after"] is not None:
         _wait_for(program.document["after"], stopped)
+    process = _spawned(program, environment, log)
+    _record(home, program, process)
+    return process
+
+
+def _spawned(program: Program, environment: dict[str, str], log: Path) -> _Process:
     with log.open("ab") as stream:
         child = subprocess.Popen(
             program.document["command"],
@@ -101,10 +150,13 @@ def _started(home: Path, program: Program, log: Path, stopped: int) -> _Process:
             stderr=stream,
             start_new_session=True,
         )
-    identity = process_identity.of(child.pid)
+    return _Process(child.pid, child)
+
+
+def _record(home: Path, program: Program, process: _Process) -> None:
+    identity = process_identity.of(process.pid)
     if identity is not None:  # else it has ended already
         running.write(home, program.name, identity, program.digest)
-    return _Process(child.pid, child)
 
 
 class _Process:

@@ -42,7 +42,7 @@ from components.release.ledger import Side
 from flows.environment import QUIET
 from flows.release import steps
 from flows.release.change import Change, Proven, Refused
-from flows.release.service import Service, command
+from flows.release.service import HANDOVER, Service, command
 from flows.stages import Work
 from tests import small_package
 from tests.serving.service import challenger, eventually
@@ -140,13 +140,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextmanager
-def serving(bundle: Bundle, folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def serving(bundle: Bundle, folder: Path, port: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    folder.mkdir(exist_ok=True)
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
     words = command(bundle, str(port))
-    variables = {"BENTOML_HOME": str(folder), SERVICE_FOLDER: str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {
+        "BENTOML_HOME": str(folder),
+        SERVICE_FOLDER: str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        HANDOVER: "h",
+    }
     process = subprocess.Popen(words, env={**os.environ, **QUIET, **variables}, cwd=folder)
     url = f"http://127.0.0.1:{port}"
 
@@ -366,3 +372,28 @@ def test_a_service_opens_no_port_but_its_own(server: Server, tmp_path: Path) -> 
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         listening = {c.laddr for p in family for c in p.net_connections("inet") if c.status == "LISTEN"}
         assert {(address.ip, address.port) for address in listening} == {("127.0.0.1", int(url.rpartition(":")[2]))}
+
+
+def test_a_second_process_takes_the_first_ones_place_without_a_refused_request(server: Server, tmp_path: Path) -> None:
+    folder, image = tmp_path / "service", small_package.image(0)
+    with serving(server.bundle, folder) as (url, first):
+        port = int(url.rpartition(":")[2])
+        target = Server(url, folder, server.slots, server.bundle)
+        with (
+            target.client,
+            loaded(target, image) as answers,
+            serving(server.bundle, folder, port) as (_, second),
+        ):
+
+            def has_taken_over() -> bool:
+                workers = [psutil.Process(int(path.stem)) for path in (folder / "workers").glob("*.json")]
+                return sum(worker.ppid() == second.pid for worker in workers) == 2
+
+            eventually(has_taken_over, 90)
+            first.terminate()
+            assert first.wait(timeout=60) == 0
+            time.sleep(1)
+            counted = answers()
+            assert psutil.Process(second.pid).is_running()
+    assert set(counted) == {"1"}
+    assert counted["1"] > 100

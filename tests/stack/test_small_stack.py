@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from flows.stack.programs import Program, of_stack
 from flows.stack.state import StackState
 from tests.processes import is_gone
 from tests.stack.conftest import start_small
+
+START = Path(__file__).resolve().parents[2] / "serving" / "start.py"
 
 WORKER_THAT_OUTLIVES = """
 import os, socket, subprocess, sys, time
@@ -87,9 +90,34 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if known:
             self.wfile.write(identity(self))
+    def log_message(self, *_):
+        pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
 """
 )
+
+HANDS_OVER = """
+import runpy, socket, subprocess
+start = runpy.run_path(sys.argv[3])
+place = pathlib.Path("handover")
+taken = start["take"](place)
+listening = socket.socket(fileno=taken) if taken else socket.create_server(("127.0.0.1", int(sys.argv[1])))
+start["offer"](place, listening.fileno())
+if os.environ.get("BREAKS"):
+    sys.exit("it breaks")
+time.sleep(0.5)  # as loading takes
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+pathlib.Path("workers").mkdir(exist_ok=True)
+pathlib.Path(f"workers/{worker.pid}.json").write_text("{}")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer, bind_and_activate=False)
+server.socket.close()
+server.socket = listening
+server.daemon_threads = False  # what was asked is answered before the process ends
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever()
+server.server_close()
+worker.terminate()
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -250,6 +278,48 @@ def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
     assert "serve-digits" not in (supervisor.processes(project) or {})
     assert ports.is_free(port)
     assert stack.stop_serving(project, "digits") is False
+
+
+def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project: Project) -> None:
+    script = project.root / "service.py"
+    head = SERVICE.partition("http.server.ThreadingHTTPServer")[0]
+    script.write_text(f"import signal, threading\n{head}{HANDS_OVER}")
+    command = [sys.executable, str(script), "{port}", secret_file(project), str(START)]
+    start_small(project, sleeper())
+    url = stack.serve(project, "digits", command, {"VERSION": "1"}, hands_over_to="workers")
+    port = int(url.rpartition(":")[2])
+    end, versions, refused = threading.Event(), list[str](), list[str]()
+
+    def ask() -> None:
+        while not end.is_set():
+            try:
+                with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+                    connection.request("GET", "/readyz")
+                    versions.append(connection.getresponse().headers["X-Version"])
+            except (OSError, http.client.HTTPException) as error:
+                refused.append(repr(error))
+
+    clients = [threading.Thread(target=ask) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        first = running(project, "serve-digits")
+        assert stack.serve(project, "digits", command, {"VERSION": "2"}, hands_over_to="workers") == url
+        eventually(lambda: versions[-1] == "2")
+        assert is_gone(first)
+        broken = {"VERSION": "3", "BREAKS": "1"}
+        with pytest.raises(StackError, match="it breaks"):
+            stack.serve(project, "digits", command, broken, hands_over_to="workers", timeout_seconds=60)
+        before = running(project, "serve-digits")
+        assert stack.serve(project, "digits", command, {"VERSION": "4"}, hands_over_to="workers") == url
+        eventually(lambda: versions[-1] == "4")  # taken over from the one that had gone on
+        assert is_gone(before)
+    finally:
+        end.set()
+        for client in clients:
+            client.join()
+    assert refused == []
+    assert set(versions) == {"1", "2", "4"}
 
 
 def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:
