@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from components.inference.difference import difference
+from flows import connections
 from tests.house import House
 
 pytestmark = pytest.mark.slow
@@ -150,7 +151,12 @@ def test_mlflow_itself_loads_the_registered_version(house: House, demo: dict[str
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(package / "golden" / example["file"])],
-        env={**house.environment, "MLFLOW_TRACKING_URI": demo["MLflow"], "PYTHONPATH": ""},
+        env={
+            **house.environment,
+            **connections.variables(house.root),
+            "MLFLOW_TRACKING_URI": demo["MLflow"],
+            "PYTHONPATH": "",
+        },
         cwd="/",
         capture_output=True,
         text=True,
