@@ -34,13 +34,13 @@ def used_codes(secret_path: Path) -> Path:
     return secret_path.parent / "used-codes"
 
 
-def before(application: Application, project: Project, *, opened_by: str) -> Door:
+def before(application: Application, project: Project, *, opened_by: str, handshake: str | None = None) -> Door:
     """The door before a server of the project.
 
     Raises:
         StackError: the project has no secret.
     """
-    return from_file(application, secret_file(project), opened_by=opened_by)
+    return from_file(application, secret_file(project), opened_by=opened_by, handshake=handshake)
 
 
 def from_file(
@@ -50,6 +50,7 @@ def from_file(
     opened_by: str,
     open_paths: frozenset[str] = frozenset(),
     guarded_headers: frozenset[bytes] = frozenset(),
+    handshake: str | None = None,
 ) -> Door:
     """The door with the secret in a file.
 
@@ -67,4 +68,5 @@ def from_file(
         opened_by=opened_by,
         open_paths=open_paths,
         guarded_headers=guarded_headers,
+        handshake=handshake,
     )
