@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,7 @@ class Door:
         open_paths: answered without a secret.
         guarded_headers: headers, in lower case, that need the secret even on an open path.
         handshake: the subprotocol of WebSockets whose first message may hold the credentials; None: there are none.
+        settings: of the application's pages, which the browser keeps (localStorage) unless it has others.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Door:
         open_paths: frozenset[str] = frozenset(),
         guarded_headers: frozenset[bytes] = frozenset(),
         handshake: str | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.application = application
         self._secret = secret
@@ -98,6 +100,7 @@ class Door:
         self._open_paths = open_paths
         self._guarded_headers = guarded_headers
         self._handshake = handshake
+        self._settings = dict(settings or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request, WebSocket or lifespan."""
@@ -203,7 +206,10 @@ class Door:
         kept = f"{self._cookie}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={cookie.COOKIE_SECONDS}"
         # Not a redirect: the browser would leave the cookie out of it when the link stood on another page.
         to = _local(_query(scope, "to"))
-        page = f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(to)}"><title>Modelyard</title>'
+        page = (
+            f"<!doctype html><title>Modelyard</title>{_keep(self._settings)}"
+            f'<meta http-equiv="refresh" content="0; url={html.escape(to)}">'
+        )
         await _respond(send, 200, page, "text/html; charset=utf-8", [(b"set-cookie", kept.encode("latin-1"))])
 
     async def _refuse(
@@ -282,7 +288,17 @@ def _local(path: str) -> str:
     return path if plain else "/"
 
 
+def _keep(settings: dict[str, str]) -> str:
+    if not settings:
+        return ""
+    items = json.dumps(settings).replace("<", "\\u003c")
+    keep = "localStorage.getItem(key) ?? localStorage.setItem(key, value)"
+    return f"<script>for (const [key, value] of Object.entries({items})) {keep}</script>"
+
+
 def _with_browser_headers(send: Send) -> Send:
+    """Our pages are framed by no others, tell nobody where they are, and report to nobody what is done in them."""
+
     async def adding(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             kept = [
@@ -290,7 +306,11 @@ def _with_browser_headers(send: Send) -> Send:
                 for pair in message.get("headers", [])
                 if pair[0].lower() not in (b"x-frame-options", b"referrer-policy")
             ]
-            more = [(b"x-frame-options", b"SAMEORIGIN"), (b"referrer-policy", b"same-origin")]
+            more = [
+                (b"x-frame-options", b"SAMEORIGIN"),
+                (b"referrer-policy", b"same-origin"),
+                (b"content-security-policy", b"connect-src 'self' data: blob:"),  # beside one of the application's own
+            ]
             message = {**message, "headers": [*kept, *more]}
         await send(message)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import http.client
 import json
 import os
 import socket
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -17,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,17 +24,15 @@ import pytest
 from components.access import challenge
 from components.access.secret import Credentials
 from flows.stack import leftovers
-from tests.endtoend import endpoints, other_user
+from tests.endtoend import endpoints, other_user, stack_contents
 from tests.endtoend.endpoints import Endpoint
-from tests.endtoend.releases import Releases, eventually
+from tests.endtoend.releases import Releases
 from tests.house import House
 
 pytestmark = pytest.mark.slow
 
 NAME = "doors"
 EVIL = "http://evil.example"
-# What the servers and our own clients write by themselves: when a worker or a client was last seen, and events of it.
-LIVE_TABLES = {"work_queue", "work_pool", "worker", "events", "event_resources"}
 
 
 @pytest.fixture(scope="module")
@@ -76,41 +71,6 @@ def everything(house: House, ports: dict[str, int]) -> list[Endpoint]:
     mlflow = endpoints.of_mlflow(house, ports["mlflow"])
     assert len({one.path for one in mlflow}) > 200
     return sorted(prefect | mlflow | endpoints.of_service(document, service))
-
-
-def tables(path: Path, spared: set[str]) -> dict[str, str]:
-    """A digest of each table of a database."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as database:
-        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {
-            name: hashlib.sha256(repr(sorted(map(repr, database.execute(f'SELECT * FROM "{name}"')))).encode()).hexdigest()  # noqa: S608
-            for name in names
-            if name not in spared
-        }  # fmt: skip
-
-
-def state(house: House) -> dict[str, str]:
-    """What a stranger might change."""
-    found = tables(house.project.state / "prefect" / "prefect.db", LIVE_TABLES)
-    found |= tables(house.project.state / "mlflow" / "mlflow.db", set())
-    for folder in ("alias-notes", "ledger", "services"):
-        for path in sorted((house.project.state / folder).rglob("*.json*")):
-            if "statement" not in path.name and "worker" not in path.name:
-                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-def quiet_state(house: House) -> dict[str, str]:
-    """The state once nothing of its own is under way: two looks in a row agree."""
-    last: list[dict[str, str]] = [state(house)]
-
-    def settled() -> bool:
-        time.sleep(1.5)
-        last.append(state(house))
-        return last[-1] == last[-2]
-
-    eventually(settled, "the stack is at rest", 60)
-    return last[-1]
 
 
 def asked(everything: list[Endpoint], headers: dict[str, str]) -> list[tuple[Endpoint, int, bytes]]:
@@ -155,7 +115,7 @@ def test_every_endpoint_refuses_whoever_is_not_the_owner(
 ) -> None:
     known = house.credentials
     assert known is not None
-    before = quiet_state(house)
+    before = stack_contents.at_rest(house)
     begin = time.perf_counter()
     closed = [one for one in everything if not one.is_open]
     ways = {
@@ -173,7 +133,7 @@ def test_every_endpoint_refuses_whoever_is_not_the_owner(
         assert not any(known.secret.encode() in content for _, _, content in answers), way
         assert not any(b"access-control-allow" in content.lower() for _, _, content in answers), way
     seconds = time.perf_counter() - begin
-    assert state(house) == before
+    assert stack_contents.of(house) == before
     servers = Counter(one.port for one in everything)
     with capsys.disabled():
         print(f"\n{len(everything)} endpoints and methods {dict(servers)} x {len(ways)} ways: {seconds:.1f} s")
@@ -195,9 +155,10 @@ def test_some_of_them_answer_their_owner(house: House, everything: list[Endpoint
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
 def test_another_user_of_the_machine_gets_nowhere(house: House, everything: list[Endpoint]) -> None:
-    before = quiet_state(house)
+    before = stack_contents.at_rest(house)
     home = house.project.state
-    files, folders = [], []
+    files: list[str] = []
+    folders: list[str] = []
     for path in [home, *home.rglob("*")]:
         (folders if path.is_dir() else files).append(str(path.relative_to(house.root)))
     processes = stack_processes(house)
@@ -220,7 +181,7 @@ def test_another_user_of_the_machine_gets_nowhere(house: House, everything: list
     assert result.pop("tried") > 0
     assert result == {"answers": [], "files": [], "folders": [], "sockets": [], "processes": []}
     assert ".modelyard/stack/secret" in files
-    assert state(house) == before
+    assert stack_contents.of(house) == before
 
 
 def stack_processes(house: House) -> list[psutil.Process]:
@@ -239,7 +200,7 @@ def test_every_port_of_the_stack_has_a_door(house: House, ports: dict[str, int])
                 listening[one.laddr.port] = process
         for one in process.net_connections("unix"):
             if one.laddr and one.status == psutil.CONN_LISTEN:
-                assert not one.laddr.startswith("@"), "an abstract socket has no mode"
+                assert not str(one.laddr).startswith("@"), "an abstract socket has no mode"
     assert behind_a_door <= listening.keys()
     for port in behind_a_door:
         assert challenge.is_ours("127.0.0.1", port, known.secret)
