@@ -32,7 +32,7 @@ def prefect(house: House) -> str:
     return f"{services['prefect']['url']}/api"
 
 
-def wait_for_task(api: str, name: str, process: Any, seconds: float = 90) -> None:
+def wait_for_task(house: House, api: str, name: str, process: Any, seconds: float = 90) -> None:
     """Until a task of that name runs, in a flow run that is not over."""
     asked = {
         "task_runs": {"name": {"any_": [name]}, "state": {"type": {"any_": ["RUNNING"]}}},
@@ -40,7 +40,7 @@ def wait_for_task(api: str, name: str, process: Any, seconds: float = 90) -> Non
     }
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if ask("POST", f"{api}/task_runs/filter", asked):
+        if ask(house, "POST", f"{api}/task_runs/filter", asked):
             return
         assert process.poll() is None, f"ended before {name}: {process.communicate()}"
         time.sleep(0.1)
@@ -57,7 +57,7 @@ def test_the_flow_killed_at_each_stage(house: House, pipeline: str) -> None:
         for stage in STAGES:
             force = ["--force", stage] if stage in ("ingest", "validate") else []
             process = house.start("run", pipeline, *force)
-            wait_for_task(api, stage, process)
+            wait_for_task(house, api, stage, process)
             process.kill()
             process.communicate()
             assert process.returncode == -signal.SIGKILL
@@ -69,7 +69,7 @@ def test_the_flow_killed_at_each_stage(house: House, pipeline: str) -> None:
         versions = [row for row in house.json("models") if row["name"] == pipeline]
         assert [row["version"] for row in versions] == [outcome["version"]] == ["1"]
         asked = {"flow_runs": {"name": {"any_": [pipeline]}, "state": {"type": {"any_": ["RUNNING"]}}}}
-        assert ask("POST", f"{api}/flow_runs/filter", asked) == []
+        assert ask(house, "POST", f"{api}/flow_runs/filter", asked) == []
     finally:
         dataset.write_text(before)
 

@@ -60,5 +60,5 @@ def test_red_data_is_refused_and_shown(
 def latest_report(house: House) -> str:
     services = {service["name"]: service for service in house.json_of_status()}
     asked = {"artifacts": {"key": {"any_": ["digits-data-report"]}}, "sort": "CREATED_DESC", "limit": 1}
-    found = ask("POST", f"{services['prefect']['url']}/api/artifacts/filter", asked)
+    found = ask(house, "POST", f"{services['prefect']['url']}/api/artifacts/filter", asked)
     return str(found[0]["data"])

@@ -16,16 +16,16 @@ def test_the_runner_executes_the_deployment(house: House) -> None:
     house.run("schedule", name)
     services = {service["name"]: service for service in house.json_of_status()}
     api = f"{services['prefect']['url']}/api"
-    deployment = ask("GET", f"{api}/deployments/name/pipeline/{name}")
+    deployment = ask(house, "GET", f"{api}/deployments/name/pipeline/{name}")
     assert deployment["schedules"][0]["schedule"]["cron"] == "0 3 * * *"
-    run = ask("POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"]
+    run = ask(house, "POST", f"{api}/deployments/{deployment['id']}/create_flow_run", {})["id"]
     until = time.monotonic() + 150
     while time.monotonic() < until:
-        state = ask("GET", f"{api}/flow_runs/{run}")["state"]
+        state = ask(house, "GET", f"{api}/flow_runs/{run}")["state"]
         if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
             break
         time.sleep(0.5)
     assert state["type"] == "COMPLETED", state
     assert [row["version"] for row in house.json("models") if row["name"] == name] == ["1"]
     house.run("unschedule", name)
-    ask("GET", f"{api}/deployments/name/pipeline/{name}", missing=True)
+    ask(house, "GET", f"{api}/deployments/name/pipeline/{name}", missing=True)
