@@ -16,7 +16,7 @@ from components.contracts.errors import StackError
 from components.contracts.project import Project
 from flows.stack import state
 
-# MLflow's first page asks a newcomer for the kind of work; this one is on model training.
+# MLflow's first page asks a newcomer for the kind of work; the list of experiments does not.
 FIRST_PAGE = {"prefect": "/", "mlflow": "/#/experiments?workflowType=machine_learning"}
 
 

@@ -22,11 +22,11 @@ def browser() -> str | None:
 
 
 @contextmanager
-def opened(program: str) -> Iterator[Page]:
+def opened(program: str, *words: str) -> Iterator[Page]:
     """An empty page of a fresh browser without a window."""
     with sync_playwright() as playwright:
         # Root (in a container) may not use the sandbox; the only pages seen are ours.
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *words])
         try:
             page = chromium.new_page(viewport={"width": 1600, "height": 1200}, locale="en-US")
             page.set_default_timeout(PATIENCE_MS)

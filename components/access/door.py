@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -29,8 +28,9 @@ ACTOR = "modelyard.actor"  # the key of the scope under which the application fi
 OPEN_PATH = "/.modelyard/open"
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+FORWARDED = frozenset({b"x-forwarded-for", b"forwarded"})
 POLICY_VIOLATION = 1008
-HANDSHAKE = "prefect"  # the subprotocol of Prefect's WebSockets, whose first message holds the credentials
+SINGLE_HEADERS = frozenset({b"host", b"origin", b"authorization", b"sec-fetch-site"})  # two of one are no request
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Refusal:
     message: str
 
 
+AMBIGUOUS = Refusal(400, "ambiguous_headers", "Host, Origin and Authorization may be sent once")
 FOREIGN_HOST = Refusal(403, "foreign_host", "this server answers under names of the loopback interface alone")
 FOREIGN_ORIGIN = Refusal(403, "foreign_origin", "pages of other origins may not ask this server")
 NO_CREDENTIALS = Refusal(401, "no_credentials", "the project's secret is needed")
@@ -74,6 +75,8 @@ class Door:
         opened_by: what a person types to get in, such as `modelyard open prefect`.
         open_paths: answered without a secret.
         guarded_headers: headers, in lower case, that need the secret even on an open path.
+        handshake: the subprotocol of WebSockets whose first message may hold the credentials; None: there are none.
+        settings: of the application's pages, which the browser keeps (localStorage) unless it has others.
     """
 
     def __init__(
@@ -86,6 +89,8 @@ class Door:
         opened_by: str,
         open_paths: frozenset[str] = frozenset(),
         guarded_headers: frozenset[bytes] = frozenset(),
+        handshake: str | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.application = application
         self._secret = secret
@@ -94,6 +99,8 @@ class Door:
         self._opened_by = opened_by
         self._open_paths = open_paths
         self._guarded_headers = guarded_headers
+        self._handshake = handshake
+        self._settings = dict(settings or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request, WebSocket or lifespan."""
@@ -121,7 +128,7 @@ class Door:
             scope[ACTOR] = who
             browser = b"cookie" in headers and kind == "http"
             await self.application(scope, receive, _with_browser_headers(send) if browser else send)
-        elif kind == "websocket" and HANDSHAKE in scope.get("subprotocols", ()) and b"origin" not in headers:
+        elif self._shakes_hands(scope, headers):
             await self._after_handshake(scope, receive, send)
         else:
             await self._refuse(scope, headers, receive, send, who)
@@ -132,12 +139,12 @@ class Door:
             credentials = secrets.from_header(sent.decode("latin-1"))
             if credentials is None or not secrets.matches(credentials.secret, self._secret):
                 return WRONG_SECRET
-            return _known_by_secret(scope, credentials)
-        value = _cookie_of(headers, self._cookie)
-        holder = cookie.holder(value, self._secret) if value else None
+            return _known_by_secret(scope, headers, credentials)
+        holders = [cookie.holder(value, self._secret) for value in _cookies_of(headers, self._cookie)]
+        holder = next((found for found in holders if found is not None), None)
         if holder is None:
             return NO_CREDENTIALS
-        user = peer.user_of_scope(scope)
+        user = _user(scope, headers)
         if holder != ("any" if user is None else str(user)):
             return Refusal(401, "foreign_cookie", "this cookie was given to another user")
         # A page of another port of this machine counts as the same site, and the cookie goes along; its Origin differs.
@@ -146,6 +153,13 @@ class Door:
         if user is None:
             return Actor("unknown", None, "cookie")
         return Actor(peer.name_of(user), None, f"cookie, user id {user} of the connection")
+
+    def _shakes_hands(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
+        """Whether the credentials are still to come, in a WebSocket's first message; browsers have the cookie."""
+        if scope["type"] != "websocket" or self._handshake is None:
+            return False
+        sends_none = b"authorization" not in headers and b"origin" not in headers
+        return sends_none and self._handshake in scope.get("subprotocols", ())
 
     async def _after_handshake(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Prefect's clients send the credentials in the first message; nothing else is passed on before it."""
@@ -160,7 +174,7 @@ class Door:
             try:
                 said = json.loads(message.get("text") or message.get("bytes") or "")
                 token = str(said["token"]) if said.get("type") == "auth" else ""
-            except (ValueError, KeyError, AttributeError, UnicodeDecodeError):
+            except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
                 token = ""
             if secrets.matches(secrets.from_text(token).secret, self._secret):
                 return message
@@ -181,17 +195,21 @@ class Door:
 
     async def _open(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         code = _query(scope, cookie.PARAMETER)
-        good = await asyncio.get_running_loop().run_in_executor(
+        # A HEAD, as programs send it that only look what a link is, does not use the code.
+        good = scope["method"] == "GET" and await asyncio.get_running_loop().run_in_executor(
             None, cookie.use_code, code, self._secret, self._used_codes
         )
-        if scope["method"] != "GET" or not good:
+        if not good:
             await self._refuse(scope, headers, receive, send, USED_CODE)
             return
-        value = cookie.issue(self._secret, peer.user_of_scope(scope))
+        value = cookie.issue(self._secret, _user(scope, headers))
         kept = f"{self._cookie}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={cookie.COOKIE_SECONDS}"
         # Not a redirect: the browser would leave the cookie out of it when the link stood on another page.
         to = _local(_query(scope, "to"))
-        page = f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(to)}"><title>Modelyard</title>'
+        page = (
+            f"<!doctype html><title>Modelyard</title>{_keep(self._settings)}"
+            f'<meta http-equiv="refresh" content="0; url={html.escape(to)}">'
+        )
         await _respond(send, 200, page, "text/html; charset=utf-8", [(b"set-cookie", kept.encode("latin-1"))])
 
     async def _refuse(
@@ -216,6 +234,9 @@ class Door:
 
 
 def _foreign(scope: Scope, headers: dict[bytes, bytes]) -> Refusal | None:
+    names = [name for name, _ in scope["headers"] if name in SINGLE_HEADERS]
+    if len(names) > len(set(names)):
+        return AMBIGUOUS
     host = headers.get(b"host", b"").decode("latin-1").lower()
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
     if name not in LOOPBACK_NAMES:
@@ -235,24 +256,24 @@ def _foreign(scope: Scope, headers: dict[bytes, bytes]) -> Refusal | None:
     return None
 
 
-def _known_by_secret(scope: Scope, credentials: Credentials) -> Actor:
+def _user(scope: Scope, headers: dict[bytes, bytes]) -> int | None:
+    """The user at the other end; not known where a header names another client, which uvicorn takes for the truth."""
+    return None if FORWARDED & headers.keys() else peer.user_of_scope(scope)
+
+
+def _known_by_secret(scope: Scope, headers: dict[bytes, bytes], credentials: Credentials) -> Actor:
     claimed = credentials.user or None
     # The kernel is asked only where a state changes: nobody is interested in who reads.
-    user = peer.user_of_scope(scope) if scope.get("method") not in SAFE_METHODS else None
+    user = _user(scope, headers) if scope.get("method") not in SAFE_METHODS else None
     if user is None:
         return Actor(claimed or "unknown", claimed, "secret")
     return Actor(peer.name_of(user), claimed, f"secret, user id {user} of the connection")
 
 
-def _cookie_of(headers: dict[bytes, bytes], name: str) -> str | None:
-    text = headers.get(b"cookie")
-    if text is None or name.encode() not in text:
-        return None
-    try:
-        found = SimpleCookie(text.decode("latin-1")).get(name)
-    except CookieError:
-        return None
-    return str(found.value) if found else None
+def _cookies_of(headers: dict[bytes, bytes], name: str) -> list[str]:
+    """The values of a cookie. Browsers also send those of other servers of this machine, in whatever form they have."""
+    pairs = (part.strip().partition("=") for part in headers.get(b"cookie", b"").decode("latin-1").split(";"))
+    return [value for key, _, value in pairs if key == name]
 
 
 def _query(scope: Scope, name: str) -> str:
@@ -262,10 +283,22 @@ def _query(scope: Scope, name: str) -> str:
 
 def _local(path: str) -> str:
     """A path on this very server; whatever else a link names is not followed."""
-    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and "\n" not in path else "/"
+    # Browsers read a backslash as a slash, and leave control characters out.
+    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
+    return path if plain else "/"
+
+
+def _keep(settings: dict[str, str]) -> str:
+    if not settings:
+        return ""
+    items = json.dumps(settings).replace("<", "\\u003c")
+    keep = "localStorage.getItem(key) ?? localStorage.setItem(key, value)"
+    return f"<script>for (const [key, value] of Object.entries({items})) {keep}</script>"
 
 
 def _with_browser_headers(send: Send) -> Send:
+    """Our pages are framed by no others, tell nobody where they are, and report to nobody what is done in them."""
+
     async def adding(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             kept = [
@@ -273,7 +306,11 @@ def _with_browser_headers(send: Send) -> Send:
                 for pair in message.get("headers", [])
                 if pair[0].lower() not in (b"x-frame-options", b"referrer-policy")
             ]
-            more = [(b"x-frame-options", b"SAMEORIGIN"), (b"referrer-policy", b"same-origin")]
+            more = [
+                (b"x-frame-options", b"SAMEORIGIN"),
+                (b"referrer-policy", b"same-origin"),
+                (b"content-security-policy", b"connect-src 'self' data: blob:"),  # beside one of the application's own
+            ]
             message = {**message, "headers": [*kept, *more]}
         await send(message)
 

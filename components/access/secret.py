@@ -7,7 +7,6 @@ the clients of Prefect and MLflow can do by themselves; the user name is who the
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -70,6 +69,14 @@ def read(path: Path) -> str | None:
             where=str(path),
             next_step="run Modelyard as the user who started the stack",
         ) from error
+    if about.st_uid != os.geteuid():  # root can read it; whoever owns it knows it
+        raise StackError(
+            "the project's secret belongs to another user",
+            where=str(path),
+            got=f"user id {about.st_uid}",
+            expected=f"user id {os.geteuid()}",
+            next_step="run Modelyard as the user who started the stack",
+        )
     if about.st_mode & 0o077:
         raise StackError(
             "others can read the project's secret",
@@ -90,7 +97,7 @@ def from_header(value: str) -> Credentials | None:
         return None
     try:
         return from_text(base64.b64decode(rest.strip(), validate=True).decode())
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # binascii.Error and UnicodeDecodeError too
         return None
 
 
@@ -102,9 +109,9 @@ def from_text(value: str) -> Credentials:
 
 def matches(given: str, secret: str) -> bool:
     """Whether two secrets are equal, in a time that does not depend on where they differ."""
-    return hmac.compare_digest(given.encode(), secret.encode())
+    return hmac.compare_digest(given.encode(errors="surrogatepass"), secret.encode(errors="surrogatepass"))
 
 
 def sign(secret: str, purpose: str, text: str) -> str:
     """HMAC-SHA256 (RFC 2104) of a text, hexadecimal; a signature for one purpose is of no use for another."""
-    return hmac.new(secret.encode(), f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode(), f"{purpose}\n{text}".encode(errors="surrogatepass"), hashlib.sha256).hexdigest()

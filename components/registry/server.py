@@ -21,6 +21,12 @@ ARTIFACTS = "mlflow-artifacts:/"
 DATABASE = "mlflow.db"
 ALIAS_PATH = "/mlflow/registered-models/alias"
 MOST_BYTES = 100_000
+# What MLflow's pages keep in the browser: which of its two kinds of work they show, and that its assistant stays shut.
+PAGE_SETTINGS = {
+    "mlflow.workflowType_v1": '"machine_learning"',
+    "mlflow.assistant.panelOpen_v1": "false",
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+}
 
 
 def create_app() -> Application:
@@ -35,7 +41,8 @@ def create_app() -> Application:
     from mlflow.server.fastapi_app import app as application
 
     _create_stores(f"sqlite:///{folder / DATABASE}")
-    return project_door.before(NotingAliases(application, project), project, opened_by="modelyard open mlflow")
+    noting = NotingAliases(application, project)
+    return project_door.before(noting, project, opened_by="modelyard open mlflow", settings=PAGE_SETTINGS)
 
 
 def _make_tables(path: Path) -> None:

@@ -32,7 +32,7 @@ def create_app() -> Application:
     atomic_database.create(database(project), _make_tables)
     from prefect.server.api.server import create_app as create_prefect
 
-    return project_door.before(create_prefect(), project, opened_by="modelyard open prefect")
+    return project_door.before(create_prefect(), project, opened_by="modelyard open prefect", handshake="prefect")
 
 
 def _make_tables(path: Path) -> None:

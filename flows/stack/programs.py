@@ -137,7 +137,8 @@ def prefect_api(port: int) -> str:
 
 def _uvicorn(application: str, port: int) -> list[str]:
     words = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
-    return [*words, "--no-access-log", "--no-server-header", "--no-proxy-headers", "--timeout-graceful-shutdown", "3"]
+    # Whoever asks does not say where from: the door asks the kernel about the connection.
+    return [*words, "--no-proxy-headers", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
 
 
 def _guardian(project: Project) -> Program:

@@ -1,21 +1,26 @@
-"""`python -m flows.stack.runner`: keeps the work pool's job template as it is to be, then becomes Prefect's worker.
+"""`python -m flows.stack.runner`: keeps the work pool's job template as it is to be, then is Prefect's worker.
 
-A run of the pool chooses parameters, and nothing else: command, environment, folder and flow are constants of the
-template, which has no variables. The entry point is given to the engine directly, so the pull steps of a deployment,
-which could name any command, are not carried out.
+A run of the pool chooses parameters, and nothing else: command and folder are constants of the template, which has no
+variables. It has no environment either, since Prefect merges a deployment's variables into one, whatever the template
+allows. The command names the flow, so a deployment's entry point and pull steps, which could name any command, are not
+carried out.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import httpx
 
 from components.contracts.project import Project
 from flows import connections, stack
 from flows.stack.programs import ENTRYPOINT, WORK_POOL
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun
 
 TYPE = "process"
 PATIENCE_SECONDS = 120
@@ -25,8 +30,7 @@ def job_template(project: Project) -> dict[str, object]:
     """The work pool's job template."""
     return {
         "job_configuration": {
-            "command": "python -m prefect.engine",  # this interpreter's folder is first in PATH
-            "env": {"PREFECT__FLOW_ENTRYPOINT": ENTRYPOINT},
+            "command": f"python -m flows.stack.flow_run {ENTRYPOINT}",  # this interpreter's folder is first in PATH
             "labels": {},
             "name": None,
             "stream_output": True,
@@ -50,8 +54,31 @@ def keep_work_pool(project: Project, client: httpx.Client) -> None:
     changed.raise_for_status()
 
 
+def load_no_foreign_flow() -> None:
+    """Have the worker look for the hooks of a cancelled or crashed run nowhere: it would carry out the pull steps.
+
+    Raises:
+        AttributeError: Prefect has no such function any more; then its hooks must be kept out another way.
+    """
+    from prefect.workers import process
+
+    replaced = "load_flow_from_flow_run"
+    getattr(process, replaced)  # it must be there
+    setattr(process, replaced, _flow_without_hooks)
+
+
+async def _flow_without_hooks(_flow_run: FlowRun) -> Flow[[], None]:
+    from prefect import flow
+
+    @flow
+    def nothing() -> None:
+        """The pipeline's flow has no hooks."""
+
+    return nothing
+
+
 def main() -> None:
-    """Set the pool up and become the worker."""
+    """Set the pool up and be the worker."""
     project = Project.find()
     endpoints = stack.configured(project)
     until = time.monotonic() + PATIENCE_SECONDS
@@ -65,9 +92,12 @@ def main() -> None:
                 if time.monotonic() > until:
                     sys.exit(1)
                 time.sleep(1)
+    load_no_foreign_flow()
+    from prefect.cli import app
+
     words = ["worker", "start", "--pool", WORK_POOL, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
-    command = [sys.executable, "-m", "prefect", *words, "--install-policy", "never"]
-    os.execv(command[0], command)  # noqa: S606  # becoming the worker is the point
+    sys.argv = ["prefect", *words, "--install-policy", "never"]
+    app()
 
 
 if __name__ == "__main__":

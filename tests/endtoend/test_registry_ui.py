@@ -39,6 +39,8 @@ def test_production_follows_the_mouse_and_a_refusal_is_read_where_it_was_clicked
         releases.register(NAME, seed=seed)
     releases.register(NAME, seed=3, graph_scale=1 / 128)  # its graph normalises otherwise than its training did
     url = releases.api.url
+    page.goto(releases.house.json("open", "mlflow")["link"])
+    page.wait_for_url(f"{url}/#/experiments*")
 
     for version in ("1", "2"):
         registry_page.set_alias(page, url, NAME, version, "champion")
