@@ -156,7 +156,7 @@ def _prefect(project: Project, known: StackState) -> Program:
         "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
-        # Prefect would write its pages, changed, into its own package, which may belong to another user or be read-only.
+        # Prefect would write its pages, changed, into its own package, which may belong to another user.
         "PREFECT_UI_STATIC_DIRECTORY": str(project.state / "prefect" / "ui"),
         "PREFECT_UI_API_URL": "/api",  # of the page's own origin, under whatever name of this machine it was opened
         "PREFECT_API_URL": prefect_api(port),
