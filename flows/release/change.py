@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from components.contracts.errors import ModelyardError
@@ -72,7 +73,7 @@ class Change:
         """The model."""
         return self.work.spec.name
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
         """The model's ledger."""
         return Ledger(self.work.project.ledger(self.name))
