@@ -26,10 +26,9 @@ TOOL = """
 import json, os, subprocess, sys
 from pathlib import Path
 from components.contracts.project import Project
-from flows import environment, stack
-environment.quiet(os.environ)
+from flows import connections, stack
 project = Project.find()
-os.environ.update(environment.of_project(project))
+connections.enter(project)
 endpoints = stack.endpoints(project)
 os.environ.update(PREFECT_API_URL=endpoints.prefect_api, MLFLOW_TRACKING_URI=endpoints.mlflow)
 program, *words = sys.argv[1:]
