@@ -12,6 +12,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from components.contracts import outward
 from flows.stack import leftovers
 from tests.house import House
 from tests.processes import marked
@@ -25,6 +26,20 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import onnxruntime themselves
+
+
+_ENVIRONMENT = dict(os.environ)
+
+
+@pytest.fixture(autouse=True)
+def environment_of_the_session() -> Iterator[None]:
+    """A command that runs in this process sets proxies and certificates aside for good: the next test has them again."""
+    yield
+    for name in (*outward.NAMES, outward.VARIABLE):
+        if name in _ENVIRONMENT:
+            os.environ[name] = _ENVIRONMENT[name]
+        else:
+            os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

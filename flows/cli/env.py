@@ -8,6 +8,7 @@ import shlex
 
 import click
 
+from components.contracts import outward
 from components.contracts.project import Project
 
 
@@ -31,7 +32,9 @@ def shell() -> None:
     """A shell in which prefect, mlflow, dvc and bentoml work on this project."""
     words = [os.environ.get("SHELL") or "/bin/sh"]
     click.echo("prefect, mlflow, dvc, bentoml and tensorboard work on this project; `exit` leaves", err=True)
-    os.execvpe(words[0], words, {**os.environ, **_variables()})  # noqa: S606  # becoming the shell is the point
+    with outward.restored():  # the proxies of the person's own shell, which our commands set aside
+        surroundings = {**os.environ, **_variables()}
+    os.execvpe(words[0], words, surroundings)  # noqa: S606  # becoming the shell is the point
 
 
 def _variables() -> dict[str, str]:
@@ -39,11 +42,11 @@ def _variables() -> dict[str, str]:
 
     project = Project.find()
     endpoints = stack.configured(project)
-    quiet = {**os.environ}
-    environment.quiet(quiet)
-    changed = {name: value for name, value in quiet.items() if os.environ.get(name) != value or name == "PATH"}
+    surroundings = dict(os.environ)
+    environment.quiet(surroundings)
+    named = ("PATH", "no_proxy", "NO_PROXY")  # this interpreter's commands first; no proxy for servers on this machine
     return {
-        **changed,
+        **{name: surroundings[name] for name in named},
         **environment.QUIET,
         **environment.of_project(project),
         "PREFECT_API_URL": endpoints.prefect_api,

@@ -21,7 +21,7 @@ def test_our_own(server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as ours:
         accepted, _ = listening.accept()
         with accepted:
-            assert peer.user_behind(accepted) == peer.user_behind(ours) == peer.own()
+            assert peer.user_behind(accepted) == peer.user_behind(ours) == os.getuid()
 
 
 def test_over_ipv6(server: Server) -> None:
@@ -32,7 +32,7 @@ def test_over_ipv6(server: Server) -> None:
     with listening, socket.create_connection(listening.getsockname()[:2]):
         accepted, _ = listening.accept()
         with accepted:
-            assert peer.user_behind(accepted) == peer.own()
+            assert peer.user_behind(accepted) == os.getuid()
 
 
 def test_a_closed_socket_is_nobodys(server: Server) -> None:
