@@ -33,7 +33,7 @@ _ENVIRONMENT = dict(os.environ)
 
 @pytest.fixture(autouse=True)
 def environment_of_the_session() -> Iterator[None]:
-    """A command that runs in this process sets proxies and certificates aside for good: the next test has them again."""
+    """A command in this process sets proxies and certificates aside for good; the next test has them again."""
     yield
     for name in (*outward.NAMES, outward.VARIABLE):
         if name in _ENVIRONMENT:
