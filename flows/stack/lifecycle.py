@@ -283,19 +283,16 @@ def _wait(
 
 
 def _is_ready(project: Project, known: StackState, name: str) -> bool:
+    if name in FIRST_PORT:
+        return health.is_ours(project, known.ports[name])
+    record = running.read(state.folder(project), name)
+    if record is None or not record.identity.lives():  # what it left says that it was well
+        return False
     if name == "watcher":
         sign = watcher_sign(project)
         # In both directions: the clock may have been set back since.
         return sign.exists() and abs(time.time() - sign.stat().st_mtime) < WATCHER_SECONDS
-    if name == "runner":
-        record = running.read(state.folder(project), name)
-        alive = record is not None and record.identity.lives()
-        return (
-            record is not None
-            and alive
-            and health.worker_is_online(project, known.ports["prefect"], WORK_POOL, record.since)
-        )
-    return health.is_ours(project, known.ports[name])
+    return health.worker_is_online(project, known.ports["prefect"], WORK_POOL, record.since)
 
 
 def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:
