@@ -11,6 +11,7 @@ import html
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -24,7 +25,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-ACTOR = "modelyard.actor"  # the key of the scope under which the application finds who asks
+ACTOR = "modelyard.actor"  # the key of the scope under which the application finds a function that says who asks
 OPEN_PATH = "/.modelyard/open"
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -124,7 +125,7 @@ class Door:
             await self.application(scope, receive, send)
             return
         who = self._actor(scope, headers)
-        if isinstance(who, Actor):
+        if not isinstance(who, Refusal):
             scope[ACTOR] = who
             browser = b"cookie" in headers and kind == "http"
             await self.application(scope, receive, _with_browser_headers(send) if browser else send)
@@ -133,13 +134,14 @@ class Door:
         else:
             await self._refuse(scope, headers, receive, send, who)
 
-    def _actor(self, scope: Scope, headers: dict[bytes, bytes]) -> Actor | Refusal:
+    def _actor(self, scope: Scope, headers: dict[bytes, bytes]) -> Callable[[], Actor] | Refusal:
+        """What says who asks, or why that one may not: who it is is looked up only where somebody wants to know."""
         sent = headers.get(b"authorization")
         if sent is not None:
             credentials = secrets.from_header(sent.decode("latin-1"))
             if credentials is None or not secrets.matches(credentials.secret, self._secret):
                 return WRONG_SECRET
-            return _known_by_secret(scope, headers, credentials)
+            return partial(_known_by_secret, scope, headers, credentials)
         holders = [cookie.holder(value, self._secret) for value in _cookies_of(headers, self._cookie)]
         holder = next((found for found in holders if found is not None), None)
         if holder is None:
@@ -150,9 +152,7 @@ class Door:
         # A page of another port of this machine counts as the same site, and the cookie goes along; its Origin differs.
         if (scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS) and b"origin" not in headers:
             return Refusal(403, "no_origin", "what changes something needs the secret, or a cookie and an Origin")
-        if user is None:
-            return Actor("unknown", None, "cookie")
-        return Actor(peer.name_of(user), None, f"cookie, user id {user} of the connection")
+        return partial(_known_by_cookie, user)
 
     def _shakes_hands(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         """Whether the credentials are still to come, in a WebSocket's first message; browsers have the cookie."""
@@ -268,6 +268,12 @@ def _known_by_secret(scope: Scope, headers: dict[bytes, bytes], credentials: Cre
     if user is None:
         return Actor(claimed or "unknown", claimed, "secret")
     return Actor(peer.name_of(user), claimed, f"secret, user id {user} of the connection")
+
+
+def _known_by_cookie(user: int | None) -> Actor:
+    if user is None:
+        return Actor("unknown", None, "cookie")
+    return Actor(peer.name_of(user), None, f"cookie, user id {user} of the connection")
 
 
 def _cookies_of(headers: dict[bytes, bytes], name: str) -> list[str]:

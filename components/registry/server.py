@@ -114,7 +114,7 @@ def _note(scope: Scope, body: bytes) -> AliasNote | None:
         version = str(said["version"]) if scope["method"] == "POST" else None
     except (ValueError, KeyError, TypeError):
         return None
-    actor: Actor = scope[ACTOR]
+    actor: Actor = scope[ACTOR]()
     reason = dict(scope["headers"]).get(alias_notes.REASON_HEADER.lower().encode(), b"").decode("latin-1")
     how = reason or ("the MLflow UI" if actor.known_by.startswith("cookie") else "MLflow's API")
     return AliasNote.new(model, alias, version, by=actor.name, claimed=actor.claimed, known_by=actor.known_by, how=how)

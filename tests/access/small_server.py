@@ -107,7 +107,8 @@ def application(reached: Reached) -> Starlette:
 
     async def thing(request: Request) -> Response:
         reached.requests.append((request.method, request.url.path))
-        reached.actors.append(request.scope.get(ACTOR))
+        says = request.scope.get(ACTOR)
+        reached.actors.append(says() if says else None)
         return JSONResponse({"path": request.url.path, "body": (await request.body()).decode()})
 
     async def talk(websocket: WebSocket) -> None:
