@@ -16,7 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from components.access import project_door
+from components.access.secret import SECRET_FILE
 from components.contracts.errors import ServingError
+from components.contracts.project import Project
 from components.contracts.stage_process import die_with_parent
 from components.gates import clean_worker
 
@@ -102,6 +105,8 @@ class Endpoint:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {**QUIET, "HOME": str(home), "BENTOML_HOME": str(home), "TMPDIR": str(self._folder)}
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        if (secret := project_door.secret_file(Project.find())).exists():  # others get predictions, as of any service
+            environment[SECRET_FILE] = str(secret)
         words = [sys.executable, "-I", "-B", "-X", "utf8", clean_worker.__file__, str(bento)]
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(

@@ -38,8 +38,9 @@ def status(as_json: bool) -> int:
             ],
         )
         for row in found:
-            if row.state == "ready" and row.url is not None and row.name in ("prefect", "mlflow"):
-                click.echo(f"open {row.name}: {browser.link(project, row.name, row.url)}")
+            if row.state == "ready" and row.url is not None:
+                name = row.name.removeprefix("serve-")
+                click.echo(f"open {name}: {browser.link(project, name, row.url)}")
         if all(row.state == "stopped" for row in found):
             click.echo("start with: modelyard up", err=True)
         if models:

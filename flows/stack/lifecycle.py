@@ -17,6 +17,7 @@ from pathlib import Path
 from components.access.secret import Credentials
 from components.contracts.errors import StackError
 from components.contracts.project import Project
+from components.contracts.waiting import PERIOD_SECONDS
 from flows import connections
 from flows.stack import health, ports, running, services, state, supervisor
 from flows.stack.programs import (
@@ -119,7 +120,7 @@ def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: floa
     """
     waited = PARTS if runner else PARTS[:2]
     for attempt in range(1, ATTEMPTS + 1):
-        with state.lock(project):
+        with state.lock(project, say):
             known = _start_where_needed(project, say)
         try:
             _wait_for_all(project, known, waited, timeout_seconds, say)
@@ -133,7 +134,7 @@ def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: floa
 
 def down(project: Project, *, say: Say = lambda _: None) -> bool:
     """Stop everything of this project's stack; nothing is left, whatever hangs. Returns whether anything ran."""
-    with state.lock(project):
+    with state.lock(project, say):
         known = state.load(project)
         if known is not None:
             state.save(project, replace(known, wanted=False))
@@ -266,8 +267,12 @@ def _wait(
     over: threading.Event,
 ) -> None:
     ready_at_once = True
+    next_word = begin + PERIOD_SECONDS
     while not _is_ready(project, known, name):
         ready_at_once = False
+        if time.monotonic() > next_word:
+            say(f"waiting for {name} ({time.monotonic() - begin:.0f} s)")
+            next_word += PERIOD_SECONDS
         if over.is_set():
             return
         if _is_taken(project, known, name):

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from components.access import secret as secrets
 from components.contracts import atomic
 from components.contracts.errors import StackError
 from components.contracts.project import Project
+from components.contracts.waiting import announced
 
 LONGEST_SOCKET_PATH = 88  # Unix allows 107 bytes; supervisord binds to a longer name first and renames
 
@@ -109,11 +110,16 @@ def save(project: Project, state: StackState) -> None:
 
 
 @contextlib.contextmanager
-def lock(project: Project, name: str = "stack") -> Iterator[None]:
-    """One process at a time changes the stack (or one thing of it); the others wait."""
+def lock(project: Project, say: Callable[[str], None] | None = None) -> Iterator[None]:
+    """One process at a time changes the stack; the others wait.
+
+    Args:
+        say: told every ten seconds that another one is at it.
+    """
     folder(project).mkdir(parents=True, exist_ok=True)
-    with (folder(project) / f"{name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with (folder(project) / "stack.lock").open("w") as stream:
+        with announced("another command that starts or stops servers of this project", say):
+            fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 

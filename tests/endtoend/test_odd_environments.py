@@ -19,6 +19,8 @@ from tests.project_copy import copy_project
 
 pytestmark = pytest.mark.slow
 
+# Signs that begin a comment or a query, stand for others in a URL, or are no ASCII.
+ODD_NAME = "a project #1 ;b %2F ?c=d &e 'é'"
 NOBODY = 65533  # in no table of users
 # The interpreter may be in a folder that is root's alone: a mount namespace opens it for the command and its children.
 OPEN = """
@@ -76,12 +78,13 @@ def stranger() -> Iterator[Stranger]:
     if os.getuid() != 0 or not (shutil.which("setpriv") and shutil.which("unshare")):
         pytest.skip("only root, with unshare and setpriv, can run commands as a user id without a name")
     place = Path(tempfile.mkdtemp(prefix="modelyard-stranger-"))  # pytest's own folders are closed to others
+    root = place / ODD_NAME
     try:
         place.chmod(0o755)
-        copy_project(place / "project")
+        copy_project(root)
         for path in (place, *place.rglob("*")):
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-        found = Stranger(place / "project")
+        found = Stranger(root)
         if found.run("true", module=False).returncode == 99:
             pytest.skip("no mount namespace can be made here")
         try:

@@ -14,6 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from components.access import project_door
+from components.access import secret as secrets
+from components.access.secret import Credentials
+from components.contracts.project import Project
 from components.gates.endpoint import DoesNotStart, Endpoint
 from tests.gates.small_release import SmallRelease
 from tests.processes import is_gone
@@ -50,6 +54,27 @@ def test_it_runs_the_bundles_code_alone(served: SmallRelease, monkeypatch: pytes
     with Endpoint(Path(missing.bundle), 1, "sample") as endpoint, pytest.raises(DoesNotStart) as caught:
         endpoint.wait()
     assert "cannot import name 'image' from 'components.preprocessing'" in str(caught.value)
+
+
+def test_it_has_the_door_of_a_service(served: SmallRelease, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.setenv("MODELYARD_PROJECT", str(tmp_path))
+    project = Project.find()
+    secret = secrets.create(project_door.secret_file(project))
+    with Endpoint(Path(served.bundle("guarded").bundle), 1, "sample") as endpoint:
+        endpoint.wait()
+        for path, headers, status in (
+            ("/model", {}, 200),
+            ("/metrics", {}, 401),
+            ("/release", {}, 401),
+            ("/model", {"Host": "evil.example"}, 403),
+            ("/metrics", Credentials("test", secret).headers, 200),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=30)
+            connection.request("GET", path, headers=headers)
+            assert connection.getresponse().status == status, path
+            connection.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
