@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.house import House
+
+
+class Patient(httpx.HTTPTransport):
+    """Asks again for up to a minute while Prefect's SQLite is locked: a request that was answered so changed nothing."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        until = time.monotonic() + 60
+        while True:
+            response = super().handle_request(request)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > until:
+                return response
+            response.close()
+            time.sleep(0.2)
 
 
 def ask(house: House, method: str, url: str, body: object = None, *, missing: bool = False) -> Any:

@@ -22,6 +22,7 @@ import yaml
 from tests import small_package
 from tests.endtoend.releases import Releases, eventually
 from tests.house import House
+from tests.prefect_api import Patient
 from tests.processes import marked
 
 pytestmark = pytest.mark.slow
@@ -228,7 +229,7 @@ def test_a_run_chooses_parameters_and_nothing_else(house: House, releases: Relea
     urls = {row["name"]: row["url"] for row in house.json_of_status()}
     # A run of a pipeline that does not exist: over in seconds.
     asked = {"parameters": {"name": "no-such-pipeline"}}
-    with house.client(f"{urls['prefect']}/api", timeout=60) as client:
+    with house.client(f"{urls['prefect']}/api", timeout=60, transport=Patient()) as client:
         ours = client.get(f"/deployments/name/pipeline/{NAME}").raise_for_status().json()
         document = {
             "flow_id": ours["flow_id"],
