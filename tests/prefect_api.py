@@ -12,7 +12,7 @@ from tests.house import House
 
 
 class Patient(httpx.HTTPTransport):
-    """Asks again for up to a minute while Prefect's SQLite is locked: a request that was answered so changed nothing."""
+    """Asks again for up to a minute while Prefect's SQLite is locked: what was answered so has changed nothing."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         until = time.monotonic() + 60
