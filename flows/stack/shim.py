@@ -2,8 +2,8 @@
 
 The shim stands between the supervisor and a program, as containerd's shim stands between its daemon and a container.
 The program has a session of its own and outlives the supervisor: a killed supervisor takes its shims along (Linux: the
-kernel sees to that), and the shim of the next supervisor adopts the program where it finds it running unchanged. A
-program with `dies_with_supervisor` in a stopped stack is ended by the shim's SIGTERM.
+kernel sees to that), and the shim of the next supervisor adopts the program where it finds it running unchanged. When
+the supervisor stops a shim with SIGTERM, the shim ends its program.
 
 Only the standard library is imported here, since each program has a shim.
 """
