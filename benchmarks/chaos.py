@@ -30,9 +30,9 @@ import yaml
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from components.contracts.errors import ModelyardError
+from components.core.errors import ModelyardError
 from components.release.ledger import CLOSING, Entry
-from flows.stack import leftovers
+from flows.platform import orphans
 from tests import small_package
 from tests.endtoend.releases import Releases
 from tests.project_copy import running_copy
@@ -172,13 +172,13 @@ class Accidents:
             self.releases.set(MODEL, version, alias)
 
     def _program(self, name: str) -> list[psutil.Process]:
-        return leftovers.find(str(self.releases.house.root), name)
+        return orphans.find(str(self.releases.house.root), name)
 
     def _kill_program(self, name: str) -> None:
         """The program that the supervisor started; what it started itself is for the stack to clear away."""
         for process in self._program(name):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if "flows.release.worker" not in " ".join(process.cmdline()):
+                if "flows.releases.worker" not in " ".join(process.cmdline()):
                     process.kill()
 
 

@@ -19,7 +19,7 @@ import httpx
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from flows import stack
+from flows.platform import lifecycle
 from tests.house import House
 from tests.project_copy import running_copy
 
@@ -43,7 +43,7 @@ def measure(pairs: int = 7) -> list[Figure]:
                 tell(f"one run of digits in {house.root.name}")
                 house.run("run", "digits", timeout=600)
             runs = _in_turns(pairs, lambda door: _run(ours if door else theirs))
-            url = stack.configured(theirs.project).prefect_api
+            url = lifecycle.configured(theirs.project).prefect_api
             with theirs.client(url, timeout=30) as client:
                 calls = _in_turns(CALLS // BATCH, lambda door: _calls(client, door))
     return [

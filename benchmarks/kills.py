@@ -19,8 +19,7 @@ import psutil
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from flows import stack
-from flows.stack import running, state, supervisor
+from flows.platform import lifecycle, running, state, supervisor
 from tests import small_package
 from tests.endtoend.releases import Releases
 from tests.house import House
@@ -107,7 +106,7 @@ def _kill(house: House, part: str) -> float:
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.3)
     while time.monotonic() - begin < PATIENCE_SECONDS:
-        if supervisor.pid(project) and all(row.state == "ready" for row in stack.status(project)):
+        if supervisor.pid(project) and all(row.state == "ready" for row in lifecycle.status(project)):
             break
         time.sleep(0.1)
     seconds = time.monotonic() - begin

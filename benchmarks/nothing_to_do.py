@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from flows import environment
+from flows.platform import environment
 from tests.house import COMMAND, House
 from tests.project_copy import running_copy
 

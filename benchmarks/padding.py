@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from benchmarks import figure
 from benchmarks.figure import Figure
-from components.contracts import manifest
-from components.contracts.located_yaml import read
 from components.contracts.pipeline import PipelineSpec
+from components.core.located_yaml import read
+from components.identity import manifest
 from components.training.batches import Epoch, epoch_batches, sample_sizes
 from components.training.prepared import open_prepared
 

@@ -26,9 +26,9 @@ from sklearn.metrics import accuracy_score, f1_score  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from components.contracts.located_yaml import read  # noqa: E402
 from components.contracts.pipeline import PipelineSpec  # noqa: E402
 from components.contracts.shapes import ClassesOutput, ImageInput  # noqa: E402
+from components.core.located_yaml import read  # noqa: E402
 from components.models.build import build  # noqa: E402
 from components.preprocessing.augmentation import augment  # noqa: E402
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import figure
 from benchmarks.figure import Figure
-from components.contracts import manifest
+from components.identity import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "prepare_memory"

@@ -23,7 +23,7 @@ from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from components.gates import load
 from components.gates.load import Load
-from flows.stack import ports
+from flows.platform import ports
 from tests.house import House
 from tests.project_copy import running_copy
 

@@ -31,7 +31,7 @@ import psutil
 from benchmarks import figure, steady_load
 from benchmarks.figure import Figure, tell
 from components.contracts.pipeline import ServingSpec
-from components.contracts.serving_order import (
+from components.contracts.serving_spec import (
     SERVICE_FOLDER,
     ChallengerSlot,
     Limits,
@@ -44,8 +44,8 @@ from components.gates import load
 from components.gates.load import Load
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
-from flows.environment import QUIET
-from flows.stack import ports
+from flows.platform import ports
+from flows.platform.environment import QUIET
 from tests import small_package
 
 ROOT = Path(__file__).resolve().parents[1]

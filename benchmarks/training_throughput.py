@@ -25,11 +25,11 @@ from torch.nn import functional
 
 from benchmarks import figure
 from benchmarks.figure import Figure
-from components.contracts import manifest
 from components.contracts.architectures.architecture import WholeTransfer
-from components.contracts.located_yaml import read
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.core.located_yaml import read
+from components.identity import manifest
 from components.models.build import build
 from components.preprocessing.stored import StoredSplit
 from components.tasks.image_classification import Processor

@@ -16,15 +16,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from components.contracts.errors import InferenceError, SampleError
-from components.contracts.serving_order import KEY_HEADER, WANTED_HEADER, WORKER_HEADER, Terms
+from components.contracts.serving_spec import KEY_HEADER, WANTED_HEADER, WORKER_HEADER, Terms
+from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics, page, shadow
 from serving import request as requests
 from serving.canary import choose
 from serving.openapi import document
 from serving.request import Found, RefusedRequest
-from serving.seats import Seat, failure
+from serving.slots import Seat, failure
 from serving.worker import Worker
 
 # A challenger that has not answered after that, or after so many times its latency limit, is answered for.

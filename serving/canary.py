@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import random
 
-from components.contracts.serving_order import WANTED_HEADER
+from components.contracts.serving_spec import WANTED_HEADER
 from serving.request import RefusedRequest
-from serving.seats import Seat, Seats
+from serving.slots import Seat, Seats
 
 
 def choose(seats: Seats, wanted: str | None, key: str | None) -> Seat:

@@ -12,7 +12,7 @@ from typing import Any
 from components.access import project_door
 from components.access.door import Application, Door
 from components.access.secret import SECRET_FILE
-from components.contracts.serving_order import WANTED_HEADER
+from components.contracts.serving_spec import WANTED_HEADER
 
 OPEN_PATHS = frozenset({"/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz"})
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from components.contracts.serving_order import Limits
-from serving.record import WINDOW, Record
+from components.contracts.serving_spec import Limits
+from serving.request_stats import WINDOW, Record
 
 
 def broken(challenger: Record, champion: Record | None, limits: Limits) -> str | None:

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.contracts.errors import CorruptArtifactError, ModelyardError, ServingError
-from components.contracts.package import GoldenExample, Package
-from components.contracts.serving_order import Slot
+from components.contracts.serving_spec import Slot
+from components.core.errors import CorruptArtifactError, ModelyardError, ServingError
+from components.identity.package import GoldenExample, Package
 from components.inference import body
 from components.inference.difference import difference
 from components.inference.predictor import Predictor

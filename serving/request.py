@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
-from components.contracts.errors import SampleError
-from components.contracts.strict import Strict
+from components.core.errors import SampleError
+from components.core.strict import Strict
 from components.inference import body
 from components.inference.predictor import Predictor
 from components.tasks.task import AnsweredFile, Wire

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bentoml
 
-from components.contracts.serving_order import SERVICE_FOLDER
+from components.contracts.serving_spec import SERVICE_FOLDER
 from serving import door, metrics
 from serving.app import ModelApp
 from serving.settings import ServingSettings

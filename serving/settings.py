@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 
 class ServingSettings(Strict):

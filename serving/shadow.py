@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.contracts.errors import InferenceError, SampleError
+from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics
-from serving.holding import Holding
 from serving.request import Found
-from serving.seats import Seat, failure
+from serving.slot_manager import Holding
+from serving.slots import Seat, failure
 
 
 def offer(holding: Holding, seat: Seat, found: Found, champion: list[Prediction], busy: Callable[[], bool]) -> None:

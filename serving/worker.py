@@ -7,12 +7,18 @@ import os
 import threading
 from pathlib import Path
 
-from components.contracts import manifest as manifests
-from components.contracts.serving_order import ORDER_FILE, ServiceStatement, ServingOrder, Tally, WorkerStatement
+from components.contracts.serving_spec import (
+    ORDER_FILE,
+    ServiceStatement,
+    ServingOrder,
+    Tally,
+    WorkerStatement,
+)
+from components.identity import manifest as manifests
 from serving import loaded
-from serving.holding import Holding
+from serving.heartbeats import Statements
 from serving.settings import ServingSettings
-from serving.statements import Statements
+from serving.slot_manager import Holding
 
 WATCH_SECONDS = 0.05
 TELL_SECONDS = 0.5

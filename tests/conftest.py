@@ -12,8 +12,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from components.contracts import outward
-from flows.stack import leftovers
+from components.core import outward
+from flows.platform import orphans
 from tests.house import House
 from tests.processes import marked
 from tests.project_copy import running_copy
@@ -98,4 +98,4 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End what the session left running: a worker has ten seconds to stop its stack after Ctrl-C."""
     if not hasattr(config, "workerinput"):
-        leftovers.end(marked(SESSION, os.environ.pop(SESSION)))
+        orphans.end(marked(SESSION, os.environ.pop(SESSION)))

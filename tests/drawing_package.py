@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from components.contracts import atomic, manifest
-from components.contracts.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
+from components.core import atomic
+from components.identity import manifest
+from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.tasks.image_generation import Processor
 
 CLASSES = ["base", "top"]

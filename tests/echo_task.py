@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from components.contracts import atomic, manifest
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import SampleError
-from components.contracts.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.contracts.shapes import Output, TextOutput, TokensInput
-from components.contracts.strict import Strict
+from components.core import atomic
+from components.core.errors import SampleError
+from components.core.strict import Strict
+from components.identity import manifest
+from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.preprocessing.batch import collate
-from components.tasks.fitted import Fitted
+from components.tasks.processor import Fitted
 from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import httpx
 import yaml
 
 from components.access.secret import Credentials
-from components.contracts.project import Project
+from components.core.project import Project
 from components.registry.api import Api
-from flows import connections
+from flows.platform import connections
 
 COMMAND = [sys.executable, "-m", "flows.cli"]
 

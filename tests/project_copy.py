@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.contracts import stage_process
-from flows import hosts
-from flows.stack import state
-from flows.stack.programs import FIRST_PORT
-from flows.stack.state import StackState
+from components.core import stage_process
+from flows.pipelines import prewarm
+from flows.platform import state
+from flows.platform.programs import FIRST_PORT
+from flows.platform.state import StackState
 from tests.house import House
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,9 +46,9 @@ def running_copy(root: Path, change: Callable[[Path], None] = lambda _: None) ->
     """
     copy_project(root)
     change(root)
-    with hosts.waiting(hosts.LIBRARIES, root):
+    with prewarm.waiting(prewarm.LIBRARIES, root):
         # The house's commands alone shall know them, not all that this process starts.
-        names = map(stage_process.host_variable, hosts.LIBRARIES)
+        names = map(stage_process.host_variable, prewarm.LIBRARIES)
         house = House(root, {name: os.environ.pop(name) for name in names})
         yield from _with_stack(house)
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
-from components.contracts import atomic, manifest
-from components.contracts.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
-from components.contracts.serving_order import Slot
+from components.contracts.serving_spec import Slot
+from components.core import atomic
+from components.identity import manifest
+from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.tasks import classification
 from components.tasks.image_classification import Processor
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from components.access import secret as secrets
 from components.access.door import Application, Door
-from components.contracts.errors import StackError
-from components.contracts.project import Project
+from components.core.errors import StackError
+from components.core.project import Project
 
 ID_LENGTH = 8
 

@@ -14,7 +14,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from components.contracts.errors import StackError
+from components.core.errors import StackError
 
 SECRET_FILE = "MODELYARD_SECRET_FILE"  # noqa: S105  # the environment variable that names the file
 BYTES = 32

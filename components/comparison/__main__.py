@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from components.contracts.stage_process import run
+from components.core.stage_process import run
 
 sys.exit(run("comparison", "components.comparison.stage:main"))

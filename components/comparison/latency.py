@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from components.contracts.package import Package
+from components.identity.package import Package
 from components.inference import body
 from components.inference.predictor import Predictor
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from components.comparison import latency
 from components.comparison.quality import method, quality
-from components.contracts import atomic, manifest
 from components.contracts.comparison import Compared, ComparisonRequest, ComparisonTable, Quality, Row
-from components.contracts.errors import CorruptArtifactError
-from components.contracts.package import Package
-from components.contracts.stage_process import die_with_parent
-from components.contracts.strict import Strict
-from components.evaluation.frozen import Frozen
+from components.core import atomic
+from components.core.errors import CorruptArtifactError
+from components.core.stage_process import die_with_parent
+from components.core.strict import Strict
 from components.evaluation.stage import score
+from components.evaluation.test_split import Frozen
+from components.identity import manifest
+from components.identity.package import Package
 
 WEIGHTS = "model.safetensors"  # for training on; nothing that answers reads them
 

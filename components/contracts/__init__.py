@@ -1,1 +1,1 @@
-"""What crosses the walls: specs, manifests, digests, errors. Imports none of our other rooms."""
+"""Contracts: the files that users write and the requests that processes send each other."""

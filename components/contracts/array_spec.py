@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 DType = Literal["uint8", "int32", "int64", "float32", "bool"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components.contracts.errors import UsageError
-from components.contracts.strict import Strict
+from components.core.errors import UsageError
+from components.core.strict import Strict
 
 
 class Compared(Strict):

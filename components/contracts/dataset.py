@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from components.contracts.dataset_layout import Columns, Fields, Layout, SplitRows
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 NAME = r"^[a-z][a-z0-9-]{0,62}$"
 SHA256 = r"^[0-9a-f]{64}$"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 Kind = Literal["text", "binary", "numbers", "json"]  # of a field of raw samples: str, bytes, float64 (n,), any JSON
 Fields = dict[str, Kind]

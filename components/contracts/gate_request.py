@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from components.contracts.pipeline import GatesSpec
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 # `load` and `watch` are no questions asked beforehand: the service cannot load a version, or it failed once it served.
 Gate = Literal["integrity", "floors", "champion", "parity", "latency", "manual", "load", "watch"]

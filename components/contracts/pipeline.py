@@ -11,9 +11,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
-from components.contracts.serving_order import Limits, Terms
-from components.contracts.strict import Strict
+from components.contracts.serving_spec import Limits, Terms
 from components.contracts.train_spec import TrainSpec
+from components.core.strict import Strict
 
 
 class FloorSpec(Strict):
@@ -181,7 +181,7 @@ class ScheduleSpec(Strict):
 
 
 class PipelineSpec(Strict):
-    """`pipelines/<name>.yaml`. Whether it fits its task, components.tasks.fit says.
+    """`pipelines/<name>.yaml`. Whether it fits its task, components.tasks.compatibility says.
 
     Args:
         task: one of ours, or `package.module:NAME`.

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 
 class ImageInput(Strict):

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from components.contracts.errors import UsageError
 from components.contracts.model_spec import ModelSpec
-from components.contracts.strict import Strict
 from components.contracts.train_spec import TrainSpec
+from components.core.errors import UsageError
+from components.core.strict import Strict
 
 
 class TrainRequest(Strict):

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 
 SEEN = 2000  # rows
 LABELS = ("label", "class", "category", "target", "sentiment", "tag", "y", "outcome")

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import yaml
 
 from components import tasks
-from components.contracts import atomic, located_yaml
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import SourceError, UsageError
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.project import Project
-from components.drafting import expect, seen, settings
+from components.core import atomic, located_yaml
+from components.core.errors import SourceError, UsageError
+from components.core.project import Project
+from components.drafting import defaults, expectations, profile
+from components.drafting.profile import Seen
 from components.drafting.recognise import Recognised, inner, recognise
-from components.drafting.seen import Seen
-from components.tasks import fit
+from components.tasks import compatibility
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
 
@@ -70,22 +70,22 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
         # Relative paths of a source are taken from the dataset's folder: the first look is by the absolute one.
         first = {**document, "source": {**document["source"], "path": str(place.resolve())}}
         spec, known = _opened(fresh, first)
-        looked = seen.look(known, spec, fresh, str(place))
+        looked = profile.look(known, spec, fresh, str(place))
         if known.wanted_kind == "classes" and len(looked.labels) < 2:
             got = ", ".join(looked.labels)
             raise SourceError(
                 "a single class: there is nothing to tell apart", where=str(place), got=got, expected="several labels"
             )
-        document["split"] = settings.split(chosen, looked)
-        document["input"] = settings.of(chosen, looked, found.layout)
-        planned = settings.pipeline(name, chosen, looked.samples)
+        document["split"] = defaults.split(chosen, looked)
+        document["input"] = defaults.of(chosen, looked, found.layout)
+        planned = defaults.pipeline(name, chosen, looked.samples)
         _dump(fresh / "dataset.yaml", document, f"Drafted from {place.name}: {found.why}.")
         open_dataset(fresh)
-        _write_expectations(fresh / "expectations.json", expect.expectations(known, looked, str(place)))
+        _write_expectations(fresh / "expectations.json", expectations.expectations(known, looked, str(place)))
         (fresh / "README.md").write_text(_card(name, place, found, looked), encoding="utf-8")
     try:
         _dump(file, planned, f"{known.name}: a small network to begin with.")
-        fit.check(located_yaml.read(file, PipelineSpec), file, folder)
+        compatibility.check(located_yaml.read(file, PipelineSpec), file, folder)
         _list(project, name)
     except BaseException:
         shutil.rmtree(folder)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.drafting import columns
 from components.ingestion.sample import split_name
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from components.contracts.training_request import TrainRequest
-from components.evaluation.frozen import Frozen
 from components.evaluation.scorer import Scored
+from components.evaluation.test_split import Frozen
 
 
 def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, Any], trained: dict[str, Any]) -> str:

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.evaluation import asking
+from components.evaluation import batched_prediction
 from components.evaluation.calibration import BINS, Bin, confidence_bins, expected_calibration_error, reliability
-from components.evaluation.frozen import Frozen
 from components.evaluation.metrics import (
     ClassFigures,
     Labels,
@@ -31,6 +30,7 @@ from components.evaluation.metrics import (
 from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
 from components.evaluation.slices import Slice as ClassSlice
 from components.evaluation.slices import class_slices
+from components.evaluation.test_split import Frozen
 
 
 class Classified:
@@ -168,9 +168,9 @@ class Classification(NamedTuple):
         probabilities = np.zeros((len(frozen), count + 1), np.float32)
         truth, answers = np.empty(len(frozen), np.int64), np.empty(len(frozen), np.int64)
         not_finite = 0
-        for index, batch, given in asking.outputs(asked, frozen.split, step):
+        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step):
             found = given["probabilities"]  # (B, classes of the package)
-            finite = asking.finite(found)
+            finite = batched_prediction.finite(found)
             found = np.where(finite[:, None], found, np.float32(0))
             truth[index] = batch["labels"]
             probabilities[np.ix_(index, named[ours])] = found[:, ours]

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.errors import NotFiniteError
-from components.evaluation import asking
-from components.evaluation.frozen import Frozen
+from components.core.errors import NotFiniteError
+from components.evaluation import batched_prediction
 from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
+from components.evaluation.test_split import Frozen
 
 if TYPE_CHECKING:
     from components.tasks.task import Run
@@ -207,7 +207,7 @@ class Detection(NamedTuple):
         found: list[Boxes] = []
         truths: list[Boxes] = []
         not_finite = 0
-        for index in asking.batches(frozen.split, ("images",), BATCH):
+        for index in batched_prediction.batches(frozen.split, ("images",), BATCH):
             batch = frozen.split.batch(index)
             for answer in _detections(asked, batch["images"]):
                 not_finite += answer is None

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from components.contracts.shapes import ForecastOutput
-from components.evaluation import asking
-from components.evaluation.frozen import Frozen
+from components.evaluation import batched_prediction
+from components.evaluation.additive_metrics import Summed
 from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.sums import Summed
+from components.evaluation.test_split import Frozen
 
 BATCH = 256
 
@@ -120,8 +120,8 @@ class Forecasting(NamedTuple):
         own, data = (getattr(processor, "std", 1.0) for processor in (asked.processor, frozen.processor))
         scale = np.broadcast_to(np.asarray(own) / np.asarray(data), wanted.channels)  # (C,)
         not_finite = 0
-        for index, batch, given in asking.outputs(asked, frozen.split, step, BATCH):
-            finite = asking.finite(given["values"])
+        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+            finite = batched_prediction.finite(given["values"])
             not_finite += int(np.count_nonzero(~finite))
             values = np.where(finite[:, None, None, None], given["values"], 0).astype(np.float64)
             summands[index] = self.of_windows(

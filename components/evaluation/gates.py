@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.contracts.errors import GateRefused
 from components.contracts.pipeline import FloorSpec
+from components.core.errors import GateRefused
 
 
 def floors(metrics: Mapping[str, float], asked: Mapping[str, FloorSpec]) -> None:

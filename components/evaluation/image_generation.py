@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.errors import NotFiniteError
-from components.evaluation.frozen import Frozen
+from components.core.errors import NotFiniteError
+from components.evaluation.additive_metrics import Summed
 from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.sums import Summed
+from components.evaluation.test_split import Frozen
 from components.preprocessing.noise_schedule import kept_signal
 
 if TYPE_CHECKING:

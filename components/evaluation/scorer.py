@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, Protocol, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.errors import NotFoundError
-from components.contracts.package import Signature
-from components.contracts.strict import Strict
-from components.evaluation.frozen import Frozen
+from components.core.errors import NotFoundError
+from components.core.strict import Strict
+from components.evaluation.test_split import Frozen
+from components.identity.package import Signature
 from components.tasks.task import Prediction, Processor, Task
 
 Arrays = dict[str, NDArray[Any]]

@@ -9,16 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from components.contracts import atomic, manifest
-from components.contracts.errors import CorruptArtifactError, NotFiniteError
-from components.contracts.package import Package, PackageFacts
-from components.contracts.progress import Progress
-from components.contracts.stage_process import die_with_parent
 from components.contracts.training_request import TrainRequest
+from components.core import atomic
+from components.core.errors import CorruptArtifactError, NotFiniteError
+from components.core.progress import Progress
+from components.core.stage_process import die_with_parent
 from components.evaluation import report, scorer
 from components.evaluation.card import card
-from components.evaluation.frozen import Frozen
 from components.evaluation.scorer import Scored
+from components.evaluation.test_split import Frozen
+from components.identity import manifest
+from components.identity.package import Package, PackageFacts
 from components.inference.predictor import Predictor
 
 TRAINED_ONLY = ("manifest.json", "history.json")

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.errors import InferenceError
-from components.evaluation import asking
-from components.evaluation.frozen import Frozen
+from components.core.errors import InferenceError
+from components.evaluation import batched_prediction
+from components.evaluation.additive_metrics import Summed, share
 from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.sums import Summed, share
+from components.evaluation.test_split import Frozen
 
 BATCH = 16
 PLACES = (1, 4, 16, 64, 256, 1024)  # first tokens of the ranges that are looked at by themselves
@@ -82,7 +82,7 @@ class NextToken(NamedTuple):
         places = Places()
         summands = np.zeros((len(frozen), 3 * places.ranges))
         not_finite = 0
-        for index, batch, given in asking.outputs(asked, frozen.split, step, BATCH):
+        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
             logits = given["logits"]
             if logits.ndim != 3:
                 raise InferenceError(

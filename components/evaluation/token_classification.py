@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.evaluation import asking
-from components.evaluation.frozen import Frozen
+from components.evaluation import batched_prediction
+from components.evaluation.additive_metrics import Summed, share
 from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.sums import Summed, share
+from components.evaluation.test_split import Frozen
 from components.preprocessing import spans
 
 BATCH = 64
@@ -106,10 +106,10 @@ class TokenClassification(NamedTuple):
         kinds = Kinds(tuple(sorted({tag[2:] for tag in [*frozen.classes, *names] if tag != spans.OUTSIDE})))
         summands = np.zeros((len(frozen), 3 * len(kinds.names) + 2))
         not_finite = 0
-        for index, batch, given in asking.outputs(asked, frozen.split, step, BATCH):
+        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
             answers = given["probabilities"].argmax(axis=-1)  # (B, T)
             words = batch["tags"] != spans.IGNORED  # (B, T)
-            finite = asking.finite(np.where(words[..., None], given["probabilities"], 0))
+            finite = batched_prediction.finite(np.where(words[..., None], given["probabilities"], 0))
             not_finite += int(np.count_nonzero(~finite))
             for row, number in enumerate(index):
                 truth = [frozen.classes[tag] for tag in batch["tags"][row][words[row]]]

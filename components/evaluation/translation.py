@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from components.evaluation import asking
-from components.evaluation.frozen import Frozen
+from components.evaluation import batched_prediction
+from components.evaluation.additive_metrics import Summed, share
 from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
-from components.evaluation.sums import Summed, share
+from components.evaluation.test_split import Frozen
 
 BATCH = 32
 ORDERS = 4  # n-grams of words, of BLEU
@@ -106,7 +106,7 @@ class Translation(NamedTuple):
         processor = cast(HasReferences, frozen.processor)
         found, references = [""] * len(frozen), [""] * len(frozen)
         not_finite = 0
-        for index, batch, predictions in asking.answers(asked, frozen.split, step, BATCH, ("source",)):
+        for index, batch, predictions in batched_prediction.answers(asked, frozen.split, step, BATCH, ("source",)):
             for number, prediction, text in zip(index, predictions, processor.references(batch), strict=True):
                 not_finite += prediction is None
                 found[number] = "" if prediction is None else str(prediction["text"])

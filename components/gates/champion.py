@@ -5,8 +5,8 @@ from __future__ import annotations
 from components.contracts.gate_request import GateRequest, GateResult
 from components.contracts.pipeline import ChampionSpec
 from components.evaluation.comparison import Comparison, compare
-from components.evaluation.frozen import Frozen
 from components.evaluation.scorer import Scored
+from components.evaluation.test_split import Frozen
 from components.gates.scoring import Unfit
 
 

@@ -18,10 +18,10 @@ from typing import Self
 
 from components.access import project_door
 from components.access.secret import SECRET_FILE
-from components.contracts.errors import ServingError
-from components.contracts.project import Project
-from components.contracts.stage_process import die_with_parent
-from components.gates import clean_worker
+from components.core.errors import ServingError
+from components.core.project import Project
+from components.core.stage_process import die_with_parent
+from components.gates import isolated_worker
 
 READY_SECONDS = 120.0
 END_SECONDS = 10.0
@@ -107,7 +107,7 @@ class Endpoint:
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         if (secret := project_door.secret_file(Project.find())).exists():  # others get predictions, as of any service
             environment[SECRET_FILE] = str(secret)
-        words = [sys.executable, "-I", "-B", "-X", "utf8", clean_worker.__file__, str(bento)]
+        words = [sys.executable, "-I", "-B", "-X", "utf8", isolated_worker.__file__, str(bento)]
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [*words, "--fd", str(self._socket.fileno()), "--worker-id", str(number)],

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from components import tasks
-from components.contracts import digest, user_source
-from components.contracts import manifest as manifests
-from components.contracts.errors import NotFoundError
 from components.contracts.gate_request import Candidate, GateRequest
-from components.contracts.manifest import Kind
-from components.contracts.project import Project
+from components.core.errors import NotFoundError
+from components.core.project import Project
+from components.identity import digest, user_source
+from components.identity import manifest as manifests
+from components.identity.manifest import Kind
 
 ENTRY = "components.gates.stage"
 

@@ -6,15 +6,15 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from components.contracts import digest
-from components.contracts import manifest as manifests
-from components.contracts.errors import CorruptArtifactError, NotFoundError
 from components.contracts.gate_request import GateRequest, GateResult
-from components.contracts.manifest import Manifest
-from components.contracts.package import Package
+from components.core.errors import CorruptArtifactError, NotFoundError
 from components.evaluation.scorer import Scored
+from components.gates.bundle_integrity import Finding, Held
 from components.gates.scoring import Unfit
-from components.gates.seals import Finding, Held
+from components.identity import digest
+from components.identity import manifest as manifests
+from components.identity.manifest import Manifest
+from components.identity.package import Package
 
 LIMIT = "every digest as sealed, green expectations, metrics.json as scored afresh"
 SAME = 2e-6  # metrics.json is rounded to 1e-6; sums of float32 are a little different with other threads

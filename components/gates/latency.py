@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from components.contracts.errors import ServingError
 from components.contracts.gate_request import GateResult
-from components.contracts.package import Package
 from components.contracts.pipeline import LatencySpec
+from components.core.errors import ServingError
 from components.gates import load
 from components.gates.endpoint import DoesNotStart, Endpoint
+from components.identity.package import Package
 
 SLICE_SECONDS = 0.5
 WARM_UP_SECONDS = 0.3

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from components import tasks
-from components.contracts import digest
-from components.contracts.errors import ModelyardError
 from components.contracts.gate_request import Candidate, GateResult
-from components.contracts.package import GoldenExample, Package
+from components.core.errors import ModelyardError
 from components.gates.endpoint import DoesNotStart, Endpoint
+from components.identity import digest
+from components.identity.package import GoldenExample, Package
 from components.inference import body
 from components.inference.difference import difference
 from components.inference.predictor import Predictor

@@ -7,14 +7,14 @@ import html
 from collections.abc import Iterable
 from pathlib import Path
 
-from components.contracts import digest
 from components.contracts.gate_request import GateRequest, GateResult
 from components.evaluation.comparison import Comparison
 from components.gates.champion import signed
+from components.gates.findings import Found
 from components.gates.floors import Floor
-from components.gates.found import Found
 from components.gates.latency import Measured
 from components.gates.parity import Parity
+from components.identity import digest
 
 _STYLE_FILE = Path(__file__).with_name("report.css")
 MOST_ROWS = 12

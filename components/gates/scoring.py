@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.contracts.errors import (
+from components.core.errors import (
     CorruptArtifactError,
     InferenceError,
     ModelyardError,
     NotFoundError,
     SampleError,
 )
-from components.contracts.package import Package
-from components.contracts.progress import Progress
+from components.core.progress import Progress
 from components.evaluation import scorer
-from components.evaluation.frozen import Frozen
 from components.evaluation.scorer import Scored
-from components.gates.rereading import reread
+from components.evaluation.test_split import Frozen
+from components.gates.reencoding import reread
+from components.identity.package import Package
 from components.inference import body
 from components.inference.predictor import Predictor
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components.contracts import atomic
-from components.contracts.errors import ServingError, UsageError
 from components.contracts.gate_request import Candidate, GateEvidence, GateRequest
-from components.gates import evidence, seals
+from components.core import atomic
+from components.core.errors import ServingError, UsageError
+from components.gates import bundle_integrity, evidence
 from components.gates.endpoint import Endpoint
-from components.gates.found import Found, say
+from components.gates.findings import Found, say
 
 EVIDENCE, REPORT, PICTURE = "evidence.json", "report.html", "comparison.png"
 
@@ -44,16 +44,16 @@ def judge(request: GateRequest) -> Found:
     """Look at the bundle's bytes, start its endpoint only if they are whole, and ask all else meanwhile."""
     found = Found()
     say(f"{request.candidate.name} version {request.candidate.version}: {', '.join(request.asked)}")
-    held = seals.look_at_bundle(request)
+    held = bundle_integrity.look_at_bundle(request)
     with ExitStack() as stack:
         endpoints = _start(request, stack) if held.package is not None and not held.findings else {}
         # numpy, scipy and onnxruntime take as long to import as the endpoint to start.
-        from components.gates import integrity, questions
+        from components.gates import gate_runner, integrity
 
         if held.package is None or held.findings:
             found.add(integrity.result(held, None, held.findings))
         else:
-            questions.ask(request, held, held.package, endpoints, found)
+            gate_runner.ask(request, held, held.package, endpoints, found)
     return found
 
 
@@ -84,7 +84,7 @@ def _start(request: GateRequest, stack: ExitStack) -> dict[str, Endpoint]:
 
 
 def _endpoint(candidate: Candidate, measured: bool) -> Endpoint:
-    place = seals.source(candidate) / "serving.json"
+    place = bundle_integrity.source(candidate) / "serving.json"
     try:
         settings = json.loads(place.read_bytes())
     except FileNotFoundError as error:

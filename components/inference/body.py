@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from components.contracts.errors import SampleError
-from components.contracts.strict import Strict
+from components.core.errors import SampleError
+from components.core.strict import Strict
 from components.tasks.task import Processor, Wire
 
 JSON = "application/json"

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components import tasks
-from components.contracts.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
-from components.contracts.package import GraphSpec, Package, TensorSpec
-from components.contracts.strict import Strict
+from components.core.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
+from components.core.strict import Strict
+from components.identity.package import GraphSpec, Package, TensorSpec
 from components.inference.runtime import onnxruntime
 from components.tasks.task import Prediction
 

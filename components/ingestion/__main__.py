@@ -2,6 +2,6 @@
 
 import sys
 
-from components.contracts.stage_process import run
+from components.core.stage_process import run
 
 sys.exit(run("ingestion", "components.ingestion.stage:main"))

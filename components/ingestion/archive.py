@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from components.contracts.errors import SourceError, UnsafeArchiveError
+from components.core.errors import SourceError, UnsafeArchiveError
 
 _PIECE = 1 << 20
 

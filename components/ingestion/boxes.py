@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 
 
 def box(label: Any, corners: list[Any], where: str) -> dict[str, Any]:

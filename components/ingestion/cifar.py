@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from components.contracts.dataset_layout import CifarLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import png
 from components.ingestion.sample import Sample, split_name
 

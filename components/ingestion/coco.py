@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contracts.dataset_layout import CocoLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion.boxes import box, inside
 from components.ingestion.sample import Sample, split_name
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.contracts.dataset_layout import ConllLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import text_lines
 from components.ingestion.sample import Sample, split_name
 

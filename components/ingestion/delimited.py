@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from components.contracts.dataset_layout import Columns
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import text_lines
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import png
 from components.ingestion.sample import Sample
 

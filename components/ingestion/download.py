@@ -8,10 +8,11 @@ from pathlib import Path
 import httpx
 import tenacity
 
-from components.contracts import digest, outward
 from components.contracts.dataset import RemoteFile
-from components.contracts.errors import SourceError
-from components.contracts.progress import Progress
+from components.core import outward
+from components.core.errors import SourceError
+from components.core.progress import Progress
+from components.identity import digest
 from components.ingestion import mirror
 
 _ATTEMPTS = 5

@@ -13,7 +13,7 @@ from typing import IO, cast
 import numpy as np
 
 from components.contracts.dataset_layout import IdxLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import png
 from components.ingestion.sample import Sample, split_name
 

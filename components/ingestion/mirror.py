@@ -6,7 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from components.contracts import atomic, digest
+from components.core import atomic
+from components.identity import digest
 
 VARIABLE = "MODELYARD_MIRROR"
 

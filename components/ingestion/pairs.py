@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from components.contracts.dataset_layout import PairsLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import text_lines
 from components.ingestion.sample import Sample, split_name
 

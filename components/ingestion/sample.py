@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 
 _SPLITS = {
     "train": "train",

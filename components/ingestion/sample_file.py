@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import Fields, Kind
-from components.contracts.errors import SourceError
-from components.contracts.progress import Progress
+from components.core.errors import SourceError
+from components.core.progress import Progress
 from components.ingestion import columns
 from components.ingestion.sample import Sample
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from components.contracts import atomic, digest, located_yaml, manifest
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import Problem, SourceError, SpecError, UsageError
+from components.core import atomic, located_yaml
+from components.core.errors import Problem, SourceError, SpecError, UsageError
+from components.identity import digest, manifest
 from components.ingestion import sample_file, sources
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.contracts.dataset_layout import TableLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import delimited, png
 from components.ingestion.sample import Sample, split_name
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 
 _GZIP = b"\x1f\x8b"
 _BOM = "\ufeff"

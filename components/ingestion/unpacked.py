@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.contracts.dataset import RemoteFile
-from components.contracts.project import Project
+from components.core.project import Project
 from components.ingestion import archive, download, mirror
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from components.contracts.dataset_layout import VocLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import text_lines
 from components.ingestion.boxes import box, inside
 from components.ingestion.sample import Sample, split_name

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.contracts.dataset_layout import WavLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion.sample import Sample
 
 

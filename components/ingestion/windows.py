@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from components.contracts.dataset_layout import TableLayout, WindowsLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import table
 from components.ingestion.sample import Sample
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
-from components.contracts import outward
 from components.contracts.architectures.text import BertSpec
-from components.contracts.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.contracts.shapes import ClassesOutput, TokenClassesOutput, TokensInput
+from components.core import outward
+from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.models import masks
 from components.models.pooling import pooling
 

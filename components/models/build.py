@@ -8,8 +8,8 @@ from torch import nn
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import Input, Output
+from components.core.errors import UsageError
 from components.models.dropout import draw_little
 
 

@@ -8,8 +8,8 @@ import sys
 from torch import Tensor, nn
 
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import Input, Output
+from components.core.errors import UsageError
 
 
 def build(spec: CustomSpec, given: Input, wanted: Output) -> nn.Module:

@@ -22,8 +22,8 @@ from transformers import (
 )
 
 from components.contracts.architectures.vision import ConvNextSpec, ImageNetResNetSpec, VitSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.standardise import Standardise
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.contracts.architectures.series import PatchTstSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.core.errors import UsageError
 from components.models.instance_norm import InstanceNorm
 from components.models.positions import LearnedPositions
 from components.models.standardise_series import StandardiseSeries

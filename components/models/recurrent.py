@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from components.contracts.architectures.rnn import RecurrentSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ForecastOutput, SeriesInput, TokenClassesOutput, TokensInput
+from components.core.errors import UsageError
 from components.models import masks
 from components.models.embedding import TokenEmbedding
 from components.models.instance_norm import InstanceNorm

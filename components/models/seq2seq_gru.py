@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.architectures.rnn import Seq2SeqGruSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import TextOutput, TokensInput
+from components.core.errors import UsageError
 from components.models.attentive_gru import AttentiveGru
 from components.models.embedding import TokenEmbedding
 from components.models.recurrent_layers import RecurrentLayers

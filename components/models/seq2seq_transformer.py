@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from components.contracts.architectures.transformer import Seq2SeqTransformerSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import TextOutput, TokensInput
+from components.core.errors import UsageError
 from components.models import masks
 from components.models.embedding import TokenEmbedding
 from components.models.positions import positions

@@ -11,8 +11,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from components.contracts.architectures.cnn import TextbookCnnSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.standardise import Standardise
 
 

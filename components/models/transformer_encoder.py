@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.contracts.architectures.transformer import EncoderSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, SeriesInput, TokenClassesOutput, TokensInput
+from components.core.errors import UsageError
 from components.models import masks
 from components.models.embedding import TokenEmbedding
 from components.models.pooling import pooling

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.architectures.vision import VggSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.standardise import Standardise
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}

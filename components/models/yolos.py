@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import YolosConfig, YolosForObjectDetection
 
 from components.contracts.architectures.detection import YolosSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import BoxesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.standardise import Standardise
 
 

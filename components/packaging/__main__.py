@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from components.contracts.stage_process import run
+from components.core.stage_process import run
 
 if __name__ == "__main__":
     sys.exit(run("packaging", "components.packaging.stage:main"))

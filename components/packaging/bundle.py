@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from components import tasks
-from components.contracts import digest, user_source
-from components.contracts import manifest as manifests
 from components.contracts.pipeline import ServingSpec
-from components.contracts.source_code import SourceIdentity
-from components.contracts.strict import Strict
+from components.core.strict import Strict
+from components.identity import digest, user_source
+from components.identity import manifest as manifests
+from components.identity.source_code import SourceIdentity
 
 ENTRY = "serving.service"
 

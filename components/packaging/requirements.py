@@ -9,8 +9,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from components.contracts import atomic, digest, lock_file
-from components.contracts.errors import ServingError
+from components.core import atomic
+from components.core.errors import ServingError
+from components.identity import digest, lock_file
 
 # httptools and uvloop are what uvicorn takes where they are there: a third more requests a second.
 ROOTS = ("bentoml", "httptools", "numpy", "onnxruntime", "pydantic", "uvloop")

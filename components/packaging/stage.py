@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from components.contracts import manifest as manifests
-from components.contracts import user_source
-from components.contracts.errors import ServingError
-from components.contracts.package import Package
+from components.core.errors import ServingError
+from components.identity import manifest as manifests
+from components.identity import user_source
+from components.identity.package import Package
 from components.packaging.bundle import ENTRY, Bundle, BundleRequest, code, code_digest, entries
 
 

@@ -6,9 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-from components.contracts import atomic, digest, manifest
-from components.contracts.errors import CorruptArtifactError, NotFoundError
-from components.contracts.project import Project
+from components.core import atomic
+from components.core.errors import CorruptArtifactError, NotFoundError
+from components.core.project import Project
+from components.identity import digest, manifest
 
 VERDICT = "verdict.json"
 

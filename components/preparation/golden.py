@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts import manifest
+from components.identity import manifest
 from components.ingestion import sample_file
 from components.preparation import splits
 from components.tasks.task import Example, Task

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
-from components.contracts.atomic import folder as atomic_folder
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import CorruptArtifactError, Problem, SampleError, SpecError
-from components.contracts.progress import Progress
-from components.contracts.project import Project
+from components.core.atomic import folder as atomic_folder
+from components.core.errors import CorruptArtifactError, Problem, SampleError, SpecError
+from components.core.progress import Progress
+from components.core.project import Project
+from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
 from components.preparation import golden, splits

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.ingestion import columns
 from components.preparation.splits import SPLITS
 from components.preprocessing.batch import Arrays

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from components.contracts.dataset import SplitSpec
 from components.contracts.dataset_layout import SplitRows
-from components.contracts.errors import UsageError
+from components.core.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.contracts.errors import UsageError
+from components.core.errors import UsageError
 
 
 def main(arguments: list[str]) -> None:

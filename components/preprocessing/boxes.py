@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 LOOKED = ("boxes", "degenerate", "outside", "least_side")

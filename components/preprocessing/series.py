@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 
 _LEAST_STD = 1e-6  # a channel that never changes would otherwise be divided by nothing
 LOOKED = ("steps", "finite", "minimum", "maximum", "mean", "standard_deviation")

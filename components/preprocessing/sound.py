@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 SILENT = 1e-4  # a peak below -80 dB of full scale: less than a step of 13 bits

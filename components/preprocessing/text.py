@@ -18,7 +18,7 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from components.contracts.errors import SampleError, UsageError
+from components.core.errors import SampleError, UsageError
 from components.preprocessing.tokenizer_spec import TokenizerSpec, WordPiece, Words
 
 PAD, UNKNOWN, BEGIN, END = range(4)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components.contracts import atomic, digest
-from components.contracts.project import Project
-from components.contracts.strict import Strict
+from components.core import atomic
+from components.core.project import Project
+from components.core.strict import Strict
+from components.identity import digest
 
 REASON_HEADER = "X-Modelyard-Reason"  # what the client typed, such as `modelyard promote digits 3`
 

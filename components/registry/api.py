@@ -10,9 +10,9 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from components.access.secret import Credentials
-from components.contracts import disk_space
-from components.contracts.errors import DiskFullError, RegistryError
-from components.contracts.urls import is_secure
+from components.core import disk_space
+from components.core.errors import DiskFullError, RegistryError
+from components.core.urls import is_secure
 
 TIMEOUT_SECONDS = 60.0
 PATIENCE_SECONDS = 20.0

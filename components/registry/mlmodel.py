@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from components import tasks
-from components.contracts import user_source
-from components.contracts.package import Package
+from components.identity import user_source
+from components.identity.package import Package
 from components.inference import body
 from components.tasks.task import Wire
 

@@ -13,7 +13,7 @@ import pandas
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from components.contracts.package import Package
+from components.identity.package import Package
 from components.inference import body
 from components.inference.predictor import Predictor
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.contracts.package import Package
+from components.identity.package import Package
 from components.registry import mlmodel, tracking, versions
 from components.registry.api import Api, TakenError
 from components.registry.tracking import Run

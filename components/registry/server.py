@@ -12,8 +12,8 @@ from typing import Any
 
 from components.access import project_door
 from components.access.door import ACTOR, Actor, Application, Receive, Scope, Send
-from components.contracts import atomic_database
-from components.contracts.project import Project
+from components.core import atomic_database
+from components.core.project import Project
 from components.registry import alias_notes
 from components.registry.alias_notes import AliasNote
 
@@ -32,7 +32,7 @@ PAGE_SETTINGS = {
 def create_app() -> Application:
     """The application; makes the database first if there is none.
 
-    Reads MODELYARD_PROJECT, and what `flows.stack.programs` sets for MLflow.
+    Reads MODELYARD_PROJECT, and what `flows.platform.programs` sets for MLflow.
     """
     project = Project.find()
     # Relative to the project's folder, in which this process runs: no sign of its path is taken for a part of the URL.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.contracts.errors import DiskFullError, ModelyardError, RegistryError
 from components.contracts.training_request import Event, Metrics, Started
+from components.core.errors import DiskFullError, ModelyardError, RegistryError
 from components.registry.api import Api, MissingError, TakenError
 
 KEY = "modelyard.train_key"

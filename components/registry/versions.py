@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.contracts import atomic, digest
-from components.contracts import manifest as manifests
-from components.contracts.errors import CorruptArtifactError, RegistryError, ServingError
-from components.contracts.package import Package
+from components.core import atomic
+from components.core.errors import CorruptArtifactError, RegistryError, ServingError
+from components.identity import digest
+from components.identity import manifest as manifests
+from components.identity.package import Package
 from components.registry.alias_notes import REASON_HEADER
 from components.registry.api import Api, MissingError, TakenError
 

@@ -1,1 +1,1 @@
-"""Desired (the registry's aliases) against actual (what the service says it holds), and the ledger of what was done."""
+"""Releases as plain values: the reconcile decision, the ledger of what was done, and its history."""

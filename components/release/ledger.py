@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from components.contracts import digest
-from components.contracts.errors import CorruptArtifactError
-from components.contracts.strict import Strict
+from components.core.errors import CorruptArtifactError
+from components.core.strict import Strict
+from components.identity import digest
 
 Role = Literal["champion", "challenger"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from components.contracts.errors import NotFoundError
+from components.core.errors import NotFoundError
 from components.tasks.task import Task
 
 MODULES = {

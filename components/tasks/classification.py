@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.tasks.task import Metric, Prediction, Values
 
 if TYPE_CHECKING:

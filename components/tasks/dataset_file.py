@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from components import tasks
-from components.contracts import located_yaml
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import Problem, SpecError
+from components.core import located_yaml
+from components.core.errors import Problem, SpecError
 from components.tasks.task import Task
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import SampleError, UsageError
 from components.contracts.shapes import ForecastOutput, SeriesInput
-from components.contracts.strict import Strict
+from components.core.errors import SampleError, UsageError
+from components.core.strict import Strict
 from components.tasks import items
-from components.tasks.fitted import Fitted
+from components.tasks.processor import Fitted
 from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
 
 if TYPE_CHECKING:

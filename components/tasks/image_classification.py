@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import SampleError
 from components.contracts.shapes import ClassesOutput, ImageInput
-from components.contracts.strict import Strict
+from components.core.errors import SampleError
+from components.core.strict import Strict
 from components.tasks import classification
-from components.tasks.fitted import Fitted
+from components.tasks.processor import Fitted
 from components.tasks.task import Example, Kind, Prediction, Raw, Values, Wire
 
 if TYPE_CHECKING:

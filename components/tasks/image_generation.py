@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, ValidationError
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import SampleError
 from components.contracts.shapes import NoiseInput, NoiseOutput, NoiseSchedule
-from components.contracts.strict import Strict
+from components.core.errors import SampleError
+from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
-from components.tasks.fitted import Fitted
+from components.tasks.processor import Fitted
 from components.tasks.task import AnsweredFile, Example, Kind, Metric, Prediction, Raw, Values, Wire
 
 if TYPE_CHECKING:
@@ -161,9 +161,9 @@ class Processor(Fitted, Settings):
     ) -> NDArray[np.float32]:
         """Images (N, H, W, C) with the noise (N, C, H, W) of a step (N,), as training has them: (N, C, H, W)."""
         from components.preprocessing.noise_schedule import kept_signal
-        from components.tasks import denoising
+        from components.tasks import ddim
 
-        return denoising.with_noise(images, noise, kept_signal(self.noise_schedule, self.noise_steps)[step])
+        return ddim.with_noise(images, noise, kept_signal(self.noise_schedule, self.noise_steps)[step])
 
     def _images(
         self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64], steps: int, guidance: float
@@ -171,7 +171,7 @@ class Processor(Fitted, Settings):
         import numpy as np
 
         from components.preprocessing.noise_schedule import kept_signal
-        from components.tasks import denoising
+        from components.tasks import ddim
 
         hidden = np.full_like(labels, len(self.classes))
 
@@ -187,8 +187,8 @@ class Processor(Fitted, Settings):
             found: NDArray[np.float32] = of_none + np.float32(guidance) * (of_class - of_none)
             return found
 
-        noise = denoising.start(seeds, (self.channels, self.height, self.width))
-        return denoising.denoised(guess, noise, kept_signal(self.noise_schedule, self.noise_steps), steps)
+        noise = ddim.start(seeds, (self.channels, self.height, self.width))
+        return ddim.denoised(guess, noise, kept_signal(self.noise_schedule, self.noise_steps), steps)
 
     def wire(self, classes: Sequence[str]) -> Wire:
         """Classes and seeds to images."""

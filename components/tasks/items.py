@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import BoxesOutput, ImageInput
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
-from components.tasks.fitted import Fitted
 from components.tasks.image_classification import Settings
+from components.tasks.processor import Fitted
 from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
 
 if TYPE_CHECKING:

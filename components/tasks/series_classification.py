@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from components.contracts.errors import SampleError
 from components.contracts.shapes import SeriesInput
-from components.contracts.strict import Strict
+from components.core.errors import SampleError
+from components.core.strict import Strict
 from components.tasks import classification, items
-from components.tasks.series_fitted import PREPARED_COLUMNS, SeriesClassifier, look_prepared
+from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, look_prepared
 from components.tasks.task import Example, Kind, Raw, Values, Wire
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import Input, Output
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ClassesOutput
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import TokenizerSpec, Words
 from components.tasks import classification, items
 from components.tasks.task import Example, Kind, Prediction, Raw, Values, Wire

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import SampleError
 from components.contracts.shapes import TokenClassesOutput
-from components.contracts.strict import Strict
+from components.core.errors import SampleError
+from components.core.strict import Strict
 from components.preprocessing import spans
 from components.preprocessing.tokenizer_spec import TokenizerSpec, Words
 from components.tasks import classification, items

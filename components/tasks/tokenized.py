@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
 
-from components.contracts.errors import CorruptArtifactError
 from components.contracts.shapes import TokensInput
-from components.tasks.fitted import Fitted
+from components.core.errors import CorruptArtifactError
+from components.tasks.processor import Fitted
 
 if TYPE_CHECKING:
     from components.preprocessing.text import Tokenizer

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, PrivateAttr
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import CorruptArtifactError
 from components.contracts.shapes import TextOutput, TokensInput
-from components.contracts.strict import Strict
+from components.core.errors import CorruptArtifactError
+from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, Words
 from components.tasks import items
-from components.tasks.fitted import Fitted
+from components.tasks.processor import Fitted
 from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
 from components.tasks.tokenized import TOKENIZER
 

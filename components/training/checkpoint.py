@@ -14,9 +14,10 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from components.contracts import atomic, digest
-from components.contracts.errors import TrainingError
-from components.training.voice import say
+from components.core import atomic
+from components.core.errors import TrainingError
+from components.identity import digest
+from components.training.messages import say
 
 KEPT = 2
 

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from components.contracts.errors import TrainingError
-from components.contracts.package import Signature
+from components.core.errors import TrainingError
+from components.identity.package import Signature
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch, on_device
 from components.training.graphs import LENGTH, Graph, compute

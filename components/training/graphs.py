@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.array_spec import ArraySpec, lengths
-from components.contracts.package import GraphSpec, TensorSpec
 from components.contracts.shapes import (
     BoxesOutput,
     ClassesOutput,
@@ -31,6 +30,7 @@ from components.contracts.shapes import (
     TextOutput,
     TokenClassesOutput,
 )
+from components.identity.package import GraphSpec, TensorSpec
 from components.tasks.task import Processor
 from components.training.batches import Batch
 

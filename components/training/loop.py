@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from components.contracts.errors import Interrupted
 from components.contracts.train_spec import TrainSpec
+from components.core.errors import Interrupted
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch, derive_seed, epoch_batches, on_device, steps_per_epoch
 from components.training.objectives.objective import Forward, Objective, Step

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from components import tasks
-from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import CorruptArtifactError, TrainingError
+from components.core.errors import CorruptArtifactError, TrainingError
+from components.identity import manifest
 from components.preprocessing.stored import StoredSplit
 from components.tasks.task import Processor, Task
 

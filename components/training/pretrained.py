@@ -16,12 +16,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from components.contracts import digest, outward
 from components.contracts.architectures.architecture import ArchitectureSpec
-from components.contracts.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
-from components.contracts.package import Package
+from components.core import outward
+from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
+from components.identity import digest
+from components.identity.package import Package
+from components.training.messages import say
 from components.training.transfer import head_names, in_head
-from components.training.voice import say
 
 NAMES = ("model.safetensors", "pytorch_model.bin")
 COUNTER = "num_batches_tracked"  # of a batch normalisation; old files have none, and nothing depends on it

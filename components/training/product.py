@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from components.contracts import atomic, manifest, user_source
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.errors import CorruptArtifactError, NotFoundError
-from components.contracts.package import GoldenExample
 from components.contracts.training_request import TrainRequest
+from components.core import atomic
+from components.core.errors import CorruptArtifactError, NotFoundError
+from components.identity import manifest, user_source
+from components.identity.package import GoldenExample
 from components.inference import body
 from components.training.export import export
 from components.training.graphs import Graph, graphs, runner
+from components.training.messages import say
 from components.training.prepared import Prepared
-from components.training.voice import say
 
 if TYPE_CHECKING:
-    from components.contracts.strict import Strict
+    from components.core.strict import Strict
     from components.tasks.task import Arrays, Prediction
 
 MAX_PIXELS = 25_000_000

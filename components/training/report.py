@@ -11,9 +11,9 @@ import time
 
 import torch
 
-from components.contracts.errors import TrainingError
 from components.contracts.metric_sink import MetricSink
 from components.contracts.training_request import Metrics, Progress
+from components.core.errors import TrainingError
 from components.training.objectives.objective import Step
 from components.training.state import State
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.contracts.errors import TrainingError
-from components.training.voice import say
+from components.core.errors import TrainingError
+from components.training.messages import say
 
 WAIT_SECONDS = 60.0
 

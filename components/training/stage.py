@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from components.contracts.errors import Interrupted
 from components.contracts.metric_sink import MetricSink
-from components.contracts.stage_process import die_with_parent
 from components.contracts.training_request import Finished, Started, TrainRequest
+from components.core.errors import Interrupted
+from components.core.stage_process import die_with_parent
 from components.models.build import build
 from components.training import pretrained, transfer
 from components.training.allocator import keep_freed_memory
@@ -21,6 +21,7 @@ from components.training.batches import sample_sizes
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.interruption import Interruption
 from components.training.loop import Setting, fit
+from components.training.messages import say
 from components.training.objectives.objective import open_objective
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
@@ -32,7 +33,6 @@ from components.training.run_lock import locked
 from components.training.saver import Saver
 from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import State
-from components.training.voice import say
 
 IMAGES = ("image", "noise")
 

@@ -19,7 +19,7 @@ from components.contracts.architectures.architecture import (
     LoraTransfer,
     TransferSpec,
 )
-from components.contracts.errors import UsageError
+from components.core.errors import UsageError
 
 _NUMBERED = re.compile(r"^(.*?\.)?\d+(?=\.)")
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
-from components.contracts.progress import Progress
+from components.core.progress import Progress
+from components.identity import manifest
 from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.task import Task
-from components.validation import twins
+from components.validation import duplicates
 
 _SPLITS = ("train", "validation", "test")
 _ROWS = 1024
@@ -48,7 +48,7 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
             for split, rows in ((split, listed.loc[listed["split"] == split, "row"].to_numpy()) for split in _SPLITS)
         ]
     table = pd.concat([listed, pd.concat(pieces, ignore_index=True)], axis=1)
-    table = table.assign(**twins.columns(table))
+    table = table.assign(**duplicates.columns(table))
     table["copies_in_split"] = _size(table, "digest", "split")
     table["label_in_every_split"] = table.groupby("label")["split"].transform("nunique") == len(_SPLITS)
     in_split = table.groupby(["split", "label"])["id"].transform("size") / table.groupby("split")["id"].transform(

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.contracts.progress import Progress
+from components.core.progress import Progress
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
 from components.tasks.task import Task
-from components.validation import twins
+from components.validation import duplicates
 
 _PART = 32  # samples that a thread takes at once
 
@@ -45,7 +45,7 @@ def build(task: Task, source: Path, target: Path, name: str, count: int) -> pd.D
                         found.setdefault(column, []).append(value)
             progress.advance(len(group))
     table = pd.DataFrame(found)
-    table = table.assign(**twins.columns(table))[list(columns(task))]
+    table = table.assign(**duplicates.columns(table))[list(columns(task))]
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
     return table
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from components.contracts import digest
 from components.contracts.dataset import DatasetSpec
+from components.identity import digest
 from components.validation.chart import stacked_bars
 from components.validation.verdict import Result, Verdict
 

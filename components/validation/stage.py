@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.contracts import atomic, manifest
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import UsageError, ValidationRefused
-from components.contracts.project import Project
+from components.core import atomic
+from components.core.errors import UsageError, ValidationRefused
+from components.core.project import Project
+from components.identity import manifest
 from components.ingestion import sample_file
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task

@@ -14,8 +14,9 @@ from great_expectations.exceptions.exceptions import ExpectationNotFoundError
 from great_expectations.expectations.registry import get_expectation_impl
 from pydantic import BaseModel, ConfigDict
 
-from components.contracts import digest, located_yaml
-from components.contracts.errors import NotFoundError, Problem, SpecError
+from components.core import located_yaml
+from components.core.errors import NotFoundError, Problem, SpecError
+from components.identity import digest
 from components.validation.verdict import FAILING_SHOWN, Failing, Result, Verdict
 
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")

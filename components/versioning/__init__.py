@@ -7,8 +7,8 @@ data_digest(project, dataset)        the identity of the prepared data
 
 from __future__ import annotations
 
-from components.contracts import manifest
-from components.contracts.project import Project
+from components.core.project import Project
+from components.identity import manifest
 from components.versioning.reproduction import reproduce
 from components.versioning.stage_status import StageStatus
 from components.versioning.staleness import status

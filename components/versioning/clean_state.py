@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.contracts import atomic, digest
-from components.contracts.project import Project
-from components.contracts.source_code import SourceIdentity
+from components.core import atomic
+from components.core.project import Project
+from components.identity import digest
+from components.identity.source_code import SourceIdentity
 
 FOLDERS = ("raw", "validated", "prepared")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from components.contracts.errors import CorruptArtifactError
+from components.core.errors import CorruptArtifactError
 
 
 def recorded(root: Path, output: str) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from components.contracts import atomic
-from components.contracts.project import Project
-from components.contracts.source_code import SourceIdentity
+from components.core import atomic
+from components.core.project import Project
+from components.identity.source_code import SourceIdentity
 
 
 def read(project: Project, dataset: str, stage: str) -> SourceIdentity | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from components.contracts.line_reader import LineReader
+from components.core.line_reader import LineReader
 
 _END = b"\0end of output\0\n"
 _KEPT = 20

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.contracts import disk_space
-from components.contracts.errors import Interrupted, ModelyardError, StageKilled, UsageError
-from components.contracts.project import Project
-from components.contracts.source_code import SourceIdentity
-from components.contracts.stage_process import ERROR_FILE, OUTPUT_FILE, failure
-from components.contracts.waiting import PERIOD_SECONDS, announced
+from components.core import disk_space
+from components.core.errors import Interrupted, ModelyardError, StageKilled, UsageError
+from components.core.project import Project
+from components.core.stage_process import ERROR_FILE, OUTPUT_FILE, failure
+from components.core.waiting import PERIOD_SECONDS, announced
+from components.identity.source_code import SourceIdentity
 from components.versioning import last_code, stage_code, staleness, torn_lock
 from components.versioning.output_lines import OutputLines
 

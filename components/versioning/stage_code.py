@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 
 from components import tasks
-from components.contracts import atomic, located_yaml, user_source
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import Problem, SpecError, UsageError
-from components.contracts.source_code import SourceIdentity
+from components.core import atomic, located_yaml
+from components.core.errors import Problem, SpecError, UsageError
+from components.identity import user_source
+from components.identity.source_code import SourceIdentity
 
 STAGES = ("ingest", "validate", "prepare")
 

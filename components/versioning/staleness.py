@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from components.contracts import located_yaml, manifest, source_code
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import CorruptArtifactError, ModelyardError, NotFoundError, Problem, SpecError
-from components.contracts.project import Project
+from components.core import located_yaml
+from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, Problem, SpecError
+from components.core.project import Project
+from components.identity import manifest, source_code
 from components.versioning import clean_state, last_code, stage_code
 from components.versioning.stage_status import StageStatus
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.contracts.errors import UsageError
-from components.contracts.project import Project
+from components.core.errors import UsageError
+from components.core.project import Project
 
 if TYPE_CHECKING:
     from components.contracts.comparison import ComparisonTable
-    from flows.comparison import Comparison
+    from flows.comparisons.comparison import Comparison
 
 SECONDS = 60.0
 
@@ -47,13 +47,13 @@ def compare(
     and one page come of it, on disk and in MLflow. Ctrl-C keeps what is done; the same command goes on from there.
     """
     from components.registry.api import Api
-    from flows import compare as comparing
-    from flows import connections, stack
     from flows.cli.run import say
+    from flows.comparisons import compare as comparing
+    from flows.platform import connections, lifecycle
 
     project = Project.find()
     asked = _asked(project, pipelines, families, dataset, _budget(seconds, epochs, as_written))
-    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         outcome = comparing.run(project, asked, api, endpoints.mlflow, say)
@@ -75,7 +75,7 @@ def _asked(
     dataset: str | None,
     budget: tuple[float | None, int | None],
 ) -> Comparison:
-    from flows import comparison
+    from flows.comparisons import comparison
 
     given = comparison.Budget(*budget)
     if families is None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.contracts.errors import ModelyardError
-from components.contracts.project import Project
+from components.core.errors import ModelyardError
+from components.core.project import Project
 
 if TYPE_CHECKING:
-    from components.contracts.manifest import Kind
+    from components.identity.manifest import Kind
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _cells(row: DatasetRow) -> list[str]:
 
 
 def _row(project: Project, name: str) -> DatasetRow:
-    from components.contracts import digest, manifest
+    from components.identity import digest, manifest
     from components.tasks.dataset_file import open_dataset
 
     folder = project.dataset(name)

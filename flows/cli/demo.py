@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from components.contracts import located_yaml
-from components.contracts.digest import short
-from components.contracts.errors import ServingError
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.project import Project
+from components.core import located_yaml
+from components.core.errors import ServingError
+from components.core.project import Project
+from components.identity.digest import short
 
 
 @click.command(epilog="Example:  modelyard demo")
@@ -26,18 +26,20 @@ def demo(pipeline: str, as_json: bool) -> int:
     from components import tasks
     from components.registry import versions
     from components.registry.api import Api
-    from flows import connections, question, reports, stack, stages
+    from flows.cli import prediction_client
+    from flows.cli.prediction_client import Question
     from flows.cli.run import bring_up_to_date, say
-    from flows.question import Question
-    from flows.release import asking
+    from flows.pipelines import data_report, stages
+    from flows.platform import connections, lifecycle
+    from flows.releases import promotion
 
     begun = time.monotonic()
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
     connections.enter(project)
     planned = bring_up_to_date(project, spec, frozenset(), {})
-    if planned.keys is None or planned.bundle is None:
+    if planned.fingerprints is None or planned.bundle is None:
         raise ServingError("the run left no version", where=pipeline)
     version = planned.bundle.version
     with Api(endpoints.mlflow, endpoints.credentials) as api:
@@ -45,24 +47,24 @@ def demo(pipeline: str, as_json: bool) -> int:
         if champion is None or champion.version != version.version:
             say(f"promoting version {version.version}: production follows the alias, through the gates")
             how = f"modelyard demo {pipeline}"
-            outcome = asking.promote(project, api, pipeline, version.version, "champion", how, say)
+            outcome = promotion.promote(project, api, pipeline, version.version, "champion", how, say)
         else:
-            outcome = asking.follow(project, pipeline, "champion", version.version, None, say)
+            outcome = promotion.follow(project, pipeline, "champion", version.version, None, say)
             say(f"champion  version {version.version} serves already")
         package = stages.package_of(stages.Work(project, spec, api, say), version)
     if outcome.url is None:
         raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]
     content = (package.folder / "golden" / example.file).read_bytes()
-    answer = question.ask(outcome.url, Question(content, example.media, example.file))
+    answer = prediction_client.ask(outcome.url, Question(content, example.media, example.file))
     metric, figure = next(iter(tasks.find(package.facts.task).metrics)), package.metrics()
     facts: dict[str, Any] = {
-        "data digest": planned.keys.data_digest,
-        "validation": reports.verdict(project, spec.dataset),
+        "data digest": planned.fingerprints.data_digest,
+        "validation": data_report.verdict(project, spec.dataset),
         f"test {metric}": f"{figure['overall'][metric]:.4f} on {figure['samples']} samples",
         "model": f"{pipeline} version {outcome.version}, package {short(package.digest)}",
         "bundle": planned.bundle.bundle.tag,
-        "the service says": question.words(answer["predictions"][0], f"version {answer['model']['version']}"),
+        "the service says": prediction_client.words(answer["predictions"][0], f"version {answer['model']['version']}"),
         "the truth is": example.truth,
         "Prefect": endpoints.prefect_ui,
         "MLflow": endpoints.mlflow,

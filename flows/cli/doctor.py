@@ -12,8 +12,8 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> int:
     """Look over this machine and this project: each check is ok, warn or fail, with what to do. Exit code 1 on fail."""
-    from components.contracts.project import Project
-    from flows.checkup import look_over
+    from components.core.project import Project
+    from flows.platform.diagnostics import look_over
 
     findings = look_over(Project.find())
     if as_json:

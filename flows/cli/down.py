@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from components.contracts.project import Project
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard down")
@@ -13,16 +13,16 @@ def down() -> None:
 
     A run that goes on is stopped first, as by Ctrl-C: the next one goes on from there.
     """
-    from flows import reconcile, stack
+    from flows.platform import crashed_runs, lifecycle
 
     def say(line: str) -> None:
         click.echo(f"  {line}", err=True)
 
     project = Project.find()
-    runs = reconcile.by_hand(project)
+    runs = crashed_runs.by_hand(project)
     if runs:
         say(f"stopping {len(runs)} run{'s' if len(runs) > 1 else ''} that would wait for the stack")
-        for process in reconcile.stop(runs):
+        for process in crashed_runs.stop(runs):
             say(f"process {process.pid} does not stop; it will when Prefect has not answered for some minutes")
-    ran = stack.down(project, say=say)
+    ran = lifecycle.down(project, say=say)
     click.echo("stopped" if ran or runs else "nothing was running")

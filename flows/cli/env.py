@@ -8,8 +8,8 @@ import shlex
 
 import click
 
-from components.contracts import outward
-from components.contracts.project import Project
+from components.core import outward
+from components.core.project import Project
 
 
 @click.command(epilog='Example:  eval "$(modelyard env)" && prefect deployment ls')
@@ -38,10 +38,10 @@ def shell() -> None:
 
 
 def _variables() -> dict[str, str]:
-    from flows import connections, environment, stack
+    from flows.platform import connections, environment, lifecycle
 
     project = Project.find()
-    endpoints = stack.configured(project)
+    endpoints = lifecycle.configured(project)
     surroundings = dict(os.environ)
     environment.quiet(surroundings)
     named = ("PATH", "no_proxy", "NO_PROXY")  # this interpreter's commands first; no proxy for servers on this machine

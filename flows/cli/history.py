@@ -6,8 +6,8 @@ import json
 
 import click
 
-from components.contracts.errors import CorruptArtifactError, NotFoundError
-from components.contracts.project import Project
+from components.core.errors import CorruptArtifactError, NotFoundError
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard history digits --verify")
@@ -20,7 +20,7 @@ def history(name: str, verify: bool, steps: bool, as_json: bool) -> int:
     from components.release import history as histories
     from components.release.ledger import Ledger
     from flows.cli import table
-    from flows.release import asking
+    from flows.releases import promotion
 
     project = Project.find()
     ledger = Ledger(project.ledger(name))
@@ -58,7 +58,7 @@ def history(name: str, verify: bool, steps: bool, as_json: bool) -> int:
                 entry.after.version if entry.after else "-",
                 entry.event,
                 entry.asked_by,
-                asking.words(entry),
+                promotion.words(entry),
             ]
             for entry in shown
         ],
@@ -69,9 +69,9 @@ def history(name: str, verify: bool, steps: bool, as_json: bool) -> int:
 def _anchor(project: Project, name: str) -> str | None:
     from components.registry import versions
     from components.registry.api import Api
-    from flows import stack
+    from flows.platform import lifecycle
 
-    endpoints = stack.endpoints(project)
+    endpoints = lifecycle.endpoints(project)
     if endpoints is None:
         return None
     with Api(endpoints.mlflow, endpoints.credentials) as api:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import click
 
-from components.contracts.errors import StackError
-from components.contracts.project import Project
+from components.core.errors import StackError
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard models digits --json")
@@ -18,10 +18,10 @@ def models(name: str | None, as_json: bool) -> int:
     """The registered models: versions, aliases, where they came from."""
     from components.registry import versions
     from components.registry.api import Api
-    from flows import stack
     from flows.cli import table
+    from flows.platform import lifecycle
 
-    endpoints = stack.endpoints(Project.find())
+    endpoints = lifecycle.endpoints(Project.find())
     if endpoints is None:
         raise StackError("the registry is not running", next_step="`modelyard up`")
     with Api(endpoints.mlflow, endpoints.credentials) as api:

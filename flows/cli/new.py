@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from components.contracts.errors import UsageError
-from components.contracts.project import Project
+from components.core.errors import UsageError
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard new flowers --from ./photos")

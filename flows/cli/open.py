@@ -6,8 +6,8 @@ import json
 
 import click
 
-from components.contracts.errors import NotFoundError, StackError
-from components.contracts.project import Project
+from components.core.errors import NotFoundError, StackError
+from components.core.project import Project
 
 
 @click.command("open", epilog="Example:  modelyard open mlflow")
@@ -19,10 +19,10 @@ def open_(name: str, only_link: bool, as_json: bool) -> None:
 
     The browser gets a cookie for 30 days; until then the plain URLs work in it, too.
     """
-    from flows import browser, stack
+    from flows.platform import browser, lifecycle
 
     project = Project.find()
-    services = {row.name: row for row in stack.status(project)}
+    services = {row.name: row for row in lifecycle.status(project)}
     service = services.get(name) or services.get(f"serve-{name}")
     if service is None or service.url is None:
         known = ", ".join(row.name.removeprefix("serve-") for row in services.values() if row.url)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from components.contracts.errors import NotFoundError, ServingError, UsageError
-from components.contracts.project import Project
+from components.core.errors import NotFoundError, ServingError, UsageError
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard predict digits seven.png")
@@ -24,19 +24,20 @@ from components.contracts.project import Project
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answers.")
 def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], out: Path | None, as_json: bool) -> int:
     """Ask the running service of PIPELINE about files, or about text (JSON for a task of numbers) as it stands here."""
-    from flows import question, stack
+    from flows.cli import prediction_client
+    from flows.platform import lifecycle
 
     project = Project.find()
     if not project.pipeline_file(pipeline).is_file():
         raise NotFoundError(f"no pipeline {pipeline}", where=str(project.pipelines))
-    services = {service.name: service for service in stack.status(project)}
+    services = {service.name: service for service in lifecycle.status(project)}
     service = services.get(f"serve-{pipeline}")
     if service is None or service.url is None or service.state != "ready":
         raise ServingError(f"{pipeline} is not served", next_step=f"`modelyard serve {pipeline}`")
     parameters = dict(_parameter(setting) for setting in settings)
-    takes = question.takes(service.url)
-    asked = [question.of(takes, given, parameters) for given in inputs]
-    answers = [question.ask(service.url, one) for one in asked]
+    takes = prediction_client.takes(service.url)
+    asked = [prediction_client.of(takes, given, parameters) for given in inputs]
+    answers = [prediction_client.ask(service.url, one) for one in asked]
     if as_json:
         click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
         return 0
@@ -48,7 +49,7 @@ def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], o
             path.write_bytes(base64.b64decode(prediction["image"]))
             click.echo(f"{one.name}: {path}  (version {version})")
         else:
-            click.echo(f"{one.name}: {question.words(prediction, f'version {version}')}")
+            click.echo(f"{one.name}: {prediction_client.words(prediction, f'version {version}')}")
     return 0
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.contracts import located_yaml
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.project import Project
+from components.core import located_yaml
+from components.core.project import Project
 
 if TYPE_CHECKING:
     from components.release.ledger import Role
-    from flows.release.asking import Outcome
+    from flows.releases.promotion import Outcome
 
 
 @click.command(epilog="Example:  modelyard promote digits 4")
@@ -37,28 +37,28 @@ def promote(name: str, version: str, challenger: bool, as_json: bool) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def rollback(name: str, to: str | None, as_json: bool) -> int:
     """Go back to what served well last; the alias goes along."""
-    from flows.release import asking
+    from flows.releases import promotion
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
-    side = asking.target_of_rollback(project, name, to)
+    side = promotion.target_of_rollback(project, name, to)
     click.echo(f"going back to version {side.version}", err=True)
     return _show(name, "champion", _ask(name, side.version, "champion", f"modelyard rollback {name}"), as_json)
 
 
 def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
     from components.registry.api import Api
-    from flows import connections, stack
     from flows.cli.run import say
-    from flows.release import asking
+    from flows.platform import connections, lifecycle
+    from flows.releases import promotion
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
-    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         try:
-            return asking.promote(project, api, name, version, role, how, say)
+            return promotion.promote(project, api, name, version, role, how, say)
         except KeyboardInterrupt:
             say(f"the release goes on without you; `modelyard history {name}` tells how it ends")
             raise

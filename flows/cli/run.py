@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from components.contracts import located_yaml
-from components.contracts.errors import ModelyardError, StackError, UsageError
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.project import Project
-from flows.plan import STAGES, Plan
+from components.core import located_yaml
+from components.core.errors import ModelyardError, StackError, UsageError
+from components.core.project import Project
+from flows.pipelines.plan import STAGES, Plan
 
 
 @click.command(epilog="Example:  modelyard run digits --set train.epochs=3")
@@ -65,11 +65,12 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
 
 def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
     """Plan, run what is due through the flow, and give the plan as it is then: all current."""
-    from components.contracts.waiting import announced
+    from components.core.waiting import announced
     from components.registry.api import Api
-    from flows import connections, plan, stack
+    from flows.pipelines import plan
+    from flows.platform import connections, lifecycle
 
-    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         with announced("the registry and DVC, to see what is out of date", say):
@@ -83,16 +84,17 @@ def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str]
 def _run_flow(
     project: Project, name: str, force: frozenset[str], overrides: dict[str, Any], planned: Plan, prefect_api: str
 ) -> Plan:
-    from flows import hosts, server_watch, stack
+    from flows.pipelines import prewarm
+    from flows.platform import lifecycle, server_watch
 
     os.environ["PREFECT_API_URL"] = prefect_api
     # The person reads our words; Prefect keeps its own, and ours, in the log of the run.
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
-        during.enter_context(hosts.waiting(hosts.worth(planned), project.root))
+        during.enter_context(prewarm.waiting(prewarm.worth(planned), project.root))
         during.enter_context(server_watch.watched(project, say))
-        from flows.pipeline import pipeline as flow
+        from flows.pipelines.flow import pipeline as flow
 
         try:
             return flow(name, sorted(force), overrides)
@@ -100,7 +102,7 @@ def _run_flow(
             # Prefect's frames say nothing to a person; the error says what, where and what next.
             raise error.with_traceback(None) from None
         except Exception as error:
-            silent = stack.silent_servers(project)
+            silent = lifecycle.silent_servers(project)
             if not silent:
                 raise
             raise StackError(
@@ -127,8 +129,8 @@ def summary(planned: Plan) -> dict[str, Any]:
     """What stands, by name."""
     return {
         "stages": {stage.stage: "up to date" if stage.current else list(stage.reasons) for stage in planned.stages},
-        "data": planned.keys.data_digest if planned.keys else None,
-        "train_key": planned.keys.train.digest if planned.keys else None,
+        "data": planned.fingerprints.data_digest if planned.fingerprints else None,
+        "train_key": planned.fingerprints.train.digest if planned.fingerprints else None,
         "package": planned.package_digest,
         "version": planned.bundle.version.version if planned.bundle else None,
         "bundle": planned.bundle.bundle.tag if planned.bundle else None,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.contracts.errors import StackError
-from components.contracts.project import Project
+from components.core.errors import StackError
+from components.core.project import Project
 
 if TYPE_CHECKING:
-    from flows.schedule import Scheduled
-    from flows.stack import Endpoints
+    from flows.pipelines.schedules import Scheduled
+    from flows.platform.lifecycle import Endpoints
 
 
 @click.command(epilog="Example:  modelyard schedule digits")
@@ -28,7 +28,7 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
     """
     project = Project.find()
     from flows.cli.run import say
-    from flows.schedule import register
+    from flows.pipelines.schedules import register
 
     _show(register(project, _endpoints(project), pipeline, say), as_json)
 
@@ -40,15 +40,15 @@ def unschedule(pipeline: str | None, as_json: bool) -> None:
     """Take away the schedule of PIPELINE, or all of them. The pipeline files stay as they are."""
     project = Project.find()
     from flows.cli.run import say
-    from flows.schedule import remove
+    from flows.pipelines.schedules import remove
 
     _show(remove(_endpoints(project), pipeline, say), as_json)
 
 
 def _endpoints(project: Project) -> Endpoints:
-    from flows import stack
+    from flows.platform import lifecycle
 
-    endpoints = stack.endpoints(project)
+    endpoints = lifecycle.endpoints(project)
     if endpoints is None:
         raise StackError("the stack is not running", where=str(project.root), next_step="modelyard up")
     return endpoints

@@ -7,10 +7,10 @@ import os
 
 import click
 
-from components.contracts import located_yaml
-from components.contracts.errors import NotFoundError, UsageError
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.project import Project
+from components.core import located_yaml
+from components.core.errors import NotFoundError, UsageError
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard serve digits --port 3000")
@@ -28,9 +28,10 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     from components.access import project_door
     from components.access.secret import SECRET_FILE
     from components.registry.api import Api
-    from flows import connections, question, stack
+    from flows.cli import prediction_client
     from flows.cli.run import say
-    from flows.release import asking, service
+    from flows.platform import connections, lifecycle, services
+    from flows.releases import promotion, service
 
     if number is not None and not foreground:
         raise UsageError(
@@ -40,30 +41,30 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         )
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    endpoints = stack.endpoints(project) or stack.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         if stop:
-            asking.withdraw(api, pipeline, "champion", f"modelyard serve {pipeline} --stop")
+            promotion.withdraw(api, pipeline, "champion", f"modelyard serve {pipeline} --stop")
             say(f"{pipeline} has no champion any more; its service stops in {spec.release.grace_seconds:.0f} s")
             return 0
-        version = asking.wanted_version(api, pipeline, number)
+        version = promotion.wanted_version(api, pipeline, number)
         if foreground:
-            bundle = asking.bundle_of(project, spec, api, version, say)
+            bundle = promotion.bundle_of(project, spec, api, version, say)
             words = service.command(bundle, str(port or 3000))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))
             os.execv(words[0], words)  # noqa: S606  # this terminal becomes the server
         if port is not None:
-            stack.move_service(project, pipeline, port)
-        outcome = asking.follow(project, pipeline, "champion", version.version, None, say)
+            services.move_service(project, pipeline, port)
+        outcome = promotion.follow(project, pipeline, "champion", version.version, None, say)
     if outcome.url is None:
         raise NotFoundError(f"{pipeline} is not served", next_step="`modelyard status`")
     if as_json:
         click.echo(json.dumps({"url": outcome.url, "version": outcome.version}, indent=2))
     else:
         click.echo(f"{pipeline} version {outcome.version} answers at {outcome.url}")
-        takes = question.takes(outcome.url)
+        takes = prediction_client.takes(outcome.url)
         example = f"-F {takes.item}=@FILE" if takes.media else f"--json '{{\"{takes.item}\": ...}}'"
         click.echo(f"  curl {example} {outcome.url}/predict", err=True)
     return 0

@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from components.contracts import disk_space
-from components.contracts.errors import Interrupted, ModelyardError
+from components.core import disk_space
+from components.core.errors import Interrupted, ModelyardError
 from flows.cli.interruption import Interruption
 
 # name -> (module:attribute, one line of help), in the order in which one needs them
@@ -107,7 +107,7 @@ def main(words: list[str], interruption: Interruption) -> int:
     import os
 
     try:
-        from flows import environment
+        from flows.platform import environment
 
         environment.quiet(os.environ)
         environment.find_tasks(sys.path)

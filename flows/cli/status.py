@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
-from components.contracts.project import Project
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard status --json")
@@ -18,14 +18,14 @@ def status(as_json: bool) -> int:
 
     Exit code 1 unless all servers are ready.
     """
-    from flows import browser, stack
     from flows.cli import table
-    from flows.release import standing
+    from flows.platform import browser, lifecycle
+    from flows.releases import status
 
     project = Project.find()
-    found = stack.status(project)
+    found = lifecycle.status(project)
     registry = next((row.url for row in found if row.name == "mlflow" and row.state == "ready"), None)
-    models = standing.of_all(project, registry)
+    models = status.of_all(project, registry)
     if as_json:
         document = {"services": [asdict(row) for row in found], "models": [asdict(row) for row in models]}
         click.echo(json.dumps(document, indent=2))

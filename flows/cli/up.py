@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from components.contracts.project import Project
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard up")
@@ -13,11 +13,11 @@ def up() -> None:
 
     What runs already is left alone. State and logs are in .modelyard/.
     """
-    from flows import reconcile, stack
+    from flows.platform import crashed_runs, lifecycle
 
     project = Project.find()
-    endpoints = stack.up(project, say=lambda line: click.echo(f"  {line}", err=True))
-    for run in reconcile.crashed(project, endpoints.prefect_api):
+    endpoints = lifecycle.up(project, say=lambda line: click.echo(f"  {line}", err=True))
+    for run in crashed_runs.crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
     click.echo(f"MLflow   {endpoints.mlflow}  (in a browser: modelyard open mlflow)")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from components.contracts.project import Project
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard verify digits@champion")
@@ -22,14 +22,14 @@ def verify(target: str, as_json: bool) -> int:
     """
     from contextlib import ExitStack
 
+    from components.provenance import chain
+    from components.provenance import target as targets
     from components.registry.api import Api
-    from components.release import chain
-    from components.release import target as targets
-    from flows import stack
     from flows.cli import table
+    from flows.platform import lifecycle
 
     project = Project.find()
-    endpoints = stack.endpoints(project)
+    endpoints = lifecycle.endpoints(project)
     with ExitStack() as during:
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
         proofs = [chain.prove(project, target, found, api) for found in targets.pieces(project, target, api)]

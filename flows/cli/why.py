@@ -6,10 +6,10 @@ import json
 
 import click
 
-from components.contracts import located_yaml
-from components.contracts.errors import StackError
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.project import Project
+from components.core import located_yaml
+from components.core.errors import StackError
+from components.core.project import Project
 
 
 @click.command(epilog="Example:  modelyard why digits")
@@ -19,13 +19,14 @@ from components.contracts.project import Project
 def why(pipeline: str, settings: tuple[str, ...], as_json: bool) -> int:
     """For each stage of PIPELINE: up to date, or what changed since its last run. Runs nothing."""
     from components.registry.api import Api
-    from flows import connections, plan, stack
     from flows.cli.run import parse_settings, summary
+    from flows.pipelines import plan
+    from flows.platform import connections, lifecycle
 
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec, parse_settings(settings))
     connections.enter(project)
-    endpoints = stack.endpoints(project)
+    endpoints = lifecycle.endpoints(project)
     if endpoints is None:
         raise StackError(
             "the registry decides which models there are, and it is not running", next_step="`modelyard up`"

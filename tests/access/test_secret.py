@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.access import secret as secrets
-from components.contracts.errors import StackError
+from components.core.errors import StackError
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])

@@ -29,11 +29,11 @@ def test_help_imports_only_click() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import flows.stack",
-        "import flows.schedule",
+        "import flows.platform",
+        "import flows.pipelines.schedules",
         "import flows.cli.run",
         "import flows.cli.why",
-        "import flows.checkup",
+        "import flows.platform.diagnostics",
         "import components.registry.api",
     ],
 )

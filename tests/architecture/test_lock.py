@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from components.contracts import lock_file
-from flows import checkup
+from components.identity import lock_file
+from flows.platform import diagnostics
 
 ROOT = Path(__file__).resolve().parents[2]
 PINS = lock_file.read(ROOT / "requirements.lock")
@@ -64,11 +64,11 @@ def test_an_installation_takes_the_packages_of_its_build(gpu: int) -> None:
 def test_doctor_misses_cuda_only_beside_torchs_cuda_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text(f"no-such-package==1.0 \\\n    --hash=sha256:{'0' * 64}\n{lock_file.GPU_ONLY}\nno-such-cuda==2.0\n")
-    monkeypatch.setattr(checkup, "_has_cuda_build", lambda: False)
-    assert checkup.different_packages(lock) == ["no-such-package: not installed, locked 1.0"]
-    monkeypatch.setattr(checkup, "_has_cuda_build", lambda: True)
-    assert checkup.different_packages(lock)[1] == "no-such-cuda: not installed, locked 2.0"
+    monkeypatch.setattr(diagnostics, "_has_cuda_build", lambda: False)
+    assert diagnostics.different_packages(lock) == ["no-such-package: not installed, locked 1.0"]
+    monkeypatch.setattr(diagnostics, "_has_cuda_build", lambda: True)
+    assert diagnostics.different_packages(lock)[1] == "no-such-cuda: not installed, locked 2.0"
 
 
 def test_doctor_finds_this_environment_as_locked() -> None:
-    assert checkup.different_packages(ROOT / "requirements.lock") == []
+    assert diagnostics.different_packages(ROOT / "requirements.lock") == []

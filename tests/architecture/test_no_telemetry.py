@@ -25,11 +25,11 @@ LIBRARIES = (
 TOOL = """
 import json, os, subprocess, sys
 from pathlib import Path
-from components.contracts.project import Project
-from flows import connections, stack
+from components.core.project import Project
+from flows.platform import connections, lifecycle
 project = Project.find()
 connections.enter(project)
-endpoints = stack.endpoints(project)
+endpoints = lifecycle.endpoints(project)
 os.environ.update(PREFECT_API_URL=endpoints.prefect_api, MLFLOW_TRACKING_URI=endpoints.mlflow)
 program, *words = sys.argv[1:]
 sys.exit(subprocess.run([Path(sys.executable).parent / program, *words]).returncode)
@@ -67,9 +67,8 @@ def test_what_is_sent_is_counted(tmp_path: Path) -> None:
 
 
 def test_the_whole_chain_sends_nothing(tmp_path: Path) -> None:
-    quiet = (
-        "import os; from flows import environment; environment.quiet(os.environ); os.environ['KERAS_BACKEND'] = 'torch'"
-    )
+    quiet = "import os; from flows.platform import environment; environment.quiet(os.environ)"
+    quiet += "; os.environ['KERAS_BACKEND'] = 'torch'"
     commands = {
         "all libraries": [
             *PYTHON,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from components.contracts.errors import GateRefused, Interrupted
+from components.core.errors import GateRefused, Interrupted
 from flows.cli import main, shell
 
 Modelyard = Callable[..., Any]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from components.contracts import manifest
-from flows import checkup
+from components.identity import manifest
+from flows.platform import diagnostics
 
 Modelyard = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ def test_schema_is_that_of_the_file(modelyard: Modelyard) -> None:
 def test_doctor_sees_a_package_that_is_not_the_locked_one(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text("click==0.1\nno-such-package==1.0\nsome-windows-thing==1 ; sys_platform == 'win32'\n")
-    wrong = checkup.different_packages(lock)
+    wrong = diagnostics.different_packages(lock)
     assert len(wrong) == 2
     assert wrong[0].startswith("click: ")
     assert wrong[0].endswith("locked 0.1")
@@ -92,9 +92,9 @@ def test_doctor_without_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     real = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name == "git" else real(name))
     monkeypatch.setenv("MODELYARD_PROJECT", str(project))
-    from components.contracts.project import Project
+    from components.core.project import Project
 
-    verdicts = {finding.check: finding.verdict for finding in checkup.look_over(Project(project))}
+    verdicts = {finding.check: finding.verdict for finding in diagnostics.look_over(Project(project))}
     assert verdicts["git"] == "fail"
 
 
@@ -113,10 +113,10 @@ def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
 RUN = """
 import signal, sys, time
 from pathlib import Path
-from components.contracts.project import Project
-from flows import reconcile
+from components.core.project import Project
+from flows.platform import crashed_runs
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with reconcile.present(Project(Path(sys.argv[1])), "a-run"):
+with crashed_runs.present(Project(Path(sys.argv[1])), "a-run"):
     print("at work", flush=True)
     time.sleep(120)
 """

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts import located_yaml
 from components.contracts.dataset import DatasetSpec
-from components.contracts.errors import NotFoundError, SpecError
 from components.contracts.pipeline import PipelineSpec
+from components.core import located_yaml
+from components.core.errors import NotFoundError, SpecError
 
 GOOD = """\
 name: digits

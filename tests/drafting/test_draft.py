@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from components.contracts import located_yaml
-from components.contracts.errors import SourceError, UsageError
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.project import Project
-from components.drafting import draft, settings
+from components.core import located_yaml
+from components.core.errors import SourceError, UsageError
+from components.core.project import Project
+from components.drafting import defaults, draft
 from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
-from components.tasks import fit
+from components.tasks import compatibility
 from components.tasks.dataset_file import open_dataset
 from tests import small_package
 from tests.drafting.test_recognise import CONLL, WORDS, put, table
@@ -102,7 +102,7 @@ def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> No
     spec, task, _ = open_dataset(project.dataset("things"))
     assert (spec.name, task.name) == ("things", made.task)
     pipeline = located_yaml.read(project.pipeline_file("things"), PipelineSpec)
-    assert fit.check(pipeline, project.pipeline_file("things"), project.dataset("things")) is task
+    assert compatibility.check(pipeline, project.pipeline_file("things"), project.dataset("things")) is task
     suite = json.loads((project.dataset("things") / "expectations.json").read_text())
     count = next(one for one in suite["raw"] if one["type"] == "expect_table_row_count_to_equal")
     assert count["kwargs"]["value"] == made.samples
@@ -115,7 +115,7 @@ def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> No
     ("samples", "batch_size", "epochs"), [(20, 8, 60), (200, 8, 35), (1_500, 64, 37), (25_000, 64, 5)]
 )
 def test_little_data_is_trained_on_for_as_many_steps(samples: int, batch_size: int, epochs: int) -> None:
-    train = settings.pipeline("a", "text-classification", samples)["train"]
+    train = defaults.pipeline("a", "text-classification", samples)["train"]
     assert (train["batch_size"], train["epochs"]) == (batch_size, epochs)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.drafting.recognise import inner, recognise
 from tests import small_package
 

@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
-from components.contracts.package import Package
-from components.contracts.serving_order import ServiceStatement
+from components.contracts.serving_spec import ServiceStatement
+from components.identity.package import Package
 from components.registry import registration, tracking, versions
 from components.registry.api import Api
 from components.registry.registration import Registration
 from components.release.ledger import Entry, Ledger
-from flows import connections
-from flows.release.service import Service
+from flows.platform import connections
+from flows.releases.service import Service
 from tests import small_package
 from tests.house import House
 

@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from components.contracts import digest
+from components.identity import digest
 from tests.endtoend.releases import eventually
 from tests.house import House
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from components.inference.difference import difference
-from flows import connections
+from flows.platform import connections
 from tests.house import House
 
 pytestmark = pytest.mark.slow

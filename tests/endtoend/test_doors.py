@@ -23,7 +23,7 @@ import pytest
 
 from components.access import challenge
 from components.access.secret import Credentials
-from flows.stack import leftovers
+from flows.platform import orphans
 from tests.endtoend import endpoints, other_user, stack_contents
 from tests.endtoend.endpoints import Endpoint
 from tests.endtoend.releases import Releases
@@ -185,7 +185,7 @@ def test_another_user_of_the_machine_gets_nowhere(house: House, everything: list
 
 
 def stack_processes(house: House) -> list[psutil.Process]:
-    return leftovers.find(str(house.root))
+    return orphans.find(str(house.root))
 
 
 def test_every_port_of_the_stack_has_a_door(house: House, ports: dict[str, int]) -> None:
@@ -206,7 +206,7 @@ def test_every_port_of_the_stack_has_a_door(house: House, ports: dict[str, int])
         assert challenge.is_ours("127.0.0.1", port, known.secret)
     others = {port: process for port, process in listening.items() if port not in behind_a_door}
     # Prefect's worker hears from its runs there; each has a token of its own.
-    assert {leftovers.program_of(process) for process in others.values()} <= {"runner"}
+    assert {orphans.program_of(process) for process in others.values()} <= {"runner"}
     for port in others:
         for said in (b"", b"\n", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"x" * 100_000, b"\0" * 64 + b"\n"):
             with socket.create_connection(("127.0.0.1", port), timeout=20) as connected:

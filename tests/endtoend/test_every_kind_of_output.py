@@ -11,13 +11,13 @@ import onnxruntime
 import pytest
 import torch
 
-from components.contracts import manifest
-from components.contracts.package import Package, Signature
 from components.evaluation import stage as evaluation
 from components.evaluation.comparison import compare
-from components.evaluation.frozen import Frozen
+from components.evaluation.test_split import Frozen
 from components.gates.integrity import look_at_metrics
 from components.gates.scoring import Unfit, score
+from components.identity import manifest
+from components.identity.package import Package, Signature
 from components.inference import body
 from components.inference.difference import difference
 from components.tasks import find

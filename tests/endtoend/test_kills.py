@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.plan import STAGES
+from flows.pipelines.plan import STAGES
 from tests.house import House
 from tests.prefect_api import ask
 
@@ -125,4 +125,4 @@ def is_trainer(process: psutil.Process) -> bool:
     return all(one is not None and {"torch", PROCESS} <= set(one.cmdline()) for one in (process, above))
 
 
-PROCESS = "components.contracts.stage_process"
+PROCESS = "components.core.stage_process"

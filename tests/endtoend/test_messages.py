@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.contracts import manifest
-from components.contracts.package import Package
+from components.identity import manifest
+from components.identity.package import Package
 from tests.endtoend.releases import Releases
 from tests.house import House
 

@@ -96,7 +96,9 @@ def stranger() -> Iterator[Stranger]:
 
 
 def test_mlflow_imports_without_name_and_home(stranger: Stranger) -> None:
-    words = "import os; from flows import environment; environment.quiet(os.environ); import mlflow, mlflow.server"
+    words = (
+        "import os; from flows.platform import environment; environment.quiet(os.environ); import mlflow, mlflow.server"
+    )
     done = stranger.run(sys.executable, "-c", words, module=False)
     assert done.returncode == 0, done.stderr
     home = stranger.root / ".modelyard" / "home"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from components.contracts.errors import RegistryError
+from components.core.errors import RegistryError
 from components.registry import tracking, versions
 from tests import prefect_api, small_package
 from tests.endtoend.releases import Releases, eventually

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.champion_gate import most_by_chance
 from components.evaluation import paired_bootstrap
+from components.evaluation.additive_metrics import Summed
 from components.evaluation.scorer import CardLines, Real, Slice
-from components.evaluation.sums import Summed
 
 pytestmark = pytest.mark.slow
 

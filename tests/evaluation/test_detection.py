@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import NotFiniteError
+from components.core.errors import NotFiniteError
 from components.evaluation.detection import SCORER, THRESHOLDS, Boxes, overlap
 from components.evaluation.scorer import Arrays
-from tests.evaluation.asked import Answers, frozen, quiet
+from tests.evaluation.stub_package import Answers, frozen, quiet
 
 CLASSES = ["cell", "plate"]
 

@@ -12,12 +12,12 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared
 from components import tasks
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ForecastOutput
+from components.evaluation.additive_metrics import Summed
 from components.evaluation.forecasting import SCORER
-from components.evaluation.frozen import Frozen
 from components.evaluation.scorer import Arrays
-from components.evaluation.sums import Summed
+from components.evaluation.test_split import Frozen
 from components.preprocessing.stored import StoredSplit
-from tests.evaluation.asked import Answers, quiet
+from tests.evaluation.stub_package import Answers, quiet
 
 BACK, AHEAD, CHANNELS, LEVELS = 6, 4, 3, [0.1, 0.5, 0.9]
 SPECS = (

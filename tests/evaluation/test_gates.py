@@ -1,7 +1,7 @@
 import pytest
 
-from components.contracts.errors import GateRefused
 from components.contracts.pipeline import FloorSpec
+from components.core.errors import GateRefused
 from components.evaluation.gates import floors
 
 

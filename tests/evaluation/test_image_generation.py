@@ -10,12 +10,12 @@ import pytest
 from sklearn.datasets import load_digits
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import NotFiniteError
-from components.evaluation.frozen import Frozen
+from components.core.errors import NotFiniteError
 from components.evaluation.image_generation import MOST, SCORER
 from components.evaluation.scorer import Arrays, expected_samples
+from components.evaluation.test_split import Frozen
 from components.preprocessing.noise_schedule import kept_signal
-from tests.evaluation.asked import Answers, frozen, quiet, stored
+from tests.evaluation.stub_package import Answers, frozen, quiet, stored
 
 CLASSES = [str(digit) for digit in range(10)]
 SPECS = [ArraySpec(name="images", type="uint8", shape=(8, 8, 1)), ArraySpec(name="labels", type="int64", shape=())]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts import manifest
-from components.contracts.errors import CorruptArtifactError, NotFoundError
-from components.contracts.package import Package
 from components.contracts.training_request import TrainRequest
+from components.core.errors import CorruptArtifactError, NotFoundError
 from components.evaluation import report, stage
 from components.evaluation.classification import Classified
+from components.identity import manifest
+from components.identity.package import Package
 from components.inference.predictor import Predictor
 from components.training import stage as training
 from components.training.sinks import EventStream

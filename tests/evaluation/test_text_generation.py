@@ -9,10 +9,10 @@ import pytest
 from scipy.special import log_softmax
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import InferenceError
+from components.core.errors import InferenceError
 from components.evaluation.scorer import Arrays
 from components.evaluation.text_generation import SCORER
-from tests.evaluation.asked import Answers, frozen, quiet
+from tests.evaluation.stub_package import Answers, frozen, quiet
 
 SPECS = [ArraySpec(name="tokens", type="int64", shape=(), layout="ragged")]
 TABLE = (np.random.default_rng(0).normal(size=(30, 30)) * 3).astype(np.float32)  # logits of what follows each token

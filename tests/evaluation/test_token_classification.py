@@ -10,7 +10,7 @@ import pytest
 from components.contracts.array_spec import ArraySpec
 from components.evaluation.scorer import Arrays
 from components.evaluation.token_classification import SCORER, Kinds
-from tests.evaluation.asked import Answers, frozen, quiet
+from tests.evaluation.stub_package import Answers, frozen, quiet
 
 TAGS = ["B-loc", "B-per", "I-loc", "I-per", "O"]
 SPECS = [

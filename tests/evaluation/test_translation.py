@@ -10,10 +10,10 @@ import pytest
 import sacrebleu
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import NotFiniteError
+from components.core.errors import NotFiniteError
 from components.evaluation.scorer import Arrays
 from components.evaluation.translation import SCORER, Overlap
-from tests.evaluation.asked import Answers, frozen, quiet
+from tests.evaluation.stub_package import Answers, frozen, quiet
 
 WORDS = ["ein", "Hund", "läuft", "über", "den", "Platz", "und", "ein", "Mann", "sieht", "ihm", "zu", ",", "wenn", "."]
 SPECS = [

@@ -12,7 +12,7 @@ import pytest
 from components.contracts.pipeline import ServingSpec
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
-from flows.environment import QUIET
+from flows.platform.environment import QUIET
 from tests import small_package
 from tests.gates.small_release import SmallRelease
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from components import tasks
-from components.contracts import manifest
 from components.contracts.gate_request import Candidate, Gate, GateRequest
-from components.contracts.package import Package
 from components.contracts.pipeline import ChampionSpec, FloorSpec, GatesSpec
 from components.evaluation import scorer
-from components.evaluation.frozen import Frozen
+from components.evaluation.test_split import Frozen
+from components.identity import manifest
+from components.identity.package import Package
 from components.inference.predictor import Predictor
 from tests import small_package
 

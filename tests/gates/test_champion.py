@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts.errors import CorruptArtifactError
 from components.contracts.gate_request import GateResult
 from components.contracts.pipeline import ChampionSpec, GatesSpec
+from components.core.errors import CorruptArtifactError
 from components.gates import stage
 from components.tasks.image_classification import Processor
 from tests import small_package

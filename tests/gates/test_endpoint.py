@@ -17,7 +17,7 @@ import pytest
 from components.access import project_door
 from components.access import secret as secrets
 from components.access.secret import Credentials
-from components.contracts.project import Project
+from components.core.project import Project
 from components.gates.endpoint import DoesNotStart, Endpoint
 from tests.gates.small_release import SmallRelease
 from tests.processes import is_gone

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from components.contracts.gate_request import Candidate, GateResult
-from components.contracts.package import Package
 from components.gates import stage
+from components.identity.package import Package
 from tests import small_package
 from tests.gates.small_release import SAMPLES, SmallRelease
 

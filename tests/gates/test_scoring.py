@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from components import tasks
-from components.evaluation.frozen import Frozen
+from components.evaluation.test_split import Frozen
 from components.gates.scoring import unlike
 from components.preprocessing.stored import StoredSplit
 from components.tasks.forecasting import Processor

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
-from components.contracts.package import Package
+from components.core.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
+from components.identity.package import Package
 from components.inference.difference import difference
 from components.inference.predictor import Predictor
 from tests import small_package

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts.errors import SourceError, UnsafeArchiveError
+from components.core.errors import SourceError, UnsafeArchiveError
 from components.ingestion import archive
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts import outward
 from components.contracts.dataset import RemoteFile
-from components.contracts.errors import SourceError
+from components.core import outward
+from components.core.errors import SourceError
 from components.ingestion import download, mirror, unpacked
 from tests import proxy
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from components.contracts.dataset_layout import IdxLayout
-from components.contracts.errors import SourceError
+from components.core.errors import SourceError
 from components.ingestion import idx
 
 LAYOUT = IdxLayout(kind="idx", images={"train": "i"}, labels={"train": "l"}, classes=["a", "b", "c"])

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.contracts.dataset import FolderSource, Source, TableSource
 from components.contracts.dataset_layout import Layout
-from components.contracts.errors import SourceError, UnsafeArchiveError
+from components.core.errors import SourceError, UnsafeArchiveError
 from components.ingestion import sample_file, sources
 from components.ingestion.sample import Sample
 

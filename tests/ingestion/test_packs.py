@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.contracts import located_yaml
 from components.contracts.dataset import DatasetSpec, UrlSource
+from components.core import located_yaml
 from components.ingestion import mirror, sources
 from components.ingestion.sample import Sample
 

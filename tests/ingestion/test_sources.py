@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from components.contracts import manifest
 from components.contracts.dataset import DatasetSpec, FolderSource, Source, TableSource
 from components.contracts.dataset_layout import Fields
-from components.contracts.errors import SourceError, SpecError
+from components.core.errors import SourceError, SpecError
+from components.identity import manifest
 from components.ingestion import sources, stage
 from components.ingestion.sample import Sample
 
@@ -166,7 +166,7 @@ def test_row_groups_are_small(tmp_path: Path) -> None:
 
 
 def test_the_specs_of_the_repository_read() -> None:
-    from components.contracts import located_yaml
+    from components.core import located_yaml
 
     for path in Path("data").glob("*/dataset.yaml"):
         found = located_yaml.read(path, DatasetSpec)

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from components.contracts.architectures.text import BertSpec
-from components.contracts.errors import NotFoundError, UsageError
 from components.contracts.shapes import ClassesOutput, TokenClassesOutput, TokensInput
+from components.core.errors import NotFoundError, UsageError
 from components.models.bert import Bert, find
 from components.models.build import build
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree

@@ -8,9 +8,9 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from components.contracts.errors import UsageError
 from components.contracts.model_spec import ModelSpec
 from components.contracts.shapes import ClassesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.build import build
 
 GIVEN = ImageInput(height=4, width=5, channels=1, mean=[0.5], std=[0.5])

@@ -5,8 +5,8 @@ import torch
 from pydantic import ValidationError
 
 from components.contracts.architectures.series import DLinearSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.core.errors import UsageError
 from components.models.build import build
 from components.models.dlinear import DLinear
 from tests.models.export import Graph

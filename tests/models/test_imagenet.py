@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from components.contracts.errors import UsageError
 from components.contracts.model_spec import ModelSpec
 from components.contracts.shapes import ClassesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.build import build
 from components.models.imagenet import ImageNet
 from tests.models.export import Graph

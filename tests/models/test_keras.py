@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.package import Package
 from components.contracts.shapes import ClassesOutput, ImageInput
 from components.evaluation import stage as evaluation
+from components.identity.package import Package
 from components.models.build import build
 from components.training import stage as training
 from components.training.sinks import EventStream

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from components.contracts.architectures.series import PatchTstSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.core.errors import UsageError
 from components.models.build import build
 from components.models.patchtst import PatchTst
 from tests.models.export import Graph

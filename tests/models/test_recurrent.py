@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from components.contracts.architectures.rnn import RecurrentSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ForecastOutput, SeriesInput, TokenClassesOutput, TokensInput
+from components.core.errors import UsageError
 from components.models.build import build
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree
 

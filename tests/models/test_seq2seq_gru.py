@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from components.contracts.architectures.rnn import Seq2SeqGruSpec
-from components.contracts.errors import UsageError
+from components.core.errors import UsageError
 from components.models.attentive_gru import AttentiveGru
 from components.models.build import build
 from components.models.seq2seq_gru import Seq2SeqGru

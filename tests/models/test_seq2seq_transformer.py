@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from components.contracts.architectures.transformer import Seq2SeqTransformerSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import TokensInput
+from components.core.errors import UsageError
 from components.models import masks
 from components.models.attention import MultiHeadAttention
 from components.models.build import build

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from components.contracts.architectures.cnn import TextbookCnnSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ImageInput, TokensInput
+from components.core.errors import UsageError
 from components.models.build import build
 from components.models.dropout import Dropout
 from components.models.textbook_cnn import TextbookCnn

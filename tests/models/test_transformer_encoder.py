@@ -5,8 +5,8 @@ import torch
 from pydantic import ValidationError
 
 from components.contracts.architectures.transformer import EncoderSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, SeriesInput, TokenClassesOutput, TokensInput
+from components.core.errors import UsageError
 from components.models.build import build
 from components.models.transformer_encoder import TransformerEncoder
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree

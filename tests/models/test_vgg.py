@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from components.contracts.architectures.vision import VggSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import ClassesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.build import build
 from components.models.vgg import AveragePool, Vgg
 from tests.models.export import Graph

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.architectures.detection import YolosSpec
-from components.contracts.errors import UsageError
 from components.contracts.shapes import BoxesOutput, ImageInput
+from components.core.errors import UsageError
 from components.models.build import build
-from components.models.center import giou
+from components.models.centernet import giou
 from components.models.yolos import Found, Yolos
 from tests.models.export import HARMLESS
 

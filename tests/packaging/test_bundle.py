@@ -14,15 +14,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.contracts.errors import CorruptArtifactError
-from components.contracts.package import Package
 from components.contracts.pipeline import ServingSpec
+from components.core.errors import CorruptArtifactError
+from components.identity.package import Package
 from components.inference.difference import difference
 from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
-from flows.environment import QUIET
-from flows.keys import Key
+from flows.pipelines.fingerprints import Key
+from flows.platform.environment import QUIET
 from tests import small_package
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts import user_source
+from components.identity import user_source
 from components.packaging import bundle as bundles
 from tests import echo_task
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """\
 import sys
 from pathlib import Path
-from components.contracts.package import Package
+from components.identity.package import Package
 from components.inference import body
 from components.inference.difference import difference
 from components.inference.predictor import Predictor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts.errors import ServingError
+from components.core.errors import ServingError
 from components.packaging import requirements
 
 LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
 from components.contracts.dataset_layout import SplitRows
-from components.contracts.errors import SampleError, SpecError, UsageError
+from components.core.errors import SampleError, SpecError, UsageError
+from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
 from components.preparation import splits, stage

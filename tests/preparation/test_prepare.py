@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import CorruptArtifactError, NotFoundError, SampleError, SpecError
+from components.core.errors import CorruptArtifactError, NotFoundError, SampleError, SpecError
+from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion import stage as ingestion
 from components.ingestion.sample import Sample

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 from components.preprocessing.batch import Arrays
-from components.tasks.fitted import Fitted
+from components.tasks.processor import Fitted
 from components.tasks.task import Example, Raw, Values
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing import boxes
 
 

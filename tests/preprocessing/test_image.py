@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing import image as images
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing import series
 
 

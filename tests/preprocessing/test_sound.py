@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import signal
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing import sound
 
 

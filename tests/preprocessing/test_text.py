@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts.errors import SampleError, UsageError
+from components.core.errors import SampleError, UsageError
 from components.preprocessing import text
 from components.preprocessing.text import BEGIN, END, PAD, UNKNOWN, Tokenizer
 from components.preprocessing.tokenizer_spec import Bpe, TokenizerSpec, WordPiece, Words

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components.registry import mlmodel
-from flows.environment import QUIET
+from flows.platform.environment import QUIET
 from tests import echo_task, small_package
 
 pytestmark = pytest.mark.slow

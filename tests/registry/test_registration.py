@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts.errors import CorruptArtifactError, RegistryError
-from components.contracts.package import Package
+from components.core.errors import CorruptArtifactError, RegistryError
+from components.identity.package import Package
 from components.registry import registration, tracking, versions
 from components.registry.api import Api
 from components.registry.registration import Registration
@@ -49,7 +49,7 @@ SCRIPT = """\
 import os, signal, sys
 from pathlib import Path
 from components.access.secret import Credentials
-from components.contracts.package import Package
+from components.identity.package import Package
 from components.registry import registration, tracking, versions
 from components.registry.api import Api
 from components.registry.registration import Registration

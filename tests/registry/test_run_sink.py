@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from components.contracts.errors import RegistryError
 from components.contracts.training_request import Metrics, Started
+from components.core.errors import RegistryError
 from components.registry.api import Api
 from components.registry.tracking import Run, RunSink
-from flows.stack import ports
+from flows.platform import ports
 
 RUN = Run("r", "1", "", "RUNNING", 0)
 STEPS = 2_000

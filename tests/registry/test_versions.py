@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.contracts.errors import ServingError
+from components.core.errors import ServingError
 from components.registry.versions import PACKAGE_KEY, Version
 
 

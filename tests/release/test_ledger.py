@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.contracts.errors import CorruptArtifactError
+from components.core.errors import CorruptArtifactError
 from components.release import history
 from components.release.ledger import Entry, Event, Ledger, Role, Side
 

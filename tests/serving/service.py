@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from starlette.testclient import TestClient
 
-from components.contracts.serving_order import (
+from components.contracts.serving_spec import (
     KEY_HEADER,
     WANTED_HEADER,
     ChallengerSlot,

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from prometheus_client import REGISTRY
 
-from components.contracts.serving_order import Limits, Slot
+from components.contracts.serving_spec import Limits, Slot
 from serving import app, background, guard
-from serving.record import Record
+from serving.request_stats import Record
 from tests import small_package
 from tests.serving.service import LIMITS, Service, challenger, eventually, running
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts import manifest
-from components.contracts.serving_order import Slot
+from components.contracts.serving_spec import Slot
+from components.identity import manifest
 from tests import drawing_package
 from tests.serving.service import Service, running
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from components.contracts.serving_order import ORDER_FILE, ServingOrder, Slot
+from components.contracts.serving_spec import ORDER_FILE, ServingOrder, Slot
 from tests import small_package
 from tests.serving.service import Service, challenger, eventually, running
 

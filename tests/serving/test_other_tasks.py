@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from components.contracts import manifest
-from components.contracts.serving_order import Slot
+from components.contracts.serving_spec import Slot
+from components.identity import manifest
 from components.tasks.task import Wire
 from serving import page
 from tests import echo_task

@@ -21,7 +21,7 @@ from starlette.routing import Route as Path_
 
 from components.ingestion import png
 from components.tasks.task import Wire
-from flows.stack import ports
+from flows.platform import ports
 from serving import page as pages
 from serving.app import ModelApp
 from serving.worker import Worker

@@ -19,12 +19,8 @@ import httpx
 import psutil
 import pytest
 
-from components.contracts import located_yaml
-from components.contracts.errors import CorruptArtifactError, StackError
-from components.contracts.package import Package
 from components.contracts.pipeline import PipelineSpec, ServingSpec
-from components.contracts.project import Project
-from components.contracts.serving_order import (
+from components.contracts.serving_spec import (
     ROLE_HEADER,
     SERVICE_FOLDER,
     WANTED_HEADER,
@@ -33,17 +29,21 @@ from components.contracts.serving_order import (
     ServingOrder,
     Slot,
 )
+from components.core import located_yaml
+from components.core.errors import CorruptArtifactError, StackError
+from components.core.project import Project
+from components.identity.package import Package
 from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
 from components.registry.api import Api
 from components.registry.versions import Version
 from components.release.ledger import Side
-from flows.environment import QUIET
-from flows.release import steps
-from flows.release.change import Change, Proven, Refused
-from flows.release.service import HANDOVER, Service, command
-from flows.stages import Work
+from flows.pipelines.stages import Work
+from flows.platform.environment import QUIET
+from flows.releases import steps
+from flows.releases.rollout import Change, Proven, Refused
+from flows.releases.service import HANDOVER, Service, command
 from tests import small_package
 from tests.serving.service import challenger, eventually
 
@@ -302,7 +302,7 @@ def test_the_golden_examples_are_asked_of_every_worker(server: Server, monkeypat
         assert service.prove(package, 1e-4, workers=2) <= 1e-4
         least = times * len(package.golden())
         eventually(lambda least=least: all(w.champion_tally.requests >= least for w in server.statement().workers))  # type: ignore[misc]
-    monkeypatch.setattr("flows.release.service.PROVE_SECONDS", 3.0)
+    monkeypatch.setattr("flows.releases.service.PROVE_SECONDS", 3.0)
     stopped = server.statement().workers[0].worker
     os.kill(stopped, signal.SIGSTOP)
     try:

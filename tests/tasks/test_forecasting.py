@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.contracts.errors import SampleError, UsageError
+from components.core.errors import SampleError, UsageError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit
 from components.tasks import find

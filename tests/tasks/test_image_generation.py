@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.noise_schedule import kept_signal
-from components.tasks import denoising, find
+from components.tasks import ddim, find
 from components.tasks.image_generation import Processor
 from tests.tasks import whole_path
 from tests.tasks.test_object_detection import picture
@@ -70,10 +70,10 @@ def test_guidance_goes_beyond_the_class_and_away_from_none(processor: Processor)
 
 
 def test_seeds_are_noise() -> None:
-    noise = denoising.start(np.asarray([3, 4, 3]), (1, 6, 8))
+    noise = ddim.start(np.asarray([3, 4, 3]), (1, 6, 8))
     assert (noise[0] == noise[2]).all()
     assert (noise[0] != noise[1]).any()
-    blind = [denoising.denoised(lambda noisy, _: noisy * 0.9, noise[row : row + 1], KEPT, 5) for row in range(3)]
+    blind = [ddim.denoised(lambda noisy, _: noisy * 0.9, noise[row : row + 1], KEPT, 5) for row in range(3)]
     assert (blind[0] == blind[2]).all()
     assert (blind[0] != blind[1]).any()
 
@@ -91,14 +91,14 @@ def test_steps_are_those_of_the_paper() -> None:
         told = image * (0.1 + 0.1 * step)
         clean = (image - np.sqrt(1 - kept[step]) * told) / np.sqrt(kept[step])
         image = np.sqrt(after) * clean + np.sqrt(1 - after) * told
-    found = denoised = denoising.denoised(guess, noise, kept, 3)
+    found = denoised = ddim.denoised(guess, noise, kept, 3)
     assert denoised.shape == (2, 2, 2, 1)
     assert np.abs(found.transpose(0, 3, 1, 2) - ((image + 1) * 127.5)).max() <= 0.51
 
 
 def test_images_get_the_noise_of_their_step(processor: Processor) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 1), np.uint8)
-    noise = denoising.start(np.arange(3), (1, 6, 8))
+    noise = ddim.start(np.arange(3), (1, 6, 8))
     step = np.asarray([0, 50, 99])
     found = processor.noisy(images, noise, step)
     for row, place in enumerate(step):

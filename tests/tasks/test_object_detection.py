@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.tasks import find
 from components.tasks.object_detection import Parameters, Processor

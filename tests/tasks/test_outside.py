@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from components import tasks
-from components.contracts import manifest
-from components.contracts.errors import NotFoundError, SampleError
-from components.contracts.package import Signature
 from components.contracts.training_request import TrainRequest
+from components.core.errors import NotFoundError, SampleError
+from components.identity import manifest
+from components.identity.package import Signature
 from components.inference import body
 from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.tasks import find
 from components.tasks.sound_classification import Processor

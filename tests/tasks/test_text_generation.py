@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.contracts.errors import SampleError
+from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END
 from components.tasks import find

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from components.contracts.errors import CorruptArtifactError, SampleError
+from components.core.errors import CorruptArtifactError, SampleError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END, PAD, UNKNOWN
 from components.tasks import find

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.contracts import manifest
 from components.contracts.training_request import TrainRequest
+from components.identity import manifest
 from components.tasks.image_classification import Processor
 
 CLASSES = [str(digit) for digit in range(10)]

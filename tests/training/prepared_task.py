@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from components import tasks
-from components.contracts import manifest
 from components.contracts.array_spec import ArraySpec
+from components.identity import manifest
 from components.ingestion import png
 from components.tasks.task import Raw
 

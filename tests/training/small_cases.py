@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.contracts import manifest
 from components.contracts.training_request import TrainRequest
+from components.identity import manifest
 
 WORDS = {"tokenizer": {"kind": "words", "least": 1}, "longest": 24}
 BPE = {"tokenizer": {"kind": "bpe", "vocabulary": 320}, "longest": 32}

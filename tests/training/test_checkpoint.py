@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from components.contracts.errors import TrainingError
+from components.core.errors import TrainingError
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from components.contracts.architectures.cnn import TextbookCnnSpec
-from components.contracts.errors import Interrupted, TrainingError
 from components.contracts.metric_sink import MetricSink
 from components.contracts.train_spec import EarlyStoppingSpec, TrainSpec
 from components.contracts.training_request import Event, Metrics
+from components.core.errors import Interrupted, TrainingError
 from components.models.build import build
 from components.training import transfer
 from components.training.class_weights import balanced_weights

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.errors import NotFoundError, UsageError
 from components.contracts.shapes import ForecastOutput, ImageInput, TokensInput
 from components.contracts.train_spec import TrainSpec
+from components.core.errors import NotFoundError, UsageError
 from components.preprocessing.batch import collate
 from components.preprocessing.noise_schedule import kept_signal
 from components.training.batches import Batch

@@ -13,12 +13,12 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from components.contracts import digest, manifest
 from components.contracts.architectures.cnn import ResNetSpec
-from components.contracts.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.contracts.model_spec import ModelSpec
-from components.contracts.package import PackageFacts
 from components.contracts.shapes import ClassesOutput, ImageInput, TokensInput
+from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
+from components.identity import digest, manifest
+from components.identity.package import PackageFacts
 from components.models.build import build
 from components.training import pretrained
 

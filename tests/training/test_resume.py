@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts import manifest, stage_process
-from components.contracts.errors import Interrupted, ModelyardError
-from components.contracts.package import Package
+from components.core import stage_process
+from components.core.errors import Interrupted, ModelyardError
+from components.identity import manifest
+from components.identity.package import Package
 from tests.training.prepared_digits import prepare, request
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,7 @@ def _host() -> Iterator[str]:
     """A process that has imported torch ahead and forks the stage."""
     with tempfile.TemporaryDirectory() as folder:
         place = f"{folder}/host"
-        words = [sys.executable, "-m", "components.contracts.stage_process", place, "torch"]
+        words = [sys.executable, "-m", "components.core.stage_process", place, "torch"]
         process = subprocess.Popen(words, cwd=ROOT)
         try:
             while not Path(place).exists():

@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 from pydantic import TypeAdapter
 
-from components.contracts import manifest, user_source
-from components.contracts.errors import CorruptArtifactError, TrainingError, UsageError
-from components.contracts.package import Signature
 from components.contracts.training_request import Event, Finished, Started, TrainRequest
+from components.core.errors import CorruptArtifactError, TrainingError, UsageError
+from components.identity import manifest, user_source
+from components.identity.package import Signature
 from components.preprocessing.image import decode
 from components.training import product, stage
 from components.training.export import check_parity

@@ -13,12 +13,12 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from components.contracts import digest
 from components.contracts.architectures.architecture import TransferSpec
-from components.contracts.errors import UsageError
 from components.contracts.model_spec import ModelSpec
 from components.contracts.shapes import ClassesOutput, ImageInput, TokensInput
 from components.contracts.train_spec import TrainSpec
+from components.core.errors import UsageError
+from components.identity import digest
 from components.models.build import build
 from components.training import stage, transfer
 from components.training.optimizer import build_optimizer, set_learning_rate

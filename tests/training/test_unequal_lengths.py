@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from components.contracts import manifest
-from components.contracts.errors import Interrupted, TrainingError
+from components.core.errors import Interrupted, TrainingError
+from components.identity import manifest
 from components.training import stage
 from components.training.export import export
 from components.training.graphs import graphs

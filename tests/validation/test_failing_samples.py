@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts import manifest
-from components.contracts.errors import ValidationRefused
+from components.core.errors import ValidationRefused
+from components.identity import manifest
 from components.ingestion import stage as ingestion
 from tests.drafting.test_recognise import put, table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts import manifest
+from components.identity import manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "host.sock"
-    command = [sys.executable, "-m", "components.contracts.stage_process", str(place), "great_expectations", "pandas"]
+    command = [sys.executable, "-m", "components.core.stage_process", str(place), "great_expectations", "pandas"]
     with subprocess.Popen(command, cwd=ROOT) as process:
         while not place.exists():
             assert process.poll() is None

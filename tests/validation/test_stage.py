@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts import manifest
-from components.contracts.errors import CorruptArtifactError, SpecError, ValidationRefused
+from components.core.errors import CorruptArtifactError, SpecError, ValidationRefused
+from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from components import versioning
-from components.contracts import manifest
-from components.contracts.errors import (
+from components.core.errors import (
     CorruptArtifactError,
     ModelyardError,
     NotFoundError,
@@ -24,7 +23,8 @@ from components.contracts.errors import (
     UsageError,
     ValidationRefused,
 )
-from components.contracts.project import Project
+from components.core.project import Project
+from components.identity import manifest
 from tests.processes import is_gone
 from tests.versioning.small_project import DATASET, ROOT, dvc, make, replace
 
@@ -40,7 +40,7 @@ STAGES = ("ingest", "validate", "prepare")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A process that has Great Expectations imported, so that each validation takes a second and not ten."""
     place = tmp_path_factory.mktemp("host") / "s"
-    command = [sys.executable, "-m", "components.contracts.stage_process", str(place), "great_expectations", "pandas"]
+    command = [sys.executable, "-m", "components.core.stage_process", str(place), "great_expectations", "pandas"]
     with subprocess.Popen(command, cwd=ROOT) as process:
         while not place.exists():
             time.sleep(0.05)
@@ -288,7 +288,7 @@ def test_the_whole_process_killed_in_the_middle_and_run_again(
     monkeypatch.setenv("SHELL", shell)
     source = _slow_down(project)
     code = (
-        "import sys, pathlib\nfrom components import versioning\nfrom components.contracts.project import Project\n"
+        "import sys, pathlib\nfrom components import versioning\nfrom components.core.project import Project\n"
         f"versioning.reproduce(Project(pathlib.Path({str(project.root)!r})), {DATASET!r}, 'ingest', on_output=print)"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL) as process:

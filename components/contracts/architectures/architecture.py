@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.contracts.strict import Strict
+from components.core.strict import Strict
 
 SHA256 = r"^[0-9a-f]{64}$"
 PRETRAINED = (

@@ -25,7 +25,7 @@ class CenterSpec(ArchitectureSpec):
         kept: at most so many peaks an image leave the network.
     """
 
-    module: ClassVar[str] = "components.models.center"
+    module: ClassVar[str] = "components.models.centernet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"boxes"})
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from components.contracts.errors import UsageError
 from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.core.errors import UsageError
 from components.training.batches import Batch
 from components.training.class_weights import balanced_weights
 from components.training.objectives.objective import Forward, Step

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from components.contracts.errors import UsageError
 from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.core.errors import UsageError
 from components.preprocessing import augmentation
 from components.training.batches import Batch
 from components.training.objectives.objective import Forward, Step

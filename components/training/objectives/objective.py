@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from components.contracts.errors import NotFoundError, UsageError
 from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.core.errors import NotFoundError, UsageError
 from components.training.batches import Batch
 
 if TYPE_CHECKING:

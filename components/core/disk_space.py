@@ -1,0 +1,95 @@
+"""A full disk, however a library says it: ENOSPC, EDQUOT, SQLite's words, or another library's."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.core.errors import DiskFullError
+
+NEXT_STEP = "free some space, then run the same command again; what was done is kept, and nothing half-made is left"
+
+# EDQUOT is missing on some systems.
+_NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# The C library's words, and those of SQLite, numpy (`save`) and torch (`save`), which give no error number.
+_WORDS = re.compile(
+    r"No space left on device|Disk quota exceeded|database or disk is full"
+    r"|\d+ requested and \d+ written|Not enough free space to write"
+    r"|PytorchStreamWriter failed writing|inline_container\S* \. unexpected pos"
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error, or one that it followed from, says that there is no space left."""
+    return any(_says_so(one) for one in _chain(error))
+
+
+def words_say_full(text: str) -> bool:
+    """Whether the words of another process say that there is no space left."""
+    return _WORDS.search(text) is not None
+
+
+def as_error(error: BaseException, where: Path | str | None = None) -> DiskFullError:
+    """The one error for a full disk.
+
+    Args:
+        where: the place, if the error itself names no file.
+    """
+    found = next((one for one in _chain(error) if isinstance(one, DiskFullError)), None)
+    if found is not None:
+        return found
+    cause = next((one for one in _chain(error) if _says_so(one)), error)
+    named = cause.filename if isinstance(cause, OSError) and isinstance(cause.filename, str) else None
+    place = Path(named or where or Path.cwd())
+    return DiskFullError("no space left on the disk", where=str(place), got=free_space(place), next_step=NEXT_STEP)
+
+
+@contextmanager
+def reported(where: Path) -> Iterator[None]:
+    """Within the block, an error that says that there is no space left becomes the one error for it.
+
+    Raises:
+        DiskFullError: in place of whatever said so.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DiskFullError) or not is_full(error):
+            raise
+        raise as_error(error, where) from error
+
+
+def free_space(place: Path) -> str | None:
+    """The free space of the disk that holds a place, in words; None where nobody can say."""
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        found = shutil.disk_usage(place)
+    except OSError:
+        return None
+    return f"{found.free / 1e6:,.1f} MB of {found.total / 1e6:,.0f} MB free"
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, DiskFullError):
+        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _NUMBERS
+    return words_say_full(str(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, the members of its group, and what each followed from."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [before for before in (one.__context__, one.__cause__) if before is not None]
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else []

@@ -1,0 +1,150 @@
+"""A YAML file checked against its contract: every problem at once, each with its line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from components.core.errors import NotFoundError, Problem, SpecError
+
+Spec = TypeVar("Spec", bound=BaseModel)
+Location = tuple[int | str, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people expect it: 1e-3 is a number (YAML 1.1 wants 1.0e-3)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def parse_value(text: str) -> Any:
+    """One YAML value, as it would be read in a file: `3` is a number, `null` is nothing."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader with one more number form
+
+
+def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None) -> Spec:
+    """Read a file into its spec.
+
+    Args:
+        overrides: dotted keys of the file and the values that take their place, as in `--set train.epochs=3`.
+
+    Raises:
+        NotFoundError: there is no such file.
+        SpecError: it is no YAML, a key stands twice, or it does not fit the spec; all problems, with lines.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no such file: {path}", next_step="check the name") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
+    document, lines, problems = _parse(path, text)
+    if not isinstance(document, dict):
+        problems.append(Problem("", "a mapping of keys is expected", 1, got=type(document).__name__))
+        raise SpecError(str(path), tuple(problems))
+    for key, value in (overrides or {}).items():
+        _put(document, key, value, problems)
+    try:
+        result = spec.model_validate(document)
+    except ValidationError as error:
+        problems += [_problem(detail, lines) for detail in error.errors(include_url=False)]
+    if problems:
+        raise SpecError(str(path), tuple(sorted(problems, key=lambda problem: problem.line or 0)))
+    return result
+
+
+def lines(path: Path) -> dict[Location, int]:
+    """The line of every place in a readable file."""
+    return _parse(path, path.read_text(encoding="utf-8"))[1]
+
+
+def problems(error: ValidationError, path: Path, at: Location) -> tuple[Problem, ...]:
+    """What is wrong with a section of a file that another contract than the file's has read, with lines of the file.
+
+    Args:
+        at: the section.
+    """
+    _, lines, _ = _parse(path, path.read_text(encoding="utf-8"))
+    inside = {place[len(at) :]: line for place, line in lines.items() if place[: len(at)] == at}
+    found = [_problem(detail, inside) for detail in error.errors(include_url=False)]
+    for problem in found:
+        problem.path = ".".join(filter(None, (_path(at), problem.path)))
+    return tuple(sorted(found, key=lambda problem: problem.line or 0))
+
+
+def _parse(path: Path, text: str) -> tuple[Any, dict[Location, int], list[Problem]]:
+    """The document, the line of every place in it, and what is wrong with its keys."""
+    lines: dict[Location, int] = {}
+    problems: list[Problem] = []
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        document = _construct(loader, node, (), lines, problems) if node is not None else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = getattr(error, "problem", None) or str(error)
+        raise SpecError(str(path), (Problem("", f"not YAML: {message}", mark.line + 1 if mark else None),)) from error
+    return document, lines, problems
+
+
+def _construct(
+    loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: dict[Location, int], problems: list[Problem]
+) -> Any:
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                problems.append(Problem(_path(at), "a key must be text", line, got=repr(key)))
+                continue
+            if key in result:
+                problems.append(Problem(_path((*at, key)), "stands twice", line))
+            lines[(*at, key)] = line
+            result[key] = _construct(loader, value_node, (*at, key), lines, problems)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(loader, item, (*at, index), lines, problems) for index, item in enumerate(node.value)]
+    return loader.construct_object(node, deep=True)
+
+
+def _put(document: dict[str, Any], key: str, value: Any, problems: list[Problem]) -> None:
+    *parents, last = key.split(".")
+    place = document
+    for name in parents:
+        inner = place.setdefault(name, {})
+        if not isinstance(inner, dict):
+            problems.append(Problem(key, f"--set: {name} holds a value, not keys"))
+            return
+        place = inner
+    place[last] = value
+
+
+def _problem(detail: Any, lines: dict[Location, int]) -> Problem:
+    location: Location = tuple(detail["loc"])
+    line = None
+    # Unions put the tag of the branch into the location; the file knows nothing of it.
+    known = location
+    while known and known not in lines:
+        shorter = [known[:index] + known[index + 1 :] for index in range(len(known) - 1, -1, -1)]
+        known = next((candidate for candidate in shorter if candidate in lines), known[:-1])
+    line = lines.get(known)
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = "unknown key"
+    shown = detail.get("input")
+    got = None if detail["type"] in ("missing", "extra_forbidden") or isinstance(shown, dict) else repr(shown)
+    path = location if detail["type"] in ("missing", "extra_forbidden") else known
+    return Problem(_path(path), message, line, got)
+
+
+def _path(location: Location) -> str:
+    return ".".join(str(part) for part in location)

@@ -1,0 +1,75 @@
+"""Proxies and certificates of the environment: kept for sources in the network, unused for servers on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.core.errors import SourceError
+
+VARIABLE = "MODELYARD_OUTWARD"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+NAMES = (*_PROXIES, *(name.upper() for name in _PROXIES), *_CERTIFICATES)
+
+
+def set_aside(environment: MutableMapping[str, str]) -> None:
+    """Move the variables that name proxies and certificates into `VARIABLE`, from where `restored` takes them.
+
+    Clients of MLflow, Prefect and the services then ask loopback addresses directly, and load no certificates.
+    """
+    found = {name: value for name in NAMES if (value := environment.pop(name, None)) is not None}
+    if VARIABLE in environment:  # set aside before: what NO_PROXY says now is our own word
+        found = {name: value for name, value in found.items() if name.lower() != "no_proxy"}
+    known = {**_known(environment), **found}
+    if known:
+        environment[VARIABLE] = json.dumps(known, sort_keys=True)
+    for name in ("no_proxy", "NO_PROXY"):  # where the system itself, not a variable, names a proxy
+        hosts = [host for host in known.get(name, "").split(",") if host]
+        environment[name] = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """The variables that were set aside, for what is made inside the block: a client reads them when it is made.
+
+    Raises:
+        SourceError: SSL_CERT_FILE names no file.
+    """
+    known = _known(os.environ)
+    before = {name: os.environ.get(name) for name in NAMES}
+    try:
+        if known:
+            _replace({name: known.get(name) for name in NAMES})
+        _check_certificates()
+        yield
+    finally:
+        _replace(before)
+
+
+def _known(environment: MutableMapping[str, str]) -> dict[str, str]:
+    known: dict[str, str] = json.loads(environment.get(VARIABLE, "{}"))
+    return known
+
+
+def _replace(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _check_certificates() -> None:
+    file = os.environ.get("SSL_CERT_FILE")
+    if file and not Path(file).is_file():
+        raise SourceError(
+            "the file of certificates does not exist",
+            where="environment variable SSL_CERT_FILE",
+            got=file,
+            next_step="let SSL_CERT_FILE name a file of certificates (PEM), or unset it",
+        )

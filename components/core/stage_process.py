@@ -1,0 +1,246 @@
+"""How a stage runs as a process: errors cross as JSON, and a heavy import can be paid ahead of time.
+
+`run` is every stage's `main`. An error of ours is printed as a person reads it and, where MODELYARD_ERROR_FILE names
+a file, written there as JSON for the parent. What a stage says goes where MODELYARD_OUTPUT_FILE names a file or FIFO:
+a parent sets it that cannot hand over a pipe. Where MODELYARD_HOST_<STAGE> names a Unix socket, the stage runs in a
+child forked by the host listening there: a process started early, while other work was going on, that has imported
+the stage's heavy libraries (never our own code) and nothing else. Without a host, or when it does not answer, the
+stage runs in this process; the result is the same.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from components.core import disk_space
+from components.core.errors import DiskFullError, Interrupted, ModelyardError
+
+ERROR_FILE = "MODELYARD_ERROR_FILE"
+OUTPUT_FILE = "MODELYARD_OUTPUT_FILE"
+# A stage ends with this code where the disk is full and not even its error could be written.
+DISK_FULL_EXIT = 28
+
+Main = Callable[[list[str]], None]
+
+
+def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a stage, in a waiting host if there is one, else here.
+
+    Args:
+        stage: its name, as in the host's environment variable.
+        main: `module:function`, imported only where the stage really runs; takes the list of arguments.
+
+    Returns:
+        The exit code.
+    """
+    die_with_parent()
+    # Started from a background job, SIGINT would be ignored; whoever runs a stage may interrupt it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _redirect()
+    place = os.environ.get(host_variable(stage))
+    if place:
+        code = _in_host(place, main, words)
+        if code is not None:
+            return code
+    return _here(main, words)
+
+
+def host_variable(stage: str) -> str:
+    """The environment variable that names a stage's host."""
+    return f"MODELYARD_HOST_{stage.upper()}"
+
+
+def host(place: str, libraries: Sequence[str]) -> None:
+    """Import libraries, then run stages in forked children, one at a time, until the parent is gone.
+
+    Imports nothing of ours, so each child reads our code as it is on disk when the stage begins.
+    """
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Path(place).unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(place)
+        listener.listen(4)
+        for library in libraries:
+            importlib.import_module(library)
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                _serve(connection, listener)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process (SIGTERM) when the thread that started it ends. Linux; elsewhere nothing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+
+
+def failure(code: int, error_file: Path) -> ModelyardError | None:
+    """The error that a stage left in its file; None if it left none."""
+    if error_file.is_file():
+        return ModelyardError.from_dict(json.loads(error_file.read_text()))
+    if code == DISK_FULL_EXIT:
+        return DiskFullError(
+            "no space left on the disk",
+            where=str(error_file.parent),
+            got=disk_space.free_space(error_file.parent),
+            next_step=disk_space.NEXT_STEP,
+        )
+    return None
+
+
+def _redirect() -> None:
+    """Let stdout and stderr go where the parent listens; and end with it, as a process with its pipes would."""
+    target = os.environ.pop(OUTPUT_FILE, None)
+    if target:
+        die_with_parent()
+        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+
+
+def _here(main: str, words: list[str]) -> int:
+    module, _, function = main.partition(":")
+    try:
+        entry: Main = getattr(importlib.import_module(module), function)
+        entry(words)
+    except ModelyardError as error:
+        return _report(disk_space.as_error(error) if disk_space.is_full(error) else error)
+    except KeyboardInterrupt:
+        return _report(Interrupted("stopped"))
+    except Exception as error:
+        if not disk_space.is_full(error):
+            raise
+        return _report(disk_space.as_error(error))
+    return 0
+
+
+def _report(error: ModelyardError) -> int:
+    place = os.environ.get(ERROR_FILE)
+    if place:  # whoever asked for the file says it
+        try:
+            Path(place).write_text(json.dumps(error.to_dict()))
+        except OSError as failure:
+            Path(place).unlink(missing_ok=True)
+            if not disk_space.is_full(failure):
+                raise
+            return DISK_FULL_EXIT
+    else:
+        print("\n".join(error.lines()), file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def _in_host(place: str, main: str, words: list[str]) -> int | None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(place)
+        except OSError:
+            return None
+        request = {"main": main, "words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+        body = json.dumps(request).encode()
+        head = len(body).to_bytes(8, "big")
+        descriptors = array.array("i", [0, 1, 2])
+        connection.sendmsg([head], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])
+        connection.sendall(body)
+
+        def forward(number: int, _frame: object) -> None:
+            with contextlib.suppress(OSError):
+                connection.sendall(bytes([number]))
+
+        previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            answer = connection.recv(4)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+    if len(answer) < 4:
+        return 128 + signal.SIGKILL
+    code = int.from_bytes(answer, "big", signed=True)
+    return code if code >= 0 else 128 - code
+
+
+def _serve(connection: socket.socket, listener: socket.socket) -> None:
+    head, ancillary, _, _ = connection.recvmsg(8, socket.CMSG_SPACE(3 * 4))
+    if len(head) < 8 or not ancillary:
+        return
+    descriptors = array.array("i")
+    descriptors.frombytes(ancillary[0][2][: 3 * 4])
+    length = int.from_bytes(head, "big")
+    body = b""
+    while len(body) < length:
+        piece = connection.recv(min(65536, length - len(body)))
+        if not piece:
+            return
+        body += piece
+    request = json.loads(body)
+    child = os.fork()
+    if child == 0:
+        listener.close()
+        connection.close()
+        os._exit(_child(request, descriptors))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    # The signal thread of a fork would not survive; poll the child and the client with one blocking wait each.
+    watcher = os.fork()
+    if watcher == 0:
+        _forward_signals(connection, child)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    os.kill(watcher, signal.SIGKILL)
+    os.waitpid(watcher, 0)
+    with contextlib.suppress(OSError):
+        connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
+
+
+def _forward_signals(connection: socket.socket, child: int) -> None:
+    """Hand the client's signals to the child; a client that is gone is a SIGTERM."""
+    die_with_parent()
+    while True:
+        received = connection.recv(1)
+        number = received[0] if received else signal.SIGTERM
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+        if not received:
+            return
+
+
+def _child(request: dict[str, object], descriptors: array.array[int]) -> int:
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    environment = request["environment"]
+    words = request["words"]
+    assert isinstance(environment, dict)
+    assert isinstance(words, list)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(str(request["folder"]))
+    try:
+        code = _here(str(request["main"]), [str(word) for word in words])
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    host(sys.argv[1], sys.argv[2:])

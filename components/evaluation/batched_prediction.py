@@ -1,0 +1,82 @@
+"""How a split is put to a package: in batches, samples of similar length together.
+
+Legend: N samples, B of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.core.errors import NotFiniteError
+from components.evaluation.scorer import Arrays, Asked, Step
+from components.preprocessing.stored import StoredSplit
+from components.tasks.task import Prediction
+
+BATCH = 256
+
+Index = NDArray[np.int64]
+
+
+def batches(split: StoredSplit, inputs: Sequence[str], size: int) -> Iterator[Index]:
+    """The numbers of all samples (B,), batch by batch; where an input's lengths differ, the shortest first."""
+    ragged = [spec.name for spec in split.specs if spec.layout == "ragged" and spec.name in inputs]
+    order = np.argsort(split.lengths(ragged[0]), kind="stable") if ragged else np.arange(len(split))
+    for begin in range(0, len(order), size):
+        yield order[begin : begin + size].astype(np.int64)
+
+
+def outputs(
+    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH, graph: str = "model"
+) -> Iterator[tuple[Index, Arrays, Arrays]]:
+    """Batch by batch: the numbers of its samples (B,), all their arrays, and what the graph gives, finite or not."""
+    inputs = asked.processor.inputs()
+    for index in batches(split, inputs, size):
+        batch = split.batch(index)
+        yield index, batch, asked.outputs(graph, {name: batch[name] for name in inputs})
+        step(len(index))
+
+
+def finite(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows (B,) of an output (B, ...) have neither NaN nor infinity."""
+    found: NDArray[np.bool_] = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return found
+
+
+def answers(
+    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH, names: Sequence[str] | None = None
+) -> Iterator[tuple[Index, Arrays, list[Prediction | None]]]:
+    """As the service answers, batch by batch: numbers of the samples (B,), their arrays, their predictions.
+
+    A prediction is None where the model gives NaN or infinity.
+
+    Args:
+        names: the arrays that a sample is asked with; default: all that the network takes.
+    """
+    inputs = asked.processor.inputs() if names is None else names
+    stored = [spec for spec in split.specs if spec.name in inputs]
+    for index in batches(split, inputs, size):
+        batch = split.batch(index)
+        samples = []
+        for row in range(len(index)):
+            sample = {}
+            for spec in stored:
+                whole = batch[spec.name][row]
+                sample[spec.name] = whole[: batch[f"{spec.name}_lengths"][row]] if spec.layout == "ragged" else whole
+            samples.append(sample)
+        yield index, batch, _answered(asked, samples)
+        step(len(index))
+
+
+def _answered(asked: Asked, samples: list[Arrays]) -> list[Prediction | None]:
+    """One NaN spoils the answers of its whole batch: the batch is halved until it is found."""
+    try:
+        return [*asked.answer(samples)]
+    except NotFiniteError:
+        if len(samples) == 1:
+            return [None]
+        half = len(samples) // 2
+        return _answered(asked, samples[:half]) + _answered(asked, samples[half:])

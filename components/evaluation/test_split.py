@@ -1,0 +1,57 @@
+"""The frozen test split of a prepared dataset, with what numbers and scales its arrays have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from components import tasks
+from components.contracts.array_spec import ArraySpec
+from components.core.errors import CorruptArtifactError
+from components.preprocessing.stored import StoredSplit
+from components.tasks.task import Processor, Task
+
+_SPECS = TypeAdapter(tuple[ArraySpec, ...])
+
+
+class Frozen(NamedTuple):
+    """A test split.
+
+    Args:
+        folder: of the prepared dataset.
+        classes: the names that its arrays number; [] for a task without classes.
+        processor: the data's own: its scales and its tokenizer, whatever a package brings.
+    """
+
+    folder: Path
+    task: Task
+    specs: tuple[ArraySpec, ...]
+    split: StoredSplit
+    classes: list[str]
+    processor: Processor
+
+    @staticmethod
+    def open(folder: Path, facts: Mapping[str, Any]) -> Frozen:
+        """Map the test split of a prepared dataset whose manifest says `facts`.
+
+        Raises:
+            CorruptArtifactError: it holds no sample, or its processor cannot be read.
+            NotFoundError: its task is not here.
+        """
+        task = tasks.find(facts["task"])
+        specs = _SPECS.validate_python(facts["arrays"], strict=False)
+        split = StoredSplit(folder / "test", specs)
+        if len(split) == 0:
+            next_step = "raise split.test in dataset.yaml"
+            raise CorruptArtifactError("the test split is empty", where=str(folder / "test"), next_step=next_step)
+        return Frozen(folder, task, specs, split, list(facts["classes"]), task.load(folder))
+
+    def other(self, name: str) -> StoredSplit:
+        """Another split of the same dataset."""
+        return StoredSplit(self.folder / name, self.specs)
+
+    def __len__(self) -> int:
+        return len(self.split)

@@ -1,0 +1,127 @@
+"""The model package: the unit that travels from training to registry, bundle and service.
+
+    manifest.json       kind `package`: digest, files, facts (`PackageFacts`)
+    model.onnx          for serving; a task that samples has several graphs, each `<name>.onnx`
+    model.safetensors   for continuing
+    model.json          the model's spec, to build the network that the safetensors fit
+    processor.json      raw example -> arrays, with fitted statistics; a tokenizer lies beside it as tokenizer.json
+    signature.json      what goes into each graph and what comes out (`Signature`)
+    golden/             examples as files, and outputs.json with the training process's own answers to them
+    metrics.json        on the frozen test split
+    README.md           the model card
+
+Nothing in it is code or a pickle: loading it parses JSON, safetensors and an ONNX graph without external operators.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.core.errors import CorruptArtifactError
+from components.core.strict import Strict
+from components.identity import manifest as manifests
+
+
+class PackageFacts(Strict):
+    """What the manifest says beside the files."""
+
+    pipeline: str
+    task: str
+    train_key: str
+    data_digest: str
+    lineage: dict[str, str]
+
+
+class TensorSpec(Strict):
+    """An input or output of a graph. A name in the shape is a free size: `batch`, `length`."""
+
+    name: str
+    type: Literal["uint8", "int64", "float32", "bool"]
+    shape: list[int | str]
+
+
+class GraphSpec(Strict):
+    """What one graph takes and gives, in order."""
+
+    inputs: list[TensorSpec]
+    outputs: list[TensorSpec]
+
+
+class Signature(Strict):
+    """The graphs by name (`model` where there is one), and the names of the classes; [] for a task without."""
+
+    graphs: dict[str, GraphSpec]
+    classes: list[str]
+
+
+class GoldenExample(Strict):
+    """An example below `golden/`: a request's body, its media type, the truth in words, the training's own answer."""
+
+    file: str = Field(pattern=r"^[^/\\]+$")  # read below golden/ and nowhere else
+    media: str
+    truth: str
+    answer: dict[str, Any]
+
+
+class Package:
+    """A sealed package on disk, opened for reading."""
+
+    def __init__(self, folder: Path, manifest: manifests.Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.facts = PackageFacts.model_validate(manifest.facts)
+
+    @staticmethod
+    def open(folder: Path, *, verify: bool = True) -> Package:
+        """Open a package; with `verify`, every byte is compared with the manifest first.
+
+        Raises:
+            NotFoundError: no manifest there.
+            CorruptArtifactError: a byte, a file or the manifest is not what was sealed.
+        """
+        manifest = (manifests.verify if verify else manifests.load)(folder, "package")
+        try:
+            return Package(folder, manifest)
+        except ValidationError as error:
+            raise CorruptArtifactError("the facts are no package's", where=str(folder), got=error) from error
+
+    @property
+    def digest(self) -> str:
+        """The package's identity."""
+        return self.manifest.digest
+
+    def graph(self, name: str = "model") -> Path:
+        """A graph for serving."""
+        return self.folder / f"{name}.onnx"
+
+    def signature(self) -> Signature:
+        """Graphs and class names."""
+        return Signature.model_validate_json((self.folder / "signature.json").read_bytes())
+
+    def golden(self) -> list[GoldenExample]:
+        """The golden examples with the training process's answers."""
+        return _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes()).examples
+
+    def golden_classes(self) -> list[str]:
+        """The training process's own order of the classes: its word, not the signature's."""
+        return _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes()).classes
+
+    def metrics(self) -> dict[str, Any]:
+        """`metrics.json`: `overall` holds the named figures, the rest tables."""
+        return _MetricsFile.model_validate_json((self.folder / "metrics.json").read_bytes()).model_dump()
+
+
+class _GoldenFile(Strict):
+    examples: list[GoldenExample]
+    classes: list[str]
+
+
+class _MetricsFile(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    split: str
+    samples: int
+    overall: dict[str, float]

@@ -1,0 +1,92 @@
+"""Whether what a pipeline asks for fits its task, before any work: its metrics, its model, its dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components import tasks
+from components.contracts.dataset import DatasetSpec
+from components.contracts.pipeline import PipelineSpec
+from components.core import located_yaml
+from components.core.errors import NotFoundError, Problem, SpecError
+from components.tasks.task import Task
+
+
+def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
+    """The task of a pipeline, once everything fits.
+
+    Args:
+        path: the pipeline's file, for the lines.
+        dataset: the folder of its dataset; one that is not there is not looked at.
+
+    Raises:
+        SpecError: no such task, or something does not fit; all problems at once, with lines.
+    """
+    try:
+        task = tasks.find(spec.task)
+    except NotFoundError as error:
+        message = f"{error.what}: {error.expected or error.got}"
+        raise SpecError(str(path), _located([Problem("task", message, got=spec.task)], path)) from error
+    found = problems(spec, task)
+    file = dataset / "dataset.yaml"
+    if file.is_file() and (theirs := located_yaml.read(file, DatasetSpec).task) != spec.task:
+        found.append(Problem("dataset", f"{spec.dataset} is prepared for the task {theirs}", got=spec.task))
+    if found:
+        raise SpecError(str(path), _located(found, path))
+    return task
+
+
+def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
+    """Everything in a pipeline that its task cannot do."""
+    return [*_gates(spec, task), *_model(spec, task)]
+
+
+def champion_metric(spec: PipelineSpec, task: Task) -> str:
+    """What the champion gate compares."""
+    named = spec.gates.champion.metric if spec.gates.champion else None
+    return named or next(iter(task.metrics))
+
+
+def _gates(spec: PipelineSpec, task: Task) -> list[Problem]:
+    found = []
+    known = ", ".join(task.metrics)
+    for metric, floor in spec.gates.floors.items():
+        place = f"gates.{metric}"
+        if metric not in task.metrics:
+            found.append(Problem(place, f"unknown key; neither a gate nor a metric of {task.name} ({known})"))
+        elif floor.min is not None and not task.metrics[metric].higher_is_better:
+            found.append(Problem(f"{place}.min", "lower is better here: set max", got=str(floor.min)))
+        elif floor.max is not None and task.metrics[metric].higher_is_better:
+            found.append(Problem(f"{place}.max", "higher is better here: set min", got=str(floor.max)))
+    champion = spec.gates.champion
+    if champion is not None and champion.metric is not None and champion.metric not in task.metrics:
+        found.append(Problem("gates.champion.metric", f"no metric of {task.name} ({known})", got=champion.metric))
+    elif champion is not None and champion_metric(spec, task) == "accuracy" and not -1 < champion.min_effect < 1:
+        got = str(champion.min_effect)
+        found.append(Problem("gates.champion.min_effect", "a share of the samples: between -1 and 1", got=got))
+    return found
+
+
+def _model(spec: PipelineSpec, task: Task) -> list[Problem]:
+    found = []
+    named = f"{spec.model.family} {spec.model.name}"
+    if task.given_kind not in spec.model.takes:
+        allowed = " or ".join(sorted(spec.model.takes))
+        found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {task.given_kind}"))
+    if task.wanted_kind not in spec.model.gives:
+        allowed = " or ".join(sorted(spec.model.gives))
+        found.append(Problem("model", f"{named} gives {allowed}; {task.name} wants {task.wanted_kind}"))
+    if spec.train.augment.active and task.given_kind != "image":
+        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {task.given_kind}"))
+    return found
+
+
+def _located(found: list[Problem], path: Path) -> tuple[Problem, ...]:
+    """With the lines of the file, in their order; what `--set` put in has the line of what is around it."""
+    lines = located_yaml.lines(path) if path.is_file() else {}
+    for problem in found:
+        place = tuple(problem.path.split("."))
+        while place and place not in lines:
+            place = place[:-1]
+        problem.line = lines.get(place) if place else None
+    return tuple(sorted(found, key=lambda problem: problem.line or 0))

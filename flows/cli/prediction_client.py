@@ -1,0 +1,198 @@
+"""Asking a running service about one file or text, as its task takes it, and its answer in words."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import mimetypes
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from components.core.errors import ModelyardError, NotFoundError, SampleError, ServingError, SourceError
+from components.core.urls import is_secure
+
+TIMEOUT_SECONDS = 120
+JSON = "application/json"
+SUFFIXES = {
+    ".bmp", ".csv", ".flac", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".jsonl", ".md", ".mp3", ".npy", ".npz", ".ogg",
+    ".parquet", ".pdf", ".png", ".tif", ".tiff", ".tsv", ".txt", ".wav", ".webp", ".xml", ".yaml", ".yml", ".zip",
+}  # fmt: skip
+
+
+class Takes(NamedTuple):
+    """What a service says of what it takes: keys of a JSON request, media types, and how its page asks for a sample."""
+
+    item: str
+    items: str
+    media: list[str]
+    form: str
+
+
+class Question(NamedTuple):
+    """One request: its body, the body's media type, and how to call it in words."""
+
+    content: bytes
+    media: str
+    name: str
+
+
+def takes(url: str) -> Takes:
+    """What a running service takes.
+
+    Raises:
+        ServingError: it does not answer, or serves nothing.
+    """
+    try:
+        response = httpx.get(f"{url}/model", timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url))
+        return Takes(**response.raise_for_status().json()["takes"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise ServingError("the service does not say what it takes", where=url, got=error) from error
+
+
+def of(takes: Takes, given: str, parameters: Mapping[str, Any]) -> Question:
+    """The request about one input: a file, or text where the task takes that.
+
+    Raises:
+        NotFoundError: it is no file, and looks like a path or is neither text nor numbers that the task takes.
+    """
+    path = Path(given)
+    is_file = _is_file(path)
+    if not is_file and _looks_like_path(takes, given):
+        raise NotFoundError(
+            "no such file", where=given, next_step="correct the path; a text that looks like a path goes in a file"
+        )
+    numbers = takes.form == "json" and bool(takes.media)
+    if not is_file and (takes.form in ("image", "sound") or (numbers and not _is_data(given))):
+        raise NotFoundError("no such file", got=given, expected="a file, JSON or CSV" if numbers else None)
+    name = given if len(given) <= 60 else f"{given[:57]}..."
+    content = path.read_bytes() if is_file else given.encode()
+    media = _media(takes, path) if is_file else "text/plain"
+    as_json = media == JSON or parameters or (takes.form == "json" and not is_file)
+    if not as_json and _fits(takes, media):
+        return Question(content, media, name)
+    document = _document(takes, content)
+    if parameters:
+        document = {**document, "parameters": dict(parameters)}
+    return Question(json.dumps(document).encode(), JSON, name)
+
+
+def ask(url: str, question: Question) -> dict[str, Any]:
+    """One request to a service.
+
+    Raises:
+        SampleError: the service refused it; holds its reason.
+        ServingError: the service does not answer as it should.
+    """
+    try:
+        response = httpx.post(
+            f"{url}/predict",
+            content=question.content,
+            headers={"content-type": question.media},
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+            verify=is_secure(url),
+        )
+    except httpx.TransportError as error:
+        raise ServingError("the service does not answer", where=url, got=error) from error
+    if response.is_success:
+        answer: dict[str, Any] = response.json()
+        return answer
+    try:
+        said = response.json()["error"]
+    except (ValueError, KeyError) as error:
+        raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
+    kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
+    raise kind(said["message"], where=question.name, got=said.get("got"), expected=said.get("expected"))
+
+
+def words(prediction: Mapping[str, Any], version: str) -> str:
+    """An answer in a line.
+
+    Args:
+        version: what is said of it in brackets.
+    """
+    if "label" in prediction:
+        odds = prediction.get("probabilities", {}).get(prediction["label"])
+        return f"{prediction['label']}  ({'' if odds is None else f'{odds:.3f}, '}{version})"
+    if "spans" in prediction:
+        found = ", ".join(f"{span.get('text', '')} [{span['label']}]" for span in prediction["spans"])
+        return f"{found or 'nothing found'}  ({version})"
+    if "boxes" in prediction:
+        count = Counter(box["label"] for box in prediction["boxes"])
+        return f"{', '.join(f'{n} {label}' for label, n in count.most_common()) or 'nothing found'}  ({version})"
+    if "text" in prediction:
+        return f"{prediction['text']}  ({version})"
+    if "values" in prediction:
+        rows = prediction["values"]
+        first = ", ".join(f"{value:.4g}" for value in (rows[0] if isinstance(rows[0], list) else rows[:8]))
+        return f"{len(rows)} rows, the first: {first}  ({version})"
+    return f"{json.dumps(prediction, ensure_ascii=False)}  ({version})"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # a text, and no path at all
+            return False
+        raise SourceError("the file cannot be read", where=str(path), got=error.strerror) from error
+
+
+def _looks_like_path(takes: Takes, text: str) -> bool:
+    """Whether a person meant a file: a text of one word with a separator or a file's suffix in it.
+
+    A sentence may hold both. It is meant as a path if it ends in a file's suffix and its folder is there.
+    """
+    if "\n" in text or "://" in text or _is_json(text):
+        return False
+    path = Path(text)
+    known = path.suffix.lower() in SUFFIXES
+    if any(map(str.isspace, text)):
+        return known and "/" in text and path.parent.is_dir()
+    if known or text.startswith(("/", "./", "../", "~/")):
+        return True
+    return "/" in text and takes.form == "text"  # elsewhere a label may be meant, such as T-shirt/top
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_data(text: str) -> bool:
+    """Whether it may be JSON or CSV, and not a file's name."""
+    return _is_json(text) or "," in text or "\n" in text or not text.strip()
+
+
+def _media(takes: Takes, path: Path) -> str:
+    guessed = mimetypes.guess_type(path.name)[0] or ""
+    if guessed == JSON or _fits(takes, guessed):
+        return guessed
+    return next((media for media in takes.media if "*" not in media), JSON)
+
+
+def _fits(takes: Takes, media: str) -> bool:
+    return any(media == kind or (kind.endswith("/*") and media.startswith(kind[:-1])) for kind in takes.media)
+
+
+def _document(takes: Takes, content: bytes) -> dict[str, Any]:
+    """The JSON request about a body; one that is such a request already is left as it is."""
+    if takes.form in ("image", "sound"):
+        return {takes.item: base64.b64encode(content).decode()}
+    text = content.decode("utf-8", "replace")
+    if takes.form == "text":
+        return {takes.item: text}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    whole = isinstance(value, dict) and (takes.item in value or takes.items in value)
+    return value if whole else {takes.item: value}

@@ -1,0 +1,1 @@
+"""Comparisons: several models of one dataset, trained at equal budget and measured side by side."""

@@ -1,0 +1,85 @@
+"""What a comparison is of: which models, on which dataset, at which budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.contracts.pipeline import PipelineSpec
+from components.core import located_yaml
+from components.core.errors import UsageError
+from components.core.project import Project
+from components.tasks import compatibility
+from flows.comparisons import families
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each model may use: seconds of training, or epochs, or neither: as its file says."""
+
+    seconds: float | None = None
+    epochs: int | None = None
+
+    def words(self) -> str:
+        """For the report."""
+        if self.epochs is not None:
+            return f"{self.epochs} epochs"
+        return "as each file says" if self.seconds is None else f"{self.seconds:g} s of training, in whole epochs"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is asked for.
+
+    Args:
+        name: of the report and the experiment.
+        named: whether the models are pipelines with files; else they stand for their families.
+    """
+
+    name: str
+    models: tuple[PipelineSpec, ...]
+    named: bool
+    budget: Budget
+
+    def shown(self, spec: PipelineSpec) -> str:
+        """A model's name for people."""
+        return spec.name if self.named else f"{spec.model.family} {spec.model.name}"
+
+
+def of_pipelines(project: Project, names: Sequence[str], budget: Budget) -> Comparison:
+    """A comparison of pipelines.
+
+    Raises:
+        UsageError: fewer than two, one twice, or not all of one dataset; NotFoundError, SpecError: a file.
+    """
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise UsageError("a comparison needs two pipelines or more, each named once", got=" ".join(names) or "nothing")
+    specs = tuple(located_yaml.read(project.pipeline_file(name), PipelineSpec) for name in names)
+    for what in ("dataset", "task"):
+        values = {spec.name: getattr(spec, what) for spec in specs}
+        if len(set(values.values())) > 1:
+            raise UsageError(
+                f"only models of one {what} can be compared",
+                got=", ".join(f"{name}: {value}" for name, value in values.items()),
+                next_step="name pipelines of one dataset; `modelyard datasets` shows them",
+            )
+    _fit_task(project, specs)
+    return Comparison(f"compare-{'-'.join(names)}", specs, True, budget)
+
+
+def of_families(project: Project, chosen: Sequence[str], dataset: str, budget: Budget) -> Comparison:
+    """A comparison of families on a dataset.
+
+    Raises:
+        UsageError: fewer than two, one twice, or one that has nothing for the dataset's task.
+    """
+    if len(set(chosen)) < 2 or len(set(chosen)) < len(chosen):
+        raise UsageError("a comparison needs two families or more, each named once", got=",".join(chosen) or "nothing")
+    specs = tuple(families.pipelines(project, dataset, list(chosen)))
+    _fit_task(project, specs)
+    return Comparison(f"compare-{dataset}-{'-'.join(chosen)}", specs, False, budget)
+
+
+def _fit_task(project: Project, specs: Sequence[PipelineSpec]) -> None:
+    for spec in specs:
+        compatibility.check(spec, project.pipeline_file(spec.name), project.dataset(spec.dataset))

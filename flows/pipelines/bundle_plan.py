@@ -1,0 +1,48 @@
+"""Which bundle belongs to a registered version, with the serving code and the locked libraries of today."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components import tasks
+from components.contracts.pipeline import PipelineSpec
+from components.core.errors import ServingError
+from components.core.project import Project
+from components.packaging import bundle as bundles
+from components.packaging import requirements
+from components.packaging.bundle import Bundle
+from components.registry.versions import Version
+from flows.pipelines.fingerprints import Key
+
+
+@dataclass(frozen=True)
+class BundlePlan:
+    """A version's bundle, whether it is built or not.
+
+    Args:
+        key: what it is made of.
+        requirements: what it installs, pinned.
+    """
+
+    version: Version
+    key: Key
+    bundle: Bundle
+    requirements: list[str]
+
+
+def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
+    """The bundle of a version.
+
+    Raises:
+        ServingError: Modelyard did not register this version.
+    """
+    if version.package_digest is None:
+        raise ServingError(
+            "this version has no Modelyard package",
+            where=f"{version.name} version {version.version}",
+            next_step="choose a version that `modelyard run` registered",
+        )
+    pinned = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
+    code = bundles.code(project.source_root, spec.task)
+    key = Key(bundles.parts(version.package_digest, version.version, spec.serving, pinned, code))
+    return BundlePlan(version, key, Bundle(project.bundles, spec.name, key.digest), pinned)

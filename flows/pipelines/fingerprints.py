@@ -1,0 +1,122 @@
+"""The identities of a pipeline's products: what a key is made of, so that a changed key can say what changed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import tasks
+from components.contracts.architectures.custom import CustomSpec
+from components.contracts.pipeline import PipelineSpec
+from components.identity import digest, source_code, user_source
+
+TRAINING = "components.training.stage"
+EVALUATION = "components.evaluation.stage"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key and its parts: values by dotted name. Two keys differ where their parts do."""
+
+    parts: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """The key."""
+        return digest.of_value(self.parts)
+
+    def changes(self, before: dict[str, Any]) -> list[str]:
+        """What differs from the parts of an earlier key, in words."""
+        said = []
+        for name in sorted(self.parts.keys() | before.keys()):
+            old, new = before.get(name), self.parts.get(name)
+            if old == new:
+                continue
+            group, _, rest = name.partition(" ")
+            if group == "function":
+                word = "is new" if old is None else "is gone" if new is None else "changed"
+                said.append(f"{rest} {word}")
+            elif len(str(old)) == 64 and len(str(new)) == 64:
+                said.append(f"{name} {digest.short(str(old))} -> {digest.short(str(new))}")
+            else:
+                said.append(f"{rest or name} {_shown(old)} -> {_shown(new)}")
+        return said
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What a run is about, once its data stands. A run keeps them, also when files are edited under it."""
+
+    data_digest: str
+    train: Key
+    package: Key
+
+
+def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Keys:
+    """The keys of a pipeline on that data, with the code of now.
+
+    Args:
+        pretrained_digest: of the package that `registry:<model>@<alias>` stands for at this moment.
+    """
+    train = training(spec, data_digest, source_root, pretrained_digest)
+    return Keys(data_digest, train, package(train.digest, spec, source_root))
+
+
+def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Key:
+    """`train_key`: data, model and train spec, what it starts from, the code that this training imports, its libraries.
+
+    Raises:
+        NotFoundError: there is no such task.
+    """
+    task = tasks.find(spec.task)
+    modules = [TRAINING, spec.model.module, tasks.module(spec.task), task.objective.partition(":")[0]]
+    if isinstance(spec.model, CustomSpec):
+        modules.append(spec.model.factory.partition(":")[0])
+    return Key(
+        {
+            "data": data_digest,
+            **({"pretrained": pretrained_digest} if pretrained_digest else {}),
+            **_package_of(spec),
+            **_flat("model", spec.model.model_dump(mode="json")),
+            **_flat("train", spec.train.model_dump(mode="json")),
+            **_code(user_source.identity(modules, source_root)),
+        }
+    )
+
+
+def package(train_key: str, spec: PipelineSpec, source_root: Path) -> Key:
+    """`package_key`: the training and the code that evaluates it.
+
+    Raises:
+        NotFoundError: there is no such task.
+    """
+    modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
+    return Key({"training": train_key, **_code(user_source.identity(modules, source_root))})
+
+
+def _package_of(spec: PipelineSpec) -> dict[str, str]:
+    """The version of the Python package that carries the weights to start from."""
+    kind, _, name = (spec.model.pretrained or "").partition(":")
+    if kind != "package":
+        return {}
+    try:
+        return {f"library {name}": importlib.metadata.version(name)}
+    except importlib.metadata.PackageNotFoundError:
+        return {f"library {name}": "not installed"}  # the training will say so
+
+
+def _code(identity: source_code.SourceIdentity) -> dict[str, str]:
+    functions = {f"function {name}": value for name, value in identity.functions.items()}
+    return {**functions, **{f"library {name}": version for name, version in identity.libraries.items()}}
+
+
+def _flat(prefix: str, value: object) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {name: part for key, inner in value.items() for name, part in _flat(f"{prefix}.{key}", inner).items()}
+    return {prefix: value}
+
+
+def _shown(value: object) -> str:
+    return "(nothing)" if value is None else str(value)

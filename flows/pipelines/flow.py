@@ -1,0 +1,203 @@
+"""The Prefect flow of a pipeline run: one task a stage, in order, each only where its product is out of date."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run as this_flow_run
+from prefect.states import Completed
+from prefect.tasks import Task
+
+from components import versioning
+from components.contracts.pipeline import PipelineSpec
+from components.core import located_yaml
+from components.core.errors import RegistryError, SourceError, StackError, StageKilled
+from components.core.project import Project
+from components.identity import digest
+from components.identity.package import Package
+from components.registry.api import Api
+from components.registry.tracking import Run
+from flows.pipelines import data_report, fingerprints, plan, pretrained, prewarm, stages
+from flows.pipelines.bundle_plan import BundlePlan
+from flows.pipelines.fingerprints import Keys
+from flows.pipelines.plan import DATA_STAGES, Plan
+from flows.pipelines.stages import Work
+from flows.platform import connections, crashed_runs, lifecycle
+
+TERMINAL = "MODELYARD_TERMINAL"
+
+
+async def _can_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry what a retry can help: a killed process (training goes on from its checkpoint), a source that failed."""
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, StageKilled | SourceError)
+
+
+@task(
+    name="data",
+    task_run_name="{stage}",
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=_can_help,
+    cache_policy=NO_CACHE,
+)
+def data_task(work: Work, stage: str, due: bool, force: bool) -> State[Any] | None:
+    """ingest, validate or prepare."""
+    if not due:
+        return _up_to_date(stage)
+    try:
+        stages.data_stage(work, stage, force=force)
+    finally:
+        if stage in ("validate", "prepare"):
+            report = data_report.markdown(work.project, work.spec.dataset)
+            create_markdown_artifact(key=f"{work.spec.dataset}-data-report", markdown=report)
+    return None
+
+
+@task(
+    name="train",
+    task_run_name="train",
+    retries=2,
+    retry_delay_seconds=1,
+    retry_condition_fn=_can_help,
+    cache_policy=NO_CACHE,
+)
+def train_task(work: Work, due: bool, known: Keys, run: Run, force: bool) -> State[Any] | None:
+    """Train; a killed trainer goes on from its checkpoint."""
+    if not due:
+        return _up_to_date("train")
+    # A retry must not throw the checkpoint away again.
+    from prefect.runtime import task_run
+
+    stages.train(work, known, run, force=force and task_run.run_count <= 1)
+    return None
+
+
+@task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
+def evaluate_task(work: Work, due: bool, known: Keys, run: Run) -> State[Any] | None:
+    """Score on the frozen test split, seal the package."""
+    if not due:
+        return _up_to_date("evaluate")
+    package = stages.evaluate(work, known, run)
+    overall = package.metrics()["overall"]
+    create_table_artifact(
+        key=f"{work.spec.name}-metrics",
+        table=[{"metric": name, "value": value} for name, value in sorted(overall.items())],
+        description=f"Test split, package {digest.short(package.digest)}",
+    )
+    return None
+
+
+@task(
+    name="register",
+    task_run_name="register",
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=_can_help,
+    cache_policy=NO_CACHE,
+)
+def register_task(work: Work, due: bool, known: Keys, run: Run, server: str) -> State[Any] | None:
+    """The floors, then a version in the registry."""
+    if not due:
+        return _up_to_date("register")
+    package = Package.open(work.project.package(known.package.digest))
+    stages.check_floors(work, package)
+    version = stages.register(work, known, run, package)
+    create_link_artifact(
+        key=f"{work.spec.name}-model", link=version.url(server), link_text=f"{version.name} version {version.version}"
+    )
+    return None
+
+
+@task(name="bundle", task_run_name="bundle", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
+def bundle_task(work: Work, due: bool, planned: BundlePlan, force: bool) -> State[Any] | None:
+    """The Bento of the version."""
+    if not due:
+        return _up_to_date("bundle")
+    bundle = stages.build_bundle(work, planned, force=force)
+    facts = bundle.verify()
+    lines = [
+        f"Bundle `{bundle.tag}`",
+        f"- package `{facts.facts['package_digest']}`",
+        f"- data `{facts.facts['data_digest']}`",
+        f"- bundle digest `{facts.digest}`",
+        f"- `bentoml serve {bundle.tag}`",
+    ]
+    create_markdown_artifact(key=f"{work.spec.name}-bundle", markdown="\n".join(lines))
+    return None
+
+
+@flow(name="pipeline", flow_run_name="{name}")
+def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> Plan:  # noqa: B006  # Prefect copies
+    """Bring a pipeline up to date.
+
+    Args:
+        name: the pipeline, as in `pipelines/<name>.yaml`.
+        force: stages that run although they are up to date.
+        overrides: dotted keys of the pipeline file and the values that take their place.
+
+    Returns:
+        The plan as it stands at the end: everything current.
+    """
+    project = Project.find()
+    connections.enter(project)
+    spec = located_yaml.read(project.pipeline_file(name), PipelineSpec, overrides)
+    endpoints = lifecycle.endpoints(project)
+    if endpoints is None:
+        raise StackError("the stack is not running", next_step="`modelyard up`")
+    forced = frozenset(force)
+    if "train" in forced:  # what is trained anew is judged anew
+        forced |= {"evaluate", "register"}
+    flow_run = str(this_flow_run.id)
+    with ExitStack() as during:
+        during.enter_context(crashed_runs.present(project, flow_run))
+        api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
+        work = Work(project, spec, api, _speaker(get_run_logger()))
+        for killed in crashed_runs.crashed(project, endpoints.prefect_api):
+            work.say(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")
+        planned = plan.make(project, spec, api, forced)
+        during.enter_context(prewarm.waiting(prewarm.worth(planned), project.root))
+        made = False
+        for stage in DATA_STAGES:
+            # What a stage made may be the same as before; then nothing follows from it.
+            current = stages.is_current(work, stage) if made and stage not in forced else not planned.due(stage)
+            data_task(work, stage, not current, stage in forced)
+            made = made or not current
+        begin = pretrained.digest(api, spec)
+        known = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
+        planned = plan.after_data(project, spec, api, forced, known)
+        run = stages.begin_run(work, known, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
+        if planned.due("train"):
+            create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")
+        train_task(work, planned.due("train"), known, run, "train" in forced)
+        evaluate_task(work, planned.due("evaluate"), known, run)
+        register_task(work, planned.due("register"), known, run, endpoints.mlflow)
+        planned = plan.after_data(project, spec, api, forced & {"bundle"}, known)
+        if planned.bundle is None:
+            raise RegistryError("the version just registered is not in the registry", where=endpoints.mlflow)
+        bundle_task(work, planned.due("bundle"), planned.bundle, "bundle" in forced)
+        return plan.done(planned)
+
+
+def _speaker(logger: Any) -> Callable[[str], None]:
+    """Words go to Prefect's log of the run, and to the terminal where a person started it."""
+    terminal = os.environ.get(TERMINAL) == "1"
+
+    def say(text: str) -> None:
+        logger.info(text)
+        if terminal:
+            print(f"  {text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _up_to_date(stage: str) -> State[Any]:
+    return Completed(name="UpToDate", message=f"{stage} is up to date")

@@ -1,0 +1,164 @@
+"""What is out of date in a pipeline, and why. Asks the owners: DVC for data, the registry for models, disk for bundles.
+
+Light: DVC and the registry's REST API; none of the libraries that the stages need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from components import versioning
+from components.contracts.pipeline import PipelineSpec
+from components.core.errors import CorruptArtifactError, NotFoundError, UsageError
+from components.core.project import Project
+from components.identity import manifest as manifests
+from components.registry import versions
+from components.registry.api import Api
+from components.tasks import compatibility
+from flows.pipelines import bundle_plan, fingerprints, last_run, pretrained
+from flows.pipelines.bundle_plan import BundlePlan
+from flows.pipelines.fingerprints import Key, Keys
+
+DATA_STAGES = ("ingest", "validate", "prepare")
+STAGES = (*DATA_STAGES, "train", "evaluate", "register", "bundle")
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage: whether its product stands, and if not, why it will be made."""
+
+    stage: str
+    current: bool
+    reasons: tuple[str, ...] = ()
+
+
+DATA_STANDS = tuple(StagePlan(stage, True) for stage in DATA_STAGES)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a pipeline, with what is known of its products.
+
+    Args:
+        keys: None while the data is out of date.
+        package_digest: of the sealed package, where there is one.
+        bundle: of the registered version; None before there is a version.
+    """
+
+    stages: tuple[StagePlan, ...]
+    fingerprints: Keys | None = None
+    package_digest: str | None = None
+    bundle: BundlePlan | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether there is nothing to do."""
+        return all(stage.current for stage in self.stages)
+
+    def due(self, name: str) -> bool:
+        """Whether a stage is to run."""
+        return not next(stage for stage in self.stages if stage.stage == name).current
+
+
+def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] = frozenset()) -> Plan:
+    """Look at everything and decide.
+
+    Args:
+        force: stages that are to run although they are up to date; what follows them runs if their product changes.
+
+    Raises:
+        UsageError: `force` names no stage.
+        SpecError: the pipeline asks for what its task cannot do.
+        CorruptArtifactError: a product on disk is not as sealed.
+    """
+    if unknown := force - set(STAGES):
+        raise UsageError("no such stage", got=", ".join(sorted(unknown)), expected=", ".join(STAGES))
+    compatibility.check(spec, project.pipeline_file(spec.name), project.dataset(spec.dataset))
+    data = _data(project, spec, force)
+    if not all(stage.current for stage in data):
+        waiting = tuple(
+            StagePlan(stage, False, ("--force",) if stage in force else ("waits for its data",))
+            for stage in STAGES[len(DATA_STAGES) :]
+        )
+        return Plan((*data, *waiting))
+    begin = pretrained.digest(api, spec)
+    known = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
+    return after_data(project, spec, api, force, known, data)
+
+
+def after_data(
+    project: Project,
+    spec: PipelineSpec,
+    api: Api,
+    force: frozenset[str],
+    known: Keys,
+    data: tuple[StagePlan, ...] = DATA_STANDS,
+) -> Plan:
+    """The plan where the data is up to date, for the keys of a run."""
+    before = last_run.read(project, spec.name)
+    version = versions.by_key(api, spec.name, known.package.digest)
+    package_digest = version.package_digest if version else sealed_digest(project.package(known.package.digest))
+    evaluated = package_digest is not None
+    trained = evaluated or sealed_digest(project.run_folder(known.train.digest) / "trained", "trained") is not None
+    bundle = bundle_plan.of(project, spec, version) if version else None
+    registered = version is not None and "register" not in force
+    stages = (
+        *data,
+        _decide("train", trained, known.train, before, force),
+        _decide("evaluate", evaluated, known.package, before, force, same=known.train.parts == before.get("train")),
+        StagePlan("register", registered, () if registered else ("no version of this package in the registry",)),
+        _decide("bundle", bundle.bundle.exists(), bundle.key, before, force)
+        if bundle
+        else StagePlan("bundle", False, ("waits for its model version",)),
+    )
+    return Plan(stages, known, package_digest, bundle)
+
+
+def done(planned: Plan) -> Plan:
+    """A plan whose stages have all been run."""
+    return replace(planned, stages=tuple(StagePlan(stage.stage, True) for stage in planned.stages))
+
+
+def _data(project: Project, spec: PipelineSpec, force: frozenset[str]) -> tuple[StagePlan, ...]:
+    try:
+        found = versioning.status(project, spec.dataset)
+    except CorruptArtifactError:
+        if force & set(DATA_STAGES):
+            return tuple(StagePlan(stage, False, ("--force",)) for stage in DATA_STAGES)
+        raise
+    return tuple(
+        StagePlan(stage.stage, False, ("--force", *stage.reasons))
+        if stage.stage in force
+        else StagePlan(stage.stage, stage.current, stage.reasons)
+        for stage in found
+    )
+
+
+def _decide(
+    stage: str,
+    stands: bool,
+    key: Key,
+    before: dict[str, dict[str, Any]],
+    force: frozenset[str],
+    *,
+    same: bool = True,
+) -> StagePlan:
+    if stage in force:
+        return StagePlan(stage, False, ("--force",))
+    if stands:
+        return StagePlan(stage, True)
+    if stage not in before:
+        return StagePlan(stage, False, ("never run here",))
+    if not same:
+        return StagePlan(stage, False, ("train runs before it",))
+    return StagePlan(stage, False, tuple(key.changes(before[stage])) or ("its product is gone",))
+
+
+def sealed_digest(folder: Path, kind: manifests.Kind = "package") -> str | None:
+    """The digest of a sealed folder, or None where there is none."""
+    try:
+        return manifests.load(folder, kind).digest
+    except NotFoundError:
+        return None

@@ -1,0 +1,52 @@
+"""What `pretrained: registry:<model>@<alias>` stands for now. A key holds the digest, so a run keeps to it."""
+
+from __future__ import annotations
+
+from components.contracts.pipeline import PipelineSpec
+from components.core.errors import NotFoundError
+from components.core.project import Project
+from components.registry import versions
+from components.registry.api import Api
+from flows.pipelines.fingerprints import Key
+
+KIND = "registry:"
+
+
+def digest(api: Api, spec: PipelineSpec) -> str | None:
+    """The digest of the package that a pipeline starts from; None where it starts from nothing of the registry.
+
+    Raises:
+        NotFoundError: no version has that alias, or it has no package of ours.
+    """
+    wanted = spec.model.pretrained
+    if wanted is None or not wanted.startswith(KIND):
+        return None
+    name, _, alias = wanted.removeprefix(KIND).partition("@")
+    version = versions.by_alias(api, name, alias)
+    if version is None or version.package_digest is None:
+        raise NotFoundError(
+            "nothing of the registry to start from",
+            where=f"model.pretrained of {spec.name}",
+            got=wanted,
+            next_step=f"`modelyard promote {name}`; `modelyard models` shows what has an alias",
+        )
+    return version.package_digest
+
+
+def folder(api: Api, project: Project, spec: PipelineSpec, train: Key) -> str | None:
+    """The package that a training key names as its begin: the one here, else the registry's, proven byte by byte.
+
+    Raises:
+        NotFoundError: no version has this package any more.
+        CorruptArtifactError: a byte is not as sealed.
+        ServingError: Modelyard did not register that version.
+    """
+    wanted = train.parts.get("pretrained")
+    if wanted is None:
+        return None
+    name = str(spec.model.pretrained).removeprefix(KIND).partition("@")[0]
+    for version in versions.versions(api, name):
+        if version.package_digest == wanted:
+            place = project.package(version.package_key)
+            return str(versions.local_or_download(api, version, place).folder)
+    raise NotFoundError("the version to start from is gone", where=name, got=wanted)

@@ -1,0 +1,49 @@
+"""Heavy imports ahead of time: while the first stages work, a waiting process imports what the later ones need.
+
+Great Expectations takes 6 seconds to import, torch with what its optimizers import 5. Started here, they load on the
+second core while this one plans, ingests and prepares; the stages then run in forks of the waiting processes
+(core/stage_process.py).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.core.stage_process import host_variable
+from flows.pipelines.plan import Plan
+
+LIBRARIES = {"validation": ("great_expectations", "pandas"), "training": ("torch", "torch._dynamo", "numpy", "onnx")}
+
+
+def worth(planned: Plan) -> list[str]:
+    """The stages whose heavy imports are worth starting early: those that are due."""
+    due = {stage.stage for stage in planned.stages if not stage.current}
+    return [*(["validation"] if due & {"validate", "prepare"} else []), *(["training"] if "train" in due else [])]
+
+
+@contextmanager
+def waiting(stages: Iterable[str], root: Path) -> Iterator[None]:
+    """Hosts for the named stages, unless there are some already; they end with the block."""
+    wanted = [stage for stage in stages if stage in LIBRARIES and host_variable(stage) not in os.environ]
+    processes: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        try:
+            for stage in wanted:
+                place = str(Path(folder) / stage)
+                words = [sys.executable, "-m", "components.core.stage_process", place, *LIBRARIES[stage]]
+                processes.append(subprocess.Popen(words, cwd=root, start_new_session=True))
+                os.environ[host_variable(stage)] = place
+            yield
+        finally:
+            for stage in wanted:
+                os.environ.pop(host_variable(stage), None)
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait()

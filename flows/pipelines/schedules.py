@@ -1,0 +1,230 @@
+"""Schedules: what the pipeline files say, made so in Prefect over its REST API (importing Prefect takes seconds)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+from cronsim import CronSim
+from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential_jitter
+
+from components.contracts.pipeline import PipelineSpec, ScheduleSpec
+from components.core import located_yaml
+from components.core.errors import NotFoundError, StackError, UsageError
+from components.core.project import Project
+from flows.platform import connections
+from flows.platform.lifecycle import Endpoints, Say
+from flows.platform.programs import ENTRYPOINT, WORK_POOL
+
+BUSY = (429, 502, 503, 504)
+PATIENCE_SECONDS = 90.0
+TIMEOUT_SECONDS = 20.0
+QUIET_SECONDS = 2.0
+TAG = "modelyard"
+FLOW = "pipeline"
+PARAMETERS = {
+    "type": "object",
+    "title": "Parameters",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "title": "pipeline", "position": 0},
+        "force": {"type": "array", "items": {"type": "string"}, "title": "stages to run again", "position": 1},
+        "overrides": {"type": "object", "title": "values in place of the file's", "position": 2},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """One pipeline's schedule, and what was done about it: `added`, `changed`, `kept` or `removed`."""
+
+    pipeline: str
+    cron: str
+    timezone: str
+    done: str
+    next_runs: tuple[str, ...]
+
+
+def register(
+    project: Project, endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None
+) -> tuple[Scheduled, ...]:
+    """Make Prefect's deployments those of the pipeline files (of all, or of one), and remove ours that have none.
+
+    Args:
+        say: told when Prefect has to be asked again.
+
+    Raises:
+        SpecError: a pipeline file is wrong; nothing was changed.
+        NotFoundError: there is no pipeline of that name.
+        UsageError: the one pipeline asked for has no `schedule:`.
+        StackError: Prefect refused, or did not answer.
+    """
+    wanted = _wanted(project, pipeline)
+    with _Prefect(endpoints, say) as prefect:
+        present = prefect.ours()
+        result = [_put(prefect, project, name, spec, present.get(name)) for name, spec in wanted.items()]
+        if pipeline is None:
+            for name in sorted(present.keys() - wanted.keys()):
+                prefect.delete(present[name])
+                result.append(_scheduled(name, present[name], "removed"))
+    return tuple(result)
+
+
+def remove(endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None) -> tuple[Scheduled, ...]:
+    """Remove the deployments of ours (all, or one pipeline's); what was removed.
+
+    Raises:
+        NotFoundError: that pipeline is not scheduled.
+    """
+    with _Prefect(endpoints, say) as prefect:
+        present = prefect.ours()
+        if pipeline is not None and pipeline not in present:
+            raise NotFoundError(f"{pipeline} is not scheduled", expected=", ".join(sorted(present)) or "no schedule")
+        chosen = sorted(present) if pipeline is None else [pipeline]
+        for name in chosen:
+            prefect.delete(present[name])
+        return tuple(_scheduled(name, present[name], "removed") for name in chosen)
+
+
+def next_runs(cron: str, timezone: str, count: int = 3, now: datetime | None = None) -> tuple[str, ...]:
+    """The next times a cron line falls due, as ISO 8601 with the zone's offset."""
+    zone: tzinfo = ZoneInfo(timezone)
+    times = CronSim(cron, now or datetime.now(zone))
+    return tuple(time.isoformat(timespec="minutes") for time, _ in zip(times, range(count), strict=False))
+
+
+def _wanted(project: Project, pipeline: str | None) -> dict[str, ScheduleSpec]:
+    if pipeline is not None:
+        path = project.pipeline_file(pipeline)
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in project.pipelines.glob("*.yaml")))
+            raise NotFoundError(f"no pipeline {pipeline!r}", where=str(path), expected=known or None)
+        spec = located_yaml.read(path, PipelineSpec)
+        if spec.schedule is None:
+            raise UsageError(
+                f"{pipeline} has no schedule",
+                where=str(path),
+                expected='a line such as  schedule: {cron: "0 3 * * *", timezone: UTC}',
+                next_step=f"add it, or start it by hand: modelyard run {pipeline}",
+            )
+        return {spec.name: spec.schedule}
+    files: list[Path] = sorted(project.pipelines.glob("*.yaml"))
+    specs = [located_yaml.read(path, PipelineSpec) for path in files]
+    return {spec.name: spec.schedule for spec in specs if spec.schedule is not None}
+
+
+def _put(
+    prefect: _Prefect, project: Project, name: str, schedule: ScheduleSpec, present: dict[str, Any] | None
+) -> Scheduled:
+    document = _deployment(project, name, schedule)
+    if present is not None and _same(document, present):
+        return _scheduled(name, document, "kept")
+    prefect.put(document)
+    return _scheduled(name, document, "added" if present is None else "changed")
+
+
+def _deployment(project: Project, name: str, schedule: ScheduleSpec) -> dict[str, Any]:
+    root = str(project.root)
+    return {
+        "name": name,
+        "description": f"Runs pipelines/{name}.yaml",
+        "tags": [TAG],
+        "work_pool_name": WORK_POOL,
+        "path": root,
+        "entrypoint": ENTRYPOINT,
+        "pull_steps": None,
+        "job_variables": {},
+        "parameters": {"name": name},
+        "parameter_openapi_schema": PARAMETERS,
+        "enforce_parameter_schema": True,
+        "concurrency_limit": 1,
+        "concurrency_options": {"collision_strategy": "ENQUEUE"},
+        "schedules": [{"schedule": {"cron": schedule.cron, "timezone": schedule.timezone, "day_or": True}}],
+    }
+
+
+def _same(wanted: dict[str, Any], present: dict[str, Any]) -> bool:
+    fields = ("tags", "work_pool_name", "path", "entrypoint", "pull_steps", "job_variables", "parameters")
+    return _cron_of(wanted) == _cron_of(present) and all(wanted[field] == present[field] for field in fields)
+
+
+def _cron_of(deployment: dict[str, Any]) -> tuple[str, str]:
+    for entry in deployment["schedules"]:
+        if entry.get("active", True) and "cron" in entry["schedule"]:
+            return entry["schedule"]["cron"], entry["schedule"]["timezone"] or "UTC"
+    return "", "UTC"
+
+
+def _scheduled(name: str, deployment: dict[str, Any], done: str) -> Scheduled:
+    cron, timezone = _cron_of(deployment)
+    return Scheduled(name, cron, timezone, done, next_runs(cron, timezone) if cron and done != "removed" else ())
+
+
+class _Prefect:
+    """The few requests that schedules need."""
+
+    def __init__(self, endpoints: Endpoints, say: Say) -> None:
+        self._say = say
+        self._client = connections.client(endpoints.credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
+
+    def __enter__(self) -> _Prefect:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def ours(self) -> dict[str, dict[str, Any]]:
+        """Our deployments by name."""
+        query = {"deployments": {"tags": {"all_": [TAG]}}, "flows": {"name": {"any_": [FLOW]}}, "limit": 200}
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            page = self._ask("POST", "/deployments/filter", {**query, "offset": len(found)})
+            found.update({deployment["name"]: deployment for deployment in page})
+            if len(page) < 200:
+                return found
+
+    def put(self, deployment: dict[str, Any]) -> None:
+        """Create a deployment, or make the one of that name like this."""
+        flow = self._ask("POST", "/flows/", {"name": FLOW, "tags": [TAG]})
+        self._ask("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
+
+    def delete(self, deployment: dict[str, Any]) -> None:
+        """Remove a deployment and the runs it was going to start; one that is gone already is as good."""
+        self._ask("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > QUIET_SECONDS:
+            left = max(0.0, PATIENCE_SECONDS - seconds)
+            self._say(f"Prefect is busy; asked again for up to {left:.0f} s")
+
+    def _ask(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
+        # While another writer has SQLite locked, Prefect answers 503, or waits for it up to a minute; all that is asked
+        # here may be asked again.
+        retrying = Retrying(
+            retry=retry_if_result(lambda answer: answer.status_code in BUSY)
+            | retry_if_exception_type(httpx.ReadTimeout),
+            stop=stop_after_delay(PATIENCE_SECONDS),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2),
+            before_sleep=lambda state: self._wait(state.seconds_since_start or 0.0),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        try:
+            response = retrying(self._client.request, method, path, json=body)
+            if missing_is_fine and response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            response.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            raise StackError(
+                f"Prefect answered {error.response.status_code}",
+                where=f"{method} {error.request.url}",
+                got=error.response.text[:500],
+            ) from error
+        except httpx.HTTPError as error:
+            raise StackError(
+                "Prefect does not answer", where=path, got=error, next_step="`modelyard status`, then `modelyard up`"
+            ) from error
+        return response.json() if response.content else None

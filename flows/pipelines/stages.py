@@ -1,0 +1,266 @@
+"""What each stage of a pipeline run does, as plain functions; `flows.pipelines.flow` wraps them as Prefect tasks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from components import tasks, versioning
+from components.contracts.metric_sink import MetricSink
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.training_request import Event, TrainRequest
+from components.core import git
+from components.core.errors import DiskFullError, ModelyardError, RegistryError
+from components.core.project import Project
+from components.core.waiting import announced
+from components.evaluation import gates
+from components.identity import digest
+from components.identity import manifest as manifests
+from components.identity.package import Package
+from components.packaging import requirements
+from components.packaging.bundle import Bundle, BundleRequest
+from components.registry import registration, tracking, versions
+from components.registry.api import Api
+from components.registry.registration import Registration
+from components.registry.tracking import Run
+from components.registry.versions import Version
+from flows.pipelines import last_run, pretrained, stage_runner
+from flows.pipelines.bundle_plan import BundlePlan
+from flows.pipelines.fingerprints import Keys
+from flows.pipelines.progress_line import ProgressLine
+from flows.pipelines.training_duration import Stopwatch
+
+Say = Callable[[str], None]
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run of a pipeline: where, what, with which registry, and who is told."""
+
+    project: Project
+    spec: PipelineSpec
+    api: Api
+    say: Say
+
+
+def data_stage(work: Work, stage: str, *, force: bool) -> None:
+    """ingest, validate or prepare, through DVC."""
+    versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.say)
+
+
+def is_current(work: Work, stage: str) -> bool:
+    """Whether a data stage's product stands."""
+    found = versioning.status(work.project, work.spec.dataset)
+    return next(entry.current for entry in found if entry.stage == stage)
+
+
+def begin_run(work: Work, keys: Keys, flow_run: str) -> Run:
+    """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
+    facts = _environment_facts(work.project, work.say)
+    tags = {f"modelyard.{name}": value for name, value in facts.items()}
+    tags |= {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run}
+    tags |= {"mlflow.source.git.commit": facts["git_commit"]} if "git_commit" in facts else {}
+    run = tracking.ensure(work.api, work.spec.name, keys.train.digest, tags)
+    spec = work.spec.model_dump(mode="json", include={"model", "train"})
+    tracking.log_parameters(work.api, run, spec)
+    folder = work.project.dataset(work.spec.dataset)
+    prepared = manifests.load(folder / "prepared", "prepared")
+    source = {"path": f"data/{work.spec.dataset}/prepared", "digest": keys.data_digest}
+    profile = json.dumps(prepared.facts.get("counts", {}))
+    tracking.log_dataset(work.api, run, work.spec.dataset, keys.data_digest, source, profile)
+    tracking.log_data(work.api, run, folder)
+    return run
+
+
+def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
+    """Train in a process of its own; metrics stream to the run and to the progress line."""
+    folder = work.project.run_folder(keys.train.digest)
+    if force and folder.exists():
+        shutil.rmtree(folder)
+    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say), Stopwatch(folder)]
+
+    begin = pretrained.folder(work.api, work.project, work.spec, keys.train)
+    request = _request(work, keys).model_copy(update={"pretrained_folder": begin})
+
+    def on_line(line: str) -> None:
+        try:
+            event = _EVENT.validate_json(line)
+        except ValidationError:
+            work.say(line)
+            return
+        for sink in sinks:
+            sink.emit(event)
+
+    try:
+        stage_runner.call(
+            "training",
+            request.model_dump_json(),
+            folder=work.project.root,
+            request_file=folder / "request.json",
+            on_line=on_line,
+            on_words=work.say,
+        )
+    except ModelyardError:
+        _say_failure(work, lambda: tracking.finish(work.api, run, "FAILED"))
+        raise
+    except BaseException:
+        _say_failure(work, lambda: tracking.finish(work.api, run, "KILLED"))
+        raise
+    finally:
+        for sink in reversed(sinks):
+            _say_failure(work, sink.close)
+    last_run.record(work.project, work.spec.name, "train", keys.train.parts)
+
+
+def _say_failure(work: Work, tell_registry: Callable[[], None]) -> None:
+    """Tell the registry something; its failure is said, and hides neither the training's end nor its error."""
+    try:
+        tell_registry()
+    except (RegistryError, DiskFullError) as error:
+        work.say("\n".join(error.lines()))
+
+
+def evaluate(work: Work, keys: Keys, run: Run) -> Package:
+    """Score the graph on the frozen test split; the sealed package takes the place of one that stood there."""
+    folder = work.project.run_folder(keys.train.digest)
+    place = work.project.package(keys.package.digest)
+    request = _request(work, keys).model_dump_json()
+    stage_runner.call(
+        "evaluation",
+        request,
+        folder=work.project.root,
+        request_file=folder / "evaluation.json",
+        on_line=work.say,
+        on_words=work.say,
+    )
+    package = Package.open(place)
+    tracking.log_plots(work.api, run, folder / "plots")
+    overall = package.metrics()["overall"]
+    tracking.log_metrics(work.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
+    last_run.record(work.project, work.spec.name, "evaluate", keys.package.parts)
+    return package
+
+
+def check_floors(work: Work, package: Package) -> None:
+    """Refuse a package whose figures are below the pipeline's floors.
+
+    Raises:
+        GateRefused: names the gate, the figure and the limit.
+    """
+    gates.floors(package.metrics()["overall"], work.spec.gates.floors)
+
+
+def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
+    """The package's version in the registry.
+
+    Raises:
+        RegistryError: the same key was registered with another result.
+    """
+    asked = Registration(
+        name=work.spec.name,
+        package_key=keys.package.digest,
+        package=package,
+        requirements=_pyfunc_requirements(work.project, tasks.find(package.facts.task).libraries),
+        source_root=work.project.source_root,
+        tags=_environment_facts(work.project, work.say),
+    )
+    with announced(f"the registry, or another run that registers {work.spec.name}", work.say):
+        version = registration.register(work.api, run, asked, work.project.locks)
+    tracking.finish(work.api, run, "FINISHED")
+    if version.package_digest != package.digest:
+        raise RegistryError(
+            "training again gave another result than the version of the same key; that version stands",
+            where=f"{version.name} version {version.version}",
+            got=package.digest,
+            expected=version.package_digest,
+            next_step="change train.seed to register another model",
+        )
+    return version
+
+
+def package_of(work: Work, version: Version) -> Package:
+    """The sealed package of a version: the one here, else the registry's.
+
+    Raises:
+        CorruptArtifactError: a byte of it is not as sealed.
+        ServingError: Modelyard did not register this version.
+    """
+    return versions.local_or_download(work.api, version, work.project.package(version.package_key))
+
+
+def build_bundle(work: Work, plan: BundlePlan, *, force: bool) -> Bundle:
+    """The Bento of a version.
+
+    Raises:
+        CorruptArtifactError: the package, or what came out, is not as sealed.
+        ServingError: BentoML could not build it.
+    """
+    package = package_of(work, plan.version)
+    if force and plan.bundle.folder.exists():
+        shutil.rmtree(plan.bundle.folder)
+    request = BundleRequest(
+        model=work.spec.name,
+        version=plan.version.version,
+        key=plan.key.digest,
+        package=str(package.folder),
+        home=str(work.project.bundles),
+        source_root=str(work.project.source_root),
+        requirements=plan.requirements,
+        serving=work.spec.serving,
+    )
+    work.say(f"building the bundle {plan.bundle.tag}")
+    stage_runner.call(
+        "packaging",
+        request.model_dump_json(),
+        folder=work.project.root,
+        request_file=work.project.state / "requests" / f"bundle-{plan.key.digest[:16]}.json",
+        on_line=work.say,
+        on_words=work.say,
+    )
+    plan.bundle.verify()
+    last_run.record(work.project, work.spec.name, "bundle", plan.key.parts)
+    return plan.bundle
+
+
+def _request(work: Work, keys: Keys) -> TrainRequest:
+    root = work.project.root
+    prepared = work.project.dataset(work.spec.dataset) / "prepared"
+    facts = manifests.load(prepared, "prepared").facts
+    return TrainRequest(
+        pipeline=work.spec.name,
+        train_key=keys.train.digest,
+        data_digest=keys.data_digest,
+        prepared=str(prepared.relative_to(root)),
+        run_folder=str(work.project.run_folder(keys.train.digest).relative_to(root)),
+        package=str(work.project.package(keys.package.digest).relative_to(root)),
+        model=work.spec.model,
+        train=work.spec.train,
+        lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
+    )
+
+
+def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
+    """What a registered version needs to answer under `mlflow models serve`, pinned, one a line."""
+    locked = requirements.locked(project.lock_file)
+    mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]
+    serving = requirements.kept(project.lock_file, project.state / "cache", libraries)
+    return "\n".join([*mlflow, *serving]) + "\n"
+
+
+def _environment_facts(project: Project, say: Say) -> dict[str, str]:
+    """The digest of the locked environment, and the commit that the project stands on.
+
+    The commit ends in `-dirty` where files differ from it; where git names none, why is said.
+    """
+    named = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    if named.text is None:
+        again = f" (`{named.next_step}`)" if named.next_step else ""
+        say(f"the commit is not recorded: {named.reason}{again}")
+        return {"lock_digest": digest.of_file(project.lock_file)}
+    return {"lock_digest": digest.of_file(project.lock_file), "git_commit": named.text}

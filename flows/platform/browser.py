@@ -1,0 +1,51 @@
+"""Links that open a server of the project in a browser, and opening them."""
+
+from __future__ import annotations
+
+import html
+import os
+import sys
+import webbrowser
+from pathlib import Path
+from urllib.parse import urlencode
+
+from components.access import cookie, project_door
+from components.access.door import OPEN_PATH
+from components.core import atomic
+from components.core.errors import StackError
+from components.core.project import Project
+from flows.platform import state
+
+# MLflow's first page asks a newcomer for the kind of work; the list of experiments does not.
+FIRST_PAGE = {"prefect": "/", "mlflow": "/#/experiments?workflowType=machine_learning"}
+
+
+def link(project: Project, name: str, url: str) -> str:
+    """A link to a server that gives a browser its cookie, once and within ten minutes.
+
+    Raises:
+        StackError: the project has no secret yet.
+    """
+    secret = project_door.secret_of(project)
+    if secret is None:
+        raise StackError("the stack was never started here", next_step="`modelyard up`")
+    page = FIRST_PAGE.get(name, "/")
+    query = {cookie.PARAMETER: cookie.new_code(secret), **({"to": page} if page != "/" else {})}
+    return f"{url}{OPEN_PATH}?{urlencode(query)}"
+
+
+def show(project: Project, name: str, url: str) -> bool:
+    """Open a link in the user's browser; returns whether there is one.
+
+    The browser is given a file that only this user can read: other users see the words of every command line.
+    """
+    graphical = sys.platform == "darwin" or any(os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    if not graphical:
+        return False
+    page = state.folder(project) / f"open-{name}.html"
+    target = html.escape(link(project, name, url))
+    atomic.write_text(
+        page, f'<!doctype html><meta http-equiv="refresh" content="0; url={target}"><title>{name}</title>'
+    )
+    Path(page).chmod(0o600)
+    return webbrowser.open(page.as_uri())

@@ -1,0 +1,217 @@
+"""What `modelyard doctor` looks at. Every check is quick and imports no heavy library."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.metadata
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from components.core import git
+from components.core.project import Project
+from components.identity import lock_file
+from flows.platform import lifecycle, ports, state
+from flows.platform.programs import FIRST_PORT
+
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was found, and what to do if it is not well."""
+
+    check: str
+    verdict: Literal["ok", "warn", "fail"]
+    found: str
+    what_to_do: str = ""
+
+
+def look_over(project: Project) -> tuple[Finding, ...]:
+    """All checks, in the order in which one would mend."""
+    checks: list[Callable[[Project], Finding]] = [
+        _python,
+        _packages,
+        _git,
+        _disk,
+        _memory,
+        _gpu,
+        _mirror,
+        _dvc_remote,
+        _databases,
+        _ports,
+        _stack,
+    ]
+    return tuple(check(project) for check in checks)
+
+
+def _python(_project: Project) -> Finding:
+    version = platform.python_version()
+    if version.startswith("3.11."):
+        return Finding("python", "ok", f"{version} at {sys.executable}")
+    return Finding("python", "fail", version, "Python 3.11 is needed: rm -rf .venv && make install PYTHON=python3.11")
+
+
+def _packages(project: Project) -> Finding:
+    if not project.lock_file.is_file():
+        return Finding("packages", "warn", "no requirements.lock", "make lock writes it")
+    wrong = different_packages(project.lock_file)
+    if not wrong:
+        return Finding("packages", "ok", "as in requirements.lock")
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    return Finding("packages", "fail", "; ".join(wrong[:3]) + more, "touch requirements.lock && make install")
+
+
+def different_packages(path: Path) -> list[str]:
+    """Packages that are not installed in the locked version, each as `name: installed, locked`.
+
+    Beside torch's CPU build, the packages that only its CUDA build needs are not missed.
+    """
+    wrong = []
+    has_cuda = _has_cuda_build()
+    for pin in lock_file.read(path):
+        try:
+            installed = importlib.metadata.version(pin.name)
+        except importlib.metadata.PackageNotFoundError:
+            if not pin.condition and (has_cuda or not pin.gpu_only):
+                wrong.append(f"{pin.name}: not installed, locked {pin.version}")
+            continue
+        if installed.partition("+")[0] != pin.version.partition("+")[0]:
+            wrong.append(f"{pin.name}: {installed}, locked {pin.version}")
+    return wrong
+
+
+def _has_cuda_build() -> bool:
+    try:
+        return not importlib.metadata.version("torch").endswith("+cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _git(project: Project) -> Finding:
+    if shutil.which("git") is None:
+        return Finding("git", "fail", "not found", "install git: the registry notes the commit a model came from")
+    head = git.ask(project.root, "rev-parse", "--short", "HEAD")
+    if head.next_step:
+        return Finding("git", "fail", head.reason, head.next_step)
+    if head.output is None:
+        return Finding("git", "warn", "no commit here", "git init && git add . && git commit: DVC builds on git")
+    return Finding("git", "ok", f"at commit {head.text}")
+
+
+def _disk(project: Project) -> Finding:
+    free = shutil.disk_usage(project.root).free
+    found = f"{free / GIGABYTE:.1f} GB free"
+    if free < GIGABYTE:
+        return Finding("disk", "fail", found, "free some space: a training and its bundle need about 1 GB")
+    if free < 5 * GIGABYTE:
+        return Finding("disk", "warn", found, "`dvc gc --workspace` and old folders in .modelyard/runs give room")
+    return Finding("disk", "ok", found)
+
+
+def _memory(_project: Project) -> Finding:
+    memory = psutil.virtual_memory()
+    found = f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB free"
+    if memory.available < 1.5 * GIGABYTE:
+        return Finding("memory", "warn", found, "the servers take about 1 GB, a training 1 GB more: close something")
+    return Finding("memory", "ok", found)
+
+
+def _gpu(_project: Project) -> Finding:
+    program = shutil.which("nvidia-smi")
+    if program is not None:
+        asked = subprocess.run(
+            [program, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True
+        )
+        if asked.returncode == 0 and asked.stdout.strip():
+            names = "; ".join(asked.stdout.strip().splitlines())
+            if not _has_cuda_build():
+                return Finding("gpu", "warn", f"{names}; torch is the CPU build", "make install GPU=1 installs CUDA's")
+            return Finding("gpu", "ok", names)
+        return Finding("gpu", "warn", "nvidia-smi fails", "training uses the CPU; look at the driver")
+    if Path("/proc/driver/nvidia/version").exists():
+        return Finding("gpu", "warn", "a driver, but no nvidia-smi", "training may still find the GPU")
+    return Finding("gpu", "ok", f"none; {os.cpu_count()} CPU cores")
+
+
+def _mirror(_project: Project) -> Finding:
+    place = os.environ.get("MODELYARD_MIRROR")
+    if not place:
+        return Finding("mirror", "ok", "MODELYARD_MIRROR is not set; sources are fetched by URL")
+    if Path(place).is_dir():
+        return Finding("mirror", "ok", place)
+    return Finding("mirror", "warn", f"{place} is no folder", "point MODELYARD_MIRROR to one, or unset it")
+
+
+def _dvc_remote(project: Project) -> Finding:
+    parser = configparser.ConfigParser()
+    parser.read([project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"])
+    name = parser.get("core", "remote", fallback=None)
+    if name is None:
+        what = "dvc remote add --default store <folder or s3://...>: `dvc push` keeps data there"
+        return Finding("dvc remote", "warn", "no default remote", what)
+    url = next((parser[section].get("url") for section in parser.sections() if f'remote "{name}"' in section), None)
+    return Finding("dvc remote", "ok", f"{name}: {url}")
+
+
+def _databases(project: Project) -> Finding:
+    """Whether the tables of both servers are whole: a release before this one could be killed while it made them."""
+    found = {}
+    for name in FIRST_PORT:
+        path = project.state / name / f"{name}.db"
+        if path.exists() and (wrong := _wrong_schema(path)):
+            found[path] = wrong
+    if not found:
+        return Finding("databases", "ok", "whole, or not made yet")
+    first = next(iter(found))
+    what = f"modelyard down; mv {first} {first}.broken; modelyard up makes a new one"
+    return Finding("databases", "fail", "; ".join(f"{path}: {wrong}" for path, wrong in found.items()), what)
+
+
+def _wrong_schema(path: Path) -> str:
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            half = sorted(table for table in tables if table.startswith("_alembic_tmp_"))
+            if half:
+                return f"a migration was killed ({half[0]})"
+            if "alembic_version" not in tables or not list(connection.execute("SELECT * FROM alembic_version")):
+                return "its tables were not all made"
+    except sqlite3.OperationalError:  # locked: a server works with it
+        return ""
+    except sqlite3.DatabaseError as error:
+        return f"it cannot be read: {error}"
+    return ""
+
+
+def _ports(project: Project) -> Finding:
+    if lifecycle.endpoints(project) is not None:
+        return Finding("ports", "ok", "held by the stack")
+    known = state.load(project)
+    wanted = {name: (known.ports.get(name, first) if known else first) for name, first in FIRST_PORT.items()}
+    taken = {name: port for name, port in wanted.items() if not ports.is_free(port)}
+    if not taken:
+        return Finding("ports", "ok", ", ".join(f"{name} {port}" for name, port in wanted.items()) + " are free")
+    found = "; ".join(f"{port} ({name}) is held by {ports.holder(port)}" for name, port in taken.items())
+    return Finding("ports", "warn", found, "`modelyard up` takes other ports; or end that process first")
+
+
+def _stack(project: Project) -> Finding:
+    rows = lifecycle.status(project)
+    found = ", ".join(f"{row.name} {row.state}" for row in rows)
+    if any(row.state == "failed" for row in rows):
+        log = next(row.log for row in rows if row.state == "failed")
+        return Finding("stack", "fail", found, f"look into {log}; then modelyard down && modelyard up")
+    if all(row.state == "stopped" for row in rows):
+        return Finding("stack", "ok", "stopped; modelyard up starts it")
+    return Finding("stack", "ok" if all(row.state == "ready" for row in rows) else "warn", found, "wait, or look again")

@@ -1,0 +1,49 @@
+"""Brings the supervisor back when it is killed. Itself a supervised program: each of the two restarts the other."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Wait until the parent process (the supervisor) is gone; if the stack is still wanted, start it again."""
+    parent = os.getppid()
+    _wait_for_end(parent)
+    from components.core.project import Project
+    from flows.platform import state, supervisor
+
+    project = Project(Path(sys.argv[1]))
+    _print_into(state.folder(project) / "logs" / "guardian.log")
+    with state.lock(project):
+        known = state.load(project)
+        if known is None or not known.wanted or supervisor.answers(project):
+            return
+        print(f"the supervisor (pid {parent}) was killed; starting it again", flush=True)
+        supervisor.start(project)
+
+
+def _wait_for_end(parent: int) -> None:
+    try:
+        descriptor = os.pidfd_open(parent)
+    except (AttributeError, OSError):  # not Linux, or gone already: look from time to time
+        pass
+    else:
+        if os.getppid() == parent:
+            select.select([descriptor], [], [])
+    while os.getppid() == parent:
+        time.sleep(0.3)
+
+
+def _print_into(log: Path) -> None:
+    """Our output was a pipe to the supervisor; a word into it would now end this process."""
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,353 @@
+"""Starting, stopping and looking at the stack as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import shutil
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for_all
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from components.access.secret import Credentials
+from components.core.errors import StackError
+from components.core.project import Project
+from components.core.waiting import PERIOD_SECONDS
+from flows.platform import connections, health, ports, running, services, state, supervisor
+from flows.platform.programs import (
+    FIRST_PORT,
+    GUARDIAN,
+    SERVICE_PREFIX,
+    SHIM_SECONDS,
+    STOP_SECONDS,
+    WORK_POOL,
+    log_file,
+    of_stack,
+    prefect_api,
+)
+from flows.platform.state import StackState
+from flows.platform.supervisor import ProcessState
+
+Say = Callable[[str], None]
+
+PARTS = ("prefect", "mlflow", "runner", "watcher")
+WATCHER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
+ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
+ATTEMPTS = 3  # to find ports that nobody else takes before the servers listen, which is seconds after their start
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the stack's servers answer, and the credentials that they ask for."""
+
+    prefect_api: str
+    prefect_ui: str
+    mlflow: str
+    credentials: Credentials | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One program of the stack.
+
+    Args:
+        state: `ready`, `starting`, `failed` or `stopped`.
+        seconds: since it was started, or None.
+        detail: what is wrong, or nothing.
+    """
+
+    name: str
+    state: str
+    url: str | None
+    pid: int | None
+    seconds: int | None
+    detail: str
+    log: str
+
+
+def endpoints(project: Project) -> Endpoints | None:
+    """Where the servers answer; None unless both are well and ours. Two small requests, no server library."""
+    known = state.load(project)
+    if known is None or not known.wanted or not FIRST_PORT.keys() <= known.ports.keys():
+        return None
+    if not all(health.is_ours(project, known.ports[name]) for name in FIRST_PORT):
+        return None
+    return _endpoints(project, known)
+
+
+def silent_servers(project: Project) -> tuple[str, ...]:
+    """The servers of a stack that is to run which do not answer."""
+    known = state.load(project)
+    if known is None or not known.wanted:
+        return tuple(FIRST_PORT)
+    return tuple(
+        name for name in FIRST_PORT if name not in known.ports or not health.is_ours(project, known.ports[name])
+    )
+
+
+def configured(project: Project) -> Endpoints:
+    """Where the servers are to answer, whether they do or not.
+
+    Raises:
+        StackError: the stack was never started here.
+    """
+    known = state.load(project)
+    if known is None or not FIRST_PORT.keys() <= known.ports.keys():
+        raise StackError("the stack was never started here", next_step="`modelyard up`")
+    return _endpoints(project, known)
+
+
+def watcher_sign(project: Project) -> Path:
+    """A file that the watcher touches after each look."""
+    return state.folder(project) / "watcher.seen"
+
+
+def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
+    """Start what is not running and wait until it is ready; with everything running, only look.
+
+    Args:
+        say: told in one line what was started and what became ready after how many seconds.
+        runner: also wait for the runner of schedules; it is started in any case.
+
+    Raises:
+        StackError: a server does not come up; holds the end of its log.
+    """
+    waited = PARTS if runner else PARTS[:2]
+    for attempt in range(1, ATTEMPTS + 1):
+        with state.lock(project, say):
+            known = _start_where_needed(project, say)
+        try:
+            _wait_for_all(project, known, waited, timeout_seconds, say)
+            break
+        except ports.PortTaken as taken:
+            if attempt == ATTEMPTS:
+                raise _not_ready(project, known, taken.name, "has no port") from taken
+            say(f"{taken.name} was started, but its port went to another process")
+    return _endpoints(project, known)
+
+
+def down(project: Project, *, say: Say = lambda _: None) -> bool:
+    """Stop everything of this project's stack; nothing is left, whatever hangs. Returns whether anything ran."""
+    with state.lock(project, say):
+        known = state.load(project)
+        if known is not None:
+            state.save(project, replace(known, wanted=False))
+        return _stop(project, say)
+
+
+def status(project: Project) -> tuple[ServiceStatus, ...]:
+    """Every program of the stack and how it is."""
+    known = state.load(project)
+    running = supervisor.processes(project) or {}
+    names = [*PARTS, *sorted(name for name in running if name.startswith(SERVICE_PREFIX))]
+    return tuple(_status(project, known, name, running.get(name)) for name in names)
+
+
+def _endpoints(project: Project, known: StackState) -> Endpoints:
+    prefect, mlflow = known.ports["prefect"], known.ports["mlflow"]
+    return Endpoints(
+        prefect_api(prefect),
+        f"http://{ports.LOOPBACK}:{prefect}",
+        f"http://{ports.LOOPBACK}:{mlflow}",
+        connections.credentials(project),
+    )
+
+
+def _start_where_needed(project: Project, say: Say) -> StackState:
+    """Start the supervisor, or those of its programs that do not run or run something else; the others go on."""
+    known, came_from = state.claim(project)
+    if came_from is not None:
+        _leave(project, came_from, say)
+    there = supervisor.processes(project) is not None
+    if there and known.wanted and FIRST_PORT.keys() <= known.ports.keys():
+        lost = [name for name in FIRST_PORT if _is_taken(project, known, name)]
+    else:
+        lost = [] if there else list(FIRST_PORT)
+    for name, first in FIRST_PORT.items():
+        if name in lost or name not in known.ports:
+            known = _with_port(project, known, name, first, say)
+    known = replace(known, wanted=True)
+    state.save(project, known)
+    programs = of_stack(project, known)
+    changed = supervisor.write_configuration(project, programs)
+    if not there:
+        _end_unknown(project, [program.name for program in programs])
+        say("starting Prefect, MLflow and the runner, side by side")
+        supervisor.start(project)
+        return known
+    running = supervisor.processes(project) or {}
+    ended = [p.name for p in programs if p.name not in running or running[p.name].state in ENDED]
+    again = [program.name for program in programs if program.name in {*changed, *ended}]
+    if any(name not in running for name in again):
+        with supervisor.call(project) as proxy:
+            proxy.supervisor.reloadConfig()
+            for name in again:
+                if name not in running:
+                    proxy.supervisor.addProcessGroup(name)
+    if again:
+        say(f"starting {', '.join(again)} again; the rest goes on")
+        supervisor.restart(project, [name for name in again if name in running])
+    return known
+
+
+def _leave(project: Project, came_from: str, say: Say) -> None:
+    """End what still runs of a moved project from its old place; a service goes on until its shim replaces it.
+
+    A service keeps paths of the old place (its order, its secret, its interpreter), so it cannot stay.
+    """
+    from flows.platform import orphans
+
+    if state.is_there(came_from):
+        say(f"this project is a copy of {came_from}: it gets ports, a secret and services of its own")
+        return
+    say(f"this project was moved here from {came_from}; its services start again from here")
+    services.move(project, came_from)
+    left = orphans.find(came_from)
+    orphans.kill([process for process in left if orphans.program_of(process) in (None, GUARDIAN)])
+    orphans.end([p for p in left if not (orphans.program_of(p) or "").startswith(SERVICE_PREFIX)])
+
+
+def _end_unknown(project: Project, names: list[str]) -> None:
+    """End what a killed stack left of programs that the supervisor will not start again."""
+    from flows.platform import orphans
+
+    served = {path.stem for path in (state.folder(project) / "serving.d").glob("*.conf")}
+    kept = {*names, *served}
+    orphans.end([p for p in orphans.find(str(project.root)) if orphans.program_of(p) not in kept])
+
+
+def _with_port(project: Project, known: StackState, name: str, first: int, say: Say) -> StackState:
+    preferred = known.ports.get(name, first)
+    if ports.is_free(preferred) or (name in known.ports and health.is_ours(project, preferred)):
+        return known.with_port(name, preferred)
+    others = {port for other, port in known.ports.items() if other != name}
+    port = ports.choose(first, others)
+    say(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
+    return known.with_port(name, port)
+
+
+def _is_taken(project: Project, known: StackState, name: str) -> bool:
+    from flows.platform import orphans
+
+    if name not in FIRST_PORT or ports.is_free(known.ports[name]):
+        return False
+    ours = health.is_ours(project, known.ports[name])
+    return not ours and orphans.is_taken(str(project.root), known.ports[name])
+
+
+def _wait_for_all(
+    project: Project, known: StackState, names: tuple[str, ...], timeout_seconds: float, say: Say
+) -> None:
+    """Until all are ready or one of them fails, which nobody waits for any longer."""
+    over = threading.Event()
+    begin = time.monotonic()
+    with ThreadPoolExecutor(len(names)) as threads:
+        waiting = [threads.submit(_wait, project, known, name, begin, timeout_seconds, say, over) for name in names]
+        try:
+            wait_for_all(waiting, return_when=FIRST_EXCEPTION)
+        finally:
+            over.set()
+    for done in waiting:
+        done.result()
+
+
+def _wait(
+    project: Project,
+    known: StackState,
+    name: str,
+    begin: float,
+    timeout_seconds: float,
+    say: Say,
+    over: threading.Event,
+) -> None:
+    ready_at_once = True
+    next_word = begin + PERIOD_SECONDS
+    while not _is_ready(project, known, name):
+        ready_at_once = False
+        if time.monotonic() > next_word:
+            say(f"waiting for {name} ({time.monotonic() - begin:.0f} s)")
+            next_word += PERIOD_SECONDS
+        if over.is_set():
+            return
+        if _is_taken(project, known, name):
+            raise ports.PortTaken(name)
+        process = (supervisor.processes(project) or {}).get(name)
+        if process is not None and process.state == "FATAL":
+            raise _not_ready(project, known, name, "ended again and again")
+        if time.monotonic() - begin > timeout_seconds:
+            raise _not_ready(project, known, name, f"not ready after {timeout_seconds:.0f} s")
+        over.wait(0.2)
+    if not ready_at_once:
+        say(f"{name} ready after {time.monotonic() - begin:.1f} s")
+
+
+def _is_ready(project: Project, known: StackState, name: str) -> bool:
+    if name in FIRST_PORT:
+        return health.is_ours(project, known.ports[name])
+    record = running.read(state.folder(project), name)
+    if record is None or not record.identity.lives():  # what it left says that it was well
+        return False
+    if name == "watcher":
+        sign = watcher_sign(project)
+        # In both directions: the clock may have been set back since.
+        return sign.exists() and abs(time.time() - sign.stat().st_mtime) < WATCHER_SECONDS
+    return health.worker_is_online(project, known.ports["prefect"], WORK_POOL, record.since)
+
+
+def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:
+    log = log_file(project, name)
+    port = known.ports.get(name)
+    foreign = port is not None and not ports.is_free(port) and not health.is_ours(project, port)
+    held = f"; port {port} is held by {ports.holder(port)}" if foreign and port is not None else ""
+    return StackError(
+        f"{name} {what}{held}",
+        where=str(log),
+        got="\n" + supervisor.tail(log),
+        next_step="`modelyard down`, then `modelyard up`; `modelyard doctor` looks for causes",
+    )
+
+
+def _stop(project: Project, say: Say) -> bool:
+    """Runner first (it wants to tell Prefect), then the rest at once, then the supervisor, then whatever is left."""
+    from flows.platform import orphans
+
+    there = supervisor.answers(project)
+    if there:
+        say("stopping")
+        try:
+            with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
+                with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+                    proxy.supervisor.stopProcess("runner")
+                proxy.supervisor.stopAllProcesses()
+                proxy.supervisor.shutdown()
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            say("the supervisor does not answer; ending its processes")
+        deadline = time.monotonic() + 10
+        while supervisor.answers(project) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    left = orphans.clear(str(project.root))
+    shutil.rmtree(state.folder(project) / "running", ignore_errors=True)
+    return there or left > 0
+
+
+def _status(project: Project, known: StackState | None, name: str, process: ProcessState | None) -> ServiceStatus:
+    port = known.ports.get(name) if known else None
+    url = f"http://{ports.LOOPBACK}:{port}" if port else None
+    log = str(log_file(project, name))
+    if process is None or process.state in ("STOPPED", "EXITED") or known is None:
+        return ServiceStatus(name, "stopped", url, None, None, "", log)
+    seconds = max(0, int(time.time()) - process.since) if process.pid else None
+    if process.state == "FATAL":
+        return ServiceStatus(name, "failed", url, None, None, process.note or "ended again and again", log)
+    if name.startswith(SERVICE_PREFIX):
+        ready = port is not None and health.is_ready(port, "/readyz") and health.is_ours(project, port)
+    else:
+        ready = _is_ready(project, known, name)
+    if ready:
+        return ServiceStatus(name, "ready", url, process.pid, seconds, "", log)
+    return ServiceStatus(name, "starting", url, process.pid or None, seconds, process.note, log)

@@ -1,0 +1,106 @@
+"""The stack's own processes, known by a mark in their environment that every child inherits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Collection
+
+import psutil
+
+from flows.platform import ports
+from flows.platform.process_mark import PROGRAM, STACK
+
+
+def find(root: str, program: str | None = None) -> list[psutil.Process]:
+    """Processes of the stack of `root` (of one program of it), not this process and none above it."""
+    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found = []
+    for process in psutil.process_iter():
+        if process.pid in spared:
+            continue
+        try:
+            environment = process.environ()
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+        except (psutil.Error, OSError):  # gone meanwhile, or another user's
+            continue
+        if environment.get(STACK) == root and (program is None or environment.get(PROGRAM) == program):
+            found.append(process)
+    return found
+
+
+def is_taken(root: str, port: int) -> bool:
+    """Whether a process that is none of the stack of `root` listens on a port: two stacks may have found it free."""
+    if ports.is_free(port):
+        return False
+    found = ports.listener(port)
+    own = found is not None and found.pid in {process.pid for process in find(root)}
+    return not own and not ports.is_free(port)
+
+
+def program_of(process: psutil.Process) -> str | None:
+    """Which program of the stack a process belongs to; None for the supervisor and the shims."""
+    try:
+        return process.environ().get(PROGRAM)
+    except (psutil.Error, OSError):
+        return None
+
+
+def kill(processes: Collection[psutil.Process]) -> None:
+    """Kill processes at once; returns when all are gone."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    left_after(processes, 5.0)
+
+
+def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) -> None:
+    """Ask processes to end, then kill those that do not; returns when all are gone."""
+    for process in processes:
+        try:
+            process.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    for process in left_after(processes, patience_seconds):
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    left_after(processes, 5.0)
+
+
+def clear(
+    root: str, program: str | None = None, patience_seconds: float = 2.0, spared_session: int | None = None
+) -> int:
+    """End what a killed stack (or one program of it) left behind; returns how many processes.
+
+    Args:
+        spared_session: processes of this session go on.
+    """
+    left = [process for process in find(root, program) if spared_session is None or _session(process) != spared_session]
+    end(left, patience_seconds)
+    return len(left)
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return -1
+
+
+def left_after(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still run when all have ended or the time is up; what ended and nobody waited for does not run."""
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

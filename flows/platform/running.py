@@ -1,0 +1,71 @@
+"""Which process runs a program: `stack/running/<name>.json`, so that it is found again after its supervisor is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from flows.platform.process_identity import Identity
+
+
+class Record(NamedTuple):
+    """A running program.
+
+    Args:
+        digest: of the program's file when it was started.
+        since: when it was started, seconds since 1970.
+    """
+
+    identity: Identity
+    digest: str
+    since: int
+
+
+def read(home: Path, name: str) -> Record | None:
+    """The record of a program; None where there is none."""
+    path = _path(home, name)
+    try:
+        said = json.loads(path.read_text())
+        return Record(Identity.from_json(said["process"]), str(said["digest"]), int(path.stat().st_mtime))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write(home: Path, name: str, identity: Identity, digest: str) -> None:
+    """Record what runs a program."""
+    path = _path(home, name)
+    path.with_suffix(".failed").unlink(missing_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps({"process": identity.to_json(), "digest": digest}))
+    fresh.replace(path)
+
+
+def note_failure(home: Path, name: str, digest: str) -> None:
+    """Note that a program with this digest did not become ready; what ran before it goes on."""
+    _path(home, name).with_suffix(".failed").write_text(digest)
+
+
+def has_failed(home: Path, name: str, digest: str) -> bool:
+    """Whether a program with this digest did not become ready."""
+    try:
+        return _path(home, name).with_suffix(".failed").read_text() == digest
+    except OSError:
+        return False
+
+
+def forget_failure(home: Path, name: str) -> None:
+    """Let a program be tried again."""
+    _path(home, name).with_suffix(".failed").unlink(missing_ok=True)
+
+
+def forget(home: Path, name: str) -> None:
+    """Remove the record of a program that has ended."""
+    _path(home, name).unlink(missing_ok=True)
+    forget_failure(home, name)
+
+
+def _path(home: Path, name: str) -> Path:
+    return home / "running" / f"{name}.json"

@@ -1,0 +1,279 @@
+"""What the supervisor really starts: `python -m flows.platform.shim PROGRAM.json` keeps one program running.
+
+The shim stands between the supervisor and a program, as containerd's shim stands between its daemon and a container.
+The program has a session of its own and outlives the supervisor: a killed supervisor takes its shims along (Linux: the
+kernel sees to that), and the shim of the next supervisor adopts the program where it finds it running unchanged. When
+the supervisor stops a shim with SIGTERM, the shim ends its program.
+
+Only the standard library is imported here, since each program has a shim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flows.platform import process_identity, running
+
+SET_PARENT_DEATH_SIGNAL = 1
+LOG_BYTES = 5_000_000
+LOOK_SECONDS = 60.0  # at the size of the log
+HANDOVER_SECONDS = 100.0  # for a program to become ready beside the one that it takes over from
+POLL_SECONDS = 0.2  # where a process cannot be waited for
+
+
+class Program(NamedTuple):
+    """A program's file, read."""
+
+    name: str
+    document: dict[str, Any]
+    digest: str
+
+    @staticmethod
+    def read(path: Path) -> Program:
+        """The program of a file."""
+        content = path.read_bytes()
+        return Program(path.stem, json.loads(content), hashlib.sha256(content).hexdigest())
+
+
+def main() -> None:
+    """Keep the program of the named file running until it ends or the supervisor wants it to."""
+    parent = os.getppid()
+    path = Path(sys.argv[1]).resolve()
+    program = Program.read(path)
+    home = path.parent.parent
+    if not program.document["shim"]:
+        os.execvpe(program.document["command"][0], program.document["command"], _environment(program))  # noqa: S606
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit("the supervisor is gone")
+    stopped = _on_termination()
+    log = home / "logs" / f"{program.name}.log"
+    _print_into(log)
+    process = _found(home, program, log, stopped) or _started(home, program, log, stopped)
+    code = _keep(process, program, log, stopped)
+    running.forget(home, program.name)
+    sys.exit(code)
+
+
+def _found(home: Path, program: Program, log: Path, stopped: int) -> _Process | None:
+    """The program that an earlier shim started, or what has taken its place; None: nothing runs."""
+    record = running.read(home, program.name)
+    if record is None or not record.identity.lives():
+        return None
+    process = _Process(record.identity.pid, None)
+    if record.digest == program.digest:
+        print(f"adopted process {process.pid}, which an earlier supervisor started", flush=True)
+        return process
+    if program.document["hands_over_to"] is not None:
+        return _replaced(process, home, program, log, stopped)
+    print(f"process {process.pid} runs another version of this program; ending it", flush=True)
+    _end(process, int(program.document["stop_seconds"]))
+    return None
+
+
+def _replaced(before: _Process, home: Path, program: Program, log: Path, stopped: int) -> _Process:
+    """The program started anew beside the one that runs, which ends once the new one is ready.
+
+    The new one takes the listening socket over, so no request is refused. If it does not become ready, it ends, and
+    the one that runs goes on.
+    """
+    from flows.platform import orphans, process_mark
+
+    environment = _environment(program)
+    orphans.clear(environment[process_mark.STACK], program.name, spared_session=before.pid)
+    fresh = _spawned(program, environment, log)
+    print(f"process {fresh.pid} starts beside process {before.pid}, which runs another version", flush=True)
+    folder = Path(program.document["folder"]) / program.document["hands_over_to"]
+    until = time.monotonic() + HANDOVER_SECONDS
+    while not _is_ready(fresh.pid, folder):
+        if fresh.wait(POLL_SECONDS, stopped) or select.select([stopped], [], [], 0)[0] or time.monotonic() > until:
+            print(f"process {fresh.pid} did not become ready; process {before.pid} goes on", flush=True)
+            _end(fresh, 5)
+            running.note_failure(home, program.name, program.digest)
+            return before
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(before.pid, signal.SIGTERM)
+    _record(home, program, fresh)
+    print(f"process {fresh.pid} has taken over; process {before.pid} ends", flush=True)
+    _end(before, int(program.document["stop_seconds"]))
+    return fresh
+
+
+def _is_ready(pid: int, folder: Path) -> bool:
+    """Whether a worker of this process says that it serves: `<worker's pid>.json` in the folder."""
+    return any(path.stem.isdecimal() and _parent(path.stem) == pid for path in folder.glob("*.json"))
+
+
+def _parent(pid: str) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _started(home: Path, program: Program, log: Path, stopped: int) -> _Process:
+    environment = _environment(program)
+    if program.document["clears_leftovers"]:
+        from flows.platform import orphans, process_mark
+
+        ended = orphans.clear(environment[process_mark.STACK], program.name)
+        if ended:
+            print(f"ended {ended} process(es) that an earlier start left behind", flush=True)
+    if program.document["after"] is not None:
+        _wait_for(program.document["after"], stopped)
+    process = _spawned(program, environment, log)
+    _record(home, program, process)
+    return process
+
+
+def _spawned(program: Program, environment: dict[str, str], log: Path) -> _Process:
+    with log.open("ab") as stream:
+        child = subprocess.Popen(
+            program.document["command"],
+            cwd=program.document["folder"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    return _Process(child.pid, child)
+
+
+def _record(home: Path, program: Program, process: _Process) -> None:
+    identity = process_identity.of(process.pid)
+    if identity is not None:  # else it has ended already
+        running.write(home, program.name, identity, program.digest)
+
+
+class _Process:
+    """The program's process, a child of this shim or adopted."""
+
+    def __init__(self, pid: int, child: subprocess.Popen[bytes] | None) -> None:
+        self.pid = pid
+        self._child = child
+        self._identity = process_identity.of(pid)
+        self._descriptor = -1
+        with contextlib.suppress(AttributeError, OSError):  # not Linux
+            self._descriptor = os.pidfd_open(pid)
+
+    def wait(self, seconds: float, other: int = -1) -> bool:
+        """Wait until it ends, or `other` can be read, or the time is up; returns whether it ended."""
+        deadline = time.monotonic() + seconds
+        while not self.has_ended():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            watched = [descriptor for descriptor in (self._descriptor, other) if descriptor >= 0]
+            patience = left if self._descriptor >= 0 else min(left, POLL_SECONDS)
+            ready = select.select(watched, [], [], patience)[0]
+            if other in ready:
+                return False
+        return True
+
+    def has_ended(self) -> bool:
+        """Whether it has ended."""
+        if self._child is not None:
+            return self._child.poll() is not None
+        return self._identity is None or not self._identity.lives()
+
+    @property
+    def code(self) -> int:
+        """Its exit code; 1 where it is not known, and for a signal."""
+        code = self._child.returncode if self._child is not None else 1
+        return code if code is not None and code >= 0 else 1
+
+
+def _keep(process: _Process, program: Program, log: Path, stopped: int) -> int:
+    """Wait for the program's end; on SIGTERM end it."""
+    while not process.wait(LOOK_SECONDS, stopped):
+        if select.select([stopped], [], [], 0)[0]:
+            _end(process, int(program.document["stop_seconds"]))
+            return 0
+        _rotate(log)
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # its children: they may hold its port
+        os.killpg(process.pid, signal.SIGTERM)
+    return process.code
+
+
+def _end(process: _Process, seconds: int) -> None:
+    """SIGTERM to the program's whole group, and SIGKILL to what is left of it after its time."""
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        if process.wait(patience) and number == signal.SIGTERM and _group_is_gone(process.pid, seconds):
+            return
+
+
+def _group_is_gone(group: int, seconds: float) -> bool:
+    deadline = time.monotonic() + min(seconds, 10)
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _environment(program: Program) -> dict[str, str]:
+    """This process's, the program's own, and the credentials of the project's servers, which stand in no file of it."""
+    credentials: dict[str, str] = {}
+    if program.document["needs_credentials"]:
+        from flows.platform import connections
+
+        credentials = connections.variables(Path(program.document["folder"]))
+    return {**os.environ, **program.document["environment"], **credentials}
+
+
+def _wait_for(server: dict[str, Any], stopped: int) -> None:
+    from components.access import challenge, project_door
+    from components.core.project import Project
+
+    secret = project_door.secret_of(Project(Path(server["root"]))) or ""
+    while not challenge.is_ours("127.0.0.1", int(server["port"]), secret):
+        if select.select([stopped], [], [], 0.3)[0]:
+            sys.exit(0)
+
+
+def _on_termination() -> int:
+    """A descriptor that can be read once SIGTERM has come."""
+    reader, writer = os.pipe()
+    for descriptor in (reader, writer):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return reader
+
+
+def _print_into(log: Path) -> None:
+    """Our output was a pipe to the supervisor, which may be gone."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+
+
+def _rotate(log: Path) -> None:
+    """Copy a long log aside and empty it: the program holds it open, and appends."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > LOG_BYTES:
+            log.with_name(log.name + ".1").write_bytes(log.read_bytes())
+            os.truncate(log, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What the stack remembers between commands: whose it is, whether it is to run, and its ports."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from components.access import project_door
+from components.access import secret as secrets
+from components.core import atomic
+from components.core.errors import StackError
+from components.core.project import Project
+from components.core.waiting import announced
+
+LONGEST_SOCKET_PATH = 88  # Unix allows 107 bytes; supervisord binds to a longer name first and renames
+
+
+@dataclass(frozen=True)
+class StackState:
+    """`stack/state.json`.
+
+    Args:
+        root: the project's folder; the state of another folder is that of a project that was copied or moved.
+        wanted: the stack is to run; a supervisor that dies is started again only while this holds.
+        ports: by program; kept, so that URLs stay the same after a restart.
+    """
+
+    root: str
+    wanted: bool = False
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def with_port(self, program: str, port: int) -> StackState:
+        """The same with one port set."""
+        return replace(self, ports={**self.ports, program: port})
+
+
+def folder(project: Project) -> Path:
+    """The stack's folder: state, configuration, logs."""
+    return project.state / "stack"
+
+
+def load(project: Project) -> StackState | None:
+    """The state; None where there is none, or an unreadable one, or that of another folder."""
+    known = _read(project)
+    return known if known is not None and known.root == str(project.root) else None
+
+
+def load_or_new(project: Project) -> StackState:
+    """The state, or a fresh one."""
+    return load(project) or StackState(str(project.root))
+
+
+def claim(project: Project) -> tuple[StackState, str | None]:
+    """The state of this very folder, with a secret; called with the lock held, before anything is started.
+
+    A project that was moved here keeps its ports and its secret. A copy gets its own, and nothing of it starts what
+    the original runs: the services, their records and the used codes are the original's.
+
+    Returns:
+        The state, and the folder that it was moved or copied from, if it was.
+    """
+    known = _read(project)
+    came_from = known.root if known is not None and known.root != str(project.root) else None
+    if known is not None and came_from is not None:
+        if is_there(came_from):
+            for name in ("serving.d", "programs", "running", "used-codes"):
+                shutil.rmtree(folder(project) / name, ignore_errors=True)
+            project_door.secret_file(project).unlink(missing_ok=True)
+            for path in (project.state / "flows").glob("*.json"):  # the original's processes: here they are killed runs
+                atomic.write_text(path, json.dumps({"pid": 0, "start": 0, "boot": ""}))
+            known = StackState(str(project.root))
+        else:
+            known = replace(known, root=str(project.root))
+    if known is None:
+        known = StackState(str(project.root))
+    if project_door.secret_of(project) is None:
+        secrets.create(project_door.secret_file(project))
+    save(project, known)
+    return known, came_from
+
+
+def is_there(root: str) -> bool:
+    """Whether a project's stack lies in a folder."""
+    try:
+        return (Path(root) / ".modelyard" / "stack" / "state.json").exists()
+    except PermissionError:  # another user's
+        return True
+
+
+def _read(project: Project) -> StackState | None:
+    try:
+        document = json.loads((folder(project) / "state.json").read_text())
+        return StackState(str(document["root"]), bool(document["wanted"]), dict(document["ports"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def save(project: Project, state: StackState) -> None:
+    """Write the state; readers see the old or the new."""
+    folder(project).mkdir(parents=True, exist_ok=True)
+    atomic.write_text(folder(project) / "state.json", json.dumps(asdict(state), indent=1, sort_keys=True) + "\n")
+
+
+@contextlib.contextmanager
+def lock(project: Project, say: Callable[[str], None] | None = None) -> Iterator[None]:
+    """One process at a time changes the stack; the others wait.
+
+    Args:
+        say: told every ten seconds that another one is at it.
+    """
+    folder(project).mkdir(parents=True, exist_ok=True)
+    with (folder(project) / "stack.lock").open("w") as stream:
+        with announced("another command that starts or stops servers of this project", say):
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def socket_path(project: Project) -> Path:
+    """Where the supervisor listens: in the stack's folder, or in a private temporary folder if that path is too long.
+
+    Raises:
+        StackError: the temporary folder belongs to somebody else.
+    """
+    near = folder(project) / "supervisor.sock"
+    if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH:
+        return near
+    private = Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}"
+    private.mkdir(mode=0o700, exist_ok=True)
+    about = private.lstat()
+    if about.st_uid != os.getuid() or about.st_mode & 0o077:
+        raise StackError(
+            "the folder for the supervisor's socket is not ours alone",
+            where=str(private),
+            expected="a folder of this user with mode 0700",
+            next_step="remove it, or set TMPDIR to a folder of yours",
+        )
+    return private / (hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16] + ".sock")

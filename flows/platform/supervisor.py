@@ -1,0 +1,212 @@
+"""supervisord: its configuration, its start, and asking it over its Unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.core import atomic
+from components.core.errors import StackError
+from components.core.project import Project
+from flows.platform import environment, running, state
+from flows.platform.process_mark import PROGRAM, STACK
+from flows.platform.programs import GUARDIAN, SHIM_SECONDS, Program, log_file
+
+TIMEOUT_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What the supervisor says of a program: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, EXITED, ..."""
+
+    name: str
+    state: str
+    pid: int
+    since: int
+    note: str
+
+
+def write_configuration(project: Project, programs: tuple[Program, ...]) -> list[str]:
+    """Write the configuration and the programs' files; returns the programs whose files differ from before."""
+    home = state.folder(project)
+    for folder in ("logs", "serving.d"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    for name in ("prefect", "mlflow", "bentoml"):
+        (project.state / name).mkdir(parents=True, exist_ok=True)
+    changed = [program.name for program in programs if program.differs(project)]
+    for program in programs:
+        program.write(project)
+    here = home.relative_to(project.root)  # supervisord runs in the project's root
+    place = state.socket_path(project)
+    head = f"""\
+[supervisord]
+logfile={here}/logs/supervisor.log
+logfile_maxbytes=5MB
+logfile_backups=2
+pidfile={here}/supervisor.pid
+childlogdir={here}/logs
+identifier=modelyard
+silent=true
+umask=077
+
+[unix_http_server]
+file={place.relative_to(project.root) if place.is_relative_to(project.root) else place}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files=serving.d/*.conf
+"""
+    text = "\n".join([head, *(program.section(project) for program in programs)])
+    atomic.write_text(configuration_file(project), text)
+    return changed
+
+
+def configuration_file(project: Project) -> Path:
+    """supervisord's configuration, written anew by each start."""
+    return state.folder(project) / "supervisord.conf"
+
+
+def start(project: Project) -> None:
+    """Start supervisord in the background; programs that a killed one started go on, and their shims adopt them.
+
+    Raises:
+        StackError: it does not answer within 15 seconds.
+    """
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    surroundings.pop(PROGRAM, None)
+    surroundings[STACK] = str(project.root)
+    environment.quiet(surroundings)
+    command = [
+        sys.executable,
+        "-m",
+        "supervisor.supervisord",
+        "-c",
+        str(configuration_file(project).relative_to(project.root)),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=project.root,
+        env=surroundings,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        umask=0o077,
+    )
+    deadline = time.monotonic() + 15
+    while done.returncode == 0 and time.monotonic() < deadline:
+        if answers(project):
+            return
+        time.sleep(0.05)
+    raise StackError(
+        "the stack's supervisor did not start",
+        where=str(configuration_file(project)),
+        got=(done.stderr.strip() or tail(log_file(project, "supervisor"))) or f"exit code {done.returncode}",
+        next_step=f"look into {log_file(project, 'supervisor')}",
+    )
+
+
+def answers(project: Project) -> bool:
+    """Whether the supervisor is there."""
+    return processes(project) is not None
+
+
+def processes(project: Project) -> dict[str, ProcessState] | None:
+    """All programs and how they are; None where no supervisor answers."""
+    try:
+        with call(project) as proxy:
+            rows: Any = proxy.supervisor.getAllProcessInfo()
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return None
+    return {row["name"]: _state(project, row) for row in rows}
+
+
+def pid(project: Project) -> int | None:
+    """The supervisor's process, if it answers."""
+    try:
+        with call(project) as proxy:
+            return int(str(proxy.supervisor.getPID()))
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+        return None
+
+
+def call(project: Project, seconds: float = 0) -> xmlrpc.client.ServerProxy:
+    """The supervisor's XML-RPC interface. Calls raise OSError where nobody listens, xmlrpc.client.Fault on refusal.
+
+    Args:
+        seconds: how much longer than usual a call may take: the stopping of programs takes the time that they need.
+    """
+    transport = _UnixTransport(state.socket_path(project), TIMEOUT_SECONDS + seconds)
+    return xmlrpc.client.ServerProxy("http://supervisor", transport=transport)
+
+
+def restart(project: Project, names: Collection[str]) -> None:
+    """Have programs run what their files say now; the others go on."""
+    with call(project, SHIM_SECONDS) as proxy:
+        for name in names:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+                proxy.supervisor.stopProcess(name)
+        for name in names:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it was started meanwhile
+                proxy.supervisor.startProcess(name, False)
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 20_000))
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def _state(project: Project, row: dict[str, Any]) -> ProcessState:
+    """The process that a shim keeps, in place of the shim; none while the shim starts it."""
+    pid, since = row["pid"], row["start"]
+    if pid and row["name"] != GUARDIAN:
+        record = running.read(state.folder(project), row["name"])
+        alive = record is not None and record.identity.lives()
+        pid, since = (record.identity.pid, record.since) if record is not None and alive else (0, since)
+    return ProcessState(row["name"], row["statename"], pid, since, row["spawnerr"])
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(self.timeout)
+            connected.connect(str(self._path))
+        except OSError:
+            connected.close()
+            raise
+        self.sock = connected
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__()
+        self._path = path
+        self._timeout = timeout
+
+    def make_connection(self, host: Any) -> _UnixConnection:
+        self.close()  # the connection of the call before
+        connection = _UnixConnection(self._path, self._timeout)
+        self._connection = (host, connection)  # what `close` closes
+        return connection

@@ -1,0 +1,271 @@
+"""Asking for a release as a command: the alias is set as a person would set it, and the ledger is followed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from components.contracts.pipeline import PipelineSpec
+from components.core.errors import (
+    GateRefused,
+    ModelyardError,
+    NotFoundError,
+    ServingError,
+    StackError,
+    UsageError,
+)
+from components.core.project import Project
+from components.core.waiting import announced
+from components.packaging.bundle import Bundle
+from components.registry import versions
+from components.registry.api import Api, MissingError
+from components.registry.versions import Version
+from components.release import history
+from components.release.decision import Found
+from components.release.ledger import CLOSING, Entry, Ledger, Role, Side
+from flows.pipelines import bundle_plan, stages
+from flows.platform import lifecycle
+from flows.platform.programs import log_file
+from flows.releases import activity, observation
+from flows.releases.activity import Activity
+from flows.releases.service import Service
+
+START_SECONDS = 90.0
+SAY_SECONDS = 10.0
+MOST_FAILURES = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended: the closing entry, or None where nothing had to be done."""
+
+    entry: Entry | None
+    version: str
+    url: str | None
+
+
+def promote(
+    project: Project, api: Api, name: str, version: str, role: Role, how: str, say: Callable[[str], None]
+) -> Outcome:
+    """Set the alias and wait until production has followed.
+
+    Raises:
+        NotFoundError: there is no such version.
+        UsageError: a challenger is asked for that is the champion; NotFoundError: where there is no champion.
+        GateRefused: a gate said no; the alias names again what serves.
+        StackError: nobody takes it up.
+        ServingError: the release failed `MOST_FAILURES` times.
+    """
+    with announced("the registry", say):
+        wanted_version(api, name, version)
+        champion = wanted_version(api, name, None) if role == "challenger" else None
+    if champion is not None and champion.version == version:
+        raise UsageError(
+            f"version {version} is the champion of {name}: it cannot be its own challenger",
+            next_step=f"`modelyard models {name}` lists the others",
+        )
+    since = len(Ledger(project.ledger(name)).entries())
+    with announced("the registry", say):
+        versions.set_alias(api, name, role, version, how)
+    return follow(project, name, role, version, since, say)
+
+
+def wanted_version(api: Api, name: str, number: str | None) -> Version:
+    """A version by its number, or the champion.
+
+    Raises:
+        NotFoundError: there is no such version, or no champion yet.
+    """
+    if number is not None:
+        try:
+            if number.isdecimal():
+                return versions.by_number(api, name, number)
+        except MissingError:
+            pass
+        raise NotFoundError(f"{name} has no version {number}", next_step=f"`modelyard models {name}`")
+    found = versions.by_alias(api, name, "champion")
+    if found is None:
+        raise NotFoundError(
+            f"{name} has no champion",
+            where=api.url,
+            next_step=f"set the alias champion on a version in the MLflow UI, or `modelyard promote {name} VERSION`",
+        )
+    return found
+
+
+def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, say: Callable[[str], None]) -> Bundle:
+    """The bundle of a version, whole; built if it is not there.
+
+    Raises:
+        ServingError: the version was not registered by Modelyard.
+        CorruptArtifactError: the package or the bundle is not as sealed.
+    """
+    planned = bundle_plan.of(project, spec, version)
+    if not planned.bundle.exists():
+        return stages.build_bundle(stages.Work(project, spec, api, say), planned, force=False)
+    planned.bundle.verify()
+    return planned.bundle
+
+
+def withdraw(api: Api, name: str, role: Role, how: str) -> None:
+    """Take the alias away, which is an order too."""
+    versions.delete_alias(api, name, role, how)
+
+
+def target_of_rollback(project: Project, name: str, to: str | None) -> Side:
+    """What a rollback goes to: what served well last, before what serves now; or the version asked for.
+
+    Raises:
+        UsageError: nothing served before, or that version never served well.
+    """
+    entries = Ledger(project.ledger(name)).entries()
+    served = history.served_well(entries)
+    known = ", ".join(dict.fromkeys(side.version for side in reversed(served))) or "none"
+    if to is not None:
+        found = next((side for side in reversed(served) if side.version == to), None)
+        if found is None:
+            raise UsageError(
+                f"version {to} of {name} never served well",
+                expected=f"one of {known}",
+                next_step=f"`modelyard promote {name} {to}` goes through the gates",
+            )
+        return found
+    order = Service(project, name).order()
+    found = history.to_go_back_to(entries, order.champion.package_digest if order.champion else None)
+    if found is None:
+        raise UsageError(
+            f"nothing to go back to: no other version of {name} served before",
+            got=f"served well: {known}",
+            next_step=f"`modelyard history {name}`",
+        )
+    return found
+
+
+def follow(
+    project: Project, name: str, role: Role, version: str, since: int | None, say: Callable[[str], None]
+) -> Outcome:
+    """Say each step of the release as it comes, until it has ended; nothing to wait for if the version serves.
+
+    Between two steps, what is waited for is said every `SAY_SECONDS`.
+
+    Args:
+        since: entries of the ledger that are older than the question; None: a release that is going on counts too.
+
+    Raises:
+        GateRefused: a gate said no.
+        StackError: nobody takes it up, or nobody goes on with it, for `START_SECONDS`.
+        ServingError: the release failed `MOST_FAILURES` times, or another version was asked for meanwhile.
+    """
+    ledger, service = Ledger(project.ledger(name)), Service(project, name)
+    if since is None:
+        entries = ledger.entries()
+        left = history.unfinished(entries, role)
+        since = left.entries[0].sequence - 1 if left else len(entries)
+    begun, moved = time.time(), time.monotonic()
+    deadline, next_word = moved + START_SECONDS, moved + SAY_SECONDS
+    failed: set[float] = set()
+    shown = since
+    while True:
+        entries = ledger.entries()
+        if len(entries) > shown:
+            moved = time.monotonic()
+            deadline, next_word = moved + START_SECONDS, moved + SAY_SECONDS
+        for entry in entries[shown:]:
+            if entry.role == role:
+                say(f"{entry.event:<11} {words(entry)}".rstrip())
+        shown = len(entries)
+        ours = [entry for entry in entries[since:] if entry.role == role and entry.after is not None]
+        ends = [entry for entry in ours if entry.after and entry.after.version == version and entry.event in CLOSING]
+        if ends:
+            return _ended(ends[-1], service, version)
+        if not history.unfinished(entries, role):
+            held = Found.of(service.statement())
+            if (held.champion if role == "champion" else held.challenger) == version and not ours:
+                return Outcome(None, version, service.url)
+        found = activity.read(project, name)
+        if found is not None and found.wants(role, version) and (found.failed_at or 0) > begun:
+            if found.failed_at not in failed:
+                say(f"failed      {found.failure}")
+            failed.add(found.failed_at or 0)
+            if len(failed) >= MOST_FAILURES or found.failures > MOST_FAILURES:
+                raise _failed(project, name, version, found)
+        if time.monotonic() > next_word:
+            say(f"waiting     {time.monotonic() - moved:.0f} s {_waited_for(project, name, role, entries, found)}")
+            next_word += SAY_SECONDS
+        if observation.is_at_work(project, name):
+            deadline = time.monotonic() + START_SECONDS
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"nobody {'goes on with the release' if ours else 'took up'} that {role} is to be version {version}",
+                got=_watcher_state(project),
+                next_step="`modelyard status`; `.modelyard/stack/logs/watcher.log` says more",
+            )
+        time.sleep(0.1)
+
+
+def _waited_for(project: Project, name: str, role: Role, entries: list[Entry], found: Activity | None) -> str:
+    """What a release waits for, in a few words."""
+    if found is not None and found.doing == "retrying" and found.next_try is not None:
+        return f"for the next try, in {max(0.0, found.next_try - time.time()):.0f} s; the last one: {found.failure}"
+    left = history.unfinished(entries, role)
+    if left is not None and observation.is_at_work(project, name):
+        return f"for the step after `{left.entries[-1].event}` of release {left.id}"
+    if found is not None and found.reason:
+        return f"since {found.reason}"
+    return f"for the watcher to take it up: {_watcher_state(project)}"
+
+
+def _failed(project: Project, name: str, version: str, found: Activity) -> ServingError:
+    return ServingError(
+        f"the release of version {version} failed {found.failures} times",
+        where=str(log_file(project, "watcher")),
+        got=found.failure,
+        expected="a release that ends",
+        next_step=f"mend that: the watcher tries again by itself; `modelyard history {name}` tells how it ends",
+    )
+
+
+def words(entry: Entry) -> str:
+    """The figures of an entry in a few words."""
+    facts = entry.facts
+    parts = []
+    if entry.event == "asked":
+        known_by = f" (known by {facts['known_by']})" if facts.get("known_by") else ""
+        parts = [f"by {entry.asked_by}{known_by}: {facts.get('how', '')}"]
+    elif entry.event == "gated":
+        figures = facts.get("figures", {})
+        parts = [f"{gate}: {found.get('reason', '')}" for gate, found in figures.items()]
+        parts = [*parts, *(["reused"] if facts.get("reused") is True else [])] or [str(facts.get("reused", ""))]
+    elif entry.event in ("refused", "returned", "superseded", "removed"):
+        parts = [str(facts.get("reason", ""))]
+    else:
+        for key in ("bundle", "worst_difference", "workers", "requests", "errors", "by", "canary_percent", "seconds"):
+            if key in facts:
+                value = facts[key]
+                figure = f"{value:.3g}" if isinstance(value, float) else value
+                parts.append(f"{key.replace('_', ' ')} {figure}")
+    return "; ".join(part for part in parts if part)
+
+
+def _ended(entry: Entry, service: Service, version: str) -> Outcome:
+    if entry.event in ("refused", "returned"):
+        serves = entry.before.version if entry.before else "nothing"
+        raise GateRefused(
+            f"version {version} was {entry.event}",
+            where=str(entry.facts.get("report") or f"release {entry.release}"),
+            got=str(entry.facts.get("reason", "")),
+            expected="all gates pass",
+            next_step=f"{entry.role} is {serves} as before; the reasons stand on the version in the registry",
+        )
+    if entry.event == "superseded":
+        raise ServingError(f"version {version} was overtaken", got=str(entry.facts.get("reason", "")))
+    return Outcome(entry, version, service.url)
+
+
+def _watcher_state(project: Project) -> str:
+    try:
+        found = {row.name: row for row in lifecycle.status(project)}
+    except ModelyardError as error:
+        return error.what
+    return f"the watcher is {found['watcher'].state}" if "watcher" in found else "there is no watcher"

@@ -1,0 +1,95 @@
+"""What a version did in its slot, in this worker: counts, and how long its last answers took."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from statistics import median
+
+from components.contracts.serving_spec import Tally
+
+WINDOW = 1000
+# Medians of a thousand answers are sorted anew after so many more.
+REFRESH = 16
+
+
+class Record:
+    """Counts answers and failures. Safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests = self._errors = self._not_finite = self._compared = self._agreed = 0
+        self._failed: deque[bool] = deque(maxlen=WINDOW)
+        self._lately_failed = 0
+        self._seconds: deque[float] = deque(maxlen=WINDOW)
+        self._processor: deque[float] = deque(maxlen=WINDOW)
+        self._medians = (0.0, 0.0)
+        self._medians_at = 0
+        self.answered = 0
+        self.dropped = 0
+
+    def answer(self, seconds: float, processor_seconds: float) -> None:
+        """An answer was given: how long it took, and how long it kept a processor busy."""
+        with self._lock:
+            self.answered += 1
+            self._seconds.append(seconds)
+            self._processor.append(processor_seconds)
+            self._count(failed=False)
+
+    def fail(self, *, not_finite: bool = False) -> None:
+        """A request that fits was not answered."""
+        with self._lock:
+            self._errors += 1
+            self._not_finite += not_finite
+            self._count(failed=True)
+
+    def compare(self, agreed: int, samples: int) -> None:
+        """So many answers of so many were the champion's too."""
+        with self._lock:
+            self._compared += samples
+            self._agreed += agreed
+
+    def drop(self) -> None:
+        """A request in the shadow was not answered, because the challenger was busy."""
+        with self._lock:
+            self.dropped += 1
+
+    def error_rate(self) -> tuple[float, int]:
+        """The share of the last requests that failed, and of how many."""
+        with self._lock:
+            return self._lately_failed / max(1, len(self._failed)), len(self._failed)
+
+    def medians(self) -> tuple[float, float]:
+        """Median seconds of the last answers: on the clock, and of a processor; refreshed each few answers."""
+        with self._lock:
+            if self._seconds and (self.answered - self._medians_at >= REFRESH or self._medians_at == 0):
+                self._medians = (median(self._seconds), median(self._processor))
+                self._medians_at = self.answered
+            return self._medians
+
+    def tally(self) -> Tally:
+        """The counts, to be told."""
+        with self._lock:
+            ordered = sorted(self._seconds)
+            return Tally(
+                requests=self._requests,
+                errors=self._errors,
+                not_finite=self._not_finite,
+                compared=self._compared,
+                agreed=self._agreed,
+                p50_ms=_percentile_ms(ordered, 50),
+                p99_ms=_percentile_ms(ordered, 99),
+            )
+
+    def _count(self, *, failed: bool) -> None:
+        self._requests += 1
+        if len(self._failed) == WINDOW:
+            self._lately_failed -= self._failed[0]
+        self._failed.append(failed)
+        self._lately_failed += failed
+
+
+def _percentile_ms(ordered: list[float], percent: int) -> float | None:
+    if not ordered:
+        return None
+    return round(1000 * ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 3)

@@ -1,0 +1,149 @@
+"""What the command line asks a service, and how it tells the answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from components.core.errors import NotFoundError, SampleError, ServingError
+from flows.cli import prediction_client
+from flows.cli.prediction_client import Takes
+from flows.platform import ports
+from serving.app import ModelApp
+from serving.worker import Worker
+from tests import small_package
+from tests.serving.test_other_tasks import bundle
+
+IMAGE = Takes("image", "images", ["application/octet-stream", "image/*"], "image")
+TEXT = Takes("text", "texts", ["text/plain"], "text")
+NUMBERS = Takes("values", "series", ["text/csv", "application/octet-stream"], "json")
+DRAW = Takes("draw", "draws", [], "json")
+
+
+@pytest.fixture(scope="module", params=["image", "text"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service of images, and one of texts."""
+    folder = tmp_path_factory.mktemp(request.param)
+    (small_package.bundle if request.param == "image" else bundle)(folder, "7")
+    app, port = ModelApp(), ports.choose(26900, set())
+    app.serve(Worker(folder, None, threads=1))
+    server = uvicorn.Server(uvicorn.Config(app.asgi, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_running_service_is_asked_as_it_wants_to_be(url: str, tmp_path: Path) -> None:
+    takes = prediction_client.takes(url)
+    (tmp_path / "a.png").write_bytes(small_package.image(0))
+    (tmp_path / "a.txt").write_text("hello")
+    if takes.form == "image":
+        answer = prediction_client.ask(url, prediction_client.of(takes, str(tmp_path / "a.png"), {}))
+        assert answer["predictions"][0]["label"] in small_package.CLASSES
+        with pytest.raises(SampleError, match="not an image"):
+            prediction_client.ask(url, prediction_client.of(takes, str(tmp_path / "a.txt"), {}))
+    else:
+        for given in (str(tmp_path / "a.txt"), "hello"):
+            assert (
+                prediction_client.ask(url, prediction_client.of(takes, given, {}))["predictions"][0]["text"] == "hello"
+            )
+            twice = prediction_client.ask(url, prediction_client.of(takes, given, {"times": 2}))
+            assert twice["predictions"][0]["text"] == "hellohello"
+
+
+def test_a_service_that_is_not_there() -> None:
+    with pytest.raises(ServingError, match="does not say what it takes"):
+        prediction_client.takes("http://127.0.0.1:9")
+    with pytest.raises(ServingError, match="does not answer"):
+        prediction_client.ask("http://127.0.0.1:9", prediction_client.Question(b"", "text/plain", "a"))
+
+
+def test_files_go_as_what_they_are(tmp_path: Path) -> None:
+    for name in ("a.png", "a.bin", "a.csv", "a.json", "rows.json"):
+        (tmp_path / name).write_bytes(b'{"values": [1]}' if name == "rows.json" else b"[[1, 2]]")
+    assert prediction_client.of(IMAGE, str(tmp_path / "a.png"), {}).media == "image/png"
+    assert prediction_client.of(IMAGE, str(tmp_path / "a.bin"), {}).media == "application/octet-stream"
+    encoded = json.loads(prediction_client.of(IMAGE, str(tmp_path / "a.png"), {"x": 1}).content)
+    assert encoded == {"image": base64.b64encode(b"[[1, 2]]").decode(), "parameters": {"x": 1}}
+    assert prediction_client.of(NUMBERS, str(tmp_path / "a.csv"), {}).media == "text/csv"
+    assert json.loads(prediction_client.of(NUMBERS, str(tmp_path / "a.json"), {}).content) == {"values": [[1, 2]]}
+    assert json.loads(prediction_client.of(NUMBERS, str(tmp_path / "rows.json"), {}).content) == {"values": [1]}
+
+
+def test_what_is_no_file_is_text_or_json_where_the_task_takes_that() -> None:
+    with pytest.raises(NotFoundError, match="no such file"):
+        prediction_client.of(IMAGE, "none.png", {})
+    with pytest.raises(NotFoundError, match="no such file"):
+        prediction_client.of(NUMBERS, "none.csv", {})
+    film = prediction_client.Question(b"what a film", "text/plain", "what a film")
+    assert prediction_client.of(TEXT, "what a film", {}) == film
+    assert json.loads(prediction_client.of(NUMBERS, "[1, 2]", {}).content) == {"values": [1, 2]}
+    assert prediction_client.of(NUMBERS, "1,2\n3,4", {}).content == b'{"values": "1,2\\n3,4"}'
+    drawn = prediction_client.of(DRAW, "seven", {"steps": 20})
+    assert json.loads(drawn.content) == {"draw": "seven", "parameters": {"steps": 20}}
+
+
+@pytest.mark.parametrize("length", [60, 255, 256, 1_000, 4_095, 4_096, 100_000])
+@pytest.mark.parametrize("takes", [TEXT, NUMBERS, DRAW])
+def test_input_of_any_length_is_taken(takes: Takes, length: int) -> None:
+    given = json.dumps([1] * length)[:length].rpartition(",")[0] + "]" if takes is NUMBERS else "film " * (length // 5)
+    asked = prediction_client.of(takes, given, {})
+    assert asked.content == given.encode() if takes is TEXT else json.loads(asked.content)[takes.item]
+
+
+@pytest.mark.parametrize("given", ["texts/a.txt", "a.txt", "/none", "./none", "texts/none", "A.CSV", "a\0.png"])
+@pytest.mark.parametrize("takes", [TEXT, NUMBERS, IMAGE])
+def test_a_mistyped_path_is_named(takes: Takes, given: str) -> None:
+    with pytest.raises(NotFoundError, match="no such file") as caught:
+        prediction_client.of(takes, given, {})
+    assert given in str(caught.value)
+
+
+def test_a_mistyped_name_in_a_folder_with_spaces_is_named(tmp_path: Path) -> None:
+    (tmp_path / "my texts").mkdir()
+    with pytest.raises(NotFoundError, match="no such file"):
+        prediction_client.of(TEXT, str(tmp_path / "my texts" / "b.txt"), {})
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["and/or in a sentence", "/ is a slash", "see a.txt", "what is in texts/none.txt", "https://example.org/a.txt"],
+)
+def test_a_sentence_with_slashes_and_suffixes_is_text(given: str) -> None:
+    assert prediction_client.of(TEXT, given, {}) == prediction_client.Question(given.encode(), "text/plain", given)
+
+
+def test_a_label_with_a_slash_is_a_label() -> None:
+    assert json.loads(prediction_client.of(DRAW, "T-shirt/top", {}).content) == {"draw": "T-shirt/top"}
+    assert json.loads(prediction_client.of(NUMBERS, '{"values":["1/2"]}', {}).content) == {"values": ["1/2"]}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "words"),
+    [
+        ({"label": "cat", "probabilities": {"cat": 0.75, "dog": 0.25}}, "cat  (0.750, version 3)"),
+        ({"text": "ein Hund"}, "ein Hund  (version 3)"),
+        (
+            {"spans": [{"text": "Paris", "label": "location", "start": 0, "end": 5}]},
+            "Paris [location]  (version 3)",
+        ),
+        ({"spans": []}, "nothing found  (version 3)"),
+        ({"boxes": [{"label": "RBC"}, {"label": "WBC"}, {"label": "RBC"}]}, "2 RBC, 1 WBC  (version 3)"),
+        ({"values": [[1.0, 2.5], [3.0, 4.0]]}, "2 rows, the first: 1, 2.5  (version 3)"),
+        ({"other": 1}, '{"other": 1}  (version 3)'),
+    ],
+)
+def test_answers_in_words(prediction: dict[str, Any], words: str) -> None:
+    assert prediction_client.words(prediction, "version 3") == words

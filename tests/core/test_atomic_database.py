@@ -1,0 +1,98 @@
+"""A database is wholly made or not there, whenever its maker is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from components.core import atomic_database
+
+SLOWLY = """
+import sqlite3, sys, time
+from pathlib import Path
+from components.core import atomic_database
+def build(path):
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    for number in range(40):
+        connection.execute(f"CREATE TABLE t{number} (x)")
+        connection.execute(f"INSERT INTO t{number} VALUES ({number})")
+        connection.commit()
+        print(number, flush=True)
+        time.sleep(0.005)
+    # Left open: as a server's engine leaves its connections.
+    globals()["kept"] = connection
+print("made", atomic_database.create(Path(sys.argv[1]), build), flush=True)
+"""
+
+MLFLOW = """
+import sys
+from pathlib import Path
+from components.core import atomic_database
+from components.registry import server
+atomic_database.create(Path(sys.argv[1]), server._make_tables)
+"""
+
+
+def tables(path: Path) -> set[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+@pytest.mark.parametrize("lines", [1, 7, 23, 39])
+def test_a_killed_maker_leaves_nothing_and_the_next_one_makes_it_whole(tmp_path: Path, lines: int) -> None:
+    path = tmp_path / "server" / "some.db"
+    words = [sys.executable, "-c", SLOWLY, str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(lines):
+            process.stdout.readline()
+        process.kill()
+    assert not path.exists()
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("made True\n")
+    assert len(tables(path)) == 40
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["some.db"]
+
+
+def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    assert not atomic_database.create(path, lambda _: pytest.fail("it was made anew"))
+    assert tables(path) == {"mine"}
+
+
+@pytest.mark.slow
+def test_mlflow_killed_while_it_makes_its_tables_starts_well_the_next_time(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", MLFLOW, "mlflow/mlflow.db"]
+    building, path = tmp_path / "mlflow" / "mlflow.db.building", tmp_path / "mlflow" / "mlflow.db"
+    root = str(Path(__file__).resolve().parents[2])
+    variables = {**os.environ, "PYTHONPATH": root}
+    with subprocess.Popen(words, cwd=tmp_path, env=variables) as process:
+        until = time.monotonic() + 120
+        while not building.exists() or len(_tables_of(building)) < 8:
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not path.exists()
+    subprocess.run(words, cwd=tmp_path, env=variables, check=True)
+    made = tables(path)
+    assert {"experiments", "runs", "registered_models", "alembic_version"} <= made
+    assert not [name for name in made if name.startswith("_alembic_tmp_")]
+
+
+def _tables_of(path: Path) -> set[str]:
+    try:
+        return tables(path)
+    except sqlite3.Error:  # it is being written
+        return set()

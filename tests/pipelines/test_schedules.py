@@ -1,0 +1,129 @@
+"""Schedules asked of a Prefect that is busy: it waits longer than a request does, or says so."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from components.core.errors import StackError
+from flows.pipelines import schedules
+from flows.platform.lifecycle import Endpoints
+
+TIMEOUT_SECONDS = 1.0  # beside other tests a request may take long
+
+
+class Busy(ThreadingHTTPServer):
+    """Answers as Prefect does where schedules are kept; the first answers to changes come late, or are 503."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.late = 0
+        self.refusals = 0
+        self.present: dict[str, object] = {}
+        self.asked: list[str] = []
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that no longer waits for its answer is what is tested."""
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Busy
+
+    def do_POST(self) -> None:
+        self._answer({"id": "1", "name": "d"} if not self.path.endswith("filter") else [*self.server.present.values()])
+
+    def do_DELETE(self) -> None:
+        self._answer(None)
+
+    def _answer(self, document: object) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append(f"{self.command} {self.path}")
+        code = 200
+        if not self.path.endswith("filter"):
+            if self.command == "DELETE":
+                code = 204 if self.server.present.pop("d", None) else 404
+            if self.server.refusals:
+                self.server.refusals -= 1
+                code = 503
+            elif self.server.late:
+                self.server.late -= 1
+                time.sleep(2 * TIMEOUT_SECONDS)
+        body = b"" if code == 204 else json.dumps(document).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
+    monkeypatch.setattr(schedules, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
+    with Busy() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> schedules.Project:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "d.yaml").write_text(
+        "name: d\ntask: image-classification\ndataset: digits\nmodel: {family: cnn, name: textbook}\n"
+        "train: {epochs: 1}\nschedule: {cron: '0 3 * * *', timezone: UTC}\n"
+    )
+    return schedules.Project(tmp_path)
+
+
+def at(port: int) -> Endpoints:
+    return Endpoints(f"http://127.0.0.1:{port}", "", "", None)
+
+
+def of(busy: Busy) -> Endpoints:
+    return at(int(busy.server_address[1]))
+
+
+def test_a_late_answer_and_a_refusal_are_asked_for_again(busy: Busy, project: schedules.Project) -> None:
+    busy.late, busy.refusals = 1, 1
+    (added,) = schedules.register(project, of(busy))
+    assert added.done == "added"
+    assert busy.asked.count("POST /flows/") + busy.asked.count("POST /deployments/") >= 4
+    assert (busy.late, busy.refusals) == (0, 0)
+
+
+def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy) -> None:
+    busy.present["d"] = {"id": "1", "name": "d", "schedules": []}
+    busy.late = 1
+    (removed,) = schedules.remove(of(busy))
+    assert (removed.pipeline, removed.done) == ("d", "removed")
+    assert busy.asked.count("DELETE /deployments/1") >= 2
+    assert busy.late == 0
+
+
+def test_who_stays_silent_is_named(busy: Busy, project: schedules.Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "PATIENCE_SECONDS", 3 * TIMEOUT_SECONDS)
+    monkeypatch.setattr(schedules, "QUIET_SECONDS", 0.0)
+    busy.late = 100
+    said: list[str] = []
+    with pytest.raises(StackError, match="Prefect does not answer"):
+        schedules.register(project, of(busy), say=said.append)
+    assert any("Prefect is busy" in line for line in said)
+
+
+def test_nobody_there_is_said_at_once(project: schedules.Project) -> None:
+    begin = time.monotonic()
+    with pytest.raises(StackError, match="Prefect does not answer"):
+        schedules.register(project, at(9))
+    assert time.monotonic() - begin < schedules.TIMEOUT_SECONDS

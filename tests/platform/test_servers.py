@@ -1,0 +1,135 @@
+"""The real servers: started, asked, killed, stopped. One stack for the whole module; the tests follow its life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.core.project import Project
+from flows.pipelines import schedules
+from flows.platform import connections, lifecycle, orphans, ports, state, supervisor
+from flows.platform.lifecycle import Endpoints
+from flows.platform.state import StackState
+
+pytestmark = pytest.mark.slow
+
+FLOW = """
+from pathlib import Path
+from typing import Any
+from prefect import flow
+
+@flow
+def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> None:
+    Path(f"ran-{name}.txt").write_text(str(Path.cwd()))
+"""
+PIPELINE = """\
+name: tick
+task: image-classification
+dataset: digits
+model: {family: cnn, name: textbook}
+schedule: {cron: "* * * * *", timezone: Europe/Berlin}
+"""
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    root = tmp_path_factory.mktemp("servers")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    for folder in ("pipelines", "flows"):
+        (root / folder).mkdir()
+    (root / "flows" / "pipeline.py").write_text(FLOW)
+    (root / "pipelines" / "tick.yaml").write_text(PIPELINE)
+    found = Project(root)
+    yield found
+    lifecycle.down(found)
+
+
+@pytest.fixture(scope="module")
+def endpoints(project: Project, said: list[str]) -> Iterator[Endpoints]:
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
+        wanted = {"prefect": taken, "mlflow": ports.choose(25000, ())}
+        state.save(project, StackState(str(project.root), ports=wanted))
+        found = lifecycle.up(project, say=said.append)
+        assert str(taken) not in found.prefect_api
+        assert any(f"port {taken} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
+        yield found
+
+
+def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endpoints) -> None:
+    def processes() -> dict[str, int | None]:
+        return {row.name: row.pid for row in lifecycle.status(project)}
+
+    before = processes()
+    asked, looked = [], []
+    for _ in range(5):  # the least of several: other tests have the machine too
+        begin = time.perf_counter()
+        assert lifecycle.endpoints(project) == endpoints
+        asked.append(time.perf_counter() - begin)
+        begin = time.perf_counter()
+        assert lifecycle.up(project, say=lambda _: None) == endpoints
+        looked.append(time.perf_counter() - begin)
+    assert min(asked) < 0.5
+    assert min(looked) < 2.0
+    assert processes() == before
+    assert {row.name: row.state for row in lifecycle.status(project)} == dict.fromkeys(
+        ("prefect", "mlflow", "runner", "watcher"), "ready"
+    )
+
+
+def test_a_schedule_fires_in_the_runner(project: Project, endpoints: Endpoints) -> None:
+    (first,) = schedules.register(project, endpoints)
+    assert (first.pipeline, first.done, len(first.next_runs)) == ("tick", "added", 3)
+    assert schedules.register(project, endpoints)[0].done == "kept"
+    deadline = time.monotonic() + 120
+    while not (project.root / "ran-tick.txt").exists():
+        assert time.monotonic() < deadline, supervisor.tail(state.folder(project) / "logs" / "runner.log")
+        time.sleep(0.5)
+    assert (project.root / "ran-tick.txt").read_text() == str(project.root)
+    (project.root / "pipelines" / "tick.yaml").unlink()
+    assert [(row.pipeline, row.done) for row in schedules.register(project, endpoints)] == [("tick", "removed")]
+    assert schedules.remove(endpoints) == ()
+
+
+def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Project, endpoints: Endpoints) -> None:
+    api = f"{endpoints.mlflow}/api/2.0"
+    with connections.client(endpoints.credentials, api, timeout=30) as client:
+        made = client.post(f"{api}/mlflow/experiments/create", json={"name": "kept"}).raise_for_status().json()
+        artifact = f"{api}/mlflow-artifacts/artifacts/{made['experiment_id']}/note.txt"
+        client.put(artifact, content=b"a note").raise_for_status()
+        before = {row.name: row.pid for row in lifecycle.status(project)}
+        for name in ("prefect", "mlflow"):
+            os.kill(before[name] or 0, signal.SIGKILL)
+        assert lifecycle.up(project, say=lambda _: None) == endpoints
+        after = {row.name: row.pid for row in lifecycle.status(project)}
+        assert after["prefect"] != before["prefect"]
+        assert after["mlflow"] != before["mlflow"]
+        assert client.get(artifact).content == b"a note"
+        answer = client.get(f"{api}/mlflow/experiments/get-by-name", params={"experiment_name": "kept"})
+        assert answer.json()["experiment"]["experiment_id"] == made["experiment_id"]
+
+
+def test_down_leaves_no_process_even_if_the_api_is_gone_and_the_runner_hangs(
+    project: Project, endpoints: Endpoints
+) -> None:
+    pids = {row.name: row.pid for row in lifecycle.status(project)}
+    os.kill(pids["runner"] or 0, signal.SIGSTOP)
+    os.kill(pids["prefect"] or 0, signal.SIGKILL)
+    begin = time.monotonic()
+    lifecycle.down(project)
+    assert time.monotonic() - begin < 25
+    assert orphans.find(str(project.root)) == []
+    assert lifecycle.endpoints(project) is None
+    assert ports.is_free(int(endpoints.mlflow.rpartition(":")[2]))
+    assert Path(project.state / "mlflow" / "mlflow.db").exists()

@@ -1,0 +1,408 @@
+"""The supervisor, the guardian, leftovers and services, with small programs instead of the servers: seconds."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from components.access import project_door
+from components.core.errors import StackError
+from components.core.project import Project
+from flows.platform import health, lifecycle, orphans, ports, services, state, supervisor
+from flows.platform.programs import Program, of_stack
+from flows.platform.state import StackState
+from tests.platform.conftest import start_small
+from tests.processes import is_gone
+
+START = Path(__file__).resolve().parents[2] / "serving" / "start.py"
+
+WORKER_THAT_OUTLIVES = """
+import os, socket, subprocess, sys, time
+if len(sys.argv) == 2:
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    os.set_inheritable(listener.fileno(), True)
+    subprocess.Popen([sys.executable, __file__, "worker", str(listener.fileno())],
+                     close_fds=False, start_new_session=True)
+time.sleep(1000)
+"""
+
+IDENTITY = """
+from urllib.parse import parse_qs, urlsplit
+from components.access import challenge, secret
+def identity(request):
+    nonce = parse_qs(urlsplit(request.path).query)["nonce"][0]
+    return challenge.answer(secret.read(pathlib.Path(sys.argv[2])), nonce, int(sys.argv[1])).encode()
+"""
+
+SERVER = (
+    f"""
+import http.server, pathlib, sys, time
+{IDENTITY}"""
+    + """
+from datetime import UTC, datetime
+time.sleep(0.7)  # as imports take
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        now = datetime.now(UTC).isoformat()
+        body = b'[{"status": "ONLINE", "last_heartbeat_time": "%s"}]' % now.encode()
+        if self.path.startswith(challenge.PATH):
+            body = identity(self)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+)
+
+WATCHER = """
+import pathlib, sys, time
+while True:
+    pathlib.Path(sys.argv[1]).touch()
+    time.sleep(0.2)
+"""
+
+SERVICE = (
+    f"""
+import http.server, os, pathlib, sys, time
+{IDENTITY}"""
+    + """
+time.sleep(float(os.environ.get("DELAY", "0")))
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = self.path.startswith(challenge.PATH)
+        self.send_response(200 if known or self.path == "/readyz" else 404)
+        self.send_header("X-Version", os.environ["VERSION"])
+        self.end_headers()
+        if known:
+            self.wfile.write(identity(self))
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+)
+
+HANDS_OVER = """
+import runpy, socket, subprocess
+start = runpy.run_path(sys.argv[3])
+place = pathlib.Path("handover")
+taken = start["take"](place)
+listening = socket.socket(fileno=taken) if taken else socket.create_server(("127.0.0.1", int(sys.argv[1])))
+start["offer"](place, listening.fileno())
+if os.environ.get("BREAKS"):
+    sys.exit("it breaks")
+time.sleep(0.5)  # as loading takes
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+pathlib.Path("workers").mkdir(exist_ok=True)
+pathlib.Path(f"workers/{worker.pid}.json").write_text("{}")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer, bind_and_activate=False)
+server.socket.close()
+server.socket = listening
+server.daemon_threads = False  # what was asked is answered before the process ends
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever()
+server.server_close()
+worker.terminate()
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def eventually(check: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "did not come about"
+        time.sleep(0.05)
+
+
+def running(project: Project, name: str) -> int:
+    process = (supervisor.processes(project) or {}).get(name)
+    return process.pid if process is not None and process.state == "RUNNING" else 0
+
+
+def guardian(project: Project) -> Program:
+    return next(program for program in of_stack(project, StackState("root", ports={"prefect": 1, "mlflow": 2})))
+
+
+def secret_file(project: Project) -> str:
+    return str(project_door.secret_file(project))
+
+
+def sleeper(name: str = "sleeper") -> Program:
+    return Program(name, [sys.executable, "-c", "import time; time.sleep(1000)"])
+
+
+def test_a_killed_program_is_started_again_and_its_orphans_make_room(project: Project) -> None:
+    script = project.root / "worker.py"
+    script.write_text(WORKER_THAT_OUTLIVES)
+    port = ports.choose(23000, ())
+    start_small(project, Program("server", [sys.executable, str(script), str(port)]))
+    eventually(lambda: running(project, "server") and not ports.is_free(port))
+    first = running(project, "server")
+    eventually(lambda: psutil.Process(first).children())
+    orphan = psutil.Process(first).children()[0]
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: running(project, "server") not in (0, first))
+    assert is_gone(orphan.pid)
+    assert "ended 1 process" in supervisor.tail(state.folder(project) / "logs" / "server.log")
+
+
+def test_a_killed_supervisor_comes_back_and_its_programs_have_gone_on(project: Project) -> None:
+    start_small(project, guardian(project), sleeper())
+    eventually(lambda: running(project, "sleeper") and running(project, "guardian"))
+    before, program = supervisor.pid(project), running(project, "sleeper")
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    eventually(lambda: supervisor.pid(project) not in (None, before), 20)
+    eventually(lambda: running(project, "sleeper"))
+    assert running(project, "sleeper") == program
+    assert len([p for p in orphans.find(str(project.root)) if "shim" in " ".join(p.cmdline())]) == 1
+    assert "adopted process" in supervisor.tail(state.folder(project) / "logs" / "sleeper.log")
+    os.kill(program, signal.SIGKILL)  # the new supervisor keeps it running, too
+    eventually(lambda: running(project, "sleeper") not in (0, program))
+
+
+def test_a_program_whose_file_has_changed_is_not_adopted(project: Project) -> None:
+    start_small(project, sleeper())
+    eventually(lambda: running(project, "sleeper"))
+    program, before = running(project, "sleeper"), supervisor.pid(project)
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    supervisor.write_configuration(project, (replace(sleeper(), environment={"CHANGED": "1"}),))
+    supervisor.start(project)
+    eventually(lambda: running(project, "sleeper") not in (0, program))
+    assert is_gone(program)
+
+
+def test_a_killed_shim_leaves_its_program_to_the_next_one(project: Project) -> None:
+    start_small(project, sleeper())
+    eventually(lambda: running(project, "sleeper"))
+    program = running(project, "sleeper")
+    (shim,) = [p for p in orphans.find(str(project.root)) if "flows.platform.shim" in p.cmdline()]
+    shim.kill()
+    eventually(lambda: "adopted process" in supervisor.tail(state.folder(project) / "logs" / "sleeper.log"))
+    eventually(lambda: running(project, "sleeper") == program)
+
+
+def test_a_killed_guardian_comes_back(project: Project) -> None:
+    start_small(project, guardian(project))
+    eventually(lambda: running(project, "guardian"))
+    first = running(project, "guardian")
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: running(project, "guardian") not in (0, first))
+
+
+def test_down_leaves_nothing_not_even_what_hangs(project: Project) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)"
+    start_small(
+        project, guardian(project), Program("stubborn", [sys.executable, "-c", stubborn], stop_seconds=1), sleeper()
+    )
+    eventually(lambda: running(project, "stubborn") and running(project, "sleeper"))
+    os.kill(running(project, "sleeper"), signal.SIGSTOP)
+    assert len(orphans.find(str(project.root))) == 6  # supervisor, guardian, two programs, their shims
+    assert lifecycle.down(project) is True
+    assert orphans.find(str(project.root)) == []
+    assert lifecycle.down(project) is False
+
+
+def test_down_ends_a_supervisor_that_hangs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "TIMEOUT_SECONDS", 1)
+    start_small(project, guardian(project), sleeper())
+    eventually(lambda: running(project, "sleeper"))
+    process = supervisor.pid(project)
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    said: list[str] = []
+    lifecycle.down(project, say=said.append)
+    assert orphans.find(str(project.root)) == []
+
+
+def test_stale_pid_file_and_socket_are_no_obstacle(project: Project) -> None:
+    home = state.folder(project)
+    home.mkdir(parents=True)
+    (home / "supervisor.pid").write_text(str(os.getpid()))
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(state.socket_path(project)))
+    start_small(project, sleeper())
+    eventually(lambda: running(project, "sleeper"))
+
+
+def test_a_long_project_path_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    root = tmp_path / ("deep" * 20) / "with space 100%"
+    root.mkdir(parents=True)
+    project = Project(root)
+    try:
+        start_small(project, sleeper())
+        eventually(lambda: running(project, "sleeper"))
+        place = state.socket_path(project)
+        assert len(str(place)) < 100
+        assert place.parent.stat().st_mode & 0o077 == 0
+    finally:
+        lifecycle.down(project)
+
+
+def test_a_service_is_served_replaced_and_stopped(project: Project) -> None:
+    script = project.root / "service.py"
+    script.write_text(SERVICE)
+    command = [sys.executable, str(script), "{port}", secret_file(project)]
+    start_small(project, sleeper())
+    url = services.serve(project, "digits", command, {"VERSION": "1"})
+    port = int(url.rpartition(":")[2])
+    first = running(project, "serve-digits") or (supervisor.processes(project) or {})["serve-digits"].pid
+    assert services.serve(project, "digits", command, {"VERSION": "1"}) == url
+    assert (supervisor.processes(project) or {})["serve-digits"].pid == first  # the same: left alone
+    assert services.serve(project, "digits", command, {"VERSION": "2"}) == url
+    assert (supervisor.processes(project) or {})["serve-digits"].pid != first
+    service = next(row for row in lifecycle.status(project) if row.name == "serve-digits")
+    assert (service.state, service.url) == ("ready", url)
+
+    lifecycle.down(project)
+    supervisor.start(project)  # as `up` does: the service comes back with the stack, at its place
+    eventually(lambda: health.is_ready(port, "/readyz"))
+
+    assert services.stop_serving(project, "digits") is True
+    assert "serve-digits" not in (supervisor.processes(project) or {})
+    assert ports.is_free(port)
+    assert services.stop_serving(project, "digits") is False
+
+
+def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project: Project) -> None:
+    script = project.root / "service.py"
+    head = SERVICE.partition("http.server.ThreadingHTTPServer")[0]
+    script.write_text(f"import signal, threading\n{head}{HANDS_OVER}")
+    command = [sys.executable, str(script), "{port}", secret_file(project), str(START)]
+    start_small(project, sleeper())
+    url = services.serve(project, "digits", command, {"VERSION": "1"}, hands_over_to="workers")
+    port = int(url.rpartition(":")[2])
+    end, versions, refused = threading.Event(), list[str](), list[str]()
+
+    def ask() -> None:
+        while not end.is_set():
+            try:
+                with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+                    connection.request("GET", "/readyz")
+                    versions.append(connection.getresponse().headers["X-Version"])
+            except (OSError, http.client.HTTPException) as error:
+                refused.append(repr(error))
+
+    clients = [threading.Thread(target=ask) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        first = running(project, "serve-digits")
+        assert services.serve(project, "digits", command, {"VERSION": "2"}, hands_over_to="workers") == url
+        eventually(lambda: versions[-1] == "2")
+        assert is_gone(first)
+        broken = {"VERSION": "3", "BREAKS": "1"}
+        with pytest.raises(StackError, match="it breaks"):
+            services.serve(project, "digits", command, broken, hands_over_to="workers", timeout_seconds=60)
+        before = running(project, "serve-digits")
+        assert services.serve(project, "digits", command, {"VERSION": "4"}, hands_over_to="workers") == url
+        eventually(lambda: versions[-1] == "4")  # taken over from the one that had gone on
+        assert is_gone(before)
+    finally:
+        end.set()
+        for client in clients:
+            client.join()
+    assert refused == []
+    assert set(versions) == {"1", "2", "4"}
+
+
+def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:
+    """As `of_stack`, with servers of a few lines."""
+    servers = [
+        Program(name, [sys.executable, "-c", SERVER, str(known.ports[name]), secret_file(project)])
+        for name in ("prefect", "mlflow")
+    ]
+    sign = str(lifecycle.watcher_sign(project))
+    watcher = Program("watcher", [sys.executable, "-c", WATCHER, sign])
+    return guardian(project), *servers, sleeper("runner"), watcher
+
+
+def test_a_port_that_another_took_before_the_server_listened(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two stacks that are started at the same moment find the same ports free."""
+    monkeypatch.setattr(lifecycle, "of_stack", small_servers)
+    first = ports.choose(27000, ())
+    wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    state.save(project, StackState(str(project.root), ports=wanted))
+    said: list[str] = []
+    with ExitStack() as others:
+
+        def say(line: str) -> None:
+            said.append(line)
+            if line.startswith("starting Prefect") and len(said) == 1:  # the ports are chosen, nobody listens yet
+                others.enter_context(socket.create_server(("127.0.0.1", wanted["mlflow"])))
+
+        found = lifecycle.up(project, say=say, timeout_seconds=30)
+        again = lifecycle.up(project, say=said.append)
+    assert again == found
+    assert found.prefect_ui.endswith(str(wanted["prefect"]))
+    assert not found.mlflow.endswith(str(wanted["mlflow"]))
+    assert "mlflow was started, but its port went to another process" in said
+    assert any(f"port {wanted['mlflow']} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
+
+
+def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "of_stack", small_servers)
+    first = ports.choose(27050, ())
+    wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    with socket.create_server(("127.0.0.1", wanted["mlflow"])):
+        state.save(project, StackState(str(project.root), wanted=True, ports=wanted))
+        known, _ = state.claim(project)
+        supervisor.write_configuration(project, small_servers(project, known))
+        supervisor.start(project)  # its MLflow ends and is started again, without end
+        found = lifecycle.up(project, say=lambda _: None, timeout_seconds=30)
+    assert not found.mlflow.endswith(str(wanted["mlflow"]))
+
+
+def test_a_service_whose_port_another_took_before_it_listened(project: Project) -> None:
+    script = project.root / "service.py"
+    script.write_text(SERVICE)
+    known = start_small(project, sleeper())
+    port = known.ports["serve-digits"]
+    with ExitStack() as others:
+
+        def take() -> None:
+            eventually(lambda: (state.folder(project) / "serving.d" / "serve-digits.conf").exists())
+            others.enter_context(socket.create_server(("127.0.0.1", port)))
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        command = [sys.executable, str(script), "{port}", secret_file(project)]
+        url = services.serve(project, "digits", command, {"VERSION": "1", "DELAY": "1"}, timeout_seconds=30)
+        taking.join()
+    assert url != f"http://127.0.0.1:{port}"
+    assert health.is_ready(int(url.rpartition(":")[2]), "/readyz")
+
+
+def test_a_service_that_ends_at_once_is_an_error_with_its_last_words(project: Project) -> None:
+    start_small(project, sleeper())
+    with pytest.raises(StackError, match="no such model") as caught:
+        services.serve(
+            project, "bad", [sys.executable, "-c", "raise SystemExit('no such model')"], {}, timeout_seconds=3
+        )
+    assert "serve-bad" in caught.value.what
+
+
+def test_serving_needs_the_stack_and_a_free_port(project: Project) -> None:
+    with pytest.raises(StackError, match="not running"):
+        services.serve(project, "digits", ["true"], {})
+    start_small(project, sleeper())
+    with socket.create_server(("127.0.0.1", 0)) as foreign, pytest.raises(StackError, match="taken") as caught:
+        services.serve(project, "digits", ["true"], {}, port=foreign.getsockname()[1])
+    assert f"(pid {os.getpid()})" in str(caught.value)

@@ -1,0 +1,143 @@
+"""Whoever waits for a release is told for what, and not kept waiting for one that fails again and again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from components.core import waiting
+from components.core.errors import ServingError, StackError
+from components.core.project import Project
+from components.versioning import reproduction
+from flows.releases import activity, promotion, watcher
+from flows.releases.activity import Activity
+from tests.provenance import small_chain
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project without a stack."""
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "sample.yaml").write_text(small_chain.PIPELINE)
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.setenv("MODELYARD_PROJECT", str(tmp_path))
+    monkeypatch.setattr(promotion, "SAY_SECONDS", 0.05)
+    monkeypatch.setattr(promotion, "START_SECONDS", 1.0)
+    return Project(tmp_path)
+
+
+def failing(number: int, version: str = "3", reason: str = "the bundle cannot be built") -> Activity:
+    now = time.time()
+    facts = {"failures": number, "failure": reason, "failed_at": now, "next_try": now + 5}
+    return Activity.model_validate({"doing": "retrying", "reason": reason, "champion": version, **facts})
+
+
+def write_later(project: Project, found: list[Activity]) -> threading.Thread:
+    def write() -> None:
+        for each in found:
+            time.sleep(0.25)
+            now = time.time()
+            activity.write(project, "sample", each.model_copy(update={"failed_at": each.failed_at and now}))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
+
+
+def test_what_is_waited_for_is_said(project: Project) -> None:
+    activity.write(project, "sample", Activity(doing="waiting", reason="the registry does not answer", champion="3"))
+    said: list[str] = []
+    with pytest.raises(StackError, match="nobody took up that champion is to be version 3"):
+        promotion.follow(project, "sample", "champion", "3", 0, said.append)
+    assert len(said) > 3
+    assert all(line.startswith("waiting") and "the registry does not answer" in line for line in said)
+
+
+def test_a_release_that_fails_three_times_is_given_up(project: Project) -> None:
+    activity.write(project, "sample", failing(9).model_copy(update={"failed_at": time.time() - 100}))
+    said: list[str] = []
+    thread = write_later(project, [failing(1), failing(2), failing(3)])
+    with pytest.raises(ServingError) as caught:
+        promotion.follow(project, "sample", "champion", "3", 0, said.append)
+    thread.join()
+    assert caught.value.what == "the release of version 3 failed 3 times"
+    assert caught.value.got == "the bundle cannot be built"
+    assert caught.value.exit_code == 1
+    assert len([line for line in said if line.startswith("failed")]) == 3
+    assert any("for the next try, in" in line for line in said)
+
+
+def test_failures_of_another_version_do_not_count(project: Project) -> None:
+    thread = write_later(project, [failing(number, version="2") for number in (1, 2, 3)])
+    with pytest.raises(StackError):
+        promotion.follow(project, "sample", "champion", "3", 0, lambda _: None)
+    thread.join()
+
+
+def test_a_worker_says_why_it_failed_and_the_watcher_writes_it_down(project: Project) -> None:
+    seen = watcher.Watcher(project, api=None)  # type: ignore[arg-type]  # nothing here asks the registry
+    known = seen.known.setdefault("sample", watcher.Known(wanted=watcher.Wanted("3", None)))
+    hands = []
+    for kill in (False, True):
+        hand = seen._hand_over(name="sample", champion_gone=False)
+        if kill:
+            hand._process.kill()
+        while (ending := hand.ending()) is None:
+            time.sleep(0.05)
+        known.worker = hand
+        seen._finished("sample", known, time.monotonic(), ending)
+        found = activity.read(project, "sample")
+        assert found is not None
+        assert found.wants("champion", "3")
+        assert found.failure == (
+            "the process that released it was killed or crashed" if kill else "the stack is not well"
+        )
+        assert found.failures == 1 + kill
+        hands.append(hand)
+    for hand in hands:
+        hand.dismiss()
+        with hand._process:
+            pass
+
+
+def test_what_was_written_by_another_version_of_us_is_nothing(project: Project) -> None:
+    activity.write(project, "sample", failing(1))
+    path = activity._file(project, "sample")
+    path.write_text(path.read_text().replace("failures", "mishaps"))
+    assert activity.read(project, "sample") is None
+
+
+def test_a_wait_is_announced_again_and_again() -> None:
+    said: list[str] = []
+    with waiting.announced("the lock", said.append, period_seconds=0.05):
+        while len(said) < 3:
+            time.sleep(0.01)
+    count = len(said)
+    assert said[0].startswith("waiting for the lock (")
+    time.sleep(0.15)
+    assert len(said) == count
+    with waiting.announced("the lock", None):
+        pass
+
+
+def test_a_run_says_that_another_one_works_on_the_data(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduction, "announced", partial(waiting.announced, period_seconds=0.05))
+    said: list[str] = []
+    held = threading.Event()
+
+    def hold() -> None:
+        with reproduction._alone(project, None):
+            held.set()
+            while not said:
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with reproduction._alone(project, said.append):
+        assert said[0].startswith("waiting for another run that works on the data")
+    thread.join()
