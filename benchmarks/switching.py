@@ -30,15 +30,15 @@ import psutil
 
 from benchmarks import figure, steady_load
 from benchmarks.figure import Figure, tell
-from components.contracts.pipeline import ServingSpec
+from components.contracts.pipeline import ServingOptions
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
-    ChallengerSlot,
-    Limits,
-    ServiceStatement,
-    ServingOrder,
-    Slot,
-    Terms,
+    ChallengerLimits,
+    ChallengerSpec,
+    RolloutPolicy,
+    ServiceStatus,
+    ServingSpec,
+    SlotSpec,
 )
 from components.gates import load
 from components.gates.load import Load
@@ -61,7 +61,7 @@ class Switching:
 
     folder: Path
     port: int
-    slots: list[Slot]
+    slots: list[SlotSpec]
     generation: int = 0
     windows: list[tuple[float, float]] = field(default_factory=list)
     orders: list[tuple[float, str]] = field(default_factory=list)
@@ -91,9 +91,9 @@ class Switching:
 
     def shadow(self, seconds: float) -> None:
         """The champion alone, then as long with a challenger in its shadow."""
-        limits = Limits(max_error_rate=1.0, max_latency_ratio=1e6, min_requests=1)
+        limits = ChallengerLimits(max_error_rate=1.0, max_latency_ratio=1e6, min_requests=1)
         new = next(slot for slot in self.slots if slot not in (self.champion, self.previous))
-        beside = ChallengerSlot(**new.model_dump(), terms=Terms(canary_percent=0.0, limits=limits))
+        beside = ChallengerSpec(**new.model_dump(), terms=RolloutPolicy(canary_percent=0.0, limits=limits))
         for windows, challenger in ((self.alone, None), (self.shadowed, beside)):
             self.order(challenger=challenger)
             begin = time.perf_counter()
@@ -102,7 +102,7 @@ class Switching:
         self.compared += sum(worker.challenger_tally.compared for worker in self.statement().workers)
         self.order()
 
-    def to(self, new: Slot) -> None:
+    def to(self, new: SlotSpec) -> None:
         """Swap the champion for one that is held."""
         self.champion, self.previous = new, self.champion
         begin = time.perf_counter()
@@ -110,10 +110,10 @@ class Switching:
         self.order()
         self.everywhere.append(time.perf_counter() - begin)
 
-    def order(self, staged: Slot | None = None, challenger: ChallengerSlot | None = None) -> None:
+    def order(self, staged: SlotSpec | None = None, challenger: ChallengerSpec | None = None) -> None:
         """Write an order and wait until every worker says that it is carried out."""
         self.generation += 1
-        order = ServingOrder(
+        order = ServingSpec(
             generation=self.generation,
             champion=self.champion,
             previous=self.previous,
@@ -133,9 +133,9 @@ class Switching:
         ]
         assert not failed, failed
 
-    def statement(self) -> ServiceStatement:
+    def statement(self) -> ServiceStatus:
         """What the workers say."""
-        return ServiceStatement.model_validate_json(self.client.get("/release").content)
+        return ServiceStatus.model_validate_json(self.client.get("/release").content)
 
     def memory(self) -> float:
         """MiB that the workers do not share with anyone else, together."""
@@ -213,7 +213,7 @@ def _count(done: Load, begin: float, end: float) -> int:
     return bisect_left(done.ends, end) - bisect_left(done.ends, begin)
 
 
-def _bundles(folder: Path) -> tuple[Bundle, list[Slot]]:
+def _bundles(folder: Path) -> tuple[Bundle, list[SlotSpec]]:
     """A real bundle to run, and three versions to hold."""
     package = small_package.build(folder / "package", slow=5)
     request = BundleRequest(
@@ -224,7 +224,7 @@ def _bundles(folder: Path) -> tuple[Bundle, list[Slot]]:
         home=str(folder / "home"),
         source_root=str(ROOT),
         requirements=requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES),
-        serving=ServingSpec(workers=WORKERS),
+        serving=ServingOptions(workers=WORKERS),
     )
     (folder / "request.json").write_text(request.model_dump_json())
     words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from components.contracts.serving_spec import KEY_HEADER, WANTED_HEADER, WORKER_HEADER, Terms
+from components.contracts.serving_spec import KEY_HEADER, VERSION_HEADER, WORKER_HEADER, RolloutPolicy
 from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics, page, shadow
@@ -24,7 +24,7 @@ from serving import request as requests
 from serving.canary import choose
 from serving.openapi import document
 from serving.request import Found, RefusedRequest
-from serving.slots import Seat, failure
+from serving.slots import ModelSlot, failure
 from serving.worker import Worker
 
 # A challenger that has not answered after that, or after so many times its latency limit, is answered for.
@@ -56,7 +56,7 @@ class ModelApp:
     async def predict(self, request: Request) -> Response:
         """Samples to answers. What was held when the request came answers it, whatever is swapped meanwhile."""
         seats = self._holding.now
-        wanted, key = request.headers.get(WANTED_HEADER), request.headers.get(KEY_HEADER)
+        wanted, key = request.headers.get(VERSION_HEADER), request.headers.get(KEY_HEADER)
         try:
             seat = choose(seats, wanted, key)
         except RefusedRequest as refusal:
@@ -138,7 +138,7 @@ class ModelApp:
         finally:
             self._waiting -= 1
 
-    async def _answer(self, seat: Seat, found: Found) -> list[Prediction]:
+    async def _answer(self, seat: ModelSlot, found: Found) -> list[Prediction]:
         try:
             return await self._run(seat, found)
         except InferenceError as error:
@@ -148,7 +148,9 @@ class ModelApp:
             if seat.role == "challenger":
                 self._holding.judge(seat)
 
-    async def _try(self, challenger: Seat, champion: Seat, terms: Terms | None, found: Found) -> list[Prediction] | str:
+    async def _try(
+        self, challenger: ModelSlot, champion: ModelSlot, terms: RolloutPolicy | None, found: Found
+    ) -> list[Prediction] | str:
         """The challenger's answer, or why it gave none in time."""
         ratio = terms.limits.max_latency_ratio if terms else 1.0
         patience = max(PATIENCE_SECONDS, PATIENCE_RATIO * ratio * champion.record.medians()[0])
@@ -159,13 +161,13 @@ class ModelApp:
         except (InferenceError, SampleError) as error:
             return failure(error)
 
-    async def _run(self, seat: Seat, found: Found) -> list[Prediction]:
+    async def _run(self, seat: ModelSlot, found: Found) -> list[Prediction]:
         return await asyncio.get_running_loop().run_in_executor(seat.threads, seat.answer, found)
 
-    async def _shadow(self, seat: Seat, found: Found, answer: list[Prediction]) -> None:
+    async def _shadow(self, seat: ModelSlot, found: Found, answer: list[Prediction]) -> None:
         shadow.offer(self._holding, seat, found, answer, lambda: self._waiting > 0)
 
-    def _refuse(self, refusal: RefusedRequest, seat: Seat | None) -> Response:
+    def _refuse(self, refusal: RefusedRequest, seat: ModelSlot | None) -> Response:
         settings = self._worker.settings
         model, version, role = seat.labels if seat else (settings.model, "", "")
         if refusal.status != 500:  # counted as its version's failure

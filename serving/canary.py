@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 
-from components.contracts.serving_spec import WANTED_HEADER
+from components.contracts.serving_spec import VERSION_HEADER
 from serving.request import RefusedRequest
-from serving.slots import Seat, Seats
+from serving.slots import ModelSlot, Slots
 
 
-def choose(seats: Seats, wanted: str | None, key: str | None) -> Seat:
+def choose(seats: Slots, wanted: str | None, key: str | None) -> ModelSlot:
     """The seat that shall answer.
 
     Raises:
@@ -23,7 +23,7 @@ def choose(seats: Seats, wanted: str | None, key: str | None) -> Seat:
             reason = f"{missing.state}: {missing.reason}" if missing else None
             held = [seat.loaded.slot.package_digest for seat in seats.all()]
             raise RefusedRequest(
-                409, "not_held", f"no ready package here has the digest of {WANTED_HEADER}", got=wanted, reason=reason,
+                409, "not_held", f"no ready package here has the digest of {VERSION_HEADER}", got=wanted, reason=reason,
                 expected=sorted(set(held)),
             )  # fmt: skip
         return seat

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from components.contracts.serving_spec import Limits
-from serving.request_stats import WINDOW, Record
+from components.contracts.serving_spec import ChallengerLimits
+from serving.request_stats import WINDOW, RequestRecorder
 
 
-def broken(challenger: Record, champion: Record | None, limits: Limits) -> str | None:
+def broken(challenger: RequestRecorder, champion: RequestRecorder | None, limits: ChallengerLimits) -> str | None:
     """The limit that a challenger broke, with figures; None: none.
 
     Its errors are those of the last 1,000 requests. Its time is compared as what an answer keeps a processor busy, so

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components.contracts.serving_spec import Held, WorkerStatement
+from components.contracts.serving_spec import SlotStatus, WorkerStatus
 
 FRESH_SECONDS = 5.0
 
 
-class Statements:
+class Heartbeats:
     """The files of a service's workers; this one's is `<pid>.json`."""
 
     def __init__(self, service: Path) -> None:
@@ -27,7 +27,7 @@ class Statements:
         self._own = self._folder / f"{os.getpid()}.json"
         self._written = ""
 
-    def write(self, statement: WorkerStatement) -> None:
+    def write(self, statement: WorkerStatus) -> None:
         """Say it; the same words are not written again."""
         text = statement.model_dump_json()
         if text == self._written and self._own.exists():
@@ -40,11 +40,11 @@ class Statements:
         fresh.replace(self._own)
         self._written = text
 
-    def others(self) -> list[WorkerStatement]:
+    def others(self) -> list[WorkerStatus]:
         """What the other living workers say."""
         return [statement for path, statement in self._read() if _lives(path, statement.worker)]
 
-    def removed(self, generation: int) -> Held | None:
+    def removed(self, generation: int) -> SlotStatus | None:
         """The challenger that another worker took out under this very order; one that has ended since counts too."""
         return next(
             (
@@ -61,13 +61,13 @@ class Statements:
             if not _lives(path, statement.worker):
                 path.unlink(missing_ok=True)
 
-    def _read(self) -> list[tuple[Path, WorkerStatement]]:
+    def _read(self) -> list[tuple[Path, WorkerStatus]]:
         found = []
         for path in sorted(self._folder.glob("*.json")):
             if path == self._own:
                 continue
             try:
-                found.append((path, WorkerStatement.model_validate_json(path.read_bytes())))
+                found.append((path, WorkerStatus.model_validate_json(path.read_bytes())))
             except (OSError, ValidationError):  # of an ended worker: cleared away, or of another release of ours
                 continue
         return found

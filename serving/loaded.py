@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.contracts.serving_spec import Slot
+from components.contracts.serving_spec import SlotSpec
 from components.core.errors import CorruptArtifactError, ModelyardError, ServingError
 from components.identity.package import GoldenExample, Package
 from components.inference import body
@@ -20,7 +20,7 @@ from serving.settings import ServingSettings
 class Loaded:
     """A package ready to answer, with the settings of its bundle."""
 
-    slot: Slot
+    slot: SlotSpec
     settings: ServingSettings
     predictor: Predictor
 
@@ -36,11 +36,11 @@ def own(bundle: Path) -> Loaded:
     predictor = Predictor(package, max_pixels=settings.max_image_pixels)
     for example in package.golden()[:2]:
         _answer(predictor, example)
-    slot = Slot(version=settings.version, package_digest=package.digest, bundle=str(bundle))
+    slot = SlotSpec(version=settings.version, package_digest=package.digest, bundle=str(bundle))
     return Loaded(slot, settings, predictor)
 
 
-def load(slot: Slot, model: str) -> Loaded:
+def load(slot: SlotSpec, model: str) -> Loaded:
     """Read every byte, warm the graph up and prove it on the golden examples. No request waits for any of it.
 
     Raises:

@@ -6,14 +6,14 @@ import threading
 from collections import deque
 from statistics import median
 
-from components.contracts.serving_spec import Tally
+from components.contracts.serving_spec import RequestStats
 
 WINDOW = 1000
 # Medians of a thousand answers are sorted anew after so many more.
 REFRESH = 16
 
 
-class Record:
+class RequestRecorder:
     """Counts answers and failures. Safe to call from several threads."""
 
     def __init__(self) -> None:
@@ -67,11 +67,11 @@ class Record:
                 self._medians_at = self.answered
             return self._medians
 
-    def tally(self) -> Tally:
+    def tally(self) -> RequestStats:
         """The counts, to be told."""
         with self._lock:
             ordered = sorted(self._seconds)
-            return Tally(
+            return RequestStats(
                 requests=self._requests,
                 errors=self._errors,
                 not_finite=self._not_finite,

@@ -8,11 +8,13 @@ from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics
 from serving.request import Found
-from serving.slot_manager import Holding
-from serving.slots import Seat, failure
+from serving.slot_manager import SlotManager
+from serving.slots import ModelSlot, failure
 
 
-def offer(holding: Holding, seat: Seat, found: Found, champion: list[Prediction], busy: Callable[[], bool]) -> None:
+def offer(
+    holding: SlotManager, seat: ModelSlot, found: Found, champion: list[Prediction], busy: Callable[[], bool]
+) -> None:
     """Let the challenger answer a request some time, if it has room, and compare.
 
     Args:
@@ -23,7 +25,7 @@ def offer(holding: Holding, seat: Seat, found: Found, champion: list[Prediction]
         seat.drop()
 
 
-def _answer(holding: Holding, seat: Seat, found: Found, champion: list[Prediction]) -> None:
+def _answer(holding: SlotManager, seat: ModelSlot, found: Found, champion: list[Prediction]) -> None:
     if holding.now.challenger is not seat:
         return
     try:

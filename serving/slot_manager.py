@@ -12,18 +12,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
-from components.contracts.serving_spec import Held, ServingOrder, Slot
+from components.contracts.serving_spec import ServingSpec, SlotSpec, SlotStatus
 from components.core.errors import ModelyardError
 from serving import guard
 from serving.loaded import Loaded, load
-from serving.slots import ROLES, Role, Seat, Seats
+from serving.slots import ROLES, ModelSlot, Role, Slots
 
 LOADED_FIRST: tuple[Role, ...] = ("champion", "previous", "staged", "challenger")
 
 LOG = logging.getLogger("bentoml.modelyard")  # below BentoML's logger, whose handlers write the service's log
 
 
-class Holding:
+class SlotManager:
     """The slots of one worker.
 
     `now` is never changed in place: who reads it once has a whole that stays as it is.
@@ -36,7 +36,7 @@ class Holding:
 
     def __init__(self, model: str, threads: int, changed: Callable[[], None] = lambda: None) -> None:
         self.model = model
-        self.now = Seats()
+        self.now = Slots()
         self._count = threads
         # A third of what anyio's hop to a thread costs.
         self._threads = ThreadPoolExecutor(threads, "predict")
@@ -45,10 +45,10 @@ class Holding:
 
     def serve(self, loaded: Loaded) -> None:
         """Hold one package, without an order."""
-        before, self.now = self.now, Seats(champion=self._seat("champion", loaded))
+        before, self.now = self.now, Slots(champion=self._seat("champion", loaded))
         self._tell(before, self.now)
 
-    def carry_out(self, order: ServingOrder) -> None:
+    def carry_out(self, order: ServingSpec) -> None:
         """Make the slots what an order names, as far as that can be.
 
         What is held already is in its new slot at once. What is not is loaded meanwhile, one after the other; the
@@ -57,10 +57,10 @@ class Holding:
         """
         before = self.now
         known = {_key(seat.loaded.slot): seat.loaded for role in ROLES if (seat := before.seat(role))}
-        missing: dict[Role, Held] = {}
+        missing: dict[Role, SlotStatus] = {}
         self._arrange(order, known, missing, before.generation)
         for role in LOADED_FIRST:
-            slot: Slot | None = getattr(order, role)
+            slot: SlotSpec | None = getattr(order, role)
             if slot is None or _key(slot) in known or (role == "challenger" and _removed(self.now, order)):
                 continue
             begin = time.perf_counter()
@@ -75,7 +75,7 @@ class Holding:
                 self._arrange(order, known, missing, before.generation)
         self._arrange(order, known, missing, order.generation)
 
-    def judge(self, seat: Seat) -> None:
+    def judge(self, seat: ModelSlot) -> None:
         """Take a challenger out if it broke a limit."""
         now = self.now
         if now.challenger is not seat or now.terms is None:
@@ -84,7 +84,7 @@ class Holding:
         if reason := guard.broken(seat.record, champion, now.terms.limits):
             self.remove_challenger(seat, reason)
 
-    def remove_challenger(self, seat: Seat, reason: str) -> None:
+    def remove_challenger(self, seat: ModelSlot, reason: str) -> None:
         """Take a challenger out; the champion answers its requests from now on."""
         with self._lock:
             now = self.now
@@ -97,14 +97,18 @@ class Holding:
         self._changed()
 
     def _arrange(
-        self, order: ServingOrder, known: dict[tuple[str, str, str], Loaded], missing: dict[Role, Held], generation: int
+        self,
+        order: ServingSpec,
+        known: dict[tuple[str, str, str], Loaded],
+        missing: dict[Role, SlotStatus],
+        generation: int,
     ) -> None:
         """Put what is known into the slots that the order names."""
         with self._lock:
             now = self.now
-            seats: dict[Role, Seat | None] = {}
+            seats: dict[Role, ModelSlot | None] = {}
             for role in ROLES:
-                slot: Slot | None = getattr(order, role)
+                slot: SlotSpec | None = getattr(order, role)
                 loaded = known.get(_key(slot)) if slot else None
                 seats[role] = self._kept_or_new(now, role, loaded)
             removed = _removed(now, order)
@@ -114,7 +118,7 @@ class Holding:
                 stand_in = seats["previous"] if "champion" in missing else None
                 seats["champion"] = now.champion or (self._seat("champion", stand_in.loaded) if stand_in else None)
             record = seats["challenger"].record if seats["challenger"] else None
-            after = Seats(
+            after = Slots(
                 generation,
                 **seats,
                 challenger_record=now.challenger_record if removed else record,
@@ -125,19 +129,19 @@ class Holding:
         self._tell(now, after)
         self._changed()
 
-    def _kept_or_new(self, now: Seats, role: Role, loaded: Loaded | None) -> Seat | None:
+    def _kept_or_new(self, now: Slots, role: Role, loaded: Loaded | None) -> ModelSlot | None:
         if loaded is None:
             return None
         present = now.seat(role)
         return present if present and present.loaded is loaded else self._seat(role, loaded)
 
-    def _seat(self, role: Role, loaded: Loaded) -> Seat:
+    def _seat(self, role: Role, loaded: Loaded) -> ModelSlot:
         threads: Executor = self._threads
         if role == "challenger":
             threads = ThreadPoolExecutor(self._count, "challenge")
-        return Seat(role, loaded, threads)
+        return ModelSlot(role, loaded, threads)
 
-    def _tell(self, before: Seats, after: Seats) -> None:
+    def _tell(self, before: Slots, after: Slots) -> None:
         for role in ROLES:
             old, new = before.seat(role), after.seat(role)
             if old is not new:
@@ -147,19 +151,21 @@ class Holding:
                     new.tell(True)
 
 
-def _plain(slot: Slot) -> Slot:
-    return Slot(**{name: getattr(slot, name) for name in Slot.model_fields})
+def _plain(slot: SlotSpec) -> SlotSpec:
+    return SlotSpec(**{name: getattr(slot, name) for name in SlotSpec.model_fields})
 
 
-def _key(slot: Slot) -> tuple[str, str, str]:
+def _key(slot: SlotSpec) -> tuple[str, str, str]:
     return slot.package_digest, slot.version, os.path.realpath(slot.bundle)
 
 
-def _held(slot: Slot, state: Literal["failed", "removed"], reason: str) -> Held:
-    return Held(version=slot.version, package_digest=slot.package_digest, state=state, reason=reason, since=time.time())
+def _held(slot: SlotSpec, state: Literal["failed", "removed"], reason: str) -> SlotStatus:
+    return SlotStatus(
+        version=slot.version, package_digest=slot.package_digest, state=state, reason=reason, since=time.time()
+    )
 
 
-def _removed(now: Seats, order: ServingOrder) -> Held | None:
+def _removed(now: Slots, order: ServingSpec) -> SlotStatus | None:
     """The challenger that was taken out, if the order still names it: until one did not, it stays out."""
     held, slot = now.missing.get("challenger"), order.challenger
     if held is None or slot is None or held.state != "removed":

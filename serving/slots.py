@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from components.contracts.serving_spec import ROLE_HEADER, WORKER_HEADER, Held, Terms
+from components.contracts.serving_spec import ROLE_HEADER, WORKER_HEADER, RolloutPolicy, SlotStatus
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics
 from serving.background import Background
 from serving.loaded import Loaded
 from serving.request import Found
-from serving.request_stats import Record
+from serving.request_stats import RequestRecorder
 
 Role = Literal["champion", "challenger", "previous", "staged"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
-class Seat:
+class ModelSlot:
     """A loaded package in a slot: the one object that a request holds from its begin to its end.
 
     Args:
@@ -33,7 +33,7 @@ class Seat:
     def __init__(self, role: Role, loaded: Loaded, threads: Executor) -> None:
         self.role, self.loaded, self.threads = role, loaded, threads
         self.since = time.time()
-        self.record = Record()
+        self.record = RequestRecorder()
         self.background = Background()
         model, version, package = loaded.settings.model, loaded.slot.version, loaded.slot.package_digest
         self.about = {"name": model, "version": version, "package": package}
@@ -78,10 +78,10 @@ class Seat:
         self.record.drop()
         self._dropped.inc()
 
-    def held(self) -> Held:
+    def held(self) -> SlotStatus:
         """As it is told."""
         slot = self.loaded.slot
-        return Held(version=slot.version, package_digest=slot.package_digest, state="ready", since=self.since)
+        return SlotStatus(version=slot.version, package_digest=slot.package_digest, state="ready", since=self.since)
 
     def tell(self, here: bool) -> None:
         """Tell Prometheus that this package is in this slot, or no longer."""
@@ -89,7 +89,7 @@ class Seat:
 
 
 @dataclass(frozen=True)
-class Seats:
+class Slots:
     """All slots at one moment.
 
     Args:
@@ -100,17 +100,17 @@ class Seats:
     """
 
     generation: int = 0
-    champion: Seat | None = None
-    challenger: Seat | None = None
-    previous: Seat | None = None
-    staged: Seat | None = None
-    challenger_record: Record | None = None
-    terms: Terms | None = None
-    missing: Mapping[Role, Held] = field(default_factory=lambda: MappingProxyType({}))
+    champion: ModelSlot | None = None
+    challenger: ModelSlot | None = None
+    previous: ModelSlot | None = None
+    staged: ModelSlot | None = None
+    challenger_record: RequestRecorder | None = None
+    terms: RolloutPolicy | None = None
+    missing: Mapping[Role, SlotStatus] = field(default_factory=lambda: MappingProxyType({}))
 
-    def seat(self, role: Role) -> Seat | None:
+    def seat(self, role: Role) -> ModelSlot | None:
         """Who is in a slot."""
-        found: Seat | None = getattr(self, role)
+        found: ModelSlot | None = getattr(self, role)
         return found
 
     @property
@@ -118,17 +118,17 @@ class Seats:
         """The challenger's share of the requests; 0 for one in the shadow, and without one."""
         return self.terms.canary_percent if self.terms else 0.0
 
-    def held(self, role: Role) -> Held | None:
+    def held(self, role: Role) -> SlotStatus | None:
         """What is told of a slot."""
         seat = self.seat(role)
         return seat.held() if seat else self.missing.get(role)
 
-    def named(self, digest: str) -> Seat | None:
+    def named(self, digest: str) -> ModelSlot | None:
         """Who holds a package; the staged one first, whom nobody else asks."""
         everyone = (self.staged, self.champion, self.challenger, self.previous)
         return next((seat for seat in everyone if seat and seat.loaded.slot.package_digest == digest), None)
 
-    def all(self) -> list[Seat]:
+    def all(self) -> list[ModelSlot]:
         """Everyone who is there."""
         return [seat for role in ROLES if (seat := self.seat(role))]
 

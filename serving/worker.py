@@ -8,17 +8,17 @@ import threading
 from pathlib import Path
 
 from components.contracts.serving_spec import (
-    ORDER_FILE,
-    ServiceStatement,
-    ServingOrder,
-    Tally,
-    WorkerStatement,
+    SPEC_FILE,
+    RequestStats,
+    ServiceStatus,
+    ServingSpec,
+    WorkerStatus,
 )
 from components.identity import manifest as manifests
 from serving import loaded
-from serving.heartbeats import Statements
+from serving.heartbeats import Heartbeats
 from serving.settings import ServingSettings
-from serving.slot_manager import Holding
+from serving.slot_manager import SlotManager
 
 WATCH_SECONDS = 0.05
 TELL_SECONDS = 0.5
@@ -42,9 +42,9 @@ class Worker:
         self.settings = ServingSettings.load(bundle)
         self._code = str(manifests.load(bundle, "bundle").facts["code"])
         self._news, self._end = threading.Event(), threading.Event()
-        self.holding = Holding(self.settings.model, threads, self._news.set)
+        self.holding = SlotManager(self.settings.model, threads, self._news.set)
         self._service = service
-        self._statements = Statements(service) if service else None
+        self._statements = Heartbeats(service) if service else None
         self._seen: tuple[int, int, int] | None = None
         self._failure: str | None = None
         order = self._news_of_order()
@@ -70,11 +70,11 @@ class Worker:
         for thread in self._threads:
             thread.join()
 
-    def statement(self) -> WorkerStatement:
+    def statement(self) -> WorkerStatus:
         """What this process holds now."""
         now = self.holding.now
         record = now.challenger_record
-        return WorkerStatement(
+        return WorkerStatus(
             worker=os.getpid(),
             generation=now.generation,
             code=self._code,
@@ -84,15 +84,15 @@ class Worker:
             terms=now.terms,
             previous=now.held("previous"),
             staged=now.held("staged"),
-            champion_tally=now.champion.record.tally() if now.champion else Tally(),
-            challenger_tally=record.tally() if record else Tally(),
+            champion_tally=now.champion.record.tally() if now.champion else RequestStats(),
+            challenger_tally=record.tally() if record else RequestStats(),
             shadow_dropped=record.dropped if record else 0,
         )
 
-    def service_statement(self) -> ServiceStatement:
+    def service_statement(self) -> ServiceStatus:
         """What every living worker of the service says."""
         others = self._statements.others() if self._statements else []
-        return ServiceStatement(
+        return ServiceStatus(
             model=self.settings.model, expected=self.settings.workers, workers=[self.statement(), *others]
         )
 
@@ -110,17 +110,17 @@ class Worker:
             if order := self._news_of_order():
                 self.holding.carry_out(order)
 
-    def _news_of_order(self) -> ServingOrder | None:
+    def _news_of_order(self) -> ServingSpec | None:
         """The order, if its file is another one than at the last look and can be read."""
         if self._service is None:
             return None
-        path = self._service / ORDER_FILE
+        path = self._service / SPEC_FILE
         try:
             found = path.stat()
             stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
             if stamp == self._seen:
                 return None
-            order = ServingOrder.read(self._service)
+            order = ServingSpec.read(self._service)
         except FileNotFoundError:
             if self._seen is not None:
                 LOG.error("%s is gone: what is served stays", path)
@@ -137,13 +137,13 @@ class Worker:
             return order.resolved(self._service) if order is not None else None
         return None
 
-    def _talk(self, statements: Statements) -> None:
+    def _talk(self, statements: Heartbeats) -> None:
         while not self._end.is_set():
             self._news.wait(TELL_SECONDS)
             self._news.clear()
             self._tell(statements)
 
-    def _tell(self, statements: Statements) -> None:
+    def _tell(self, statements: Heartbeats) -> None:
         now = self.holding.now
         if now.challenger and (held := statements.removed(now.generation)):
             slot = now.challenger.loaded.slot

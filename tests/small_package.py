@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 
-from components.contracts.serving_spec import Slot
+from components.contracts.serving_spec import SlotSpec
 from components.core import atomic
 from components.identity import manifest
 from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
@@ -124,7 +124,7 @@ def build(
     return Package.open(folder)
 
 
-def bundle(folder: Path, version: str, **options: Any) -> Slot:
+def bundle(folder: Path, version: str, **options: Any) -> SlotSpec:
     """The source folder of a bundle as the service reads it (package, settings, manifest), without code in it."""
     package = build(folder / "package", **options)
     settings = {
@@ -137,7 +137,7 @@ def bundle(folder: Path, version: str, **options: Any) -> Slot:
     }
     manifest.write_json(folder / "serving.json", settings)
     manifest.seal(folder, "bundle", {"code": "c" * 64})
-    return Slot(version=version, package_digest=package.digest, bundle=str(folder))
+    return SlotSpec(version=version, package_digest=package.digest, bundle=str(folder))
 
 
 def _odd(nan_above: float | None, slow: int) -> tuple[list[NodeProto], list[TensorProto]]:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
-from components.contracts.serving_spec import Limits, Terms
+from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
 from components.contracts.train_spec import TrainSpec
 from components.core.strict import Strict
 
@@ -131,17 +131,17 @@ class ReleaseSpec(Strict):
     max_latency_ratio: float = Field(default=5.0, gt=0)
     min_requests: int = Field(default=20, ge=1)
 
-    def terms(self) -> Terms:
+    def terms(self) -> RolloutPolicy:
         """What a challenger gets and may do."""
-        limits = Limits(
+        limits = ChallengerLimits(
             max_error_rate=self.max_error_rate,
             max_latency_ratio=self.max_latency_ratio,
             min_requests=self.min_requests,
         )
-        return Terms(canary_percent=self.canary_percent, limits=limits)
+        return RolloutPolicy(canary_percent=self.canary_percent, limits=limits)
 
 
-class ServingSpec(Strict):
+class ServingOptions(Strict):
     """How the bundle serves.
 
     Args:
@@ -193,7 +193,7 @@ class PipelineSpec(Strict):
     model: ModelSpec
     train: TrainSpec = TrainSpec()
     gates: GatesSpec = GatesSpec()
-    serving: ServingSpec = ServingSpec()
+    serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
     schedule: ScheduleSpec | None = None
 

@@ -15,9 +15,9 @@ from components.core import atomic
 from components.core.strict import Strict
 
 SERVICE_FOLDER = "MODELYARD_SERVICE"
-ORDER_FILE = "order.json"
+SPEC_FILE = "order.json"
 # A request may name the package that shall answer it, by digest; any that the worker holds ready does, else 409.
-WANTED_HEADER = "X-Modelyard-Want"
+VERSION_HEADER = "X-Modelyard-Want"
 # Requests of the same key get the same side of a canary.
 KEY_HEADER = "X-Modelyard-Key"
 WORKER_HEADER = "X-Modelyard-Worker"
@@ -25,7 +25,7 @@ WORKER_HEADER = "X-Modelyard-Worker"
 ROLE_HEADER = "X-Modelyard-Role"
 
 
-class Slot(Strict):
+class SlotSpec(Strict):
     """One packaged version that a service holds.
 
     Args:
@@ -40,7 +40,7 @@ class Slot(Strict):
     tolerance: float = 1e-4
 
 
-class Limits(Strict):
+class ChallengerLimits(Strict):
     """What a challenger may do before the service takes it out by itself.
 
     Args:
@@ -54,7 +54,7 @@ class Limits(Strict):
     min_requests: int
 
 
-class Terms(Strict):
+class RolloutPolicy(Strict):
     """On which terms a challenger is beside the champion.
 
     Args:
@@ -63,16 +63,16 @@ class Terms(Strict):
     """
 
     canary_percent: float
-    limits: Limits
+    limits: ChallengerLimits
 
 
-class ChallengerSlot(Slot):
+class ChallengerSpec(SlotSpec):
     """A version beside the champion."""
 
-    terms: Terms
+    terms: RolloutPolicy
 
 
-class ServingOrder(Strict):
+class ServingSpec(Strict):
     """`order.json`.
 
     Args:
@@ -83,24 +83,24 @@ class ServingOrder(Strict):
     """
 
     generation: int
-    champion: Slot | None = None
-    challenger: ChallengerSlot | None = None
-    previous: Slot | None = None
-    staged: Slot | None = None
+    champion: SlotSpec | None = None
+    challenger: ChallengerSpec | None = None
+    previous: SlotSpec | None = None
+    staged: SlotSpec | None = None
 
     @staticmethod
-    def read(service: Path) -> ServingOrder | None:
+    def read(service: Path) -> ServingSpec | None:
         """The order in a service's folder; None where there is none.
 
         Raises:
             ValueError: it cannot be read.
         """
         try:
-            return ServingOrder.model_validate_json((service / ORDER_FILE).read_bytes())
+            return ServingSpec.model_validate_json((service / SPEC_FILE).read_bytes())
         except FileNotFoundError:
             return None
 
-    def resolved(self, service: Path) -> ServingOrder:
+    def resolved(self, service: Path) -> ServingSpec:
         """The same order with absolute paths of its bundles."""
         slots = {name: getattr(self, name) for name in ("champion", "challenger", "previous", "staged")}
         placed = {
@@ -112,10 +112,10 @@ class ServingOrder(Strict):
 
     def write(self, service: Path) -> None:
         """Give the order; readers see this one or the one before."""
-        atomic.write_text(service / ORDER_FILE, self.model_dump_json(indent=1) + "\n")
+        atomic.write_text(service / SPEC_FILE, self.model_dump_json(indent=1) + "\n")
 
 
-class Held(Strict):
+class SlotStatus(Strict):
     """A slot as a worker holds it.
 
     Args:
@@ -132,7 +132,7 @@ class Held(Strict):
     since: float
 
 
-class Tally(Strict):
+class RequestStats(Strict):
     """What a version did in a worker since it came into its slot (counts add up over workers).
 
     Args:
@@ -152,7 +152,7 @@ class Tally(Strict):
     p99_ms: float | None = None
 
 
-class WorkerStatement(Strict):
+class WorkerStatus(Strict):
     """What one worker process holds, in its own words.
 
     Args:
@@ -167,20 +167,20 @@ class WorkerStatement(Strict):
     worker: int
     generation: int
     code: str
-    champion: Held | None = None
-    champion_failed: Held | None = None
-    challenger: Held | None = None
-    terms: Terms | None = None
-    previous: Held | None = None
-    staged: Held | None = None
-    champion_tally: Tally = Tally()
-    challenger_tally: Tally = Tally()
+    champion: SlotStatus | None = None
+    champion_failed: SlotStatus | None = None
+    challenger: SlotStatus | None = None
+    terms: RolloutPolicy | None = None
+    previous: SlotStatus | None = None
+    staged: SlotStatus | None = None
+    champion_tally: RequestStats = RequestStats()
+    challenger_tally: RequestStats = RequestStats()
     shadow_dropped: int = 0
 
 
-class ServiceStatement(Strict):
+class ServiceStatus(Strict):
     """`GET /release`: every worker's statement. `expected` is how many workers there are to be."""
 
     model: str
     expected: int
-    workers: list[WorkerStatement]
+    workers: list[WorkerStatus]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components import tasks
-from components.contracts.pipeline import ServingSpec
+from components.contracts.pipeline import ServingOptions
 from components.core.strict import Strict
 from components.identity import digest, user_source
 from components.identity import manifest as manifests
@@ -34,7 +34,7 @@ class BundleRequest(Strict):
     home: str
     source_root: str
     requirements: list[str]
-    serving: ServingSpec
+    serving: ServingOptions
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:
 
 
 def parts(
-    package_digest: str, version: str, serving: ServingSpec, requirements: list[str], identity: SourceIdentity
+    package_digest: str, version: str, serving: ServingOptions, requirements: list[str], identity: SourceIdentity
 ) -> dict[str, Any]:
     """What a bundle is made of; the digest of this is its key."""
     return {

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from components.access import challenge, project_door
 from components.access.secret import Credentials
-from components.contracts.serving_spec import ServiceStatement
+from components.contracts.serving_spec import ServiceStatus
 from components.core.errors import (
     CorruptArtifactError,
     ModelyardError,
@@ -71,7 +71,7 @@ def claims(url: str, headers: dict[str, str] | None = None) -> list[tuple[str, C
             if answer.status_code in (401, 404):
                 about = client.get("/model").raise_for_status().json()
                 return [(about["name"], Claim(url, about["version"], about["package"], "the worker that answered"))]
-        said = ServiceStatement.model_validate_json(answer.raise_for_status().content)
+        said = ServiceStatus.model_validate_json(answer.raise_for_status().content)
     except httpx.HTTPError as error:
         raise ServingError("the service does not answer", where=url, got=error) from error
     except (ValidationError, ValueError, KeyError, TypeError) as error:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.contracts.serving_spec import Held, ServiceStatement, Terms
+from components.contracts.serving_spec import RolloutPolicy, ServiceStatus, SlotStatus
 from components.release.ledger import Role
 
 MIXED = "mixed"  # the workers of a service do not all hold the same
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredState:
     """Version numbers that the aliases name.
 
     Args:
@@ -21,13 +21,13 @@ class Wanted:
 
     champion: str | None
     challenger: str | None
-    terms: Terms | None = None
+    terms: RolloutPolicy | None = None
 
     @staticmethod
-    def of(aliases: Mapping[str, str], terms: Terms | None = None) -> Wanted:
+    def of(aliases: Mapping[str, str], terms: RolloutPolicy | None = None) -> DesiredState:
         """From a model's aliases. A challenger that is the champion is none; nor is one without a champion."""
         champion, challenger = aliases.get("champion"), aliases.get("challenger")
-        return Wanted(champion, None if champion is None or challenger == champion else challenger, terms)
+        return DesiredState(champion, None if champion is None or challenger == champion else challenger, terms)
 
     def of_role(self, role: Role) -> str | None:
         """The version wanted in a role."""
@@ -35,7 +35,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
+class ObservedState:
     """Version numbers that the service's workers say they hold.
 
     Args:
@@ -46,16 +46,16 @@ class Found:
     champion: str | None = None
     challenger: str | None = None
     broken: str | None = None
-    terms: frozenset[Terms | None] = frozenset()
+    terms: frozenset[RolloutPolicy | None] = frozenset()
 
     @staticmethod
-    def of(statement: ServiceStatement | None) -> Found:
+    def of(statement: ServiceStatus | None) -> ObservedState:
         """From what a service says; nothing from a service that does not answer."""
         if statement is None or not statement.workers:
-            return Found()
+            return ObservedState()
         challengers = [worker.challenger for worker in statement.workers]
         broken = next((held.reason for held in challengers if held is not None and held.state == "removed"), None)
-        return Found(
+        return ObservedState(
             _common([worker.champion for worker in statement.workers]),
             next((held.version for held in challengers if held), None) if broken else _common(challengers),
             broken,
@@ -64,7 +64,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Due:
+class Decision:
     """A role whose version must change, and why.
 
     Args:
@@ -78,22 +78,22 @@ class Due:
     broken: str | None = None
 
 
-def due(wanted: Wanted, found: Found) -> Due | None:
+def decide(wanted: DesiredState, found: ObservedState) -> Decision | None:
     """What must change first; None: production is what was asked for."""
     if wanted.champion is not None and wanted.champion != found.champion:
-        return Due("champion", f"champion is to be {wanted.champion}, serving is {found.champion or 'nothing'}")
+        return Decision("champion", f"champion is to be {wanted.champion}, serving is {found.champion or 'nothing'}")
     if found.broken is not None:
-        return Due("challenger", f"the challenger broke a limit: {found.broken}", broken=found.broken)
+        return Decision("challenger", f"the challenger broke a limit: {found.broken}", broken=found.broken)
     if wanted.challenger != found.challenger:
         asked = wanted.challenger or "nothing"
-        return Due("challenger", f"challenger is to be {asked}, is {found.challenger or 'nothing'}")
+        return Decision("challenger", f"challenger is to be {asked}, is {found.challenger or 'nothing'}")
     if wanted.challenger is not None and wanted.terms is not None and found.terms != {wanted.terms}:
-        return Due("challenger", "the challenger's terms (canary, limits) have changed")
+        return Decision("challenger", "the challenger's terms (canary, limits) have changed")
     if wanted.champion is None and found.champion is not None:
-        return Due("champion", "no version is champion any more", withdraws=True)
+        return Decision("champion", "no version is champion any more", withdraws=True)
     return None
 
 
-def _common(held: list[Held | None]) -> str | None:
+def _common(held: list[SlotStatus | None]) -> str | None:
     versions = {slot.version if slot is not None and slot.state == "ready" else None for slot in held}
     return versions.pop() if len(versions) == 1 else MIXED

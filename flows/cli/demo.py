@@ -51,7 +51,7 @@ def demo(pipeline: str, as_json: bool) -> int:
         else:
             outcome = promotion.follow(project, pipeline, "champion", version.version, None, say)
             say(f"champion  version {version.version} serves already")
-        package = stages.package_of(stages.Work(project, spec, api, say), version)
+        package = stages.package_of(stages.RunContext(project, spec, api, say), version)
     if outcome.url is None:
         raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]

@@ -45,10 +45,10 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         if stop:
-            promotion.withdraw(api, pipeline, "champion", f"modelyard serve {pipeline} --stop")
+            promotion.remove_alias(api, pipeline, "champion", f"modelyard serve {pipeline} --stop")
             say(f"{pipeline} has no champion any more; its service stops in {spec.release.grace_seconds:.0f} s")
             return 0
-        version = promotion.wanted_version(api, pipeline, number)
+        version = promotion.find_version(api, pipeline, number)
         if foreground:
             bundle = promotion.bundle_of(project, spec, api, version, say)
             words = service.command(bundle, str(port or 3000))

@@ -33,8 +33,8 @@ from flows.pipelines import (
     stages,
     training_duration,
 )
-from flows.pipelines.fingerprints import Key, Keys
-from flows.pipelines.stages import Say, Work
+from flows.pipelines.fingerprints import Fingerprint, Fingerprints
+from flows.pipelines.stages import Log, RunContext
 
 COMPARISON = "components.comparison.quality"
 FLOW = "modelyard compare"
@@ -51,13 +51,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Trained:
-    work: Work
-    fingerprints: Keys
+    work: RunContext
+    fingerprints: Fingerprints
     run: Run
     compared: Compared
 
 
-def run(project: Project, asked: Comparison, api: Api, server: str, say: Say) -> Outcome:
+def run(project: Project, asked: Comparison, api: Api, server: str, say: Log) -> Outcome:
     """Train what is due, measure, and put the report on disk and into MLflow.
 
     Args:
@@ -67,11 +67,11 @@ def run(project: Project, asked: Comparison, api: Api, server: str, say: Say) ->
         Interrupted: Ctrl-C; what was done is kept.
         TrainingError: fewer than two models could be trained.
     """
-    first = Work(project, asked.models[0], api, say)
+    first = RunContext(project, asked.models[0], api, say)
     parent: Run | None = None
     try:
         _prepare(first)
-        works = [Work(project, spec, api, say) for spec in asked.models]
+        works = [RunContext(project, spec, api, say) for spec in asked.models]
         with ExitStack() as during:
             timed = all(epoch_timing.known(work, _keys(work, asked)) for work in works)
             if asked.budget.seconds is not None and not timed:
@@ -98,7 +98,7 @@ def run(project: Project, asked: Comparison, api: Api, server: str, say: Say) ->
     return Outcome(table, folder, parent.url(server))
 
 
-def _prepare(work: Work) -> None:
+def _prepare(work: RunContext) -> None:
     """Bring the dataset up to date."""
     for stage in plan.DATA_STAGES:
         if not stages.is_current(work, stage):
@@ -106,7 +106,7 @@ def _prepare(work: Work) -> None:
             stages.data_stage(work, stage, force=False)
 
 
-def _within_budget(work: Work, asked: Comparison) -> Work:
+def _within_budget(work: RunContext, asked: Comparison) -> RunContext:
     """The same work with as many epochs as its budget has."""
     epochs = asked.budget.epochs
     if asked.budget.seconds is not None:
@@ -119,27 +119,27 @@ def _within_budget(work: Work, asked: Comparison) -> Work:
     return replace(work, spec=work.spec.model_copy(update={"train": train}))
 
 
-def _keys(work: Work, asked: Comparison) -> Keys:
+def _keys(work: RunContext, asked: Comparison) -> Fingerprints:
     project, spec = work.project, work.spec
     begin = pretrained.digest(work.api, spec)
     found = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
     if asked.named:
         return found
     # A package says of which pipeline it is: these are of none, and must not stand where a pipeline would put its own.
-    return replace(found, package=Key({**found.package.parts, "comparison": spec.name}))
+    return replace(found, package=Fingerprint({**found.package.parts, "comparison": spec.name}))
 
 
-def _identity(known: Sequence[Keys]) -> str:
+def _identity(known: Sequence[Fingerprints]) -> str:
     return digest.of_value([one.package.digest for one in known])
 
 
-def _is_trained(work: Work, known: Keys) -> bool:
+def _is_trained(work: RunContext, known: Fingerprints) -> bool:
     trained = work.project.run_folder(known.train.digest) / "trained"
     return plan.sealed_digest(trained, "trained") is not None
 
 
 def _train_all(
-    asked: Comparison, works: Sequence[Work], known: Sequence[Keys], parent: Run
+    asked: Comparison, works: Sequence[RunContext], known: Sequence[Fingerprints], parent: Run
 ) -> tuple[list[_Trained], dict[str, str]]:
     """Every model to its package; one that cannot be trained is named and left out."""
     trained: list[_Trained] = []
@@ -162,7 +162,7 @@ def _train_all(
     return trained, failed
 
 
-def _model(asked: Comparison, work: Work, known: Keys, parent: Run) -> _Trained:
+def _model(asked: Comparison, work: RunContext, known: Fingerprints, parent: Run) -> _Trained:
     """One model through training and evaluation."""
     project, spec = work.project, work.spec
     experiment = replace(work, spec=spec.model_copy(update={"name": asked.name}))
@@ -193,7 +193,7 @@ def _model(asked: Comparison, work: Work, known: Keys, parent: Run) -> _Trained:
     return _Trained(work, known, run, compared)
 
 
-def _bundle_bytes(work: Work, known: Keys) -> int | None:
+def _bundle_bytes(work: RunContext, known: Fingerprints) -> int | None:
     """Bytes of the bundle of this very package, if it was registered and built."""
     version = versions.by_key(work.api, work.spec.name, known.package.digest)
     bundle = bundle_plan.of(work.project, work.spec, version).bundle if version else None

@@ -19,8 +19,8 @@ from components.core import atomic
 from components.identity import digest
 from components.identity import manifest as manifests
 from flows.pipelines import pretrained, stage_runner
-from flows.pipelines.fingerprints import Keys
-from flows.pipelines.stages import Work
+from flows.pipelines.fingerprints import Fingerprints
+from flows.pipelines.stages import RunContext
 
 TRIED_SECONDS = 10.0
 WARM_SECONDS = 5.0  # of these; until then a network has not yet seen every length of batch
@@ -30,7 +30,7 @@ VALIDATION_SHARE = 1 / 3  # of what a training sample costs: forwards only
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-def seconds_per_epoch(work: Work, keys: Keys) -> float:
+def seconds_per_epoch(work: RunContext, keys: Fingerprints) -> float:
     """Of the training of these keys, whatever their epochs.
 
     Raises:
@@ -44,7 +44,7 @@ def seconds_per_epoch(work: Work, keys: Keys) -> float:
     return found
 
 
-def known(work: Work, keys: Keys) -> float | None:
+def known(work: RunContext, keys: Fingerprints) -> float | None:
     """Seconds an epoch as they were found here before, or None."""
     try:
         return float(json.loads(_kept(work, keys).read_bytes())["seconds_per_epoch"])
@@ -52,7 +52,7 @@ def known(work: Work, keys: Keys) -> float | None:
         return None
 
 
-def _kept(work: Work, keys: Keys) -> Path:
+def _kept(work: RunContext, keys: Fingerprints) -> Path:
     parts = {name: value for name, value in keys.train.parts.items() if name != "train.epochs"}
     return work.project.state / "pace" / f"{digest.of_value(parts)[:16]}.json"
 
@@ -104,7 +104,7 @@ class _Watch:
         return training * (1 + VALIDATION_SHARE * validation / train)
 
 
-def _tried(work: Work, keys: Keys) -> float:
+def _tried(work: RunContext, keys: Fingerprints) -> float:
     root = work.project.root
     prepared = work.project.dataset(work.spec.dataset) / "prepared"
     counts: dict[str, Any] = manifests.load(prepared, "prepared").facts["counts"]

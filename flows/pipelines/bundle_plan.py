@@ -12,7 +12,7 @@ from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle
 from components.registry.versions import Version
-from flows.pipelines.fingerprints import Key
+from flows.pipelines.fingerprints import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class BundlePlan:
     """
 
     version: Version
-    key: Key
+    key: Fingerprint
     bundle: Bundle
     requirements: list[str]
 
@@ -44,5 +44,5 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
         )
     pinned = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
     code = bundles.code(project.source_root, spec.task)
-    key = Key(bundles.parts(version.package_digest, version.version, spec.serving, pinned, code))
+    key = Fingerprint(bundles.parts(version.package_digest, version.version, spec.serving, pinned, code))
     return BundlePlan(version, key, Bundle(project.bundles, spec.name, key.digest), pinned)

@@ -17,7 +17,7 @@ EVALUATION = "components.evaluation.stage"
 
 
 @dataclass(frozen=True)
-class Key:
+class Fingerprint:
     """A key and its parts: values by dotted name. Two keys differ where their parts do."""
 
     parts: dict[str, Any]
@@ -46,25 +46,27 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Keys:
+class Fingerprints:
     """What a run is about, once its data stands. A run keeps them, also when files are edited under it."""
 
     data_digest: str
-    train: Key
-    package: Key
+    train: Fingerprint
+    package: Fingerprint
 
 
-def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Keys:
+def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Fingerprints:
     """The keys of a pipeline on that data, with the code of now.
 
     Args:
         pretrained_digest: of the package that `registry:<model>@<alias>` stands for at this moment.
     """
     train = training(spec, data_digest, source_root, pretrained_digest)
-    return Keys(data_digest, train, package(train.digest, spec, source_root))
+    return Fingerprints(data_digest, train, package(train.digest, spec, source_root))
 
 
-def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Key:
+def training(
+    spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None
+) -> Fingerprint:
     """`train_key`: data, model and train spec, what it starts from, the code that this training imports, its libraries.
 
     Raises:
@@ -74,7 +76,7 @@ def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained
     modules = [TRAINING, spec.model.module, tasks.module(spec.task), task.objective.partition(":")[0]]
     if isinstance(spec.model, CustomSpec):
         modules.append(spec.model.factory.partition(":")[0])
-    return Key(
+    return Fingerprint(
         {
             "data": data_digest,
             **({"pretrained": pretrained_digest} if pretrained_digest else {}),
@@ -86,14 +88,14 @@ def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained
     )
 
 
-def package(train_key: str, spec: PipelineSpec, source_root: Path) -> Key:
+def package(train_key: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
     """`package_key`: the training and the code that evaluates it.
 
     Raises:
         NotFoundError: there is no such task.
     """
     modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
-    return Key({"training": train_key, **_code(user_source.identity(modules, source_root))})
+    return Fingerprint({"training": train_key, **_code(user_source.identity(modules, source_root))})
 
 
 def _package_of(spec: PipelineSpec) -> dict[str, str]:

@@ -27,9 +27,9 @@ from components.registry.api import Api
 from components.registry.tracking import Run
 from flows.pipelines import data_report, fingerprints, plan, pretrained, prewarm, stages
 from flows.pipelines.bundle_plan import BundlePlan
-from flows.pipelines.fingerprints import Keys
+from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.plan import DATA_STAGES, Plan
-from flows.pipelines.stages import Work
+from flows.pipelines.stages import RunContext
 from flows.platform import connections, crashed_runs, lifecycle
 
 TERMINAL = "MODELYARD_TERMINAL"
@@ -49,7 +49,7 @@ async def _can_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> 
     retry_condition_fn=_can_help,
     cache_policy=NO_CACHE,
 )
-def data_task(work: Work, stage: str, due: bool, force: bool) -> State[Any] | None:
+def data_task(work: RunContext, stage: str, due: bool, force: bool) -> State[Any] | None:
     """ingest, validate or prepare."""
     if not due:
         return _up_to_date(stage)
@@ -70,7 +70,7 @@ def data_task(work: Work, stage: str, due: bool, force: bool) -> State[Any] | No
     retry_condition_fn=_can_help,
     cache_policy=NO_CACHE,
 )
-def train_task(work: Work, due: bool, known: Keys, run: Run, force: bool) -> State[Any] | None:
+def train_task(work: RunContext, due: bool, known: Fingerprints, run: Run, force: bool) -> State[Any] | None:
     """Train; a killed trainer goes on from its checkpoint."""
     if not due:
         return _up_to_date("train")
@@ -82,7 +82,7 @@ def train_task(work: Work, due: bool, known: Keys, run: Run, force: bool) -> Sta
 
 
 @task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
-def evaluate_task(work: Work, due: bool, known: Keys, run: Run) -> State[Any] | None:
+def evaluate_task(work: RunContext, due: bool, known: Fingerprints, run: Run) -> State[Any] | None:
     """Score on the frozen test split, seal the package."""
     if not due:
         return _up_to_date("evaluate")
@@ -104,7 +104,7 @@ def evaluate_task(work: Work, due: bool, known: Keys, run: Run) -> State[Any] | 
     retry_condition_fn=_can_help,
     cache_policy=NO_CACHE,
 )
-def register_task(work: Work, due: bool, known: Keys, run: Run, server: str) -> State[Any] | None:
+def register_task(work: RunContext, due: bool, known: Fingerprints, run: Run, server: str) -> State[Any] | None:
     """The floors, then a version in the registry."""
     if not due:
         return _up_to_date("register")
@@ -118,7 +118,7 @@ def register_task(work: Work, due: bool, known: Keys, run: Run, server: str) -> 
 
 
 @task(name="bundle", task_run_name="bundle", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
-def bundle_task(work: Work, due: bool, planned: BundlePlan, force: bool) -> State[Any] | None:
+def bundle_task(work: RunContext, due: bool, planned: BundlePlan, force: bool) -> State[Any] | None:
     """The Bento of the version."""
     if not due:
         return _up_to_date("bundle")
@@ -160,7 +160,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
     with ExitStack() as during:
         during.enter_context(crashed_runs.present(project, flow_run))
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
-        work = Work(project, spec, api, _speaker(get_run_logger()))
+        work = RunContext(project, spec, api, _speaker(get_run_logger()))
         for killed in crashed_runs.crashed(project, endpoints.prefect_api):
             work.say(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")
         planned = plan.make(project, spec, api, forced)

@@ -19,7 +19,7 @@ from components.registry.api import Api
 from components.tasks import compatibility
 from flows.pipelines import bundle_plan, fingerprints, last_run, pretrained
 from flows.pipelines.bundle_plan import BundlePlan
-from flows.pipelines.fingerprints import Key, Keys
+from flows.pipelines.fingerprints import Fingerprint, Fingerprints
 
 DATA_STAGES = ("ingest", "validate", "prepare")
 STAGES = (*DATA_STAGES, "train", "evaluate", "register", "bundle")
@@ -48,7 +48,7 @@ class Plan:
     """
 
     stages: tuple[StagePlan, ...]
-    fingerprints: Keys | None = None
+    fingerprints: Fingerprints | None = None
     package_digest: str | None = None
     bundle: BundlePlan | None = None
 
@@ -93,7 +93,7 @@ def after_data(
     spec: PipelineSpec,
     api: Api,
     force: frozenset[str],
-    known: Keys,
+    known: Fingerprints,
     data: tuple[StagePlan, ...] = DATA_STANDS,
 ) -> Plan:
     """The plan where the data is up to date, for the keys of a run."""
@@ -139,7 +139,7 @@ def _data(project: Project, spec: PipelineSpec, force: frozenset[str]) -> tuple[
 def _decide(
     stage: str,
     stands: bool,
-    key: Key,
+    key: Fingerprint,
     before: dict[str, dict[str, Any]],
     force: frozenset[str],
     *,

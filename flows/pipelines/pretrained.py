@@ -7,7 +7,7 @@ from components.core.errors import NotFoundError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
-from flows.pipelines.fingerprints import Key
+from flows.pipelines.fingerprints import Fingerprint
 
 KIND = "registry:"
 
@@ -33,7 +33,7 @@ def digest(api: Api, spec: PipelineSpec) -> str | None:
     return version.package_digest
 
 
-def folder(api: Api, project: Project, spec: PipelineSpec, train: Key) -> str | None:
+def folder(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) -> str | None:
     """The package that a training key names as its begin: the one here, else the registry's, proven byte by byte.
 
     Raises:

@@ -30,37 +30,37 @@ from components.registry.tracking import Run
 from components.registry.versions import Version
 from flows.pipelines import last_run, pretrained, stage_runner
 from flows.pipelines.bundle_plan import BundlePlan
-from flows.pipelines.fingerprints import Keys
+from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.progress_line import ProgressLine
 from flows.pipelines.training_duration import Stopwatch
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 @dataclass(frozen=True)
-class Work:
+class RunContext:
     """One run of a pipeline: where, what, with which registry, and who is told."""
 
     project: Project
     spec: PipelineSpec
     api: Api
-    say: Say
+    say: Log
 
 
-def data_stage(work: Work, stage: str, *, force: bool) -> None:
+def data_stage(work: RunContext, stage: str, *, force: bool) -> None:
     """ingest, validate or prepare, through DVC."""
     versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.say)
 
 
-def is_current(work: Work, stage: str) -> bool:
+def is_current(work: RunContext, stage: str) -> bool:
     """Whether a data stage's product stands."""
     found = versioning.status(work.project, work.spec.dataset)
     return next(entry.current for entry in found if entry.stage == stage)
 
 
-def begin_run(work: Work, keys: Keys, flow_run: str) -> Run:
+def begin_run(work: RunContext, keys: Fingerprints, flow_run: str) -> Run:
     """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
     facts = _environment_facts(work.project, work.say)
     tags = {f"modelyard.{name}": value for name, value in facts.items()}
@@ -78,7 +78,7 @@ def begin_run(work: Work, keys: Keys, flow_run: str) -> Run:
     return run
 
 
-def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
+def train(work: RunContext, keys: Fingerprints, run: Run, *, force: bool) -> None:
     """Train in a process of its own; metrics stream to the run and to the progress line."""
     folder = work.project.run_folder(keys.train.digest)
     if force and folder.exists():
@@ -118,7 +118,7 @@ def train(work: Work, keys: Keys, run: Run, *, force: bool) -> None:
     last_run.record(work.project, work.spec.name, "train", keys.train.parts)
 
 
-def _say_failure(work: Work, tell_registry: Callable[[], None]) -> None:
+def _say_failure(work: RunContext, tell_registry: Callable[[], None]) -> None:
     """Tell the registry something; its failure is said, and hides neither the training's end nor its error."""
     try:
         tell_registry()
@@ -126,7 +126,7 @@ def _say_failure(work: Work, tell_registry: Callable[[], None]) -> None:
         work.say("\n".join(error.lines()))
 
 
-def evaluate(work: Work, keys: Keys, run: Run) -> Package:
+def evaluate(work: RunContext, keys: Fingerprints, run: Run) -> Package:
     """Score the graph on the frozen test split; the sealed package takes the place of one that stood there."""
     folder = work.project.run_folder(keys.train.digest)
     place = work.project.package(keys.package.digest)
@@ -147,7 +147,7 @@ def evaluate(work: Work, keys: Keys, run: Run) -> Package:
     return package
 
 
-def check_floors(work: Work, package: Package) -> None:
+def check_floors(work: RunContext, package: Package) -> None:
     """Refuse a package whose figures are below the pipeline's floors.
 
     Raises:
@@ -156,7 +156,7 @@ def check_floors(work: Work, package: Package) -> None:
     gates.floors(package.metrics()["overall"], work.spec.gates.floors)
 
 
-def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
+def register(work: RunContext, keys: Fingerprints, run: Run, package: Package) -> Version:
     """The package's version in the registry.
 
     Raises:
@@ -184,7 +184,7 @@ def register(work: Work, keys: Keys, run: Run, package: Package) -> Version:
     return version
 
 
-def package_of(work: Work, version: Version) -> Package:
+def package_of(work: RunContext, version: Version) -> Package:
     """The sealed package of a version: the one here, else the registry's.
 
     Raises:
@@ -194,7 +194,7 @@ def package_of(work: Work, version: Version) -> Package:
     return versions.local_or_download(work.api, version, work.project.package(version.package_key))
 
 
-def build_bundle(work: Work, plan: BundlePlan, *, force: bool) -> Bundle:
+def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
     """The Bento of a version.
 
     Raises:
@@ -228,7 +228,7 @@ def build_bundle(work: Work, plan: BundlePlan, *, force: bool) -> Bundle:
     return plan.bundle
 
 
-def _request(work: Work, keys: Keys) -> TrainRequest:
+def _request(work: RunContext, keys: Fingerprints) -> TrainRequest:
     root = work.project.root
     prepared = work.project.dataset(work.spec.dataset) / "prepared"
     facts = manifests.load(prepared, "prepared").facts
@@ -253,7 +253,7 @@ def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
     return "\n".join([*mlflow, *serving]) + "\n"
 
 
-def _environment_facts(project: Project, say: Say) -> dict[str, str]:
+def _environment_facts(project: Project, say: Log) -> dict[str, str]:
     """The digest of the locked environment, and the commit that the project stands on.
 
     The commit ends in `-dirty` where files differ from it; where git names none, why is said.

@@ -52,7 +52,7 @@ class Endpoints:
 
 
 @dataclass(frozen=True)
-class ServiceStatus:
+class ProgramStatus:
     """One program of the stack.
 
     Args:
@@ -140,7 +140,7 @@ def down(project: Project, *, say: Say = lambda _: None) -> bool:
         return _stop(project, say)
 
 
-def status(project: Project) -> tuple[ServiceStatus, ...]:
+def status(project: Project) -> tuple[ProgramStatus, ...]:
     """Every program of the stack and how it is."""
     known = state.load(project)
     running = supervisor.processes(project) or {}
@@ -335,19 +335,19 @@ def _stop(project: Project, say: Say) -> bool:
     return there or left > 0
 
 
-def _status(project: Project, known: StackState | None, name: str, process: ProcessState | None) -> ServiceStatus:
+def _status(project: Project, known: StackState | None, name: str, process: ProcessState | None) -> ProgramStatus:
     port = known.ports.get(name) if known else None
     url = f"http://{ports.LOOPBACK}:{port}" if port else None
     log = str(log_file(project, name))
     if process is None or process.state in ("STOPPED", "EXITED") or known is None:
-        return ServiceStatus(name, "stopped", url, None, None, "", log)
+        return ProgramStatus(name, "stopped", url, None, None, "", log)
     seconds = max(0, int(time.time()) - process.since) if process.pid else None
     if process.state == "FATAL":
-        return ServiceStatus(name, "failed", url, None, None, process.note or "ended again and again", log)
+        return ProgramStatus(name, "failed", url, None, None, process.note or "ended again and again", log)
     if name.startswith(SERVICE_PREFIX):
         ready = port is not None and health.is_ready(port, "/readyz") and health.is_ours(project, port)
     else:
         ready = _is_ready(project, known, name)
     if ready:
-        return ServiceStatus(name, "ready", url, process.pid, seconds, "", log)
-    return ServiceStatus(name, "starting", url, process.pid or None, seconds, process.note, log)
+        return ProgramStatus(name, "ready", url, process.pid, seconds, "", log)
+    return ProgramStatus(name, "starting", url, process.pid or None, seconds, process.note, log)

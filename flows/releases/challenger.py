@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.contracts.serving_spec import Tally
+from components.contracts.serving_spec import RequestStats
 from components.registry import versions
-from flows.releases.rollout import Change
+from flows.releases.rollout import Rollout
 
 
-def take_away(change: Change, reason: str, *, broken: bool) -> None:
+def take_away(change: Rollout, reason: str, *, broken: bool) -> None:
     """The challenger goes: its alias was taken away, or it broke a limit."""
     order = change.service.order()
     change.record("removing", reason=reason, broken=broken)
@@ -26,7 +26,7 @@ def take_away(change: Change, reason: str, *, broken: bool) -> None:
             change.service.wait(lambda worker: worker.challenger is None, "let the challenger go")
 
 
-def compare(change: Change) -> None:
+def compare(change: Rollout) -> None:
     """Write down what champion and challenger did side by side, if there is a challenger."""
     said = change.service.statement()
     if said is None or not any(worker.challenger for worker in said.workers):
@@ -38,7 +38,7 @@ def compare(change: Change) -> None:
     )
 
 
-def total(tallies: list[Tally]) -> Tally:
+def total(tallies: list[RequestStats]) -> RequestStats:
     """Counts of all workers together; of the percentiles the worst."""
     counts: dict[str, Any] = {
         name: sum(getattr(tally, name) for tally in tallies)
@@ -46,4 +46,4 @@ def total(tallies: list[Tally]) -> Tally:
     }
     for name in ("p50_ms", "p99_ms"):
         counts[name] = max((value for tally in tallies if (value := getattr(tally, name)) is not None), default=None)
-    return Tally(**counts)
+    return RequestStats(**counts)

@@ -22,12 +22,12 @@ from components.core.errors import StackError
 from components.core.project import Project
 from components.registry.api import Api
 from components.release.ledger import Role
-from flows.pipelines.stages import Work
+from flows.pipelines.stages import RunContext
 from flows.platform import crashed_runs, lifecycle
 from flows.releases import challenger, gating, refusal, steps
 from flows.releases import rollout as changes
 from flows.releases.refusal import Report
-from flows.releases.rollout import Change, Proven, Refused, Superseded
+from flows.releases.rollout import Proven, Refused, Rollout, Superseded
 from flows.releases.service import Service
 
 REFUSED = "Refused"
@@ -42,43 +42,43 @@ class Approval(RunInput):
 
 
 @task(name="verify", cache_policy=NO_CACHE)
-def verify_task(change: Change) -> Proven:
+def verify_task(change: Rollout) -> Proven:
     """The package, byte by byte."""
     return steps.verify(change)
 
 
 @task(name="bundle", cache_policy=NO_CACHE)
-def bundle_task(change: Change, proven: Proven) -> str:
+def bundle_task(change: Rollout, proven: Proven) -> str:
     """The bundle, built if it is not there."""
     return steps.bundle(change, proven)
 
 
 @task(name="gates", cache_policy=NO_CACHE)
-def gates_task(change: Change, proven: Proven) -> GateEvidence | None:
+def gates_task(change: Rollout, proven: Proven) -> GateEvidence | None:
     """Integrity, floors, champion, parity, latency."""
     return gating.gates(change, proven)
 
 
 @task(name="stage", cache_policy=NO_CACHE)
-def stage_task(change: Change, proven: Proven, code: str) -> None:
+def stage_task(change: Rollout, proven: Proven, code: str) -> None:
     """Loaded beside the one that serves."""
     steps.stage(change, proven, code)
 
 
 @task(name="prove", cache_policy=NO_CACHE)
-def prove_task(change: Change, proven: Proven) -> None:
+def prove_task(change: Rollout, proven: Proven) -> None:
     """Golden examples through the real endpoint."""
     steps.prove(change, proven)
 
 
 @task(name="switch", cache_policy=NO_CACHE)
-def switch_task(change: Change, proven: Proven) -> None:
+def switch_task(change: Rollout, proven: Proven) -> None:
     """It serves."""
     steps.switch(change, proven)
 
 
 @task(name="watch", cache_policy=NO_CACHE)
-def watch_task(change: Change) -> dict[str, float]:
+def watch_task(change: Rollout) -> dict[str, float]:
     """It serves well."""
     return steps.watch(change)
 
@@ -102,7 +102,7 @@ def release(name: str, role: Role, withdraws: bool = False, broken: str | None =
     with ExitStack() as during:
         during.enter_context(crashed_runs.present(project, flow_run))
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
-        work = Work(project, spec, api, get_run_logger().info)
+        work = RunContext(project, spec, api, get_run_logger().info)
         page = f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}"
         change = changes.begin(work, Service(project, name), role, page, withdraws=withdraws, broken=broken)
         if change is None:
@@ -118,7 +118,7 @@ def release(name: str, role: Role, withdraws: bool = False, broken: str | None =
         return Completed(name="Released", message=f"{role} is {change.after.version if change.after else 'nothing'}")
 
 
-def _carry_out(change: Change, broken: str | None) -> None:
+def _carry_out(change: Rollout, broken: str | None) -> None:
     if "refusing" in change.done:
         raise Refused([])
     if change.after is None or "removing" in change.done:
@@ -146,7 +146,7 @@ def _carry_out(change: Change, broken: str | None) -> None:
     change.record("served", **seen)  # last: what was not told yet when a process is killed is told by the next
 
 
-def _ask(change: Change, found: GateEvidence) -> None:
+def _ask(change: Rollout, found: GateEvidence) -> None:
     """Wait until a person has answered in the Prefect UI."""
     manual = change.work.spec.gates.manual
     assert manual is not None  # noqa: S101
@@ -168,7 +168,7 @@ def _manual(reason: str, next_step: str) -> GateResult:
     )
 
 
-def _refused(change: Change, refused: Refused) -> State[Any]:
+def _refused(change: Rollout, refused: Refused) -> State[Any]:
     report = refusal.refuse(change, refused, returned="switched" in change.done)
     steps.clear_away(change)
     refusal.anchor(change)
@@ -178,7 +178,7 @@ def _refused(change: Change, refused: Refused) -> State[Any]:
     return Failed(name=REFUSED, message=refusal.sentence(results))
 
 
-def _tell(change: Change, results: list[GateResult], report: Report | None) -> None:
+def _tell(change: Rollout, results: list[GateResult], report: Report | None) -> None:
     create_markdown_artifact(
         key=f"{change.name}-release".replace("_", "-").lower(), markdown=refusal.markdown(change, results, report)
     )

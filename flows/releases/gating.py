@@ -12,10 +12,10 @@ from components.core.errors import ServingError
 from components.gates import evidence
 from components.packaging.bundle import Bundle
 from flows.pipelines import stage_runner
-from flows.releases.rollout import Change, Proven, Refused
+from flows.releases.rollout import Proven, Refused, Rollout
 
 
-def gates(change: Change, proven: Proven) -> GateEvidence | None:
+def gates(change: Rollout, proven: Proven) -> GateEvidence | None:
     """Go through the gates, or find that they were gone through with these very things.
 
     Raises:
@@ -54,7 +54,7 @@ def gates(change: Change, proven: Proven) -> GateEvidence | None:
     return found
 
 
-def _gate_request(change: Change, proven: Proven) -> GateRequest:
+def _gate_request(change: Rollout, proven: Proven) -> GateRequest:
     spec, project = change.work.spec, change.work.project
     asked: list[Gate] = ["integrity"]
     asked += ["floors"] if spec.gates.floors else []
@@ -73,7 +73,7 @@ def _gate_request(change: Change, proven: Proven) -> GateRequest:
     )
 
 
-def _champion(change: Change) -> Candidate | None:
+def _champion(change: Rollout) -> Candidate | None:
     slot = change.service.order().champion
     if slot is None:
         return None
@@ -89,7 +89,7 @@ def _champion(change: Change) -> Candidate | None:
     return _candidate(change, slot.version, slot.package_digest, bundle)
 
 
-def _candidate(change: Change, version: str, digest: str, bundle: Bundle) -> Candidate:
+def _candidate(change: Rollout, version: str, digest: str, bundle: Bundle) -> Candidate:
     return Candidate(
         name=change.name, version=version, package_digest=digest, bundle=str(bundle.folder), bundle_key=bundle.key
     )

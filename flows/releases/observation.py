@@ -9,26 +9,26 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.serving_spec import Terms
+from components.contracts.serving_spec import RolloutPolicy
 from components.core import located_yaml
 from components.core.errors import NotFoundError, SpecError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
-from components.release.decision import Due, Found, Wanted, due
+from components.release.decision import Decision, DesiredState, ObservedState, decide
 from components.release.ledger import Ledger, Role
 from flows.releases.service import Service
 
 ROLES: tuple[Role, ...] = ("champion", "challenger")
 
 
-def wanted(api: Api, name: str) -> Wanted:
+def wanted(api: Api, name: str) -> DesiredState:
     """What the aliases of a model name."""
-    return Wanted.of(versions.aliases_of(api, name))
+    return DesiredState.of(versions.aliases_of(api, name))
 
 
-def terms(project: Project, name: str) -> Terms | None:
+def terms(project: Project, name: str) -> RolloutPolicy | None:
     """On which terms a challenger is to be beside the champion; None where the pipeline's file cannot be read."""
     try:
         return located_yaml.read(project.pipeline_file(name), PipelineSpec).release.terms()
@@ -36,15 +36,15 @@ def terms(project: Project, name: str) -> Terms | None:
         return None
 
 
-def to_do(api: Api, project: Project, name: str) -> Due | None:
+def to_do(api: Api, project: Project, name: str) -> Decision | None:
     """What is due for a model, or was left unfinished; None: production is what the registry asks for."""
-    asked = Wanted.of(versions.aliases_of(api, name), terms(project, name))
+    asked = DesiredState.of(versions.aliases_of(api, name), terms(project, name))
     entries = Ledger(project.ledger(name)).entries()
     for role in ROLES:
         left = history.unfinished(entries, role)
         if left is not None:
-            return Due(role, f"the release {left.id} of the {role} was left unfinished")
-    return due(asked, Found.of(Service(project, name).statement()))
+            return Decision(role, f"the release {left.id} of the {role} was left unfinished")
+    return decide(asked, ObservedState.of(Service(project, name).statement()))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from components.registry import versions
 from components.registry.api import Api, MissingError
 from components.registry.versions import Version
 from components.release import history
-from components.release.decision import Found
+from components.release.decision import ObservedState
 from components.release.ledger import CLOSING, Entry, Ledger, Role, Side
 from flows.pipelines import bundle_plan, stages
 from flows.platform import lifecycle
@@ -58,8 +58,8 @@ def promote(
         ServingError: the release failed `MOST_FAILURES` times.
     """
     with announced("the registry", say):
-        wanted_version(api, name, version)
-        champion = wanted_version(api, name, None) if role == "challenger" else None
+        find_version(api, name, version)
+        champion = find_version(api, name, None) if role == "challenger" else None
     if champion is not None and champion.version == version:
         raise UsageError(
             f"version {version} is the champion of {name}: it cannot be its own challenger",
@@ -71,7 +71,7 @@ def promote(
     return follow(project, name, role, version, since, say)
 
 
-def wanted_version(api: Api, name: str, number: str | None) -> Version:
+def find_version(api: Api, name: str, number: str | None) -> Version:
     """A version by its number, or the champion.
 
     Raises:
@@ -103,12 +103,12 @@ def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, 
     """
     planned = bundle_plan.of(project, spec, version)
     if not planned.bundle.exists():
-        return stages.build_bundle(stages.Work(project, spec, api, say), planned, force=False)
+        return stages.build_bundle(stages.RunContext(project, spec, api, say), planned, force=False)
     planned.bundle.verify()
     return planned.bundle
 
 
-def withdraw(api: Api, name: str, role: Role, how: str) -> None:
+def remove_alias(api: Api, name: str, role: Role, how: str) -> None:
     """Take the alias away, which is an order too."""
     versions.delete_alias(api, name, role, how)
 
@@ -180,7 +180,7 @@ def follow(
         if ends:
             return _ended(ends[-1], service, version)
         if not history.unfinished(entries, role):
-            held = Found.of(service.statement())
+            held = ObservedState.of(service.statement())
             if (held.champion if role == "champion" else held.challenger) == version and not ours:
                 return Outcome(None, version, service.url)
         found = activity.read(project, name)

@@ -12,7 +12,7 @@ from components.core.errors import ModelyardError, RegistryError
 from components.registry import tracking, versions
 from components.registry.api import MissingError
 from components.release.ledger import Event
-from flows.releases.rollout import Change, Refused
+from flows.releases.rollout import Refused, Rollout
 
 STATE = "modelyard.release"
 REASON = "modelyard.release_reason"
@@ -31,7 +31,7 @@ class Report:
 _SECTION = re.compile(r"\n*<!-- release -->.*?<!-- /release -->", re.DOTALL)
 
 
-def refuse(change: Change, refused: Refused, *, returned: bool) -> Report | None:
+def refuse(change: Rollout, refused: Refused, *, returned: bool) -> Report | None:
     """Set the alias back, write tags, description and report on the version; then it stands in the ledger.
 
     Returns:
@@ -54,7 +54,7 @@ def refuse(change: Change, refused: Refused, *, returned: bool) -> Report | None
     return report
 
 
-def accept(change: Change) -> Report | None:
+def accept(change: Rollout) -> Report | None:
     """The version serves: its tags say so and where the gates' report is; no older refusal stands on it any more.
 
     Returns:
@@ -75,14 +75,14 @@ def accept(change: Change) -> Report | None:
     return report
 
 
-def remove(change: Change, reason: str) -> None:
+def remove(change: Rollout, reason: str) -> None:
     """A challenger that broke its limits: its version says why."""
     if change.before is not None:
         tags = {STATE: "removed", REASON: reason[:TAG_LENGTH]}
         versions.tag_version(change.api, change.name, change.before.version, tags)
 
 
-def anchor(change: Change) -> None:
+def anchor(change: Rollout) -> None:
     """The registry remembers the ledger's last entry, so that a ledger cut short is noticed."""
     last = change.ledger.entries()[-1]
     versions.tag_model(change.api, change.name, "modelyard.ledger", f"{last.sequence}:{last.digest}")
@@ -93,7 +93,7 @@ def sentence(results: list[GateResult]) -> str:
     return "; ".join(f"{result.gate}: {result.reason}" for result in results)
 
 
-def markdown(change: Change, results: list[GateResult], report: Report | None) -> str:
+def markdown(change: Rollout, results: list[GateResult], report: Report | None) -> str:
     """The gates as a table."""
     version = change.after.version if change.after else "none"
     lines = [
@@ -111,7 +111,7 @@ def markdown(change: Change, results: list[GateResult], report: Report | None) -
     return "\n".join(lines)
 
 
-def _set_back(change: Change) -> None:
+def _set_back(change: Rollout) -> None:
     """The alias names what truly serves again; if somebody moved it meanwhile, it is theirs."""
     if change.after is None or not change.still_wanted():
         return
@@ -126,7 +126,7 @@ def _set_back(change: Change) -> None:
         versions.delete_alias(change.api, change.name, change.role)
 
 
-def _annotate(change: Change, results: list[GateResult], report: Report | None) -> None:
+def _annotate(change: Rollout, results: list[GateResult], report: Report | None) -> None:
     if change.after is None:
         return
     try:
@@ -139,7 +139,7 @@ def _annotate(change: Change, results: list[GateResult], report: Report | None) 
     versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description) + section)
 
 
-def upload(change: Change, evidence: str | None) -> Report | None:
+def upload(change: Rollout, evidence: str | None) -> Report | None:
     """The report as an artifact of the version's run, where the registry's UI shows it."""
     if evidence is None or change.after is None or not Path(evidence).is_dir():
         return None

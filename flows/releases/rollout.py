@@ -18,7 +18,7 @@ from components.registry.versions import Version
 from components.release import history
 from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, Role, Side
-from flows.pipelines.stages import Work
+from flows.pipelines.stages import RunContext
 from flows.releases import observation
 from flows.releases.service import Service
 
@@ -45,7 +45,7 @@ class Superseded(Exception):
 
 
 @dataclass
-class Change:
+class Rollout:
     """A release of one role.
 
     Args:
@@ -54,7 +54,7 @@ class Change:
         after: what is asked for; None: nothing any more.
     """
 
-    work: Work
+    work: RunContext
     service: Service
     role: Role
     id: str
@@ -116,8 +116,8 @@ class Proven:
 
 
 def begin(
-    work: Work, service: Service, role: Role, flow_run: str, *, withdraws: bool, broken: str | None
-) -> Change | None:
+    work: RunContext, service: Service, role: Role, flow_run: str, *, withdraws: bool, broken: str | None
+) -> Rollout | None:
     """The release that is due in a role: the one a killed process left, if it is still asked for, else a new one.
 
     Args:
@@ -152,7 +152,7 @@ def begin(
     beside = service.order().challenger
     if role == "challenger" and before == after and beside and beside.terms != work.spec.release.terms():
         note, by, how = None, "pipeline", "its terms (canary, limits) have changed"
-    change = Change(work, service, role, secrets.token_hex(6), before, after, by)
+    change = Rollout(work, service, role, secrets.token_hex(6), before, after, by)
     known = {} if note is None else {"known_by": note.known_by, "claimed": note.claimed, NOTE: note.id}
     change.record("asked", how=how, going_back=_goes_back(entries, role, before, after), flow_run=flow_run, **known)
     if note is not None:
@@ -173,10 +173,10 @@ def serving(service: Service, role: Role) -> Side | None:
     return Side(version=slot.version, package_digest=slot.package_digest) if slot else None
 
 
-def _resumed(work: Work, service: Service, left: Release) -> Change:
+def _resumed(work: RunContext, service: Service, left: Release) -> Rollout:
     first = left.entries[0]
     done = {entry.event for entry in left.entries}
-    return Change(work, service, left.role, left.id, left.before, left.after, first.asked_by, done)
+    return Rollout(work, service, left.role, left.id, left.before, left.after, first.asked_by, done)
 
 
 def _goes_back(entries: list[Entry], role: Role, before: Side | None, after: Side | None) -> bool:
@@ -191,7 +191,7 @@ def _digest_of(api: Api, name: str, version: str) -> str | None:
         return None
 
 
-def _note(work: Work, role: Role, version: str | None, entries: list[Entry]) -> AliasNote | None:
+def _note(work: RunContext, role: Role, version: str | None, entries: list[Entry]) -> AliasNote | None:
     """Who set the alias to this version, unless an earlier release was for that very change."""
     note = alias_notes.read(work.project, work.spec.name, role)
     if note is None or note.version != version:

@@ -20,12 +20,12 @@ from components.access import project_door
 from components.access.secret import SECRET_FILE, Credentials
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
-    WANTED_HEADER,
+    VERSION_HEADER,
     WORKER_HEADER,
-    ServiceStatement,
-    ServingOrder,
-    Slot,
-    WorkerStatement,
+    ServiceStatus,
+    ServingSpec,
+    SlotSpec,
+    WorkerStatus,
 )
 from components.core.errors import ServingError, StackError
 from components.core.project import Project
@@ -62,7 +62,7 @@ class Service:
         """Where it answers; None if the stack does not run it."""
         return services.service_url(self.project, self.name)
 
-    def statement(self, timeout_seconds: float = 5.0) -> ServiceStatement | None:
+    def statement(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
         """What its processes say they hold; None if it does not answer, or another server answers in its place."""
         url = self.url
         if url is None:
@@ -70,19 +70,19 @@ class Service:
         try:
             with connections.client(self._credentials, url, timeout=timeout_seconds) as client:
                 answer = client.get("/release")
-            said = ServiceStatement.model_validate_json(answer.content)
+            said = ServiceStatus.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError):
             return None
         return said if answer.is_success and said.model == self.name else None
 
-    def order(self) -> ServingOrder:
+    def order(self) -> ServingSpec:
         """The order given last; an empty one before the first, or in place of one that cannot be read."""
         try:
-            return ServingOrder.read(self.folder) or ServingOrder(generation=0)
+            return ServingSpec.read(self.folder) or ServingSpec(generation=0)
         except ValueError:
-            return ServingOrder(generation=int(time.time()))
+            return ServingSpec(generation=int(time.time()))
 
-    def give(self, **slots: Slot | None) -> ServingOrder:
+    def give(self, **slots: SlotSpec | None) -> ServingSpec:
         """Change slots of the order; the same again is no new order."""
         present = self.order()
         asked = present.model_copy(update=slots)
@@ -92,7 +92,7 @@ class Service:
         given.write(self.folder)
         return given
 
-    def repeat(self) -> ServingOrder:
+    def repeat(self) -> ServingSpec:
         """Give the same order again, so that workers which could not carry it out try again."""
         present = self.order()
         given = present.model_copy(update={"generation": present.generation + 1})
@@ -100,8 +100,8 @@ class Service:
         return given
 
     def wait(
-        self, holds: Callable[[WorkerStatement], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
-    ) -> ServiceStatement:
+        self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
+    ) -> ServiceStatus:
         """Wait until every worker says so.
 
         Raises:
@@ -217,7 +217,7 @@ class Service:
         response = client.post(
             "/predict",
             content=(package.folder / "golden" / example.file).read_bytes(),
-            headers={"content-type": example.media, WANTED_HEADER: package.digest},
+            headers={"content-type": example.media, VERSION_HEADER: package.digest},
         )
         answered_by = response.headers.get("X-Modelyard-Package")
         if not response.is_success or answered_by != package.digest:

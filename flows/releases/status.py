@@ -9,7 +9,7 @@ from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
-from components.release.decision import Found, Wanted, due
+from components.release.decision import DesiredState, ObservedState, decide
 from components.release.ledger import Ledger
 from flows.platform import connections
 from flows.releases import observation
@@ -17,7 +17,7 @@ from flows.releases.service import Service
 
 
 @dataclass(frozen=True)
-class Standing:
+class ModelStatus:
     """One model.
 
     Args:
@@ -36,7 +36,7 @@ class Standing:
     state: str
 
 
-def of_all(project: Project, registry: str | None) -> list[Standing]:
+def of_all(project: Project, registry: str | None) -> list[ModelStatus]:
     """Every pipeline's model that is asked for, serves, or was released once.
 
     Args:
@@ -53,12 +53,12 @@ def of_all(project: Project, registry: str | None) -> list[Standing]:
     return [row for row in found if row.desired or row.actual or row.since or row.url]
 
 
-def _standing(project: Project, name: str, aliases: dict[str, dict[str, str]] | None) -> Standing:
+def _standing(project: Project, name: str, aliases: dict[str, dict[str, str]] | None) -> ModelStatus:
     service = Service(project, name)
     statement = service.statement(timeout_seconds=2)
     named = (aliases or {}).get(name, {})
-    wanted = Wanted.of(named, observation.terms(project, name) if "challenger" in named else None)
-    found = Found.of(statement)
+    wanted = DesiredState.of(named, observation.terms(project, name) if "challenger" in named else None)
+    found = ObservedState.of(statement)
     try:
         entries = Ledger(project.ledger(name)).entries()
     except CorruptArtifactError as error:
@@ -68,7 +68,7 @@ def _standing(project: Project, name: str, aliases: dict[str, dict[str, str]] | 
         ours = [e for e in switched if e.after is not None and e.after.version == found.champion]
         since = ours[-1].time if ours else None
         left = next((release for role in observation.ROLES if (release := history.unfinished(entries, role))), None)
-        todo = due(wanted, found)
+        todo = decide(wanted, found)
         if aliases is None:
             state = "the registry does not answer"
         elif left is not None:
@@ -76,7 +76,7 @@ def _standing(project: Project, name: str, aliases: dict[str, dict[str, str]] | 
             state = f"{verb}: {left.role} {left.after.version if left.after else 'none'}, {left.entries[-1].event}"
         else:
             state = todo.reason if todo is not None else "in step"
-    return Standing(
+    return ModelStatus(
         name,
         wanted.champion,
         found.champion,

@@ -9,7 +9,7 @@ import os
 import time
 
 from components.contracts.gate_request import Gate, GateResult
-from components.contracts.serving_spec import ChallengerSlot, Held, Slot, Tally, WorkerStatement
+from components.contracts.serving_spec import ChallengerSpec, RequestStats, SlotSpec, SlotStatus, WorkerStatus
 from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, ServingError
 from components.registry import versions
 from components.registry.api import MissingError
@@ -17,13 +17,13 @@ from components.release.ledger import Side
 from flows.pipelines import bundle_plan, stages
 from flows.releases import challenger
 from flows.releases import rollout as changes
-from flows.releases.rollout import Change, Proven, Refused, Superseded
+from flows.releases.rollout import Proven, Refused, Rollout, Superseded
 
 POLL_SECONDS = 0.25
 GONE_SECONDS = 30.0
 
 
-def verify(change: Change) -> Proven:
+def verify(change: Rollout) -> Proven:
     """The version and its package, read byte by byte, and its bundle if it was built; `bundle` builds it.
 
     Raises:
@@ -55,7 +55,7 @@ def verify(change: Change) -> Proven:
     return Proven(version, package, planned.bundle)
 
 
-def bundle(change: Change, proven: Proven) -> str:
+def bundle(change: Rollout, proven: Proven) -> str:
     """The bundle, built if it is not there; returns the digest of its serving code.
 
     Raises:
@@ -81,7 +81,7 @@ def bundle(change: Change, proven: Proven) -> str:
     return str(facts.facts.get("code", ""))
 
 
-def stage(change: Change, proven: Proven, code: str) -> None:
+def stage(change: Rollout, proven: Proven, code: str) -> None:
     """Have the service hold the version beside the one that serves, loaded, warm and proven in every worker.
 
     Raises:
@@ -99,7 +99,7 @@ def stage(change: Change, proven: Proven, code: str) -> None:
         change.work.say(f"the service {why}; starting it from {proven.bundle.tag}")
         change.service.start(proven.bundle)
 
-    def settled(worker: WorkerStatement) -> bool:
+    def settled(worker: WorkerStatus) -> bool:
         return any(held is not None and held.package_digest == slot.package_digest for held in _slots(worker))
 
     said = change.service.wait(settled, f"load version {slot.version}")
@@ -116,7 +116,7 @@ def stage(change: Change, proven: Proven, code: str) -> None:
     change.record("staged", workers=len(said.workers), seconds=round(time.monotonic() - begun, 2))
 
 
-def prove(change: Change, proven: Proven) -> None:
+def prove(change: Rollout, proven: Proven) -> None:
     """The golden examples through the endpoint that production uses.
 
     Raises:
@@ -135,7 +135,7 @@ def prove(change: Change, proven: Proven) -> None:
     change.record("proven", worst_difference=worst, tolerance=tolerance, seconds=round(time.monotonic() - begun, 2))
 
 
-def switch(change: Change, proven: Proven) -> None:
+def switch(change: Rollout, proven: Proven) -> None:
     """One order: the version serves in its role, what served before stays warm.
 
     Raises:
@@ -163,7 +163,7 @@ def switch(change: Change, proven: Proven) -> None:
             challenger.compare(change)
         terms = change.work.spec.release.terms()
         facts = {"canary_percent": terms.canary_percent}
-        change.service.give(challenger=ChallengerSlot(**slot.model_dump(), terms=terms), staged=None)
+        change.service.give(challenger=ChallengerSpec(**slot.model_dump(), terms=terms), staged=None)
         change.service.wait(
             lambda worker: _is(worker.challenger, slot) and worker.terms == terms,
             f"take version {slot.version} as challenger",
@@ -171,7 +171,7 @@ def switch(change: Change, proven: Proven) -> None:
     change.record("switched", **facts, seconds=round(time.monotonic() - begun, 3))
 
 
-def watch(change: Change) -> dict[str, float]:
+def watch(change: Rollout) -> dict[str, float]:
     """Look at a new champion for a while.
 
     Returns:
@@ -185,14 +185,14 @@ def watch(change: Change) -> dict[str, float]:
     seconds = spec.watch_seconds if change.role == "champion" else 0.0
     end = time.monotonic() + seconds
     last_seen = time.monotonic()
-    tally = Tally()
+    tally = RequestStats()
     while True:
         said = change.service.statement()
         now = time.monotonic()
         if said is not None and len(said.workers) >= said.expected:
             last_seen = now
             tally = challenger.total(
-                [worker.champion_tally if change.role == "champion" else Tally() for worker in said.workers]
+                [worker.champion_tally if change.role == "champion" else RequestStats() for worker in said.workers]
             )
         rate = tally.errors / tally.requests if tally.requests else 0.0
         if tally.requests >= spec.min_requests and rate > spec.max_error_rate:
@@ -212,20 +212,20 @@ def watch(change: Change) -> dict[str, float]:
     }
 
 
-def clear_away(change: Change) -> None:
+def clear_away(change: Rollout) -> None:
     """A service that was started for a version which does not get to serve, and has nothing else, is stopped."""
     if change.role == "champion" and change.service.order().champion is None and change.service.url is not None:
         change.service.stop()
 
 
-def withdraw(change: Change) -> None:
+def withdraw(change: Rollout) -> None:
     """Nothing is champion any more: the service answers what it is answering, and stops."""
     change.record("withdrawing")
     change.service.stop()
     change.record("withdrawn")
 
 
-def _return(change: Change, what: str, rate: float, limit: float) -> None:
+def _return(change: Rollout, what: str, rate: float, limit: float) -> None:
     order = change.service.order()
     before = order.previous
     if before is not None:
@@ -246,7 +246,7 @@ def _return(change: Change, what: str, rate: float, limit: float) -> None:
     )
 
 
-def _unstage(change: Change) -> None:
+def _unstage(change: Rollout) -> None:
     """The service forgets a version that does not get to serve."""
     order = change.service.order()
     refused = change.after.package_digest if change.after else None
@@ -258,8 +258,8 @@ def _unstage(change: Change) -> None:
         change.service.give(champion=order.previous, previous=None, staged=None)
 
 
-def _slot(change: Change, proven: Proven) -> Slot:
-    return Slot(
+def _slot(change: Rollout, proven: Proven) -> SlotSpec:
+    return SlotSpec(
         version=proven.version.version,
         package_digest=proven.package.digest,
         bundle=os.path.relpath(proven.bundle.source.resolve(), change.service.folder.resolve()),
@@ -267,15 +267,15 @@ def _slot(change: Change, proven: Proven) -> Slot:
     )
 
 
-def _slots(worker: WorkerStatement) -> tuple[Held | None, ...]:
+def _slots(worker: WorkerStatus) -> tuple[SlotStatus | None, ...]:
     return (worker.champion, worker.champion_failed, worker.challenger, worker.previous, worker.staged)
 
 
-def _is(held: Held | None, slot: Slot) -> bool:
+def _is(held: SlotStatus | None, slot: SlotSpec) -> bool:
     return held is not None and held.package_digest == slot.package_digest and held.state == "ready"
 
 
-def _holds_slot(change: Change, slot: Slot) -> bool:
+def _holds_slot(change: Rollout, slot: SlotSpec) -> bool:
     said = change.service.statement()
     return (
         said is not None

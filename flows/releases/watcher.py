@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.serving_spec import Terms
+from components.contracts.serving_spec import RolloutPolicy
 from components.core import located_yaml
 from components.core.errors import ModelyardError, SpecError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
-from components.release.decision import Due, Found, Wanted, due
+from components.release.decision import Decision, DesiredState, ObservedState, decide
 from components.release.ledger import Ledger
 from flows.platform import environment, lifecycle
 from flows.releases import activity as activities
@@ -108,14 +108,14 @@ class Known:
 
     gone_since: float | None = None
     silent_since: float | None = None
-    wanted: Wanted | None = None
+    wanted: DesiredState | None = None
     failures: int = 0
     failure: str = ""
     failed_at: float | None = None
     not_before: float = 0.0
     worker: Hand | None = None
     ledger: tuple[tuple[int, int] | None, bool] = (None, False)
-    terms: tuple[tuple[int, int] | None, Terms | None] = (None, None)
+    terms: tuple[tuple[int, int] | None, RolloutPolicy | None] = (None, None)
 
 
 @dataclass
@@ -147,14 +147,14 @@ class Watcher:
         for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
             if name in aliases or Service(self.project, name).url is not None:
                 try:
-                    wanted = Wanted.of(aliases.get(name, {}), self._terms(name, aliases.get(name, {})))
+                    wanted = DesiredState.of(aliases.get(name, {}), self._terms(name, aliases.get(name, {})))
                     self._look_at(name, wanted, now)
                 except (ModelyardError, OSError) as error:
                     self._say(name, f"{name}: {error}")
                     self._write(name, "waiting", str(error))
         _seen(self.project)
 
-    def _look_at(self, name: str, wanted: Wanted, now: float) -> None:
+    def _look_at(self, name: str, wanted: DesiredState, now: float) -> None:
         known = self.known.setdefault(name, Known())
         if known.worker is not None:
             ending = known.worker.ending()
@@ -168,7 +168,7 @@ class Watcher:
             return
         service = Service(self.project, name)
         statement = service.statement(timeout_seconds=2)
-        todo = due(wanted, Found.of(statement))
+        todo = decide(wanted, ObservedState.of(statement))
         if statement is None and todo is not None and self._is_coming_up(service, known, now):
             self._write(name, "waiting", "the service is starting")
             return
@@ -184,7 +184,7 @@ class Watcher:
                 self._write(name, "waiting", "nothing is champion: the service stops after the grace period")
                 todo = None
         if todo is None and self._left_unfinished(name, known):
-            todo = Due("champion", "a release was left unfinished")
+            todo = Decision("champion", "a release was left unfinished")
         if todo is None:
             if known.gone_since is None:
                 self._write(name, "idle", "")
@@ -234,7 +234,7 @@ class Watcher:
             known.ledger = (seen, any(history.unfinished(entries, role) for role in observation.ROLES))
         return known.ledger[1]
 
-    def _terms(self, name: str, aliases: Mapping[str, str]) -> Terms | None:
+    def _terms(self, name: str, aliases: Mapping[str, str]) -> RolloutPolicy | None:
         """Read only when there is a challenger and the file has changed."""
         if "challenger" not in aliases:
             return None

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
-from components.contracts.serving_spec import ServiceStatement
+from components.contracts.serving_spec import ServiceStatus
 from components.identity.package import Package
 from components.registry import registration, tracking, versions
 from components.registry.api import Api
@@ -97,7 +97,7 @@ class Releases:
         """Its service."""
         return Service(self.house.project, name)
 
-    def says(self, name: str) -> ServiceStatement | None:
+    def says(self, name: str) -> ServiceStatus | None:
         """What its service says."""
         return self.service(name).statement()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.contracts.pipeline import ServingSpec
+from components.contracts.pipeline import ServingOptions
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
 from flows.platform.environment import QUIET
@@ -38,7 +38,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> SmallRelease:
         home=str(folder / "home"),
         source_root=str(ROOT),
         requirements=requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES),
-        serving=ServingSpec(),
+        serving=ServingOptions(),
     )
     (folder / "request.json").write_text(request.model_dump_json())
     words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]

@@ -14,14 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from components.contracts.pipeline import ServingSpec
+from components.contracts.pipeline import ServingOptions
 from components.core.errors import CorruptArtifactError
 from components.identity.package import Package
 from components.inference.difference import difference
 from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
-from flows.pipelines.fingerprints import Key
+from flows.pipelines.fingerprints import Fingerprint
 from flows.platform.environment import QUIET
 from tests import small_package
 
@@ -30,10 +30,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def build(folder: Path, spec: ServingSpec) -> Bundle:
+def build(folder: Path, spec: ServingOptions) -> Bundle:
     package = small_package.build(folder / "package")
     pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
-    key = Key(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
+    key = Fingerprint(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
     request = BundleRequest(
         model="sample",
         version="4",
@@ -52,7 +52,7 @@ def build(folder: Path, spec: ServingSpec) -> Bundle:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return build(tmp_path_factory.mktemp("bundle"), ServingSpec())
+    return build(tmp_path_factory.mktemp("bundle"), ServingOptions())
 
 
 def test_it_holds_service_package_and_pins_and_no_training_code(bundle: Bundle) -> None:
@@ -71,7 +71,7 @@ def test_it_holds_service_package_and_pins_and_no_training_code(bundle: Bundle) 
 
 
 def test_the_same_inputs_give_the_same_bundle_in_another_folder(bundle: Bundle, tmp_path: Path) -> None:
-    other = build(tmp_path, ServingSpec())
+    other = build(tmp_path, ServingOptions())
     assert other.tag == bundle.tag
     assert other.verify().digest == bundle.verify().digest
 
@@ -79,8 +79,8 @@ def test_the_same_inputs_give_the_same_bundle_in_another_folder(bundle: Bundle, 
 def test_other_settings_give_another_bundle(bundle: Bundle) -> None:
     pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
     digest = str(bundle.verify().facts["package_digest"])
-    parts = bundles.parts(digest, "4", ServingSpec(max_batch_size=5), pinned, bundles.code(ROOT, small_package.TASK))
-    assert Key(parts).digest != bundle.key
+    parts = bundles.parts(digest, "4", ServingOptions(max_batch_size=5), pinned, bundles.code(ROOT, small_package.TASK))
+    assert Fingerprint(parts).digest != bundle.key
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_what_it_refuses_it_refuses_over_http(alone: str) -> None:
 
 
 def test_a_bundle_with_a_changed_byte_does_not_start(bundle: Bundle, tmp_path: Path) -> None:
-    broken = build(tmp_path, ServingSpec(max_batch_size=3))
+    broken = build(tmp_path, ServingOptions(max_batch_size=3))
     graph = broken.source / "package" / "model.onnx"
     content = bytearray(graph.read_bytes())
     content[100] ^= 1

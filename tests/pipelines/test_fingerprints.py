@@ -11,19 +11,21 @@ from components.contracts.architectures.custom import CustomSpec
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from flows.pipelines import fingerprints
-from flows.pipelines.fingerprints import Key
+from flows.pipelines.fingerprints import Fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_same_parts_are_the_same_key() -> None:
-    assert Key({"a": 1, "b": None}).digest == Key({"b": None, "a": 1}).digest
-    assert Key({"a": 1}).digest != Key({"a": 1.5}).digest
+    assert Fingerprint({"a": 1, "b": None}).digest == Fingerprint({"b": None, "a": 1}).digest
+    assert Fingerprint({"a": 1}).digest != Fingerprint({"a": 1.5}).digest
 
 
 def test_changes_are_worded() -> None:
     before = {"data": "a" * 64, "train.epochs": 3, "function m:f": "1", "function m:g": "1", "library numpy": "2.0"}
-    now = Key({"data": "b" * 64, "train.epochs": 4, "function m:f": "2", "function m:h": "1", "library numpy": "2.1"})
+    now = Fingerprint(
+        {"data": "b" * 64, "train.epochs": 4, "function m:f": "2", "function m:h": "1", "library numpy": "2.1"}
+    )
     assert now.changes(before) == [
         "data aaaaaaaaaaaa -> bbbbbbbbbbbb",
         "m:f changed",

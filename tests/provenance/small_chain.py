@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
-from components.contracts.pipeline import ServingSpec
+from components.contracts.pipeline import ServingOptions
 from components.core.project import Project
 from components.identity import digest, manifest
 from components.packaging import bundle as bundles
 from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
 from components.versioning import dvc_hash
-from flows.pipelines.fingerprints import Key
+from flows.pipelines.fingerprints import Fingerprint
 from flows.platform.environment import QUIET
 from tests import small_package
 
@@ -44,8 +44,8 @@ def make(root: Path) -> Bundle:
     facts = {"data_digest": lineage.pop("data_digest"), "lineage": lineage}
     package = small_package.build(root / "package", facts=facts)
     pinned = requirements.pinned(project.lock_file, small_package.LIBRARIES)
-    spec = ServingSpec()
-    key = Key(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
+    spec = ServingOptions()
+    key = Fingerprint(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
     request = BundleRequest(
         model="sample",
         version="4",

@@ -14,25 +14,25 @@ from starlette.testclient import TestClient
 
 from components.contracts.serving_spec import (
     KEY_HEADER,
-    WANTED_HEADER,
-    ChallengerSlot,
-    Limits,
-    ServingOrder,
-    Slot,
-    Terms,
-    WorkerStatement,
+    VERSION_HEADER,
+    ChallengerLimits,
+    ChallengerSpec,
+    RolloutPolicy,
+    ServingSpec,
+    SlotSpec,
+    WorkerStatus,
 )
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import small_package
 
 IMAGE = small_package.image(0)
-LIMITS = Limits(max_error_rate=0.1, max_latency_ratio=5.0, min_requests=10)
+LIMITS = ChallengerLimits(max_error_rate=0.1, max_latency_ratio=5.0, min_requests=10)
 
 
-def challenger(slot: Slot, percent: float, limits: Limits = LIMITS) -> ChallengerSlot:
+def challenger(slot: SlotSpec, percent: float, limits: ChallengerLimits = LIMITS) -> ChallengerSpec:
     """A slot as a challenger's."""
-    return ChallengerSlot(**slot.model_dump(), terms=Terms(canary_percent=percent, limits=limits))
+    return ChallengerSpec(**slot.model_dump(), terms=RolloutPolicy(canary_percent=percent, limits=limits))
 
 
 @dataclass
@@ -44,24 +44,24 @@ class Service:
     client: TestClient
     generation: int = 0
 
-    def order(self, *, wait: bool = True, **slots: Slot | None) -> WorkerStatement:
+    def order(self, *, wait: bool = True, **slots: SlotSpec | None) -> WorkerStatus:
         """Write an order; with `wait`, until it is carried out. The worker's statement."""
         self.generation = max(self.generation, self.statement().generation) + 1
-        ServingOrder.model_validate({"generation": self.generation, **slots}).write(self.folder)
+        ServingSpec.model_validate({"generation": self.generation, **slots}).write(self.folder)
         if wait:
             eventually(lambda: self.statement().generation == self.generation)
         return self.statement()
 
-    def statement(self) -> WorkerStatement:
+    def statement(self) -> WorkerStatus:
         """What this worker says over HTTP; the first, others come after it."""
         document = self.client.get("/release").json()
-        return WorkerStatement.model_validate(document["workers"][0])
+        return WorkerStatus.model_validate(document["workers"][0])
 
     def ask(self, content: bytes = IMAGE, *, want: str | None = None, key: str | None = None) -> httpx.Response:
         """One image."""
         headers = {"content-type": "image/png"}
         if want is not None:
-            headers[WANTED_HEADER] = want
+            headers[VERSION_HEADER] = want
         if key is not None:
             headers[KEY_HEADER] = key
         response: httpx.Response = self.client.post("/predict", content=content, headers=headers)

@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 from prometheus_client import REGISTRY
 
-from components.contracts.serving_spec import Limits, Slot
+from components.contracts.serving_spec import ChallengerLimits, SlotSpec
 from serving import app, background, guard
-from serving.request_stats import Record
+from serving.request_stats import RequestRecorder
 from tests import small_package
 from tests.serving.service import LIMITS, Service, challenger, eventually, running
 
 
 @pytest.fixture(scope="module")
-def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Slot]:
+def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SlotSpec]:
     """A champion, a good challenger, the champion's weights again, one that fails on white images, a slow one."""
     folder = tmp_path_factory.mktemp("bundles")
     kinds: dict[str, dict[str, Any]] = {
@@ -38,7 +38,7 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Slot]:
 
 
 @pytest.fixture
-def service(slots: dict[str, Slot], tmp_path: Path) -> Iterator[Service]:
+def service(slots: dict[str, SlotSpec], tmp_path: Path) -> Iterator[Service]:
     with running(Path(slots["1"].bundle), tmp_path / "service") as service:
         yield service
 
@@ -47,7 +47,7 @@ def sides(service: Service, keys: range) -> dict[str, str]:
     return {str(key): service.answered_by(key=str(key)) for key in keys}
 
 
-def test_a_canary_gets_its_share(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_canary_gets_its_share(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 30))
     found = Counter(service.answered_by() for _ in range(400))
     assert 0.2 < found["2"] / 400 < 0.4  # four standard errors
@@ -56,7 +56,7 @@ def test_a_canary_gets_its_share(service: Service, slots: dict[str, Slot]) -> No
     assert statement.challenger_tally.compared == 0
 
 
-def test_everybody_and_nobody(service: Service, slots: dict[str, Slot]) -> None:
+def test_everybody_and_nobody(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
     assert {service.answered_by() for _ in range(20)} == {"2"}
     assert service.ask().headers["x-modelyard-role"] == "challenger"
@@ -64,7 +64,7 @@ def test_everybody_and_nobody(service: Service, slots: dict[str, Slot]) -> None:
     assert {service.answered_by() for _ in range(20)} == {"1"}
 
 
-def test_a_key_stays_on_its_side(service: Service, slots: dict[str, Slot], tmp_path: Path) -> None:
+def test_a_key_stays_on_its_side(service: Service, slots: dict[str, SlotSpec], tmp_path: Path) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 30))
     first = sides(service, range(100))
     assert set(first.values()) == {"1", "2"}
@@ -76,7 +76,7 @@ def test_a_key_stays_on_its_side(service: Service, slots: dict[str, Slot], tmp_p
     assert Counter(grown.values())["2"] > Counter(first.values())["2"]
 
 
-def test_a_key_has_the_same_side_in_another_process(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_key_has_the_same_side_in_another_process(service: Service, slots: dict[str, SlotSpec]) -> None:
     """Python's own hash of a text is another one in each process."""
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 50))
     here = [service.answered_by(key=str(key)) == "2" for key in range(20)]
@@ -88,7 +88,7 @@ def test_a_key_has_the_same_side_in_another_process(service: Service, slots: dic
     assert done.stdout.strip() == str(here)
 
 
-def test_in_the_shadow_it_answers_too_and_is_compared(service: Service, slots: dict[str, Slot]) -> None:
+def test_in_the_shadow_it_answers_too_and_is_compared(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
     own = {index: service.ask(small_package.image(index)).json()["predictions"][0]["label"] for index in range(12)}
     eventually(lambda: service.statement().challenger_tally.compared == 12)
@@ -103,7 +103,7 @@ def test_in_the_shadow_it_answers_too_and_is_compared(service: Service, slots: d
     assert tally.p50_ms
 
 
-def test_the_same_weights_agree_always(service: Service, slots: dict[str, Slot]) -> None:
+def test_the_same_weights_agree_always(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["3"], 0))
     for index in range(12):
         service.ask(small_package.image(index))
@@ -113,7 +113,7 @@ def test_the_same_weights_agree_always(service: Service, slots: dict[str, Slot])
     assert REGISTRY.get_sample_value("modelyard_agreed_total", labels) == 12
 
 
-def test_in_a_canary_nobody_gets_nan_and_the_challenger_goes(service: Service, slots: dict[str, Slot]) -> None:
+def test_in_a_canary_nobody_gets_nan_and_the_challenger_goes(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["4"], 100))
     answers = [service.ask(small_package.white()) for _ in range(12)]
     assert {answer.status_code for answer in answers} == {200}
@@ -130,7 +130,7 @@ def test_in_a_canary_nobody_gets_nan_and_the_challenger_goes(service: Service, s
     assert "removed" in refused.json()["error"]["reason"]
 
 
-def test_in_the_shadow_a_failing_challenger_goes(service: Service, slots: dict[str, Slot]) -> None:
+def test_in_the_shadow_a_failing_challenger_goes(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["4"], 0))
 
     def asked_and_gone() -> bool:
@@ -142,7 +142,7 @@ def test_in_the_shadow_a_failing_challenger_goes(service: Service, slots: dict[s
     assert service.statement().challenger_tally.not_finite >= LIMITS.min_requests
 
 
-def test_a_slow_challenger_goes(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_slow_challenger_goes(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["5"], 50))
 
     def asked_and_gone() -> bool:
@@ -156,7 +156,7 @@ def test_a_slow_challenger_goes(service: Service, slots: dict[str, Slot]) -> Non
     assert "max_latency_ratio 5" in (held.reason or "")
 
 
-def test_a_removed_challenger_stays_out_until_an_order_without_it(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_removed_challenger_stays_out_until_an_order_without_it(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["4"], 100))
     for _ in range(12):
         service.ask(small_package.white())
@@ -171,7 +171,7 @@ def test_a_removed_challenger_stays_out_until_an_order_without_it(service: Servi
     assert afresh.challenger_tally.requests == 0
 
 
-def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dict[str, Slot]) -> None:
+def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dict[str, SlotSpec]) -> None:
     statement = service.order(champion=slots["1"], challenger=challenger(slots["4"], 50))
     assert statement.challenger
     removed = statement.challenger.model_copy(update={"state": "removed", "reason": "it was no good there"})
@@ -202,14 +202,14 @@ def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dic
     assert held.reason == "it was no good there"
 
 
-def test_a_named_challenger_that_fails_says_so(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_named_challenger_that_fails_says_so(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["4"], 0))
     response = service.ask(small_package.white(), want=slots["4"].package_digest)
     assert (response.status_code, response.json()["error"]["code"]) == (500, "not_finite")
     assert response.headers["x-modelyard-version"] == "4"
 
 
-def test_a_champion_that_fails_says_so_and_is_counted(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_champion_that_fails_says_so_and_is_counted(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["4"])
     response = service.ask(small_package.white())
     assert (response.status_code, response.json()["error"]["code"]) == (500, "not_finite")
@@ -220,7 +220,7 @@ def test_a_champion_that_fails_says_so_and_is_counted(service: Service, slots: d
     assert REGISTRY.get_sample_value("modelyard_failures_total", labels) == 1
 
 
-def test_what_nobody_can_read_is_nobodys_failure(service: Service, slots: dict[str, Slot]) -> None:
+def test_what_nobody_can_read_is_nobodys_failure(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
     assert {service.ask(b"no image").status_code for _ in range(12)} == {422}
     statement = service.statement()
@@ -231,7 +231,7 @@ def test_what_nobody_can_read_is_nobodys_failure(service: Service, slots: dict[s
 
 @pytest.mark.parametrize("percent", [0.0, 100.0])
 def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
-    percent: float, service: Service, tmp_path: Path, slots: dict[str, Slot]
+    percent: float, service: Service, tmp_path: Path, slots: dict[str, SlotSpec]
 ) -> None:
     picky = small_package.bundle(tmp_path / "picky", "6", seed=1, train_key="f" * 64)
     path = Path(picky.bundle) / "serving.json"
@@ -247,7 +247,7 @@ def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
     assert held.state == "removed"
 
 
-def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
     seat = service.worker.holding.now.challenger
     assert seat
@@ -276,7 +276,7 @@ def test_what_waits_in_the_background_is_bounded_in_bytes() -> None:
 
 
 def test_a_challenger_that_does_not_answer_in_time_is_answered_for(
-    service: Service, slots: dict[str, Slot], monkeypatch: pytest.MonkeyPatch
+    service: Service, slots: dict[str, SlotSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "PATIENCE_SECONDS", 0.02)
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
@@ -293,7 +293,7 @@ def test_a_challenger_that_does_not_answer_in_time_is_answered_for(
 
 
 def test_the_last_thousand_count() -> None:
-    record, limits = Record(), Limits(max_error_rate=0.02, max_latency_ratio=5, min_requests=20)
+    record, limits = RequestRecorder(), ChallengerLimits(max_error_rate=0.02, max_latency_ratio=5, min_requests=20)
     for _ in range(100_000):
         record.answer(0.001, 0.001)
     for _ in range(20):
@@ -308,12 +308,12 @@ def test_the_last_thousand_count() -> None:
 
 
 def test_too_few_answers_say_nothing() -> None:
-    challenger, champion = Record(), Record()
-    limits = Limits(max_error_rate=0.0, max_latency_ratio=2, min_requests=5)
+    challenger, champion = RequestRecorder(), RequestRecorder()
+    limits = ChallengerLimits(max_error_rate=0.0, max_latency_ratio=2, min_requests=5)
     for _ in range(4):
         challenger.fail()
     assert guard.broken(challenger, champion, limits) is None
-    challenger = Record()
+    challenger = RequestRecorder()
     for _ in range(50):
         challenger.answer(1.0, 1.0)
     for _ in range(4):
@@ -326,7 +326,7 @@ def test_too_few_answers_say_nothing() -> None:
 
 
 def test_waiting_for_a_processor_is_not_its_fault() -> None:
-    challenger, champion = Record(), Record()
+    challenger, champion = RequestRecorder(), RequestRecorder()
     for _ in range(50):
         challenger.answer(1.0, 0.1)
         champion.answer(0.1, 0.1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.contracts.serving_spec import Slot
+from components.contracts.serving_spec import SlotSpec
 from components.identity import manifest
 from tests import drawing_package
 from tests.serving.service import Service, running
@@ -26,7 +26,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     manifest.write_json(folder / "bundle" / "serving.json", {"model": "drawer", "version": "1", **limits})
     manifest.seal(folder / "bundle", "bundle", {"code": "c" * 64})
     with running(folder / "bundle", folder / "service") as service:
-        service.order(champion=Slot(version="1", package_digest=package.digest, bundle=str(folder / "bundle")))
+        service.order(champion=SlotSpec(version="1", package_digest=package.digest, bundle=str(folder / "bundle")))
         yield service
 
 

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from components.contracts.serving_spec import WorkerStatement
-from serving.heartbeats import FRESH_SECONDS, Statements
+from components.contracts.serving_spec import WorkerStatus
+from serving.heartbeats import FRESH_SECONDS, Heartbeats
 
 WRITE = """
 import os, sys
@@ -28,7 +28,7 @@ def test_only_a_file_of_the_last_seconds_of_this_boot_counts(tmp_path: Path) -> 
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "said\n"
-        statements = Statements(tmp_path)
+        statements = Heartbeats(tmp_path)
         assert [said.worker for said in statements.others()] == [worker.pid]
         path = tmp_path / "workers" / f"{worker.pid}.json"
         # Neither a time of the wall clock (before and after a step) nor an old one is that of a living worker.
@@ -39,8 +39,8 @@ def test_only_a_file_of_the_last_seconds_of_this_boot_counts(tmp_path: Path) -> 
 
 
 def test_a_worker_touches_its_file_with_the_monotonic_clock(tmp_path: Path) -> None:
-    statements = Statements(tmp_path)
-    said = WorkerStatement(worker=os.getpid(), generation=1, code="")
+    statements = Heartbeats(tmp_path)
+    said = WorkerStatus(worker=os.getpid(), generation=1, code="")
     path = tmp_path / "workers" / f"{os.getpid()}.json"
     for _ in range(2):  # written, then only touched
         before = time.monotonic()

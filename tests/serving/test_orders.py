@@ -18,20 +18,20 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from components.contracts.serving_spec import ORDER_FILE, ServingOrder, Slot
+from components.contracts.serving_spec import SPEC_FILE, ServingSpec, SlotSpec
 from tests import small_package
 from tests.serving.service import Service, challenger, eventually, running
 
 
 @pytest.fixture(scope="module")
-def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Slot]:
+def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SlotSpec]:
     """Versions 1 to 4, each another package."""
     folder = tmp_path_factory.mktemp("bundles")
     return {str(number): small_package.bundle(folder / str(number), str(number), seed=number) for number in range(1, 5)}
 
 
 @pytest.fixture
-def service(slots: dict[str, Slot], tmp_path: Path) -> Iterator[Service]:
+def service(slots: dict[str, SlotSpec], tmp_path: Path) -> Iterator[Service]:
     with running(Path(slots["1"].bundle), tmp_path / "service") as service:
         yield service
 
@@ -45,7 +45,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     logger.removeHandler(caplog.handler)
 
 
-def broken(slot: Slot, folder: Path, file: str = "model.onnx") -> Slot:
+def broken(slot: SlotSpec, folder: Path, file: str = "model.onnx") -> SlotSpec:
     """A copy of a bundle with one byte of its package changed."""
 
     shutil.copytree(slot.bundle, folder)
@@ -56,7 +56,7 @@ def broken(slot: Slot, folder: Path, file: str = "model.onnx") -> Slot:
     return slot.model_copy(update={"bundle": str(folder)})
 
 
-def test_without_an_order_it_serves_its_own_package(service: Service, slots: dict[str, Slot]) -> None:
+def test_without_an_order_it_serves_its_own_package(service: Service, slots: dict[str, SlotSpec]) -> None:
     assert service.answered_by() == "1"
     statement = service.statement()
     assert (statement.generation, statement.previous, statement.staged, statement.challenger) == (0, None, None, None)
@@ -64,7 +64,7 @@ def test_without_an_order_it_serves_its_own_package(service: Service, slots: dic
     assert statement.champion.package_digest == slots["1"].package_digest
 
 
-def test_without_a_service_folder_no_orders_are_taken(slots: dict[str, Slot]) -> None:
+def test_without_a_service_folder_no_orders_are_taken(slots: dict[str, SlotSpec]) -> None:
     with running(Path(slots["1"].bundle), None) as service:
         document = service.client.get("/release").json()
         assert document["expected"] == len(document["workers"]) == 1
@@ -72,7 +72,7 @@ def test_without_a_service_folder_no_orders_are_taken(slots: dict[str, Slot]) ->
         assert not list(Path(slots["1"].bundle).glob("workers*"))
 
 
-def test_a_switch_and_everything_that_follows_the_champion(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_switch_and_everything_that_follows_the_champion(service: Service, slots: dict[str, SlotSpec]) -> None:
     before = service.ask().json()
     service.order(champion=slots["2"], previous=slots["1"])
     response = service.ask()
@@ -85,7 +85,7 @@ def test_a_switch_and_everything_that_follows_the_champion(service: Service, slo
     assert slots["2"].package_digest in service.client.get("/").text
 
 
-def test_what_is_held_already_is_not_loaded_again(service: Service, slots: dict[str, Slot]) -> None:
+def test_what_is_held_already_is_not_loaded_again(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], staged=slots["2"])
     staged = service.worker.holding.now.staged
     assert staged
@@ -100,7 +100,7 @@ def test_what_is_held_already_is_not_loaded_again(service: Service, slots: dict[
     assert service.answered_by() == "1"
 
 
-def test_the_champion_keeps_its_tally_while_others_come_and_go(service: Service, slots: dict[str, Slot]) -> None:
+def test_the_champion_keeps_its_tally_while_others_come_and_go(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"])
     since = service.statement().champion
     service.ask()
@@ -112,7 +112,7 @@ def test_the_champion_keeps_its_tally_while_others_come_and_go(service: Service,
     assert statement.champion_tally.p50_ms
 
 
-def test_a_request_names_the_package_that_shall_answer(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_request_names_the_package_that_shall_answer(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], staged=slots["2"], previous=slots["3"])
     for version, role in (("1", "champion"), ("2", "staged"), ("3", "previous")):
         response = service.ask(want=slots[version].package_digest)
@@ -124,7 +124,7 @@ def test_a_request_names_the_package_that_shall_answer(service: Service, slots: 
 
 
 def test_a_staged_package_that_does_not_load_changes_nothing(
-    service: Service, slots: dict[str, Slot], tmp_path: Path
+    service: Service, slots: dict[str, SlotSpec], tmp_path: Path
 ) -> None:
     statement = service.order(champion=slots["1"], staged=broken(slots["2"], tmp_path / "bad"))
     assert statement.staged
@@ -140,7 +140,7 @@ def test_a_staged_package_that_does_not_load_changes_nothing(
 
 @pytest.mark.parametrize("kind", ["byte", "digest", "version", "nothing there", "no golden answer"])
 def test_a_champion_that_does_not_load_leaves_the_present_one(
-    kind: str, service: Service, slots: dict[str, Slot], tmp_path: Path
+    kind: str, service: Service, slots: dict[str, SlotSpec], tmp_path: Path
 ) -> None:
     two = slots["2"]
     bad = {
@@ -161,7 +161,9 @@ def test_a_champion_that_does_not_load_leaves_the_present_one(
     assert service.answered_by() == "2"
 
 
-def test_an_order_without_champion_answers_only_who_names_a_package(service: Service, slots: dict[str, Slot]) -> None:
+def test_an_order_without_champion_answers_only_who_names_a_package(
+    service: Service, slots: dict[str, SlotSpec]
+) -> None:
     service.order(champion=None, previous=slots["1"])
     response = service.ask()
     assert (response.status_code, response.json()["error"]["code"]) == (503, "nothing_released")
@@ -172,31 +174,31 @@ def test_an_order_without_champion_answers_only_who_names_a_package(service: Ser
 
 @pytest.mark.parametrize("content", ["{", '{"generation": "two"}', "{}"])
 def test_an_order_that_cannot_be_read_changes_nothing(
-    content: str, service: Service, slots: dict[str, Slot], log: pytest.LogCaptureFixture
+    content: str, service: Service, slots: dict[str, SlotSpec], log: pytest.LogCaptureFixture
 ) -> None:
     before = service.order(champion=slots["2"], previous=slots["1"])
-    (service.folder / ORDER_FILE).write_text(content)
+    (service.folder / SPEC_FILE).write_text(content)
     eventually(lambda: "cannot be read" in log.text)
     assert service.statement() == before
     assert service.answered_by() == "2"
     after = service.order(champion=slots["2"], previous=slots["3"])
     assert after.champion == before.champion
-    (service.folder / ORDER_FILE).unlink()
+    (service.folder / SPEC_FILE).unlink()
     eventually(lambda: "is gone" in log.text)
     assert service.answered_by() == "2"
 
 
 def test_an_order_that_could_not_be_read_for_a_moment_is_carried_out(
-    service: Service, slots: dict[str, Slot], log: pytest.LogCaptureFixture
+    service: Service, slots: dict[str, SlotSpec], log: pytest.LogCaptureFixture
 ) -> None:
     service.order(champion=slots["1"])
-    order = ServingOrder(generation=service.generation + 1, champion=slots["2"])
+    order = ServingSpec(generation=service.generation + 1, champion=slots["2"])
     fresh = service.folder / "fresh"
     fresh.write_text(order.model_dump_json())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # this process can open no file any more
     try:
-        fresh.rename(service.folder / ORDER_FILE)
+        fresh.rename(service.folder / SPEC_FILE)
         eventually(lambda: "cannot be read now" in log.text)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -204,8 +206,8 @@ def test_an_order_that_could_not_be_read_for_a_moment_is_carried_out(
     assert service.answered_by() == "2"
 
 
-def test_it_starts_with_its_order(slots: dict[str, Slot], tmp_path: Path) -> None:
-    ServingOrder(generation=7, champion=slots["2"], previous=slots["3"], staged=slots["4"]).write(tmp_path)
+def test_it_starts_with_its_order(slots: dict[str, SlotSpec], tmp_path: Path) -> None:
+    ServingSpec(generation=7, champion=slots["2"], previous=slots["3"], staged=slots["4"]).write(tmp_path)
     with running(Path(slots["1"].bundle), tmp_path) as service:
         statement = service.statement()
         assert statement.generation == 7
@@ -213,9 +215,11 @@ def test_it_starts_with_its_order(slots: dict[str, Slot], tmp_path: Path) -> Non
         assert [held.version for held in (statement.previous, statement.staged) if held] == ["3", "4"]
 
 
-def test_it_starts_with_the_previous_one_if_the_champion_does_not_load(slots: dict[str, Slot], tmp_path: Path) -> None:
+def test_it_starts_with_the_previous_one_if_the_champion_does_not_load(
+    slots: dict[str, SlotSpec], tmp_path: Path
+) -> None:
     bad = broken(slots["2"], tmp_path / "bad")
-    ServingOrder(generation=7, champion=bad, previous=slots["3"]).write(tmp_path)
+    ServingSpec(generation=7, champion=bad, previous=slots["3"]).write(tmp_path)
     with running(Path(slots["1"].bundle), tmp_path) as service:
         statement = service.statement()
         assert statement.champion
@@ -224,8 +228,8 @@ def test_it_starts_with_the_previous_one_if_the_champion_does_not_load(slots: di
         assert service.answered_by() == "3"
 
 
-def test_it_is_up_if_nothing_loads(slots: dict[str, Slot], tmp_path: Path) -> None:
-    ServingOrder(generation=7, champion=broken(slots["2"], tmp_path / "bad")).write(tmp_path)
+def test_it_is_up_if_nothing_loads(slots: dict[str, SlotSpec], tmp_path: Path) -> None:
+    ServingSpec(generation=7, champion=broken(slots["2"], tmp_path / "bad")).write(tmp_path)
     with running(Path(slots["1"].bundle), tmp_path) as service:
         response = service.ask()
         assert response.status_code == 503
@@ -235,7 +239,7 @@ def test_it_is_up_if_nothing_loads(slots: dict[str, Slot], tmp_path: Path) -> No
         assert service.answered_by() == "4"
 
 
-def test_a_request_in_flight_keeps_whom_it_began_with(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_request_in_flight_keeps_whom_it_began_with(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["2"])
 
     async def body() -> AsyncIterator[bytes]:
@@ -254,7 +258,7 @@ def test_a_request_in_flight_keeps_whom_it_began_with(service: Service, slots: d
     assert service.answered_by() == "3"
 
 
-def test_another_worker_is_heard_until_it_ends(service: Service, slots: dict[str, Slot], tmp_path: Path) -> None:
+def test_another_worker_is_heard_until_it_ends(service: Service, slots: dict[str, SlotSpec], tmp_path: Path) -> None:
 
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     statement = service.statement().model_copy(update={"worker": sleeper.pid})
@@ -272,7 +276,7 @@ def test_another_worker_is_heard_until_it_ends(service: Service, slots: dict[str
         assert not path.exists()
 
 
-def test_statements_are_on_disk_as_over_http(service: Service, slots: dict[str, Slot]) -> None:
+def test_statements_are_on_disk_as_over_http(service: Service, slots: dict[str, SlotSpec]) -> None:
 
     service.order(champion=slots["2"])
     path = service.folder / "workers" / f"{os.getpid()}.json"
@@ -280,7 +284,7 @@ def test_statements_are_on_disk_as_over_http(service: Service, slots: dict[str, 
     assert json.loads(path.read_text())["champion"]["version"] == "2"
 
 
-def test_a_held_package_is_a_figure(service: Service, slots: dict[str, Slot]) -> None:
+def test_a_held_package_is_a_figure(service: Service, slots: dict[str, SlotSpec]) -> None:
     def figure(version: str) -> float | None:
         labels = {"model": "sample", "version": version, "role": "champion", "package": slots[version].package_digest}
         return REGISTRY.get_sample_value("modelyard_held", labels)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from components.contracts.serving_spec import Slot
+from components.contracts.serving_spec import SlotSpec
 from components.identity import manifest
 from components.tasks.task import Wire
 from serving import page
@@ -18,7 +18,7 @@ from tests import echo_task
 from tests.serving.service import Service, challenger, eventually, running
 
 
-def bundle(folder: Path, version: str) -> Slot:
+def bundle(folder: Path, version: str) -> SlotSpec:
     package = echo_task.build(folder / "package")
     settings = {
         "model": "echo",
@@ -30,7 +30,7 @@ def bundle(folder: Path, version: str) -> Slot:
     }
     manifest.write_json(folder / "serving.json", settings)
     manifest.seal(folder, "bundle", {"code": "c" * 64})
-    return Slot(version=version, package_digest=package.digest, bundle=str(folder))
+    return SlotSpec(version=version, package_digest=package.digest, bundle=str(folder))
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,15 @@ import httpx
 import psutil
 import pytest
 
-from components.contracts.pipeline import PipelineSpec, ServingSpec
+from components.contracts.pipeline import PipelineSpec, ServingOptions
 from components.contracts.serving_spec import (
     ROLE_HEADER,
     SERVICE_FOLDER,
-    WANTED_HEADER,
-    Held,
-    ServiceStatement,
-    ServingOrder,
-    Slot,
+    VERSION_HEADER,
+    ServiceStatus,
+    ServingSpec,
+    SlotSpec,
+    SlotStatus,
 )
 from components.core import located_yaml
 from components.core.errors import CorruptArtifactError, StackError
@@ -39,10 +39,10 @@ from components.packaging.bundle import Bundle, BundleRequest
 from components.registry.api import Api
 from components.registry.versions import Version
 from components.release.ledger import Side
-from flows.pipelines.stages import Work
+from flows.pipelines.stages import RunContext
 from flows.platform.environment import QUIET
 from flows.releases import steps
-from flows.releases.rollout import Change, Proven, Refused
+from flows.releases.rollout import Proven, Refused, Rollout
 from flows.releases.service import HANDOVER, Service, command
 from tests import small_package
 from tests.serving.service import challenger, eventually
@@ -65,7 +65,7 @@ def built(folder: Path, workers: int) -> Bundle:
         home=str(folder / "home"),
         source_root=str(ROOT),
         requirements=pinned,
-        serving=ServingSpec(workers=workers),
+        serving=ServingOptions(workers=workers),
     )
     (folder / "request.json").write_text(request.model_dump_json())
     words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]
@@ -79,27 +79,27 @@ class Server:
 
     url: str
     folder: Path
-    slots: dict[str, Slot]
+    slots: dict[str, SlotSpec]
     bundle: Bundle
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.url, trust_env=False, verify=False, timeout=30)
 
-    def order(self, **slots: Slot | None) -> ServiceStatement:
+    def order(self, **slots: SlotSpec | None) -> ServiceStatus:
         """Write an order, and wait until every worker has carried it out."""
         generation = max(worker.generation for worker in self.statement().workers) + 1
-        ServingOrder.model_validate({"generation": generation, **slots}).write(self.folder)
+        ServingSpec.model_validate({"generation": generation, **slots}).write(self.folder)
         eventually(lambda: {worker.generation for worker in self.statement().workers} == {generation})
         return self.statement()
 
-    def statement(self) -> ServiceStatement:
+    def statement(self) -> ServiceStatus:
         """What its workers say; all of them."""
-        found: list[ServiceStatement] = []
+        found: list[ServiceStatus] = []
 
         def complete() -> bool:
             try:
-                found.append(ServiceStatement.model_validate_json(self.client.get("/release").content))
+                found.append(ServiceStatus.model_validate_json(self.client.get("/release").content))
             except httpx.TransportError:  # the worker of this connection was killed
                 return False
             return len(found[-1].workers) == found[-1].expected
@@ -107,7 +107,7 @@ class Server:
         eventually(complete)
         return found[-1]
 
-    def held(self, role: str) -> list[Held | None]:
+    def held(self, role: str) -> list[SlotStatus | None]:
         """What each worker holds in a slot."""
         return [getattr(worker, role) for worker in self.statement().workers]
 
@@ -124,7 +124,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     bundle = built(folder, workers=2)
     own = Package.open(bundle.source / "package")
-    slots = {"1": Slot(version="1", package_digest=own.digest, bundle=str(bundle.source))}
+    slots = {"1": SlotSpec(version="1", package_digest=own.digest, bundle=str(bundle.source))}
     for version in ("2", "3"):
         slots[version] = small_package.bundle(folder / version, version, seed=int(version))
     slots["nan"] = small_package.bundle(folder / "4", "4", seed=1, nan_above=0.8)
@@ -219,7 +219,7 @@ def test_switches_and_rollbacks_under_load_lose_no_request(server: Server) -> No
     with loaded(server, small_package.image(0)) as answers:
         eventually(lambda: answers()["1"] > 20)
         server.order(champion=one, staged=two)
-        named = server.ask(small_package.image(0), **{WANTED_HEADER: two.package_digest})
+        named = server.ask(small_package.image(0), **{VERSION_HEADER: two.package_digest})
         assert named.headers[ROLE_HEADER] == "staged"
         for new, old in ((two, one), (three, two), (two, three), (one, two), (two, one), (three, two)):
             server.order(champion=new, previous=old)
@@ -318,7 +318,7 @@ def test_the_golden_examples_are_asked_of_every_worker(server: Server, monkeypat
     assert service.prove(package, 1e-4, workers=2) <= 1e-4
 
 
-def _change(server: Server, slot: Slot, folder: Path) -> tuple[Change, Proven]:
+def _change(server: Server, slot: SlotSpec, folder: Path) -> tuple[Rollout, Proven]:
     """A release of a version, whatever the gates said of it."""
     project = Project(folder)
     overrides = {"serving.workers": 2, "gates.parity.tolerance": 1e-4}
@@ -327,13 +327,13 @@ def _change(server: Server, slot: Slot, folder: Path) -> tuple[Change, Proven]:
     service.folder.parent.mkdir(parents=True)
     service.folder.symlink_to(server.folder)
     side = Side(version=slot.version, package_digest=slot.package_digest)
-    work = Work(project, spec, Api("http://127.0.0.1:9"), print)
+    work = RunContext(project, spec, Api("http://127.0.0.1:9"), print)
     bundle = Bundle(folder / "home", "sample", "b" * 64)
     bundle.folder.mkdir(parents=True)
     bundle.source.symlink_to(slot.bundle)
     version = Version("sample", slot.version, "", "", {}, (), 0)
     package = Package.open(Path(slot.bundle) / "package", verify=False)
-    return Change(work, service, "champion", "a-release", None, side, "a test"), Proven(version, package, bundle)
+    return Rollout(work, service, "champion", "a-release", None, side, "a test"), Proven(version, package, bundle)
 
 
 def test_a_refusal_by_the_service_names_the_limit_that_was_missed(server: Server, tmp_path: Path) -> None:
