@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from components.core.errors import CorruptArtifactError
+from components.core.project import Project
 from components.core.strict import Strict
 from components.identity import digest
 
@@ -50,6 +51,10 @@ Event = Literal[
 CLOSING: frozenset[Event] = frozenset({"served", "refused", "returned", "superseded", "withdrawn", "removed"})
 FIRST = "0" * 64
 _BLOCK_BYTES = 65_536
+
+
+class MovedOnError(Exception):
+    """The ledger has a newer entry than the caller has seen; nothing was appended."""
 
 
 class Side(Strict):
@@ -123,14 +128,22 @@ class Ledger:
         after: Side | None,
         asked_by: str,
         facts: dict[str, Any] | None = None,
+        if_last: int | None = None,
     ) -> Entry:
         """Add an entry; it is on the disk when this returns.
 
+        Args:
+            if_last: append only while the last entry has this sequence number (0: while there is none), so that a
+                decision is recorded on what it was made from, or not at all.
+
         Raises:
+            MovedOnError: the last entry is another one than `if_last` names.
             CorruptArtifactError: the ledger is broken; nothing is added.
         """
         with self._alone() as lock:
             last, whole = self._end(lock)
+            if if_last is not None and if_last != (last.sequence if last else 0):
+                raise MovedOnError
             draft = Entry(
                 sequence=last.sequence + 1 if last else 1,
                 time=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -209,6 +222,11 @@ class Ledger:
         with self.path.with_suffix(".lock").open("a+") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield stream.fileno()
+
+
+def of(project: Project, name: str) -> Ledger:
+    """The ledger of a project's model."""
+    return Ledger(project.ledger(name))
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from components.core.project import Project
 def history(name: str, verify: bool, steps: bool, as_json: bool) -> int:
     """What was in production of NAME when, who asked for it, and what was refused."""
     from components.release import history as histories
-    from components.release.ledger import Ledger
+    from components.release import ledger as ledgers
     from flows.cli import table
     from flows.releases import promotion
 
     project = Project.find()
-    ledger = Ledger(project.ledger(name))
+    ledger = ledgers.of(project, name)
     entries = ledger.entries()
     if not entries:
         raise NotFoundError(f"nothing was released of {name} yet", where=str(ledger.path))

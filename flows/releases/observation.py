@@ -16,8 +16,9 @@ from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
+from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, ObservedState, decide
-from components.release.ledger import Ledger, Role
+from components.release.ledger import Role
 from flows.releases.service import Service
 
 ROLES: tuple[Role, ...] = ("champion", "challenger")
@@ -39,7 +40,7 @@ def terms(project: Project, name: str) -> RolloutPolicy | None:
 def to_do(api: Api, project: Project, name: str) -> Decision | None:
     """What is due for a model, or was left unfinished; None: production is what the registry asks for."""
     asked = DesiredState.of(versions.aliases_of(api, name), terms(project, name))
-    entries = Ledger(project.ledger(name)).entries()
+    entries = ledgers.of(project, name).entries()
     for role in ROLES:
         left = history.unfinished(entries, role)
         if left is not None:

@@ -22,8 +22,9 @@ from components.registry import versions
 from components.registry.api import Api, MissingError
 from components.registry.versions import Version
 from components.release import history
+from components.release import ledger as ledgers
 from components.release.decision import ObservedState
-from components.release.ledger import CLOSING, Entry, Ledger, Role, Side
+from components.release.ledger import CLOSING, Entry, Role, Side
 from flows.pipelines import bundle_plan, stages
 from flows.platform import lifecycle
 from flows.platform.programs import log_file
@@ -65,7 +66,7 @@ def promote(
             f"version {version} is the champion of {name}: it cannot be its own challenger",
             next_step=f"`modelyard models {name}` lists the others",
         )
-    since = len(Ledger(project.ledger(name)).entries())
+    since = len(ledgers.of(project, name).entries())
     with announced("the registry", say):
         versions.set_alias(api, name, role, version, how)
     return follow(project, name, role, version, since, say)
@@ -119,7 +120,7 @@ def target_of_rollback(project: Project, name: str, to: str | None) -> Side:
     Raises:
         UsageError: nothing served before, or that version never served well.
     """
-    entries = Ledger(project.ledger(name)).entries()
+    entries = ledgers.of(project, name).entries()
     served = history.served_well(entries)
     known = ", ".join(dict.fromkeys(side.version for side in reversed(served))) or "none"
     if to is not None:
@@ -157,7 +158,7 @@ def follow(
         StackError: nobody takes it up, or nobody goes on with it, for `START_SECONDS`.
         ServingError: the release failed `MOST_FAILURES` times, or another version was asked for meanwhile.
     """
-    ledger, service = Ledger(project.ledger(name)), Service(project, name)
+    ledger, service = ledgers.of(project, name), Service(project, name)
     if since is None:
         entries = ledger.entries()
         left = history.unfinished(entries, role)

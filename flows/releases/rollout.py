@@ -16,6 +16,7 @@ from components.registry.alias_notes import AliasNote
 from components.registry.api import Api
 from components.registry.versions import Version
 from components.release import history
+from components.release import ledger as ledgers
 from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, Role, Side
 from flows.pipelines.stages import RunContext
@@ -76,7 +77,7 @@ class Rollout:
     @cached_property
     def ledger(self) -> Ledger:
         """The model's ledger."""
-        return Ledger(self.work.project.ledger(self.name))
+        return ledgers.of(self.work.project, self.name)
 
     def record(self, event: Event, **facts: Any) -> None:
         """Write a step down, once: one that a killed process had written already is not written again."""
@@ -127,7 +128,7 @@ def begin(
     Returns:
         None: what a killed process left is not asked for any more, and what is asked for is another matter.
     """
-    ledger = Ledger(work.project.ledger(work.spec.name))
+    ledger = ledgers.of(work.project, work.spec.name)
     entries = ledger.entries()
     asked = observation.wanted(work.api, work.spec.name).of_role(role)
     left = history.unfinished(entries, role)

@@ -9,8 +9,8 @@ from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
+from components.release import ledger as ledgers
 from components.release.decision import DesiredState, ObservedState, decide
-from components.release.ledger import Ledger
 from flows.platform import connections
 from flows.releases import observation
 from flows.releases.service import Service
@@ -60,7 +60,7 @@ def _standing(project: Project, name: str, aliases: dict[str, dict[str, str]] | 
     wanted = DesiredState.of(named, observation.terms(project, name) if "challenger" in named else None)
     found = ObservedState.of(statement)
     try:
-        entries = Ledger(project.ledger(name)).entries()
+        entries = ledgers.of(project, name).entries()
     except CorruptArtifactError as error:
         state, since = f"{error.what}: {error.where}", None
     else:

@@ -18,7 +18,8 @@ from components.identity.package import Package
 from components.registry import registration, tracking, versions
 from components.registry.api import Api
 from components.registry.registration import Registration
-from components.release.ledger import Entry, Ledger
+from components.release import ledger as ledgers
+from components.release.ledger import Entry
 from flows.platform import connections
 from flows.releases.service import Service
 from tests import small_package
@@ -126,7 +127,7 @@ class Releases:
 
     def entries(self, name: str) -> list[Entry]:
         """The ledger, its chain checked."""
-        return Ledger(self.house.project.ledger(name)).entries()
+        return ledgers.of(self.house.project, name).entries()
 
     def events(self, name: str, version: str, role: str = "champion") -> list[str]:
         """What the ledger says of a version in a role."""

@@ -80,7 +80,7 @@ def test_failures_of_another_version_do_not_count(project: Project) -> None:
 
 def test_a_worker_says_why_it_failed_and_the_watcher_writes_it_down(project: Project) -> None:
     seen = watcher.Watcher(project, api=None)  # type: ignore[arg-type]  # nothing here asks the registry
-    known = seen.known.setdefault("sample", watcher.Known(wanted=watcher.Wanted("3", None)))
+    known = seen.known.setdefault("sample", watcher.Known(wanted=watcher.DesiredState("3", None)))
     hands = []
     for kill in (False, True):
         hand = seen._hand_over(name="sample", champion_gone=False)

@@ -14,9 +14,9 @@ from serving.heartbeats import FRESH_SECONDS, Heartbeats
 WRITE = """
 import os, sys
 from pathlib import Path
-from components.contracts.serving_spec import WorkerStatement
-from serving.heartbeats import Statements
-Statements(Path(sys.argv[1])).write(WorkerStatement(worker=os.getpid(), generation=1, code=""))
+from components.contracts.serving_spec import WorkerStatus
+from serving.heartbeats import Heartbeats
+Heartbeats(Path(sys.argv[1])).write(WorkerStatus(worker=os.getpid(), generation=1, code=""))
 print("said", flush=True)
 input()
 """
