@@ -32,10 +32,12 @@ Event = Literal[
     "verified",  # its package is there and is what was sealed
     "bundled",
     "gated",  # all gates passed
+    "waiting",  # for a person's approval
     "approved",  # by a person
     "staged",  # loaded beside the one that serves
     "proven",  # its golden examples through the real endpoint
-    "switched",
+    "switching",  # decided: what production is made of from now on
+    "switched",  # every worker serves it
     "served",  # watched; it serves well: the release is done
     "refusing",  # decided; the registry is being told
     "refused",  # never served
@@ -46,6 +48,7 @@ Event = Literal[
     "removing",
     "removed",  # a challenger that broke its limits, or whose alias was taken away
     "compared",  # what champion and challenger did side by side
+    "told",  # after a rollback: the registry names what serves again
 ]
 
 CLOSING: frozenset[Event] = frozenset({"served", "refused", "returned", "superseded", "withdrawn", "removed"})
@@ -97,6 +100,11 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known = _Known()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of which one changes with each append."""
+        return (self.path,)
 
     def entries(self) -> list[Entry]:
         """All entries, the chain checked.
