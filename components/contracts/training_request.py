@@ -16,7 +16,7 @@ from components.core.strict import Strict
 class TrainRequest(Strict):
     """`python -m components.training REQUEST.json`, and the same file for `components.evaluation`.
 
-    Paths are relative to the working directory, which is the project's root.
+    Paths are relative to the working directory, the stage's workspace.
 
     Args:
         pipeline: name of the pipeline.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from components.contracts.training_request import Event, Metrics, Progress, Star
 from components.core import atomic
 from components.identity import digest
 from components.identity import manifest as manifests
-from flows.pipelines import pretrained, stage_runner
+from flows.pipelines import pretrained, stage_requests
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
 
@@ -109,6 +110,7 @@ def _tried(work: RunContext, keys: Fingerprints) -> float:
     prepared = work.project.dataset(work.spec.dataset) / "prepared"
     counts: dict[str, Any] = manifests.load(prepared, "prepared").facts["counts"]
     folder = work.project.state / "staging" / f"pace-{keys.train.digest[:16]}"
+    start = pretrained.package(work.api, work.project, work.spec, keys.train)
     request = TrainRequest(
         pipeline=work.spec.name,
         train_key=keys.train.digest,
@@ -119,19 +121,12 @@ def _tried(work: RunContext, keys: Fingerprints) -> float:
         model=work.spec.model,
         train=work.spec.train.model_copy(update={"epochs": EPOCHS, "early_stopping": None}),
         lineage={},
-        pretrained_folder=pretrained.folder(work.api, work.project, work.spec, keys.train),
+        pretrained_folder=None if start is None else str(start.folder.relative_to(root)),
     )
     watch = _Watch()
-    shutil.rmtree(folder, ignore_errors=True)
+    quiet = replace(work, say=lambda _: None)
     try:
-        stage_runner.call(
-            "training",
-            request.model_dump_json(),
-            folder=root,
-            request_file=folder / "request.json",
-            on_line=watch.line,
-            on_words=lambda _: None,
-        )
+        quiet.run(stage_requests.trial(work.project, request, start), watch.line)
     except _Enough:
         pass
     finally:
