@@ -24,26 +24,26 @@ class ImageInput(Strict):
 
 
 class TokensInput(Strict):
-    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `longest`."""
+    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `max_length`."""
 
     kind: Literal["tokens"] = "tokens"
     vocabulary: int
-    longest: int
+    max_length: int
     pad: int = 0
 
 
 class SeriesInput(Strict):
-    """Values float32 (N, T, C), padded with 0, and lengths int64 (N,); T is at most `longest`.
+    """Values float32 (N, T, C), padded with 0, and lengths int64 (N,); T is at most `max_length`.
 
     Args:
         mean, std: of each channel over the train split; the network itself standardises.
-        fixed: every series has exactly `longest` steps.
+        fixed: every series has exactly `max_length` steps.
         instance_norm: behind that, the network takes out each series' own mean and standard deviation.
     """
 
     kind: Literal["series"] = "series"
     channels: int
-    longest: int
+    max_length: int
     mean: list[float]
     std: list[float]
     fixed: bool = False
@@ -104,7 +104,7 @@ class TextOutput(Strict):
 
     kind: Literal["text"] = "text"
     vocabulary: int
-    longest: int
+    max_length: int
     begin: int
     end: int
     pad: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from components.contracts.model_spec import ModelSpec
 from components.contracts.train_spec import TrainSpec
@@ -20,7 +20,8 @@ class TrainRequest(Strict):
 
     Args:
         pipeline: name of the pipeline.
-        train_key: identity of this training (data, specs, code, libraries); the same key is not trained again.
+        train_fingerprint: identity of this training (data, specs, code, libraries); a training whose fingerprint has a
+            result is not run again.
         data_digest: digest of the prepared dataset's manifest; another one on disk is refused.
         prepared: folder of the prepared dataset.
         run_folder: where the training keeps its checkpoint and leaves its parts; a run found there is continued.
@@ -30,7 +31,7 @@ class TrainRequest(Strict):
     """
 
     pipeline: str
-    train_key: str
+    train_fingerprint: str = Field(validation_alias=AliasChoices("train_fingerprint", "train_key"))
     data_digest: str
     prepared: str
     run_folder: str
@@ -70,7 +71,7 @@ class Started(Strict):
     resumed: bool
 
 
-class Progress(Strict):
+class TrainingProgress(Strict):
     """Several times a second at most: where the loop is, for a progress line; `metric` is the last validation's."""
 
     event: Literal["progress"] = "progress"
@@ -103,4 +104,4 @@ class Finished(Strict):
     seconds: float
 
 
-Event = Annotated[Started | Progress | Metrics | Finished, Field(discriminator="event")]
+Event = Annotated[Started | TrainingProgress | Metrics | Finished, Field(discriminator="event")]

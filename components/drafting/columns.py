@@ -21,7 +21,7 @@ TIMES = ("time", "date", "datetime", "timestamp", "ds", "hour", "day")
 MOST_CLASSES = 200
 IDENTITIES = ("id", "index", "uid", "key", "split", "")
 
-Found = tuple[str, dict[str, Any], str]  # task, the layout's own keys, why
+RecognisedTable = tuple[str, dict[str, Any], str]  # task, the layout's own keys, why
 
 
 class Column(NamedTuple):
@@ -51,7 +51,7 @@ class Column(NamedTuple):
         return sum(map(len, self.cells)) / max(1, len(self.cells))
 
 
-def recognise(path: Path, kind: str) -> Found:
+def recognise(path: Path, kind: str) -> RecognisedTable:
     """The task that a table is for, by its first rows.
 
     Raises:
@@ -93,7 +93,7 @@ def lines(path: Path, most: int, errors: str = "replace") -> list[str]:
     return found
 
 
-def _of_columns(found: Sequence[Column], path: Path) -> Found:
+def _of_columns(found: Sequence[Column], path: Path) -> RecognisedTable:
     numbers = [column for column in found if column.is_number]
     time = next((column for column in found if column.name.lower() in TIMES and column.is_time), None)
     time = time or next((column for column in found if not column.is_number and column.is_time), None)
@@ -126,8 +126,12 @@ def _text(found: Sequence[Column]) -> Column | None:
     named = next((column for column in words if column.name.lower() in TEXTS), None)
     if named is not None:
         return named
-    longest = max(words, key=lambda column: column.length, default=None)
-    return longest if longest is not None and longest.length >= 10 and " " in "".join(longest.cells[:50]) else None
+    max_length = max(words, key=lambda column: column.length, default=None)
+    return (
+        max_length
+        if max_length is not None and max_length.length >= 10 and " " in "".join(max_length.cells[:50])
+        else None
+    )
 
 
 def _label(found: Sequence[Column]) -> Column | None:
@@ -153,7 +157,7 @@ def _pixels(names: Sequence[str]) -> str | None:
     return prefix if prefix and side * side == len(names) and side >= 4 and set(names) == numbered else None
 
 
-def _parquet(path: Path) -> Found:
+def _parquet(path: Path) -> RecognisedTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

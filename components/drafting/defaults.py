@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from components.core.errors import UsageError
-from components.drafting.profile import Seen
+from components.drafting.profile import Profile
 
 TRAIN_SHARE, VALIDATION_SHARE, TEST_SHARE = 0.7, 0.1, 0.2
 LARGEST_SIDE = 128
@@ -32,7 +32,7 @@ BATCHES = 15  # an epoch: little data comes in small batches, so that its steps 
 LEAST_BATCH, LEAST_EPOCHS, MOST_EPOCHS = 8, 5, 60
 
 
-def of(task: str, seen: Seen, layout: dict[str, Any]) -> dict[str, Any]:
+def of(task: str, seen: Profile, layout: dict[str, Any]) -> dict[str, Any]:
     """`input:` of dataset.yaml."""
     match task:
         case "image-classification" | "image-generation":
@@ -40,26 +40,26 @@ def of(task: str, seen: Seen, layout: dict[str, Any]) -> dict[str, Any]:
         case "object-detection":
             return _picture(seen, LARGEST_PICTURE, 16)
         case "text-classification" | "text-generation":
-            return {"longest": _power_of_two(1.3 * _high(seen, "words"), 16, 512)}
+            return {"max_length": _power_of_two(1.3 * _high(seen, "words"), 16, 512)}
         case "token-classification":
-            return {"longest": _power_of_two(1.2 * _high(seen, "words"), 16, 512)}
+            return {"max_length": _power_of_two(1.2 * _high(seen, "words"), 16, 512)}
         case "translation":
             words = max(_high(seen, "source_words"), _high(seen, "target_words"))
-            return {"longest": _power_of_two(2 * words, 16, 256)}
+            return {"max_length": _power_of_two(2 * words, 16, 256)}
         case "forecasting":
             horizon = max(1, min(96, seen.samples // 100))
             return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": layout["values"]}
         case "series-classification":
             steps = seen.numbers("steps")
-            return {"channels": 1, "longest": int(max(steps)), "fixed": min(steps) == max(steps)}
+            return {"channels": 1, "max_length": int(max(steps)), "fixed": min(steps) == max(steps)}
         case "sound-classification":
             rate = Counter(seen.numbers("rate")).most_common(1)[0][0]
-            return {"rate": int(rate), "longest_seconds": float(max(1, math.ceil(_high(seen, "seconds"))))}
+            return {"rate": int(rate), "max_seconds": float(max(1, math.ceil(_high(seen, "seconds"))))}
         case _:
             return {}
 
 
-def split(task: str, seen: Seen) -> dict[str, Any]:
+def split(task: str, seen: Profile) -> dict[str, Any]:
     """`split:` of dataset.yaml."""
     if task != "forecasting":
         return {"test": TEST_SHARE, "validation": VALIDATION_SHARE, "seed": 0}
@@ -85,7 +85,7 @@ def pipeline(name: str, task: str, samples: int) -> dict[str, Any]:
     return {"name": name, "task": task, "dataset": name, "model": MODELS[task], "train": train}
 
 
-def _picture(seen: Seen, largest: int, multiple: int) -> dict[str, Any]:
+def _picture(seen: Profile, largest: int, multiple: int) -> dict[str, Any]:
     """The usual size, made smaller until both sides are small enough; grey where every image is."""
     sizes = Counter(zip(seen.numbers("width"), seen.numbers("height"), strict=True))
     sizes.pop((0.0, 0.0), None)  # of files that are no images
@@ -98,7 +98,7 @@ def _picture(seen: Seen, largest: int, multiple: int) -> dict[str, Any]:
     return {"height": int(sides[0]), "width": int(sides[1]), "channels": channels}
 
 
-def _high(seen: Seen, column: str) -> float:
+def _high(seen: Profile, column: str) -> float:
     """What one sample in twenty exceeds."""
     values = sorted(seen.numbers(column))
     return values[int(0.95 * (len(values) - 1))]

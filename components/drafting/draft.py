@@ -16,7 +16,7 @@ from components.core import atomic, located_yaml
 from components.core.errors import SourceError, UsageError
 from components.core.project import Project
 from components.drafting import defaults, expectations, profile
-from components.drafting.profile import Seen
+from components.drafting.profile import Profile
 from components.drafting.recognise import Recognised, inner, recognise
 from components.tasks import compatibility
 from components.tasks.dataset_file import open_dataset
@@ -70,8 +70,8 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
         # Relative paths of a source are taken from the dataset's folder: the first look is by the absolute one.
         first = {**document, "source": {**document["source"], "path": str(place.resolve())}}
         spec, known = _opened(fresh, first)
-        looked = profile.look(known, spec, fresh, str(place))
-        if known.wanted_kind == "classes" and len(looked.labels) < 2:
+        looked = profile.describe(known, spec, fresh, str(place))
+        if known.output_kind == "classes" and len(looked.labels) < 2:
             got = ", ".join(looked.labels)
             raise SourceError(
                 "a single class: there is nothing to tell apart", where=str(place), got=got, expected="several labels"
@@ -134,7 +134,7 @@ def _opened(folder: Path, document: dict[str, Any]) -> tuple[DatasetSpec, Task]:
     return spec, task
 
 
-def _card(name: str, place: Path, found: Recognised, looked: Seen) -> str:
+def _card(name: str, place: Path, found: Recognised, looked: Profile) -> str:
     shares = ", ".join(f"{label} {count:,}" for label, count in looked.labels.most_common(20)) or "none"
     splits = ", ".join(f"{split or 'open'} {count:,}" for split, count in sorted(looked.splits.items()))
     return (

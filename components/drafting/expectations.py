@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from components.core.errors import SourceError
-from components.drafting.profile import Seen
+from components.drafting.profile import Profile
 from components.tasks.task import Task
 
 Expectation = dict[str, Any]
@@ -23,7 +23,7 @@ MOST_LABELS = 1000
 ALIKE = 0.05  # of texts may have the same tokens, where rare words are not told apart
 
 
-def expectations(task: Task, seen: Seen, where: str) -> dict[str, list[Expectation]]:
+def expectations(task: Task, seen: Profile, where: str) -> dict[str, list[Expectation]]:
     """`expectations.json`.
 
     Args:
@@ -35,7 +35,7 @@ def expectations(task: Task, seen: Seen, where: str) -> dict[str, list[Expectati
     return {"raw": _raw(task, seen, where), "prepared": _prepared(task, seen)}
 
 
-def _raw(task: Task, seen: Seen, where: str) -> list[Expectation]:
+def _raw(task: Task, seen: Profile, where: str) -> list[Expectation]:
     found = [
         _of("expect_table_row_count_to_equal", "all samples have arrived", value=seen.samples),
         _of("expect_column_values_to_not_be_null", "every sample has an id", column="id"),
@@ -62,7 +62,7 @@ def _raw(task: Task, seen: Seen, where: str) -> list[Expectation]:
     return found
 
 
-def _prepared(task: Task, seen: Seen) -> list[Expectation]:
+def _prepared(task: Task, seen: Profile) -> list[Expectation]:
     found = [
         _of("expect_column_values_to_be_unique", "no sample is there twice", column="id"),
         _of(
@@ -74,7 +74,7 @@ def _prepared(task: Task, seen: Seen) -> list[Expectation]:
         _twins(
             "in_other_split",
             "no sample of the test or validation split is in train",
-            max(seen.share(seen.homes), ALIKE if task.given_kind == "tokens" else 0.0),
+            max(seen.share(seen.homes), ALIKE if task.input_kind == "tokens" else 0.0),
         ),
     ]
     if seen.labels:
@@ -86,7 +86,7 @@ def _prepared(task: Task, seen: Seen) -> list[Expectation]:
     return found
 
 
-def _labels(seen: Seen) -> list[Expectation]:
+def _labels(seen: Profile) -> list[Expectation]:
     if not 0 < len(seen.labels) <= MOST_LABELS:
         return []
     words = "the labels are the known classes, all of them"
@@ -94,7 +94,7 @@ def _labels(seen: Seen) -> list[Expectation]:
     return [_of("expect_column_distinct_values_to_equal_set", words, column="label", value_set=names)]
 
 
-def _of_column(column: str, seen: Seen, where: str) -> Expectation | None:
+def _of_column(column: str, seen: Profile, where: str) -> Expectation | None:
     """A yes or no as it usually is; one whole number as it is; any other number within its range."""
     values = seen.looks.get(column, [])
     if values and all(isinstance(value, bool) for value in values):

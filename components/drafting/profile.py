@@ -16,7 +16,7 @@ from components.tasks.task import Task
 
 
 @dataclass
-class Seen:
+class Profile:
     """What a source holds.
 
     Args:
@@ -45,7 +45,7 @@ class Seen:
         return wrong / max(1, self.samples)
 
 
-def look(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Seen:
+def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile:
     """Read every sample of a dataset's source.
 
     Args:
@@ -54,7 +54,7 @@ def look(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Seen:
     Raises:
         SourceError: it cannot be read, or is empty.
     """
-    seen = Seen()
+    seen = Profile()
     with sources.opened(spec.source, folder) as samples, Progress(f"looking at {spec.name}", None) as progress:
         for sample in samples:
             values = sample.values
@@ -64,7 +64,7 @@ def look(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Seen:
             seen.splits[sample.split or ""] += 1
             if label:
                 seen.labels[label] += 1
-            for name, value in task.look(values).items():
+            for name, value in task.describe(values).items():
                 seen.looks[name].append(value)
             seen.copies[digest] += 1
             seen.homes[digest].add(sample.split or "")

@@ -6,10 +6,12 @@ from typing import Any
 
 from components.contracts.training_request import TrainRequest
 from components.evaluation.scorer import Scored
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 
 
-def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, Any], trained: dict[str, Any]) -> str:
+def card(
+    request: TrainRequest, scored: Scored, frozen: FrozenSplit, data: dict[str, Any], trained: dict[str, Any]
+) -> str:
     """Markdown in the order of Mitchell et al. 2019, arXiv:1810.03993.
 
     Args:
@@ -26,9 +28,9 @@ def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, 
         "",
         "## Model",
         f"- architecture: {model}",
-        f"- input: {_shape(frozen.processor.given().model_dump(mode='json'))}",
-        f"- output: {_shape(frozen.processor.wanted().model_dump(mode='json'))}",
-        f"- train key: `{request.train_key}`",
+        f"- input: {_shape(frozen.processor.input_spec().model_dump(mode='json'))}",
+        f"- output: {_shape(frozen.processor.output_spec().model_dump(mode='json'))}",
+        f"- train fingerprint: `{request.train_fingerprint}`",
         "",
         "## Data",
         f"- dataset: {data['dataset']}, digest `{request.data_digest}`",
@@ -57,9 +59,11 @@ def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, 
     return "\n".join(lines)
 
 
-def _figure(name: str, value: float, frozen: Frozen) -> str:
+def _figure(name: str, value: float, frozen: FrozenSplit) -> str:
     metric = frozen.task.metrics.get(name)
-    better = "" if metric is None else f"{metric.words}; {'higher' if metric.higher_is_better else 'lower'} is better"
+    better = (
+        "" if metric is None else f"{metric.description}; {'higher' if metric.higher_is_better else 'lower'} is better"
+    )
     return f"| {name.replace('_', ' ')} | {value:.4f} | {better} |"
 
 

@@ -61,8 +61,8 @@ def number(label: str, classes: Sequence[str]) -> int:
 class OneClass:
     """What the tasks that give a sample one class share of the half without state: `label` names the class."""
 
-    wanted_kind: ClassVar[str] = "classes"
-    objective: ClassVar[str] = "components.training.objectives.classification:Classification"
+    output_kind: ClassVar[str] = "classes"
+    objective: ClassVar[str] = "components.training.objectives.classification:ClassificationObjective"
     scorer: ClassVar[str] = "components.evaluation.classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "accuracy": Metric(True, "share of right answers"),

@@ -70,14 +70,14 @@ def _gates(spec: PipelineSpec, task: Task) -> list[Problem]:
 def _model(spec: PipelineSpec, task: Task) -> list[Problem]:
     found = []
     named = f"{spec.model.family} {spec.model.name}"
-    if task.given_kind not in spec.model.takes:
+    if not spec.model.supports_input(task.input_kind):
         allowed = " or ".join(sorted(spec.model.takes))
-        found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {task.given_kind}"))
-    if task.wanted_kind not in spec.model.gives:
+        found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {task.input_kind}"))
+    if not spec.model.supports_output(task.output_kind):
         allowed = " or ".join(sorted(spec.model.gives))
-        found.append(Problem("model", f"{named} gives {allowed}; {task.name} wants {task.wanted_kind}"))
-    if spec.train.augment.active and task.given_kind != "image":
-        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {task.given_kind}"))
+        found.append(Problem("model", f"{named} gives {allowed}; {task.name} wants {task.output_kind}"))
+    if spec.train.augment.active and task.input_kind != "image":
+        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {task.input_kind}"))
     return found
 
 

@@ -72,18 +72,18 @@ class Graph(NamedTuple):
 
 def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
     """The graphs of a network; the default is one, named `model`, with the processor's inputs."""
-    wanted = processor.wanted()
-    if isinstance(wanted, TextOutput):
+    output_spec = processor.output_spec()
+    if isinstance(output_spec, TextOutput):
         return _translation(network)
-    if isinstance(wanted, NoiseOutput):
-        return [_noise(network, cast(NoiseInput, processor.given()), cast(Any, processor).noise_steps)]
+    if isinstance(output_spec, NoiseOutput):
+        return [_noise(network, cast(NoiseInput, processor.input_spec()), cast(Any, processor).noise_steps)]
     names = processor.inputs()
     inputs = _inputs(processor.arrays(), names)
 
     def feed(batch: Batch) -> tuple[Tensor, ...]:
         return tuple(batch[name] for name in names)
 
-    match wanted:
+    match output_spec:
         case ClassesOutput():
             return [Graph("model", _Probabilities(network), inputs, {"probabilities": [BATCH]}, feed, exact=True)]
         case TokenClassesOutput():
@@ -97,7 +97,7 @@ def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
             boxes: dict[str, list[str | None]] = {"boxes": [BATCH], "scores": [BATCH]}
             return [Graph("model", _Boxes(network), inputs, boxes, feed, unordered=True)]
         case _:
-            assert_never(wanted)
+            assert_never(output_spec)
 
 
 def runner(made: list[Graph]) -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
@@ -173,9 +173,11 @@ def _translation(network: nn.Module) -> list[Graph]:
     ]
 
 
-def _noise(network: nn.Module, given: NoiseInput, steps: int) -> Graph:
+def _noise(network: nn.Module, input_spec: NoiseInput, steps: int) -> Graph:
     inputs = [
-        TensorSpec(name="noisy", type="float32", shape=[BATCH, given.channels, given.height, given.width]),
+        TensorSpec(
+            name="noisy", type="float32", shape=[BATCH, input_spec.channels, input_spec.height, input_spec.width]
+        ),
         TensorSpec(name="step", type="int64", shape=[BATCH]),
         TensorSpec(name="label", type="int64", shape=[BATCH]),
     ]

@@ -81,10 +81,10 @@ def _fitting(task: Task, family: str) -> Any:
     own = OF_TASK.get(task.name, {}).get(family)
     for candidate in [own] if own else CANDIDATES[family]:
         said = dict(candidate)
-        if task.wanted_kind in _LAST:
+        if task.output_kind in _LAST:
             said.pop("pooling", None)
             said.pop("bidirectional", None)
         model = _MODEL.validate_python({"family": family, **said})
-        if task.given_kind in model.takes and task.wanted_kind in model.gives:
+        if model.supports_input(task.input_kind) and model.supports_output(task.output_kind):
             return model
     return None

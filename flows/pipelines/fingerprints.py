@@ -65,7 +65,7 @@ def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_diges
 
 
 def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Key:
-    """`train_key`: data, model and train spec, what it starts from, the code that this training imports, its libraries.
+    """`train_fingerprint`: data, model and train spec, pretrained weights, the code and libraries of this training.
 
     Raises:
         NotFoundError: there is no such task.
@@ -86,14 +86,14 @@ def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained
     )
 
 
-def package(train_key: str, spec: PipelineSpec, source_root: Path) -> Key:
+def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Key:
     """`package_key`: the training and the code that evaluates it.
 
     Raises:
         NotFoundError: there is no such task.
     """
     modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
-    return Key({"training": train_key, **_code(user_source.identity(modules, source_root))})
+    return Key({"training": train_fingerprint, **_code(user_source.identity(modules, source_root))})
 
 
 def _package_of(spec: PipelineSpec) -> dict[str, str]:

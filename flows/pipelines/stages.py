@@ -234,7 +234,7 @@ def _request(work: Work, keys: Keys) -> TrainRequest:
     facts = manifests.load(prepared, "prepared").facts
     return TrainRequest(
         pipeline=work.spec.name,
-        train_key=keys.train.digest,
+        train_fingerprint=keys.train.digest,
         data_digest=keys.data_digest,
         prepared=str(prepared.relative_to(root)),
         run_folder=str(work.project.run_folder(keys.train.digest).relative_to(root)),

@@ -21,9 +21,9 @@ KINDS = [{kind.model_fields["kind"].default for kind in get_args(get_args(union)
 def test_a_task_is_what_its_name_says_and_fits_some_network(name: str) -> None:
     task = find(name)
     assert task.name == name
-    assert task.given_kind in KINDS[0]
-    assert task.wanted_kind in KINDS[1]
-    assert task.heavy in {"", *task.fields}
+    assert task.input_kind in KINDS[0]
+    assert task.output_kind in KINDS[1]
+    assert task.payload_field in {"", *task.fields}
     assert task.metrics
     assert set(task.fields.values()) <= {"text", "binary", "numbers", "json"}
     assert len(set(task.raw_columns)) == len(task.raw_columns)

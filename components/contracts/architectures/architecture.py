@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from components.core.strict import Strict
 
+ANY_KIND = frozenset({"*"})
 SHA256 = r"^[0-9a-f]{64}$"
 PRETRAINED = (
     r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+)$"
@@ -67,14 +68,15 @@ TransferSpec = Annotated[
 class ArchitectureSpec(Strict):
     """Base of all specs.
 
-    `module` is where the architecture is written, with `build(spec, given, wanted) -> nn.Module`; its code belongs to
-    the identity of a training. `takes` and `gives` are the kinds of `Input` and `Output` (contracts/shapes.py) it can.
+    `module` is the module that defines `build(config, input_spec, output_spec) -> nn.Module`; its code is part of the
+    training's fingerprint. `takes` and `gives` are the kinds of input and output spec (contracts/shapes.py) that the
+    architecture supports; `ANY_KIND` supports every kind.
 
     Args:
-        pretrained: weights to start from: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>`
-            (relative to the project), or `package:<python package>`; none: fresh ones.
-        pretrained_sha256: of the file of weights; a `file:` needs it, the others may have it.
-        transfer: which of the weights are trained, and how fast.
+        pretrained: initial weights: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>` (relative to
+            the project), or `package:<python package>`; null: random weights.
+        pretrained_sha256: digest of the file of weights; required for `file:`, optional for the others.
+        transfer: which of the weights are trained, and at which rate.
     """
 
     module: ClassVar[str]
@@ -84,6 +86,16 @@ class ArchitectureSpec(Strict):
     pretrained: str | None = Field(default=None, pattern=PRETRAINED)
     pretrained_sha256: str | None = Field(default=None, pattern=SHA256)
     transfer: TransferSpec = WholeTransfer()
+
+    @classmethod
+    def supports_input(cls, kind: str) -> bool:
+        """Whether a network of this architecture takes inputs of this kind."""
+        return cls.takes == ANY_KIND or kind in cls.takes
+
+    @classmethod
+    def supports_output(cls, kind: str) -> bool:
+        """Whether a network of this architecture gives outputs of this kind."""
+        return cls.gives == ANY_KIND or kind in cls.gives
 
     @model_validator(mode="after")
     def _pretrained_is_known(self) -> Self:

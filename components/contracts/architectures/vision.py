@@ -44,7 +44,7 @@ class ImageNetResNetSpec(ArchitectureSpec):
         width: channels of the first stage's convolutions; 64 in the paper.
     """
 
-    module: ClassVar[str] = "components.models.imagenet"
+    module: ClassVar[str] = "components.models.resnet_imagenet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
 
@@ -65,7 +65,7 @@ class ConvNextSpec(ArchitectureSpec):
         drop_path: the largest share of samples that skip a block in training; it grows from block to block.
     """
 
-    module: ClassVar[str] = "components.models.imagenet"
+    module: ClassVar[str] = "components.models.convnext"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
 
@@ -98,7 +98,7 @@ class VitSpec(ArchitectureSpec):
         dropout: share dropped of vectors and attention weights.
     """
 
-    module: ClassVar[str] = "components.models.imagenet"
+    module: ClassVar[str] = "components.models.vit"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
 
