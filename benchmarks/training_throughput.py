@@ -121,8 +121,8 @@ def _invent(folder: Path, shape: tuple[int, int, int], samples: int) -> str:
 
 def _network(spec: PipelineSpec, prepared: Prepared) -> nn.Module:
     seed_all(0, deterministic=True)
-    network = build(spec.model, prepared.processor.given(), prepared.processor.wanted())
-    if prepared.processor.given().kind in ("image", "noise"):
+    network = build(spec.model, prepared.processor.input_spec(), prepared.processor.output_spec())
+    if prepared.processor.input_spec().channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
     return network
 

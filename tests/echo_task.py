@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import Output, TextOutput, TokensInput
+from components.contracts.shapes import InputSpec, OutputSpec, TextOutput, TokensInput
 from components.core import atomic
 from components.core.errors import SampleError
 from components.core.strict import Strict
@@ -48,7 +48,7 @@ class Processor(BaseProcessor):
     def input_spec(self) -> TokensInput:
         return TokensInput(vocabulary=0x110000, max_length=self.max_length)
 
-    def output_spec(self) -> Output:
+    def output_spec(self) -> OutputSpec:
         return TextOutput(vocabulary=0x110000, max_length=self.max_length, begin=0, end=0)
 
     def arrays(self) -> tuple[ArraySpec, ...]:
@@ -100,8 +100,8 @@ class Echo:
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text"}
     payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = Settings
-    input_kind: ClassVar[str] = "tokens"
-    output_kind: ClassVar[str] = "text"
+    input_type: ClassVar[type[InputSpec]] = TokensInput
+    output_type: ClassVar[type[OutputSpec]] = TextOutput
     objective: ClassVar[str] = "nobody:Nothing"
     scorer: ClassVar[str] = "nobody:NOTHING"
     metrics: ClassVar[dict[str, Metric]] = {"sameness": Metric(True, "share of letters that come back")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.contracts.training_request import TrainRequest
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
@@ -28,8 +29,8 @@ def card(
         "",
         "## Model",
         f"- architecture: {model}",
-        f"- input: {_shape(frozen.processor.input_spec().model_dump(mode='json'))}",
-        f"- output: {_shape(frozen.processor.output_spec().model_dump(mode='json'))}",
+        f"- input: {_kind_and_sizes(frozen.processor.input_spec())}",
+        f"- output: {_kind_and_sizes(frozen.processor.output_spec())}",
         f"- train fingerprint: `{request.train_fingerprint}`",
         "",
         "## Data",
@@ -74,10 +75,11 @@ def _transfer(pretrained: dict[str, Any]) -> list[str]:
     return ["## Transfer", *(f"- {name.replace('_', ' ')}: {_plain(value)}" for name, value in pretrained.items()), ""]
 
 
-def _shape(document: dict[str, Any]) -> str:
-    """Kind and sizes of what goes in or comes out; statistics are left out."""
-    sizes = [f"{name} {value}" for name, value in document.items() if isinstance(value, int) and name != "pad"]
-    return ", ".join([str(document["kind"]), *sizes])
+def _kind_and_sizes(spec: InputSpec | OutputSpec) -> str:
+    """Kind and sizes of a spec, without its statistics."""
+    fields = spec.model_dump(mode="json").items()
+    sizes = [f"{name} {value}" for name, value in fields if isinstance(value, int) and name != "pad"]
+    return ", ".join([spec.kind, *sizes])
 
 
 def _kept(request: TrainRequest) -> str:

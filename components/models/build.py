@@ -8,12 +8,12 @@ from torch import nn
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.errors import UsageError
 from components.models.dropout import use_fast_dropout
 
 
-def build(config: ArchitectureSpec, input_spec: Input, output_spec: Output) -> nn.Module:
+def build(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator.
 
     Args:

@@ -8,11 +8,11 @@ import sys
 from torch import Tensor, nn
 
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.errors import UsageError
 
 
-def build(config: CustomSpec, input_spec: Input, output_spec: Output) -> nn.Module:
+def build(config: CustomSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
     """What the factory makes.
 
     Raises:

@@ -79,7 +79,7 @@ def prepare(folder: Path) -> manifest.Manifest:
     with atomic_folder(target) as fresh:
         with Scratch(fresh / "scratch") as scratch:
             index = _decode(table, scratch, spec, task, settings, int(raw.facts["samples"]))
-            if task.output_kind == "classes" and len(index.classes) < 2:
+            if len(index.classes) < task.output_type.min_labels:
                 message = "a single class: there is nothing to tell apart"
                 problem = Problem("source", message, got=", ".join(index.classes))
                 raise SpecError(str(folder / "dataset.yaml"), (problem,))

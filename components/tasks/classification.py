@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.contracts.array_spec import ArraySpec
+from components.contracts.shapes import ClassesOutput, OutputSpec
 from components.core.errors import SampleError
 from components.tasks.task import Metric, Prediction, Values
+from components.tasks.task_defaults import TaskDefaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +60,10 @@ def number(label: str, classes: Sequence[str]) -> int:
         raise SampleError("a label that is none of the classes", got=label, expected=", ".join(classes)) from error
 
 
-class OneClass:
+class OneClass(TaskDefaults):
     """What the tasks that give a sample one class share of the half without state: `label` names the class."""
 
-    output_kind: ClassVar[str] = "classes"
+    output_type: ClassVar[type[OutputSpec]] = ClassesOutput
     objective: ClassVar[str] = "components.training.objectives.classification:ClassificationObjective"
     scorer: ClassVar[str] = "components.evaluation.classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {

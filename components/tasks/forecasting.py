@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.contracts.shapes import ForecastOutput, InputSpec, OutputSpec, SeriesInput
 from components.core.errors import SampleError, UsageError
 from components.core.strict import Strict
 from components.tasks import items
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import TRAIN_SHARE, VALIDATION_SHARE, Layout, SourceProfile, TaskDefaults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -180,15 +181,15 @@ class ForecastingProcessor(BaseProcessor, ForecastingSettings):
         )  # fmt: skip
 
 
-class Forecasting:
+class Forecasting(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "forecasting"
     fields: ClassVar[dict[str, FieldKind]] = {"time": "text", "values": "numbers"}
     payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = ForecastingSettings
-    input_kind: ClassVar[str] = "series"
-    output_kind: ClassVar[str] = "forecast"
+    input_type: ClassVar[type[InputSpec]] = SeriesInput
+    output_type: ClassVar[type[OutputSpec]] = ForecastOutput
     objective: ClassVar[str] = "components.training.objectives.forecasting:ForecastingObjective"
     scorer: ClassVar[str] = "components.evaluation.forecasting:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
@@ -201,6 +202,23 @@ class Forecasting:
         "time_seconds", "steps", "finite", "minimum", "maximum", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("minimum", "maximum", "mean", "future_mean")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "linear", "name": "dlinear"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "rnn": {"name": "gru"},
+        "transformer": {"name": "patchtst"},
+        "linear": {"name": "dlinear"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A hundredth of the rows ahead, four times as many back, within bounds; all columns of the table."""
+        horizon = max(1, min(96, profile.samples // 100))
+        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": layout["values"]}
+
+    def draft_split(self, profile: SourceProfile) -> dict[str, Any]:
+        """Rows in the order of time."""
+        train, validation = int(TRAIN_SHARE * profile.samples), int(VALIDATION_SHARE * profile.samples)
+        test = profile.samples - train - validation
+        return {"by": "time", "rows": {"train": train, "validation": validation, "test": test}}
 
     def content(self, values: Values) -> bytes:
         """Time and values."""

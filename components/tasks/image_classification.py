@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ClassesOutput, ImageInput
+from components.contracts.shapes import ClassesOutput, ImageInput, InputSpec
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, image_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.tasks.task import Arrays, RunGraph
 
+MAX_SIDE = 128  # of a drafted dataset's images
 _MEDIA = {b"\x89PNG": ("image/png", ".png"), b"\xff\xd8": ("image/jpeg", ".jpg"), b"BM": ("image/bmp", ".bmp"),
           b"GIF8": ("image/gif", ".gif"), b"RIFF": ("image/webp", ".webp")}  # fmt: skip
 
@@ -132,12 +134,23 @@ class ImageClassification(classification.OneClass):
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
     payload_field: ClassVar[str] = "image"
     settings: ClassVar[type[Strict]] = ImageClassificationSettings
-    input_kind: ClassVar[str] = "image"
+    input_type: ClassVar[type[InputSpec]] = ImageInput
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "width", "height", "channels", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "minimum", "maximum", "mean")
+    starting_model: ClassVar[dict[str, Any]] = {
+        "family": "cnn", "name": "textbook", "depth": 3, "width": 32, "dropout": 0.25,
+    }  # fmt: skip
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "textbook", "depth": 2, "width": 32},
+        "transformer": {"name": "vit", "depth": 4, "width": 96},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The size of the images, at most `MAX_SIDE`."""
+        return image_settings(profile, MAX_SIDE, 1)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, ValidationError
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import NoiseInput, NoiseOutput, NoiseSchedule
+from components.contracts.shapes import InputSpec, NoiseInput, NoiseOutput, NoiseSchedule, OutputSpec
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
@@ -241,8 +241,8 @@ class ImageGeneration(image_classification.ImageClassification):
     name: ClassVar[str] = "image-generation"
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
     settings: ClassVar[type[Strict]] = ImageGenerationSettings
-    input_kind: ClassVar[str] = "noise"
-    output_kind: ClassVar[str] = "noise"
+    input_type: ClassVar[type[InputSpec]] = NoiseInput
+    output_type: ClassVar[type[OutputSpec]] = NoiseOutput
     objective: ClassVar[str] = "components.training.objectives.diffusion:DiffusionObjective"
     scorer: ClassVar[str] = "components.evaluation.image_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
@@ -250,6 +250,8 @@ class ImageGeneration(image_classification.ImageClassification):
         "noise_mse": Metric(False, "mean squared error of the noise, of unit variance"),
     }
     libraries: ClassVar[tuple[str, ...]] = ()
+    starting_model: ClassVar[dict[str, Any]] = {"family": "diffusion", "name": "unet"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {"diffusion": {"name": "unet"}}
 
     def fit(  # type: ignore[override]  # the processor is of another class
         self, settings: ImageGenerationSettings, train: Iterator[RawSample], classes: Sequence[str]

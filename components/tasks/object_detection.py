@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import BoxesOutput, ImageInput
+from components.contracts.shapes import BoxesOutput, ImageInput, InputSpec, OutputSpec
 from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
 from components.tasks.image_classification import ImageClassificationSettings
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, image_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from components.preprocessing.boxes import Detections
     from components.tasks.task import Arrays, RunGraph
 
+MAX_SIDE = 320  # of a drafted dataset's images
 _SCORED = {"score_threshold": 0.01, "iou_threshold": 0.5, "max_detections": 200}  # what is scored: sure or not
 
 
@@ -162,15 +164,15 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
         )
 
 
-class ObjectDetection:
+class ObjectDetection(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "object-detection"
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "boxes": "json"}
     payload_field: ClassVar[str] = "image"
     settings: ClassVar[type[Strict]] = ImageClassificationSettings
-    input_kind: ClassVar[str] = "image"
-    output_kind: ClassVar[str] = "boxes"
+    input_type: ClassVar[type[InputSpec]] = ImageInput
+    output_type: ClassVar[type[OutputSpec]] = BoxesOutput
     objective: ClassVar[str] = "components.training.objectives.detection:DetectionObjective"
     scorer: ClassVar[str] = "components.evaluation.detection:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
@@ -182,6 +184,16 @@ class ObjectDetection:
         *image_classification.TASK.raw_columns, "boxes", "degenerate", "outside", "least_side",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("boxes", "least_side", "largest_class", "mean")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "center"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "center"},
+        "transformer": {"name": "yolos", "depth": 4, "width": 96},
+    }
+    max_batch_size: ClassVar[int] = 8
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The size of the images, at most `MAX_SIDE`, in multiples of 16."""
+        return image_settings(profile, MAX_SIDE, 16)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from components.contracts.shapes import SeriesInput
+from components.contracts.shapes import InputSpec, SeriesInput
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification, items
 from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, describe_prepared
 from components.tasks.task import EndpointSchema, Example, FieldKind, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,10 +107,21 @@ class SeriesClassification(classification.OneClass):
     fields: ClassVar[dict[str, FieldKind]] = {"values": "numbers", "label": "text"}
     payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = SeriesClassificationSettings
-    input_kind: ClassVar[str] = "series"
+    input_type: ClassVar[type[InputSpec]] = SeriesInput
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = ("steps", "finite", "minimum", "maximum", "mean", "standard_deviation")
     prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
+    starting_model: ClassVar[dict[str, Any]] = {"family": "rnn", "name": "gru", "width": 64}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "series-cnn"},
+        "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},
+        "transformer": {"name": "encoder"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """One channel; the length of the longest series."""
+        steps = profile.numbers("steps")
+        return {"channels": 1, "max_length": int(max(steps)), "fixed": min(steps) == max(steps)}
 
     def content(self, values: Values) -> bytes:
         """The values' bytes."""

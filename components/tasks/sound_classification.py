@@ -5,17 +5,20 @@ Legend: N samples, T frames, B mel bands, K classes.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from components.contracts.shapes import SeriesInput
+from components.contracts.shapes import InputSpec, SeriesInput
 from components.core.strict import Strict
 from components.tasks import classification, items
 from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, describe_prepared
 from components.tasks.task import EndpointSchema, Example, FieldKind, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, high
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,12 +108,23 @@ class SoundClassification(classification.OneClass):
     fields: ClassVar[dict[str, FieldKind]] = {"sound": "binary", "label": "text"}
     payload_field: ClassVar[str] = "sound"
     settings: ClassVar[type[Strict]] = SoundClassificationSettings
-    input_kind: ClassVar[str] = "series"
+    input_type: ClassVar[type[InputSpec]] = SeriesInput
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "spectrogram-cnn"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "spectrogram-cnn"},
+        "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},
+        "transformer": {"name": "encoder"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The usual sampling rate; a duration for nearly all sounds."""
+        rate = Counter(profile.numbers("rate")).most_common(1)[0][0]
+        return {"rate": int(rate), "max_seconds": float(max(1, math.ceil(high(profile, "seconds"))))}
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""

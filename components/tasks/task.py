@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.strict import Strict
+from components.tasks.task_defaults import Layout, SourceProfile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,10 +93,10 @@ class EndpointSchema(NamedTuple):
 class Processor(Protocol):
     """The fitted half of a task. Needs numpy and what its task's preprocessing needs, nothing that trains."""
 
-    def input_spec(self) -> Input:
+    def input_spec(self) -> InputSpec:
         """What the network gets."""
 
-    def output_spec(self) -> Output:
+    def output_spec(self) -> OutputSpec:
         """What the network gives."""
 
     def arrays(self) -> tuple[ArraySpec, ...]:
@@ -154,8 +155,10 @@ class Task(Protocol):
         scorer: `package.module:NAME`, the evaluation (see components/evaluation/scorer.py).
         metrics: figures that the scorer computes and gates may ask for; the first is the one that a pipeline's champion
             gate compares unless it says another.
-        input_kind, output_kind: kinds of the network's input and output spec (contracts/shapes.py): the model of a
-            pipeline must support both.
+        input_type, output_type: classes of the network's input and output spec (contracts/shapes.py): the model of a
+            pipeline must support the kinds of both.
+        starting_model, family_models, draft_layout, draft_settings, draft_split, draft_training: defaults of the task;
+            see `TaskDefaults`, which most tasks inherit.
         libraries: distributions that a bundle needs beside those of every bundle.
         raw_columns, prepared_columns: columns that `describe` and `describe_prepared` add to the tables that
             expectations check.
@@ -168,11 +171,25 @@ class Task(Protocol):
     objective: str
     scorer: str
     metrics: Mapping[str, Metric]
-    input_kind: str
-    output_kind: str
+    input_type: type[InputSpec]
+    output_type: type[OutputSpec]
     libraries: tuple[str, ...]
     raw_columns: tuple[str, ...]
     prepared_columns: tuple[str, ...]
+
+    @property
+    def starting_model(self) -> Mapping[str, Any]: ...
+
+    @property
+    def family_models(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+    def draft_layout(self, layout: Layout) -> dict[str, Any]: ...
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]: ...
+
+    def draft_split(self, profile: SourceProfile) -> dict[str, Any]: ...
+
+    def draft_training(self, samples: int) -> dict[str, Any]: ...
 
     def content(self, values: Values) -> bytes:
         """What a raw sample's digest is taken of: its content without its label. Equal content is a twin."""

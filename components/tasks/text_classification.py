@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ClassesOutput
+from components.contracts.shapes import ClassesOutput, InputSpec, TokensInput
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel
 from components.tasks import classification, items
 from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
@@ -107,10 +108,21 @@ class TextClassification(classification.OneClass):
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text", "label": "text"}
     payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = TextClassificationSettings
-    input_kind: ClassVar[str] = "tokens"
+    input_type: ClassVar[type[InputSpec]] = TokensInput
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "tokens", "largest_token")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "kim"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "kim"},
+        "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},
+        "transformer": {"name": "encoder"},
+        "state-space": {"name": "mamba"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A length for nearly all texts: tokens are words and parts of words."""
+        return {"max_length": power_of_two(1.3 * high(profile, "words"), 16, 512)}
 
     def content(self, values: Values) -> bytes:
         """The text, normalised."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import NextTokenOutput
+from components.contracts.shapes import InputSpec, NextTokenOutput, OutputSpec, TokensInput
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
@@ -178,15 +179,15 @@ class TextGenerationProcessor(Tokenized):
         )  # fmt: skip
 
 
-class TextGeneration:
+class TextGeneration(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "text-generation"
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text"}
     payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = TextGenerationSettings
-    input_kind: ClassVar[str] = "tokens"
-    output_kind: ClassVar[str] = "next-token"
+    input_type: ClassVar[type[InputSpec]] = TokensInput
+    output_type: ClassVar[type[OutputSpec]] = NextTokenOutput
     objective: ClassVar[str] = "components.training.objectives.next_token:NextTokenObjective"
     scorer: ClassVar[str] = "components.evaluation.text_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
@@ -196,6 +197,22 @@ class TextGeneration:
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
     prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token")
+    starting_model: ClassVar[dict[str, Any]] = {
+        "family": "transformer", "name": "decoder", "depth": 3, "width": 192, "heads": 6,
+    }  # fmt: skip
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "transformer": {"name": "decoder"},
+        "state-space": {"name": "mamba"},
+    }
+    max_batch_size: ClassVar[int] = 32
+
+    def draft_layout(self, layout: Layout) -> dict[str, Any]:
+        """Labels of a table of texts are not read."""
+        return {**layout, "label": None} if "text" in layout else dict(layout)
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A length for nearly all texts: tokens are words and parts of words."""
+        return {"max_length": power_of_two(1.3 * high(profile, "words"), 16, 512)}
 
     def content(self, values: Values) -> bytes:
         """The text, normalised."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import TokenClassesOutput
+from components.contracts.shapes import InputSpec, OutputSpec, TokenClassesOutput, TokensInput
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.preprocessing import spans
 from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel
 from components.tasks import classification, items
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
@@ -151,15 +152,15 @@ class TokenClassificationProcessor(Tokenized):
         )
 
 
-class TokenClassification:
+class TokenClassification(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "token-classification"
     fields: ClassVar[dict[str, FieldKind]] = {"tokens": "json", "tags": "json"}
     payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = TokenClassificationSettings
-    input_kind: ClassVar[str] = "tokens"
-    output_kind: ClassVar[str] = "token-classes"
+    input_type: ClassVar[type[InputSpec]] = TokensInput
+    output_type: ClassVar[type[OutputSpec]] = TokenClassesOutput
     objective: ClassVar[str] = "components.training.objectives.token_classification:TokenClassificationObjective"
     scorer: ClassVar[str] = "components.evaluation.token_classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
@@ -171,6 +172,15 @@ class TokenClassification:
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("words", "entities", "repairs", "valid", "error")
     prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "words", "largest_token", "largest_tag")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "rnn", "name": "gru", "width": 128, "bidirectional": True}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},
+        "transformer": {"name": "encoder"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A length for nearly all sentences."""
+        return {"max_length": power_of_two(1.2 * high(profile, "words"), 16, 512)}
 
     def content(self, values: Values) -> bytes:
         """The words."""

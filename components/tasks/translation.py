@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, PrivateAttr
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import TextOutput, TokensInput
+from components.contracts.shapes import InputSpec, OutputSpec, TextOutput, TokensInput
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import TOKENIZER
 
 if TYPE_CHECKING:
@@ -206,15 +207,15 @@ class TranslationProcessor(BaseProcessor):
         return made
 
 
-class Translation:
+class Translation(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "translation"
     fields: ClassVar[dict[str, FieldKind]] = {"source": "text", "target": "text"}
     payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = TranslationSettings
-    input_kind: ClassVar[str] = "tokens"
-    output_kind: ClassVar[str] = "text"
+    input_type: ClassVar[type[InputSpec]] = TokensInput
+    output_type: ClassVar[type[OutputSpec]] = TextOutput
     objective: ClassVar[str] = "components.training.objectives.translation:TranslationObjective"
     scorer: ClassVar[str] = "components.evaluation.translation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
@@ -228,6 +229,16 @@ class Translation:
         "length_ratio", "same",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("source_tokens", "target_tokens", "largest_source", "largest_target")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "transformer", "name": "seq2seq-transformer"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "rnn": {"name": "seq2seq-gru"},
+        "transformer": {"name": "seq2seq-transformer", "depth": 2, "width": 256, "inner": 512},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A length for nearly all texts of both languages; a word is about two tokens of byte pairs."""
+        words = max(high(profile, "source_words"), high(profile, "target_words"))
+        return {"max_length": power_of_two(2 * words, 16, 256)}
 
     def content(self, values: Values) -> bytes:
         """The source, normalised."""

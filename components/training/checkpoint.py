@@ -71,8 +71,8 @@ def load_checkpoint(folder: Path, train_fingerprint: str) -> tuple[dict[str, Ten
             raise TrainingError(
                 "the checkpoint is of another training",
                 where=str(path),
-                got=f"train_key {body['train_fingerprint']}",
-                expected=f"train_key {train_fingerprint}",
+                got=f"train_fingerprint {body.get('train_fingerprint', body.get('train_key'))}",
+                expected=f"train_fingerprint {train_fingerprint}",
                 next_step=f"remove {folder.parent} to train from the beginning",
             )
         return tensors, body["facts"]

@@ -19,7 +19,7 @@ from components.identity import manifest, user_source
 from components.identity.package import GoldenExample
 from components.inference import body
 from components.training.export import export
-from components.training.graphs import Graph, graphs, runner
+from components.training.graphs.graph import Graph, build_graphs, runner
 from components.training.messages import log
 from components.training.prepared import Prepared
 
@@ -62,11 +62,11 @@ def write_parts(
     Raises:
         TrainingError: an exported graph does not say what the network says.
     """
-    made = graphs(network, prepared.processor)
+    graphs = build_graphs(network, prepared.processor)
     with atomic.folder(folder) as fresh:
         shutil.copytree(prepared.folder / "golden", fresh / "golden")
-        signature = export(made, prepared.validation, fresh, prepared.classes)
-        golden = golden_answers(fresh / "golden", prepared, made)
+        signature = export(graphs, prepared.validation, fresh, prepared.classes)
+        golden = golden_answers(fresh / "golden", prepared, graphs)
         document = {"classes": prepared.classes, "examples": [one.model_dump(mode="json") for one in golden]}
         _write(fresh / "golden" / "outputs.json", document)
         (fresh / "model.safetensors").write_bytes(safetensors.torch.save(_weights(network)))

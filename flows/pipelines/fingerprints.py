@@ -71,7 +71,8 @@ def training(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained
         NotFoundError: there is no such task.
     """
     task = tasks.find(spec.task)
-    modules = [TRAINING, spec.model.module, tasks.module(spec.task), task.objective.partition(":")[0]]
+    named = (task.objective, task.output_type.graph_builder)
+    modules = [TRAINING, spec.model.module, tasks.module(spec.task), *(name.partition(":")[0] for name in named)]
     if isinstance(spec.model, CustomSpec):
         modules.append(spec.model.factory.partition(":")[0])
     return Key(

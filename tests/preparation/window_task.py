@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from components.contracts.array_spec import ArraySpec
+from components.contracts.shapes import ForecastOutput, SeriesInput
 from components.core.strict import Strict
 from components.preprocessing.batch import Arrays
 from components.tasks.processor import BaseProcessor
@@ -43,8 +44,8 @@ class Windows:
     fields = {"values": "numbers"}  # noqa: RUF012  # a protocol's attribute
     payload_field = ""
     settings = Settings
-    input_kind = "series"
-    output_kind = "forecast"
+    input_type = SeriesInput
+    output_type = ForecastOutput
     raw_columns = ("first",)
     prepared_columns = ("value",)
 

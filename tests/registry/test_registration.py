@@ -67,7 +67,7 @@ if kill == "upload":
 elif kill == "create":
     versions.create = die
 with Api(url, Credentials('test', secret)) as api:
-    run = tracking.ensure(api, name, package.facts.train_key, {})
+    run = tracking.ensure(api, name, package.facts.train_fingerprint, {})
     asked = Registration(name, "key", package, "numpy\\n", Path.cwd(), {})
     print(registration.register(api, run, asked, Path(locks)).version)
 """

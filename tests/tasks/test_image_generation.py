@@ -130,7 +130,7 @@ def test_images_are_prepared_as_those_of_image_classification(processor: ImageGe
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES, processor))
     batch = whole_path.stored(processor, encoded)
     assert batch["labels"].tolist() == [1, 0]
-    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_kind, TASK.output_kind)
+    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
     assert processor.input_spec().classes == 3  # the last is for a class that is hidden
     assert tuple(TASK.describe_prepared(batch)) == TASK.prepared_columns
 

@@ -97,7 +97,7 @@ def test_what_is_scored_has_unsure_boxes_too(processor: ObjectDetectionProcessor
 
 
 def test_what_a_network_gets_and_gives(processor: ObjectDetectionProcessor) -> None:
-    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_kind, TASK.output_kind)
+    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
     assert processor.output_spec().classes == 2
     pixels = np.concatenate([raw.decoded["images"].ravel() for raw in whole_path.raws(TASK, SAMPLES, processor)]) / 255
     assert processor.mean == pytest.approx([pixels.mean()])

@@ -60,7 +60,7 @@ def test_from_raw_to_answers(processor: TextClassificationProcessor) -> None:
 
 def test_what_a_network_gets_and_gives(processor: TextClassificationProcessor) -> None:
     input_spec, output_spec = processor.input_spec(), processor.output_spec()
-    assert (input_spec.kind, output_spec.kind) == (TASK.input_kind, TASK.output_kind)
+    assert (input_spec.kind, output_spec.kind) == (TASK.input_type.kind, TASK.output_type.kind)
     assert (input_spec.vocabulary, input_spec.max_length, input_spec.pad) == (processor.tokenizer.vocabulary, 5, 0)
     assert output_spec.classes == 2
 

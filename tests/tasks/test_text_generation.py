@@ -94,7 +94,7 @@ def test_texts_are_encoded_from_begin_to_end(processor: TextGenerationProcessor)
     assert encoded[0]["tokens"][-1] != END  # it is cut
     assert encoded[1]["tokens"][-1] == END
     assert tuple(TASK.describe_prepared(batch)) == TASK.prepared_columns
-    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_kind, TASK.output_kind)
+    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
     assert processor.output_spec().vocabulary == processor.input_spec().vocabulary
 
 

@@ -87,7 +87,7 @@ def test_what_is_too_long_is_cut_and_what_is_cut_off_is_in_no_span(processor: To
 
 
 def test_what_a_network_gets_and_gives(processor: TokenClassificationProcessor) -> None:
-    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_kind, TASK.output_kind)
+    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
     assert processor.output_spec().classes == 4
 
 

@@ -98,7 +98,7 @@ def test_what_is_too_long_is_cut_and_still_ends(processor: TranslationProcessor)
 
 def test_what_a_network_gets_and_gives(processor: TranslationProcessor) -> None:
     input_spec, output_spec = processor.input_spec(), processor.output_spec()
-    assert (input_spec.kind, output_spec.kind) == (TASK.input_kind, TASK.output_kind)
+    assert (input_spec.kind, output_spec.kind) == (TASK.input_type.kind, TASK.output_type.kind)
     assert (output_spec.begin, output_spec.end, output_spec.pad, output_spec.max_length) == (BEGIN, END, PAD, 64)
     if processor.shared:
         assert input_spec.vocabulary == output_spec.vocabulary

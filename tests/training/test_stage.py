@@ -18,7 +18,7 @@ from components.identity.package import Signature
 from components.preprocessing.image import decode
 from components.training import product, stage
 from components.training.export import check_parity
-from components.training.graphs import compute, graphs
+from components.training.graphs.graph import build_graphs, compute
 from components.training.prepared import open_prepared
 from components.training.run_lock import locked
 from components.training.sinks import EventStream
@@ -86,7 +86,7 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     made = open_prepared(place / "prepared", manifest.load(place / "prepared", "prepared").digest)
     network = stage.fresh_network(request(place / "prepared", place / "run"), made)
     network.load_state_dict(safetensors.torch.load_file(trained / "model.safetensors"))
-    [graph] = graphs(network, made.processor)
+    [graph] = build_graphs(network, made.processor)
     golden = json.loads((trained / "golden" / "outputs.json").read_bytes())["examples"]
     contents = [(trained / "golden" / row["file"]).read_bytes() for row in golden]
     images = torch.stack([torch.from_numpy(decode(content, 8, 8, 1)) for content in contents])

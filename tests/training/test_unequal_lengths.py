@@ -13,7 +13,7 @@ from components.core.errors import Interrupted, TrainingError
 from components.identity import manifest
 from components.training import stage
 from components.training.export import export
-from components.training.graphs import graphs
+from components.training.graphs.graph import build_graphs
 from components.training.interruption import StopSignals
 from components.training.prepared import open_prepared
 from components.training.sinks import EventStream
@@ -67,4 +67,4 @@ def test_a_network_that_sees_padding_is_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = _SeesPadding(prepared.processor.input_spec().vocabulary)  # type: ignore[union-attr]
     with pytest.raises(TrainingError, match="depend on padding"):
-        export(graphs(network, prepared.processor), prepared.validation, tmp_path, prepared.classes)
+        export(build_graphs(network, prepared.processor), prepared.validation, tmp_path, prepared.classes)

@@ -40,7 +40,7 @@ class ClassificationObjective:
         if spec.class_weights == "balanced":
             labels = torch.from_numpy(np.array(prepared.train.all("labels")))
             self.weights = balanced_weights(labels, len(prepared.classes))
-        if spec.augment.active and prepared.processor.input_spec().kind != "image":
+        if spec.augment.active and not prepared.processor.input_spec().augmentable:
             raise UsageError(
                 "only images are augmented",
                 where="train.augment",
