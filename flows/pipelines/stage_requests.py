@@ -166,7 +166,7 @@ def _train_request(
     facts = manifests.load(prepared, "prepared").facts
     return TrainRequest(
         pipeline=spec.name,
-        train_key=keys.train.digest,
+        train_fingerprint=keys.train.digest,
         data_digest=keys.data_digest,
         prepared=_place(project, prepared),
         run_folder=run_folder,

@@ -67,7 +67,7 @@ class Releases:
             package = small_package.build(
                 Path(folder) / "package",
                 pipeline=pipeline or name,
-                train_key=secrets.token_hex(32),
+                train_fingerprint=secrets.token_hex(32),
                 seed=seed,
                 **options,
             )
@@ -75,7 +75,7 @@ class Releases:
 
     def register_package(self, name: str, package: Package) -> str:
         """A version with this package."""
-        run = tracking.ensure(self.api, name, package.facts.train_key, {})
+        run = tracking.ensure(self.api, name, package.facts.train_fingerprint, {})
         asked = Registration(name, secrets.token_hex(32), package, "numpy\n", ROOT, {})
         return registration.register(self.api, run, asked, self.house.project.locks).version
 
