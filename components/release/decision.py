@@ -59,7 +59,7 @@ class ObservedState:
             _common([worker.champion for worker in statement.workers]),
             next((held.version for held in challengers if held), None) if broken else _common(challengers),
             broken,
-            frozenset(worker.terms for worker in statement.workers),
+            frozenset(worker.policy for worker in statement.workers),
         )
 
 

@@ -33,8 +33,8 @@ def compare(change: Rollout) -> None:
         return
     change.record(
         "compared",
-        champion=total([worker.champion_tally for worker in said.workers]).model_dump(),
-        challenger=total([worker.challenger_tally for worker in said.workers]).model_dump(),
+        champion=total([worker.champion_stats for worker in said.workers]).model_dump(),
+        challenger=total([worker.challenger_stats for worker in said.workers]).model_dump(),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from components.contracts.gate_request import Candidate, Gate, GateEvidence, GateRequest
+from components.contracts.serving_spec import SPEC_FILE
 from components.core.errors import ServingError
 from components.gates import evidence
 from components.packaging.bundle import Bundle
@@ -81,7 +82,7 @@ def _champion(change: Rollout) -> Candidate | None:
     if re.fullmatch(r"[0-9a-f]{12}", digits) is None:
         raise ServingError(
             "the champion's bundle was not built by Modelyard",
-            where=str(change.service.folder / "order.json"),
+            where=str(change.service.folder / SPEC_FILE),
             got=slot.bundle,
             expected=str(change.work.project.bundles / "bentos" / change.name / "12 hex digits" / "src"),
         )

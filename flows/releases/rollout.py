@@ -151,7 +151,7 @@ def begin(
     if note is not None:
         by, how = note.by, note.how
     beside = service.order().challenger
-    if role == "challenger" and before == after and beside and beside.terms != work.spec.release.terms():
+    if role == "challenger" and before == after and beside and beside.policy != work.spec.release.terms():
         note, by, how = None, "pipeline", "its terms (canary, limits) have changed"
     change = Rollout(work, service, role, secrets.token_hex(6), before, after, by)
     known = {} if note is None else {"known_by": note.known_by, "claimed": note.claimed, NOTE: note.id}

@@ -20,6 +20,8 @@ from components.access import project_door
 from components.access.secret import SECRET_FILE, Credentials
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
+    SLOT_NAMES,
+    SPEC_FILE,
     VERSION_HEADER,
     WORKER_HEADER,
     ServiceStatus,
@@ -69,35 +71,27 @@ class Service:
             return None
         try:
             with connections.client(self._credentials, url, timeout=timeout_seconds) as client:
-                answer = client.get("/release")
+                answer = client.get("/status")
             said = ServiceStatus.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError):
             return None
         return said if answer.is_success and said.model == self.name else None
 
     def order(self) -> ServingSpec:
-        """The order given last; an empty one before the first, or in place of one that cannot be read."""
-        try:
-            return ServingSpec.read(self.folder) or ServingSpec(generation=0)
-        except ValueError:
-            return ServingSpec(generation=int(time.time()))
+        """The spec applied last; an empty one before the first.
+
+        Raises:
+            UnreadableSpecError: the file is there and cannot be read.
+        """
+        return ServingSpec.load(self.folder) or ServingSpec(generation=0)
 
     def give(self, **slots: SlotSpec | None) -> ServingSpec:
         """Change slots of the order; the same again is no new order."""
-        present = self.order()
-        asked = present.model_copy(update=slots)
-        if asked == present and (self.folder / "order.json").exists():
-            return present
-        given = asked.model_copy(update={"generation": present.generation + 1})
-        given.write(self.folder)
-        return given
+        return ServingSpec.apply(self.folder, {name: slots[name] for name in SLOT_NAMES if name in slots})
 
     def repeat(self) -> ServingSpec:
         """Give the same order again, so that workers which could not carry it out try again."""
-        present = self.order()
-        given = present.model_copy(update={"generation": present.generation + 1})
-        given.write(self.folder)
-        return given
+        return ServingSpec.apply(self.folder, {}, repeat=True)
 
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
@@ -151,7 +145,7 @@ class Service:
     def stop(self) -> None:
         """Let it answer what it is answering, then end it; its order goes with it."""
         services.stop_serving(self.project, self.name)
-        (self.folder / "order.json").unlink(missing_ok=True)
+        (self.folder / SPEC_FILE).unlink(missing_ok=True)
 
     def is_coming_up(self) -> bool:
         """Whether the stack has it and does not call it failed; it may not answer yet."""
@@ -256,7 +250,7 @@ def _connected(during: ExitStack, known: Credentials | None, url: str, count: in
 def _unreached(workers: set[str], missing: int) -> str:
     """The workers that were not reached, in words; `missing` of them say nothing of themselves."""
     named = [f"worker {worker}" for worker in sorted(workers)]
-    return ", ".join([*named, *([f"{missing} that cannot be seen at /release"] if missing > 0 else [])])
+    return ", ".join([*named, *([f"{missing} that cannot be seen at /status"] if missing > 0 else [])])
 
 
 def command(bundle: Bundle, port: str) -> list[str]:

@@ -163,9 +163,9 @@ def switch(change: Rollout, proven: Proven) -> None:
             challenger.compare(change)
         terms = change.work.spec.release.terms()
         facts = {"canary_percent": terms.canary_percent}
-        change.service.give(challenger=ChallengerSpec(**slot.model_dump(), terms=terms), staged=None)
+        change.service.give(challenger=ChallengerSpec(**slot.model_dump(), policy=terms), staged=None)
         change.service.wait(
-            lambda worker: _is(worker.challenger, slot) and worker.terms == terms,
+            lambda worker: _is(worker.challenger, slot) and worker.policy == terms,
             f"take version {slot.version} as challenger",
         )
     change.record("switched", **facts, seconds=round(time.monotonic() - begun, 3))
@@ -192,7 +192,7 @@ def watch(change: Rollout) -> dict[str, float]:
         if said is not None and len(said.workers) >= said.expected:
             last_seen = now
             tally = challenger.total(
-                [worker.champion_tally if change.role == "champion" else RequestStats() for worker in said.workers]
+                [worker.champion_stats if change.role == "champion" else RequestStats() for worker in said.workers]
             )
         rate = tally.errors / tally.requests if tally.requests else 0.0
         if tally.requests >= spec.min_requests and rate > spec.max_error_rate:

@@ -362,7 +362,7 @@ def test_what_is_refused_and_due_again_is_not_released_without_end(releases: Rel
 
 def _percents(releases: Releases, name: str) -> set[float | None]:
     said = releases.says(name)
-    return {worker.terms.canary_percent if worker.terms else None for worker in said.workers} if said else set()
+    return {worker.policy.canary_percent if worker.policy else None for worker in said.workers} if said else set()
 
 
 def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:

@@ -38,7 +38,7 @@ def service(
             code="c",
             champion=held(champion),
             challenger=held(challenger, "removed" if removed else "ready"),
-            terms=terms(percents[number]) if percents else None,
+            policy=terms(percents[number]) if percents else None,
         )
         for number, (champion, challenger) in enumerate(workers)
     ]
