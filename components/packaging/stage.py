@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from components.contracts.serving_spec import SPEC_FORMAT
 from components.core.errors import ServingError
 from components.identity import manifest as manifests
 from components.identity import user_source
@@ -65,6 +66,7 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "train_fingerprint": package.facts.train_fingerprint,
         "data_digest": package.facts.data_digest,
         "requirements": request.requirements,
+        "spec_format": SPEC_FORMAT,
         "code": code_digest(code(Path(request.source_root), package.facts.task), request.requirements),
     }
     manifests.seal(context, "bundle", facts)
