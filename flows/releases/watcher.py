@@ -26,6 +26,7 @@ from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
 from components.release import history
+from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, ObservedState, decide
 from components.release.ledger import Ledger
 from flows.platform import environment, lifecycle
@@ -102,7 +103,7 @@ class Known:
         failure: what stopped the last one of them.
         failed_at: when, in seconds since 1970.
         not_before: the next try.
-        ledger: size and time of its ledger when it was last read, and whether a release in it had no end.
+        ledger: digest of the last entry of its ledger when it was last read, and whether a release in it had no end.
         terms: size and time of its pipeline's file when it was last read, and a challenger's terms in it.
     """
 
@@ -114,7 +115,7 @@ class Known:
     failed_at: float | None = None
     not_before: float = 0.0
     worker: Hand | None = None
-    ledger: tuple[tuple[int, int] | None, bool] = (None, False)
+    ledger: tuple[str, bool] = ("", False)
     terms: tuple[tuple[int, int] | None, RolloutPolicy | None] = (None, None)
 
 
@@ -128,6 +129,7 @@ class Watcher:
     idle: list[Hand] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     written: dict[str, Activity] = field(default_factory=dict)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
 
     def look(self) -> None:
         """One look at everything."""
@@ -224,14 +226,14 @@ class Watcher:
             return PipelineSpec.model_fields["release"].default.grace_seconds  # type: ignore[no-any-return]
 
     def _left_unfinished(self, name: str, known: Known) -> bool:
-        """Read only when the file has changed."""
-        path = self.project.ledger(name)
-        if not path.exists():
+        """All entries are read only when there is a new one."""
+        ledger = self.ledgers.setdefault(name, ledgers.of(self.project, name))
+        head = ledger.head()
+        if head is None:
             return False
-        seen = _stamp(path)
-        if known.ledger[0] != seen:
-            entries = Ledger(path).entries()
-            known.ledger = (seen, any(history.unfinished(entries, role) for role in observation.ROLES))
+        if known.ledger[0] != head.digest:
+            entries = ledger.entries()
+            known.ledger = (head.digest, any(history.unfinished(entries, role) for role in observation.ROLES))
         return known.ledger[1]
 
     def _terms(self, name: str, aliases: Mapping[str, str]) -> RolloutPolicy | None:
