@@ -65,7 +65,7 @@ class ModelApp:
             with self._place(seat.loaded.settings.max_queue):  # before the body is read: bodies that wait count too
                 loaded = seat.loaded
                 found = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
-                file = requests.wanted_file(request, loaded.predictor.wire, found)
+                file = requests.wanted_file(request, loaded.predictor.endpoint, found)
                 outcome: list[Prediction] | str
                 if seat.role == "challenger" and wanted is None and seats.champion:
                     challenger, outcome = seat, await self._try(seat, seats.champion, seats.terms, found)
@@ -79,7 +79,7 @@ class ModelApp:
         except RefusedRequest as refusal:
             return self._refuse(refusal, seat)
         except SampleError as error:
-            return self._refuse(RefusedRequest.of(error, seat.loaded.predictor.wire.item), seat)
+            return self._refuse(RefusedRequest.of(error, seat.loaded.predictor.endpoint.item), seat)
         except InferenceError as error:
             return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), seat)
         body = {"predictions": outcome, "model": seat.about}
@@ -100,7 +100,7 @@ class ModelApp:
         if seat is None:
             return self._refuse(_NOTHING, None)
         predictor = seat.loaded.predictor
-        wire, facts = predictor.wire, predictor.package.facts
+        wire, facts = predictor.endpoint, predictor.package.facts
         about: dict[str, Any] = {
             **seat.about,
             "task": facts.task,
@@ -119,14 +119,14 @@ class ModelApp:
         seat = self._holding.now.champion
         if seat is None:
             return HTMLResponse(page.nothing(self._worker.settings.model), 503)
-        return HTMLResponse(page.render(seat.about, seat.loaded.predictor.wire), headers=seat.headers)
+        return HTMLResponse(page.render(seat.about, seat.loaded.predictor.endpoint), headers=seat.headers)
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document."""
         seat = self._holding.now.champion
         if seat is None:
             return self._refuse(_NOTHING, None)
-        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.wire))
+        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.endpoint))
 
     @contextmanager
     def _place(self, most: int) -> Iterator[None]:

@@ -36,7 +36,7 @@ class Compared(Strict):
 
 
 class ComparisonRequest(Strict):
-    """`python -m components.comparison REQUEST.json`; paths are relative to the working directory, the project's root.
+    """`python -m components.comparison REQUEST.json`; paths are relative to the working directory, the workspace.
 
     Args:
         title: what is compared, in words.

@@ -76,13 +76,15 @@ class ServingSpec(Strict):
     """`order.json`.
 
     Args:
-        generation: each order written has a higher one.
+        generation: each spec written has a higher one.
+        decision: number of the ledger's entry that the spec carries out.
         champion: answers requests; None: no request is answered (503) except those that name a package.
         previous: what was champion before; stays loaded and warm.
         staged: loaded beside the others; answers only requests that name it.
     """
 
     generation: int
+    decision: int = 0
     champion: SlotSpec | None = None
     challenger: ChallengerSpec | None = None
     previous: SlotSpec | None = None

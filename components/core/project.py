@@ -56,9 +56,9 @@ class Project:
         """A dataset's folder: dataset.yaml, expectations.json, README.md; raw/, validated/, prepared/ by DVC."""
         return self.root / "data" / name
 
-    def run_folder(self, train_key: str) -> Path:
+    def run_folder(self, train_fingerprint: str) -> Path:
         """What a training leaves: checkpoint, events, TensorBoard log, the parts of the package."""
-        return self.state / "runs" / _folder_name(train_key)
+        return self.state / "runs" / _folder_name(train_fingerprint)
 
     def package(self, package_key: str) -> Path:
         """The sealed model package of that key."""

@@ -30,6 +30,9 @@ ERROR_FILE = "MODELYARD_ERROR_FILE"
 OUTPUT_FILE = "MODELYARD_OUTPUT_FILE"
 # A stage ends with this code where the disk is full and not even its error could be written.
 DISK_FULL_EXIT = 28
+# Ends a stage at once, also one that a host runs: the process that waits for it hands SIGKILL on. A process without a
+# handler ends by this signal, as by SIGTERM.
+KILL_SIGNAL = signal.SIGUSR2
 
 Main = Callable[[list[str]], None]
 
@@ -160,7 +163,11 @@ def _in_host(place: str, main: str, words: list[str]) -> int | None:
             with contextlib.suppress(OSError):
                 connection.sendall(bytes([number]))
 
+        def forward_kill(_number: int, frame: object) -> None:
+            forward(signal.SIGKILL, frame)
+
         previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous[KILL_SIGNAL] = signal.signal(KILL_SIGNAL, forward_kill)
         try:
             answer = connection.recv(4)
         finally:

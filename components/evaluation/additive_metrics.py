@@ -35,7 +35,7 @@ class View(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Summed:
+class AdditiveScores:
     """A `Scored` whose metrics all follow from sums.
 
     Args:
@@ -71,12 +71,12 @@ class Summed:
         """A metric (R,) where samples count so often: weights (R, N)."""
         return self.metrics[metric](weights @ self.summands)
 
-    def beside(self, other: Summed) -> Summed:
+    def beside(self, other: AdditiveScores) -> AdditiveScores:
         """These samples, then the others."""
         both = np.concatenate([self.summands, other.summands])
         return replace(self, summands=both, not_finite=self.not_finite + other.not_finite)
 
-    def differs(self, other: Summed) -> NDArray[np.bool_]:
+    def differs(self, other: AdditiveScores) -> NDArray[np.bool_]:
         """Samples (N,) to which another model's summands are not the same."""
         found: NDArray[np.bool_] = (self.summands != other.summands).any(axis=1)
         return found

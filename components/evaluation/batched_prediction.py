@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
-from components.evaluation.scorer import Arrays, Asked, Step
+from components.evaluation.scorer import AnsweringPackage, Arrays, ReportSamples
 from components.preprocessing.stored import StoredSplit
 from components.tasks.task import Prediction
 
@@ -30,7 +30,7 @@ def batches(split: StoredSplit, inputs: Sequence[str], size: int) -> Iterator[In
 
 
 def outputs(
-    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH, graph: str = "model"
+    asked: AnsweringPackage, split: StoredSplit, step: ReportSamples, size: int = BATCH, graph: str = "model"
 ) -> Iterator[tuple[Index, Arrays, Arrays]]:
     """Batch by batch: the numbers of its samples (B,), all their arrays, and what the graph gives, finite or not."""
     inputs = asked.processor.inputs()
@@ -47,7 +47,11 @@ def finite(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def answers(
-    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH, names: Sequence[str] | None = None
+    asked: AnsweringPackage,
+    split: StoredSplit,
+    step: ReportSamples,
+    size: int = BATCH,
+    names: Sequence[str] | None = None,
 ) -> Iterator[tuple[Index, Arrays, list[Prediction | None]]]:
     """As the service answers, batch by batch: numbers of the samples (B,), their arrays, their predictions.
 
@@ -71,7 +75,7 @@ def answers(
         step(len(index))
 
 
-def _answered(asked: Asked, samples: list[Arrays]) -> list[Prediction | None]:
+def _answered(asked: AnsweringPackage, samples: list[Arrays]) -> list[Prediction | None]:
     """One NaN spoils the answers of its whole batch: the batch is halved until it is found."""
     try:
         return [*asked.answer(samples)]

@@ -27,10 +27,10 @@ from components.evaluation.metrics import (
     negative_log_likelihood,
     true_class_loss,
 )
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.slices import Slice as ClassSlice
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.slices import ClassSlice as ClassSlice
 from components.evaluation.slices import class_slices
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 
 
 class Classified:
@@ -154,12 +154,12 @@ class Classified:
         return z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
 
 
-class Classification(NamedTuple):
+class ClassificationScorer(NamedTuple):
     """The scorer: one graph `model` that gives `probabilities`, one true class a sample in `labels`."""
 
     truth: tuple[str, ...] | None = ("labels",)
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Classified:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Classified:
         """Classes meet by name, so an order of its own does not help or harm a package."""
         count = len(frozen.classes)
         numbers = {name: number for number, name in enumerate(frozen.classes)}
@@ -168,8 +168,8 @@ class Classification(NamedTuple):
         probabilities = np.zeros((len(frozen), count + 1), np.float32)
         truth, answers = np.empty(len(frozen), np.int64), np.empty(len(frozen), np.int64)
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step):
-            found = given["probabilities"]  # (B, classes of the package)
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step):
+            found = outputs["probabilities"]  # (B, classes of the package)
             finite = batched_prediction.finite(found)
             found = np.where(finite[:, None], found, np.float32(0))
             truth[index] = batch["labels"]
@@ -185,4 +185,4 @@ def _mean(weights: Real, values: NDArray[Any]) -> Real:
     return np.asarray(weights @ values.astype(np.float64) / weights.sum(axis=1))
 
 
-SCORER = Classification()
+SCORER = ClassificationScorer()

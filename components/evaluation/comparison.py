@@ -34,7 +34,7 @@ class SliceDifference(NamedTuple):
     gain: float
 
 
-class Comparison(NamedTuple):
+class ChampionComparison(NamedTuple):
     """What the champion gate decides by; `lower` and `upper` bound the gain, each with the confidence, from one side.
 
     Args:
@@ -72,7 +72,7 @@ def compare(
     higher_is_better: bool = True,
     min_effect: float,
     confidence: float,
-) -> Comparison:
+) -> ChampionComparison:
     """Compare two packages scored on the same split.
 
     The candidate passes if its gain is above `min_effect` with that confidence: for accuracy by the exact test of
@@ -90,7 +90,7 @@ def compare(
     else:
         bounds = _bootstrap(candidate, champion, metric, confidence, higher_is_better)
         passed = bounds.lower > min_effect
-    return Comparison(
+    return ChampionComparison(
         metric=metric,
         higher_is_better=higher_is_better,
         samples=candidate.samples,

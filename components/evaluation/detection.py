@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
 from components.evaluation import batched_prediction
-from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.scorer import AnsweringPackage, Arrays, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 
 if TYPE_CHECKING:
-    from components.tasks.task import Run
+    from components.tasks.task import RunGraph
 
 BATCH = 32
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -44,7 +44,7 @@ class Boxes(NamedTuple):
 class Detects(Protocol):
     """A processor of detection."""
 
-    def detections(self, run: Run, images: NDArray[np.uint8]) -> list[Boxes]:
+    def detections(self, run: RunGraph, images: NDArray[np.uint8]) -> list[Boxes]:
         """Of images (N, H, W, C): all that suppression leaves, however unsure; classes as the package numbers them."""
 
 
@@ -195,12 +195,12 @@ class Detected:
         return CardLines(lines, limits)
 
 
-class Detection(NamedTuple):
+class DetectionScorer(NamedTuple):
     """The scorer: detections of the processor against `boxes` (N, M, 4) and `box_classes` (N, M)."""
 
     truth: tuple[str, ...] | None = ("boxes", "box_classes")
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Detected:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Detected:
         """Classes meet by name. An image whose answer is not finite counts as one without detections."""
         numbers = {name: number for number, name in enumerate(frozen.classes)}
         named = np.array([numbers.get(name, len(numbers)) for name in asked.signature.classes])
@@ -266,7 +266,7 @@ def _truths(batch: Arrays) -> list[Boxes]:
     ]
 
 
-def _detections(asked: Asked, images: NDArray[np.uint8]) -> list[Boxes | None]:
+def _detections(asked: AnsweringPackage, images: NDArray[np.uint8]) -> list[Boxes | None]:
     """One NaN spoils the answers of its whole batch: the batch is halved until it is found."""
     try:
         found = cast(Detects, asked.processor).detections(asked.run, images)
@@ -278,4 +278,4 @@ def _detections(asked: Asked, images: NDArray[np.uint8]) -> list[Boxes | None]:
         return _detections(asked, images[:half]) + _detections(asked, images[half:])
 
 
-SCORER = Detection()
+SCORER = DetectionScorer()

@@ -12,9 +12,9 @@ import numpy as np
 
 from components.contracts.shapes import ForecastOutput
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 
 BATCH = 256
 
@@ -103,32 +103,32 @@ class Horizon(NamedTuple):
         return squared, absolute
 
 
-class Forecasting(NamedTuple):
+class ForecastingScorer(NamedTuple):
     """The scorer: graph `model` gives `values` (N, H, C, Q); the truth is `future` (N, H, C)."""
 
     truth: tuple[str, ...] | None = ()
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """Windows overlap: the values ahead of one are those of its neighbours too, up to H steps away.
 
         Errors are in the data's standard deviations, whichever ones the package standardises by.
         """
-        wanted = cast(ForecastOutput, asked.processor.wanted())
-        names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(wanted.channels)]
-        horizon = Horizon(wanted.horizon, tuple(names), tuple(wanted.quantiles))
+        output_spec = cast(ForecastOutput, asked.processor.output_spec())
+        names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(output_spec.channels)]
+        horizon = Horizon(output_spec.horizon, tuple(names), tuple(output_spec.quantiles))
         summands = np.zeros((len(frozen), 2 * horizon.values + 2 * len(horizon.quantiles) + 2))
         own, data = (getattr(processor, "std", 1.0) for processor in (asked.processor, frozen.processor))
-        scale = np.broadcast_to(np.asarray(own) / np.asarray(data), wanted.channels)  # (C,)
+        scale = np.broadcast_to(np.asarray(own) / np.asarray(data), output_spec.channels)  # (C,)
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
-            finite = batched_prediction.finite(given["values"])
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+            finite = batched_prediction.finite(outputs["values"])
             not_finite += int(np.count_nonzero(~finite))
-            values = np.where(finite[:, None, None, None], given["values"], 0).astype(np.float64)
+            values = np.where(finite[:, None, None, None], outputs["values"], 0).astype(np.float64)
             summands[index] = self.of_windows(
                 horizon, values * scale[:, None], batch["future"].astype(np.float64) * scale
             )
         metrics = {"mse": horizon.mse, "mae": horizon.mae, "pinball": horizon.pinball, "coverage": horizon.coverage}
-        return Summed(summands, metrics, horizon, not_finite, overlap=horizon.steps)
+        return AdditiveScores(summands, metrics, horizon, not_finite, overlap=horizon.steps)
 
     def of_windows(self, horizon: Horizon, values: Real, truth: Real) -> Real:
         """What windows add (B, S): of forecasts (B, H, C, Q), put in order, and what came (B, H, C)."""
@@ -144,4 +144,4 @@ class Forecasting(NamedTuple):
         return np.concatenate([*columns, inside[:, None], np.ones((count, 1))], axis=1)
 
 
-SCORER = Forecasting()
+SCORER = ForecastingScorer()

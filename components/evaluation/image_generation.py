@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
-from components.evaluation.additive_metrics import Summed
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
-from components.preprocessing.noise_schedule import kept_signal
+from components.evaluation.additive_metrics import AdditiveScores
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
+from components.preprocessing.noise_schedule import alphas_cumprod
 
 if TYPE_CHECKING:
-    from components.tasks.task import Run
+    from components.tasks.task import RunGraph
 
 MOST = 200  # images scored: each is as many runs of the graph as sampling has steps
 BATCH = 50
@@ -41,7 +41,7 @@ class Draws(Protocol):
     noise_schedule: Any
     noise_steps: int
 
-    def generate(self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Images:
+    def generate(self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Images:
         """One image of each label (N,), the same for the same seed (N,), with the service's default settings."""
 
 
@@ -125,13 +125,13 @@ class Gallery:
         return CardLines(lines, limits)
 
 
-class ImageGeneration(NamedTuple):
+class ImageGenerationScorer(NamedTuple):
     """The scorer: graph `model` (noisy, step, label -> noise), and the processor's own sampling."""
 
     truth: tuple[str, ...] | None = None
     most: int = MOST
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """Classes meet by name. A batch that is not finite counts as wrong, and as if no noise were told."""
         numbers = {name: number for number, name in enumerate(asked.signature.classes)}
         chosen = np.unique(np.linspace(0, len(frozen) - 1, min(self.most, len(frozen))).round().astype(np.int64))
@@ -157,12 +157,14 @@ class ImageGeneration(NamedTuple):
             step(len(rows))
         gallery = Gallery(frozen.classes, judge_accuracy, drawn, truth)
         metrics = {"label_accuracy": gallery.label_accuracy, "noise_mse": gallery.noise_mse}
-        return Summed(summands, metrics, gallery, not_finite)
+        return AdditiveScores(summands, metrics, gallery, not_finite)
 
-    def noise_errors(self, asked: Asked, images: Images, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Real:
+    def noise_errors(
+        self, asked: AnsweringPackage, images: Images, labels: NDArray[np.int64], seeds: NDArray[np.int64]
+    ) -> Real:
         """Mean squared error (N, 4) at each of `NOISES`; the noise of an image depends on its seed alone."""
         processor = cast(Draws, asked.processor)
-        kept = kept_signal(processor.noise_schedule, processor.noise_steps)  # (S,)
+        kept = alphas_cumprod(processor.noise_schedule, processor.noise_steps)  # (S,)
         clean = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1  # (N, C, H, W), -1..1
         shape = images.shape[3], *images.shape[1:3]
         noise = np.stack([np.random.default_rng(seed).standard_normal(shape, np.float32) for seed in seeds.tolist()])
@@ -177,7 +179,7 @@ class ImageGeneration(NamedTuple):
         return np.stack(errors, axis=1)
 
 
-def _judge(frozen: Frozen) -> tuple[Judge, float]:
+def _judge(frozen: FrozenSplit) -> tuple[Judge, float]:
     """A judge from the real train split, and its accuracy on the real test split."""
     train = frozen.other("train")
     chosen = np.unique(np.linspace(0, len(train) - 1, min(JUDGED, len(train))).round().astype(np.int64))
@@ -190,4 +192,4 @@ def _pixels(images: Images) -> Real:
     return images.reshape(len(images), -1) / 255
 
 
-SCORER = ImageGeneration()
+SCORER = ImageGenerationScorer()

@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from components.core.errors import NotFoundError
 from components.core.strict import Strict
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity.package import Signature
 from components.tasks.task import Prediction, Processor, Task
 
 Arrays = dict[str, NDArray[Any]]
 Real = NDArray[np.float64]
-Step = Callable[[int], None]  # told how many samples were just answered
+ReportSamples = Callable[[int], None]  # told how many samples were just answered
 
 
-class Asked(Protocol):
+class AnsweringPackage(Protocol):
     """A package that answers; `components.inference.predictor.Predictor` is one."""
 
     signature: Signature
@@ -110,7 +110,7 @@ class Scorer(Protocol):
         """Arrays that stay the data's for a package that reads samples otherwise (another tokenizer, another scaler);
         all others are made anew, so that tags stand beside its tokens. None: its figures would not compare."""
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Scored:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Scored:
         """Ask for every sample of the test split.
 
         Raises:
@@ -131,7 +131,7 @@ def of(task: Task) -> Scorer:
         raise NotFoundError("the task's scorer cannot be imported", where=task.scorer, got=error) from error
 
 
-def expected_samples(found: Scorer, frozen: Frozen) -> int:
+def expected_samples(found: Scorer, frozen: FrozenSplit) -> int:
     """How many samples it will ask for: all, or its `most` where it says so (each may cost many runs of the graph)."""
     most: int | None = getattr(found, "most", None)
     return len(frozen) if most is None else min(most, len(frozen))

@@ -9,7 +9,7 @@ import numpy as np
 from components.evaluation.metrics import Labels, Probabilities
 
 
-class Slice(NamedTuple):
+class ClassSlice(NamedTuple):
     """Samples of one class: how many, how often right, how sure, and what they are most often taken for instead."""
 
     name: str
@@ -19,7 +19,7 @@ class Slice(NamedTuple):
     taken_for: str | None
 
 
-def class_slices(probabilities: Probabilities, truth: Labels, classes: list[str]) -> list[Slice]:
+def class_slices(probabilities: Probabilities, truth: Labels, classes: list[str]) -> list[ClassSlice]:
     """A slice for each class that has samples, the weakest first; probabilities (N, K), truth (N,)."""
     predicted = probabilities.argmax(axis=1)  # (N,)
     found = []
@@ -32,5 +32,5 @@ def class_slices(probabilities: Probabilities, truth: Labels, classes: list[str]
         answers[index] = 0
         wrong = classes[int(answers.argmax())] if answers.any() else None
         confidence = float(probabilities[chosen].max(axis=1).astype(np.float64).mean())
-        found.append(Slice(name, int(chosen.sum()), right / int(chosen.sum()), confidence, wrong))
+        found.append(ClassSlice(name, int(chosen.sum()), right / int(chosen.sum()), confidence, wrong))
     return sorted(found, key=lambda part: (part.accuracy, part.name))

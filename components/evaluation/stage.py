@@ -17,7 +17,7 @@ from components.core.stage_process import die_with_parent
 from components.evaluation import report, scorer
 from components.evaluation.card import card
 from components.evaluation.scorer import Scored
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package, PackageFacts
 from components.inference.predictor import Predictor
@@ -37,11 +37,11 @@ def main(arguments: list[str]) -> None:
     request = TrainRequest.read(arguments)
     trained, prepared = Path(request.run_folder) / "trained", Path(request.prepared)
     parts, data = _open(trained, "trained", request), _open(prepared, "prepared", request)
-    frozen = Frozen.open(prepared, data.facts)
+    frozen = FrozenSplit.open(prepared, data.facts)
     facts = PackageFacts(
         pipeline=request.pipeline,
         task=data.facts["task"],
-        train_key=request.train_key,
+        train_fingerprint=request.train_fingerprint,
         data_digest=request.data_digest,
         lineage={**request.lineage, **parts.facts.get("lineage", {})},
     ).model_dump(mode="json")
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
     print(f"package {sealed.digest[:12]} in {request.package}", file=sys.stderr)
 
 
-def score(package: Package, frozen: Frozen) -> Scored:
+def score(package: Package, frozen: FrozenSplit) -> Scored:
     """What the graphs that ship answer on the test split, through the class that answers in the bundle.
 
     Raises:
@@ -87,8 +87,8 @@ def _seal(request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict
 def _open(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.Manifest:
     """Verify an input; it must be the one that the request names."""
     sealed = manifest.verify(folder, kind)
-    found = sealed.facts.get("train_key") if kind == "trained" else sealed.digest
-    expected = request.train_key if kind == "trained" else request.data_digest
+    found = sealed.facts.get("train_fingerprint") if kind == "trained" else sealed.digest
+    expected = request.train_fingerprint if kind == "trained" else request.data_digest
     if found != expected:
         raise CorruptArtifactError(
             f"the {kind} artifact is not the one that was asked for",

@@ -17,7 +17,7 @@ from components.tasks.task import Processor, Task
 _SPECS = TypeAdapter(tuple[ArraySpec, ...])
 
 
-class Frozen(NamedTuple):
+class FrozenSplit(NamedTuple):
     """A test split.
 
     Args:
@@ -34,7 +34,7 @@ class Frozen(NamedTuple):
     processor: Processor
 
     @staticmethod
-    def open(folder: Path, facts: Mapping[str, Any]) -> Frozen:
+    def open(folder: Path, facts: Mapping[str, Any]) -> FrozenSplit:
         """Map the test split of a prepared dataset whose manifest says `facts`.
 
         Raises:
@@ -47,7 +47,7 @@ class Frozen(NamedTuple):
         if len(split) == 0:
             next_step = "raise split.test in dataset.yaml"
             raise CorruptArtifactError("the test split is empty", where=str(folder / "test"), next_step=next_step)
-        return Frozen(folder, task, specs, split, list(facts["classes"]), task.load(folder))
+        return FrozenSplit(folder, task, specs, split, list(facts["classes"]), task.load(folder))
 
     def other(self, name: str) -> StoredSplit:
         """Another split of the same dataset."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from components.core.errors import InferenceError
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed, share
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores, share
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 
 BATCH = 16
 PLACES = (1, 4, 16, 64, 256, 1024)  # first tokens of the ranges that are looked at by themselves
@@ -72,18 +72,18 @@ class Places(NamedTuple):
         )
 
 
-class NextToken(NamedTuple):
+class NextTokenScorer(NamedTuple):
     """The scorer: graph `model` gives `logits` (N, T, V), those at each place of the token that follows."""
 
     truth: tuple[str, ...] | None = None
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """Every token but the first of each text is foreseen from those before it."""
         places = Places()
         summands = np.zeros((len(frozen), 3 * places.ranges))
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
-            logits = given["logits"]
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+            logits = outputs["logits"]
             if logits.ndim != 3:
                 raise InferenceError(
                     "the graph gives logits of one place only", got=list(logits.shape), expected="(N, T, V)"
@@ -95,7 +95,7 @@ class NextToken(NamedTuple):
                 not_finite += not finite
                 summands[number] = self.of_text(own if finite else np.zeros_like(own), batch["tokens"][row, 1:length])
         metrics = {"perplexity": places.perplexity, "next_token_accuracy": places.next_token_accuracy}
-        return Summed(summands, metrics, places, not_finite)
+        return AdditiveScores(summands, metrics, places, not_finite)
 
     def of_text(self, logits: NDArray[np.float32], tokens: NDArray[np.int64]) -> Real:
         """What a text adds (S,): from logits (T - 1, V) and the tokens that came (T - 1,)."""
@@ -110,4 +110,4 @@ class NextToken(NamedTuple):
         return np.stack(columns, axis=1).astype(np.float64).reshape(-1)
 
 
-SCORER = NextToken()
+SCORER = NextTokenScorer()

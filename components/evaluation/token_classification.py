@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed, share
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores, share
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 from components.preprocessing import spans
 
 BATCH = 64
@@ -95,21 +95,21 @@ class Kinds(NamedTuple):
         return rows
 
 
-class TokenClassification(NamedTuple):
+class TokenClassificationScorer(NamedTuple):
     """The scorer: graph `model` gives `probabilities` (N, T, K); `tags` (N, T) has the true tag of each word."""
 
     truth: tuple[str, ...] | None = ()
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """Tags meet by name. A sample that is not finite counts as one without any entity found or word right."""
         names = asked.signature.classes
         kinds = Kinds(tuple(sorted({tag[2:] for tag in [*frozen.classes, *names] if tag != spans.OUTSIDE})))
         summands = np.zeros((len(frozen), 3 * len(kinds.names) + 2))
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
-            answers = given["probabilities"].argmax(axis=-1)  # (B, T)
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+            answers = outputs["probabilities"].argmax(axis=-1)  # (B, T)
             words = batch["tags"] != spans.IGNORED  # (B, T)
-            finite = batched_prediction.finite(np.where(words[..., None], given["probabilities"], 0))
+            finite = batched_prediction.finite(np.where(words[..., None], outputs["probabilities"], 0))
             not_finite += int(np.count_nonzero(~finite))
             for row, number in enumerate(index):
                 truth = [frozen.classes[tag] for tag in batch["tags"][row][words[row]]]
@@ -121,7 +121,7 @@ class TokenClassification(NamedTuple):
             "entity_recall": kinds.recall,
             "token_accuracy": kinds.token_accuracy,
         }
-        return Summed(summands, metrics, kinds, not_finite)
+        return AdditiveScores(summands, metrics, kinds, not_finite)
 
     def of_sample(self, kinds: Kinds, truth: Sequence[str], found: Sequence[str] | None) -> Real:
         """What one sample adds (S,): from its true tags and those that were answered, word by word."""
@@ -132,4 +132,4 @@ class TokenClassification(NamedTuple):
         return np.array([*per_kind, right, len(truth)], np.float64)
 
 
-SCORER = TokenClassification()
+SCORER = TokenClassificationScorer()

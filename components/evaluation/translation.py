@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed, share
-from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores, share
+from components.evaluation.scorer import AnsweringPackage, Arrays, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 
 BATCH = 32
 ORDERS = 4  # n-grams of words, of BLEU
@@ -96,12 +96,12 @@ class Overlap(NamedTuple):
         return CardLines(lines, [f"- Answers are {ratio:.2f} times as long as references (in words)."])
 
 
-class Translation(NamedTuple):
+class TranslationScorer(NamedTuple):
     """The scorer: asks as the service is asked, with the task's own search, and reads `text` of each answer."""
 
     truth: tuple[str, ...] | None = ("target",)
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """The references are the data's own targets."""
         processor = cast(HasReferences, frozen.processor)
         found, references = [""] * len(frozen), [""] * len(frozen)
@@ -113,7 +113,7 @@ class Translation(NamedTuple):
                 references[number] = text
         overlap = Overlap(self._examples(frozen, found, references))
         metrics = {"bleu": overlap.bleu, "chrf": overlap.chrf}
-        return Summed(self.of_sentences(found, references), metrics, overlap, not_finite)
+        return AdditiveScores(self.of_sentences(found, references), metrics, overlap, not_finite)
 
     def of_sentences(self, answers: Sequence[str], references: Sequence[str]) -> Real:
         """What each sentence adds, (N, S)."""
@@ -127,7 +127,7 @@ class Translation(NamedTuple):
         )
         return np.concatenate([np.array(words, np.float64), np.array(characters, np.float64)], axis=1)
 
-    def _examples(self, frozen: Frozen, found: list[str], references: list[str]) -> tuple[Sentence, ...]:
+    def _examples(self, frozen: FrozenSplit, found: list[str], references: list[str]) -> tuple[Sentence, ...]:
         """A few of the whole split, evenly; the source where the processor can say it."""
         places = np.unique(np.linspace(0, len(found) - 1, EXAMPLES).round().astype(np.int64))
         sources = getattr(frozen.processor, "sources", None)
@@ -135,4 +135,4 @@ class Translation(NamedTuple):
         return tuple(Sentence(text, found[place], references[place]) for text, place in zip(texts, places, strict=True))
 
 
-SCORER = Translation()
+SCORER = TranslationScorer()

@@ -19,7 +19,7 @@ from components.identity import digest
 
 FILE_NAME = "manifest.json"
 
-Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle", "bento"]
+Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report"]
 
 
 class FileEntry(Strict):
@@ -41,13 +41,18 @@ class Manifest(Strict):
 
 def seal(folder: Path, kind: Kind, facts: dict[str, Any]) -> Manifest:
     """Write `manifest.json` for all files now in `folder` (recursively) and return it."""
+    manifest = describe(folder, kind, facts)
+    write_json(folder / FILE_NAME, manifest.model_dump(mode="json"))
+    return manifest
+
+
+def describe(folder: Path, kind: Kind, facts: dict[str, Any]) -> Manifest:
+    """The manifest of all files now in `folder` (recursively); nothing is written."""
     files = {
         name: FileEntry(sha256=digest.of_file(path), bytes=path.stat().st_size) for name, path in _files(folder).items()
     }
     content = {"schema_version": 1, "kind": kind, "facts": facts, "files": _plain(files)}
-    manifest = Manifest(kind=kind, facts=facts, files=files, digest=digest.of_value(content))
-    write_json(folder / FILE_NAME, manifest.model_dump(mode="json"))
-    return manifest
+    return Manifest(kind=kind, facts=facts, files=files, digest=digest.of_value(content))
 
 
 def write_json(path: Path, document: object) -> None:
@@ -66,14 +71,27 @@ def load(folder: Path, kind: Kind) -> Manifest:
     path = folder / FILE_NAME
     if not path.is_file():
         raise NotFoundError(f"no {kind} artifact here", where=str(folder), expected=FILE_NAME)
+    manifest = read(path)
+    if manifest.kind != kind:
+        raise CorruptArtifactError("another kind of artifact", where=str(path), got=manifest.kind, expected=kind)
+    return manifest
+
+
+def read(path: Path) -> Manifest:
+    """A manifest of whatever kind, in whatever file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        CorruptArtifactError: it cannot be read, or its digest does not fit.
+    """
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise NotFoundError("no such artifact", where=str(path)) from error
     except ValidationError as error:
         raise CorruptArtifactError(
             "the manifest cannot be read", where=str(path), got=error.errors()[0]["msg"]
         ) from error
-    if manifest.kind != kind:
-        raise CorruptArtifactError("another kind of artifact", where=str(path), got=manifest.kind, expected=kind)
     content = manifest.model_dump(mode="json", exclude={"digest"})
     if (found := digest.of_value(content)) != manifest.digest:
         raise CorruptArtifactError("the manifest was changed", where=str(path), got=found, expected=manifest.digest)

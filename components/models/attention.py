@@ -53,5 +53,5 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, features: Tensor) -> Tensor:
         """(N, T, D) to (N, h, T, D / h)."""
-        batch, longest, width = features.shape
-        return features.view(batch, longest, self.heads, width // self.heads).transpose(1, 2)
+        batch, max_length, width = features.shape
+        return features.view(batch, max_length, self.heads, width // self.heads).transpose(1, 2)

@@ -24,25 +24,25 @@ class AttentiveGru(nn.Module):
     """Before each step softmax(v' tanh(W s + U m)) weighs the memory; the cell sees the step and that mean.
 
     Args:
-        inward: E.
+        in_features: E.
         width: D.
         memory: M.
     """
 
-    def __init__(self, inward: int, width: int, memory: int) -> None:
+    def __init__(self, in_features: int, width: int, memory: int) -> None:
         super().__init__()
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(memory, width)
         self.score = nn.Linear(width, 1, bias=False)
-        self.cell = nn.GRUCell(inward + memory, width)
-        self.inward = inward
+        self.cell = nn.GRUCell(in_features + memory, width)
+        self.in_features = in_features
 
     def forward(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Steps (N, T, E), first state (N, D), memory (N, S, M), lengths (N,) to states (N, T, D), contexts."""
         prepared, attended, weights = self._prepared(steps, memory, lengths)
         states, contexts = [], []
-        for inward in prepared.unbind(dim=1):
-            state, context = step(inward, state, attended, weights)
+        for step_gates in prepared.unbind(dim=1):
+            state, context = step(step_gates, state, attended, weights)
             states.append(state)
             contexts.append(context)
         return torch.stack(states, dim=1), torch.stack(contexts, dim=1)
@@ -55,21 +55,22 @@ class AttentiveGru(nn.Module):
 
     def _prepared(self, steps: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Memory, Weights]:
         """All that does not depend on the state, at once; first the steps' part of the cell's input (N, T, 3D)."""
-        inward, context = torch.split(self.cell.weight_ih, [self.inward, memory.shape[2]], dim=1)  # (3D, E), (3D, M)
-        prepared = steps @ inward.T + self.cell.bias_ih  # (N, T, 3D)
+        sizes = [self.in_features, memory.shape[2]]
+        from_step, from_context = torch.split(self.cell.weight_ih, sizes, dim=1)  # (3D, E), (3D, M)
+        prepared = steps @ from_step.T + self.cell.bias_ih  # (N, T, 3D)
         attended = (memory, self.key(memory), masks.inside(lengths, memory.shape[1]))
         score = self.score.weight[0]  # (D,)
-        return prepared, attended, (self.query.weight, score, context, self.cell.weight_hh, self.cell.bias_hh)
+        return prepared, attended, (self.query.weight, score, from_context, self.cell.weight_hh, self.cell.bias_hh)
 
 
-def step(inward: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
+def step(step_gates: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
     """The step's part of the cell's input (N, 3D), state (N, D) to the next state (N, D) and its context (N, M)."""
     values, keys, inside = memory
     query, score, from_context, from_state, bias = weights
     energy = torch.tanh((state @ query.t())[:, None] + keys)  # (N, S, D)
     scores = (energy @ score).masked_fill(~inside, -1e4)  # (N, S)
     context = torch.bmm(scores.softmax(1)[:, None], values)[:, 0]  # (N, M)
-    reset, update, new = (inward + context @ from_context.t()).chunk(3, 1)  # (N, D) each
+    reset, update, new = (step_gates + context @ from_context.t()).chunk(3, 1)  # (N, D) each
     old_reset, old_update, old = (state @ from_state.t() + bias).chunk(3, 1)  # (N, D) each
     update = torch.sigmoid(update + old_update)
     candidate = torch.tanh(new + torch.sigmoid(reset + old_reset) * old)

@@ -28,79 +28,81 @@ SHIFTED = ("roberta", "mpnet")
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 
 
-def build(spec: BertSpec, given: TokensInput, wanted: ClassesOutput | TokenClassesOutput) -> Bert:
+def build(config: BertSpec, input_spec: TokensInput, output_spec: ClassesOutput | TokenClassesOutput) -> Bert:
     """Texts to one class each, or one a token.
 
     Raises:
         NotFoundError, SourceError: the config that the spec names is not there.
         UsageError: the texts are longer than the encoder has places for.
     """
-    config = configure(spec, given)
-    places = config.max_position_embeddings - (given.pad + 1 if config.model_type in SHIFTED else 0)
-    if given.longest > places:
+    hf_config = configure(config, input_spec)
+    places = hf_config.max_position_embeddings - (input_spec.pad + 1 if hf_config.model_type in SHIFTED else 0)
+    if input_spec.max_length > places:
         raise UsageError(
             "the texts are longer than the encoder has places for",
-            where="model.positions" if spec.config_source is None else "model.config",
-            got=f"{given.longest} tokens",
+            where="model.positions" if config.config_source is None else "model.config",
+            got=f"{input_spec.max_length} tokens",
             expected=f"at most {places}",
-            next_step="prepare shorter texts (input.longest of dataset.yaml)",
+            next_step="prepare shorter texts (input.max_length of dataset.yaml)",
         )
-    return Bert(spec, config, wanted)
+    return Bert(config, hf_config, output_spec)
 
 
-def configure(spec: BertSpec, given: TokensInput) -> PretrainedConfig:
+def configure(config: BertSpec, input_spec: TokensInput) -> PretrainedConfig:
     """transformers' own config: as a model says, or of the spec's sizes; the vocabulary is that of the tokenizer.
 
     Raises:
         NotFoundError, SourceError: the config that the spec names is not there.
         CorruptArtifactError: it cannot be read.
     """
-    if spec.config_source is None:
+    if config.config_source is None:
         sizes: dict[str, Any] = {
-            "hidden_size": spec.width,
-            "num_hidden_layers": spec.depth,
-            "num_attention_heads": spec.heads,
-            "intermediate_size": spec.inner,
-            "max_position_embeddings": spec.positions,
+            "hidden_size": config.width,
+            "num_hidden_layers": config.depth,
+            "num_attention_heads": config.heads,
+            "intermediate_size": config.inner,
+            "max_position_embeddings": config.positions,
         }
-        config = AutoConfig.for_model(spec.kind, **sizes)
+        hf_config = AutoConfig.for_model(config.kind, **sizes)
     else:
-        place = find(spec.config_source)
+        place = find(config.config_source)
         try:
             said = json.loads(place.read_text(encoding="utf-8"))
-            config = AutoConfig.for_model(said.pop("model_type"), **said)
+            hf_config = AutoConfig.for_model(said.pop("model_type"), **said)
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise CorruptArtifactError("the config cannot be read", where=str(place), got=error) from error
-    config.vocab_size, config.pad_token_id = given.vocabulary, given.pad
+    hf_config.vocab_size, hf_config.pad_token_id = input_spec.vocabulary, input_spec.pad
     for name in DROPOUTS:
-        if hasattr(config, name):
-            setattr(config, name, spec.dropout)
-    return config
+        if hasattr(hf_config, name):
+            setattr(hf_config, name, config.dropout)
+    return hf_config
 
 
 class Bert(nn.Module):
     """The encoder without its own pooling, then ours and a dense layer (or a dense layer a token).
 
     Args:
-        spec: pooling and dropout.
+        config: pooling and dropout.
         config: of the encoder.
-        wanted: what comes out.
+        output_spec: what comes out.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
 
-    def __init__(self, spec: BertSpec, config: PretrainedConfig, wanted: ClassesOutput | TokenClassesOutput) -> None:
+    def __init__(
+        self, config: BertSpec, hf_config: PretrainedConfig, output_spec: ClassesOutput | TokenClassesOutput
+    ) -> None:
         super().__init__()
         # Those that bring a pooling of their own have it left out: a weight that is not used would not be trained.
-        brings_pooling = config.model_type in ("bert", "roberta", "albert", "mpnet")
+        brings_pooling = hf_config.model_type in ("bert", "roberta", "albert", "mpnet")
         settings = {"add_pooling_layer": False} if brings_pooling else {}
-        self.encoder = AutoModel.from_config(config, **settings)
-        self.every_token = isinstance(wanted, TokenClassesOutput)
+        self.encoder = AutoModel.from_config(hf_config, **settings)
+        self.every_token = isinstance(output_spec, TokenClassesOutput)
         self.pooling = (
-            None if self.every_token or spec.pooling == "first" else pooling(spec.pooling, config.hidden_size)
+            None if self.every_token or config.pooling == "first" else pooling(config.pooling, hf_config.hidden_size)
         )
-        self.dropout = nn.Dropout(spec.dropout)
-        self.head = nn.Linear(config.hidden_size, wanted.classes)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(hf_config.hidden_size, output_spec.classes)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 

@@ -8,32 +8,35 @@ from torch import nn
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.errors import UsageError
-from components.models.dropout import draw_little
+from components.models.dropout import use_fast_dropout
 
 
-def build(spec: ArchitectureSpec, given: Input, wanted: Output) -> nn.Module:
+def build(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator.
 
     Args:
-        spec: the architecture; the module that it names builds it.
-        given: what the network gets.
-        wanted: what it is to give.
+        config: the architecture; the module that it names builds it.
+        input_spec: what the network gets.
+        output_spec: what it is to give.
 
     Raises:
         UsageError: the architecture is for other inputs or outputs, or these are too small for it.
     """
-    for word, kind, possible in (("takes", given.kind, spec.takes), ("gives", wanted.kind, spec.gives)):
-        if kind not in possible:
+    for verb, kind, supported, kinds in (
+        ("takes", input_spec.kind, config.supports_input(input_spec.kind), config.takes),
+        ("gives", output_spec.kind, config.supports_output(output_spec.kind), config.gives),
+    ):
+        if not supported:
             raise UsageError(
-                f"this architecture {word} no {kind}",
+                f"this architecture {verb} no {kind}",
                 where="model.name",
-                got=getattr(spec, "name", type(spec).__name__),
-                expected=f"one that {word} {kind}; this one {word} {', '.join(sorted(possible))}",
+                got=getattr(config, "name", type(config).__name__),
+                expected=f"one that {verb} {kind}; this one {verb} {', '.join(sorted(kinds))}",
                 next_step="choose another model for this task; `modelyard schema` lists them",
             )
-    network: nn.Module = importlib.import_module(spec.module).build(spec, given, wanted)
-    if not isinstance(spec, CustomSpec):  # such a network is its maker's own
-        draw_little(network)
+    network: nn.Module = importlib.import_module(config.module).build(config, input_spec, output_spec)
+    if not isinstance(config, CustomSpec):  # such a network is its maker's own
+        use_fast_dropout(network)
     return network

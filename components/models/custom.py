@@ -8,17 +8,17 @@ import sys
 from torch import Tensor, nn
 
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.errors import UsageError
 
 
-def build(spec: CustomSpec, given: Input, wanted: Output) -> nn.Module:
+def build(config: CustomSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
     """What the factory makes.
 
     Raises:
         UsageError: it does not import, does not take its options, or makes no `nn.Module`.
     """
-    module, _, name = spec.factory.partition(":")
+    module, _, name = config.factory.partition(":")
     where = "model.factory"
     try:
         factory = getattr(importlib.import_module(module), name)
@@ -27,19 +27,19 @@ def build(spec: CustomSpec, given: Input, wanted: Output) -> nn.Module:
             "put the module into the project's folder, or install its package; modelyard installs nothing itself"
         )
         raise UsageError(
-            f"the factory {spec.factory} cannot be imported", where=where, got=error, next_step=next_step
+            f"the factory {config.factory} cannot be imported", where=where, got=error, next_step=next_step
         ) from error
     _number_anew()
     try:
-        made = factory(given, wanted, **spec.options)
+        made = factory(input_spec, output_spec, **config.options)
     except (TypeError, ValueError) as error:
-        next_step = "it is called as function(given, wanted, **model.options)"
+        next_step = "it is called as function(input_spec, output_spec, **model.options)"
         raise UsageError(
-            f"the factory {spec.factory} makes no network of this", where=where, got=error, next_step=next_step
+            f"the factory {config.factory} makes no network of this", where=where, got=error, next_step=next_step
         ) from error
     if not isinstance(made, nn.Module):
         got, expected = type(made).__name__, "a torch.nn.Module"
-        raise UsageError(f"the factory {spec.factory} makes no network", where=where, got=got, expected=expected)
+        raise UsageError(f"the factory {config.factory} makes no network", where=where, got=got, expected=expected)
     return KerasNetwork(made) if _is_keras(made) else made
 
 
@@ -52,9 +52,8 @@ class KerasNetwork(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """What the model gives for its input, or for the list of its inputs."""
-        given = inputs[0] if len(inputs) == 1 else list(inputs)
-        found: Tensor = self.model(given, training=self.training)
-        return found
+        outputs: Tensor = self.model(inputs[0] if len(inputs) == 1 else list(inputs), training=self.training)
+        return outputs
 
 
 def _is_keras(network: nn.Module) -> bool:

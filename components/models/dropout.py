@@ -27,7 +27,7 @@ class Dropout(nn.Dropout):
         return input * noise.as_strided(input.shape, torch.empty_like(input, device="meta").stride())
 
 
-def draw_little(network: nn.Module) -> None:
+def use_fast_dropout(network: nn.Module) -> None:
     """Put `Dropout` in the place of each of torch's own below `network`."""
     for module in network.modules():
         for name, child in module.named_children():

@@ -20,19 +20,19 @@ from components.contracts.shapes import ClassesOutput, NextTokenOutput, TokensIn
 from components.models.pooling import pooling
 
 
-def build(spec: MambaSpec, given: TokensInput, wanted: ClassesOutput | NextTokenOutput) -> Mamba:
+def build(config: MambaSpec, input_spec: TokensInput, output_spec: ClassesOutput | NextTokenOutput) -> Mamba:
     """Texts to one class each, or to the next token."""
-    config = MambaConfig(
-        vocab_size=given.vocabulary,
-        pad_token_id=given.pad,
-        hidden_size=spec.width,
-        state_size=spec.state,
-        num_hidden_layers=spec.depth,
-        expand=spec.expand,
-        conv_kernel=spec.window,
+    hf_config = MambaConfig(
+        vocab_size=input_spec.vocabulary,
+        pad_token_id=input_spec.pad,
+        hidden_size=config.width,
+        state_size=config.state,
+        num_hidden_layers=config.depth,
+        expand=config.expand,
+        conv_kernel=config.window,
         use_cache=False,
     )
-    return Mamba(spec, config, wanted)
+    return Mamba(config, hf_config, output_spec)
 
 
 class Mamba(nn.Module):
@@ -41,20 +41,20 @@ class Mamba(nn.Module):
     No step sees a later one, so what is real sees no padding.
 
     Args:
-        spec: pooling and dropout.
+        config: pooling and dropout.
         config: of the layers.
-        wanted: what comes out.
+        output_spec: what comes out.
     """
 
-    def __init__(self, spec: MambaSpec, config: MambaConfig, wanted: ClassesOutput | NextTokenOutput) -> None:
+    def __init__(self, config: MambaSpec, hf_config: MambaConfig, output_spec: ClassesOutput | NextTokenOutput) -> None:
         super().__init__()
-        self.backbone = MambaModel(config)
-        self.classifies = isinstance(wanted, ClassesOutput)
+        self.backbone = MambaModel(hf_config)
+        self.classifies = isinstance(output_spec, ClassesOutput)
         self.head_names: Sequence[str] = ("pooling", "head") if self.classifies else ("backbone.norm_f",)
-        if isinstance(wanted, ClassesOutput):
-            self.pooling = None if spec.pooling == "last" else pooling(spec.pooling, spec.width)
-            self.dropout = nn.Dropout(spec.dropout)
-            self.head = nn.Linear(spec.width, wanted.classes)
+        if isinstance(output_spec, ClassesOutput):
+            self.pooling = None if config.pooling == "last" else pooling(config.pooling, config.width)
+            self.dropout = nn.Dropout(config.dropout)
+            self.head = nn.Linear(config.width, output_spec.classes)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N, T), lengths (N,) to logits (N, K) or (N, T, V)."""
@@ -84,28 +84,36 @@ def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:
 
 def _mixed(mixer: Any, features: Tensor) -> Tensor:
     """One layer's mixing, (N, T, D) to (N, T, D)."""
-    inward, gate = mixer.in_proj(features).transpose(1, 2).chunk(2, dim=1)  # (N, I, T) each
+    hidden, gate = mixer.in_proj(features).transpose(1, 2).chunk(2, dim=1)  # (N, I, T) each
     kernel = mixer.conv1d
     window = kernel.kernel_size[0] - 1
-    inward = silu(conv1d(nn.functional.pad(inward, (window, 0)), kernel.weight, kernel.bias, groups=kernel.groups))
+    hidden = silu(conv1d(nn.functional.pad(hidden, (window, 0)), kernel.weight, kernel.bias, groups=kernel.groups))
     sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]
-    step, write, read = torch.split(mixer.x_proj(inward.transpose(1, 2)), sizes, dim=2)  # (N, T, rank), (N, T, S) twice
+    step, b, c = torch.split(mixer.x_proj(hidden.transpose(1, 2)), sizes, dim=2)  # (N, T, rank), (N, T, S) twice
     step = softplus(mixer.dt_proj(step)).transpose(1, 2)  # (N, I, T)
     decay = torch.exp(-torch.exp(mixer.A_log)[:, None] * step[..., None])  # (N, I, T, S)
-    written = step[..., None] * write[:, None] * inward[..., None]  # (N, I, T, S)
-    outward = _scripted()(decay, written, read) + inward * mixer.D[:, None]  # (N, I, T)
-    mixed: Tensor = mixer.out_proj((outward * silu(gate)).transpose(1, 2))  # (N, T, D)
+    update = step[..., None] * b[:, None] * hidden[..., None]  # (N, I, T, S)
+    scanned = _scripted()(decay, update, c) + hidden * mixer.D[:, None]  # (N, I, T)
+    mixed: Tensor = mixer.out_proj((scanned * silu(gate)).transpose(1, 2))  # (N, T, D)
     return mixed
 
 
-def scan(decay: Tensor, written: Tensor, read: Tensor) -> Tensor:
-    """The states one after the other, each read: (N, I, T, S) twice, (N, T, S) to (N, I, T)."""
+def scan(decay: Tensor, update: Tensor, c: Tensor) -> Tensor:
+    """The selective scan: state = decay * state + update, output = C state.
+
+    Args:
+        decay, update: (N, I, T, S).
+        c: the paper's C, (N, T, S).
+
+    Returns:
+        (N, I, T).
+    """
     state = torch.zeros_like(decay[:, :, 0])  # (N, I, S)
-    outward: list[Tensor] = []
+    outputs: list[Tensor] = []
     for index in range(decay.shape[2]):
-        state = decay[:, :, index] * state + written[:, :, index]  # (N, I, S)
-        outward.append((state * read[:, index][:, None]).sum(2))  # (N, I)
-    return torch.stack(outward, dim=2)
+        state = decay[:, :, index] * state + update[:, :, index]  # (N, I, S)
+        outputs.append((state * c[:, index][:, None]).sum(2))  # (N, I)
+    return torch.stack(outputs, dim=2)
 
 
 @functools.cache

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 
-def inside(lengths: Tensor, longest: int) -> Tensor:
+def inside(lengths: Tensor, max_length: int) -> Tensor:
     """bool (N, T): the places before each sample's end. A sample without any place is given its first.
 
     Args:
         lengths: int64 (N,).
-        longest: T, the batch's length.
+        max_length: T, the batch's length.
     """
-    places = torch.arange(longest, device=lengths.device)  # (T,)
+    places = torch.arange(max_length, device=lengths.device)  # (T,)
     return places[None, :] < lengths.clamp(min=1)[:, None]  # (N, T)
 
 
@@ -26,15 +26,15 @@ def whole(batch: Tensor) -> Tensor:
     return places + batch.shape[1]
 
 
-def keys(lengths: Tensor, longest: int) -> Tensor:
+def keys(lengths: Tensor, max_length: int) -> Tensor:
     """bool (N, 1, 1, S), for attention: no query looks at padding."""
-    return inside(lengths, longest)[:, None, None, :]
+    return inside(lengths, max_length)[:, None, None, :]
 
 
-def causal(longest: int, device: torch.device) -> Tensor:
+def causal(max_length: int, device: torch.device) -> Tensor:
     """bool (T, T), for attention: the query of a row looks at its own place and those before it.
 
     With padding behind the samples nothing more is needed: what is real never looks at what comes later.
     """
-    places = torch.arange(longest, device=device)  # (T,)
+    places = torch.arange(max_length, device=device)  # (T,)
     return places[None, :] <= places[:, None]

@@ -20,19 +20,22 @@ from components.models.standardise_series import StandardiseSeries
 from components.models.transformer_layers import EncoderLayer
 
 
-def build(spec: PatchTstSpec, given: SeriesInput, wanted: ForecastOutput) -> PatchTst:
+def build(config: PatchTstSpec, input_spec: SeriesInput, output_spec: ForecastOutput) -> PatchTst:
     """Series of one length, at least as long as a patch.
 
     Raises:
         UsageError: they are not.
     """
-    if not given.fixed:
-        raise UsageError("a forecast is made from series of one length", where="model.name", got=given.kind)
-    if given.longest < spec.patch:
+    if not input_spec.fixed:
+        raise UsageError("a forecast is made from series of one length", where="model.name", got=input_spec.kind)
+    if input_spec.max_length < config.patch:
         raise UsageError(
-            "a patch is longer than the series", where="model.patch", got=spec.patch, expected=f"<= {given.longest}"
+            "a patch is longer than the series",
+            where="model.patch",
+            got=config.patch,
+            expected=f"<= {input_spec.max_length}",
         )
-    return PatchTst(spec, given, wanted)
+    return PatchTst(config, input_spec, output_spec)
 
 
 class ChannelBatchNorm(nn.BatchNorm1d):
@@ -49,31 +52,33 @@ class PatchTst(nn.Module):
     Every channel is a series of its own; all go through the same weights.
 
     Args:
-        spec: patch, stride, depth and so on.
-        given: series of L steps, and their statistics.
-        wanted: steps ahead and quantiles.
+        config: patch, stride, depth and so on.
+        input_spec: series of L steps, and their statistics.
+        output_spec: steps ahead and quantiles.
     """
 
     head_names: Sequence[str] = ("head",)
 
-    def __init__(self, spec: PatchTstSpec, given: SeriesInput, wanted: ForecastOutput) -> None:
+    def __init__(self, config: PatchTstSpec, input_spec: SeriesInput, output_spec: ForecastOutput) -> None:
         super().__init__()
-        self.horizon, self.quantiles = wanted.horizon, len(wanted.quantiles)
-        self.patch, self.stride = spec.patch, spec.stride
+        self.horizon, self.quantiles = output_spec.horizon, len(output_spec.quantiles)
+        self.patch, self.stride = config.patch, config.stride
         # As the paper does, the last value is repeated for one stride, so that the end is in two patches.
-        patches = (given.longest + spec.stride - spec.patch) // spec.stride + 1
-        self.instance_norm = spec.instance_norm
-        self.standardise = StandardiseSeries(given)
-        self.embedding = nn.Linear(spec.patch, spec.width)
-        self.positions = LearnedPositions(patches, spec.width)
-        self.dropout = nn.Dropout(spec.dropout)
-        normalisation = ChannelBatchNorm if spec.normalisation == "batch" else nn.LayerNorm
+        patches = (input_spec.max_length + config.stride - config.patch) // config.stride + 1
+        self.instance_norm = config.instance_norm
+        self.standardise = StandardiseSeries(input_spec)
+        self.embedding = nn.Linear(config.patch, config.width)
+        self.positions = LearnedPositions(patches, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        normalisation = ChannelBatchNorm if config.normalisation == "batch" else nn.LayerNorm
         self.layers = nn.ModuleList(
-            EncoderLayer(spec.width, spec.heads, spec.feed_forward, spec.dropout, spec.norm, "gelu", normalisation)
-            for _ in range(spec.depth)
+            EncoderLayer(
+                config.width, config.heads, config.feed_forward, config.dropout, config.norm, "gelu", normalisation
+            )
+            for _ in range(config.depth)
         )
-        self.head_dropout = nn.Dropout(spec.head_dropout)
-        self.head = nn.Linear(patches * spec.width, self.horizon * self.quantiles)
+        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.head = nn.Linear(patches * config.width, self.horizon * self.quantiles)
 
     def forward(self, past: Tensor) -> Tensor:
         """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""

@@ -25,7 +25,7 @@ class RecurrentLayers(nn.Module):
 
     Args:
         kind: of cell.
-        inward: E.
+        in_features: E.
         width: of the state, in each direction.
         depth: number of layers.
         bidirectional: a second cell reads from the end.
@@ -35,7 +35,7 @@ class RecurrentLayers(nn.Module):
     def __init__(
         self,
         kind: Literal["rnn", "lstm", "gru"],
-        inward: int,
+        in_features: int,
         width: int,
         depth: int,
         *,
@@ -48,8 +48,8 @@ class RecurrentLayers(nn.Module):
         for layer in range(depth):
             directions = nn.ModuleList()
             for _ in range(2 if bidirectional else 1):
-                cells = CELLS[kind](inward if layer == 0 else self.width, width, batch_first=True)
-                directions.append(_remembering(cells) if isinstance(cells, nn.LSTM) else cells)
+                cells = CELLS[kind](in_features if layer == 0 else self.width, width, batch_first=True)
+                directions.append(forget_gate_bias(cells) if isinstance(cells, nn.LSTM) else cells)
             self.layers.append(directions)
         self.dropout = nn.Dropout(dropout)
 
@@ -60,7 +60,7 @@ class RecurrentLayers(nn.Module):
         """
         inside = masks.inside(lengths, steps.shape[1])[..., None]  # (N, T, 1)
         ends = (lengths.clamp(min=1) - 1)[:, None, None]  # (N, 1, 1)
-        turned = _turned(ends[..., 0], steps.shape[1])[..., None]  # (N, T, 1)
+        turned = reverse_padded(ends[..., 0], steps.shape[1])[..., None]  # (N, T, 1)
         states, last = steps, steps[:, 0]
         for index, directions in enumerate(self.layers):
             found, lasts = [], []
@@ -76,9 +76,9 @@ class RecurrentLayers(nn.Module):
         return states, last
 
 
-def _turned(ends: Tensor, longest: int) -> Tensor:
+def reverse_padded(ends: Tensor, max_length: int) -> Tensor:
     """Each sample's last places (N, 1) to the places (N, T) that turn it round: 2 1 0, and padding where it was."""
-    places = torch.arange(longest, device=ends.device)[None]  # (1, T)
+    places = torch.arange(max_length, device=ends.device)[None]  # (1, T)
     return torch.where(places <= ends, ends - places, places)
 
 
@@ -87,7 +87,7 @@ def _at(features: Tensor, places: Tensor) -> Tensor:
     return features.gather(1, places.expand(-1, -1, features.shape[2]))
 
 
-def _remembering(cells: nn.LSTM) -> nn.LSTM:
+def forget_gate_bias(cells: nn.LSTM) -> nn.LSTM:
     """With open forget gates: their biases sum to 1 (Jozefowicz et al. 2015, PMLR 37, section 2.2)."""
     for name, value in cells.named_parameters():
         if name.startswith("bias"):

@@ -20,34 +20,35 @@ from components.models.pooling import pooling
 from components.models.standardise_series import StandardiseSeries
 
 
-def build(spec: SpectrogramCnnSpec, given: SeriesInput, wanted: ClassesOutput) -> SpectrogramCnn:
+def build(config: SpectrogramCnnSpec, input_spec: SeriesInput, output_spec: ClassesOutput) -> SpectrogramCnn:
     """Log-mel frames, the bands as channels; any number of frames."""
-    return SpectrogramCnn(spec, given, wanted.classes)
+    return SpectrogramCnn(config, input_spec, output_spec.classes)
 
 
 class SpectrogramCnn(nn.Module):
     """Blocks that halve time and frequency, then one vector of the frames through a dense layer.
 
     Args:
-        spec: depth, width and so on.
-        given: bands and their statistics.
+        config: depth, width and so on.
+        input_spec: bands and their statistics.
         classes: number of classes K.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
 
-    def __init__(self, spec: SpectrogramCnnSpec, given: SeriesInput, classes: int) -> None:
+    def __init__(self, config: SpectrogramCnnSpec, input_spec: SeriesInput, classes: int) -> None:
         super().__init__()
-        self.standardise = StandardiseSeries(given)
-        widths = [1, *(spec.width << index for index in range(spec.depth))]
+        self.standardise = StandardiseSeries(input_spec)
+        widths = [1, *(config.width << index for index in range(config.depth))]
         self.blocks = nn.ModuleList(
-            SpectrogramBlock(inward, outward, spec.convolutions) for inward, outward in itertools.pairwise(widths)
+            SpectrogramBlock(in_features, out_features, config.convolutions)
+            for in_features, out_features in itertools.pairwise(widths)
         )
-        bands = given.channels
-        for _ in range(spec.depth):
+        bands = input_spec.channels
+        for _ in range(config.depth):
             bands = -(-bands // 2)
-        self.pooling = pooling(spec.pooling, widths[-1] * bands)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.pooling = pooling(config.pooling, widths[-1] * bands)
+        self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(widths[-1] * bands, classes)
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -64,19 +65,21 @@ class SpectrogramCnn(nn.Module):
 class SpectrogramBlock(nn.Module):
     """Convolutions, each with batch normalisation and ReLU, then of each 2x2 the largest; zero stays beyond the end."""
 
-    def __init__(self, inward: int, outward: int, convolutions: int) -> None:
+    def __init__(self, in_features: int, out_features: int, convolutions: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(inward if index == 0 else outward, outward, 3, padding=1, bias=False)
+            nn.Conv2d(in_features if index == 0 else out_features, out_features, 3, padding=1, bias=False)
             for index in range(convolutions)
         )
-        self.norms = nn.ModuleList(MaskedBatchNorm(outward) for _ in range(convolutions))
+        self.norms = nn.ModuleList(MaskedBatchNorm(out_features) for _ in range(convolutions))
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, inward, T, M), lengths (N,) to (N, outward, ceil(T / 2), ceil(M / 2)), lengths (N,)."""
-        longest, bands = features.shape[2:]
-        inside = masks.inside(lengths, longest)[:, None, :, None]  # (N, 1, T, 1)
+        """(N, in_features, T, M), lengths (N,) to (N, out_features, ceil(T / 2), ceil(M / 2)), lengths (N,)."""
+        max_length, bands = features.shape[2:]
+        inside = masks.inside(lengths, max_length)[:, None, :, None]  # (N, 1, T, 1)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            features = functional.relu(norm(convolution(features), inside))  # (N, outward, T, M)
-        padded = functional.pad(features, (0, bands % 2, 0, longest % 2))  # (N, outward, 2 ceil(T / 2), 2 ceil(M / 2))
+            features = functional.relu(norm(convolution(features), inside))  # (N, out_features, T, M)
+        padded = functional.pad(
+            features, (0, bands % 2, 0, max_length % 2)
+        )  # (N, out_features, 2 ceil(T / 2), 2 ceil(M / 2))
         return functional.max_pool2d(padded, 2), torch.div(lengths + 1, 2, rounding_mode="floor")

@@ -18,17 +18,17 @@ class StandardiseSeries(nn.Module):
     """(x - mean) / std of each channel; padding stays zero. Inside the network, as `Standardise` is for pixels.
 
     Args:
-        given: mean and std of each channel; whether each series' own are then taken out too.
+        input_spec: mean and std of each channel; whether each series' own are then taken out too.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, given: SeriesInput) -> None:
+    def __init__(self, input_spec: SeriesInput) -> None:
         super().__init__()
-        self.instance_norm = given.instance_norm
-        self.register_buffer("mean", torch.tensor(given.mean, dtype=torch.float32))
-        self.register_buffer("std", torch.tensor(given.std, dtype=torch.float32))
+        self.instance_norm = input_spec.instance_norm
+        self.register_buffer("mean", torch.tensor(input_spec.mean, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(input_spec.std, dtype=torch.float32))
 
     def forward(self, series: Tensor, lengths: Tensor | None = None) -> Tensor:
         """float32 (N, T, C) to float32 (N, T, C); lengths int64 (N,), or none where nothing is padded."""

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from components import tasks
 from components.contracts.pipeline import ServingOptions
+from components.core.project import Project
 from components.core.strict import Strict
 from components.identity import digest, user_source
 from components.identity import manifest as manifests
@@ -25,16 +28,20 @@ BESIDE = COMPILED | {"bentofile.yaml"}
 
 
 class BundleRequest(Strict):
-    """`python -m components.packaging REQUEST.json`; paths are absolute or relative to the working directory."""
+    """`python -m components.packaging REQUEST.json`; paths are relative to the working directory.
+
+    Args:
+        source_root: folder that holds our rooms; default: the rooms of the process that builds.
+    """
 
     model: str
     version: str
     key: str
     package: str
     home: str
-    source_root: str
     requirements: list[str]
     serving: ServingOptions
+    source_root: str = Field(default_factory=lambda: str(Project(Path()).source_root), exclude=True)
 
 
 @dataclass(frozen=True)

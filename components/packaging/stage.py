@@ -62,7 +62,7 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "version": request.version,
         "key": request.key,
         "package_digest": package.digest,
-        "train_key": package.facts.train_key,
+        "train_fingerprint": package.facts.train_fingerprint,
         "data_digest": package.facts.data_digest,
         "requirements": request.requirements,
         "code": code_digest(code(Path(request.source_root), package.facts.task), request.requirements),

@@ -51,9 +51,9 @@ def padded(
     """
     begins = offsets[index]  # (N,)
     counts = offsets[index + 1] - begins  # (N,)
-    longest = max(int(counts.max(initial=0)), 1)
-    result = np.full((len(index), longest, *values.shape[1:]), pad, values.dtype)
-    inside = np.arange(longest) < counts[:, None]  # (N, T)
-    places = (begins[:, None] + np.arange(longest))[inside]  # (sum of counts,)
+    max_length = max(int(counts.max(initial=0)), 1)
+    result = np.full((len(index), max_length, *values.shape[1:]), pad, values.dtype)
+    inside = np.arange(max_length) < counts[:, None]  # (N, T)
+    places = (begins[:, None] + np.arange(max_length))[inside]  # (sum of counts,)
     result[inside] = values[places]
     return result, counts

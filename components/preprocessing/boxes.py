@@ -17,13 +17,13 @@ from PIL import Image
 from components.core.errors import SampleError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-LOOKED = ("boxes", "degenerate", "outside", "least_side")
+DESCRIBED = ("boxes", "degenerate", "outside", "least_side")
 _CANDIDATES = 1000  # the surest of all, before suppression
 _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
 _SLACK = 1.0  # pixels: annotators count the edge from 0 or from 1
 
 
-class Boxes(NamedTuple):
+class Detections(NamedTuple):
     """Boxes of one image: float32 (M, 4), how sure float32 (M,), numbers of classes int64 (M,); the surest first."""
 
     boxes: NDArray[np.float32]
@@ -54,12 +54,12 @@ def read(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list
     return found.astype(np.float32), [label for label, keep in zip(labels, kept.tolist(), strict=True) if keep]
 
 
-def look(boxes: Any, width: int, height: int) -> dict[str, object]:
+def describe(boxes: Any, width: int, height: int) -> dict[str, object]:
     """How many boxes, how many without area, how many beyond the image by more than a pixel, the least side of one."""
     try:
         corners, _ = _corners(boxes)
     except SampleError:
-        return dict(zip(LOOKED, (-1, 0, 0, 0.0), strict=True))
+        return dict(zip(DESCRIBED, (-1, 0, 0, 0.0), strict=True))
     sides = corners[:, 2:] - corners[:, :2]
     beyond = (corners[:, :2] < -_SLACK).any(axis=1) | (corners[:, 2:] > np.array([width, height]) + _SLACK).any(axis=1)
     return {
@@ -70,28 +70,30 @@ def look(boxes: Any, width: int, height: int) -> dict[str, object]:
     }
 
 
-def suppressed(boxes: NDArray[Any], scores: NDArray[Any], *, least: float, overlap: float, most: int) -> Boxes:
-    """The boxes (A, 4) that remain, by their scores (A, K): a box gives way to a surer one of its class over it.
+def non_max_suppression(
+    boxes: NDArray[Any], scores: NDArray[Any], *, score_threshold: float, iou_threshold: float, max_detections: int
+) -> Detections:
+    """Greedy non-maximum suppression of boxes (A, 4) with scores (A, K), class by class.
 
     Args:
-        least: what a score must be.
-        overlap: intersection over union from which on a box gives way.
-        most: boxes that remain at most.
+        score_threshold: a box of a lower score is dropped.
+        iou_threshold: a box that overlaps a higher-scored box of its class by more than this is dropped.
+        max_detections: number of boxes that are kept at most.
     """
-    places, classes = np.nonzero(scores >= least)
-    sure = scores[places, classes]
-    order = np.argsort(-sure, kind="stable")[:_CANDIDATES]
-    places, classes, sure = places[order], classes[order], sure[order]
-    over = (intersection_over_union(boxes[places], boxes[places]) > overlap) & (classes[:, None] == classes)
-    open_ = np.ones(len(places), np.bool_)
+    rows, classes = np.nonzero(scores >= score_threshold)
+    confidence = scores[rows, classes]
+    order = np.argsort(-confidence, kind="stable")[:_CANDIDATES]
+    rows, classes, confidence = rows[order], classes[order], confidence[order]
+    overlaps = (intersection_over_union(boxes[rows], boxes[rows]) > iou_threshold) & (classes[:, None] == classes)
+    candidates = np.ones(len(rows), np.bool_)
     kept: list[int] = []
-    for place in range(len(places)):
-        if open_[place] and len(kept) < most:
-            kept.append(place)
-            open_ &= ~over[place]
+    for row in range(len(rows)):
+        if candidates[row] and len(kept) < max_detections:
+            kept.append(row)
+            candidates &= ~overlaps[row]
     chosen = np.asarray(kept, np.int64)
-    return Boxes(
-        boxes[places[chosen]].astype(np.float32), sure[chosen].astype(np.float32), classes[chosen].astype(np.int64)
+    return Detections(
+        boxes[rows[chosen]].astype(np.float32), confidence[chosen].astype(np.float32), classes[chosen].astype(np.int64)
     )
 
 
@@ -112,7 +114,7 @@ def corners_of(boxes: NDArray[Any]) -> NDArray[np.float64]:
     return np.concatenate([wide[:, :2] - wide[:, 2:] / 2, wide[:, :2] + wide[:, 2:] / 2], axis=1)
 
 
-def in_pixels(found: Boxes, width: int, height: int, classes: Sequence[str]) -> list[dict[str, Any]]:
+def in_pixels(found: Detections, width: int, height: int, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Boxes as JSON: label, score and corners in pixels, within the image."""
     corners = np.clip(corners_of(found.boxes), 0, 1) * [width, height, width, height]
     return [

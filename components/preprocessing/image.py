@@ -103,7 +103,7 @@ def checked(array: NDArray[np.uint8], height: int, width: int, channels: int) ->
     return array
 
 
-def look(content: bytes) -> dict[str, object]:
+def describe(content: bytes) -> dict[str, object]:
     """What can be said of an image file, readable or not: never raises for a bad one, but says so in `error`.
 
     Returns:

@@ -15,7 +15,7 @@ from components.contracts.shapes import NoiseSchedule
 LARGEST_BETA = 0.999
 
 
-def kept_signal(schedule: NoiseSchedule, steps: int) -> NDArray[np.float64]:
+def alphas_cumprod(schedule: NoiseSchedule, steps: int) -> NDArray[np.float64]:
     """The share of an image's variance that is left after each step, (S,), falling from almost 1 to almost 0.
 
     linear: betas from 1e-4 to 0.02 over 1,000 steps, scaled to other numbers of steps (Ho et al. 2020,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from components.core.errors import SampleError
 
 _LEAST_STD = 1e-6  # a channel that never changes would otherwise be divided by nothing
-LOOKED = ("steps", "finite", "minimum", "maximum", "mean", "standard_deviation")
+DESCRIBED = ("steps", "finite", "minimum", "maximum", "mean", "standard_deviation")
 
 
 class SeriesStatistics:
@@ -104,8 +104,8 @@ def finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values
 
 
-def look(values: Any, channels: int | None = None) -> dict[str, object]:
-    """Facts of a series, readable or not: `LOOKED`, of its finite values."""
+def describe(values: Any, channels: int | None = None) -> dict[str, object]:
+    """Facts of a series, readable or not: `DESCRIBED`, of its finite values."""
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
@@ -114,9 +114,9 @@ def look(values: Any, channels: int | None = None) -> dict[str, object]:
     kept = array[right]
     steps = len(array) if array.ndim else 0
     if not kept.size:
-        return dict(zip(LOOKED, (steps, False, 0.0, 0.0, 0.0, 0.0), strict=True))
+        return dict(zip(DESCRIBED, (steps, False, 0.0, 0.0, 0.0, 0.0), strict=True))
     figures = (float(kept.min()), float(kept.max()), float(kept.mean()), float(kept.std()))
-    return dict(zip(LOOKED, (steps, bool(right.all()), *figures), strict=True))
+    return dict(zip(DESCRIBED, (steps, bool(right.all()), *figures), strict=True))
 
 
 def to_csv(values: NDArray[np.float64]) -> str:

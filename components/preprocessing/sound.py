@@ -17,7 +17,7 @@ from components.core.errors import SampleError
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 SILENT = 1e-4  # a peak below -80 dB of full scale: less than a step of 13 bits
 FLOOR = 1e-10  # of a band's power: its logarithm, -23, is that of silence
-LOOKED = ("readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent")
+DESCRIBED = ("readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent")
 
 _ZEROS = 24  # zero crossings of the resampling kernel on each side
 _BETA = 8.0  # of its Kaiser window: about 80 dB of damping
@@ -67,32 +67,32 @@ def read(content: bytes) -> Sound:
     return Sound(whole.mean(axis=1, dtype=np.float64).astype(np.float32), rate, channels)
 
 
-def look(content: bytes) -> dict[str, object]:
-    """What can be said of a WAV file, readable or not: `LOOKED`. Silent: no sample is above -80 dB of full scale."""
+def describe(content: bytes) -> dict[str, object]:
+    """What can be said of a WAV file, readable or not: `DESCRIBED`. Silent: no sample is above -80 dB of full scale."""
     try:
         sound = read(content)
     except SampleError as error:
-        return dict(zip(LOOKED, (False, error.what, 0.0, 0, 0, 0.0, 0.0, True), strict=True))
+        return dict(zip(DESCRIBED, (False, error.what, 0.0, 0, 0, 0.0, 0.0, True), strict=True))
     samples = sound.samples.astype(np.float64)
     peak, rms = float(np.abs(samples).max()), float(np.sqrt(np.square(samples).mean()))
     return dict(
         zip(
-            LOOKED,
+            DESCRIBED,
             (True, None, len(samples) / sound.rate, sound.rate, sound.channels, peak, rms, peak < SILENT),
             strict=True,
         )
     )
 
 
-def resampled(samples: NDArray[np.float32], given: int, wanted: int) -> NDArray[np.float32]:
-    """Samples at another rate: a sinc under a Kaiser window, of linear phase; ceil(T * wanted / given) of them.
+def resampled(samples: NDArray[np.float32], rate: int, target_rate: int) -> NDArray[np.float32]:
+    """Samples at another rate: a sinc under a Kaiser window, of linear phase; ceil(T * target_rate / rate) of them.
 
     What lies above half the lower rate is taken out first. Oppenheim and Schafer, Discrete-Time Signal Processing, 4.6.
     """
-    if given == wanted:
+    if rate == target_rate:
         return samples
-    shared = math.gcd(given, wanted)
-    up, down = wanted // shared, given // shared
+    shared = math.gcd(rate, target_rate)
+    up, down = target_rate // shared, rate // shared
     count = -(-len(samples) * up // down)
     slowest = max(up, down)
     taps = -(-_ZEROS * slowest // up)  # input samples on each side of an output sample

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from components.core.errors import SampleError, UsageError
-from components.preprocessing.tokenizer_spec import TokenizerSpec, WordPiece, Words
+from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel, WordPiece
 
 PAD, UNKNOWN, BEGIN, END = range(4)
 SPECIAL = ["[PAD]", "[UNK]", "[BEGIN]", "[END]"]
@@ -74,20 +74,26 @@ class Tokenizer:
         lower = [normalizers.Lowercase()] if spec.lower else []
         inner: tokenizers.Tokenizer
         trainer: trainers.WordLevelTrainer | trainers.BpeTrainer
-        if isinstance(spec, Words):
+        if isinstance(spec, WordLevel):
             inner = tokenizers.Tokenizer(models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
             inner.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
             trainer = trainers.WordLevelTrainer(
-                vocab_size=spec.vocabulary, min_frequency=spec.least, special_tokens=SPECIAL, show_progress=False
+                vocab_size=spec.vocabulary,
+                min_frequency=spec.min_frequency,
+                special_tokens=SPECIAL,
+                show_progress=False,
             )
         else:
             inner = tokenizers.Tokenizer(models.BPE())
             inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
             inner.decoder = decoders.ByteLevel()
             trainer = trainers.BpeTrainer(
-                vocab_size=spec.vocabulary, min_frequency=spec.least, special_tokens=SPECIAL, show_progress=False,
+                vocab_size=spec.vocabulary,
+                min_frequency=spec.min_frequency,
+                special_tokens=SPECIAL,
+                show_progress=False,
                 initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            )  # fmt: skip
+            )
         inner.normalizer = normalizers.Sequence([normalizers.NFC(), *lower])
         inner.train_from_iterator(iter(texts), trainer)
         return Tokenizer(inner)
@@ -108,26 +114,26 @@ class Tokenizer:
         """The whole tokenizer; equal ones are equal texts."""
         return self._inner.to_str()
 
-    def encode(self, texts: Sequence[str], longest: int) -> list[NDArray[np.int64]]:
-        """Token numbers of each text, (T,) with 1 <= T <= longest: what is too long is cut at its end.
+    def encode(self, texts: Sequence[str], max_length: int) -> list[NDArray[np.int64]]:
+        """Token numbers of each text, (T,) with 1 <= T <= max_length: what is too long is cut at its end.
 
         A text without any token is one [UNK]. Several texts are tokenised in parallel.
         """
         found = self._batch(list(texts))
-        return [self._cut(np.asarray(encoding.ids, np.int64), longest) for encoding in found]
+        return [self._cut(np.asarray(encoding.ids, np.int64), max_length) for encoding in found]
 
-    def encode_words(self, samples: Sequence[Sequence[str]], longest: int) -> list[Split]:
+    def encode_words(self, samples: Sequence[Sequence[str]], max_length: int) -> list[Split]:
         """Token numbers of samples that are split into words already, with the word of each token."""
         found = self._batch([list(words) for words in samples], split=True)
         parts: list[Split] = []
         for encoding in found:
             numbers = [-1 if word is None else word for word in encoding.word_ids]
             words = np.asarray(numbers, np.int64)
-            tokens = self._cut(np.asarray(encoding.ids, np.int64), longest)
+            tokens = self._cut(np.asarray(encoding.ids, np.int64), max_length)
             kept = words[: len(tokens)]
             if len(kept) < len(tokens):  # the one [UNK] of an empty sample
                 kept = np.full(len(tokens), -1, np.int64)
-            elif len(words) > longest and self._ends:
+            elif len(words) > max_length and self._ends:
                 kept = np.append(kept[:-1], -1)
             parts.append(Split(tokens, kept))
         return parts
@@ -143,14 +149,14 @@ class Tokenizer:
             return list(self._inner.encode_batch(texts, is_pretokenized=True))
         return list(self._inner.encode_batch_fast(texts))  # without places, which nobody asks for
 
-    def _cut(self, tokens: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
+    def _cut(self, tokens: NDArray[np.int64], max_length: int) -> NDArray[np.int64]:
         if not len(tokens):
             return np.asarray([self.unknown or 0], np.int64)
-        if len(tokens) <= longest:
+        if len(tokens) <= max_length:
             return tokens
         if self._ends:  # the last one stays: [SEP]
-            return np.append(tokens[: longest - 1], tokens[-1])
-        return tokens[:longest]
+            return np.append(tokens[: max_length - 1], tokens[-1])
+        return tokens[:max_length]
 
 
 def words(text: str) -> list[tuple[str, int, int]]:
@@ -192,11 +198,11 @@ def normal(text: str) -> bytes:
     return unicodedata.normalize("NFC", text).encode("utf-8", "replace")
 
 
-LOOKED = ("characters", "words", "empty", "control_characters", "valid")
+DESCRIBED = ("characters", "words", "empty", "control_characters", "valid")
 
 
-def look(text: object) -> dict[str, object]:
-    """Facts of a text that hold in any language: `LOOKED`.
+def describe(text: object) -> dict[str, object]:
+    """Facts of a text that hold in any language: `DESCRIBED`.
 
     valid: it is a text, and no reader had to replace bytes of it. control_characters: other than tab and line ends.
     """

@@ -9,19 +9,19 @@ from pydantic import Field
 from components.core.strict import Strict
 
 
-class Words(Strict):
+class WordLevel(Strict):
     """Whole words and runs of signs; rare ones become [UNK].
 
     Args:
         lower: whether to ignore case.
         vocabulary: at most so many tokens, the special ones included.
-        least: a word must occur so often in the train split.
+        min_frequency: a word must occur so often in the train split.
     """
 
     kind: Literal["words"] = "words"
     lower: bool = True
     vocabulary: int = Field(default=20_000, ge=5, le=1_000_000)
-    least: int = Field(default=2, ge=1)
+    min_frequency: int = Field(default=2, ge=1)
 
 
 class Bpe(Strict):
@@ -30,13 +30,13 @@ class Bpe(Strict):
     Args:
         lower: whether to lower the case.
         vocabulary: so many tokens, 4 special ones and 256 bytes included.
-        least: a pair must occur so often in the train split.
+        min_frequency: a pair must occur so often in the train split.
     """
 
     kind: Literal["bpe"] = "bpe"
     lower: bool = False
     vocabulary: int = Field(default=8_000, ge=260, le=1_000_000)
-    least: int = Field(default=2, ge=1)
+    min_frequency: int = Field(default=2, ge=1)
 
 
 class WordPiece(Strict):
@@ -50,4 +50,4 @@ class WordPiece(Strict):
     source: str = Field(pattern=r"^(package|folder):.+$")
 
 
-TokenizerSpec = Annotated[Words | Bpe | WordPiece, Field(discriminator="kind")]
+TokenizerSpec = Annotated[WordLevel | Bpe | WordPiece, Field(discriminator="kind")]

@@ -24,10 +24,12 @@ Event = Literal[
     "verified",  # its package is there and is what was sealed
     "bundled",
     "gated",  # all gates passed
+    "waiting",  # for a person's approval
     "approved",  # by a person
     "staged",  # loaded beside the one that serves
     "proven",  # its golden examples through the real endpoint
-    "switched",
+    "switching",  # decided: what production is made of from now on
+    "switched",  # every worker serves it
     "served",  # watched; it serves well: the release is done
     "refusing",  # decided; the registry is being told
     "refused",  # never served
@@ -38,13 +40,14 @@ Event = Literal[
     "removing",
     "removed",  # a challenger that broke its limits, or whose alias was taken away
     "compared",  # what champion and challenger did side by side
+    "told",  # after a rollback: the registry names what serves again
     "imported",  # the entries before this one were taken over from a file without signatures; no release
     "rekeyed",  # the entries before this one were signed again, because the key was lost; no release
 ]
 
-CLOSING: frozenset[Event] = frozenset(
-    {"served", "refused", "returned", "superseded", "withdrawn", "removed", "imported", "rekeyed"}
-)
+CLOSING: frozenset[Event] = frozenset({"served", "refused", "returned", "superseded", "withdrawn", "removed"})
+# Entries about the ledger itself: they belong to no release and change nothing in production.
+NOTES: frozenset[Event] = frozenset({"imported", "rekeyed"})
 FIRST = "0" * 64
 
 Document = dict[str, Any]

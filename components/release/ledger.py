@@ -27,10 +27,10 @@ from components.core.errors import CorruptArtifactError
 from components.core.project import Project
 from components.release import entry as entries_
 from components.release import ledger_file
-from components.release.entry import CLOSING, FIRST, Document, Entry, Event, Role, Side
+from components.release.entry import CLOSING, FIRST, NOTES, Document, Entry, Event, Role, Side
 from components.release.ledger_database import LedgerDatabase
 
-__all__ = ["CLOSING", "FIRST", "Entry", "Event", "Ledger", "MovedOnError", "Role", "Side", "of", "sign_anew"]
+__all__ = ["CLOSING", "FIRST", "NOTES", "Entry", "Event", "Ledger", "MovedOnError", "Role", "Side", "of", "sign_anew"]
 
 DATABASE, KEY = "ledger.db", "key"
 
@@ -56,6 +56,11 @@ class Ledger:
         self._lock = threading.RLock()
         self._documents: list[Document] = []
         self._entries: list[Entry] = []
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of which one changes with each append."""
+        return (self.path, self.path.with_name(f"{DATABASE}-wal"), self._head_file, self._old_file)
 
     def entries(self) -> list[Entry]:
         """All entries, chain and signatures checked.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Step = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating]]
+NextTokenLogits = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating]]
 
 
 class Hypothesis(NamedTuple):
@@ -22,14 +22,14 @@ class Hypothesis(NamedTuple):
 
 
 def search(
-    step: Step, count: int, *, begin: int, end: int, never: Sequence[int], beams: int, length_penalty: float,
-    longest: int,
+    step: NextTokenLogits, count: int, *, begin: int, end: int, never: Sequence[int], beams: int, length_penalty: float,
+    max_length: int,
 ) -> list[Hypothesis]:  # fmt: skip
     """The best hypothesis of each of `count` samples.
 
     A finished hypothesis is worth log P / ((5 + length) / 6) ** length_penalty (Wu et al. 2016, arXiv:1609.08144, 14),
     its end counted. A sample is done when no open one can become worth more; its rows leave the batch. One that is cut
-    at `longest` tokens is worth what it is.
+    at `max_length` tokens is worth what it is.
 
     Args:
         step: the sample of each row (R,) and its tokens so far (R, t), `begin` first, to logits (R, V).
@@ -40,7 +40,7 @@ def search(
     tokens = np.full((count, beams, 1), begin, np.int64)  # (n, B, t)
     scores = np.full((count, beams), -np.inf)  # (n, B); at first all beams are one
     scores[:, 0] = 0
-    for length in range(1, longest + 1):
+    for length in range(1, max_length + 1):
         logits = step(np.repeat(active, beams), tokens.reshape(-1, length)).astype(np.float64)  # (n * B, V)
         logits[:, list(never)] = -np.inf
         whole = scores[..., None] + log_softmax(logits).reshape(len(active), beams, -1)  # (n, B, V)
@@ -57,13 +57,15 @@ def search(
         rows = np.arange(len(active))[:, None]
         scores = np.where(ends[rows, open_], -np.inf, found[rows, open_])
         tokens = np.concatenate([tokens[rows, parents[rows, open_]], chosen[rows, open_][..., None]], axis=2)
-        hope = scores[:, 0] / penalty(longest, length_penalty)  # log P only falls, the penalty is largest at the end
+        hope = scores[:, 0] / penalty(max_length, length_penalty)  # log P only falls, the penalty is largest at the end
         going = hope > np.asarray([best[sample].score for sample in active.tolist()])
         active, tokens, scores = active[going], tokens[going], scores[going]
         if not len(active):
             return best
     for row, sample in enumerate(active.tolist()):  # whose best open one is worth more than any finished one
-        best[sample] = Hypothesis(tokens[row, 0, 1:].copy(), float(scores[row, 0]) / penalty(longest, length_penalty))
+        best[sample] = Hypothesis(
+            tokens[row, 0, 1:].copy(), float(scores[row, 0]) / penalty(max_length, length_penalty)
+        )
     return best
 
 

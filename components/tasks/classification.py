@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.contracts.array_spec import ArraySpec
+from components.contracts.shapes import ClassesOutput, OutputSpec
 from components.core.errors import SampleError
 from components.tasks.task import Metric, Prediction, Values
+from components.tasks.task_defaults import TaskDefaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,11 +60,11 @@ def number(label: str, classes: Sequence[str]) -> int:
         raise SampleError("a label that is none of the classes", got=label, expected=", ".join(classes)) from error
 
 
-class OneClass:
+class OneClass(TaskDefaults):
     """What the tasks that give a sample one class share of the half without state: `label` names the class."""
 
-    wanted_kind: ClassVar[str] = "classes"
-    objective: ClassVar[str] = "components.training.objectives.classification:Classification"
+    output_type: ClassVar[type[OutputSpec]] = ClassesOutput
+    objective: ClassVar[str] = "components.training.objectives.classification:ClassificationObjective"
     scorer: ClassVar[str] = "components.evaluation.classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "accuracy": Metric(True, "share of right answers"),

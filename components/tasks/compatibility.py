@@ -70,14 +70,15 @@ def _gates(spec: PipelineSpec, task: Task) -> list[Problem]:
 def _model(spec: PipelineSpec, task: Task) -> list[Problem]:
     found = []
     named = f"{spec.model.family} {spec.model.name}"
-    if task.given_kind not in spec.model.takes:
+    input_kind, output_kind = task.input_type.kind, task.output_type.kind
+    if not spec.model.supports_input(input_kind):
         allowed = " or ".join(sorted(spec.model.takes))
-        found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {task.given_kind}"))
-    if task.wanted_kind not in spec.model.gives:
+        found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {input_kind}"))
+    if not spec.model.supports_output(output_kind):
         allowed = " or ".join(sorted(spec.model.gives))
-        found.append(Problem("model", f"{named} gives {allowed}; {task.name} wants {task.wanted_kind}"))
-    if spec.train.augment.active and task.given_kind != "image":
-        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {task.given_kind}"))
+        found.append(Problem("model", f"{named} gives {allowed}; {task.name} needs {output_kind}"))
+    if spec.train.augment.active and not task.input_type.augmentable:
+        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {input_kind}"))
     return found
 
 

@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.contracts.shapes import ForecastOutput, InputSpec, OutputSpec, SeriesInput
 from components.core.errors import SampleError, UsageError
 from components.core.strict import Strict
 from components.tasks import items
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import TRAIN_SHARE, VALIDATION_SHARE, Layout, SourceProfile, TaskDefaults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 _TABLE = "values"
 
 
-class Settings(Strict):
+class ForecastingSettings(Strict):
     """What is looked back upon, and what is predicted.
 
     Args:
@@ -54,7 +55,7 @@ class Settings(Strict):
         return self
 
 
-class Processor(Fitted, Settings):
+class ForecastingProcessor(BaseProcessor, ForecastingSettings):
     """Standardising by the rows of the train split.
 
     Args:
@@ -64,14 +65,14 @@ class Processor(Fitted, Settings):
     mean: list[float]
     std: list[float]
 
-    def given(self) -> SeriesInput:
+    def input_spec(self) -> SeriesInput:
         """Rows (N, L, C), standardised already."""
         count = len(self.mean)
         return SeriesInput(
-            channels=count, longest=self.look_back, mean=[0.0] * count, std=[1.0] * count, fixed=True
+            channels=count, max_length=self.look_back, mean=[0.0] * count, std=[1.0] * count, fixed=True
         )  # fmt: skip
 
-    def wanted(self) -> ForecastOutput:
+    def output_spec(self) -> ForecastOutput:
         """Values (N, H, C, Q), standardised."""
         return ForecastOutput(horizon=self.horizon, channels=len(self.mean), quantiles=self.quantiles)
 
@@ -90,7 +91,7 @@ class Processor(Fitted, Settings):
         """The rows looked back upon."""
         return ("past",)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Rows of the table: `values` float32 (C,), standardised."""
         return [
             {_TABLE: self.standardised(row)[0]} for row in items.each(lambda raw: self._row(raw.values), samples)
@@ -125,14 +126,14 @@ class Processor(Fitted, Settings):
         return items.of(document, "values", "series")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The next rows and their quantiles, in the values' own units."""
         import numpy as np
 
         past = np.stack([sample["past"] for sample in samples])  # (N, L, C)
-        given = run("model", {"past": past})["values"].astype(np.float64)  # (N, H, C, Q)
-        levels = np.sort(given, axis=-1)  # quantiles that cross are put in order
+        values = run("model", {"past": past})["values"].astype(np.float64)  # (N, H, C, Q)
+        levels = np.sort(values, axis=-1)  # quantiles that cross are put in order
         found = levels * np.asarray(self.std)[:, None] + np.asarray(self.mean)[:, None]
         return [self._prediction(values) for values in found]
 
@@ -149,7 +150,7 @@ class Processor(Fitted, Settings):
         """Of the channels."""
         return self.channels or [str(number) for number in range(len(self.mean))]
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Last rows to next rows."""
         count, number = len(self.mean), {"type": "number"}
         row = {"type": "array", "items": number, "minItems": count, "maxItems": count}
@@ -157,7 +158,7 @@ class Processor(Fitted, Settings):
         past = {"type": "array", "items": row, "minItems": self.look_back, "maxItems": self.look_back}
         levels = [f"{level:g}" for level in self.quantiles]
         said = f"the last {self.look_back} rows of {', '.join(self.names())}; or CSV"
-        return Wire(
+        return EndpointSchema(
             item="values",
             items="series",
             media=("text/csv", "application/octet-stream"),
@@ -180,16 +181,16 @@ class Processor(Fitted, Settings):
         )  # fmt: skip
 
 
-class Forecasting:
+class Forecasting(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "forecasting"
-    fields: ClassVar[dict[str, Kind]] = {"time": "text", "values": "numbers"}
-    heavy: ClassVar[str] = ""
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "series"
-    wanted_kind: ClassVar[str] = "forecast"
-    objective: ClassVar[str] = "components.training.objectives.forecasting:Forecasting"
+    fields: ClassVar[dict[str, FieldKind]] = {"time": "text", "values": "numbers"}
+    payload_field: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = ForecastingSettings
+    input_type: ClassVar[type[InputSpec]] = SeriesInput
+    output_type: ClassVar[type[OutputSpec]] = ForecastOutput
+    objective: ClassVar[str] = "components.training.objectives.forecasting:ForecastingObjective"
     scorer: ClassVar[str] = "components.evaluation.forecasting:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "mse": Metric(False, "mean squared error of standardised values"),
@@ -201,6 +202,23 @@ class Forecasting:
         "time_seconds", "steps", "finite", "minimum", "maximum", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("minimum", "maximum", "mean", "future_mean")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "linear", "name": "dlinear"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "rnn": {"name": "gru"},
+        "transformer": {"name": "patchtst"},
+        "linear": {"name": "dlinear"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A hundredth of the rows ahead, four times as many back, within bounds; all columns of the table."""
+        horizon = max(1, min(96, profile.samples // 100))
+        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": layout["values"]}
+
+    def draft_split(self, profile: SourceProfile) -> dict[str, Any]:
+        """Rows in the order of time."""
+        train, validation = int(TRAIN_SHARE * profile.samples), int(VALIDATION_SHARE * profile.samples)
+        test = profile.samples - train - validation
+        return {"by": "time", "rows": {"train": train, "validation": validation, "test": test}}
 
     def content(self, values: Values) -> bytes:
         """Time and values."""
@@ -214,13 +232,13 @@ class Forecasting:
         """All alike: the split is by time."""
         return ""
 
-    def look(self, values: Values) -> dict[str, object]:
+    def describe(self, values: Values) -> dict[str, object]:
         """Its time in seconds since 1970 (NaN if it cannot be read), how many values, whether finite, their levels."""
         from components.preprocessing import series
 
-        return {"time_seconds": _seconds(values["time"]), **series.look(values["values"])}
+        return {"time_seconds": _seconds(values["time"]), **series.describe(values["values"])}
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """Least, greatest and mean value looked back upon, mean value ahead; standardised."""
         past, future = batch["past"], batch["future"]  # (N, L, C), (N, H, C)
         return {
@@ -230,11 +248,11 @@ class Forecasting:
             "future_mean": future.mean(axis=(1, 2)),
         }
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """Time and values."""
         return f"{values['time']}: {', '.join(f'{value:g}' for value in values['values'].tolist())}"
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
+    def decode(self, values: Values, settings: ForecastingSettings) -> Arrays:
         """Nothing."""
         return {}
 
@@ -242,7 +260,9 @@ class Forecasting:
         """Time and values."""
         return self.content(values)
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: ForecastingSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> ForecastingProcessor:
         """Mean and standard deviation of each channel over the train rows.
 
         Raises:
@@ -257,7 +277,7 @@ class Forecasting:
         if settings.channels and len(settings.channels) != len(mean):
             got = ", ".join(settings.channels)
             raise UsageError("the channels' names are not as many as the columns", got=got, expected=len(mean))
-        return Processor(**settings.model_dump(), mean=mean, std=std)
+        return ForecastingProcessor(**settings.model_dump(), mean=mean, std=std)
 
     def example(self, values: Values) -> Example:
         """One row, which no client sends: examples are made of windows."""
@@ -270,12 +290,12 @@ class Forecasting:
         from components.preprocessing import series
 
         past = np.stack([row["values"] for row in rows[:look_back]])  # (L, C)
-        truth = self.shown(rows[look_back]) if len(rows) > look_back else ""
+        truth = self.preview(rows[look_back]) if len(rows) > look_back else ""
         return Example(series.to_csv(past).encode(), "text/csv", ".csv", str(truth))
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> ForecastingProcessor:
         """Read processor.json."""
-        return Processor.load(folder)
+        return ForecastingProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
         """All values to three digits of the larger forecast's size."""

@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ClassesOutput, ImageInput
+from components.contracts.shapes import ClassesOutput, ImageInput, InputSpec
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Kind, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, image_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
+MAX_SIDE = 128  # of a drafted dataset's images
 _MEDIA = {b"\x89PNG": ("image/png", ".png"), b"\xff\xd8": ("image/jpeg", ".jpg"), b"BM": ("image/bmp", ".bmp"),
           b"GIF8": ("image/gif", ".gif"), b"RIFF": ("image/webp", ".webp")}  # fmt: skip
 
 
-class Settings(Strict):
+class ImageClassificationSettings(Strict):
     """The arrays that images become: (height, width, channels) of uint8."""
 
     height: int = Field(ge=1, le=4096)
@@ -36,7 +38,7 @@ class Settings(Strict):
     channels: Literal[1, 3]
 
 
-class Processor(Fitted, Settings):
+class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
@@ -48,12 +50,12 @@ class Processor(Fitted, Settings):
     std: list[float]
     classes: list[str]
 
-    def given(self) -> ImageInput:
+    def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
         return ImageInput(**shape)
 
-    def wanted(self) -> ClassesOutput:
+    def output_spec(self) -> ClassesOutput:
         """Logits (N, K)."""
         return ClassesOutput(classes=len(self.classes))
 
@@ -67,7 +69,7 @@ class Processor(Fitted, Settings):
         """The images alone."""
         return ("images",)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Decoded images with the numbers of their labels."""
         import numpy as np
 
@@ -100,7 +102,7 @@ class Processor(Fitted, Settings):
         return texts
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The likeliest class and the probability of each."""
         from components.preprocessing.batch import stacked
@@ -108,12 +110,12 @@ class Processor(Fitted, Settings):
         images = stacked([sample["images"] for sample in samples])  # (N, H, W, C)
         return classification.predictions(run("model", {"images": images})["probabilities"], classes)
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Image files, base64 texts or pixels to labels."""
         pixels: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 255}
         for size in (self.channels, self.width, self.height):
             pixels = {"type": "array", "items": pixels, "minItems": size, "maxItems": size}
-        return Wire(
+        return EndpointSchema(
             item="image",
             items="images",
             media=("application/octet-stream", "image/*"),
@@ -129,27 +131,38 @@ class ImageClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "image-classification"
-    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "label": "text"}
-    heavy: ClassVar[str] = "image"
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "image"
+    fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
+    payload_field: ClassVar[str] = "image"
+    settings: ClassVar[type[Strict]] = ImageClassificationSettings
+    input_type: ClassVar[type[InputSpec]] = ImageInput
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "width", "height", "channels", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "minimum", "maximum", "mean")
+    starting_model: ClassVar[dict[str, Any]] = {
+        "family": "cnn", "name": "textbook", "depth": 3, "width": 32, "dropout": 0.25,
+    }  # fmt: skip
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "textbook", "depth": 2, "width": 32},
+        "transformer": {"name": "vit", "depth": 4, "width": 96},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The size of the images, at most `MAX_SIDE`."""
+        return image_settings(profile, MAX_SIDE, 1)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["image"])
 
-    def look(self, values: Values) -> dict[str, object]:
+    def describe(self, values: Values) -> dict[str, object]:
         """Whether it can be read, its size and its levels."""
         from components.preprocessing import image
 
-        return image.look(values["image"])
+        return image.describe(values["image"])
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """Number of the class, least, greatest and mean level."""
         images = batch["images"].reshape(len(batch["images"]), -1)  # (N, H * W * C)
         return {
@@ -159,11 +172,11 @@ class ImageClassification(classification.OneClass):
             "mean": images.mean(axis=1),
         }
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """The file."""
         return bytes(values["image"])
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
+    def decode(self, values: Values, settings: ImageClassificationSettings) -> Arrays:
         """`images` uint8 (H, W, C)."""
         from components.preprocessing import image
 
@@ -173,7 +186,9 @@ class ImageClassification(classification.OneClass):
         """The pixels: two files of the same pixels are twins."""
         return decoded["images"].tobytes()
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: ImageClassificationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> ImageClassificationProcessor:
         """Mean and standard deviation of each channel."""
         from components.preprocessing.pixel_statistics import PixelStatistics
 
@@ -181,7 +196,7 @@ class ImageClassification(classification.OneClass):
         for raw in train:
             statistics.add(raw.decoded["images"][None])
         mean, std = statistics.result()
-        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+        return ImageClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
         """The file as it came."""
@@ -189,9 +204,9 @@ class ImageClassification(classification.OneClass):
         media, suffix = next((kind for start, kind in _MEDIA.items() if content.startswith(start)), ("", ""))
         return Example(content, media or "application/octet-stream", suffix or ".img", values["label"])
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> ImageClassificationProcessor:
         """Read processor.json."""
-        return Processor.load(folder)
+        return ImageClassificationProcessor.load(folder)
 
 
 TASK = ImageClassification()

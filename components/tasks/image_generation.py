@@ -15,23 +15,32 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, ValidationError
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import NoiseInput, NoiseOutput, NoiseSchedule
+from components.contracts.shapes import InputSpec, NoiseInput, NoiseOutput, NoiseSchedule, OutputSpec
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
-from components.tasks.processor import Fitted
-from components.tasks.task import AnsweredFile, Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import (
+    AnsweredFile,
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    Values,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 _MOST_STEPS = 1000
 
 
-class Settings(image_classification.Settings):
+class ImageGenerationSettings(image_classification.ImageClassificationSettings):
     """The images, and how noise is added to them.
 
     Args:
@@ -47,7 +56,7 @@ class Settings(image_classification.Settings):
     default_guidance: float = Field(default=1.0, ge=0, le=20)
 
 
-class Sample(Strict):
+class ImageRequest(Strict):
     """One image that is asked for.
 
     Args:
@@ -64,7 +73,7 @@ class Sample(Strict):
     guidance: float | None = Field(default=None, ge=0, le=20)
 
 
-class Processor(Fitted, Settings):
+class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
     """The images and the noise's schedule, with the classes."""
 
     classes: list[str]
@@ -74,7 +83,7 @@ class Processor(Fitted, Settings):
         """S."""
         return self.noise_steps
 
-    def given(self) -> NoiseInput:
+    def input_spec(self) -> NoiseInput:
         """Images and classes (N,): the K classes, and number K for a class that is hidden."""
         return NoiseInput(
             height=self.height,
@@ -85,7 +94,7 @@ class Processor(Fitted, Settings):
             steps=self.noise_steps,
         )
 
-    def wanted(self) -> NoiseOutput:
+    def output_spec(self) -> NoiseOutput:
         """The noise in an image."""
         return NoiseOutput()
 
@@ -98,7 +107,7 @@ class Processor(Fitted, Settings):
         """A noisy image, the number of its step, its class: training makes the first two of `images`."""
         return "noisy", "step", "label"
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Decoded images with the numbers of their labels."""
         import numpy as np
 
@@ -113,10 +122,12 @@ class Processor(Fitted, Settings):
         import numpy as np
 
         try:
-            asked = Sample.model_validate(item)
+            asked = ImageRequest.model_validate(item)
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, one['loc'])) or 'sample'}: {one['msg']}" for one in error.errors()]
-            raise SampleError("; ".join(wrong), got=repr(item)[:80], expected=", ".join(Sample.model_fields)) from error
+            raise SampleError(
+                "; ".join(wrong), got=repr(item)[:80], expected=", ".join(ImageRequest.model_fields)
+            ) from error
         steps = self.default_steps if asked.steps is None else asked.steps
         guidance = self.default_guidance if asked.guidance is None else asked.guidance
         if guidance != 1 and not self.unlabelled:
@@ -133,7 +144,7 @@ class Processor(Fitted, Settings):
         return items.of(document, "sample", "samples")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """An image of each, as a PNG file in base64. Those of equal steps and guidance are made together."""
         import numpy as np
@@ -152,7 +163,7 @@ class Processor(Fitted, Settings):
                 found[row] = {"image": text, "label": classes[label], "seed": seed, "steps": kind[0]}
         return found
 
-    def generate(self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def generate(self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Images (N, H, W, C) of labels (N,) and seeds (N,), made as the service does by default."""
         return self._images(run, labels, seeds, self.default_steps, self.default_guidance)
 
@@ -160,17 +171,17 @@ class Processor(Fitted, Settings):
         self, images: NDArray[np.uint8], noise: NDArray[np.float32], step: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Images (N, H, W, C) with the noise (N, C, H, W) of a step (N,), as training has them: (N, C, H, W)."""
-        from components.preprocessing.noise_schedule import kept_signal
+        from components.preprocessing.noise_schedule import alphas_cumprod
         from components.tasks import ddim
 
-        return ddim.with_noise(images, noise, kept_signal(self.noise_schedule, self.noise_steps)[step])
+        return ddim.with_noise(images, noise, alphas_cumprod(self.noise_schedule, self.noise_steps)[step])
 
     def _images(
-        self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64], steps: int, guidance: float
+        self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64], steps: int, guidance: float
     ) -> NDArray[np.uint8]:
         import numpy as np
 
-        from components.preprocessing.noise_schedule import kept_signal
+        from components.preprocessing.noise_schedule import alphas_cumprod
         from components.tasks import ddim
 
         hidden = np.full_like(labels, len(self.classes))
@@ -188,9 +199,9 @@ class Processor(Fitted, Settings):
             return found
 
         noise = ddim.start(seeds, (self.channels, self.height, self.width))
-        return ddim.denoised(guess, noise, kept_signal(self.noise_schedule, self.noise_steps), steps)
+        return ddim.denoised(guess, noise, alphas_cumprod(self.noise_schedule, self.noise_steps), steps)
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Classes and seeds to images."""
         label = {"type": "string", "enum": list(classes)}
         seed: dict[str, Any] = {"type": "integer", "minimum": 0, "default": 0}
@@ -202,7 +213,7 @@ class Processor(Fitted, Settings):
             "seed": seed,
             "steps": steps,
         }
-        return Wire(
+        return EndpointSchema(
             item="sample",
             items="samples",
             media=(),
@@ -228,23 +239,27 @@ class ImageGeneration(image_classification.ImageClassification):
     """The half without state: raw samples are those of image classification."""
 
     name: ClassVar[str] = "image-generation"
-    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "label": "text"}
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "noise"
-    wanted_kind: ClassVar[str] = "noise"
-    objective: ClassVar[str] = "components.training.objectives.diffusion:Diffusion"
+    fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
+    settings: ClassVar[type[Strict]] = ImageGenerationSettings
+    input_type: ClassVar[type[InputSpec]] = NoiseInput
+    output_type: ClassVar[type[OutputSpec]] = NoiseOutput
+    objective: ClassVar[str] = "components.training.objectives.diffusion:DiffusionObjective"
     scorer: ClassVar[str] = "components.evaluation.image_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "label_accuracy": Metric(True, "share of images that a classifier of real ones sees as what was asked for"),
         "noise_mse": Metric(False, "mean squared error of the noise, of unit variance"),
     }
     libraries: ClassVar[tuple[str, ...]] = ()
+    starting_model: ClassVar[dict[str, Any]] = {"family": "diffusion", "name": "unet"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {"diffusion": {"name": "unet"}}
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:  # type: ignore[override]  # the fitted half is another
+    def fit(  # type: ignore[override]  # the processor is of another class
+        self, settings: ImageGenerationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> ImageGenerationProcessor:
         """Nothing is learned of the images here."""
         for _ in train:
             pass
-        return Processor(**settings.model_dump(), classes=list(classes))
+        return ImageGenerationProcessor(**settings.model_dump(), classes=list(classes))
 
     def example(self, values: Values) -> Example:
         """A request for an image of this sample's class, with a seed of its own."""
@@ -252,9 +267,9 @@ class ImageGeneration(image_classification.ImageClassification):
         body = json.dumps({"sample": {"label": values["label"], "seed": seed}})
         return Example(body.encode(), "application/json", ".json", values["label"])
 
-    def load(self, folder: Path) -> Processor:  # type: ignore[override]  # as above
+    def load(self, folder: Path) -> ImageGenerationProcessor:  # type: ignore[override]  # as above
         """Read processor.json."""
-        return Processor.load(folder)
+        return ImageGenerationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
         """The very same image."""

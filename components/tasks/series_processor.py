@@ -12,16 +12,16 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ClassesOutput, SeriesInput
 from components.core.strict import Strict
 from components.tasks import classification, items
-from components.tasks.processor import Fitted
-from components.tasks.task import Prediction, Raw
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import Prediction, RawSample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 
-class SeriesClassifier(Fitted):
+class SeriesClassifier(BaseProcessor):
     """Statistics of the train split and the classes.
 
     Args:
@@ -36,14 +36,14 @@ class SeriesClassifier(Fitted):
         """Series (N, T, C) and their lengths (N,); T is at most `steps`."""
         return SeriesInput(
             channels=len(self.mean),
-            longest=steps,
+            max_length=steps,
             mean=self.mean,
             std=self.std,
             fixed=fixed,
             instance_norm=instance_norm,
         )
 
-    def wanted(self) -> ClassesOutput:
+    def output_spec(self) -> ClassesOutput:
         """Logits (N, K)."""
         return ClassesOutput(classes=len(self.classes))
 
@@ -56,7 +56,7 @@ class SeriesClassifier(Fitted):
         """The series and how long they are."""
         return "series", "series_lengths"
 
-    def labelled(self, series: Sequence[NDArray[Any]], samples: Sequence[Raw]) -> list[Arrays]:
+    def labelled(self, series: Sequence[NDArray[Any]], samples: Sequence[RawSample]) -> list[Arrays]:
         """Series with the numbers of their labels."""
         import numpy as np
 
@@ -67,7 +67,7 @@ class SeriesClassifier(Fitted):
         ]
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The likeliest class and the probability of each."""
         from components.preprocessing.batch import collate
@@ -76,7 +76,7 @@ class SeriesClassifier(Fitted):
         return classification.predictions(run("model", feed)["probabilities"], classes)
 
 
-def look_prepared(batch: Arrays) -> dict[str, NDArray[Any]]:
+def describe_prepared(batch: Arrays) -> dict[str, NDArray[Any]]:
     """Columns of a batch: number of the class, steps, least, greatest and mean value of the series itself."""
     import numpy as np
 

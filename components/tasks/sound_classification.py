@@ -5,17 +5,20 @@ Legend: N samples, T frames, B mel bands, K classes.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from components.contracts.shapes import SeriesInput
+from components.contracts.shapes import InputSpec, SeriesInput
 from components.core.strict import Strict
 from components.tasks import classification, items
-from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, look_prepared
-from components.tasks.task import Example, Kind, Raw, Values, Wire
+from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, describe_prepared
+from components.tasks.task import EndpointSchema, Example, FieldKind, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, high
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,14 +26,14 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays
 
 
-class Settings(Strict):
+class SoundClassificationSettings(Strict):
     """How sounds become frames.
 
     Args:
         rate: samples a second; sounds of another rate are resampled, those of several channels become their mean.
         bands: mel bands.
         window_ms, hop_ms: length of a frame, and from the begin of one to that of the next.
-        longest_seconds: longer sounds are cut at their end.
+        max_seconds: longer sounds are cut at their end.
         trim_db: silence at both ends, so far below the loudest 10 ms, is taken away; None: nothing is.
     """
 
@@ -38,7 +41,7 @@ class Settings(Strict):
     bands: int = Field(default=40, ge=4, le=256)
     window_ms: float = Field(default=25.0, ge=1, le=1_000)
     hop_ms: float = Field(default=10.0, ge=1, le=1_000)
-    longest_seconds: float = Field(default=10.0, gt=0, le=600)
+    max_seconds: float = Field(default=10.0, gt=0, le=600)
     trim_db: float | None = Field(default=None, gt=0)
 
     def frames(self) -> int:
@@ -50,15 +53,15 @@ class Settings(Strict):
 
     def most(self) -> int:
         """Samples of the longest sound."""
-        return max(1, round(self.longest_seconds * self.rate))
+        return max(1, round(self.max_seconds * self.rate))
 
     def series(self, content: bytes) -> NDArray[Any]:
         """A WAV file as log-mel frames float32 (T, B)."""
         from components.preprocessing import sound
 
         found = sound.read(content)
-        longest = self.most() * found.rate // self.rate + found.rate  # a second more, for what is trimmed
-        samples = sound.resampled(found.samples if self.trim_db else found.samples[:longest], found.rate, self.rate)
+        max_length = self.most() * found.rate // self.rate + found.rate  # a second more, for what is trimmed
+        samples = sound.resampled(found.samples if self.trim_db else found.samples[:max_length], found.rate, self.rate)
         if self.trim_db is not None:
             samples = sound.trimmed(samples, self.rate, self.trim_db)
         return sound.log_mel(
@@ -66,14 +69,14 @@ class Settings(Strict):
         )
 
 
-class Processor(SeriesClassifier, Settings):
+class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings):
     """How sounds become frames, with the statistics of each band over the train split and the classes."""
 
-    def given(self) -> SeriesInput:
+    def input_spec(self) -> SeriesInput:
         """Frames (N, T, B) and how many."""
         return self.shaped(self.frames(), fixed=False)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Frames with the numbers of their labels."""
         return self.labelled([raw.decoded["series"] for raw in samples], samples)
 
@@ -85,9 +88,9 @@ class Processor(SeriesClassifier, Settings):
         """Of `sound` or `sounds`."""
         return items.of(document, "sound", "sounds")
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """WAV files to labels."""
-        return Wire(
+        return EndpointSchema(
             item="sound",
             items="sounds",
             media=("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream"),
@@ -102,36 +105,47 @@ class SoundClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "sound-classification"
-    fields: ClassVar[dict[str, Kind]] = {"sound": "binary", "label": "text"}
-    heavy: ClassVar[str] = "sound"
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "series"
+    fields: ClassVar[dict[str, FieldKind]] = {"sound": "binary", "label": "text"}
+    payload_field: ClassVar[str] = "sound"
+    settings: ClassVar[type[Strict]] = SoundClassificationSettings
+    input_type: ClassVar[type[InputSpec]] = SeriesInput
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "spectrogram-cnn"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "spectrogram-cnn"},
+        "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},
+        "transformer": {"name": "encoder"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The usual sampling rate; a duration for nearly all sounds."""
+        rate = Counter(profile.numbers("rate")).most_common(1)[0][0]
+        return {"rate": int(rate), "max_seconds": float(max(1, math.ceil(high(profile, "seconds"))))}
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["sound"])
 
-    def look(self, values: Values) -> dict[str, object]:
+    def describe(self, values: Values) -> dict[str, object]:
         """Whether it can be read, how long, how loud."""
         from components.preprocessing import sound
 
-        return sound.look(values["sound"])
+        return sound.describe(values["sound"])
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """Number of the class, frames, least, greatest and mean level."""
-        return look_prepared(batch)
+        return describe_prepared(batch)
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """What can be said of it in words."""
-        seen = self.look(values)
+        seen = self.describe(values)
         return f"{seen['seconds']:.2f} s, {seen['rate']} Hz, {seen['channels']} channels, peak {seen['peak']:.2f}"
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
+    def decode(self, values: Values, settings: SoundClassificationSettings) -> Arrays:
         """`series` float32 (T, B)."""
         return {"series": settings.series(values["sound"])}
 
@@ -139,7 +153,9 @@ class SoundClassification(classification.OneClass):
         """The frames: two files of the same sound are twins."""
         return decoded["series"].tobytes()
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: SoundClassificationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> SoundClassificationProcessor:
         """Mean and standard deviation of each band."""
         from components.preprocessing.series import SeriesStatistics
 
@@ -147,15 +163,15 @@ class SoundClassification(classification.OneClass):
         for raw in train:
             statistics.add(raw.decoded["series"])
         mean, std = statistics.result()
-        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+        return SoundClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
         """The file as it came."""
         return Example(bytes(values["sound"]), "audio/wav", ".wav", values["label"])
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> SoundClassificationProcessor:
         """Read processor.json."""
-        return Processor.load(folder)
+        return SoundClassificationProcessor.load(folder)
 
 
 TASK = SoundClassification()

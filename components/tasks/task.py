@@ -18,25 +18,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.strict import Strict
+from components.tasks.task_defaults import Layout, SourceProfile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Arrays = dict[str, NDArray[Any]]  # of one sample, by name; or of a batch
-    Run = Callable[[str, Arrays], Arrays]  # a graph's name and its feed to its outputs, all finite
+    RunGraph = Callable[[str, Arrays], Arrays]  # a graph's name and its feed to its outputs, all finite
 
 Values = Mapping[str, Any]  # a raw sample's fields: text is str, binary bytes, numbers ndarray float64, json any JSON
 Prediction = dict[str, Any]  # one answer, as JSON
-Kind = Literal["text", "binary", "numbers", "json"]
+FieldKind = Literal["text", "binary", "numbers", "json"]
 
 
 class Metric(NamedTuple):
     """A figure that floors and the champion gate may ask for."""
 
     higher_is_better: bool
-    words: str
+    description: str
 
 
 class Example(NamedTuple):
@@ -48,7 +49,7 @@ class Example(NamedTuple):
     truth: str
 
 
-class Raw(NamedTuple):
+class RawSample(NamedTuple):
     """A raw sample on its way into arrays: its fields but the heavy one, and what `decode` made of that."""
 
     values: Values
@@ -62,7 +63,7 @@ class AnsweredFile(NamedTuple):
     field: str
 
 
-class Wire(NamedTuple):
+class EndpointSchema(NamedTuple):
     """What the service takes and gives.
 
     Args:
@@ -92,10 +93,10 @@ class Wire(NamedTuple):
 class Processor(Protocol):
     """The fitted half of a task. Needs numpy and what its task's preprocessing needs, nothing that trains."""
 
-    def given(self) -> Input:
+    def input_spec(self) -> InputSpec:
         """What the network gets."""
 
-    def wanted(self) -> Output:
+    def output_spec(self) -> OutputSpec:
         """What the network gives."""
 
     def arrays(self) -> tuple[ArraySpec, ...]:
@@ -104,7 +105,7 @@ class Processor(Protocol):
     def inputs(self) -> tuple[str, ...]:
         """The network's arguments by their names in a batch, in order; lengths are named `<array>_lengths`."""
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Prepared samples: every array that is stored by itself (not those of layout window).
 
         Raises:
@@ -119,14 +120,14 @@ class Processor(Protocol):
         """
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """The items of a JSON request, which holds exactly one of the keys that `wire` names (and parameters).
+        """The items of a JSON request, which holds exactly one of the keys that `endpoint` names (and parameters).
 
         Raises:
             SampleError: a value is of the wrong type.
         """
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """One prediction a sample; samples may be of unequal lengths.
 
@@ -135,7 +136,7 @@ class Processor(Protocol):
             classes: names of the classes in the order of the graph's outputs; empty where there are none.
         """
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """What the service takes and gives."""
 
     def save(self, folder: Path) -> None:
@@ -148,30 +149,47 @@ class Task(Protocol):
     Args:
         name: as dataset.yaml and pipeline files name it.
         fields: columns of raw samples beside id and split, with their kinds.
-        heavy: the field that `decode` reads and that is dropped afterwards ("" for none).
+        payload_field: the field that `decode` reads and that is dropped afterwards ("" for none).
         settings: the section `input:` of dataset.yaml.
         objective: `package.module:Class`, the loss (see components/training/objectives).
         scorer: `package.module:NAME`, the evaluation (see components/evaluation/scorer.py).
         metrics: figures that the scorer computes and gates may ask for; the first is the one that a pipeline's champion
             gate compares unless it says another.
-        given_kind, wanted_kind: kinds of what its processors give a network and want of it (contracts/shapes.py): a
-            pipeline's model must take the one and give the other.
+        input_type, output_type: classes of the network's input and output spec (contracts/shapes.py): the model of a
+            pipeline must support the kinds of both.
+        starting_model, family_models, draft_layout, draft_settings, draft_split, draft_training: defaults of the task;
+            see `TaskDefaults`, which most tasks inherit.
         libraries: distributions that a bundle needs beside those of every bundle.
-        raw_columns, prepared_columns: columns that `look` and `look_prepared` add to the tables that expectations see.
+        raw_columns, prepared_columns: columns that `describe` and `describe_prepared` add to the tables that
+            expectations check.
     """
 
     name: str
-    fields: Mapping[str, Kind]
-    heavy: str
+    fields: Mapping[str, FieldKind]
+    payload_field: str
     settings: type[Strict]
     objective: str
     scorer: str
     metrics: Mapping[str, Metric]
-    given_kind: str
-    wanted_kind: str
+    input_type: type[InputSpec]
+    output_type: type[OutputSpec]
     libraries: tuple[str, ...]
     raw_columns: tuple[str, ...]
     prepared_columns: tuple[str, ...]
+
+    @property
+    def starting_model(self) -> Mapping[str, Any]: ...
+
+    @property
+    def family_models(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+    def draft_layout(self, layout: Layout) -> dict[str, Any]: ...
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]: ...
+
+    def draft_split(self, profile: SourceProfile) -> dict[str, Any]: ...
+
+    def draft_training(self, samples: int) -> dict[str, Any]: ...
 
     def content(self, values: Values) -> bytes:
         """What a raw sample's digest is taken of: its content without its label. Equal content is a twin."""
@@ -182,13 +200,13 @@ class Task(Protocol):
     def stratum(self, values: Values) -> str:
         """What the draw of splits is stratified by; "" for all alike."""
 
-    def look(self, values: Values) -> dict[str, object]:
+    def describe(self, values: Values) -> dict[str, object]:
         """`raw_columns` of one sample, readable or not: it never raises for a bad sample, it says so in the row."""
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """`prepared_columns` of a batch of prepared samples (padded, with lengths)."""
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """A sample for people, in a report: an image file or text."""
 
     def decode(self, values: Values, settings: Any) -> Arrays:
@@ -201,7 +219,7 @@ class Task(Protocol):
     def key(self, values: Values, decoded: Arrays) -> bytes:
         """What a sample's place in the draw of splits depends on: samples of equal keys stay together."""
 
-    def fit(self, settings: Any, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(self, settings: Any, train: Iterator[RawSample], classes: Sequence[str]) -> Processor:
         """Fit on the train split alone. `train` is read once, sample by sample."""
 
     def example(self, values: Values) -> Example:

@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 
 from components.contracts.shapes import TokensInput
 from components.core.errors import CorruptArtifactError
-from components.tasks.processor import Fitted
+from components.tasks.processor import BaseProcessor
 
 if TYPE_CHECKING:
     from components.preprocessing.text import Tokenizer
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 TOKENIZER = "tokenizer.json"
 
 
-class Tokenized(Fitted):
+class Tokenized(BaseProcessor):
     """A processor with one tokenizer.
 
     Args:
-        longest: texts of more tokens are cut at their end.
+        max_length: texts of more tokens are cut at their end.
     """
 
-    longest: int
+    max_length: int
 
     _tokenizer: Tokenizer = PrivateAttr()
 
@@ -40,9 +40,9 @@ class Tokenized(Fitted):
         """The fitted one."""
         return self._tokenizer
 
-    def given(self) -> TokensInput:
+    def input_spec(self) -> TokensInput:
         """Token numbers (N, T) and their lengths (N,)."""
-        return TokensInput(vocabulary=self.tokenizer.vocabulary, longest=self.longest, pad=self.tokenizer.pad)
+        return TokensInput(vocabulary=self.tokenizer.vocabulary, max_length=self.max_length, pad=self.tokenizer.pad)
 
     def save(self, folder: Path) -> None:
         """Write processor.json and tokenizer.json."""

@@ -17,19 +17,21 @@ from torch import Tensor
 from components.core import atomic
 from components.core.errors import TrainingError
 from components.identity import digest
-from components.training.messages import say
+from components.training.messages import log
 
 KEPT = 2
 
 
-def save_checkpoint(folder: Path, train_key: str, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, train_fingerprint: str, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]
+) -> None:
     """Write a checkpoint; a kill at any line leaves the one before.
 
     Raises:
         TrainingError: there is no room, or the folder cannot be written.
     """
     content = safetensors.torch.save({name: value.detach().contiguous() for name, value in tensors.items()})
-    body = {"train_key": train_key, "facts": facts, "sha256": hashlib.sha256(content).hexdigest()}
+    body = {"train_fingerprint": train_fingerprint, "facts": facts, "sha256": hashlib.sha256(content).hexdigest()}
     name = f"{step:010d}"
     try:
         atomic.write_bytes(folder / f"{name}.safetensors", content)
@@ -46,7 +48,7 @@ def save_checkpoint(folder: Path, train_key: str, step: int, tensors: dict[str, 
         ) from error
 
 
-def load_checkpoint(folder: Path, train_key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def load_checkpoint(folder: Path, train_fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest good checkpoint of a training, or None. A damaged one is named on stderr and passed over.
 
     Raises:
@@ -63,14 +65,14 @@ def load_checkpoint(folder: Path, train_key: str) -> tuple[dict[str, Tensor], di
                 raise ValueError(f"{path.with_suffix('.safetensors').name} is not what was written")
             tensors = safetensors.torch.load(content)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            say(f"checkpoint {path.stem} is damaged and is passed over: {error}")
+            log(f"checkpoint {path.stem} is damaged and is passed over: {error}")
             continue
-        if body["train_key"] != train_key:
+        if body.get("train_fingerprint") != train_fingerprint:
             raise TrainingError(
                 "the checkpoint is of another training",
                 where=str(path),
-                got=f"train_key {body['train_key']}",
-                expected=f"train_key {train_key}",
+                got=f"train_fingerprint {body.get('train_fingerprint', body.get('train_key'))}",
+                expected=f"train_fingerprint {train_fingerprint}",
                 next_step=f"remove {folder.parent} to train from the beginning",
             )
         return tensors, body["facts"]

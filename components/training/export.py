@@ -23,7 +23,7 @@ from components.core.errors import TrainingError
 from components.identity.package import Signature
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch, on_device
-from components.training.graphs import LENGTH, Graph, compute
+from components.training.graphs.graph import LENGTH, Graph, compute
 
 TOLERANCE = 1e-5  # of a probability
 RELATIVE_TOLERANCE = 1e-4  # of other outputs, to the largest of them
@@ -81,7 +81,9 @@ def check_parity(graph: Graph, batch: Batch, singles: Sequence[Batch], target: P
         return [value.numpy() for value in compute(graph, inputs)]
 
     expected = from_network(graph.feed(batch))
-    fed = [graph.feed(single) for single in _alike(graph, batch, singles)]
+    adapt = graph.single
+    own_batches = singles if adapt is None else [adapt(batch, row, single) for row, single in enumerate(singles)]
+    fed = [graph.feed(single) for single in own_batches]
     alone = [from_network(inputs) for inputs in fed]
     _compare(graph, expected, alone, "the answers depend on padding, or on what else is in the batch")
     trouble = "the exported graph does not say what the network says"
@@ -103,13 +105,6 @@ def _session(target: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(target.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-
-def _alike(graph: Graph, batch: Batch, singles: Sequence[Batch]) -> list[Batch]:
-    """The samples alone, cut as the batch is where a graph's feed cuts (the targets of a decoder)."""
-    if "target" not in batch or "target" not in {spec.name for spec in graph.inputs}:
-        return list(singles)
-    return [{**single, "target": batch["target"][row : row + 1]} for row, single in enumerate(singles)]
 
 
 def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArray[Any]]], trouble: str) -> None:

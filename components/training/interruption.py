@@ -7,7 +7,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 
-class Interruption:
+class StopSignals:
     """Within the block, the first signal is only noted; a second one ends the process as it would without us."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -16,10 +16,10 @@ from components.contracts.train_spec import TrainSpec
 from components.core.errors import Interrupted
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch, derive_seed, epoch_batches, on_device, steps_per_epoch
-from components.training.objectives.objective import Forward, Objective, Step
+from components.training.objectives.objective import Forward, Objective, StepResult
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
-from components.training.report import Report, not_finite
+from components.training.report import ProgressReporter, not_finite
 from components.training.saver import Saver
 from components.training.schedule import learning_rate
 from components.training.state import EpochTotals, State
@@ -28,7 +28,7 @@ from components.training.transfer import Transfer
 EVALUATION_BATCH = 256
 
 
-class Setting(NamedTuple):
+class TrainingContext(NamedTuple):
     """What stays the same through a training.
 
     Args:
@@ -62,7 +62,7 @@ class Setting(NamedTuple):
         return self.spec.epochs * self.steps_per_epoch
 
 
-def fit(state: State, setting: Setting, report: Report) -> Literal["epochs", "early_stopping"]:
+def fit(state: State, setting: TrainingContext, report: ProgressReporter) -> Literal["epochs", "early_stopping"]:
     """Train from wherever `state` stands until the epochs are done or patience is.
 
     Raises:
@@ -95,7 +95,7 @@ def out_of_patience(spec: TrainSpec, values: list[float], *, higher_is_better: b
     return waited >= rule.patience_epochs
 
 
-def train_epoch(state: State, setting: Setting, report: Report) -> None:
+def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter) -> None:
     """The batches of one epoch, or what is left of them.
 
     Raises:
@@ -133,7 +133,9 @@ def train_epoch(state: State, setting: Setting, report: Report) -> None:
     report.flush()
 
 
-def _train_step(state: State, setting: Setting, batch: Batch, generator: torch.Generator, rate: float) -> Step:
+def _train_step(
+    state: State, setting: TrainingContext, batch: Batch, generator: torch.Generator, rate: float
+) -> StepResult:
     """One step on a batch; what came out of it, without a gradient."""
     spec, optimizer, scaler = setting.spec, state.optimizer, state.scaler
     optimizer.zero_grad()
@@ -146,10 +148,10 @@ def _train_step(state: State, setting: Setting, batch: Batch, generator: torch.G
     set_learning_rate(optimizer, rate)
     scaler.step(optimizer)  # left out where a scaled gradient overflowed
     scaler.update()
-    return Step(step.loss.detach(), step.score_sum.detach(), step.count)
+    return StepResult(step.loss.detach(), step.score_sum.detach(), step.count)
 
 
-def _finish_epoch(state: State, setting: Setting, report: Report) -> None:
+def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReporter) -> None:
     """Evaluate, note the epoch's figures, keep its weights if they are the best so far."""
     spec, totals, objective = setting.spec, state.totals, setting.objective
     loss, score = evaluate(state, setting, setting.validation, setting.validation_sizes)
@@ -172,7 +174,7 @@ def _finish_epoch(state: State, setting: Setting, report: Report) -> None:
 
 
 def evaluate(
-    state: State, setting: Setting, split: StoredSplit, sizes: NDArray[np.int64] | None = None
+    state: State, setting: TrainingContext, split: StoredSplit, sizes: NDArray[np.int64] | None = None
 ) -> tuple[float, float]:
     """Mean loss and metric on a whole split, without augmentation.
 

@@ -6,7 +6,7 @@ import contextlib
 import sys
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Print a line; a reader that has gone away does not stop the training."""
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)

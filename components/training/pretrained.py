@@ -21,7 +21,7 @@ from components.core import outward
 from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.identity import digest
 from components.identity.package import Package
-from components.training.messages import say
+from components.training.messages import log
 from components.training.transfer import head_names, in_head
 
 NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -77,11 +77,11 @@ def start(spec: ArchitectureSpec, network: nn.Module, folder: str | None) -> dic
             next_step="mend model.pretrained_sha256, or fetch the file again",
         )
     found = fit(network, read(source.path), spec.pretrained)
-    say(f"pretrained {spec.pretrained} ({digest.short(source.digest)}): {len(found.fitted)} weights fitted")
+    log(f"pretrained {spec.pretrained} ({digest.short(source.digest)}): {len(found.fitted)} weights fitted")
     for word, names in (("new", found.new), ("left over", found.left)):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            say(f"  {word}: {', '.join(names[:SHOWN])}{more}")
+            log(f"  {word}: {', '.join(names[:SHOWN])}{more}")
     return found.facts(spec.pretrained, source)
 
 
@@ -181,12 +181,12 @@ def _aligned(own: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, st
     """Which of the network's names each of the source's is: by the prefixes under which most weights fit."""
     best: dict[str, str] = {}
     most = (0, 0)
-    for taken in sorted(_prefixes(weights), key=lambda prefix: (len(prefix), prefix)):
-        for given in sorted(_prefixes(own), key=lambda prefix: (len(prefix), prefix)):
+    for prefix in sorted(_prefixes(weights), key=lambda prefix: (len(prefix), prefix)):
+        for own_prefix in sorted(_prefixes(own), key=lambda prefix: (len(prefix), prefix)):
             pairs = {
-                name: given + name.removeprefix(taken)
+                name: own_prefix + name.removeprefix(prefix)
                 for name in weights
-                if name.startswith(taken) and given + name.removeprefix(taken) in own
+                if name.startswith(prefix) and own_prefix + name.removeprefix(prefix) in own
             }
             if len(pairs) < most[0]:
                 continue

@@ -19,8 +19,8 @@ from components.identity import manifest, user_source
 from components.identity.package import GoldenExample
 from components.inference import body
 from components.training.export import export
-from components.training.graphs import Graph, graphs, runner
-from components.training.messages import say
+from components.training.graphs.graph import Graph, build_graphs, runner
+from components.training.messages import log
 from components.training.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 MAX_PIXELS = 25_000_000
 
 
-def standing(folder: Path, train_key: str) -> manifest.Manifest | None:
+def finished_parts(folder: Path, train_fingerprint: str) -> manifest.Manifest | None:
     """The parts that a training of this key left, if every byte of them is good."""
     try:
         sealed = manifest.verify(folder, "trained")
     except NotFoundError:
         return None
     except CorruptArtifactError as error:
-        say(f"the trained parts are damaged and are made again: {error.what} ({error.where})")
+        log(f"the trained parts are damaged and are made again: {error.what} ({error.where})")
         return None
-    return sealed if sealed.facts.get("train_key") == train_key else None
+    return sealed if sealed.facts.get("train_fingerprint") == train_fingerprint else None
 
 
-def leave(
+def write_parts(
     folder: Path,
     request: TrainRequest,
     prepared: Prepared,
@@ -62,11 +62,11 @@ def leave(
     Raises:
         TrainingError: an exported graph does not say what the network says.
     """
-    made = graphs(network, prepared.processor)
+    graphs = build_graphs(network, prepared.processor)
     with atomic.folder(folder) as fresh:
         shutil.copytree(prepared.folder / "golden", fresh / "golden")
-        signature = export(made, prepared.validation, fresh, prepared.classes)
-        golden = golden_answers(fresh / "golden", prepared, made)
+        signature = export(graphs, prepared.validation, fresh, prepared.classes)
+        golden = golden_answers(fresh / "golden", prepared, graphs)
         document = {"classes": prepared.classes, "examples": [one.model_dump(mode="json") for one in golden]}
         _write(fresh / "golden" / "outputs.json", document)
         (fresh / "model.safetensors").write_bytes(safetensors.torch.save(_weights(network)))
@@ -75,7 +75,7 @@ def leave(
         _write(fresh / "history.json", {"kept_epoch": kept, "epochs": history})
         prepared.processor.save(fresh)
         facts: dict[str, Any] = {
-            "train_key": request.train_key,
+            "train_fingerprint": request.train_fingerprint,
             "data_digest": request.data_digest,
             "kept_epoch": kept,
             "epochs": len(history),
@@ -88,7 +88,7 @@ def leave(
 def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> list[GoldenExample]:
     """The network's own answers to the golden examples, by way of the task's processor."""
     processor = prepared.processor
-    wire = processor.wire(prepared.classes)
+    wire = processor.endpoint(prepared.classes)
     index = json.loads((folder / "index.json").read_bytes())
     asked: list[tuple[Arrays, Strict | None]] = []
     for entry in index:

@@ -12,9 +12,9 @@ import time
 import torch
 
 from components.contracts.metric_sink import MetricSink
-from components.contracts.training_request import Metrics, Progress
+from components.contracts.training_request import Metrics, TrainingProgress
 from components.core.errors import TrainingError
-from components.training.objectives.objective import Step
+from components.training.objectives.objective import StepResult
 from components.training.state import State
 
 PROGRESS_SECONDS = 0.25
@@ -22,7 +22,7 @@ METRICS_SECONDS = 1.0
 LARGEST_WINDOW = 1000
 
 
-class Report:
+class ProgressReporter:
     """Collects the batches since the last report.
 
     Args:
@@ -35,12 +35,12 @@ class Report:
         self._state = state
         self._metric = metric
         self._total_steps = total_steps
-        self._steps: list[Step] = []
+        self._steps: list[StepResult] = []
         self._begin = self._progress_at = self._metrics_at = time.monotonic()
         self._first_step = state.step
         self._seen = 0
 
-    def batch(self, step: Step, samples: int, learning_rate: float) -> None:
+    def batch(self, step: StepResult, samples: int, learning_rate: float) -> None:
         """Take the results of one batch, still on the device.
 
         Raises:
@@ -57,7 +57,7 @@ class Report:
         steps_left = self._total_steps - state.step
         metric = state.history[-1][f"validation/{self._metric}"] if state.history else None
         self._sink.emit(
-            Progress(
+            TrainingProgress(
                 epoch=state.epoch,
                 step=state.step,
                 total_steps=self._total_steps,

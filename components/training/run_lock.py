@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.core.errors import TrainingError
-from components.training.messages import say
+from components.training.messages import log
 
 WAIT_SECONDS = 60.0
 
@@ -39,7 +39,7 @@ def locked(run_folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Non
                         next_step="let it finish, or end it; its checkpoint is kept",
                     ) from error
             if not told:
-                say(f"another process trains in {run_folder}; waiting up to {wait_seconds:.0f} s for it")
+                log(f"another process trains in {run_folder}; waiting up to {wait_seconds:.0f} s for it")
                 told = True
             time.sleep(0.1)
         yield

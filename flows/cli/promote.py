@@ -36,14 +36,16 @@ def promote(name: str, version: str, challenger: bool, as_json: bool) -> int:
 @click.option("--to", metavar="VERSION", help="Go back to this version; it must have served well before.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def rollback(name: str, to: str | None, as_json: bool) -> int:
-    """Go back to what served well last; the alias goes along."""
+    """Go back to what served well last: its pinned bundle, at once. The alias goes along.
+
+    A release that is going on ends. Neither the registry nor Prefect is needed: they are told when they are back.
+    """
+    from flows.cli.run import say
     from flows.releases import promotion
 
     project = Project.find()
-    located_yaml.read(project.pipeline_file(name), PipelineSpec)
-    side = promotion.target_of_rollback(project, name, to)
-    click.echo(f"going back to version {side.version}", err=True)
-    return _show(name, "champion", _ask(name, side.version, "champion", f"modelyard rollback {name}"), as_json)
+    how = f"modelyard rollback {name}" + (f" --to {to}" if to else "")
+    return _show(name, "champion", promotion.roll_back(project, name, to, how, say), as_json)
 
 
 def _ask(name: str, version: str, role: Role, how: str) -> Outcome:

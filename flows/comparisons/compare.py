@@ -29,7 +29,7 @@ from flows.pipelines import (
     plan,
     pretrained,
     prewarm,
-    stage_runner,
+    stage_requests,
     stages,
     training_duration,
 )
@@ -220,14 +220,7 @@ def _measure(asked: Comparison, trained: Sequence[_Trained], failed: dict[str, s
         models=[one.compared for one in trained],
         failed=failed,
     )
-    stage_runner.call(
-        "comparison",
-        request.model_dump_json(),
-        folder=project.root,
-        request_file=project.state / "requests" / f"{asked.name}.json",
-        on_line=work.say,
-        on_words=work.say,
-    )
+    work.run(stage_requests.comparison(project, asked.name, request))
 
 
 def _log(asked: Comparison, trained: Sequence[_Trained], table: ComparisonTable, parent: Run, folder: Path) -> None:

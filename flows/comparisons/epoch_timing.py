@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from components.contracts.training_request import Event, Metrics, Progress, Started, TrainRequest
+from components.contracts.training_request import Event, Metrics, Started, TrainingProgress, TrainRequest
 from components.core import atomic
 from components.identity import digest
 from components.identity import manifest as manifests
-from flows.pipelines import pretrained, stage_runner
+from flows.pipelines import pretrained, stage_requests
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
 
@@ -85,7 +86,7 @@ class _Watch:
             self._begun, self._steps_per_epoch = now, event.steps_per_epoch
         elif isinstance(event, Metrics) and "validation/loss" in event.values:
             self._ends.append(now)
-        elif isinstance(event, Progress) and not self._ends and now - (self._begun or now) >= WARM_SECONDS:
+        elif isinstance(event, TrainingProgress) and not self._ends and now - (self._begun or now) >= WARM_SECONDS:
             self._marks.append((now, event.step))
         known = len(self._ends) > 1 or len(self._marks) > 1
         if self._begun is not None and known and now - self._begun >= TRIED_SECONDS:
@@ -109,9 +110,10 @@ def _tried(work: RunContext, keys: Fingerprints) -> float:
     prepared = work.project.dataset(work.spec.dataset) / "prepared"
     counts: dict[str, Any] = manifests.load(prepared, "prepared").facts["counts"]
     folder = work.project.state / "staging" / f"pace-{keys.train.digest[:16]}"
+    start = pretrained.package(work.api, work.project, work.spec, keys.train)
     request = TrainRequest(
         pipeline=work.spec.name,
-        train_key=keys.train.digest,
+        train_fingerprint=keys.train.digest,
         data_digest=keys.data_digest,
         prepared=str(prepared.relative_to(root)),
         run_folder=str(folder.relative_to(root)),
@@ -119,19 +121,12 @@ def _tried(work: RunContext, keys: Fingerprints) -> float:
         model=work.spec.model,
         train=work.spec.train.model_copy(update={"epochs": EPOCHS, "early_stopping": None}),
         lineage={},
-        pretrained_folder=pretrained.folder(work.api, work.project, work.spec, keys.train),
+        pretrained_folder=None if start is None else str(start.folder.relative_to(root)),
     )
     watch = _Watch()
-    shutil.rmtree(folder, ignore_errors=True)
+    quiet = replace(work, say=lambda _: None)
     try:
-        stage_runner.call(
-            "training",
-            request.model_dump_json(),
-            folder=root,
-            request_file=folder / "request.json",
-            on_line=watch.line,
-            on_words=lambda _: None,
-        )
+        quiet.run(stage_requests.trial(work.project, request, start), watch.line)
     except _Enough:
         pass
     finally:

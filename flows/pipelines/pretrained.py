@@ -5,6 +5,7 @@ from __future__ import annotations
 from components.contracts.pipeline import PipelineSpec
 from components.core.errors import NotFoundError
 from components.core.project import Project
+from components.identity.package import Package
 from components.registry import versions
 from components.registry.api import Api
 from flows.pipelines.fingerprints import Fingerprint
@@ -33,8 +34,8 @@ def digest(api: Api, spec: PipelineSpec) -> str | None:
     return version.package_digest
 
 
-def folder(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) -> str | None:
-    """The package that a training key names as its begin: the one here, else the registry's, proven byte by byte.
+def package(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) -> Package | None:
+    """The package that a training starts from: the one in the project, else the registry's, verified byte by byte.
 
     Raises:
         NotFoundError: no version has this package any more.
@@ -47,6 +48,5 @@ def folder(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) -
     name = str(spec.model.pretrained).removeprefix(KIND).partition("@")[0]
     for version in versions.versions(api, name):
         if version.package_digest == wanted:
-            place = project.package(version.package_key)
-            return str(versions.local_or_download(api, version, place).folder)
+            return versions.local_or_download(api, version, project.package(version.package_key))
     raise NotFoundError("the version to start from is gone", where=name, got=wanted)

@@ -1,22 +1,97 @@
-"""Calling a stage's process: its errors come back as they were raised, a kill as StageKilled, Ctrl-C is handed on."""
+"""Where stages run: the seam between the flows and the machines.
+
+`LocalProcessRunner` is the default. An adapter for a work pool, for Slurm or for torchrun implements `StageRunner` and
+starts `flows.pipelines.stage_job` on the other machine; no stage and no flow changes.
+"""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from types import FrameType, TracebackType
+from typing import Protocol, Self
 
+from components.contracts.stage_request import StageHandle, StageRequest, StageResult
 from components.core import disk_space
-from components.core.errors import Interrupted, ModelyardError, StageKilled
-from components.core.line_reader import LineReader
-from components.core.stage_process import ERROR_FILE, failure
+from components.core.errors import Interrupted, ModelyardError
 
-GRACE_SECONDS = 60
+GRACE_SECONDS = 60.0
+
+LineSink = Callable[[str], None]
+
+
+class StageRunner(Protocol):
+    """Runs stages somewhere."""
+
+    def submit(self, request: StageRequest) -> StageHandle:
+        """Start a stage, and return at once.
+
+        Raises:
+            NotFoundError, CorruptArtifactError: an input is not there, or is not the one that the request names.
+        """
+        ...
+
+    def follow(self, handle: StageHandle, on_event: LineSink, on_log: LineSink) -> None:
+        """Hand on what a stage prints, until the stage has ended.
+
+        Args:
+            on_event: takes each line of the stage's standard output as it comes: events, for machines.
+            on_log: takes each line of its standard error: messages for people. Each is called from a thread of its own.
+
+        Raises:
+            ModelyardError: what the stage raised.
+            StageKilled: the stage was killed from outside.
+            Exception: what `on_event` or `on_log` raised; the stage is stopped first.
+        """
+        ...
+
+    def cancel(self, handle: StageHandle, *, grace_seconds: float) -> ModelyardError | None:
+        """Interrupt a stage, and kill it if it has not ended after the grace; returns when it has ended.
+
+        Returns:
+            The error that the stage left; None if it left none or had ended before.
+        """
+        ...
+
+    def collect(self, handle: StageHandle, request: StageRequest) -> StageResult:
+        """Bring the outputs of a stage that ended well to their places in the project, verified.
+
+        Raises:
+            NotFoundError, CorruptArtifactError: an output is missing or is not as sealed.
+        """
+        ...
+
+
+class _Terminated(BaseException):
+    """SIGTERM, raised where the main thread waits for a stage."""
+
+
+def run(
+    runner: StageRunner,
+    request: StageRequest,
+    on_event: LineSink,
+    on_log: LineSink,
+    grace_seconds: float = GRACE_SECONDS,
+) -> StageResult:
+    """Run a stage to its end.
+
+    Ctrl-C, and SIGTERM to a process that has no handler of its own for it, cancel the stage.
+
+    Args:
+        grace_seconds: how long a cancelled stage has to keep its work, before it is killed.
+
+    Raises:
+        ModelyardError: what the stage raised.
+        Exception: what `on_event` or `on_log` raised.
+        StageKilled: the stage was killed from outside.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    with disk_space.reported(Path(request.request_file)), _Sigterm() as sigterm:
+        handle = runner.submit(request)
+        _follow(runner, handle, on_event, on_log, grace_seconds, sigterm)
+        return runner.collect(handle, request)
 
 
 def call(
@@ -25,86 +100,86 @@ def call(
     *,
     folder: Path,
     request_file: Path,
-    on_line: Callable[[str], None],
-    on_words: Callable[[str], None],
+    on_line: LineSink,
+    on_words: LineSink,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> None:
-    """Run `python -m components.<stage> REQUEST.json` to its end.
+    """`run` on this machine, of a request that names no artifacts.
 
     Args:
-        request: the request's JSON; written to `request_file`.
-        folder: working directory, the project's root.
-        on_line: takes each line of the stage's standard output as it comes: events, for machines.
-        on_words: takes each line of its standard error: words for people. Each is called from a thread of its own.
-
-    Raises:
-        ModelyardError: what the stage raised.
-        Exception: what `on_line` or `on_words` raised; the stage is stopped, and both pipes are read to their end.
-        DiskFullError: there is no space left for the request, or for what the stage makes.
-        StageKilled: the process was killed from outside.
-        Interrupted: Ctrl-C; the stage had `GRACE_SECONDS` to keep its work.
+        request: the stage's own request as JSON; written to `request_file`.
+        folder: working directory of the stage, the project's root.
+        on_line, on_words: as `on_event` and `on_log` of `StageRunner.follow`.
     """
-    with disk_space.reported(request_file), tempfile.TemporaryDirectory() as place:
-        request_file.parent.mkdir(parents=True, exist_ok=True)
-        request_file.write_text(request)
-        error_file = Path(place) / "error.json"
-        with subprocess.Popen(
-            [sys.executable, "-m", f"components.{stage}", str(request_file)],
-            cwd=folder,
-            env={**os.environ, ERROR_FILE: str(error_file), "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",  # what a library prints is not always UTF-8
-            # The terminal's Ctrl-C comes to us alone, and we hand it on once.
-            start_new_session=True,
-        ) as process:
-            readers = [
-                LineReader(_lines(stream), take, on_failure=process.terminate)
-                for stream, take in ((process.stdout, on_line), (process.stderr, on_words))
-            ]
-            for reader in readers:
-                reader.start()
-            try:
-                failures = [reader.join() for reader in readers]
-                code = process.wait()
-            except BaseException as error:
-                code = _stop(process, signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM)
-                for reader in readers:
-                    reader.join()
-                if isinstance(error, KeyboardInterrupt):
-                    raise _error(stage, code, error_file) or Interrupted(f"{stage} was stopped") from error
-                raise
-        for taker_failure in failures:
-            if taker_failure is not None:
-                raise taker_failure
-        stage_failure = _error(stage, code, error_file)
-        if stage_failure:
-            raise stage_failure
+    from flows.pipelines.local_runner import LocalProcessRunner
+
+    runner = LocalProcessRunner(folder)
+    with disk_space.reported(request_file), _Sigterm() as sigterm:
+        handle = runner.start(stage, request, request_file)
+        _follow(runner, handle, on_line, on_words, grace_seconds, sigterm)
 
 
-def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
-    if code == 0:
-        return None
-    if left := failure(code, error_file):
-        return left
-    killed = -code if code < 0 else code - 128
-    if killed in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
-        return StageKilled(
-            f"{stage} was killed", got=signal.Signals(killed).name, next_step="run again; what was done is kept"
-        )
-    return ModelyardError(f"{stage} failed", got=f"exit code {code}", next_step="its output above says more")
-
-
-def _lines(stream: IO[str] | None) -> Iterator[str]:
-    assert stream is not None  # noqa: S101  # both are pipes
-    for line in stream:
-        yield line.rstrip("\n")
-
-
-def _stop(process: subprocess.Popen[str], number: signal.Signals) -> int:
-    process.send_signal(number)
+def _follow(
+    runner: StageRunner,
+    handle: StageHandle,
+    on_event: LineSink,
+    on_log: LineSink,
+    grace_seconds: float,
+    sigterm: _Sigterm,
+) -> None:
     try:
-        process.wait(timeout=GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    return process.wait()
+        sigterm.arm()
+        runner.follow(handle, on_event, on_log)
+        sigterm.disarm()
+    except BaseException as error:
+        sigterm.disarm()
+        left = runner.cancel(handle, grace_seconds=grace_seconds)
+        if not isinstance(error, KeyboardInterrupt | _Terminated):
+            raise
+        if left is not None:
+            raise left from error
+        received = "SIGTERM" if isinstance(error, _Terminated) else None
+        raise Interrupted(f"{handle.stage} was stopped", got=received) from error
+
+
+class _Sigterm:
+    """SIGTERM while a stage runs, in a process that has no handler for it (as Prefect's engine has).
+
+    Within the block the signal is noted. It raises `_Terminated` between `arm` and `disarm`: there, and only there, the
+    stage that was started is known and can be cancelled. A signal that came before is raised by `arm`.
+    """
+
+    def __init__(self) -> None:
+        self._armed = self._received = self._installed = False
+
+    def __enter__(self) -> Self:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._receive)
+            self._installed = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not self._installed:
+            return
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self._received and error is None:  # after the stage had ended
+            signal.raise_signal(signal.SIGTERM)
+
+    def arm(self) -> None:
+        """From here on the signal raises."""
+        self._armed = True
+        if self._received:
+            raise _Terminated
+
+    def disarm(self) -> None:
+        """From here on the signal is noted."""
+        self._armed = False
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        again, self._received = self._received, True
+        if again:  # whoever asks a second time does not wait for the stage
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+        if self._armed:
+            raise _Terminated

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from components import tasks, versioning
 from components.contracts.metric_sink import MetricSink
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.training_request import Event, TrainRequest
+from components.contracts.stage_request import StageRequest, StageResult
+from components.contracts.training_request import Event
 from components.core import git
 from components.core.errors import DiskFullError, ModelyardError, RegistryError
 from components.core.project import Project
@@ -22,16 +23,18 @@ from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
 from components.packaging import requirements
-from components.packaging.bundle import Bundle, BundleRequest
+from components.packaging.bundle import Bundle
 from components.registry import registration, tracking, versions
 from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows.pipelines import last_run, pretrained, stage_runner
+from flows.pipelines import last_run, pretrained, stage_requests, stage_runner
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
+from flows.pipelines.local_runner import LocalProcessRunner
 from flows.pipelines.progress_line import ProgressLine
+from flows.pipelines.stage_runner import LineSink, StageRunner
 from flows.pipelines.training_duration import Stopwatch
 
 Log = Callable[[str], None]
@@ -41,12 +44,26 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 @dataclass(frozen=True)
 class RunContext:
-    """One run of a pipeline: where, what, with which registry, and who is told."""
+    """What a run of a pipeline works with in this process. A stage gets nothing of it: it gets a `StageRequest`.
+
+    Args:
+        runner: runs the stages; default: processes of this machine.
+    """
 
     project: Project
     spec: PipelineSpec
     api: Api
     say: Log
+    runner: StageRunner | None = None
+
+    def run(self, request: StageRequest, on_event: LineSink | None = None) -> StageResult:
+        """Run a stage to its end.
+
+        Args:
+            on_event: takes the stage's events; default: they are logged.
+        """
+        runner = self.runner or LocalProcessRunner(self.project.root)
+        return stage_runner.run(runner, request, on_event or self.say, self.say)
 
 
 def data_stage(work: RunContext, stage: str, *, force: bool) -> None:
@@ -81,12 +98,10 @@ def begin_run(work: RunContext, keys: Fingerprints, flow_run: str) -> Run:
 def train(work: RunContext, keys: Fingerprints, run: Run, *, force: bool) -> None:
     """Train in a process of its own; metrics stream to the run and to the progress line."""
     folder = work.project.run_folder(keys.train.digest)
-    if force and folder.exists():
-        shutil.rmtree(folder)
     sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say), Stopwatch(folder)]
 
-    begin = pretrained.folder(work.api, work.project, work.spec, keys.train)
-    request = _request(work, keys).model_copy(update={"pretrained_folder": begin})
+    start = pretrained.package(work.api, work.project, work.spec, keys.train)
+    request = stage_requests.training(work.project, work.spec, keys, start, afresh=force)
 
     def on_line(line: str) -> None:
         try:
@@ -98,14 +113,7 @@ def train(work: RunContext, keys: Fingerprints, run: Run, *, force: bool) -> Non
             sink.emit(event)
 
     try:
-        stage_runner.call(
-            "training",
-            request.model_dump_json(),
-            folder=work.project.root,
-            request_file=folder / "request.json",
-            on_line=on_line,
-            on_words=work.say,
-        )
+        work.run(request, on_line)
     except ModelyardError:
         _say_failure(work, lambda: tracking.finish(work.api, run, "FAILED"))
         raise
@@ -130,15 +138,7 @@ def evaluate(work: RunContext, keys: Fingerprints, run: Run) -> Package:
     """Score the graph on the frozen test split; the sealed package takes the place of one that stood there."""
     folder = work.project.run_folder(keys.train.digest)
     place = work.project.package(keys.package.digest)
-    request = _request(work, keys).model_dump_json()
-    stage_runner.call(
-        "evaluation",
-        request,
-        folder=work.project.root,
-        request_file=folder / "evaluation.json",
-        on_line=work.say,
-        on_words=work.say,
-    )
+    work.run(stage_requests.evaluation(work.project, work.spec, keys))
     package = Package.open(place)
     tracking.log_plots(work.api, run, folder / "plots")
     overall = package.metrics()["overall"]
@@ -204,45 +204,11 @@ def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
     package = package_of(work, plan.version)
     if force and plan.bundle.folder.exists():
         shutil.rmtree(plan.bundle.folder)
-    request = BundleRequest(
-        model=work.spec.name,
-        version=plan.version.version,
-        key=plan.key.digest,
-        package=str(package.folder),
-        home=str(work.project.bundles),
-        source_root=str(work.project.source_root),
-        requirements=plan.requirements,
-        serving=work.spec.serving,
-    )
     work.say(f"building the bundle {plan.bundle.tag}")
-    stage_runner.call(
-        "packaging",
-        request.model_dump_json(),
-        folder=work.project.root,
-        request_file=work.project.state / "requests" / f"bundle-{plan.key.digest[:16]}.json",
-        on_line=work.say,
-        on_words=work.say,
-    )
+    work.run(stage_requests.packaging(work.project, work.spec, plan, package))
     plan.bundle.verify()
     last_run.record(work.project, work.spec.name, "bundle", plan.key.parts)
     return plan.bundle
-
-
-def _request(work: RunContext, keys: Fingerprints) -> TrainRequest:
-    root = work.project.root
-    prepared = work.project.dataset(work.spec.dataset) / "prepared"
-    facts = manifests.load(prepared, "prepared").facts
-    return TrainRequest(
-        pipeline=work.spec.name,
-        train_key=keys.train.digest,
-        data_digest=keys.data_digest,
-        prepared=str(prepared.relative_to(root)),
-        run_folder=str(work.project.run_folder(keys.train.digest).relative_to(root)),
-        package=str(work.project.package(keys.package.digest).relative_to(root)),
-        model=work.spec.model,
-        train=work.spec.train,
-        lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
-    )
 
 
 def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:

@@ -206,7 +206,7 @@ def _runner(project: Project, known: StackState) -> Program:
 def _watcher(project: Project, known: StackState) -> Program:
     return Program(
         "watcher",
-        [sys.executable, "-m", "flows.releases.watcher", str(project.root)],
+        [sys.executable, "-m", "flows.releases.controller", str(project.root)],
         {
             "PREFECT_API_URL": prefect_api(known.ports["prefect"]),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",

@@ -72,7 +72,7 @@ def test_after_a_lost_key(modelyard: Modelyard, project: Path, ledger: Ledger) -
     assert (lost.returncode, "modelyard history --sign-anew" in lost.stderr) == (1, True)
     (note,) = json.loads(modelyard("history", "--sign-anew", "--json").stdout)
     assert (note["event"], note["facts"]["entries"]) == ("rekeyed", 8)
-    shown = modelyard("history", "digits")
+    shown = modelyard("history", "digits", "--steps")
     assert shown.returncode == 0
     assert "rekeyed" in shown.stdout
 
@@ -81,5 +81,5 @@ def test_a_file_of_before_is_shown_as_before(modelyard: Modelyard, project: Path
     folder = Project(project).ledger
     folder.mkdir(parents=True)
     (folder / "digits.jsonl").write_text("".join(old_lines([("one", "asked", "1"), ("one", "served", "1")])))
-    shown = modelyard("history", "digits").stdout
-    assert [line.split()[5] for line in shown.splitlines()[1:]] == ["served", "imported"]
+    shown = modelyard("history", "digits", "--steps").stdout
+    assert [line.split()[5] for line in shown.splitlines()[1:]] == ["asked", "served", "imported"]

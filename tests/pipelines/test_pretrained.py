@@ -37,8 +37,8 @@ def starting_from(alias: str) -> PipelineSpec:
 
 
 def registered(api: Api, folder: Path, seed: int) -> tuple[Package, str]:
-    package = small_package.build(folder / "package", pipeline="begun", train_key=str(seed) * 64, seed=seed)
-    run = tracking.ensure(api, "begun", package.facts.train_key, {})
+    package = small_package.build(folder / "package", pipeline="begun", train_fingerprint=str(seed) * 64, seed=seed)
+    run = tracking.ensure(api, "begun", package.facts.train_fingerprint, {})
     asked = Registration("begun", f"{seed + 2}" * 64, package, "numpy\n", ROOT, {})
     return package, registration.register(api, run, asked, folder).version
 
@@ -54,14 +54,14 @@ def test_it_is_what_the_alias_stood_for(api: Api, tmp_path: Path) -> None:
     assert fingerprints.training(spec, "d" * 64, ROOT, two.digest).changes(key.parts) == [
         f"pretrained {one.digest[:12]} -> {two.digest[:12]}"
     ]
-    found = pretrained.folder(api, project, spec, key)
+    found = pretrained.package(api, project, spec, key)
     assert found is not None
-    assert Package.open(Path(found)).digest == one.digest
-    shutil.rmtree(found)
+    assert found.digest == one.digest
+    shutil.rmtree(found.folder)
     version = versions.by_number(api, "begun", first)
     api.upload(version.source, "artifacts/package/model.onnx", b"other weights")
     with pytest.raises(CorruptArtifactError):
-        pretrained.folder(api, project, spec, key)
+        pretrained.package(api, project, spec, key)
 
 
 def test_what_is_not_there_is_said(api: Api) -> None:
@@ -69,4 +69,4 @@ def test_what_is_not_there_is_said(api: Api) -> None:
         pretrained.digest(api, starting_from("nobody"))
     plain = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec)
     assert pretrained.digest(api, plain) is None
-    assert pretrained.folder(api, Project(ROOT), plain, fingerprints.training(plain, "d" * 64, ROOT)) is None
+    assert pretrained.package(api, Project(ROOT), plain, fingerprints.training(plain, "d" * 64, ROOT)) is None

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from components.core.errors import UsageError
+from components.core import stage_process
+from components.core.errors import Interrupted, UsageError
 from flows.pipelines import stage_runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,3 +58,135 @@ def test_a_taker_that_fails_leaves_no_stage_hanging(tmp_path: Path, stream: str)
         stage_runner.call(
             "chatty", "{}", folder=tmp_path, request_file=tmp_path / f"{stream}.json", on_line=broken, on_words=broken
         )
+
+
+# Ctrl-C is noted and the work is kept, which takes a while; or it is not heeded at all.
+_STUBBORN = """
+import signal, sys, time
+from pathlib import Path
+
+def main(arguments):
+    def keep(*_):
+        time.sleep(float(arguments[0].rpartition("/")[2].removesuffix(".json")))
+        Path("kept").touch()
+        sys.exit(130)
+
+    signal.signal(signal.SIGINT, keep)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("begun", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    from components.core.stage_process import run
+    sys.exit(run("stubborn", "components.stubborn.__main__:main"))
+"""
+_CALLER = """
+import sys
+from pathlib import Path
+from components.core.errors import Interrupted
+from flows.pipelines import stage_runner
+
+def on_line(line):
+    print(line, flush=True)
+
+try:
+    stage_runner.call(
+        "stubborn", "{}", folder=Path(sys.argv[1]), request_file=Path(sys.argv[1]) / f"{sys.argv[2]}.json",
+        on_line=on_line, on_words=print, grace_seconds=float(sys.argv[3]),
+    )
+except Interrupted as error:
+    print(error.what, error.got)
+"""
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path) -> Path:
+    """A folder whose package `components` is this project's, with one more stage."""
+    (tmp_path / "components").mkdir()
+    for path in (ROOT / "components").iterdir():
+        (tmp_path / "components" / path.name).symlink_to(path)
+    (tmp_path / "components" / "stubborn").mkdir()
+    (tmp_path / "components" / "stubborn" / "__main__.py").write_text(_STUBBORN)
+    return tmp_path
+
+
+def stop_a_caller(folder: Path, needs_seconds: float, grace_seconds: float) -> tuple[str, float]:
+    """SIGTERM to a process that waits for a stage; returns what it said, and after how many seconds it had ended."""
+    words = [sys.executable, "-c", _CALLER, str(folder), str(needs_seconds), str(grace_seconds)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "begun\n"
+        begin = time.monotonic()
+        caller.send_signal(signal.SIGTERM)
+        said = caller.stdout.read().strip()
+        caller.wait()
+        return said, time.monotonic() - begin
+
+
+@pytest.mark.timeout(60)
+def test_sigterm_to_the_caller_cancels_the_stage_and_raises(stubborn: Path) -> None:
+    said, seconds = stop_a_caller(stubborn, needs_seconds=0.3, grace_seconds=20)
+    assert said == "stubborn was stopped SIGTERM"
+    assert seconds < 10
+    assert (stubborn / "kept").exists()
+
+
+@pytest.mark.timeout(60)
+def test_a_stage_that_does_not_end_within_its_grace_is_killed(stubborn: Path) -> None:
+    said, seconds = stop_a_caller(stubborn, needs_seconds=30, grace_seconds=0.5)
+    assert said == "stubborn was stopped SIGTERM"
+    assert seconds < 2.5
+    assert not (stubborn / "kept").exists()
+
+
+@pytest.mark.timeout(60)
+def test_what_a_host_runs_is_killed_too(stubborn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    place = stubborn / "socket"
+    words = [sys.executable, "-m", "components.core.stage_process", str(place)]
+    with subprocess.Popen(words, cwd=stubborn) as host:
+        try:
+            while not place.exists():
+                time.sleep(0.02)
+            monkeypatch.setenv(stage_process.host_variable("stubborn"), str(place))
+            said, seconds = stop_a_caller(stubborn, needs_seconds=2.5, grace_seconds=0.2)
+            assert said == "stubborn was stopped SIGTERM"
+            assert seconds < 2
+            time.sleep(2.5)
+            assert not (stubborn / "kept").exists()
+        finally:
+            host.terminate()
+
+
+@pytest.mark.timeout(60)
+def test_ctrl_c_interrupts_the_stage(stubborn: Path) -> None:
+    def interrupt(_line: str) -> None:
+        threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+
+    with pytest.raises(Interrupted, match="stubborn"):
+        call(stubborn, interrupt)
+    assert (stubborn / "kept").exists()
+
+
+def call(folder: Path, on_line: Callable[[str], None]) -> None:
+    stage_runner.call(
+        "stubborn", "{}", folder=folder, request_file=folder / "0.1.json", on_line=on_line, on_words=print
+    )
+
+
+@pytest.mark.timeout(60)
+def test_a_handler_of_the_caller_is_left_alone(stubborn: Path) -> None:
+    noted: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: noted.append(number))
+
+    def stop(_line: str) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    try:
+        with pytest.raises(Interrupted):
+            call(stubborn, stop)
+        assert noted == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)

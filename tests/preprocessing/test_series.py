@@ -86,9 +86,9 @@ def test_a_channel_that_never_changes_can_be_divided_by() -> None:
 
 
 def test_facts_of_series() -> None:
-    seen = series.look(np.asarray([1.0, np.nan, 3.0]))
+    seen = series.describe(np.asarray([1.0, np.nan, 3.0]))
     assert seen == {"steps": 3, "finite": False, "minimum": 1.0, "maximum": 3.0, "mean": 2.0, "standard_deviation": 1.0}
-    assert series.look(np.asarray([1.0]))["finite"] is True
-    assert series.look(["x"])["finite"] is False
-    assert series.look(None)["finite"] is False
-    assert tuple(series.look([])) == series.LOOKED
+    assert series.describe(np.asarray([1.0]))["finite"] is True
+    assert series.describe(["x"])["finite"] is False
+    assert series.describe(None)["finite"] is False
+    assert tuple(series.describe([])) == series.DESCRIBED

@@ -694,39 +694,3 @@ def test_what_was_left_unfinished(ledger: Ledger) -> None:
     assert left is not None
     assert (left.id, left.after) == ("three", side("3"))
     assert history.unfinished(ledger.entries(), "challenger") is None
-
-
-def served(ledger: Ledger, *versions: str) -> list[Entry]:
-    for version in versions:
-        write(ledger, f"r{len(ledger.entries())}", None, version, "asked", "served")
-    return ledger.entries()
-
-
-@pytest.mark.parametrize(
-    ("versions", "back_to"),
-    [
-        (["2"], "1"),
-        (["2", "3"], "2"),
-        (["2", "3", "2"], "1"),  # 3 was gone back from: it is not gone back to
-        (["2", "3", "2", "1"], None),
-        (["3", "2", "3"], "1"),
-        (["2", "1", "2"], "1"),
-    ],
-)
-def test_going_back_is_to_what_served_well_last(ledger: Ledger, versions: list[str], back_to: str | None) -> None:
-    entries = served(ledger, *versions)
-    found = history.to_go_back_to(entries, versions[-1] * 64)
-    assert (found.version if found else None) == back_to
-
-
-def test_what_was_refused_or_returned_is_never_gone_back_to(ledger: Ledger) -> None:
-    entries = served(ledger, "3")
-    write(ledger, "four", "3", "4", "asked", "switched", "refusing", "returned")
-    entries = ledger.entries()
-    found = history.to_go_back_to(entries, "3" * 64)
-    assert found == side("1")
-    assert not history.is_going_back(entries, "4" * 64, "3" * 64)
-    assert not history.is_going_back(entries, "3" * 64, "3" * 64)  # it is what serves
-    assert history.is_going_back(entries, "1" * 64, "3" * 64)
-    # 4 serves although nobody has seen it serve well: back to 3 is going back.
-    assert history.is_going_back(entries, "3" * 64, "4" * 64)

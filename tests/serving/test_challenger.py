@@ -30,7 +30,7 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SlotSpec]:
     kinds: dict[str, dict[str, Any]] = {
         "1": {"seed": 1},
         "2": {"seed": 2},
-        "3": {"seed": 1, "train_key": "b" * 64},
+        "3": {"seed": 1, "train_fingerprint": "b" * 64},
         "4": {"seed": 1, "nan_above": 0.8},
         "5": {"seed": 1, "slow": 600},
     }
@@ -233,7 +233,7 @@ def test_what_nobody_can_read_is_nobodys_failure(service: Service, slots: dict[s
 def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
     percent: float, service: Service, tmp_path: Path, slots: dict[str, SlotSpec]
 ) -> None:
-    picky = small_package.bundle(tmp_path / "picky", "6", seed=1, train_key="f" * 64)
+    picky = small_package.bundle(tmp_path / "picky", "6", seed=1, train_fingerprint="f" * 64)
     path = Path(picky.bundle) / "serving.json"
     path.write_text(path.read_text().replace('"max_image_pixels": 1000000', '"max_image_pixels": 100'))
     service.order(champion=slots["1"], challenger=challenger(picky, percent))

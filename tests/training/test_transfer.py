@@ -38,8 +38,8 @@ def _spec(**policy: Any) -> TransferSpec:
 def _network(model: dict[str, Any]) -> nn.Module:
     torch.manual_seed(0)
     adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
-    given = TokensInput(vocabulary=9, longest=7) if model["family"] == "transformer" else IMAGES
-    return build(adapter.validate_python(model), given, ClassesOutput(classes=3))
+    input_spec = TokensInput(vocabulary=9, max_length=7) if model["family"] == "transformer" else IMAGES
+    return build(adapter.validate_python(model), input_spec, ClassesOutput(classes=3))
 
 
 def _steps(network: nn.Module, policy: transfer.Transfer, epochs: int, rate: float = 0.01) -> list[set[str]]:

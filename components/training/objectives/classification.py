@@ -16,13 +16,13 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.training.batches import Batch
 from components.training.class_weights import balanced_weights
-from components.training.objectives.objective import Forward, Step
+from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class Classification:
+class ClassificationObjective:
     """Of any input; images may be augmented.
 
     Args:
@@ -40,15 +40,15 @@ class Classification:
         if spec.class_weights == "balanced":
             labels = torch.from_numpy(np.array(prepared.train.all("labels")))
             self.weights = balanced_weights(labels, len(prepared.classes))
-        if spec.augment.active and prepared.processor.given().kind != "image":
+        if spec.augment.active and not prepared.processor.input_spec().augmentable:
             raise UsageError(
                 "only images are augmented",
                 where="train.augment",
-                got=prepared.processor.given().kind,
+                got=prepared.processor.input_spec().kind,
                 next_step=f"leave it out of the pipeline of a task {prepared.task.name}",
             )
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy (nats) and the number of right answers."""
         labels = batch["labels"]  # (N,)
         logits: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, K)
@@ -59,7 +59,7 @@ class Classification:
         else:
             loss = functional.cross_entropy(logits, labels)
         right = (logits.detach().argmax(dim=1) == labels).sum()
-        return Step(loss, right, torch.full((), len(labels), device=loss.device))
+        return StepResult(loss, right, torch.full((), len(labels), device=loss.device))
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images changed each by its own draw."""

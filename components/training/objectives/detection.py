@@ -14,7 +14,7 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.preprocessing import augmentation
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, Step
+from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEAST_LEFT = 0.3  # of a box's area, once it is shifted
 
 
-class Detection:
+class DetectionObjective:
     """Arrays `images`, `boxes` (cx, cy, w, h in 0..1) and `box_classes`; the network has a method `loss`."""
 
     metric = "loss"
@@ -38,14 +38,14 @@ class Detection:
                 expected="flip, flip_vertical and shift_pixels",
             )
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """The network's loss of its own outputs."""
         outputs = forward(batch["images"])
         loss: Tensor = forward.loss(  # type: ignore[attr-defined]  # the network, or its compiled form
             outputs, batch["boxes"], batch["box_classes"], batch["boxes_lengths"]
         )
         count = torch.full((), len(batch["images"]), device=loss.device)
-        return Step(loss, loss.detach() * count, count)
+        return StepResult(loss, loss.detach() * count, count)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images mirrored and shifted, and their boxes with them; a box of which little is left is left out."""

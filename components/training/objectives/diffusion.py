@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from components.contracts.train_spec import TrainSpec
-from components.preprocessing.noise_schedule import kept_signal
+from components.preprocessing.noise_schedule import alphas_cumprod
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, Step
+from components.training.objectives.objective import Forward, NoAugmentation, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class Diffusion(NoAugmentation):
+class DiffusionObjective(NoAugmentation):
     """Arrays `images` and `labels`; the processor's `noise_schedule` and `noise_steps` say how noisy a step is.
 
     Of its share `unlabelled` of the training's samples the class is hidden, as number K (arXiv:2207.12598).
@@ -32,9 +32,9 @@ class Diffusion(NoAugmentation):
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         processor = cast(Any, prepared.processor)
         self._hidden, self._unlabelled = len(prepared.classes), float(processor.unlabelled)
-        self.kept = torch.from_numpy(kept_signal(processor.noise_schedule, processor.noise_steps)).float()  # (S,)
+        self.kept = torch.from_numpy(alphas_cumprod(processor.noise_schedule, processor.noise_steps)).float()  # (S,)
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """The mean squared error of the noise (simple loss, eq. 14), each image at a step of chance."""
         images = batch["images"].permute(0, 3, 1, 2).float() / 127.5 - 1  # (N, C, H, W), -1..1
         at = torch.randint(len(self.kept), (len(images),), generator=generator)  # (N,)
@@ -48,4 +48,4 @@ class Diffusion(NoAugmentation):
         found: Tensor = forward(noisy, at.to(images.device), labels).float()  # (N, C, H, W)
         loss = functional.mse_loss(found, noise)
         count = torch.full((), len(images), device=images.device)
-        return Step(loss, loss.detach() * count, count)
+        return StepResult(loss, loss.detach() * count, count)

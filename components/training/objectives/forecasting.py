@@ -13,13 +13,13 @@ from torch import Tensor
 from components.contracts.shapes import ForecastOutput
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, Step
+from components.training.objectives.objective import Forward, NoAugmentation, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class Forecasting(NoAugmentation):
+class ForecastingObjective(NoAugmentation):
     """The array `future`; the metric is the squared error of the forecast itself, the quantile 0.5."""
 
     metric = "mse"
@@ -27,12 +27,12 @@ class Forecasting(NoAugmentation):
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
-        quantiles = cast(ForecastOutput, prepared.processor.wanted()).quantiles
+        quantiles = cast(ForecastOutput, prepared.processor.output_spec()).quantiles
         self._levels = torch.tensor(quantiles)  # (Q,)
         self._middle = quantiles.index(0.5)
         self._squared = spec.forecast_loss == "mse"
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """The mean of the quantiles' losses; with forecast_loss mse, the squared error in place of 0.5's."""
         future = batch["future"]  # (N, H, C)
         values: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, H, C, Q)
@@ -41,7 +41,7 @@ class Forecasting(NoAugmentation):
         if self._squared:
             here = torch.arange(len(losses), device=losses.device) == self._middle
             losses = torch.where(here, squared.mean(), losses)
-        return Step(losses.mean(), squared.detach().sum(), torch.full((), future.numel(), device=values.device))
+        return StepResult(losses.mean(), squared.detach().sum(), torch.full((), future.numel(), device=values.device))
 
 
 def pinball(values: Tensor, truth: Tensor, levels: Tensor) -> Tensor:

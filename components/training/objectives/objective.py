@@ -21,7 +21,7 @@ Forward = Callable[..., Any]  # the network, or its compiled form: its inputs in
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepResult:
     """What came out of one batch; all are tensors () on the batch's device.
 
     Args:
@@ -46,7 +46,7 @@ class Objective(Protocol):
     metric: str
     higher_is_better: bool
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Loss and metric of one batch.
 
         Args:

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from components.training.objectives.objective import Step
+from components.training.objectives.objective import StepResult
 
 IGNORED = -100
 
 
-def behind(truth: Tensor, lengths: Tensor) -> Tensor:
+def mask_padding(truth: Tensor, lengths: Tensor) -> Tensor:
     """Numbers (N, T) with `IGNORED` from each sample's length on."""
     places = torch.arange(truth.shape[1], device=truth.device)  # (T,)
     return truth.masked_fill(places >= lengths[:, None], IGNORED)
 
 
-def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Step:
+def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> StepResult:
     """Mean cross entropy (nats) of the places that are not ignored, and how many are right.
 
     Args:
@@ -37,4 +37,4 @@ def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: T
     )
     weight = counted if weights is None else weights[flat[counts]].sum()
     right = ((rows.detach().argmax(dim=1) == flat) & counts).sum()
-    return Step(loss_sum / torch.clamp(weight, min=1e-9 if weights is not None else 1), right, counted)
+    return StepResult(loss_sum / torch.clamp(weight, min=1e-9 if weights is not None else 1), right, counted)

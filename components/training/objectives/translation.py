@@ -12,14 +12,14 @@ from torch import Tensor
 
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, Step
-from components.training.objectives.tokens import behind, token_step
+from components.training.objectives.objective import Forward, NoAugmentation, StepResult
+from components.training.objectives.tokens import mask_padding, token_step
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class Translation(NoAugmentation):
+class TranslationObjective(NoAugmentation):
     """Arrays `source` and `target`, which includes its begin and its end."""
 
     metric = "accuracy"
@@ -28,9 +28,9 @@ class Translation(NoAugmentation):
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._smoothing = spec.label_smoothing
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Of every token of the targets but their begin."""
         target = batch["target"]  # (N, T)
-        truth = behind(target, batch["target_lengths"])[:, 1:]  # (N, T - 1)
+        truth = mask_padding(target, batch["target_lengths"])[:, 1:]  # (N, T - 1)
         logits: Tensor = forward(batch["source"], batch["source_lengths"], target[:, :-1])  # (N, T - 1, V)
         return token_step(logits, truth, self._smoothing if training else 0.0)

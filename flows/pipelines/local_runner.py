@@ -1,0 +1,196 @@
+"""Stages as processes of this machine, with the project's folder as their workspace: nothing is copied."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from components.contracts.stage_request import PlacedArtifact, StageHandle, StageOutput, StageRequest, StageResult
+from components.core import disk_space
+from components.core.errors import CorruptArtifactError, ModelyardError, StageKilled
+from components.core.line_reader import LineReader
+from components.core.stage_process import ERROR_FILE, KILL_SIGNAL, failure
+from components.identity import manifest as manifests
+from flows.pipelines.stage_runner import LineSink
+
+KILL_SECONDS = 0.5  # for a host to kill what it runs, before this process kills the stage's own process
+
+
+@dataclass
+class _Running:
+    process: subprocess.Popen[str]
+    folder: Path
+    outputs: tuple[StageOutput, ...]
+    readers: tuple[LineReader, ...] = ()
+
+    @property
+    def error_file(self) -> Path:
+        return self.folder / "error.json"
+
+
+class LocalProcessRunner:
+    """A `StageRunner`: each stage is a child process, which ends with this process.
+
+    Args:
+        workspace: the project's folder; the working directory of the stages.
+    """
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace.absolute()
+        self._running: dict[str, _Running] = {}
+
+    def submit(self, request: StageRequest) -> StageHandle:
+        """As `StageRunner.submit`."""
+        for folder in request.discard:
+            shutil.rmtree(self._workspace / folder, ignore_errors=True)
+        for artifact in request.inputs:
+            _check(self._workspace, artifact)
+        return self.start(request.stage, request.document, self._workspace / request.request_file, request.outputs)
+
+    def start(
+        self, stage: str, document: str, request_file: Path, outputs: tuple[StageOutput, ...] = ()
+    ) -> StageHandle:
+        """Start `python -m components.<stage> REQUEST.json`.
+
+        Raises:
+            DiskFullError: there is no space left for the request.
+        """
+        with disk_space.reported(request_file):
+            folder = Path(tempfile.mkdtemp(prefix="modelyard-stage-"))
+            try:
+                request_file.parent.mkdir(parents=True, exist_ok=True)
+                request_file.write_text(document)
+                process = subprocess.Popen(
+                    [sys.executable, "-m", f"components.{stage}", str(request_file)],
+                    cwd=self._workspace,
+                    env={**os.environ, ERROR_FILE: str(folder / "error.json"), "PYTHONUNBUFFERED": "1"},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    errors="replace",  # what a library prints is not always UTF-8
+                    # The terminal's Ctrl-C comes to this process alone, which hands it on once.
+                    start_new_session=True,
+                )
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        handle = StageHandle(stage=stage, id=str(process.pid))
+        self._running[handle.id] = _Running(process, folder, outputs)
+        return handle
+
+    def follow(self, handle: StageHandle, on_event: LineSink, on_log: LineSink) -> None:
+        """As `StageRunner.follow`."""
+        running = self._running[handle.id]
+        process = running.process
+        running.readers = tuple(
+            LineReader(_lines(stream), take, on_failure=process.terminate)
+            for stream, take in ((process.stdout, on_event), (process.stderr, on_log))
+        )
+        for reader in running.readers:
+            reader.start()
+        failures = [reader.join() for reader in running.readers]
+        stage_failure = _error(handle.stage, process.wait(), running.error_file)
+        self._forget(handle)
+        for taker_failure in failures:
+            if taker_failure is not None:
+                raise taker_failure
+        if stage_failure:
+            raise stage_failure
+
+    def cancel(self, handle: StageHandle, *, grace_seconds: float) -> ModelyardError | None:
+        """As `StageRunner.cancel`."""
+        running = self._running.get(handle.id)
+        if running is None:
+            return None
+        code = _stop(running.process, grace_seconds)
+        for reader in running.readers:
+            reader.join()
+        left = failure(code, running.error_file)
+        self._forget(handle)
+        return left
+
+    def collect(self, handle: StageHandle, request: StageRequest) -> StageResult:
+        """As `StageRunner.collect`: everything is in its place already."""
+        return StageResult(artifacts=tuple(placed(self._workspace, request.outputs)))
+
+    def _forget(self, handle: StageHandle) -> None:
+        running = self._running.pop(handle.id)
+        for stream in (running.process.stdout, running.process.stderr):
+            if stream is not None:
+                stream.close()
+        shutil.rmtree(running.folder, ignore_errors=True)
+
+
+def placed(workspace: Path, outputs: tuple[StageOutput, ...]) -> Iterator[PlacedArtifact]:
+    """What a stage left in a workspace, by digest; a report that the stage did not write is left out.
+
+    Raises:
+        NotFoundError, CorruptArtifactError: a sealed output is missing, or its manifest was changed.
+    """
+    for output in outputs:
+        folder = workspace / output.path
+        if output.kind == "report":
+            if not folder.is_dir():
+                continue
+            sealed = manifests.describe(folder, output.kind, {})
+        else:
+            sealed = manifests.load(folder, output.kind)
+        yield PlacedArtifact(kind=output.kind, digest=sealed.digest, path=output.path)
+
+
+def _check(workspace: Path, artifact: PlacedArtifact) -> None:
+    """Compare an input's manifest with the request; the stage itself reads every byte.
+
+    Raises:
+        NotFoundError, CorruptArtifactError: another artifact, or none, is in the place of the input.
+    """
+    sealed = manifests.load(workspace / artifact.path, artifact.kind)
+    if sealed.digest != artifact.digest:
+        raise CorruptArtifactError(
+            f"the {artifact.kind} artifact is not the one that the request names",
+            where=str(workspace / artifact.path),
+            got=sealed.digest,
+            expected=artifact.digest,
+            next_step="run the pipeline again",
+        )
+
+
+def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
+    if code == 0:
+        return None
+    if left := failure(code, error_file):
+        return left
+    killed = -code if code < 0 else code - 128
+    if killed in (signal.SIGKILL, KILL_SIGNAL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
+        return StageKilled(
+            f"{stage} was killed", got=signal.Signals(killed).name, next_step="run again; what was done is kept"
+        )
+    return ModelyardError(f"{stage} failed", got=f"exit code {code}", next_step="its output above says more")
+
+
+def _lines(stream: IO[str] | None) -> Iterator[str]:
+    assert stream is not None  # noqa: S101  # both are pipes
+    for line in stream:
+        yield line.rstrip("\n")
+
+
+def _stop(process: subprocess.Popen[str], grace_seconds: float) -> int:
+    """Interrupt a stage as Ctrl-C does; kill its process group, or what its host runs for it, after the grace."""
+    for number, seconds in ((signal.SIGINT, grace_seconds), (KILL_SIGNAL, KILL_SECONDS)):
+        if seconds <= 0:
+            continue
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=seconds)
+    with suppress(ProcessLookupError):  # it has ended meanwhile
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.wait()

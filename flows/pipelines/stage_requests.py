@@ -1,0 +1,198 @@
+"""What each stage is asked: plain data from plain data, with every input named by its digest.
+
+Paths are relative to the project's folder, which is what a stage's workspace looks like on any machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.contracts.comparison import ComparisonRequest
+from components.contracts.gate_request import GateRequest
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
+from components.contracts.training_request import TrainRequest
+from components.core.project import Project
+from components.identity import manifest as manifests
+from components.identity.manifest import Kind
+from components.identity.package import Package
+from components.packaging.bundle import BundleRequest
+from flows.pipelines.bundle_plan import BundlePlan
+from flows.pipelines.fingerprints import Fingerprints
+
+
+def training(
+    project: Project, spec: PipelineSpec, keys: Fingerprints, pretrained: Package | None, *, afresh: bool = False
+) -> StageRequest:
+    """Train, or go on from the checkpoint.
+
+    Args:
+        pretrained: the package that the training starts from, if it is one of the registry.
+        afresh: what an earlier attempt left is removed first.
+    """
+    run_folder = _place(project, project.run_folder(keys.train.digest))
+    return trial(
+        project,
+        _train_request(project, spec, keys, run_folder, pretrained),
+        pretrained,
+        outputs=(
+            StageOutput(kind="trained", path=f"{run_folder}/trained"),
+            StageOutput(kind="report", path=f"{run_folder}/tensorboard"),
+        ),
+        afresh=afresh,
+    )
+
+
+def trial(
+    project: Project,
+    document: TrainRequest,
+    pretrained: Package | None,
+    *,
+    outputs: tuple[StageOutput, ...] = (),
+    afresh: bool = True,
+) -> StageRequest:
+    """A training as its document says; one that is stopped early leaves no outputs."""
+    return StageRequest(
+        stage="training",
+        document=document.model_dump_json(),
+        request_file=f"{document.run_folder}/request.json",
+        inputs=(
+            PlacedArtifact(kind="prepared", digest=document.data_digest, path=document.prepared),
+            *((_package(project, pretrained),) if pretrained is not None else ()),
+        ),
+        outputs=outputs,
+        discard=(document.run_folder,) if afresh else (),
+    )
+
+
+def evaluation(project: Project, spec: PipelineSpec, keys: Fingerprints) -> StageRequest:
+    """Score what the training left, and seal the package.
+
+    Raises:
+        NotFoundError: nothing was trained here.
+    """
+    run_folder = _place(project, project.run_folder(keys.train.digest))
+    document = _train_request(project, spec, keys, run_folder, None)
+    return StageRequest(
+        stage="evaluation",
+        document=document.model_dump_json(),
+        request_file=f"{run_folder}/evaluation.json",
+        inputs=(
+            PlacedArtifact(kind="prepared", digest=document.data_digest, path=document.prepared),
+            _sealed(project, project.run_folder(keys.train.digest) / "trained", "trained"),
+        ),
+        outputs=(
+            StageOutput(kind="package", path=document.package),
+            StageOutput(kind="report", path=f"{run_folder}/plots"),
+        ),
+    )
+
+
+def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: Package) -> StageRequest:
+    """Build the bundle of a version."""
+    document = BundleRequest(
+        model=spec.name,
+        version=plan.version.version,
+        key=plan.key.digest,
+        package=_place(project, package.folder),
+        home=_place(project, project.bundles),
+        requirements=plan.requirements,
+        serving=spec.serving,
+    )
+    return StageRequest(
+        stage="packaging",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"bundle-{plan.key.digest[:16]}"),
+        inputs=(_package(project, package),),
+        outputs=(StageOutput(kind="bento", path=_place(project, plan.bundle.folder)),),
+    )
+
+
+def comparison(project: Project, name: str, document: ComparisonRequest) -> StageRequest:
+    """Measure trained models side by side.
+
+    Args:
+        name: of the comparison.
+    """
+    return StageRequest(
+        stage="comparison",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, name),
+        inputs=(
+            PlacedArtifact(kind="prepared", digest=document.data_digest, path=document.prepared),
+            *(_sealed(project, project.root / model.package, "package") for model in document.models),
+        ),
+        outputs=(StageOutput(kind="report", path=document.target),),
+    )
+
+
+def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
+    """Judge a candidate.
+
+    Args:
+        name: of the request's file.
+        document: its paths may be absolute; they are made relative to the project.
+
+    Raises:
+        NotFoundError, CorruptArtifactError: a bundle is not there, or its manifest was changed.
+    """
+    bundles = [one for one in (document.candidate, document.champion) if one is not None]
+    dataset = project.root / document.dataset
+    sealed: tuple[Kind, ...] = ("prepared", "validated")
+    inside = document.model_copy(
+        update={
+            "candidate": document.candidate.model_copy(update={"bundle": _inside(project, document.candidate.bundle)}),
+            "champion": document.champion
+            and document.champion.model_copy(update={"bundle": _inside(project, document.champion.bundle)}),
+            "folder": _inside(project, document.folder),
+        }
+    )
+    return StageRequest(
+        stage="gates",
+        document=inside.model_dump_json(),
+        request_file=_request_file(project, name),
+        inputs=(
+            *(_sealed(project, project.root / bundle.bundle, "bento") for bundle in bundles),
+            *(_sealed(project, dataset / kind, kind) for kind in sealed if (dataset / kind).is_dir()),
+        ),
+        outputs=(StageOutput(kind="report", path=inside.folder),),
+    )
+
+
+def _train_request(
+    project: Project, spec: PipelineSpec, keys: Fingerprints, run_folder: str, pretrained: Package | None
+) -> TrainRequest:
+    prepared = project.dataset(spec.dataset) / "prepared"
+    facts = manifests.load(prepared, "prepared").facts
+    return TrainRequest(
+        pipeline=spec.name,
+        train_fingerprint=keys.train.digest,
+        data_digest=keys.data_digest,
+        prepared=_place(project, prepared),
+        run_folder=run_folder,
+        package=_place(project, project.package(keys.package.digest)),
+        model=spec.model,
+        train=spec.train,
+        lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
+        pretrained_folder=None if pretrained is None else _place(project, pretrained.folder),
+    )
+
+
+def _package(project: Project, package: Package) -> PlacedArtifact:
+    return PlacedArtifact(kind="package", digest=package.digest, path=_place(project, package.folder))
+
+
+def _sealed(project: Project, folder: Path, kind: Kind) -> PlacedArtifact:
+    return PlacedArtifact(kind=kind, digest=manifests.load(folder, kind).digest, path=_place(project, folder))
+
+
+def _request_file(project: Project, name: str) -> str:
+    return _place(project, project.state / "requests" / f"{name}.json")
+
+
+def _inside(project: Project, path: str) -> str:
+    return _place(project, project.root / path)
+
+
+def _place(project: Project, path: Path) -> str:
+    return str(path.relative_to(project.root))
