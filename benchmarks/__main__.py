@@ -30,6 +30,7 @@ NAMES = (
     "promotion",
     "champion_gate",
     "doors",
+    "ledger",
     "kills",
     "demo",
 )

@@ -76,9 +76,13 @@ class Project:
         """A running service's folder: its order, its BentoML home."""
         return self.state / "services" / model
 
-    def ledger(self, model: str) -> Path:
-        """What was asked of production and what became of it; apart from every server's state."""
-        return self.state / "ledger" / f"{model}.jsonl"
+    @property
+    def ledger(self) -> Path:
+        """What was asked of production and what became of it: a database and its key, apart from every server's state.
+
+        `<model>.jsonl` in it is a ledger of before, which the database takes over.
+        """
+        return self.state / "ledger"
 
     def gates(self, model: str, key: str) -> Path:
         """What the gates found: evidence and report."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from components.core.errors import UsageError
 from components.release import production
-from components.release.ledger import CLOSING, Entry, Event, Role, Side
+from components.release.ledger import CLOSING, NOTES, Entry, Event, Role, Side
 from components.release.production import Pin
 
 # Entries after which a release goes on to its end, whatever the registry asks for meanwhile.
@@ -64,7 +64,8 @@ def releases(entries: Sequence[Entry]) -> list[Release]:
     """The releases in the order in which they began."""
     grouped: dict[str, list[Entry]] = {}
     for entry in entries:
-        grouped.setdefault(entry.release, []).append(entry)
+        if entry.event not in NOTES:
+            grouped.setdefault(entry.release, []).append(entry)
     return [Release(tuple(group)) for group in grouped.values()]
 
 

@@ -15,10 +15,12 @@ import pytest
 
 from components.core.errors import RegistryError
 from components.registry import tracking, versions
+from components.release import ledger as ledgers
 from components.release import production as productions
 from tests import prefect_api, small_package
 from tests.endtoend.releases import Releases, eventually
 from tests.house import House
+from tests.release.small_ledger import Rows, cut_with_the_key, rewrite, sign_head
 
 pytestmark = pytest.mark.slow
 
@@ -128,16 +130,18 @@ def test_promote_and_roll_back_by_command_without_a_failed_request(releases: Rel
 
 
 def test_a_ledger_cut_short_is_noticed(releases: Releases, served: str) -> None:
-    path = releases.house.project.ledger(served)
-    whole = path.read_bytes()
-    release = [entry.event for entry in releases.entries(served)][::-1].index("asked") + 1
-    # A whole release: what is left is a whole chain, and nothing that the watcher would take up again.
-    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-release]))
+    ledger = ledgers.of(releases.house.project, served)
+    rows: Rows = []
+    rewrite(ledger, lambda found: rows.extend(found) or found)
+    # A whole release, by one who has the key: what is left is a whole chain, and nothing that would be taken up again.
+    cut_with_the_key(ledger, [row["event"] for row in rows][::-1].index("asked") + 1)
     try:
         done = releases.house.run("history", served, "--verify", check=False)
         assert (done.returncode, "not the one that the registry remembers" in done.stderr) == (1, True)
     finally:
-        path.write_bytes(whole)
+        rewrite(ledger, lambda _: rows)
+        sign_head(ledger, rows[-1])
+    releases.house.run("history", served, "--verify")
 
 
 def test_another_normalisation_is_refused_where_the_person_clicked(releases: Releases, served: str) -> None:
