@@ -202,8 +202,6 @@ def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
         ServingError: BentoML could not build it.
     """
     package = package_of(work, plan.version)
-    if force and plan.bundle.folder.exists():
-        shutil.rmtree(plan.bundle.folder)
     request = BundleRequest(
         model=work.spec.name,
         version=plan.version.version,
@@ -213,6 +211,7 @@ def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
         source_root=str(work.project.source_root),
         requirements=plan.requirements,
         serving=work.spec.serving,
+        force=force,
     )
     work.say(f"building the bundle {plan.bundle.tag}")
     stage_runner.call(
