@@ -27,7 +27,6 @@ from components.contracts import serving_spec
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
     SPEC_FILE,
-    SPEC_FORMAT,
     VERSION_HEADER,
     WORKER_HEADER,
     ChallengerSpec,
@@ -39,7 +38,6 @@ from components.contracts.serving_spec import (
 )
 from components.core.errors import CorruptArtifactError, NotFoundError, ServingError, StackError
 from components.core.project import Project
-from components.identity import manifest as manifests
 from components.identity.package import GoldenExample, Package
 from components.inference.difference import difference
 from components.packaging.bundle import Bundle
@@ -181,7 +179,7 @@ class LocalServingTarget:
                 where=str(bundle.folder),
                 next_step=f"`modelyard promote {self.name} VERSION` builds it anew, through the gates",
             )
-        self._check_format(bundle)
+        bundle.require_spec_format()
         inside = self.folder.relative_to(self.project.root)
         variables = {
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -227,18 +225,6 @@ class LocalServingTarget:
             bundle=os.path.relpath(self.bundle(pin).source.resolve(), self.folder.resolve()),
             tolerance=pin.tolerance,
         )
-
-    def _check_format(self, bundle: Bundle) -> None:
-        """A bundle carries the serving code of the day it was built: that must understand the spec of today."""
-        known = manifests.load(bundle.source, "bundle").facts.get("spec_format")
-        if known != SPEC_FORMAT:
-            raise ServingError(
-                f"the bundle {bundle.tag} was built by another version of Modelyard, whose service reads another spec",
-                where=str(bundle.folder),
-                got=f"spec format {known or 'unknown'}",
-                expected=f"spec format {SPEC_FORMAT}",
-                next_step=f"`modelyard run {self.name} --force bundle`, then promote the version again",
-            )
 
     def _spec(self, production: Production, decision: int, staged: Pin | None) -> ServingSpec:
         beside = production.challenger
