@@ -28,6 +28,7 @@ NAMES = (
     "serving",
     "switching",
     "promotion",
+    "rollback",
     "champion_gate",
     "doors",
     "ledger",

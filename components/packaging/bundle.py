@@ -23,6 +23,7 @@ from components.identity import manifest as manifests
 from components.identity.source_code import SourceIdentity
 
 ENTRY = "serving.service"
+START = "serving.start"  # the program that starts the processes; it travels along, as the rest of what serves
 
 # BentoML writes its own record beside our files, and Python its compiled ones.
 COMPILED = frozenset({"__pycache__"})
@@ -104,8 +105,8 @@ class Bundle:
 
 
 def entries(task: str) -> list[str]:
-    """The modules that a bundle's code is reached from: the service, and the task, which is found by its name."""
-    return [ENTRY, tasks.module(task)]
+    """The modules that a bundle's code is reached from: service, its start, and the task, which is found by name."""
+    return [ENTRY, START, tasks.module(task)]
 
 
 def code(source_root: Path, task: str) -> SourceIdentity:

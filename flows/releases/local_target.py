@@ -40,7 +40,7 @@ from components.core.errors import CorruptArtifactError, NotFoundError, ServingE
 from components.core.project import Project
 from components.identity.package import GoldenExample, Package
 from components.inference.difference import difference
-from components.packaging.bundle import Bundle
+from components.packaging.bundle import START, Bundle
 from components.release.production import Pin, Production
 from flows.platform import connections, services
 from flows.releases.serving_target import ServiceState
@@ -339,14 +339,9 @@ def _unreached(workers: set[str], missing: int) -> str:
 
 
 def command(bundle: Bundle, port: str) -> list[str]:
-    """How a bundle is served, on loopback.
+    """How a bundle is served, on loopback, by the program that the bundle brings.
 
     The file is run, not the module: the package `serving` of this tree would take the place of the bundle's own.
     """
-    start = str(start_file())
-    return [sys.executable, "-P", start, str(bundle.folder), "--host", "127.0.0.1", "--port", port]
-
-
-def start_file() -> Path:
-    """The program that serves a bundle."""
-    return Path(__file__).resolve().parents[2] / "serving" / "start.py"
+    start = bundle.source.joinpath(*START.split(".")).with_suffix(".py")
+    return [sys.executable, "-P", str(start), str(bundle.folder), "--host", "127.0.0.1", "--port", port]
