@@ -94,6 +94,11 @@ class Project:
         return self.state / "bentoml"
 
     @property
+    def retention(self) -> Path:
+        """What `modelyard gc` is about to remove, and a small record of everything that it removed."""
+        return self.state / "retention"
+
+    @property
     def locks(self) -> Path:
         """Files that processes lock while they do what only one may do at a time."""
         return self.state / "locks"

@@ -24,6 +24,7 @@ from components.core.errors import (
 from components.core.project import Project
 from components.core.urls import is_secure
 from components.identity import manifest as manifests
+from components.provenance import tombstone
 from components.provenance.artifact_links import bundle_source
 from components.provenance.chain import REGISTRY_AWAY, Claim, Pieces
 from components.registry import versions
@@ -51,6 +52,8 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
         return [_of_alias(project, match[1], match[2], api)]
     if match := re.fullmatch(r"([a-z][a-z0-9-]*):([0-9a-f]+)", target):
         built = project.bundles / "bentos" / match[1] / match[2]
+        if not built.exists() and (removed := tombstone.read(project, "bundle", target)) is not None:
+            return [Pieces(match[1], number=removed.version)]
         return [_of_folder(built)] if built.exists() else [_of_number(project, match[1], match[2], api)]
     raise UsageError("nothing that can be verified", got=target, expected=FORMS)
 
