@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.contracts.pipeline import PipelineSpec
-from components.core import located_yaml
 from components.core.project import Project
 
 if TYPE_CHECKING:
     from components.release.ledger import Role
-    from flows.releases.promotion import Outcome
+    from flows.releases.rollback_command import Outcome
 
 
 @click.command(epilog="Example:  modelyard promote digits 4")
@@ -40,15 +38,21 @@ def rollback(name: str, to: str | None, as_json: bool) -> int:
 
     A release that is going on ends. Neither the registry nor Prefect is needed: they are told when they are back.
     """
-    from flows.cli.run import say
-    from flows.releases import promotion
+    from flows.releases import rollback_command
 
     project = Project.find()
     how = f"modelyard rollback {name}" + (f" --to {to}" if to else "")
-    return _show(name, "champion", promotion.roll_back(project, name, to, how, say), as_json)
+    return _show(
+        name,
+        "champion",
+        rollback_command.roll_back(project, name, to, how, lambda text: click.echo(text, err=True)),
+        as_json,
+    )
 
 
 def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
+    from components.contracts.pipeline import PipelineSpec
+    from components.core import located_yaml
     from components.registry.api import Api
     from flows.cli.run import say
     from flows.platform import connections, lifecycle

@@ -31,7 +31,7 @@ from components.release import history
 from components.release.decision import Decision, DesiredState, Situation, decide, is_overtaken
 from flows.platform import environment, lifecycle
 from flows.releases import activity as activities
-from flows.releases import observation, rollback
+from flows.releases import observation, rollback, telling
 from flows.releases.activity import Activity, Doing
 from flows.releases.observation import Observer
 from flows.releases.preemption import PREEMPT
@@ -326,7 +326,7 @@ class Controller:
             if left is not None and left.is_direct:
                 rollback.finish(service, project, name, left, log)
             elif situation.desired is not None and situation.desired.champion is not None:
-                requester, note = rollback.requester_of_alias(project, name, memory.observer.ledger.entries())
+                requester, note = telling.requester_of_alias(project, name, memory.observer.ledger.entries())
                 rollback.roll_back(service, project, name, situation.desired.champion, requester, log)
                 if note is not None:
                     alias_notes.consume(project, note)

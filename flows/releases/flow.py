@@ -25,7 +25,7 @@ from components.release.ledger import Role
 from components.release.production import Pin
 from flows.pipelines.stages import RunContext
 from flows.platform import crashed_runs, lifecycle
-from flows.releases import challenger, gating, refusal, rollback, steps
+from flows.releases import challenger, gating, refusal, steps, telling
 from flows.releases import rollout as rollouts
 from flows.releases.preemption import Preempted, preemptible
 from flows.releases.refusal import Report
@@ -88,7 +88,7 @@ def watch_task(rollout: Rollout) -> dict[str, float]:
 @task(name="tell", cache_policy=NO_CACHE)
 def tell_task(api: Api, project: Project, name: str) -> str:
     """The registry names what a rollback has left."""
-    return rollback.tell(api, project, name, get_run_logger().info)
+    return telling.tell(api, project, name, get_run_logger().info)
 
 
 @flow(name="release", flow_run_name="{name}-{role}")

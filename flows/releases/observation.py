@@ -21,7 +21,7 @@ from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.decision import ROLES, DesiredState, ObservedState, Situation
 from components.release.ledger import Entry
-from flows.releases import rollback
+from flows.releases import telling
 from flows.releases.serving_target import ServingTarget, target_of
 
 SETTLE_SECONDS = 5.0  # after a new spec, before workers that hold something else are told to try again
@@ -93,8 +93,8 @@ class Observer:
             desired=desired,
             overtaken=untold is not None
             and desired is not None
-            and rollback.alias_is_overtaken(
-                self.project, self.name, untold, desired.champion, rollback.handled_by(untold, entries)
+            and telling.alias_is_overtaken(
+                self.project, self.name, untold, desired.champion, telling.handled_by(untold, entries)
             ),
             observed=ObservedState.of(status) if status is not None else None,
             service=state,
