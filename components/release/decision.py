@@ -101,6 +101,7 @@ class Situation:
         policy: what the pipeline's file says of a challenger; None: the file cannot be read, the present one stays.
         going_back: whether the desired champion served well before, and its bundle is on disk.
         champion_gone: whether no version was champion for longer than the grace period.
+        unregistered: whether production was rolled back to a version that the registry has no more.
         settling: whether the service's spec changed within the last seconds, or its processes are starting.
     """
 
@@ -116,6 +117,7 @@ class Situation:
     policy: RolloutPolicy | None = None
     going_back: bool = False
     champion_gone: bool = False
+    unregistered: bool = False
     settling: bool = False
 
 
@@ -219,6 +221,9 @@ def _follow_registry(now: Situation) -> Decision | None:
         reason = f"challenger is to be {desired.challenger or 'nothing'}, is {beside or 'nothing'}"
         return Decision("release", "challenger", reason)
     if desired.champion is None and champion is not None:
+        if now.unregistered:
+            reason = f"version {champion.version} serves, which the registry has no more: make another version champion"
+            return Decision("wait", "champion", reason)
         if now.champion_gone:
             return Decision("withdraw", "champion", "no version is champion any more")
         return Decision("wait", "champion", "no version is champion: the service stops after the grace period")

@@ -89,20 +89,29 @@ def untold(entries: Sequence[Entry]) -> Release | None:
     return None
 
 
+def is_unregistered(entries: Sequence[Entry]) -> bool:
+    """Whether production was rolled back to a version that the registry has no more, so that no alias can name it."""
+    found = [release for release in releases(entries) if release.role == "champion"]
+    told = found[-1].entry("told") if found else None
+    return told is not None and told.facts.get("missing") is True
+
+
 def served_well(entries: Sequence[Entry]) -> list[Side]:
     """The champions that production can go back to, the present one last.
 
-    Each release that ended well adds its version. Going back to one of them removes those above it: what was left
-    in that way did not serve well enough to be gone back to.
+    Each release that ended well adds its version. Going back to one of them, once that is decided, removes those above
+    it: what was left in that way did not serve well enough to be gone back to.
     """
     found: list[Side] = []
     for entry in entries:
-        if entry.role != "champion" or entry.event != "served" or entry.after is None:
+        if entry.role != "champion" or entry.after is None:
             continue
         known = [side.package_digest for side in found]
-        if entry.after.package_digest in known:
+        served = entry.event == "served"
+        decided = entry.event == "asked" and production.PRODUCTION in entry.facts
+        if (served or decided) and entry.after.package_digest in known:
             del found[known.index(entry.after.package_digest) + 1 :]
-        else:
+        elif served:
             found.append(entry.after)
     return found
 

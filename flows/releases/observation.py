@@ -103,6 +103,7 @@ class Observer:
             policy=release.policy() if release is not None else None,
             going_back=self._goes_back(entries, desired),
             champion_gone=champion_gone,
+            unregistered=history.is_unregistered(entries),
             settling=state == "starting" or self._is_fresh(),
         )
 

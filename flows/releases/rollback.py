@@ -65,6 +65,10 @@ def roll_back(
     release = secrets.token_hex(6)
     while True:
         entries = ledger.entries()
+        open_release = history.unfinished(entries, "champion")
+        if open_release is not None and open_release.is_direct and to is None:
+            log(f"another rollback of {name} is going on")  # the same is asked for twice: it is done once
+            return carry_out(service, ledger, open_release, log)
         pinned = productions.decided(entries).production
         pin = history.rollback_target(entries, name, to)
         if not service.bundle(pin).exists():
@@ -80,7 +84,6 @@ def roll_back(
             PRODUCTION: pinned.with_champion(pin).model_dump(mode="json"),
         }
         current = pinned.champion.side if pinned.champion else None
-        open_release = history.unfinished(entries, "champion")
         try:
             entry = ledger.append(
                 "asked",

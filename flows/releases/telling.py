@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.registry import alias_notes, versions
 from components.registry.alias_notes import AliasNote
-from components.registry.api import Api
+from components.registry.api import Api, MissingError
 from components.release import history
 from components.release import ledger as ledgers
 from components.release import production as productions
@@ -31,18 +32,23 @@ def tell(api: Api, project: Project, name: str, log: Log) -> str:
         return "the registry knows already"
     champion = productions.decided(ledger.entries()).production.champion
     done = "the alias was set by somebody else since"
+    missing = False
     if champion is not None and is_overtaken(api, project, name, release):
         refusal.set_to(api, name, "champion", champion.version, log)
         done = f"champion is version {champion.version}"
     if champion is not None:
-        refusal.tag_served(api, name, champion.version, "champion", {})
+        try:
+            refusal.tag_served(api, name, champion.version, "champion", {})
+        except MissingError:
+            missing, done = True, f"the registry has no version {champion.version} any more: no alias names it"
     left = release.before
     if left is not None and (champion is None or left.version != champion.version):
         how = str(release.entries[0].facts.get("how", ""))
         tags = {refusal.STATE: "rolled back", refusal.REASON: f"{how}, by {release.entries[0].asked_by}"}
-        versions.tag_version(api, name, left.version, tags)
+        with suppress(MissingError):
+            versions.tag_version(api, name, left.version, tags)
     refusal.anchor(api, name, ledger)
-    Recorder(ledger, release, log)("told", alias=done)
+    Recorder(ledger, release, log)("told", alias=done, missing=missing)
     return done
 
 

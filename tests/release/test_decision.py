@@ -110,6 +110,7 @@ def situation(desired: dict[str, str] | None, production: Production, *workers: 
         (situation({}, pinned(), ("1", None)), "wait", "champion"),
         (situation({}, pinned(), ("1", None), champion_gone=True), "withdraw", "champion"),
         (situation({}, pinned(None), ("1", None)), "stop", "champion"),
+        (situation({}, pinned(), ("1", None), champion_gone=True, unregistered=True), "wait", "champion"),
     ],
 )
 def test_production_follows_the_aliases(now: Situation, step: str | None, role: str | None) -> None:

@@ -157,6 +157,8 @@ def test_what_a_rollback_goes_to(ledger: Ledger) -> None:
     back = now.with_champion(pin("1"))
     write(ledger, "back", "1", "asked", **{PRODUCTION: back.model_dump(mode="json")})
     assert history.unfinished(ledger.entries(), "champion").is_direct  # type: ignore[union-attr]
+    with pytest.raises(UsageError, match="nothing to go back to"):  # asked for twice at once: not to where it came from
+        history.rollback_target(ledger.entries(), "digits")
     assert history.untold(ledger.entries()) is None
     write(ledger, "back", "1", "switched", "served")
     assert history.untold(ledger.entries()).id == "back"  # type: ignore[union-attr]
