@@ -1,4 +1,4 @@
-"""The model card: README.md of a package. The same facts give the same text; no times, no paths."""
+"""The model card: README.md of a package. Equal facts give equal text, without times and paths."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def card(
         *own.results,
         "",
         "## Limits",
-        f"- Measured on samples like those of {data['dataset']} only; others get an answer too, and it means nothing.",
+        f"- Measured on samples like those of {data['dataset']} only; predictions for other samples are meaningless.",
         *own.limits,
         "",
         "## Lineage",
@@ -69,7 +69,7 @@ def _figure(name: str, value: float, frozen: FrozenSplit) -> str:
 
 
 def _transfer(pretrained: dict[str, Any]) -> list[str]:
-    """Where the training began, if not at random weights: what the training said of it."""
+    """The facts of the pretrained weights, if there are any."""
     if not pretrained:
         return []
     return ["## Transfer", *(f"- {name.replace('_', ' ')}: {_plain(value)}" for name, value in pretrained.items()), ""]

@@ -1,4 +1,4 @@
-"""Scores of forecasts, on values standardised by the train split of the data.
+"""Scores of forecasts, on values that are standardised by the train split of the data.
 
 Legend: N windows, H steps ahead, C channels, Q quantiles, R resamples.
 """
@@ -20,8 +20,8 @@ BATCH = 256
 
 
 class Horizon(NamedTuple):
-    """What the sums mean: squared (H * C) and absolute (H * C) errors, pinball losses (Q), values at or below each
-    quantile (Q), values inside of the outermost quantiles, windows."""
+    """Sums: squared (H * C) and absolute (H * C) errors, pinball losses (Q), values at or below each quantile (Q),
+    values between the outermost quantiles, windows."""
 
     steps: int
     channels: tuple[str, ...]
@@ -29,7 +29,7 @@ class Horizon(NamedTuple):
 
     @property
     def values(self) -> int:
-        """Of one window: H * C."""
+        """Number of values of one window: H * C."""
         return self.steps * len(self.channels)
 
     def mse(self, total: Real) -> Real:
@@ -46,7 +46,7 @@ class Horizon(NamedTuple):
         return np.asarray(losses.mean(axis=-1) / (self.values * total[..., -1]))
 
     def coverage(self, total: Real) -> Real:
-        """Share of values inside of the outermost quantiles (R,)."""
+        """Share of values between the outermost quantiles (R,)."""
         return np.asarray(total[..., -2] / (self.values * total[..., -1]))
 
     def slices(self, total: Real) -> list[Slice]:
@@ -55,7 +55,7 @@ class Horizon(NamedTuple):
         return [Slice(row["channel"], int(total[-1]), {"mse": row["mse"], "mae": row["mae"]}) for row in rows]
 
     def document(self, total: Real) -> dict[str, Any]:
-        """By channel, by step ahead, and what share of values lies at or below each quantile."""
+        """Errors by channel and by step ahead; share of values at or below each quantile."""
         squared, absolute = self._errors(total)  # (H, C)
         below = total[2 * self.values + len(self.quantiles) :][: len(self.quantiles)] / (self.values * total[-1])
         return {
@@ -84,7 +84,7 @@ class Horizon(NamedTuple):
             draw_quantiles([(row["quantile"], row["at_or_below"]) for row in rows], folder / "quantiles.png")
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
-        """By channel, and how the error grows."""
+        """Errors by channel, and the growth of the error."""
         document = self.document(total)
         lines = ["| channel | MSE | MAE |", "|---|---|---|"]
         lines += [f"| {row['channel']} | {row['mse']:.4f} | {row['mae']:.4f} |" for row in document["per_channel"]]
@@ -109,9 +109,9 @@ class ForecastingScorer(NamedTuple):
     truth: tuple[str, ...] | None = ()
 
     def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
-        """Windows overlap: the values ahead of one are those of its neighbours too, up to H steps away.
+        """Windows overlap: a value ahead belongs to all windows up to H steps away.
 
-        Errors are in the data's standard deviations, whichever ones the package standardises by.
+        Errors are in units of the data's standard deviations, also if the package standardises by others.
         """
         output_spec = cast(ForecastOutput, asked.processor.output_spec())
         names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(output_spec.channels)]
@@ -131,7 +131,7 @@ class ForecastingScorer(NamedTuple):
         return AdditiveScores(summands, metrics, horizon, not_finite, overlap=horizon.steps)
 
     def of_windows(self, horizon: Horizon, values: Real, truth: Real) -> Real:
-        """What windows add (B, S): of forecasts (B, H, C, Q), put in order, and what came (B, H, C)."""
+        """Summands of windows (B, S), from forecasts (B, H, C, Q), whose quantiles are sorted, and truth (B, H, C)."""
         values = np.sort(values, axis=-1)
         levels = np.array(horizon.quantiles)
         count = len(values)

@@ -1,4 +1,4 @@
-"""Parts of the test split looked at by themselves: one slice a true class."""
+"""Slices of the test split: one for each true class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.evaluation.metrics import Labels, Probabilities
 
 
 class ClassSlice(NamedTuple):
-    """Samples of one class: how many, how often right, how sure, and what they are most often taken for instead."""
+    """Samples of one class: number, accuracy, mean confidence, and the most frequent wrong answer."""
 
     name: str
     samples: int

@@ -1,4 +1,4 @@
-"""The frozen test split of a prepared dataset, with what numbers and scales its arrays have."""
+"""The frozen test split of a prepared dataset, with its task, classes and processor."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class FrozenSplit(NamedTuple):
     """A test split.
 
     Args:
-        folder: of the prepared dataset.
-        classes: the names that its arrays number; [] for a task without classes.
-        processor: the data's own: its scales and its tokenizer, whatever a package brings.
+        folder: folder of the prepared dataset.
+        classes: names of the classes in the order of their numbers in the arrays; [] for a task without classes.
+        processor: the processor of the data; a package may have another one.
     """
 
     folder: Path
@@ -35,11 +35,11 @@ class FrozenSplit(NamedTuple):
 
     @staticmethod
     def open(folder: Path, facts: Mapping[str, Any]) -> FrozenSplit:
-        """Map the test split of a prepared dataset whose manifest says `facts`.
+        """Map the test split of a prepared dataset; `facts` are of its manifest.
 
         Raises:
-            CorruptArtifactError: it holds no sample, or its processor cannot be read.
-            NotFoundError: its task is not here.
+            CorruptArtifactError: the split is empty, or the processor cannot be read.
+            NotFoundError: there is no such task.
         """
         task = tasks.find(facts["task"])
         specs = _SPECS.validate_python(facts["arrays"], strict=False)

@@ -1,4 +1,4 @@
-"""A GRU that looks back at a memory before every step: Bahdanau et al. 2015, arXiv:1409.0473, sections 3.1 and A.
+"""A GRU with additive attention to a memory at every step: Bahdanau et al. 2015, arXiv:1409.0473, sections 3.1 and A.
 
 Legend: N batch, T steps, S memory, E size of a step, D width of the state, M width of the memory.
 """
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from components.models import masks
 
-# What is looked at: values (N, S, M), keys (N, S, D), which of them are real, bool (N, S). TorchScript wants tuples.
+# Values (N, S, M), keys (N, S, D), and the mask of real positions, bool (N, S). TorchScript needs tuples.
 Memory = tuple[Tensor, Tensor, Tensor]
 # Of the attention: query (D, D), score (D,). Of the cell: context (3D, M), hidden (3D, D) and its bias (3D,).
 Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class AttentiveGru(nn.Module):
-    """Before each step softmax(v' tanh(W s + U m)) weighs the memory; the cell sees the step and that mean.
+    """The context of a step is the mean of the memory, weighted by softmax(v' tanh(W s + U m)); the cell takes both.
 
     Args:
         in_features: E.
@@ -48,13 +48,13 @@ class AttentiveGru(nn.Module):
         return torch.stack(states, dim=1), torch.stack(contexts, dim=1)
 
     def last(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The last state (N, D) and the last context (N, M) alone; its graph is a loop over any number of steps."""
+        """Only the last state (N, D) and the last context (N, M); the exported graph loops over any number of steps."""
         prepared, attended, weights = self._prepared(steps, memory, lengths)
         run = _scripted() if torch.onnx.is_in_onnx_export() else last
         return run(prepared, state, attended, weights)
 
     def _prepared(self, steps: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Memory, Weights]:
-        """All that does not depend on the state, at once; first the steps' part of the cell's input (N, T, 3D)."""
+        """What does not depend on the state, for all steps at once; first the cell's gates of the steps (N, T, 3D)."""
         sizes = [self.in_features, memory.shape[2]]
         from_step, from_context = torch.split(self.cell.weight_ih, sizes, dim=1)  # (3D, E), (3D, M)
         prepared = steps @ from_step.T + self.cell.bias_ih  # (N, T, 3D)
@@ -64,7 +64,7 @@ class AttentiveGru(nn.Module):
 
 
 def step(step_gates: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
-    """The step's part of the cell's input (N, 3D), state (N, D) to the next state (N, D) and its context (N, M)."""
+    """Gates of the step (N, 3D) and state (N, D) to the next state (N, D) and the context (N, M)."""
     values, keys, inside = memory
     query, score, from_context, from_state, bias = weights
     energy = torch.tanh((state @ query.t())[:, None] + keys)  # (N, S, D)
@@ -78,7 +78,7 @@ def step(step_gates: Tensor, state: Tensor, memory: Memory, weights: Weights) ->
 
 
 def last(prepared: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
-    """All steps (N, T, 3D) to the last state (N, D) and the last context (N, M)."""
+    """Gates of all steps (N, T, 3D) to the last state (N, D) and the last context (N, M)."""
     context = memory[0][:, 0]
     for index in range(prepared.shape[1]):
         state, context = step(prepared[:, index], state, memory, weights)
@@ -87,8 +87,8 @@ def last(prepared: Tensor, state: Tensor, memory: Memory, weights: Weights) -> t
 
 @functools.cache
 def _scripted() -> Callable[[Tensor, Tensor, Memory, Weights], tuple[Tensor, Tensor]]:
-    """`last` as TorchScript: the exporter writes its loop as a loop, and not as the steps of its example."""
+    """`last` as TorchScript: the exporter keeps the loop instead of unrolling it for the length of its example."""
     with warnings.catch_warnings():
-        # The older exporter knows no other way to keep a loop; tests compare its graph at other lengths.
+        # The TorchScript exporter has no other way to keep a loop; tests compare the graph at other lengths.
         warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated", category=DeprecationWarning)
         return torch.jit.script(last)

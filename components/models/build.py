@@ -1,4 +1,4 @@
-"""From a spec to its network."""
+"""Build a network from its spec."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from components.models.dropout import use_fast_dropout
 
 
 def build(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
-    """A network with fresh weights, drawn from torch's global generator.
+    """A network with random weights, drawn from torch's global generator.
 
     Args:
-        config: the architecture; the module that it names builds it.
-        input_spec: what the network gets.
-        output_spec: what it is to give.
+        config: spec of the architecture; its `module` has the function `build`.
+        input_spec: what the network takes.
+        output_spec: what the network gives.
 
     Raises:
-        UsageError: the architecture is for other inputs or outputs, or these are too small for it.
+        UsageError: the architecture does not support the kind or the size of the input or output.
     """
     for verb, kind, supported, kinds in (
         ("takes", input_spec.kind, config.supports_input(input_spec.kind), config.takes),
@@ -37,6 +37,6 @@ def build(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSp
                 next_step="choose another model for this task; `modelyard schema` lists them",
             )
     network: nn.Module = importlib.import_module(config.module).build(config, input_spec, output_spec)
-    if not isinstance(config, CustomSpec):  # such a network is its maker's own
+    if not isinstance(config, CustomSpec):  # a custom network is not changed
         use_fast_dropout(network)
     return network

@@ -25,24 +25,24 @@ DISTANCES = 5.0  # weight of the distances beside the heat map: TTFNet, section 
 
 
 def build(config: CenterSpec, input_spec: ImageInput, output_spec: BoxesOutput) -> CenterNet:
-    """Images of one size; any size."""
+    """A network for images of any size."""
     return CenterNet(config, input_spec, output_spec.classes)
 
 
 class CenterOutputs(NamedTuple):
-    """What the network says of every place: logits of a centre (N, K, h, w), distances in pixels (N, 4, h, w), from
-    the place to the left, upper, right and lower side."""
+    """Outputs for every position: logits of a centre (N, K, h, w); distances in pixels (N, 4, h, w) from the position
+    to the left, upper, right and lower side."""
 
     heat: Tensor
     distances: Tensor
 
 
 class CenterNet(nn.Module):
-    """Residual stages, a pyramid that brings the deep ones back to the stride, and two heads on it.
+    """Residual stages, a feature pyramid down to the stride of the heat map, and two heads.
 
     Args:
         config: widths, depth and stride.
-        input_spec: images' size and statistics.
+        input_spec: size and statistics of the images.
         classes: number of classes K.
     """
 
@@ -73,17 +73,17 @@ class CenterNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for head, bias in ((self.heat, -math.log(9)), (self.distances, 0.0)):  # a centre has a chance of 0.1 at first
+        for head, bias in ((self.heat, -math.log(9)), (self.distances, 0.0)):  # initial probability of a centre: 0.1
             nn.init.normal_(head.get_parameter("1.weight"), std=0.01)
             nn.init.constant_(head.get_parameter("1.bias"), bias)
         rows, columns = -(-input_spec.height // config.stride), -(-input_spec.width // config.stride)
-        # The middle of every place, in pixels: x, y (2, h, w).
+        # The centre of every position in pixels: x, y (2, h, w).
         middles = [(torch.arange(count) + 0.5) * config.stride for count in (columns, rows)]
         places = torch.stack([middles[0].expand(rows, columns), middles[1][:, None].expand(rows, columns)])
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, images: Tensor) -> CenterOutputs:
-        """Images (N, H, W, C) of 0..255 to what is found at every place."""
+        """Images (N, H, W, C) of 0..255 to the outputs for every position."""
         features = self.stem(self.standardise(images))  # (N, width, H / 2, W / 2)
         levels = []
         for stage in self.stages:
@@ -92,7 +92,7 @@ class CenterNet(nn.Module):
         levels = [lateral(level) for lateral, level in zip(self.laterals, levels[self.first :], strict=True)]
         merged = levels[-1]  # (N, D, ...)
         for level in reversed(levels[:-1]):
-            # Each place again to the right and below; one too many where the size was odd.
+            # Nearest-neighbour upsampling by 2, cropped if the size of the level is odd.
             larger = merged.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
             merged = level + larger[:, :, : level.shape[2], : level.shape[3]]  # (N, D, ...)
         merged = self.smooth(merged)  # (N, D, h, w)
@@ -100,7 +100,7 @@ class CenterNet(nn.Module):
         return CenterOutputs(self.heat(merged).float(), distances)
 
     def loss(self, found: CenterOutputs, boxes: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
-        """What is found beside what is there: boxes (N, M, 4), cx cy w h in 0..1, classes (N, M), counts (N,) to ()."""
+        """Outputs and true boxes (N, M, 4), cx cy w h in 0..1, classes (N, M), counts (N,) to the loss ()."""
         target, owner, weight = self._targets(boxes, classes, counts, found.heat.shape[1])
         sides = _sides(boxes, self.width, self.height)  # (N, M, 4)
         target_sides = sides.gather(1, owner.flatten(1)[..., None].expand(-1, -1, 4))  # (N, h * w, 4)
@@ -110,7 +110,7 @@ class CenterNet(nn.Module):
         return focal(found.heat, target) + DISTANCES * around
 
     def decode(self, found: CenterOutputs) -> tuple[Tensor, Tensor]:
-        """Boxes (N, A, 4), cx cy w h in 0..1, and scores (N, A, K): zero where a place is no peak of that class."""
+        """Boxes (N, A, 4), cx cy w h in 0..1, and scores (N, A, K), 0 if the position is no peak of the class."""
         heat = found.heat.sigmoid()  # (N, K, h, w)
         peaks = functional.max_pool2d(heat, 3, stride=1, padding=1)
         scores = torch.where(heat == peaks, heat, torch.zeros_like(heat)).flatten(2).transpose(1, 2)  # (N, h * w, K)
@@ -123,7 +123,7 @@ class CenterNet(nn.Module):
         return boxes.gather(1, best.expand(-1, -1, 4)), scores.gather(1, best.expand(-1, -1, scores.shape[2]))
 
     def _sides_found(self, distances: Tensor) -> Tensor:
-        """Distances (N, 4, h, w) to left, upper, right and lower side in pixels, inside the image, (N, h * w, 4)."""
+        """Distances (N, 4, h, w) to xmin, ymin, xmax, ymax in pixels, clipped to the image, (N, h * w, 4)."""
         x, y = self.places.unbind(dim=0)
         left, top, right, bottom = distances.unbind(dim=1)  # (N, h, w) each
         sides = [
@@ -135,8 +135,8 @@ class CenterNet(nn.Module):
         return torch.stack(sides, dim=-1).flatten(1, 2)
 
     def _targets(self, boxes: Tensor, classes: Tensor, counts: Tensor, kinds: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The heat map (N, K, h, w), 1 at the place of a centre; for every place the box that it learns the distances
-        of (N, h, w), and how much that counts (N, h, w)."""
+        """The target heat map (N, K, h, w), 1 at the position of a centre; for every position the index of the box
+        whose distances are its target (N, h, w), and the weight of that target (N, h, w)."""
         batch, most = classes.shape
         rows, columns = self.places.shape[1:]
         real = torch.arange(most, device=boxes.device) < counts[:, None]  # (N, M)
@@ -153,24 +153,24 @@ class CenterNet(nn.Module):
         heat = boxes.new_zeros(batch, kinds, rows, columns)
         where = torch.where(real, classes, 0)[..., None, None].expand_as(bumps)  # (N, M, h, w)
         heat = heat.scatter_reduce(1, where, bumps, "amax")  # (N, K, h, w)
-        # Where boxes meet, the smaller has the place, as long as it is near its centre at all.
+        # A position in several boxes belongs to the smallest box whose centre is near.
         near = torch.where(bumps > 0.01, bumps, torch.zeros_like(bumps))  # (N, M, h, w)
         area = boxes[..., 2] * boxes[..., 3]  # (N, M)
         rank = torch.where(near > 0, 1 / area.clamp(min=1e-8)[..., None, None], torch.zeros_like(near))  # (N, M, h, w)
         owner = rank.argmax(dim=1)  # (N, h, w)
         weight = near.gather(1, owner[:, None])[:, 0]  # (N, h, w)
-        # A small box has few places: each box counts alike.
+        # Each box has the same total weight, however few positions it has.
         share = 1 / near.sum(dim=(2, 3)).clamp(min=1e-6)  # (N, M)
         return heat, owner, weight * share.gather(1, owner.flatten(1)).view_as(owner)
 
 
 def focal(logits: Tensor, target: Tensor) -> Tensor:
-    """CenterNet's (1), alpha 2 and beta 4: of heat maps (N, K, h, w), over the number of centres (target 1), ()."""
-    chance = logits.sigmoid()
+    """CenterNet's focal loss (1), alpha 2 and beta 4, of heat maps (N, K, h, w), over the number of centres, to ()."""
+    probability = logits.sigmoid()
     centre = target == 1
-    missed = functional.logsigmoid(logits) * (1 - chance).square()
-    imagined = functional.logsigmoid(-logits) * chance.square() * (1 - target) ** 4
-    return -torch.where(centre, missed, imagined).sum() / centre.sum().clamp(min=1)
+    positive = functional.logsigmoid(logits) * (1 - probability).square()
+    negative = functional.logsigmoid(-logits) * probability.square() * (1 - target) ** 4
+    return -torch.where(centre, positive, negative).sum() / centre.sum().clamp(min=1)
 
 
 def giou(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from components.models.standardise_series import StandardiseSeries
 
 
 def build(config: DLinearSpec, input_spec: SeriesInput, output_spec: ForecastOutput) -> DLinear:
-    """Series of one length.
+    """A network for series of one length.
 
     Raises:
-        UsageError: they are not.
+        UsageError: the series have several lengths.
     """
     if not input_spec.fixed:
         raise UsageError("a forecast is made from series of one length", where="model.name", got=input_spec.kind)
@@ -28,12 +28,12 @@ def build(config: DLinearSpec, input_spec: SeriesInput, output_spec: ForecastOut
 
 
 class DLinear(nn.Module):
-    """A moving average and what it leaves, each through one layer from L steps to all steps ahead; their sum.
+    """One linear layer from L steps to all steps ahead for the moving average, one for the remainder; their sum.
 
     Args:
         config: window, and whether channels share their layers.
-        input_spec: series of L steps, and their statistics.
-        output_spec: steps ahead and quantiles.
+        input_spec: number of steps L, and statistics of the series.
+        output_spec: horizon and quantiles.
     """
 
     def __init__(self, config: DLinearSpec, input_spec: SeriesInput, output_spec: ForecastOutput) -> None:
@@ -47,7 +47,7 @@ class DLinear(nn.Module):
         self.remainder = PerChannel(layers, input_spec.max_length, self.horizon * self.quantiles)
 
     def forward(self, past: Tensor) -> Tensor:
-        """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""
+        """(N, L, C) to (N, horizon, C, Q), both in the units of the series."""
         steps = self.standardise(past)  # (N, L, C)
         norm = InstanceNorm.of(steps) if self.instance_norm else None
         rows = (steps if norm is None else norm.apply(steps)).transpose(1, 2)  # (N, C, L)
@@ -57,13 +57,13 @@ class DLinear(nn.Module):
         return self.standardise.undo(values if norm is None else norm.undo(values))
 
     def _average(self, rows: Tensor) -> Tensor:
-        """The mean of a window around every step, (N, C, L); beyond the ends stand the first and the last value."""
+        """Moving average of a window around every step, (N, C, L); padded with the first and the last value."""
         padded = functional.pad(rows, (self.window // 2, self.window // 2), mode="replicate")
         return functional.avg_pool1d(padded, self.window, stride=1)
 
 
 class PerChannel(nn.Module):
-    """A linear layer along time, one for all channels or one each: (N, C, L) to (N, C, out_features)."""
+    """A linear layer along time, shared by all channels or one for each: (N, C, L) to (N, C, out_features)."""
 
     def __init__(self, layers: int, in_features: int, out_features: int) -> None:
         super().__init__()

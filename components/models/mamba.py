@@ -21,7 +21,7 @@ from components.models.pooling import pooling
 
 
 def build(config: MambaSpec, input_spec: TokensInput, output_spec: ClassesOutput | NextTokenOutput) -> Mamba:
-    """Texts to one class each, or to the next token."""
+    """A network from texts to one class, or to the next token."""
     hf_config = MambaConfig(
         vocab_size=input_spec.vocabulary,
         pad_token_id=input_spec.pad,
@@ -36,14 +36,14 @@ def build(config: MambaSpec, input_spec: TokensInput, output_spec: ClassesOutput
 
 
 class Mamba(nn.Module):
-    """transformers' layers, then a dense layer over one vector of the text; or the embedding's own matrix, for tokens.
+    """transformers' layers, then a dense layer over the pooled text, or the matrix of the embedding for next tokens.
 
-    No step sees a later one, so what is real sees no padding.
+    No step depends on a later one, so real tokens do not depend on padding.
 
     Args:
         config: pooling and dropout.
-        config: of the layers.
-        output_spec: what comes out.
+        hf_config: transformers' config of the layers.
+        output_spec: one class, or the next token.
     """
 
     def __init__(self, config: MambaSpec, hf_config: MambaConfig, output_spec: ClassesOutput | NextTokenOutput) -> None:
@@ -74,8 +74,10 @@ class Mamba(nn.Module):
 
 
 def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:
-    """What the backbone says of tokens (N, T), (N, T, D), for the exporter: it would write as many steps as its example
-    has. Algorithm 2 of the paper, with the steps in a loop."""
+    """The backbone's output for tokens (N, T), (N, T, D), with the scan as a loop (algorithm 2 of the paper).
+
+    For the exporter, which would unroll transformers' scan for the length of its example.
+    """
     features: Tensor = backbone.embeddings(tokens)  # (N, T, D)
     for block in cast(Any, backbone.layers):
         features = features + _mixed(block.mixer, block.norm(features))  # (N, T, D)
@@ -83,7 +85,7 @@ def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:
 
 
 def _mixed(mixer: Any, features: Tensor) -> Tensor:
-    """One layer's mixing, (N, T, D) to (N, T, D)."""
+    """The mixer of one layer, (N, T, D) to (N, T, D)."""
     hidden, gate = mixer.in_proj(features).transpose(1, 2).chunk(2, dim=1)  # (N, I, T) each
     kernel = mixer.conv1d
     window = kernel.kernel_size[0] - 1
@@ -118,8 +120,8 @@ def scan(decay: Tensor, update: Tensor, c: Tensor) -> Tensor:
 
 @functools.cache
 def _scripted() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """`scan` as TorchScript: the exporter writes its loop as a loop, and not as the steps of its example."""
+    """`scan` as TorchScript: the exporter keeps the loop instead of unrolling it for the length of its example."""
     with warnings.catch_warnings():
-        # The older exporter knows no other way to keep a loop; tests compare its graph at other lengths.
+        # The TorchScript exporter has no other way to keep a loop; tests compare the graph at other lengths.
         warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated", category=DeprecationWarning)
         return torch.jit.script(scan)

@@ -1,4 +1,4 @@
-"""Where a token stands, as a vector added to it.
+"""Position encodings, added to the vectors of a sequence.
 
 Legend: N batch, T length, D width.
 """
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 
 class SinusoidalPositions(nn.Module):
-    """sin and cos of the place at wavelengths from 2 pi to 10000 * 2 pi: arXiv:1706.03762, section 3.5.
+    """sin and cos of the position at wavelengths from 2 pi to 10000 * 2 pi: arXiv:1706.03762, section 3.5.
 
-    Nothing is learned and nothing is stored with the weights; made for places below `max_length`.
+    Not learned and not stored with the weights; for positions below `max_length`.
     """
 
     table: Tensor
@@ -48,5 +48,5 @@ class LearnedPositions(nn.Module):
 
 
 def positions(kind: Literal["sinusoidal", "learned"], max_length: int, width: int) -> nn.Module:
-    """The kind that a spec names."""
+    """The position encoding of a spec."""
     return SinusoidalPositions(max_length, width) if kind == "sinusoidal" else LearnedPositions(max_length, width)

@@ -1,9 +1,9 @@
-"""Recurrent networks for texts and series: the textbook's cell, LSTM and GRU.
+"""Recurrent networks for texts and series: plain RNN, LSTM and GRU.
 
-Samples of unequal lengths have the states that they have alone: see recurrent_layers.
+The states of a sample do not depend on padding: see recurrent_layers.
 
-Legend: N batch, T length, E size of a step, D width of the states (twice the cell's where both directions are read),
-C channels, K classes, Q quantiles.
+Legend: N batch, T length, E size of a step, D width of the states (twice the cell's, if bidirectional), C channels,
+K classes, Q quantiles.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def build(
     input_spec: TokensInput | SeriesInput,
     output_spec: ClassesOutput | TokenClassesOutput | ForecastOutput,
 ) -> nn.Module:
-    """Texts or series to one class each or one a step; series of one length to a forecast.
+    """A network from texts or series to one class or one class for each step, or from series to a forecast.
 
     Raises:
-        UsageError: a forecast is wanted of what is no series of one length.
+        UsageError: a forecast from anything but series of one length.
     """
     if not isinstance(output_spec, ForecastOutput):
         return RecurrentClassifier(config, input_spec, output_spec)
@@ -42,7 +42,7 @@ def build(
 
 
 class Steps(nn.Module):
-    """What the first cell sees of every step: a token's vector, or standardised values.
+    """Input of the first cell at every step: the vector of a token, or standardised values.
 
     Args:
         config: embedding and dropout.
@@ -69,12 +69,12 @@ class Steps(nn.Module):
 
 
 class RecurrentClassifier(nn.Module):
-    """Recurrent layers, then one vector of the states (or each) through a dense layer.
+    """Recurrent layers, then a dense layer over the pooled states, or over each state.
 
     Args:
-        config: kind of cell, depth, width and so on.
+        config: kind of cell and sizes.
         input_spec: texts, or series.
-        output_spec: one class each, or one a step.
+        output_spec: one class, or one class for each step.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
@@ -96,7 +96,7 @@ class RecurrentClassifier(nn.Module):
         self.head = nn.Linear(self.recurrent.width, output_spec.classes)
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tokens (N, T) or series (N, T, C), lengths (N,) (none where all are whole) to logits (N, K) or (N, T, K)."""
+        """Tokens (N, T) or series (N, T, C), lengths (N,) (None without padding) to logits (N, K) or (N, T, K)."""
         if lengths is None:
             lengths = masks.whole(values)  # (N,)
         features, last = self.recurrent(self.steps(values, lengths), lengths)  # (N, T, D), (N, D)
@@ -109,12 +109,12 @@ class RecurrentClassifier(nn.Module):
 
 
 class RecurrentForecaster(nn.Module):
-    """Recurrent layers over all channels together, then all steps ahead at once from one vector of the states.
+    """Recurrent layers over all channels, then a dense layer from the pooled states to all steps ahead.
 
     Args:
-        config: kind of cell, depth, width and so on.
+        config: kind of cell and sizes.
         input_spec: series of one length.
-        output_spec: steps ahead and quantiles.
+        output_spec: horizon and quantiles.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
@@ -130,7 +130,7 @@ class RecurrentForecaster(nn.Module):
         self.head = nn.Linear(self.recurrent.width, math.prod(self.shape))
 
     def forward(self, past: Tensor) -> Tensor:
-        """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""
+        """(N, L, C) to (N, horizon, C, Q), both in the units of the series."""
         steps = self.standardise(past)  # (N, L, C)
         norm = InstanceNorm.of(steps) if self.instance_norm else None
         whole = masks.whole(past)  # (N,)

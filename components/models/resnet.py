@@ -1,7 +1,7 @@
 """Residual networks in the CIFAR form: He et al. 2015, arXiv:1512.03385, section 4.2.
 
-6n+2 layers in three stages, shortcuts without parameters (option A), so that the public CIFAR-10 weights of
-this form fit with width 16.
+6n+2 layers in three stages, shortcuts without parameters (option A). The public CIFAR-10 weights of this form fit with
+width 16.
 
 Legend: N batch, C channels, H height, W width, K classes.
 """
@@ -17,7 +17,7 @@ from components.models.standardise import Standardise
 
 
 def build(config: ResNetSpec, input_spec: ImageInput, output_spec: ClassesOutput) -> ResNet:
-    """Images of any size: the features are averaged over their places."""
+    """A network for images of any size: the features are averaged over all positions."""
     return ResNet(config, Standardise(input_spec.mean, input_spec.std), output_spec.classes)
 
 
@@ -26,7 +26,7 @@ class ResNet(nn.Module):
 
     Args:
         config: depth 6n+2, width of the first stage, dropout.
-        standardise: the first layer; also says how many channels an image has.
+        standardise: the first layer, which has the number of channels.
         classes: number of classes K.
     """
 
@@ -59,7 +59,7 @@ class ResNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """relu(x' + f(x)), f two 3x3 convolutions; x' is x, thinned out and padded with zeros where the shape changes."""
+    """relu(x' + f(x)), f two 3x3 convolutions; x' is x, subsampled and padded with zeros if the shape changes."""
 
     def __init__(self, in_features: int, out_features: int, stride: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class ResidualBlock(nn.Module):
         return functional.relu(residual + self.shortcut(features), inplace=True)
 
     def shortcut(self, features: Tensor) -> Tensor:
-        """Option A of the paper: every second row and column, the new channels zero, half before and half after."""
+        """Option A of the paper: every second row and column; new channels are zero, half before and half after."""
         if self.stride == 1 and self.extra == 0:
             return features
         before = self.extra // 2

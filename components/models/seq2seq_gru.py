@@ -1,4 +1,4 @@
-"""Translation by two recurrent networks and attention: Bahdanau et al. 2015, arXiv:1409.0473.
+"""Translation by a GRU encoder and a GRU decoder with attention: Bahdanau et al. 2015, arXiv:1409.0473.
 
 Legend: N batch, S source length, T target length, E embedding, D width, V target vocabulary.
 """
@@ -19,14 +19,14 @@ from components.models.recurrent_layers import RecurrentLayers
 
 
 def build(config: Seq2SeqGruSpec, input_spec: TokensInput, output_spec: TextOutput) -> Seq2SeqGru:
-    """Texts to texts.
+    """A network from texts to texts.
 
     Raises:
-        UsageError: a shared embedding is wanted for two vocabularies.
+        UsageError: a shared embedding for two vocabularies.
     """
     if config.shared and (input_spec.vocabulary, input_spec.pad) != (output_spec.vocabulary, output_spec.pad):
         raise UsageError(
-            "source and target are of two vocabularies",
+            "source and target have different vocabularies",
             where="model.shared",
             got=f"{input_spec.vocabulary} and {output_spec.vocabulary} tokens",
             next_step="set model.shared: false, or give the dataset one tokenizer for both",
@@ -35,10 +35,10 @@ def build(config: Seq2SeqGruSpec, input_spec: TokensInput, output_spec: TextOutp
 
 
 class Seq2SeqGru(nn.Module):
-    """A GRU in both directions over the source; one over the target that looks at its states before every token.
+    """A bidirectional GRU over the source; a GRU over the target with attention to the states of the source.
 
     Args:
-        config: depth, width and so on.
+        config: sizes.
         input_spec: the source.
         output_spec: the target.
     """
@@ -82,7 +82,7 @@ class Seq2SeqGru(nn.Module):
         return self._logits(state, steps[:, -1], context)
 
     def _state(self, memory: Tensor) -> Tensor:
-        """The first state (N, D): from the encoder's that has read the source from its end to its start."""
+        """The first state (N, D): from the last state of the encoder's backward cell."""
         return torch.tanh(self.first(memory[:, 0, self.width :]))
 
     def _logits(self, states: Tensor, steps: Tensor, contexts: Tensor) -> Tensor:

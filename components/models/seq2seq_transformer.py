@@ -19,14 +19,14 @@ from components.models.transformer_layers import DecoderLayer, EncoderLayer
 
 
 def build(config: Seq2SeqTransformerSpec, input_spec: TokensInput, output_spec: TextOutput) -> Seq2SeqTransformer:
-    """Texts to texts.
+    """A network from texts to texts.
 
     Raises:
-        UsageError: a shared embedding is wanted for two vocabularies.
+        UsageError: a shared embedding for two vocabularies.
     """
     if config.shared and (input_spec.vocabulary, input_spec.pad) != (output_spec.vocabulary, output_spec.pad):
         raise UsageError(
-            "source and target are of two vocabularies",
+            "source and target have different vocabularies",
             where="model.shared",
             got=f"{input_spec.vocabulary} and {output_spec.vocabulary} tokens",
             next_step="set model.shared: false, or give the dataset one tokenizer for both",
@@ -35,10 +35,10 @@ def build(config: Seq2SeqTransformerSpec, input_spec: TokensInput, output_spec: 
 
 
 class Seq2SeqTransformer(nn.Module):
-    """Layers of self-attention over the source; layers over the target that look at them too.
+    """An encoder over the source, and a decoder over the target with attention to the encoder's output.
 
     Args:
-        config: depth, width and so on.
+        config: sizes.
         input_spec: the source, at most `max_length` tokens.
         output_spec: the target, at most `max_length` tokens.
     """

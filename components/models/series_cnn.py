@@ -20,15 +20,15 @@ from components.models.standardise_series import StandardiseSeries
 
 
 def build(config: SeriesCnnSpec, input_spec: SeriesInput, output_spec: ClassesOutput) -> SeriesCnn:
-    """Series of any length."""
+    """A network for series of any length."""
     return SeriesCnn(config, input_spec, output_spec.classes)
 
 
 class SeriesCnn(nn.Module):
-    """Blocks that halve the length, then one vector of the places through a dense layer.
+    """Blocks that halve the length, then a dense layer over the pooled steps.
 
     Args:
-        config: depth, width and so on.
+        config: sizes.
         input_spec: channels and their statistics.
         classes: number of classes K.
     """
@@ -48,7 +48,7 @@ class SeriesCnn(nn.Module):
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, series: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(N, T, C), lengths (N,) (none where all are whole) to logits (N, K)."""
+        """(N, T, C), lengths (N,) (None without padding) to logits (N, K)."""
         lengths = masks.whole(series) if lengths is None else lengths.clamp(min=1)  # (N,)
         features = self.standardise(series, lengths).transpose(1, 2)  # (N, C, T)
         for block in self.blocks:
@@ -58,7 +58,7 @@ class SeriesCnn(nn.Module):
 
 
 class SeriesBlock(nn.Module):
-    """Convolution, batch normalisation, ReLU, and of each two steps the larger; zero stays beyond the end."""
+    """Convolution, batch normalisation, ReLU, and max pooling by 2; padding stays zero."""
 
     def __init__(self, in_features: int, out_features: int, window: int) -> None:
         super().__init__()

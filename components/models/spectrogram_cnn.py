@@ -1,4 +1,4 @@
-"""A convolutional network over time and frequency: Hershey et al. 2017, arXiv:1609.09430, its VGG form made small.
+"""A convolutional network over time and frequency: a small form of the VGG of Hershey et al. 2017, arXiv:1609.09430.
 
 Legend: N batch, T frames, M mel bands, D width of a block, K classes.
 """
@@ -21,15 +21,15 @@ from components.models.standardise_series import StandardiseSeries
 
 
 def build(config: SpectrogramCnnSpec, input_spec: SeriesInput, output_spec: ClassesOutput) -> SpectrogramCnn:
-    """Log-mel frames, the bands as channels; any number of frames."""
+    """A network for any number of log-mel frames, with the bands as channels of the series."""
     return SpectrogramCnn(config, input_spec, output_spec.classes)
 
 
 class SpectrogramCnn(nn.Module):
-    """Blocks that halve time and frequency, then one vector of the frames through a dense layer.
+    """Blocks that halve time and frequency, then a dense layer over the pooled frames.
 
     Args:
-        config: depth, width and so on.
+        config: sizes.
         input_spec: bands and their statistics.
         classes: number of classes K.
     """
@@ -52,7 +52,7 @@ class SpectrogramCnn(nn.Module):
         self.head = nn.Linear(widths[-1] * bands, classes)
 
     def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(N, T, M), lengths (N,) (none where all are whole) to logits (N, K)."""
+        """(N, T, M), lengths (N,) (None without padding) to logits (N, K)."""
         lengths = masks.whole(frames) if lengths is None else lengths.clamp(min=1)  # (N,)
         features = self.standardise(frames, lengths)[:, None]  # (N, 1, T, M)
         for block in self.blocks:
@@ -63,7 +63,7 @@ class SpectrogramCnn(nn.Module):
 
 
 class SpectrogramBlock(nn.Module):
-    """Convolutions, each with batch normalisation and ReLU, then of each 2x2 the largest; zero stays beyond the end."""
+    """Convolutions, each with batch normalisation and ReLU, then 2x2 max pooling; padding stays zero."""
 
     def __init__(self, in_features: int, out_features: int, convolutions: int) -> None:
         super().__init__()

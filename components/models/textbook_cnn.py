@@ -1,7 +1,7 @@
-"""The convolutional network of the textbook: convolution, batch normalisation, ReLU, pooling; dropout before dense.
+"""The textbook convolutional network: convolution, batch normalisation, ReLU, pooling; dropout before dense layers.
 
-LeCun et al. 1998 (doi:10.1109/5.726791) for the form, Ioffe and Szegedy 2015 (arXiv:1502.03167) for the
-normalisation, Srivastava et al. 2014 (JMLR 15) for dropout.
+Form: LeCun et al. 1998, doi:10.1109/5.726791; normalisation: Ioffe and Szegedy 2015, arXiv:1502.03167; dropout:
+Srivastava et al. 2014, JMLR 15.
 
 Legend: N batch, C channels, H height, W width, K classes.
 """
@@ -17,10 +17,10 @@ from components.models.standardise import Standardise
 
 
 def build(config: TextbookCnnSpec, input_spec: ImageInput, output_spec: ClassesOutput) -> TextbookCnn:
-    """Images of one size.
+    """A network for images of one size.
 
     Raises:
-        UsageError: they are too small for the depth.
+        UsageError: the images are too small for the depth.
     """
     standardise = Standardise(input_spec.mean, input_spec.std)
     try:
@@ -35,13 +35,13 @@ class TextbookCnn(nn.Module):
 
     Args:
         config: depth, width and dropout.
-        standardise: the first layer; also says how many channels an image has.
+        standardise: the first layer, which has the number of channels.
         height: of an image, in pixels.
         width: of an image, in pixels.
         classes: number of classes K.
 
     Raises:
-        ValueError: the image is too small for so many poolings.
+        ValueError: the image is too small for the number of poolings.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TextbookCnn(nn.Module):
         super().__init__()
         rows, columns = height >> config.depth, width >> config.depth
         if rows < 1 or columns < 1:
-            raise ValueError(f"{config.depth} blocks halve {height}x{width} pixels to nothing")
+            raise ValueError(f"an image of {height}x{width} pixels is too small for {config.depth} blocks")
         self.standardise = standardise
         blocks: list[nn.Module] = []
         channels = standardise.mean.numel()
@@ -77,7 +77,7 @@ def _block(in_features: int, out_features: int, convolutions: int) -> nn.Sequent
     """(N, in_features, H, W) to (N, out_features, H // 2, W // 2)."""
     layers: list[nn.Module] = []
     for index in range(convolutions):
-        # No bias: batch normalisation subtracts the mean and brings its own.
+        # No bias: batch normalisation has one.
         layers.append(
             nn.Conv2d(in_features if index == 0 else out_features, out_features, kernel_size=3, padding=1, bias=False)
         )

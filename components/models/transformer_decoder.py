@@ -18,7 +18,7 @@ from components.models.transformer_layers import EncoderLayer
 
 
 def build(config: DecoderSpec, input_spec: TokensInput, output_spec: NextTokenOutput) -> TransformerDecoder:
-    """A language model over the vocabulary that it is given."""
+    """A language model over the vocabulary of the input."""
     return TransformerDecoder(config, input_spec)
 
 
@@ -26,7 +26,7 @@ class TransformerDecoder(nn.Module):
     """Vectors with positions, layers of causal self-attention, a dense layer over the vocabulary.
 
     Args:
-        config: depth, width and so on.
+        config: sizes.
         input_spec: texts of at most `max_length` tokens.
     """
 
@@ -46,7 +46,7 @@ class TransformerDecoder(nn.Module):
         self.head = None if config.tied else nn.Linear(config.width, input_spec.vocabulary, bias=False)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Tokens (N, T), lengths (N,) to logits (N, T, V). What is real sees no padding, so lengths change nothing."""
+        """Tokens (N, T), lengths (N,) to logits (N, T, V). Lengths are unused: real tokens never attend to padding."""
         features = self.dropout(self.positions(self.embedding(tokens)))  # (N, T, D)
         mask = masks.causal(tokens.shape[1], tokens.device)  # (T, T)
         for layer in self.layers:

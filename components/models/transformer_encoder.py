@@ -25,12 +25,12 @@ from components.models.transformer_layers import EncoderLayer
 def build(
     config: EncoderSpec, input_spec: TokensInput | SeriesInput, output_spec: ClassesOutput | TokenClassesOutput
 ) -> TransformerEncoder:
-    """Texts or series to one class each, or one a token."""
+    """A network from texts or series to one class, or to one class for each token."""
     return TransformerEncoder(config, input_spec, output_spec)
 
 
 class PatchEmbedding(nn.Module):
-    """A series to vectors: `patch` steps each, standardised, through one dense layer. The last is filled with zeros."""
+    """Patches of standardised steps of a series through one dense layer; the last patch is padded with zeros."""
 
     def __init__(self, input_spec: SeriesInput, patch: int, width: int) -> None:
         super().__init__()
@@ -49,15 +49,15 @@ class PatchEmbedding(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """Vectors with positions, layers of self-attention, pooling and a dense layer (or a dense layer a token).
+    """Vectors with positions, layers of self-attention, pooling and a dense layer (or a dense layer for each token).
 
     Args:
-        config: depth, width and so on.
-        input_spec: what goes in; texts of at most `max_length` tokens, or series.
-        output_spec: what comes out.
+        config: sizes.
+        input_spec: texts of at most `max_length` tokens, or series.
+        output_spec: one class, or one class for each token.
 
     Raises:
-        UsageError: a class a token is wanted of patches of several.
+        UsageError: one class for each step, but patches of several steps.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
@@ -91,7 +91,7 @@ class TransformerEncoder(nn.Module):
         self.head = nn.Linear(config.width, output_spec.classes)
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tokens (N, T) or series (N, T, C), lengths (N,) (none where all are whole) to logits (N, K) or (N, T, K)."""
+        """Tokens (N, T) or series (N, T, C), lengths (N,) (None without padding) to logits (N, K) or (N, T, K)."""
         if lengths is None:
             lengths = masks.whole(values)  # (N,)
         if self.tokens:

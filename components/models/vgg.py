@@ -1,4 +1,4 @@
-"""VGG: Simonyan and Zisserman 2015, arXiv:1409.1556, table 1; its weights are named as torchvision's.
+"""VGG: Simonyan and Zisserman 2015, arXiv:1409.1556, table 1; the weights have torchvision's names.
 
 Legend: N batch, H height, W width, C channels, F features' channels, h and w their size, P pooled size, K classes.
 """
@@ -21,10 +21,10 @@ DENSE = 4096
 
 
 def build(config: VggSpec, input_spec: ImageInput, output_spec: ClassesOutput) -> Vgg:
-    """Images of any size from 32x32 on.
+    """A network for images of at least 32x32 pixels.
 
     Raises:
-        UsageError: they are smaller: five poolings leave nothing.
+        UsageError: the images are smaller, too small for five poolings.
     """
     if min(input_spec.height, input_spec.width) < 32:
         raise UsageError(
@@ -38,11 +38,11 @@ def build(config: VggSpec, input_spec: ImageInput, output_spec: ClassesOutput) -
 
 
 class Vgg(nn.Module):
-    """Five rows of convolutions, each with ReLU and then a pooling; three dense layers.
+    """Five stacks of convolutions with ReLU, each followed by a pooling; three dense layers.
 
     Args:
         config: depth and widths.
-        input_spec: images' size and statistics.
+        input_spec: size and statistics of the images.
         classes: number of classes K.
     """
 
@@ -72,7 +72,7 @@ class Vgg(nn.Module):
             nn.Dropout(config.dropout),
             nn.Linear(dense, classes),
         )
-        for module in self.modules():  # as torchvision draws them
+        for module in self.modules():  # torchvision's initialisation
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias if module.bias is not None else torch.empty(0))
@@ -88,7 +88,7 @@ class Vgg(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """`nn.AdaptiveAvgPool2d` as two products of matrices, which the exporter takes for any sizes.
+    """`nn.AdaptiveAvgPool2d` as two matrix products, which the exporter supports for any sizes.
 
     Args:
         height, width: h and w.

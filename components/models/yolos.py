@@ -1,7 +1,8 @@
-"""A detector of tokens, from transformers: YOLOS, Fang et al. 2021, arXiv:2106.00666, with the loss of DETR, Carion et
-al. 2020, arXiv:2005.12872.
+"""A detector with detection tokens, from transformers: YOLOS, Fang et al. 2021, arXiv:2106.00666.
 
-Legend: N batch, H height, W width, C channels, M boxes of an image, A tokens, K classes.
+The loss is that of DETR, Carion et al. 2020, arXiv:2005.12872.
+
+Legend: N batch, H height, W width, C channels, M boxes of an image, A detection tokens, K classes.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from components.models.standardise import Standardise
 
 
 def build(config: YolosSpec, input_spec: ImageInput, output_spec: BoxesOutput) -> Yolos:
-    """Images that patches divide.
+    """A network for images whose height and width the patch size divides.
 
     Raises:
-        UsageError: they do not.
+        UsageError: it does not.
     """
     if input_spec.height % config.patch or input_spec.width % config.patch:
         raise UsageError(
-            "patches do not divide the image",
+            "the patch size does not divide the image size",
             where="model.patch",
             got=f"{config.patch} of {input_spec.height}x{input_spec.width}",
             next_step="give another model.patch, or prepare images of another size",
@@ -36,8 +37,8 @@ def build(config: YolosSpec, input_spec: ImageInput, output_spec: BoxesOutput) -
 
 
 class YolosOutputs(NamedTuple):
-    """What each token has found: logits of its class, the last one for nothing (N, A, K + 1), and its box (N, A, 4),
-    cx cy w h in 0..1."""
+    """Outputs of each token: class logits (N, A, K + 1), the last class for no object, and the box (N, A, 4), cx cy w h
+    in 0..1."""
 
     logits: Tensor
     boxes: Tensor
@@ -48,7 +49,7 @@ class Yolos(nn.Module):
 
     Args:
         config: sizes.
-        input_spec: images' size and statistics.
+        input_spec: size and statistics of the images.
         classes: number of classes K.
     """
 
@@ -71,19 +72,19 @@ class Yolos(nn.Module):
         )
         hf_config.num_labels = classes
         self.body = YolosForObjectDetection(hf_config)
-        # Tokens that begin alike would stay alike; transformers leaves them at zero.
+        # Equal tokens would stay equal; transformers initialises them to zero.
         embeddings = self.body.vit.embeddings
         for value in (embeddings.detection_tokens, embeddings.position_embeddings):
             nn.init.trunc_normal_(value, std=0.02)
 
     def forward(self, images: Tensor) -> YolosOutputs:
-        """Images (N, H, W, C) of 0..255 to what each token has found."""
+        """Images (N, H, W, C) of 0..255 to the outputs of each token."""
         outputs = self.body(self.standardise(images))
         return YolosOutputs(outputs.logits, outputs.pred_boxes)
 
     def loss(self, found: YolosOutputs, boxes: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
-        """DETR's (2), over the best matching of tokens and objects: boxes (N, M, 4), cx cy w h in 0..1, classes (N, M),
-        counts (N,) to ()."""
+        """DETR's loss (2), over the best matching of tokens and objects: boxes (N, M, 4), cx cy w h in 0..1, classes
+        (N, M), counts (N,) to ()."""
         targets = [
             {"class_labels": kinds[:count], "boxes": places[:count]}
             for kinds, places, count in zip(classes, boxes, counts.tolist(), strict=True)

@@ -31,7 +31,7 @@ _MEDIA = {b"\x89PNG": ("image/png", ".png"), b"\xff\xd8": ("image/jpeg", ".jpg")
 
 
 class ImageClassificationSettings(Strict):
-    """The arrays that images become: (height, width, channels) of uint8."""
+    """Size of the arrays that images become: uint8 (height, width, channels)."""
 
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
@@ -42,8 +42,8 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel over the train split, in units of 0..1. The network itself normalises with them.
-        classes: their names, as the labels number them.
+        mean, std: of each channel over the train split, in units of 0..1; the network standardises with them.
+        classes: names of the classes, in the order of the label numbers.
     """
 
     mean: list[float]
@@ -66,11 +66,11 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
         ), classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """The images alone."""
+        """The images."""
         return ("images",)
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Decoded images with the numbers of their labels."""
+        """Decoded images and label numbers."""
         import numpy as np
 
         numbers = [classification.number(raw.values["label"], self.classes) for raw in samples]
@@ -91,7 +91,7 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
         return {"images": image.decode(content, self.height, self.width, self.channels, max_pixels=max_pixels)}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `image`, `images` or `pixels`."""
+        """The items of `image`, `images` or `pixels`."""
         from components.preprocessing import image
 
         if "pixels" in document:
@@ -104,7 +104,7 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The likeliest class and the probability of each."""
+        """The likeliest class, and the probability of each class."""
         from components.preprocessing.batch import stacked
 
         images = stacked([sample["images"] for sample in samples])  # (N, H, W, C)
@@ -157,13 +157,13 @@ class ImageClassification(classification.OneClass):
         return bytes(values["image"])
 
     def describe(self, values: Values) -> dict[str, object]:
-        """Whether it can be read, its size and its levels."""
+        """Facts about the file: whether it can be read, size, levels."""
         from components.preprocessing import image
 
         return image.describe(values["image"])
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of the class, least, greatest and mean level."""
+        """Class number; minimum, maximum and mean level."""
         images = batch["images"].reshape(len(batch["images"]), -1)  # (N, H * W * C)
         return {
             "class_number": batch["labels"],
@@ -183,7 +183,7 @@ class ImageClassification(classification.OneClass):
         return {"images": image.decode(values["image"], settings.height, settings.width, settings.channels)}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
-        """The pixels: two files of the same pixels are twins."""
+        """The pixels: two files of equal pixels are duplicates."""
         return decoded["images"].tobytes()
 
     def fit(
@@ -199,7 +199,7 @@ class ImageClassification(classification.OneClass):
         return ImageClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """The file as it came."""
+        """The file."""
         content = bytes(values["image"])
         media, suffix = next((kind for start, kind in _MEDIA.items() if content.startswith(start)), ("", ""))
         return Example(content, media or "application/octet-stream", suffix or ".img", values["label"])

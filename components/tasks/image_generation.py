@@ -1,6 +1,6 @@
 """Image generation: a class and a seed -> an image, by diffusion.
 
-Legend: N samples, H height, W width, C channels, K classes, S steps of the noise's schedule.
+Legend: N samples, H height, W width, C channels, K classes, S steps of the noise schedule.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _MOST_STEPS = 1000
 
 
 class ImageGenerationSettings(image_classification.ImageClassificationSettings):
-    """The images, and how noise is added to them.
+    """The images and their noise schedule.
 
     Args:
-        noise_schedule, noise_steps: what is left of an image after each of so many steps.
-        unlabelled: share of the training's samples whose class is hidden, so that a request may set `guidance`.
-        steps: of the noise's, so many are taken where a request does not say.
+        noise_schedule, noise_steps: kind and number of steps of the noise schedule.
+        unlabelled: share of the training samples without their class, for classifier-free guidance.
+        default_steps, default_guidance: of a request that sets none.
     """
 
     noise_schedule: NoiseSchedule = "cosine"
@@ -57,14 +57,14 @@ class ImageGenerationSettings(image_classification.ImageClassificationSettings):
 
 
 class ImageRequest(Strict):
-    """One image that is asked for.
+    """Request for one image.
 
     Args:
-        label: its class.
-        seed: of the noise it begins as; the same for the same seed.
-        steps: calls of the network; more are slower and finer.
-        guidance: how much more of the class than the network sees by itself (Ho and Salimans, arXiv:2207.12598): 1 as
-            it sees it, 0 of no class at all.
+        label: class of the image.
+        seed: of the initial noise; equal seeds give equal images.
+        steps: number of calls of the network; more steps take longer and give finer images.
+        guidance: scale of classifier-free guidance (Ho and Salimans, arXiv:2207.12598): 1 for none, 0 for an image
+            of no class.
     """
 
     label: str
@@ -74,17 +74,17 @@ class ImageRequest(Strict):
 
 
 class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
-    """The images and the noise's schedule, with the classes."""
+    """The images and their noise schedule, with the classes."""
 
     classes: list[str]
 
     @property
     def steps(self) -> int:
-        """S."""
+        """Steps of the noise schedule, S."""
         return self.noise_steps
 
     def input_spec(self) -> NoiseInput:
-        """Images and classes (N,): the K classes, and number K for a class that is hidden."""
+        """Noisy images, steps and classes (N,): the K classes, and number K for the empty class."""
         return NoiseInput(
             height=self.height,
             width=self.width,
@@ -104,11 +104,11 @@ class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
         return ArraySpec(name="images", type="uint8", shape=shape), classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """A noisy image, the number of its step, its class: training makes the first two of `images`."""
+        """A noisy image, the number of its step, its class; training makes the first two from `images`."""
         return "noisy", "step", "label"
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Decoded images with the numbers of their labels."""
+        """Decoded images and label numbers."""
         import numpy as np
 
         numbers = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
@@ -118,35 +118,35 @@ class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
         ]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
-        """What is asked for: an object like `Sample`."""
+        """A request: an object with the fields of `ImageRequest`."""
         import numpy as np
 
         try:
-            asked = ImageRequest.model_validate(item)
+            request = ImageRequest.model_validate(item)
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, one['loc'])) or 'sample'}: {one['msg']}" for one in error.errors()]
             raise SampleError(
                 "; ".join(wrong), got=repr(item)[:80], expected=", ".join(ImageRequest.model_fields)
             ) from error
-        steps = self.default_steps if asked.steps is None else asked.steps
-        guidance = self.default_guidance if asked.guidance is None else asked.guidance
+        steps = self.default_steps if request.steps is None else request.steps
+        guidance = self.default_guidance if request.guidance is None else request.guidance
         if guidance != 1 and not self.unlabelled:
-            raise SampleError("this model was trained without guidance", got=guidance, expected=1.0)
+            raise SampleError("the model was trained without guidance", got=guidance, expected=1.0)
         return {
-            "label": np.asarray(classification.number(asked.label, self.classes), np.int64),
-            "seed": np.asarray(asked.seed, np.int64),
+            "label": np.asarray(classification.number(request.label, self.classes), np.int64),
+            "seed": np.asarray(request.seed, np.int64),
             "steps": np.asarray(steps, np.int64),
             "guidance": np.asarray(guidance, np.float64),
         }
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `sample` or `samples`."""
+        """The items of `sample` or `samples`."""
         return items.of(document, "sample", "samples")
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """An image of each, as a PNG file in base64. Those of equal steps and guidance are made together."""
+        """One PNG file in base64 for each request; requests of equal steps and guidance are sampled together."""
         import numpy as np
 
         from components.ingestion import png
@@ -164,17 +164,17 @@ class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
         return found
 
     def generate(self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images (N, H, W, C) of labels (N,) and seeds (N,), made as the service does by default."""
+        """Images (N, H, W, C) of labels (N,) and seeds (N,), with the default steps and guidance."""
         return self._images(run, labels, seeds, self.default_steps, self.default_guidance)
 
     def noisy(
         self, images: NDArray[np.uint8], noise: NDArray[np.float32], step: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Images (N, H, W, C) with the noise (N, C, H, W) of a step (N,), as training has them: (N, C, H, W)."""
+        """Images (N, H, W, C) with noise (N, C, H, W) of a step (N,), as in training: (N, C, H, W)."""
         from components.preprocessing.noise_schedule import alphas_cumprod
         from components.tasks import ddim
 
-        return ddim.with_noise(images, noise, alphas_cumprod(self.noise_schedule, self.noise_steps)[step])
+        return ddim.add_noise(images, noise, alphas_cumprod(self.noise_schedule, self.noise_steps)[step])
 
     def _images(
         self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64], steps: int, guidance: float
@@ -184,22 +184,22 @@ class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
         from components.preprocessing.noise_schedule import alphas_cumprod
         from components.tasks import ddim
 
-        hidden = np.full_like(labels, len(self.classes))
+        empty = np.full_like(labels, len(self.classes))
 
-        def guess(noisy: NDArray[np.float32], step: NDArray[np.int64]) -> NDArray[np.float32]:
+        def predict_noise(noisy: NDArray[np.float32], step: NDArray[np.int64]) -> NDArray[np.float32]:
             if guidance in (0, 1):
-                return run("model", {"noisy": noisy, "step": step, "label": labels if guidance else hidden})["noise"]
+                return run("model", {"noisy": noisy, "step": step, "label": labels if guidance else empty})["noise"]
             feed = {
                 "noisy": np.concatenate([noisy, noisy]),
                 "step": np.concatenate([step, step]),
-                "label": np.concatenate([labels, hidden]),
+                "label": np.concatenate([labels, empty]),
             }
             of_class, of_none = np.split(run("model", feed)["noise"], 2)
-            found: NDArray[np.float32] = of_none + np.float32(guidance) * (of_class - of_none)
-            return found
+            guided: NDArray[np.float32] = of_none + np.float32(guidance) * (of_class - of_none)
+            return guided
 
-        noise = ddim.start(seeds, (self.channels, self.height, self.width))
-        return ddim.denoised(guess, noise, alphas_cumprod(self.noise_schedule, self.noise_steps), steps)
+        noise = ddim.initial_noise(seeds, (self.channels, self.height, self.width))
+        return ddim.sample(predict_noise, noise, alphas_cumprod(self.noise_schedule, self.noise_steps), steps)
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Classes and seeds to images."""
@@ -236,7 +236,7 @@ class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
 
 
 class ImageGeneration(image_classification.ImageClassification):
-    """The half without state: raw samples are those of image classification."""
+    """The half without state; raw samples are as of image classification."""
 
     name: ClassVar[str] = "image-generation"
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
@@ -246,7 +246,7 @@ class ImageGeneration(image_classification.ImageClassification):
     objective: ClassVar[str] = "components.training.objectives.diffusion:DiffusionObjective"
     scorer: ClassVar[str] = "components.evaluation.image_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
-        "label_accuracy": Metric(True, "share of images that a classifier of real ones sees as what was asked for"),
+        "label_accuracy": Metric(True, "share of images that a classifier of real images assigns to their class"),
         "noise_mse": Metric(False, "mean squared error of the noise, of unit variance"),
     }
     libraries: ClassVar[tuple[str, ...]] = ()
@@ -256,13 +256,13 @@ class ImageGeneration(image_classification.ImageClassification):
     def fit(  # type: ignore[override]  # the processor is of another class
         self, settings: ImageGenerationSettings, train: Iterator[RawSample], classes: Sequence[str]
     ) -> ImageGenerationProcessor:
-        """Nothing is learned of the images here."""
+        """Nothing to fit; the samples are consumed."""
         for _ in train:
             pass
         return ImageGenerationProcessor(**settings.model_dump(), classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """A request for an image of this sample's class, with a seed of its own."""
+        """A request for an image of the sample's class, with a seed that depends on the sample."""
         seed = int.from_bytes(hashlib.sha256(self.content(values)).digest()[:4], "big")
         body = json.dumps({"sample": {"label": values["label"], "seed": seed}})
         return Example(body.encode(), "application/json", ".json", values["label"])
@@ -272,7 +272,7 @@ class ImageGeneration(image_classification.ImageClassification):
         return ImageGenerationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The very same image."""
+        """Whether both images are equal."""
         return bool(ours["image"] == theirs["image"])
 
 

@@ -1,6 +1,6 @@
 """Object detection: an image file -> boxes with classes and scores.
 
-An image is resized to one height and width, whatever its own; boxes are in 0..1 of either, so they stay where they are.
+Images are resized to one height and width without keeping their aspect; boxes are relative, in 0..1.
 Legend: N samples, H height, W width, C channels, M boxes of a sample, A boxes before suppression, K classes.
 """
 
@@ -34,12 +34,12 @@ _SCORED = {"score_threshold": 0.01, "iou_threshold": 0.5, "max_detections": 200}
 
 
 class ObjectDetectionParameters(Strict):
-    """What a request may set.
+    """Parameters of a request.
 
     Args:
-        score_threshold: boxes must be so sure.
-        iou_threshold: of two boxes of a class that overlap by more, the surer one is given.
-        max_boxes: at most.
+        score_threshold: smallest score of a box.
+        iou_threshold: of two boxes of a class that overlap by more, only the box of the higher score is returned.
+        max_boxes: largest number of boxes.
     """
 
     score_threshold: float = Field(default=0.5, ge=0.001, le=1)
@@ -51,8 +51,8 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel over the train split, in units of 0..1. The network itself normalises with them.
-        classes: their names, as `box_classes` numbers them.
+        mean, std: of each channel over the train split, in units of 0..1; the network standardises with them.
+        classes: names of the classes, in the order of their numbers in `box_classes`.
     """
 
     mean: list[float]
@@ -76,11 +76,11 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
         )
 
     def inputs(self) -> tuple[str, ...]:
-        """The images alone."""
+        """The images."""
         return ("images",)
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Decoded images and their boxes, without those that have no area."""
+        """Decoded images and their boxes; boxes without area are left out."""
         return items.each(self._encoded, samples)
 
     def _encoded(self, raw: RawSample) -> Arrays:
@@ -89,11 +89,11 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
         from components.preprocessing import boxes
 
         width, height = raw.decoded["size"].tolist()
-        found, labels = boxes.read(raw.values["boxes"], width, height)
+        own_boxes, labels = boxes.read(raw.values["boxes"], width, height)
         numbers = [classification.number(label, self.classes) for label in labels]
         return {
             "images": raw.decoded["images"],
-            "boxes": found,
+            "boxes": own_boxes,
             "box_classes": np.asarray(numbers, np.int64),
         }
 
@@ -105,13 +105,13 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
         return _decoded(content, self, max_pixels)
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `image` or `images`."""
+        """The items of `image` or `images`."""
         return items.of(document, "image", "images")
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """Boxes in pixels of the image as it was sent; of a prepared sample, in pixels of the network's image."""
+        """Boxes in pixels of the image of the request; for a prepared sample, in pixels of the resized image."""
         import numpy as np
 
         from components.preprocessing import boxes
@@ -129,7 +129,7 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
         ]
 
     def detections(self, run: RunGraph, images: NDArray[np.uint8]) -> list[Detections]:
-        """What scores are computed of: boxes of images (N, H, W, C), sure or not."""
+        """Boxes of images (N, H, W, C) for evaluation, down to a low score."""
         return self._suppressed(run, images, **_SCORED)
 
     def _suppressed(self, run: RunGraph, images: NDArray[np.uint8], **how: Any) -> list[Detections]:
@@ -176,8 +176,8 @@ class ObjectDetection(TaskDefaults):
     objective: ClassVar[str] = "components.training.objectives.detection:DetectionObjective"
     scorer: ClassVar[str] = "components.evaluation.detection:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
-        "map_50": Metric(True, "mean average precision at an overlap of 0.5"),
-        "map_50_95": Metric(True, "mean average precision over overlaps of 0.5 to 0.95"),
+        "map_50": Metric(True, "mean average precision at an IoU of 0.5"),
+        "map_50_95": Metric(True, "mean average precision over IoUs of 0.5 to 0.95"),
     }
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     raw_columns: ClassVar[tuple[str, ...]] = (
@@ -200,23 +200,23 @@ class ObjectDetection(TaskDefaults):
         return bytes(values["image"])
 
     def labels(self, values: Values) -> list[str]:
-        """The classes of its boxes."""
+        """The classes of the boxes."""
         return sorted(_labels(values))
 
     def stratum(self, values: Values) -> str:
-        """The classes that are in it."""
+        """The set of classes in the image."""
         return " ".join(self.labels(values))
 
     def describe(self, values: Values) -> dict[str, object]:
-        """Whether it can be read, its size and levels, and what can be said of its boxes."""
+        """Facts about the file and its boxes."""
         from components.preprocessing import boxes, image
 
-        seen = image.describe(values["image"])
-        width, height = boxes.size(values["image"]) if seen["readable"] else (0, 0)
-        return {**seen, **boxes.describe(values["boxes"], width, height)}
+        facts = image.describe(values["image"])
+        width, height = boxes.size(values["image"]) if facts["readable"] else (0, 0)
+        return {**facts, **boxes.describe(values["boxes"], width, height)}
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of boxes, their least side (1 of none), the largest number of a class (-1), the mean level."""
+        """Number of boxes, smallest side (1 without boxes), largest class number (-1 without boxes), mean level."""
         import numpy as np
 
         images, lengths = batch["images"], batch["boxes_lengths"]
@@ -239,7 +239,7 @@ class ObjectDetection(TaskDefaults):
         return _decoded(values["image"], settings, MAX_PIXELS)
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
-        """The pixels: two files of the same pixels are twins."""
+        """The pixels: two files of equal pixels are duplicates."""
         return decoded["images"].tobytes()
 
     def fit(
@@ -255,7 +255,7 @@ class ObjectDetection(TaskDefaults):
         return ObjectDetectionProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """The file as it came; in words, how many boxes of each class."""
+        """The file; the truth is the number of boxes of each class as text."""
         counts = sorted(_labels(values).items())
         truth = ", ".join(f"{count} {label}" for label, count in counts) or "none"
         return image_classification.TASK.example({"image": values["image"], "label": truth})
@@ -265,9 +265,9 @@ class ObjectDetection(TaskDefaults):
         return ObjectDetectionProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """As many boxes of each class."""
-        one, other = (Counter(box["label"] for box in said["boxes"]) for said in (ours, theirs))
-        return one == other
+        """Whether both have the same number of boxes of each class."""
+        first, second = (Counter(box["label"] for box in prediction["boxes"]) for prediction in (ours, theirs))
+        return first == second
 
 
 def _decoded(content: bytes, settings: ImageClassificationSettings, max_pixels: int) -> Arrays:
@@ -280,8 +280,8 @@ def _decoded(content: bytes, settings: ImageClassificationSettings, max_pixels: 
 
 
 def _labels(values: Values) -> Counter[str]:
-    found = values["boxes"] if isinstance(values["boxes"], list) else []
-    return Counter(str(box["label"]) for box in found if isinstance(box, dict) and "label" in box)
+    boxes = values["boxes"] if isinstance(values["boxes"], list) else []
+    return Counter(str(box["label"]) for box in boxes if isinstance(box, dict) and "label" in box)
 
 
 TASK = ObjectDetection()

@@ -1,6 +1,6 @@
-"""Text after a prompt over a graph that gives the next token, in numpy: the loop runs here, the network in the graph.
+"""Sampling of text in numpy; a graph gives the logits of the next token.
 
-Legend: N samples, T tokens, V vocabulary.
+Legend: N samples, n samples that are not finished, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ NextTokenLogits = Callable[[Sequence[NDArray[np.int64]]], NDArray[np.floating]]
 
 
 class SamplingSettings(NamedTuple):
-    """How the next token is chosen.
+    """How the next token is sampled.
 
     Args:
-        temperature: 0 takes the likeliest; above it, logits are divided by it.
-        top_k: only the k likeliest (0: all).
-        top_p: only the likeliest that have so much of the probability together (Holtzman et al., arXiv:1904.09751).
+        temperature: divisor of the logits; 0 always takes the likeliest token.
+        top_k: sample from the k likeliest tokens (0: all).
+        top_p: sample from the likeliest tokens whose probabilities sum to this (Holtzman et al., arXiv:1904.09751).
     """
 
     temperature: float
@@ -31,7 +31,7 @@ class SamplingSettings(NamedTuple):
 
 
 class Continuation(NamedTuple):
-    """The tokens after a prompt, their mean log-probability (0 of none), and why there are no more."""
+    """The tokens after a prompt, their mean log-probability (0 without tokens), and the reason of the end."""
 
     tokens: NDArray[np.int64]
     score: float
@@ -88,7 +88,7 @@ def write(
 
 
 def choose(logits: NDArray[np.float64], choice: SamplingSettings, rng: np.random.Generator) -> int:
-    """One token, from logits (V,)."""
+    """Sample one token from logits (V,)."""
     if choice.temperature == 0:
         return int(logits.argmax())
     order = np.argsort(-logits, kind="stable")
@@ -96,7 +96,7 @@ def choose(logits: NDArray[np.float64], choice: SamplingSettings, rng: np.random
     scaled = logits[order] / choice.temperature
     probabilities = np.exp(scaled - scaled[0])
     probabilities /= probabilities.sum()
-    if choice.top_p < 1:  # the one that crosses the share is still in
+    if choice.top_p < 1:  # includes the token that crosses the sum
         kept = 1 + int(np.searchsorted(probabilities.cumsum(), choice.top_p))
         order, probabilities = order[:kept], probabilities[:kept] / probabilities[:kept].sum()
     return int(order[min(int(np.searchsorted(probabilities.cumsum(), rng.random(), side="right")), len(order) - 1)])

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class SeriesClassificationSettings(Strict):
-    """The series that are taken.
+    """Sizes of the series.
 
     Args:
-        channels: values of one step; a sample's `values` are its steps one after another.
-        max_length: a series has at most so many steps.
-        fixed: every series has exactly so many.
-        instance_norm: each series' own mean and standard deviation are taken out: its shape counts, not its level.
+        channels: values of each step; `values` of a sample are its steps, concatenated.
+        max_length: largest number of steps of a series.
+        fixed: whether every series has exactly `max_length` steps.
+        instance_norm: whether the network normalises each series by its own mean and standard deviation.
     """
 
     channels: int = Field(default=1, ge=1, le=4096)
@@ -41,10 +41,10 @@ class SeriesClassificationSettings(Strict):
     instance_norm: bool = False
 
     def series(self, item: Any) -> NDArray[Any]:
-        """A series float32 (T, C).
+        """Read a series as float32 (T, C).
 
         Raises:
-            SampleError: it is none, or none of these.
+            SampleError: the item is no series, or has another size.
         """
         import numpy as np
 
@@ -54,19 +54,19 @@ class SeriesClassificationSettings(Strict):
         if len(values) > self.max_length or (self.fixed and len(values) != self.max_length):
             expected = f"{'exactly' if self.fixed else 'at most'} {self.max_length} steps"
             next_step = "another `max_length:` under `input:` of dataset.yaml, and a training"
-            raise SampleError("a series of another length", got=len(values), expected=expected, next_step=next_step)
+            raise SampleError("the series has another length", got=len(values), expected=expected, next_step=next_step)
         return values.astype(np.float32)
 
 
 class SeriesClassificationProcessor(SeriesClassifier, SeriesClassificationSettings):
-    """The series that are taken, with the statistics of each channel over the train split and the classes."""
+    """Sizes of the series, with the statistics of each channel over the train split and the classes."""
 
     def input_spec(self) -> SeriesInput:
         """Series (N, T, C) and their lengths."""
         return self.shaped(self.max_length, fixed=self.fixed, instance_norm=self.instance_norm)
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Series with the numbers of their labels."""
+        """Series and label numbers."""
         return self.labelled(items.each(lambda raw: self.series(raw.values["values"]), samples), samples)
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
@@ -74,7 +74,7 @@ class SeriesClassificationProcessor(SeriesClassifier, SeriesClassificationSettin
         return {"series": self.series(item)}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `values` or `series`."""
+        """The items of `values` or `series`."""
         return items.of(document, "values", "series")
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
@@ -128,22 +128,22 @@ class SeriesClassification(classification.OneClass):
         return bytes(values["values"].tobytes())
 
     def describe(self, values: Values) -> dict[str, object]:
-        """How many values (all channels), whether all are finite, and their levels."""
+        """Number of values (of all channels), whether all are finite, and their range."""
         from components.preprocessing import series
 
         return series.describe(values["values"])
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of the class, steps, least, greatest and mean value."""
+        """Class number, steps, minimum, maximum and mean value."""
         return describe_prepared(batch)
 
     def preview(self, values: Values) -> bytes | str:
-        """Its first values."""
+        """The first values as text."""
         first = ", ".join(f"{value:g}" for value in values["values"][:8].tolist())
         return f"{len(values['values'])} values: {first}, ..."
 
     def decode(self, values: Values, settings: SeriesClassificationSettings) -> Arrays:
-        """Nothing."""
+        """Nothing to decode."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
@@ -163,7 +163,7 @@ class SeriesClassification(classification.OneClass):
         return SeriesClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """CSV, one value a row: steps one after another."""
+        """CSV, one value a row: the steps, concatenated."""
         from components.preprocessing import series
 
         return Example(series.to_csv(values["values"][:, None]).encode(), "text/csv", ".csv", values["label"])

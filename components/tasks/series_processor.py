@@ -1,4 +1,4 @@
-"""What the tasks that give a series or a sound one class have in common: the processor, but for how it reads.
+"""Common parts of the tasks that classify series or sounds: the processor, except for reading items.
 
 Legend: N samples, T steps, C channels, K classes.
 """
@@ -25,7 +25,7 @@ class SeriesClassifier(BaseProcessor):
     """Statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel; the network itself standardises with them.
+        mean, std: of each channel; the network standardises with them.
     """
 
     mean: list[float]
@@ -33,7 +33,7 @@ class SeriesClassifier(BaseProcessor):
     classes: list[str]
 
     def shaped(self, steps: int, *, fixed: bool, instance_norm: bool = False) -> SeriesInput:
-        """Series (N, T, C) and their lengths (N,); T is at most `steps`."""
+        """The input spec of series (N, T, C) and their lengths (N,); T is at most `steps`."""
         return SeriesInput(
             channels=len(self.mean),
             max_length=steps,
@@ -53,11 +53,11 @@ class SeriesClassifier(BaseProcessor):
         return series, classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """The series and how long they are."""
+        """The series and their lengths."""
         return "series", "series_lengths"
 
     def labelled(self, series: Sequence[NDArray[Any]], samples: Sequence[RawSample]) -> list[Arrays]:
-        """Series with the numbers of their labels."""
+        """Series and label numbers."""
         import numpy as np
 
         labels = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
@@ -69,7 +69,7 @@ class SeriesClassifier(BaseProcessor):
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The likeliest class and the probability of each."""
+        """The likeliest class, and the probability of each class."""
         from components.preprocessing.batch import collate
 
         feed = collate(self.arrays(), samples, ("series",))
@@ -77,7 +77,7 @@ class SeriesClassifier(BaseProcessor):
 
 
 def describe_prepared(batch: Arrays) -> dict[str, NDArray[Any]]:
-    """Columns of a batch: number of the class, steps, least, greatest and mean value of the series itself."""
+    """Columns of a batch: class number, steps, minimum, maximum and mean value without padding."""
     import numpy as np
 
     series, lengths = batch["series"], batch["series_lengths"]  # (N, T, C), (N,)

@@ -30,11 +30,11 @@ class SoundClassificationSettings(Strict):
     """How sounds become frames.
 
     Args:
-        rate: samples a second; sounds of another rate are resampled, those of several channels become their mean.
-        bands: mel bands.
-        window_ms, hop_ms: length of a frame, and from the begin of one to that of the next.
-        max_seconds: longer sounds are cut at their end.
-        trim_db: silence at both ends, so far below the loudest 10 ms, is taken away; None: nothing is.
+        rate: sampling rate in Hz; sounds of another rate are resampled, several channels are averaged.
+        bands: number of mel bands.
+        window_ms, hop_ms: length of a frame, and time from the start of one frame to the start of the next.
+        max_seconds: longer sounds are truncated.
+        trim_db: level below the loudest 10 ms under which both ends are cut as silence; null for no trimming.
     """
 
     rate: int = Field(default=16_000, ge=1_000, le=192_000)
@@ -45,27 +45,28 @@ class SoundClassificationSettings(Strict):
     trim_db: float | None = Field(default=None, gt=0)
 
     def frames(self) -> int:
-        """Frames of the longest sound."""
+        """Number of frames of the longest sound."""
         from components.preprocessing import sound
 
         window, hop = sound.frame_sizes(self.rate, self.window_ms, self.hop_ms)
-        return 1 + max(0, self.most() - window) // hop
+        return 1 + max(0, self.max_samples() - window) // hop
 
-    def most(self) -> int:
-        """Samples of the longest sound."""
+    def max_samples(self) -> int:
+        """Number of samples of the longest sound."""
         return max(1, round(self.max_seconds * self.rate))
 
     def series(self, content: bytes) -> NDArray[Any]:
         """A WAV file as log-mel frames float32 (T, B)."""
         from components.preprocessing import sound
 
-        found = sound.read(content)
-        max_length = self.most() * found.rate // self.rate + found.rate  # a second more, for what is trimmed
-        samples = sound.resampled(found.samples if self.trim_db else found.samples[:max_length], found.rate, self.rate)
+        recorded = sound.read(content)
+        limit = self.max_samples() * recorded.rate // self.rate + recorded.rate  # with a second to spare
+        whole = recorded.samples if self.trim_db else recorded.samples[:limit]
+        samples = sound.resampled(whole, recorded.rate, self.rate)
         if self.trim_db is not None:
             samples = sound.trimmed(samples, self.rate, self.trim_db)
         return sound.log_mel(
-            samples[: self.most()], self.rate, bands=self.bands, window_ms=self.window_ms, hop_ms=self.hop_ms
+            samples[: self.max_samples()], self.rate, bands=self.bands, window_ms=self.window_ms, hop_ms=self.hop_ms
         )
 
 
@@ -73,11 +74,11 @@ class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings
     """How sounds become frames, with the statistics of each band over the train split and the classes."""
 
     def input_spec(self) -> SeriesInput:
-        """Frames (N, T, B) and how many."""
+        """Frames (N, T, B) and their lengths."""
         return self.shaped(self.frames(), fixed=False)
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Frames with the numbers of their labels."""
+        """Frames and label numbers."""
         return self.labelled([raw.decoded["series"] for raw in samples], samples)
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
@@ -85,7 +86,7 @@ class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings
         return {"series": self.series(item)}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `sound` or `sounds`."""
+        """The items of `sound` or `sounds`."""
         return items.of(document, "sound", "sounds")
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
@@ -131,26 +132,26 @@ class SoundClassification(classification.OneClass):
         return bytes(values["sound"])
 
     def describe(self, values: Values) -> dict[str, object]:
-        """Whether it can be read, how long, how loud."""
+        """Facts about the file: whether it can be read, duration, loudness."""
         from components.preprocessing import sound
 
         return sound.describe(values["sound"])
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of the class, frames, least, greatest and mean level."""
+        """Class number, frames, minimum, maximum and mean level."""
         return describe_prepared(batch)
 
     def preview(self, values: Values) -> bytes | str:
-        """What can be said of it in words."""
-        seen = self.describe(values)
-        return f"{seen['seconds']:.2f} s, {seen['rate']} Hz, {seen['channels']} channels, peak {seen['peak']:.2f}"
+        """Duration, rate, channels and peak as text."""
+        facts = self.describe(values)
+        return f"{facts['seconds']:.2f} s, {facts['rate']} Hz, {facts['channels']} channels, peak {facts['peak']:.2f}"
 
     def decode(self, values: Values, settings: SoundClassificationSettings) -> Arrays:
         """`series` float32 (T, B)."""
         return {"series": settings.series(values["sound"])}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
-        """The frames: two files of the same sound are twins."""
+        """The frames: two files of equal frames are duplicates."""
         return decoded["series"].tobytes()
 
     def fit(
@@ -166,7 +167,7 @@ class SoundClassification(classification.OneClass):
         return SoundClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """The file as it came."""
+        """The file."""
         return Example(bytes(values["sound"]), "audio/wav", ".wav", values["label"])
 
     def load(self, folder: Path) -> SoundClassificationProcessor:

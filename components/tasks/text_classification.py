@@ -30,7 +30,7 @@ class TextClassificationSettings(Strict):
     """How texts become token numbers.
 
     Args:
-        max_length: texts of more tokens are cut at their end.
+        max_length: longer texts are truncated to so many tokens.
     """
 
     tokenizer: TokenizerSpec = WordLevel()
@@ -38,7 +38,7 @@ class TextClassificationSettings(Strict):
 
 
 class TextClassificationProcessor(Tokenized):
-    """The tokenizer and the classes, as the labels number them."""
+    """The tokenizer, and the names of the classes in the order of the label numbers."""
 
     classes: list[str]
 
@@ -52,11 +52,11 @@ class TextClassificationProcessor(Tokenized):
         return tokens, classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """The tokens and how many."""
+        """The tokens and their lengths."""
         return "tokens", "tokens_lengths"
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Token numbers with the numbers of their labels."""
+        """Token numbers and label numbers."""
         import numpy as np
 
         from components.preprocessing import text
@@ -65,8 +65,8 @@ class TextClassificationProcessor(Tokenized):
         labels = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
         tokens = self.tokenizer.encode(texts, self.max_length)
         return [
-            {"tokens": found, "labels": np.asarray(label, np.int64)}
-            for found, label in zip(tokens, labels, strict=True)
+            {"tokens": numbers, "labels": np.asarray(label, np.int64)}
+            for numbers, label in zip(tokens, labels, strict=True)
         ]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
@@ -76,13 +76,13 @@ class TextClassificationProcessor(Tokenized):
         return {"tokens": self.tokenizer.encode([text.read(item)], self.max_length)[0]}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `text` or `texts`."""
+        """The items of `text` or `texts`."""
         return items.of(document, "text", "texts")
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The likeliest class and the probability of each."""
+        """The likeliest class, and the probability of each class."""
         from components.preprocessing.batch import collate
 
         feed = collate(self.arrays(), samples, ("tokens",))
@@ -131,13 +131,13 @@ class TextClassification(classification.OneClass):
         return text.normal(values["text"])
 
     def describe(self, values: Values) -> dict[str, object]:
-        """Its length, and whether it is a text."""
+        """Facts about the text."""
         from components.preprocessing import text
 
         return text.describe(values["text"])
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of the class, number of tokens, largest token number."""
+        """Class number, number of tokens, largest token number."""
         return {
             "class_number": batch["labels"],
             "tokens": batch["tokens_lengths"],
@@ -149,7 +149,7 @@ class TextClassification(classification.OneClass):
         return str(values["text"])
 
     def decode(self, values: Values, settings: TextClassificationSettings) -> Arrays:
-        """Nothing: tokens depend on the train split."""
+        """Nothing to decode: tokens depend on the train split."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:

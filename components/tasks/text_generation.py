@@ -33,7 +33,7 @@ class TextGenerationSettings(Strict):
     """How texts become token numbers.
 
     Args:
-        max_length: texts of more tokens are cut at their end; so far back the network sees.
+        max_length: longer texts are truncated to so many tokens; also the context window of the network.
     """
 
     tokenizer: Annotated[WordLevel | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
@@ -41,15 +41,15 @@ class TextGenerationSettings(Strict):
 
 
 class TextGenerationParameters(Strict):
-    """What a request may set. What is set alike is answered alike.
+    """Parameters of a request. Equal parameters give equal answers.
 
     Args:
-        max_tokens: tokens to write.
-        temperature: 0 takes the likeliest token each time; 1 draws as the model says.
-        top_k: draw from the k likeliest (0: all).
-        top_p: draw from the likeliest that have so much of the probability together.
-        seed: of the draws.
-        stop: texts that end it; they are not part of it.
+        max_tokens: largest number of tokens of the continuation.
+        temperature: divisor of the logits; 0 always takes the likeliest token.
+        top_k: sample from the k likeliest tokens (0: all).
+        top_p: sample from the likeliest tokens whose probabilities sum to this.
+        seed: of the random generator.
+        stop: texts that end the continuation; they are not part of it.
     """
 
     max_tokens: int = Field(default=64, ge=1, le=2048)
@@ -68,11 +68,11 @@ class TextGenerationProcessor(Tokenized):
         return NextTokenOutput(vocabulary=self.tokenizer.vocabulary)
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`tokens` int64 (T,): begins with [BEGIN]; ends with [END] where the text is not cut."""
+        """`tokens` int64 (T,): starts with [BEGIN], ends with [END] if the text is not truncated."""
         return (ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad),)
 
     def inputs(self) -> tuple[str, ...]:
-        """The tokens and how many."""
+        """The tokens and their lengths."""
         return "tokens", "tokens_lengths"
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
@@ -89,7 +89,7 @@ class TextGenerationProcessor(Tokenized):
         ]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
-        """A text, or its bytes in UTF-8; it may be empty. Of a long one the network sees the end."""
+        """A text, or its bytes in UTF-8; may be empty. The network uses the last tokens of a long prompt."""
         import numpy as np
 
         from components.preprocessing import text
@@ -99,13 +99,13 @@ class TextGenerationProcessor(Tokenized):
         return {"tokens": np.concatenate([np.asarray([text.BEGIN]), tokens])}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `prompt` or `prompts`."""
+        """The items of `prompt` or `prompts`."""
         return items.of(document, "prompt", "prompts")
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """What follows each prompt, the mean log-probability of its tokens, and why it ends: end, stop, length."""
+        """The continuation of each prompt, the mean log-probability of its tokens, and the reason of its end."""
         import numpy as np
 
         from components.preprocessing import text
@@ -116,7 +116,7 @@ class TextGenerationProcessor(Tokenized):
 
         def step(texts: Sequence[NDArray[np.int64]]) -> NDArray[np.floating]:
             feed = collate(self.arrays(), [{"tokens": tokens} for tokens in texts])
-            logits = run("model", feed)["logits"]  # (N, V), or (N, T, V) of a network that answers for every token
+            logits = run("model", feed)["logits"]  # (N, V), or (N, T, V)
             return logits if logits.ndim == 2 else logits[np.arange(len(logits)), feed["tokens_lengths"] - 1]
 
         def stops(prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> bool:
@@ -169,7 +169,7 @@ class TextGenerationProcessor(Tokenized):
             item="prompt",
             items="prompts",
             media=("text/plain", "application/octet-stream"),
-            schema={"type": "string", "description": "the begin of a text"},
+            schema={"type": "string", "description": "the start of a text"},
             prediction={
                 "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
             },
@@ -221,15 +221,15 @@ class TextGeneration(TaskDefaults):
         return text.normal(values["text"])
 
     def labels(self, values: Values) -> list[str]:
-        """None."""
+        """No labels."""
         return []
 
     def stratum(self, values: Values) -> str:
-        """All alike."""
+        """One stratum."""
         return ""
 
     def describe(self, values: Values) -> dict[str, object]:
-        """Its length, and whether it is a text."""
+        """Facts about the text."""
         from components.preprocessing import text
 
         return text.describe(values["text"])
@@ -243,7 +243,7 @@ class TextGeneration(TaskDefaults):
         return str(values["text"])
 
     def decode(self, values: Values, settings: TextGenerationSettings) -> Arrays:
-        """Nothing: tokens depend on the train split."""
+        """Nothing to decode: tokens depend on the train split."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
@@ -260,7 +260,7 @@ class TextGeneration(TaskDefaults):
         return TextGenerationProcessor.of(tokenizer, max_length=settings.max_length)
 
     def example(self, values: Values) -> Example:
-        """The first words of a text as a prompt; its next words."""
+        """The first words of a text as a prompt; the truth is the next words."""
         words = values["text"].split()
         half = min(_PROMPT_WORDS, max(1, len(words) // 2))
         return Example(" ".join(words[:half]).encode(), "text/plain", ".txt", " ".join(words[half : 4 * half]))
@@ -270,7 +270,7 @@ class TextGeneration(TaskDefaults):
         return TextGenerationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same text."""
+        """Whether both texts are equal."""
         return bool(ours["text"] == theirs["text"])
 
 

@@ -1,4 +1,4 @@
-"""Token classification: a text -> spans of it, each of a kind (named entities).
+"""Token classification: a text -> spans with a label each (named entities).
 
 Legend: N samples, T tokens, W words, K classes (tags).
 """
@@ -33,7 +33,7 @@ class TokenClassificationSettings(Strict):
     """How words become token numbers.
 
     Args:
-        max_length: samples of more tokens are cut at their end; words behind it are in no span.
+        max_length: longer samples are truncated to so many tokens; words after the cut are in no span.
     """
 
     tokenizer: TokenizerSpec = WordLevel(lower=False)
@@ -41,7 +41,7 @@ class TokenClassificationSettings(Strict):
 
 
 class TokenClassificationProcessor(Tokenized):
-    """The tokenizer and the tags, as the arrays number them."""
+    """The tokenizer, and the names of the tags in the order of their numbers."""
 
     classes: list[str]
 
@@ -50,16 +50,16 @@ class TokenClassificationProcessor(Tokenized):
         return TokenClassesOutput(classes=len(self.classes))
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`tokens` and `tags`, int64 (T,). Of each word the first token has its tag; all others have -100."""
+        """`tokens` and `tags`, int64 (T,). The first token of each word has the tag, all other tokens have -100."""
         tokens = ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad)
         return tokens, ArraySpec(name="tags", type="int64", shape=(), layout="ragged", pad=spans.IGNORED)
 
     def inputs(self) -> tuple[str, ...]:
-        """The tokens and how many."""
+        """The tokens and their lengths."""
         return "tokens", "tokens_lengths"
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Token numbers and the numbers of the tags, after `spans.repaired`."""
+        """Token numbers and tag numbers, after `spans.repaired`."""
         import numpy as np
 
         numbers = items.each(lambda raw: self._numbers(raw.values), samples)
@@ -74,14 +74,14 @@ class TokenClassificationProcessor(Tokenized):
 
     def _numbers(self, values: Values) -> list[int]:
         if (wrong := _wrong(values)) is not None:
-            raise SampleError("words and tags that do not fit", got=wrong, expected="one tag a word: O, B-x or I-x")
+            raise SampleError("words and tags do not fit", got=wrong, expected="one tag a word: O, B-x or I-x")
         return [classification.number(tag, self.classes) for tag in spans.repaired(values["tags"])]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
         """A text, its bytes in UTF-8, or a list of words.
 
-        Beside `tokens`: `words` int64 (T,), the word of each token; `places` int64 (W, 2), characters of the text;
-        `text` uint8, in UTF-8. Words of a list are taken as joined by single spaces.
+        Besides `tokens`: `words` int64 (T,), the word of each token; `places` int64 (W, 2), character offsets of the
+        words; `text` uint8, in UTF-8. The words of a list are joined by single spaces.
         """
         import numpy as np
 
@@ -104,13 +104,13 @@ class TokenClassificationProcessor(Tokenized):
         }
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `text` or `texts`."""
+        """The items of `text` or `texts`."""
         return items.of(document, "text", "texts")
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The likeliest tag of each word, as spans; a span's score is the mean probability of its words' tags."""
+        """Spans of the likeliest tags; the score of a span is the mean probability of the tags of its words."""
         from components.preprocessing.batch import collate
 
         probabilities = run("model", collate(self.arrays(), samples, ("tokens",)))["probabilities"]  # (N, T, K)
@@ -164,10 +164,10 @@ class TokenClassification(TaskDefaults):
     objective: ClassVar[str] = "components.training.objectives.token_classification:TokenClassificationObjective"
     scorer: ClassVar[str] = "components.evaluation.token_classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
-        "entity_f1": Metric(True, "F1 of whole entities: right are those of the same words and kind"),
-        "entity_precision": Metric(True, "share of found entities that are right"),
-        "entity_recall": Metric(True, "share of entities that are found"),
-        "token_accuracy": Metric(True, "share of words with the right tag"),
+        "entity_f1": Metric(True, "F1 of whole entities: correct are those of the same words and label"),
+        "entity_precision": Metric(True, "share of predicted entities that are correct"),
+        "entity_recall": Metric(True, "share of true entities that are predicted"),
+        "token_accuracy": Metric(True, "share of words with the correct tag"),
     }
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("words", "entities", "repairs", "valid", "error")
@@ -187,15 +187,15 @@ class TokenClassification(TaskDefaults):
         return json.dumps(values["tokens"]).encode()
 
     def labels(self, values: Values) -> list[str]:
-        """Its tags, after `spans.repaired`."""
+        """The tags, after `spans.repaired`."""
         return sorted(set(spans.repaired(values["tags"]))) if _wrong(values) is None else []
 
     def stratum(self, values: Values) -> str:
-        """Whether there is an entity in it."""
+        """Whether the sample has an entity."""
         return "some" if _wrong(values) is None and spans.spans(values["tags"]) else "none"
 
     def describe(self, values: Values) -> dict[str, object]:
-        """How many words and entities, how many tags `spans.repaired` changes, and what is wrong, if anything is."""
+        """Number of words, of entities, of tags that `spans.repaired` changes; whether the sample is valid."""
         wrong = _wrong(values)
         tags = values["tags"] if wrong is None else []
         return {
@@ -216,14 +216,14 @@ class TokenClassification(TaskDefaults):
         }
 
     def preview(self, values: Values) -> bytes | str:
-        """The words, each entity in brackets with its kind."""
+        """The words, each entity in brackets with its label."""
         words = [str(word) for word in values["tokens"]]
         for span in reversed(spans.spans(values["tags"]) if _wrong(values) is None else []):
             words[span.begin : span.end] = [f"[{' '.join(words[span.begin : span.end])}: {span.label}]"]
         return " ".join(words)
 
     def decode(self, values: Values, settings: TokenClassificationSettings) -> Arrays:
-        """Nothing: tokens depend on the train split."""
+        """Nothing to decode: tokens depend on the train split."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
@@ -240,7 +240,7 @@ class TokenClassification(TaskDefaults):
         return TokenClassificationProcessor.of(tokenizer, max_length=settings.max_length, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """The words with spaces between them; in words, the entities."""
+        """The words, joined by spaces; the truth is the entities as text."""
         words = values["tokens"]
         found = [f"{' '.join(words[span.begin : span.end])}: {span.label}" for span in spans.spans(values["tags"])]
         return Example(" ".join(words).encode(), "text/plain", ".txt", "; ".join(found) or "none")
@@ -250,28 +250,29 @@ class TokenClassification(TaskDefaults):
         return TokenClassificationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same spans of the same kinds."""
-        one, other = (
-            [(span["start"], span["end"], span["label"]) for span in said["spans"]] for said in (ours, theirs)
+        """Whether both have the same spans with the same labels."""
+        first, second = (
+            [(span["start"], span["end"], span["label"]) for span in prediction["spans"]]
+            for prediction in (ours, theirs)
         )
-        return one == other
+        return first == second
 
 
 def _wrong(values: Values) -> str | None:
     tokens, tags = values["tokens"], values["tags"]
     for name, found in (("tokens", tokens), ("tags", tags)):
         if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-            return f"{name} are no list of words"
+            return f"{name} are not a list of words"
     if len(tokens) != len(tags):
         return f"{len(tokens)} words and {len(tags)} tags"
     if not all(word.strip() for word in tokens):
         return "an empty word"
-    odd = next((tag for tag in tags if not spans.FORM.fullmatch(tag)), None)
-    return None if odd is None else f"the tag {odd!r}"
+    invalid = next((tag for tag in tags if not spans.FORM.fullmatch(tag)), None)
+    return None if invalid is None else f"the tag {invalid!r}"
 
 
 def _first(words: NDArray[Any]) -> NDArray[Any]:
-    """Places of the first token of each word, from the word of each token (T,)."""
+    """Indices of the first token of each word, from the word of each token (T,)."""
     import numpy as np
 
     begins = np.ones(len(words), np.bool_)
@@ -280,7 +281,7 @@ def _first(words: NDArray[Any]) -> NDArray[Any]:
 
 
 def _spans(sample: Arrays, probabilities: NDArray[Any], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Of one sample, from probabilities (T, K)."""
+    """The spans of one sample, from probabilities (T, K)."""
     import numpy as np
 
     joined = sample["text"].tobytes().decode()

@@ -1,4 +1,4 @@
-"""Processors with a tokenizer, which travels beside processor.json as tokenizer.json."""
+"""Base of processors with a tokenizer, which is saved beside processor.json as tokenizer.json."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tokenized(BaseProcessor):
     """A processor with one tokenizer.
 
     Args:
-        max_length: texts of more tokens are cut at their end.
+        max_length: longer texts are truncated to so many tokens.
     """
 
     max_length: int
@@ -30,14 +30,14 @@ class Tokenized(BaseProcessor):
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, **state: Any) -> Self:
-        """A processor with its tokenizer."""
-        made = cls(**state)
-        made._tokenizer = tokenizer
-        return made
+        """A processor with its tokenizer and its further fields."""
+        processor = cls(**state)
+        processor._tokenizer = tokenizer
+        return processor
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The fitted one."""
+        """The fitted tokenizer."""
         return self._tokenizer
 
     def input_spec(self) -> TokensInput:
@@ -54,18 +54,18 @@ class Tokenized(BaseProcessor):
         """Read what `save` wrote.
 
         Raises:
-            CorruptArtifactError: it cannot be read.
+            CorruptArtifactError: a file cannot be read.
         """
-        made = super().load(folder)
-        made._tokenizer = parsed(folder / TOKENIZER)
-        return made
+        processor = super().load(folder)
+        processor._tokenizer = parsed(folder / TOKENIZER)
+        return processor
 
 
 def parsed(path: Path) -> Tokenizer:
     """The tokenizer in a file.
 
     Raises:
-        CorruptArtifactError: it cannot be read.
+        CorruptArtifactError: the file cannot be read.
     """
     from components.preprocessing.text import Tokenizer
 

@@ -1,4 +1,4 @@
-"""Translation: a text of one language -> its text in another, by an encoder and a decoder.
+"""Translation: a text of one language -> a text of another, by an encoder and a decoder.
 
 Legend: N samples, S source tokens, T target tokens, D width, V vocabulary of the target.
 """
@@ -36,8 +36,8 @@ class TranslationSettings(Strict):
 
     Args:
         tokenizer: of both languages.
-        shared: whether both have one vocabulary.
-        max_length: source and target of more tokens are cut at their end.
+        shared: whether both languages have one vocabulary.
+        max_length: longer sources and targets are truncated to so many tokens.
     """
 
     tokenizer: Annotated[WordLevel | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
@@ -46,12 +46,12 @@ class TranslationSettings(Strict):
 
 
 class TranslationParameters(Strict):
-    """What a request may set.
+    """Parameters of a request.
 
     Args:
-        beams: hypotheses that are followed at once; 1 is greedy.
-        length_penalty: 0 favours short texts, 1 is nearly the mean log-probability of a token.
-        max_length: tokens of the translation; at most, and by default, what the model was trained for.
+        beams: width of the beam search; 1 is greedy search.
+        length_penalty: exponent of the length penalty; 0 favours short texts, 1 is near the mean log-probability.
+        max_length: largest number of tokens of the translation; at most, and by default, that of the model.
     """
 
     beams: int = Field(default=4, ge=1, le=16)
@@ -70,10 +70,10 @@ class TranslationProcessor(BaseProcessor):
 
     @classmethod
     def of(cls, source: Tokenizer, target: Tokenizer, **state: Any) -> Self:
-        """A processor with its tokenizers."""
-        made = cls(**state)
-        made._source, made._target = source, target
-        return made
+        """A processor with its tokenizers and its further fields."""
+        processor = cls(**state)
+        processor._source, processor._target = source, target
+        return processor
 
     def input_spec(self) -> TokensInput:
         """Source tokens (N, S) and their lengths."""
@@ -89,7 +89,7 @@ class TranslationProcessor(BaseProcessor):
         )
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`source` int64 (S,), ends with [END]; `target` int64 (T,), begins with [BEGIN] and ends with [END]."""
+        """`source` int64 (S,), ends with [END]; `target` int64 (T,), starts with [BEGIN] and ends with [END]."""
         source = ArraySpec(name="source", type="int64", shape=(), layout="ragged", pad=self._source.pad)
         return source, ArraySpec(name="target", type="int64", shape=(), layout="ragged", pad=self._target.pad)
 
@@ -106,10 +106,10 @@ class TranslationProcessor(BaseProcessor):
         sources = items.each(lambda raw: text.checked(raw.values["source"]), samples)
         targets = items.each(lambda raw: text.checked(raw.values["target"]), samples)
         begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
-        found = self._target.encode(targets, self.max_length - 2)
+        target_tokens = self._target.encode(targets, self.max_length - 2)
         return [
             {"source": source, "target": np.concatenate([begin, target, end])}
-            for source, target in zip(self._sources(sources), found, strict=True)
+            for source, target in zip(self._sources(sources), target_tokens, strict=True)
         ]
 
     def _sources(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
@@ -126,13 +126,13 @@ class TranslationProcessor(BaseProcessor):
         return {"source": self._sources([text.read(item)])[0]}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `text` or `texts`."""
+        """The items of `text` or `texts`."""
         return items.of(document, "text", "texts")
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The best translation that a beam search over the graphs `encoder` and `decoder` finds."""
+        """The best translation of a beam search over the graphs `encoder` and `decoder`."""
         from components.preprocessing import text
         from components.preprocessing.batch import collate
         from components.tasks import beam_search
@@ -142,18 +142,18 @@ class TranslationProcessor(BaseProcessor):
         memory, lengths = run("encoder", feed)["memory"], feed["source_lengths"]  # (N, S, D), (N,)
 
         def step(rows: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.floating]:
-            said = {"memory": memory[rows], "source_lengths": lengths[rows], "target": target}
-            return run("decoder", said)["logits"]
+            decoder_feed = {"memory": memory[rows], "source_lengths": lengths[rows], "target": target}
+            return run("decoder", decoder_feed)["logits"]
 
-        found = beam_search.search(
+        hypotheses = beam_search.search(
             step, len(samples), begin=text.BEGIN, end=text.END, never=(text.PAD, text.UNKNOWN, text.BEGIN),
             beams=chosen.beams, length_penalty=chosen.length_penalty,
             max_length=min(chosen.max_length or self.max_length, self.max_length - 1),
         )  # fmt: skip
-        return [{"text": self._target.decode(best.tokens), "score": best.score} for best in found]
+        return [{"text": self._target.decode(best.tokens), "score": best.score} for best in hypotheses]
 
     def references(self, batch: Arrays) -> list[str]:
-        """The texts of a batch's `target` (N, T), as the tokenizer gives them back."""
+        """The decoded texts of a batch's `target` (N, T)."""
         return [self._target.decode(row) for row in batch["target"]]
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
@@ -175,7 +175,7 @@ class TranslationProcessor(BaseProcessor):
         )
 
     def save(self, folder: Path) -> None:
-        """Write processor.json, and tokenizer.json with one tokenizer, or with two under `source` and `target`."""
+        """Write processor.json and tokenizer.json; two tokenizers have the keys `source` and `target`."""
         super().save(folder)
         if self.shared:
             content = self._source.json()
@@ -189,22 +189,23 @@ class TranslationProcessor(BaseProcessor):
         """Read what `save` wrote.
 
         Raises:
-            CorruptArtifactError: it cannot be read.
+            CorruptArtifactError: a file cannot be read.
         """
         from components.preprocessing.text import Tokenizer
 
-        made = super().load(folder)
+        processor = super().load(folder)
         path = folder / TOKENIZER
         try:
             content = path.read_text(encoding="utf-8")
-            if made.shared:
-                made._source = made._target = Tokenizer.parse(content)
+            if processor.shared:
+                processor._source = processor._target = Tokenizer.parse(content)
             else:
                 both = json.loads(content)
-                made._source, made._target = Tokenizer.parse(both["source"]), Tokenizer.parse(both["target"])
+                processor._source = Tokenizer.parse(both["source"])
+                processor._target = Tokenizer.parse(both["target"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorruptArtifactError("the tokenizer cannot be read", where=str(path), got=error) from error
-        return made
+        return processor
 
 
 class Translation(TaskDefaults):
@@ -247,15 +248,15 @@ class Translation(TaskDefaults):
         return text.normal(values["source"])
 
     def labels(self, values: Values) -> list[str]:
-        """None."""
+        """No labels."""
         return []
 
     def stratum(self, values: Values) -> str:
-        """All alike."""
+        """One stratum."""
         return ""
 
     def describe(self, values: Values) -> dict[str, object]:
-        """Both texts' lengths and whether they are texts; characters of the target for one of the source; if equal."""
+        """Facts about both texts, the ratio of their lengths in characters, and whether they are equal."""
         from components.preprocessing import text
 
         source, target = text.describe(values["source"]), text.describe(values["target"])
@@ -281,7 +282,7 @@ class Translation(TaskDefaults):
         return f"{values['source']} → {values['target']}"
 
     def decode(self, values: Values, settings: TranslationSettings) -> Arrays:
-        """Nothing: tokens depend on the train split."""
+        """Nothing to decode: tokens depend on the train split."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
@@ -291,7 +292,7 @@ class Translation(TaskDefaults):
     def fit(
         self, settings: TranslationSettings, train: Iterator[RawSample], classes: Sequence[str]
     ) -> TranslationProcessor:
-        """Train one tokenizer on both languages, or one on each; the latter holds the targets' texts meanwhile."""
+        """Train one tokenizer on both languages, or one for each; the latter keeps all target texts in memory."""
         from components.preprocessing.text import Tokenizer
 
         targets: list[str] = []
@@ -309,7 +310,7 @@ class Translation(TaskDefaults):
         return TranslationProcessor.of(source, target, shared=settings.shared, max_length=settings.max_length)
 
     def example(self, values: Values) -> Example:
-        """The source in UTF-8; its translation."""
+        """The source in UTF-8; the truth is its translation."""
         return Example(values["source"].encode(), "text/plain", ".txt", values["target"])
 
     def load(self, folder: Path) -> TranslationProcessor:
@@ -317,7 +318,7 @@ class Translation(TaskDefaults):
         return TranslationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same text."""
+        """Whether both texts are equal."""
         return bool(ours["text"] == theirs["text"])
 
 

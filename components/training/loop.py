@@ -1,4 +1,4 @@
-"""The training loop: whatever the network and its objective."""
+"""The training loop, for any network and objective."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ EVALUATION_BATCH = 256
 
 
 class TrainingContext(NamedTuple):
-    """What stays the same through a training.
+    """What does not change during a training.
 
     Args:
-        sizes, validation_sizes: what samples are batched by (`batches.sample_sizes`), or None.
+        sizes, validation_sizes: sizes of the samples for batching (`batches.sample_sizes`), or None.
         forward: the network itself, or its compiled form.
         transfer: which weights are trained in which epoch.
         saver: writes checkpoints of the state.
-        stopping: whether someone asked to stop.
+        stopping: whether the training should stop.
     """
 
     spec: TrainSpec
@@ -53,20 +53,20 @@ class TrainingContext(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches an epoch."""
+        """Number of batches in an epoch."""
         return steps_per_epoch(len(self.train), self.spec.batch_size)
 
     @property
     def total_steps(self) -> int:
-        """Batches of the whole training."""
+        """Number of batches in the whole training."""
         return self.spec.epochs * self.steps_per_epoch
 
 
 def fit(state: State, setting: TrainingContext, report: ProgressReporter) -> Literal["epochs", "early_stopping"]:
-    """Train from wherever `state` stands until the epochs are done or patience is.
+    """Train from `state` on until all epochs are done or early stopping applies.
 
     Raises:
-        Interrupted: someone asked to stop; the checkpoint is written.
+        Interrupted: the training was stopped; the checkpoint is written.
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
     spec = setting.spec
@@ -81,7 +81,7 @@ def fit(state: State, setting: TrainingContext, report: ProgressReporter) -> Lit
 
 
 def out_of_patience(spec: TrainSpec, values: list[float], *, higher_is_better: bool) -> bool:
-    """Whether the validation metric has not become better by `min_delta` for `patience_epochs`."""
+    """Whether the validation metric has not improved by `min_delta` for `patience_epochs`."""
     rule = spec.early_stopping
     if rule is None:
         return False
@@ -96,10 +96,10 @@ def out_of_patience(spec: TrainSpec, values: list[float], *, higher_is_better: b
 
 
 def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter) -> None:
-    """The batches of one epoch, or what is left of them.
+    """Train on the remaining batches of an epoch.
 
     Raises:
-        Interrupted: someone asked to stop; the checkpoint is written.
+        Interrupted: the training was stopped; the checkpoint is written.
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
     spec, device, objective = setting.spec, setting.precision.device, setting.objective
@@ -136,7 +136,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
 def _train_step(
     state: State, setting: TrainingContext, batch: Batch, generator: torch.Generator, rate: float
 ) -> StepResult:
-    """One step on a batch; what came out of it, without a gradient."""
+    """One optimizer step on a batch; returns its results without gradients."""
     spec, optimizer, scaler = setting.spec, state.optimizer, state.scaler
     optimizer.zero_grad()
     with setting.precision.autocast():
@@ -146,13 +146,13 @@ def _train_step(
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), spec.clip_norm)
     set_learning_rate(optimizer, rate)
-    scaler.step(optimizer)  # left out where a scaled gradient overflowed
+    scaler.step(optimizer)  # skipped if a scaled gradient overflowed
     scaler.update()
     return StepResult(step.loss.detach(), step.score_sum.detach(), step.count)
 
 
 def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReporter) -> None:
-    """Evaluate, note the epoch's figures, keep its weights if they are the best so far."""
+    """Evaluate, record the figures of the epoch, keep its weights if they are the best so far."""
     spec, totals, objective = setting.spec, state.totals, setting.objective
     loss, score = evaluate(state, setting, setting.validation, setting.validation_sizes)
     if not math.isfinite(loss):
@@ -166,9 +166,9 @@ def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReport
     }
     state.history.append({"epoch": float(state.epoch + 1), **values})
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, EpochTotals()
-    standing = (score if objective.higher_is_better else -score, -loss)
-    if spec.keep == "last" or state.best is None or standing > state.best:
-        state.best = standing
+    rank = (score if objective.higher_is_better else -score, -loss)
+    if spec.keep == "last" or state.best is None or rank > state.best:
+        state.best = rank
         state.keep()
     report.epoch(values)
 
@@ -179,7 +179,7 @@ def evaluate(
     """Mean loss and metric on a whole split, without augmentation.
 
     Args:
-        sizes: as `batches.sample_sizes` gives them: then samples of like lengths are evaluated together.
+        sizes: as of `batches.sample_sizes`; samples of similar lengths are then evaluated together.
     """
     state.network.eval()
     device = setting.precision.device

@@ -1,4 +1,4 @@
-"""One-line messages for a person, on stderr."""
+"""Messages of one line on stderr."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 
 
 def log(line: str) -> None:
-    """Print a line; a reader that has gone away does not stop the training."""
+    """Print a line; a closed pipe does not stop the training."""
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)

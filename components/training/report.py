@@ -1,7 +1,7 @@
-"""What the loop tells its listeners: a progress event a few times a second, metrics once a second and once an epoch.
+"""Events of the training loop: progress a few times a second, metrics once a second and once an epoch.
 
-Losses stay on the device, one small tensor a batch, and are read together at each report: a GPU is not made to wait
-for every batch, and the sums are the same however often they are read.
+Losses stay on the device, one small tensor for each batch, and are read together at each report: a GPU is not
+synchronised after every batch, and the sums do not depend on how often they are read.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ LARGEST_WINDOW = 1000
 
 
 class ProgressReporter:
-    """Collects the batches since the last report.
+    """Collects the results of batches until the next report.
 
     Args:
-        metric: the objective's, by name.
-        total_steps: batches of the whole training.
+        metric: name of the objective's metric.
+        total_steps: number of batches in the whole training.
     """
 
     def __init__(self, sink: MetricSink, state: State, metric: str, total_steps: int) -> None:
@@ -41,10 +41,10 @@ class ProgressReporter:
         self._seen = 0
 
     def batch(self, step: StepResult, samples: int, learning_rate: float) -> None:
-        """Take the results of one batch, still on the device.
+        """Add the results of one batch, which are still on the device.
 
         Raises:
-            TrainingError: a loss is not finite; names the step.
+            TrainingError: a loss is not finite; `where` is the step.
         """
         self._steps.append(step)
         self._seen += samples
@@ -80,10 +80,10 @@ class ProgressReporter:
             self._sink.emit(Metrics(step=state.step, epoch=state.epoch, values=values))
 
     def flush(self) -> tuple[float, float]:
-        """Add what was collected to the epoch's totals; mean loss and metric of it.
+        """Add the collected results to the totals of the epoch; returns their mean loss and metric.
 
         Raises:
-            TrainingError: a loss is not finite; names the step.
+            TrainingError: a loss is not finite; `where` is the step.
         """
         if not self._steps:
             return 0.0, 0.0
@@ -104,15 +104,15 @@ class ProgressReporter:
         return (totals.loss_sum - loss_before) / max(counted, 1), (totals.score_sum - score_before) / max(counted, 1)
 
     def epoch(self, values: dict[str, float]) -> None:
-        """Tell the figures of an epoch just done."""
+        """Emit the figures of a finished epoch."""
         self._metrics_at = time.monotonic()
         self._sink.emit(Metrics(step=self._state.step, epoch=self._state.epoch, values=values))
 
 
 def not_finite(what: str, step: int, got: float) -> TrainingError:
-    """The error for a loss that left the numbers."""
+    """The error for a loss that is NaN or infinite."""
     return TrainingError(
-        f"{what} is no longer a finite number",
+        f"{what} is not finite",
         where=f"step {step}",
         got=got,
         expected="a finite number",

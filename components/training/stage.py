@@ -1,4 +1,4 @@
-"""`python -m components.training REQUEST.json`: verify the data, train or go on, leave the parts of the package."""
+"""`python -m components.training REQUEST.json`: verify the data, train or resume, write the parts of the package."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from components.training.state import State
 
 
 def main(arguments: list[str]) -> None:
-    """Train what a request file asks for.
+    """Run the training of a request file.
 
     Raises:
         UsageError: not one readable request file.
-        TrainingError, CorruptArtifactError, NotFoundError, SourceError, Interrupted: as `train` says.
+        TrainingError, CorruptArtifactError, NotFoundError, SourceError, Interrupted: as of `train`.
     """
     die_with_parent()
     keep_freed_memory()
@@ -49,12 +49,12 @@ def main(arguments: list[str]) -> None:
 
 
 def train(request: TrainRequest, sink: MetricSink) -> None:
-    """Train, or go on from a checkpoint, or return at once where the result stands already.
+    """Train, or resume from a checkpoint, or return at once if the result exists.
 
     Raises:
         NotFoundError, CorruptArtifactError: the prepared data is missing or damaged.
-        UsageError, SourceError: the specs do not fit each other or the data, or pretrained weights are not there.
-        TrainingError: wrong data, another trainer in the run folder, a loss that is not finite, no room.
+        UsageError, SourceError: the specs do not fit each other or the data, or pretrained weights are missing.
+        TrainingError: other data, another process in the run folder, a loss that is not finite, a full disk.
         Interrupted: Ctrl-C or SIGTERM; the checkpoint is written.
     """
     run_folder = Path(request.run_folder)
@@ -76,15 +76,15 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
 
 
 def fresh_network(request: TrainRequest, prepared: Prepared) -> nn.Module:
-    """The network of a request for a dataset, on the CPU, with fresh weights."""
+    """The network of a request for a dataset, on the CPU, with random weights."""
     return build(request.model, prepared.processor.input_spec(), prepared.processor.output_spec())
 
 
 def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[State, dict[str, Any] | None]:
-    """The state that the training ends in, and what it started from."""
+    """The final state of the training, and facts of the pretrained weights."""
     spec = request.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if spec.threads:  # else torch's own choice: all cores, or OMP_NUM_THREADS
+    if spec.threads:  # else torch's default: all cores, or OMP_NUM_THREADS
         torch.set_num_threads(spec.threads)
     objective = open_objective(prepared.task.objective, spec, prepared)
     seed_all(spec.seed, deterministic=spec.deterministic)
@@ -93,9 +93,9 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
     policy = transfer.begin(request.model.transfer, network)
     network = network.to(device)
     if prepared.processor.input_spec().channels_last:
-        # Channels last: images lie so on disk, and convolutions are as fast or faster so (textbook of depth 3 and
-        # width 32 at 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
+        # Images have this format on disk, and convolutions are as fast or faster (textbook of depth 3 and width 32 at
+        # 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     precision = choose_precision(spec.precision, device)
     state = State(network, build_optimizer(spec, network, policy.factors()), precision.scaler())
     checkpoints = Path(request.run_folder) / "checkpoints"
@@ -119,7 +119,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             precision=precision,
             transfer=policy,
             saver=Saver(save),
-            stopping=interruption.asked,
+            stopping=interruption.received,
         )
         compiled = choose_compile(spec.compile, device, setting.total_steps)
         if compiled:
@@ -139,7 +139,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             )
         )
         log(
-            f"{'going on' if found else 'training'}: {request.model.name}, {parameters:,} parameters, "
+            f"{'resuming' if found else 'training'}: {request.model.name}, {parameters:,} parameters, "
             f"{len(prepared.train):,} samples, {state.epoch} of {spec.epochs} epochs done, "
             f"{_device_name(device)}, {precision.format}"
         )
@@ -148,7 +148,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
         try:
             reason = fit(state, setting, ProgressReporter(sink, state, objective.metric, setting.total_steps))
         except Interrupted as error:
-            error.next_step = f"`modelyard run {request.pipeline}` goes on from here"
+            error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
             raise
         seconds = before + time.monotonic() - begin
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))

@@ -59,7 +59,7 @@ def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: FrozenSplit
     assert [part.name for part in scored.slices()] == CLASSES
     scored.draw(tmp_path / "plots")
     assert (tmp_path / "plots" / "samples.png").stat().st_size > 3000
-    assert "Who judges" in scored.card_lines().limits[0]
+    assert "The judge" in scored.card_lines().limits[0]
 
 
 def test_real_images_of_another_class_are_not(digits: FrozenSplit) -> None:

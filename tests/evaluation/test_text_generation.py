@@ -68,7 +68,7 @@ def test_padding_that_is_not_finite_is_nobodys_fault_and_a_text_that_is_not_is_c
 
 def test_logits_of_the_last_place_alone_are_refused(tmp_path: Path) -> None:
     asked = Answers(lambda feed: {"logits": TABLE[feed["tokens"][:, 0]]}, **INPUTS)
-    with pytest.raises(InferenceError, match="one place"):
+    with pytest.raises(InferenceError, match="one position"):
         SCORER.score(asked, frozen(tmp_path, SPECS, [{"tokens": np.arange(3)}]), quiet)
 
 

@@ -114,10 +114,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         _spec(pretrained=MINILM, depth=3)
     with pytest.raises(ValidationError, match="3 heads do not divide a width of 8"):
         _spec(width=8, heads=3)
-    with pytest.raises(UsageError, match="longer than the encoder has places for") as caught:
+    with pytest.raises(UsageError, match="longer than the encoder allows") as caught:
         build(_spec(config=MINILM), TokensInput(vocabulary=30522, max_length=513), ClassesOutput(classes=2))
     assert caught.value.where == "model.config"
-    with pytest.raises(NotFoundError, match=r"no config\.json"):
+    with pytest.raises(NotFoundError, match=r"config\.json is missing"):
         build(_spec(config="package:not-installed-anywhere"), TEXT, ClassesOutput(classes=2))
-    with pytest.raises(NotFoundError, match=r"no config\.json"):
+    with pytest.raises(NotFoundError, match=r"config\.json is missing"):
         build(_spec(config=f"folder:{tmp_path}"), TEXT, ClassesOutput(classes=2))

@@ -54,8 +54,8 @@ def test_the_factory_gets_shapes_and_options() -> None:
     [
         ("not_installed_anywhere.models:build", {}, "not_installed_anywhere.models:build cannot be imported"),
         ("somebodys_network:missing", {}, "somebodys_network:missing cannot be imported"),
-        ("somebodys_network:flat", {"depth": 3}, "makes no network of this"),
-        ("somebodys_network:nothing", {}, "makes no network"),
+        ("somebodys_network:flat", {"depth": 3}, "flat failed"),
+        ("somebodys_network:nothing", {}, "returns no network"),
     ],
 )
 def test_what_makes_no_network_is_refused(factory: str, options: dict[str, object], words: str) -> None:

@@ -59,7 +59,7 @@ def test_the_first_state_has_read_the_whole_source() -> None:
 
 
 def test_two_vocabularies_share_no_embedding() -> None:
-    with pytest.raises(UsageError, match="two vocabularies"):
+    with pytest.raises(UsageError, match="different vocabularies"):
         _network(shared=True)
 
 

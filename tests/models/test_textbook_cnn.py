@@ -53,7 +53,7 @@ def test_dropout_stands_before_each_dense_layer() -> None:
 
 
 def test_an_image_too_small_is_refused_with_the_key_to_change() -> None:
-    with pytest.raises(UsageError, match="halve 8x8 pixels to nothing") as caught:
+    with pytest.raises(UsageError, match="8x8 pixels is too small") as caught:
         _build(depth=4)
     assert caught.value.where == "model.depth"
 

@@ -64,9 +64,9 @@ def test_a_block_is_the_same_as_its_layers_written_out() -> None:
     theirs = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     for value in block.parameters():
         nn.init.normal_(value, std=0.3)
-    features, told = torch.randn(2, 4, 5, 3), torch.randn(2, 6)
+    features, condition = torch.randn(2, 4, 5, 3), torch.randn(2, 6)
     inner = block.before[2](nn.functional.silu(nn.functional.group_norm(features, 4, *_affine(block.before[0]))))
-    inner = inner + block.told[1](nn.functional.silu(told))[:, :, None, None]
+    inner = inner + block.condition[1](nn.functional.silu(condition))[:, :, None, None]
     inner = block.after[3](nn.functional.silu(nn.functional.group_norm(inner, 4, *_affine(block.after[0]))))
     expected = inner + block.shortcut(features)
     assert block.attention is not None
@@ -78,7 +78,7 @@ def test_a_block_is_the_same_as_its_layers_written_out() -> None:
     places = nn.functional.group_norm(expected, 4, *_affine(block.norm)).flatten(2).transpose(1, 2)
     attended, _ = theirs(places, places, places)
     expected = expected + attended.transpose(1, 2).reshape(2, 8, 5, 3)
-    torch.testing.assert_close(block(features, told), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(block(features, condition), expected, atol=1e-4, rtol=1e-4)
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -110,9 +110,9 @@ def test_from_the_velocity_comes_the_noise_and_from_that_the_image_at_every_step
         velocity = kept[at].sqrt() * noise - (1 - kept[at]).sqrt() * image
         network.head = Says(velocity.float())
         noisy = kept[at].sqrt() * image + (1 - kept[at]).sqrt() * noise
-        told = network(noisy.float(), torch.full_like(label, at), label)
-        torch.testing.assert_close(told, noise, atol=1e-6, rtol=1e-5)
-        found = (noisy - (1 - kept[at]).sqrt() * told.double()) / kept[at].sqrt()
+        condition = network(noisy.float(), torch.full_like(label, at), label)
+        torch.testing.assert_close(condition, noise, atol=1e-6, rtol=1e-5)
+        found = (noisy - (1 - kept[at]).sqrt() * condition.double()) / kept[at].sqrt()
         torch.testing.assert_close(found, image.double(), atol=0.01, rtol=0)
 
 

@@ -126,5 +126,5 @@ def test_its_graph_is_for_any_batch() -> None:
 
 
 def test_patches_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(UsageError, match="patches do not divide"):
+    with pytest.raises(UsageError, match="patch size does not divide"):
         _network(patch=5)

@@ -72,12 +72,12 @@ GOOD = wav((TONE * 2**15).astype(np.int16))
     [
         (b"", "not a WAV"),
         (b"ID3 no wave file at all", "not a WAV"),
-        (GOOD[:-100], "cut short"),
-        (GOOD[:40], "cut short|no sound"),
+        (GOOD[:-100], "truncated"),
+        (GOOD[:40], "truncated|no data chunk"),
         (wav(np.zeros(0, np.int16)), "empty"),
         (wav(np.array([0.1, np.nan], np.float32), coding=3), "not finite"),
         (wav(np.zeros(8, np.uint8), coding=7), "coding"),
-        (wav(np.zeros(8, np.int16), rate=3), "cannot be"),
+        (wav(np.zeros(8, np.int16), rate=3), "out of range"),
         (b"RIFF\x04\x00\x00\x00WAVE", "format"),
     ],
 )

@@ -70,10 +70,10 @@ def test_guidance_goes_beyond_the_class_and_away_from_none(processor: ImageGener
 
 
 def test_seeds_are_noise() -> None:
-    noise = ddim.start(np.asarray([3, 4, 3]), (1, 6, 8))
+    noise = ddim.initial_noise(np.asarray([3, 4, 3]), (1, 6, 8))
     assert (noise[0] == noise[2]).all()
     assert (noise[0] != noise[1]).any()
-    blind = [ddim.denoised(lambda noisy, _: noisy * 0.9, noise[row : row + 1], KEPT, 5) for row in range(3)]
+    blind = [ddim.sample(lambda noisy, _: noisy * 0.9, noise[row : row + 1], KEPT, 5) for row in range(3)]
     assert (blind[0] == blind[2]).all()
     assert (blind[0] != blind[1]).any()
 
@@ -91,14 +91,14 @@ def test_steps_are_those_of_the_paper() -> None:
         told = image * (0.1 + 0.1 * step)
         clean = (image - np.sqrt(1 - kept[step]) * told) / np.sqrt(kept[step])
         image = np.sqrt(after) * clean + np.sqrt(1 - after) * told
-    found = denoised = ddim.denoised(guess, noise, kept, 3)
+    found = denoised = ddim.sample(guess, noise, kept, 3)
     assert denoised.shape == (2, 2, 2, 1)
     assert np.abs(found.transpose(0, 3, 1, 2) - ((image + 1) * 127.5)).max() <= 0.51
 
 
 def test_images_get_the_noise_of_their_step(processor: ImageGenerationProcessor) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 6, 8, 1), np.uint8)
-    noise = ddim.start(np.arange(3), (1, 6, 8))
+    noise = ddim.initial_noise(np.arange(3), (1, 6, 8))
     step = np.asarray([0, 50, 99])
     found = processor.noisy(images, noise, step)
     for row, place in enumerate(step):

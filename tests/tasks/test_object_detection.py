@@ -117,7 +117,7 @@ def test_bad_images_are_refused_and_seen(processor: ObjectDetectionProcessor, co
 
 def test_bad_boxes_are_seen_and_refused(processor: ObjectDetectionProcessor) -> None:
     assert TASK.describe(SAMPLES[2])["degenerate"] == 1
-    for wrong, why in (([{"label": "red"}], "no boxes"), ([box("blue", 0, 0, 9, 9)], "none of the classes")):
+    for wrong, why in (([{"label": "red"}], "cannot be read"), ([box("blue", 0, 0, 9, 9)], "none of the classes")):
         raws = whole_path.raws(TASK, [SAMPLES[1], {"image": picture(9, 9), "boxes": wrong}], processor)
         with pytest.raises(SampleError, match=why) as caught:
             processor.encode(raws)

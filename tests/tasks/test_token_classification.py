@@ -103,8 +103,8 @@ def test_bad_requests_are_refused(processor: TokenClassificationProcessor, item:
         (["a"], ["O", "O"], "1 words and 2 tags"),
         (["a", " "], ["O", "O"], "empty word"),
         (["a"], ["PERSON"], "PERSON"),
-        ("a", ["O"], "no list"),
-        (["a"], [1], "no list"),
+        ("a", ["O"], "not a list"),
+        (["a"], [1], "not a list"),
     ],
 )
 def test_bad_samples_are_seen_and_refused(

@@ -147,7 +147,7 @@ def test_a_loss_that_is_no_number_names_the_step(data: Prepared) -> None:
         logits: torch.Tensor = state.network(images)
         return logits * (float("nan") if state.step == 4 else 1.0)
 
-    with pytest.raises(TrainingError, match="training loss is no longer") as caught:
+    with pytest.raises(TrainingError, match="training loss is not finite") as caught:
         fit(state, setting._replace(forward=forward), _report(_Recorder(), state, setting))
     assert caught.value.where == "step 5"
     assert "learning_rate" in str(caught.value.next_step)

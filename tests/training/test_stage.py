@@ -99,7 +99,7 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     check_parity(graph, batch, singles, trained / "model.onnx")
     with torch.no_grad():
         network.head[-1].bias[0] += 1e-3
-    with pytest.raises(TrainingError, match="does not say what the network says"):
+    with pytest.raises(TrainingError, match="exported graph differ from the network's"):
         check_parity(graph, batch, singles, trained / "model.onnx")
 
 
@@ -174,7 +174,7 @@ def test_a_corrupt_prepared_file_is_named_and_refused(tmp_path: Path) -> None:
 
 def test_other_data_than_asked_for_is_refused(place: Path, tmp_path: Path) -> None:
     asked = request(place / "prepared", tmp_path / "run").model_copy(update={"data_digest": "f" * 64})
-    with pytest.raises(TrainingError, match="not what this training was asked for"):
+    with pytest.raises(TrainingError, match="not the data of the request"):
         stage.train(asked, EventStream(io.StringIO()))
 
 
@@ -190,7 +190,10 @@ def test_a_second_trainer_waits_and_then_refuses(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with (tmp_path / "run" / "lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match="another process trains here"), locked(tmp_path / "run", 0.3):
+        with (
+            pytest.raises(TrainingError, match="another process trains in this run"),
+            locked(tmp_path / "run", 0.3),
+        ):
             pass
     with locked(tmp_path / "run", 0.0):
         assert (tmp_path / "run" / "lock").exists()

@@ -1,4 +1,4 @@
-"""Quantiles of the values ahead.
+"""Quantiles of the values ahead: pinball loss.
 
 Legend: N batch, H steps ahead, C channels, Q quantiles.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ForecastingObjective(NoAugmentation):
-    """The array `future`; the metric is the squared error of the forecast itself, the quantile 0.5."""
+    """The array `future`; the metric is the squared error of the point forecast, the quantile 0.5."""
 
     metric = "mse"
     higher_is_better = False
@@ -33,7 +33,7 @@ class ForecastingObjective(NoAugmentation):
         self._squared = spec.forecast_loss == "mse"
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
-        """The mean of the quantiles' losses; with forecast_loss mse, the squared error in place of 0.5's."""
+        """The mean pinball loss of the quantiles; with forecast_loss mse, the squared error for the quantile 0.5."""
         future = batch["future"]  # (N, H, C)
         values: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, H, C, Q)
         losses = pinball(values, future, self._levels.to(values.device))  # (Q,)
@@ -45,7 +45,7 @@ class ForecastingObjective(NoAugmentation):
 
 
 def pinball(values: Tensor, truth: Tensor, levels: Tensor) -> Tensor:
-    """The loss that a quantile makes small (Koenker and Bassett 1978, doi:10.2307/1913643).
+    """The pinball loss, which the quantile of a level minimises (Koenker and Bassett 1978, doi:10.2307/1913643).
 
     Args:
         values: (N, H, C, Q).
@@ -53,7 +53,7 @@ def pinball(values: Tensor, truth: Tensor, levels: Tensor) -> Tensor:
         levels: (Q,) between 0 and 1.
 
     Returns:
-        (Q,): its mean for each level.
+        (Q,): the mean loss of each level.
     """
     above = truth[..., None] - values  # (N, H, C, Q)
     return torch.maximum(levels * above, (levels - 1) * above).mean(dim=(0, 1, 2))

@@ -1,4 +1,4 @@
-"""Causal language models: each token says the next. The loss is cross entropy; exp of it is the perplexity.
+"""Causal language models: cross entropy of the next token; its exponential is the perplexity.
 
 Legend: N batch, T length, V vocabulary.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class NextTokenObjective(NoAugmentation):
-    """The array `tokens` is both what is seen and, one place on, what is guessed."""
+    """The array `tokens` is the input and, shifted by one position, the target."""
 
     metric = "accuracy"
     higher_is_better = True
@@ -30,7 +30,7 @@ class NextTokenObjective(NoAugmentation):
         self._smoothing = spec.label_smoothing
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
-        """Of every token but the first of each sample."""
+        """Cross entropy of every token but the first of each sample."""
         tokens, lengths = batch["tokens"], batch["tokens_lengths"]  # (N, T), (N,)
         truth = functional.pad(mask_padding(tokens, lengths)[:, 1:], (0, 1), value=IGNORED)  # (N, T)
         logits: Tensor = forward(tokens, lengths)  # (N, T, V)

@@ -1,4 +1,4 @@
-"""One class a token: cross entropy and the share of right tags, over the tokens that have one.
+"""One class for each token: cross entropy, and accuracy, over the tokens that have a tag.
 
 Legend: N batch, T length, K classes.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TokenClassificationObjective(NoAugmentation):
-    """Arrays `tokens` and `tags`; a tag of -100 does not count."""
+    """Arrays `tokens` and `tags`; tokens with the tag -100 are ignored."""
 
     metric = "accuracy"
     higher_is_better = True
@@ -36,7 +36,7 @@ class TokenClassificationObjective(NoAugmentation):
             self._weights = balanced_weights(tags[tags != IGNORED], len(prepared.classes))
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
-        """Of the tokens before each sample's end."""
+        """Cross entropy of the tokens without padding."""
         tags = mask_padding(batch["tags"], batch["tags_lengths"])  # (N, T)
         logits: Tensor = forward(*(batch[name] for name in self._inputs))  # (N, T, K)
         if not training:

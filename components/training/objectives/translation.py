@@ -1,4 +1,4 @@
-"""Encoder and decoder under teacher forcing: what the decoder has seen so far is the true target.
+"""Encoder and decoder with teacher forcing: the decoder's input is the true target.
 
 Legend: N batch, S source length, T target length, V vocabulary.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TranslationObjective(NoAugmentation):
-    """Arrays `source` and `target`, which includes its begin and its end."""
+    """Arrays `source` and `target`; the target has its begin and end token."""
 
     metric = "accuracy"
     higher_is_better = True
@@ -29,7 +29,7 @@ class TranslationObjective(NoAugmentation):
         self._smoothing = spec.label_smoothing
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
-        """Of every token of the targets but their begin."""
+        """Cross entropy of every token of the target but the begin token."""
         target = batch["target"]  # (N, T)
         truth = mask_padding(target, batch["target_lengths"])[:, 1:]  # (N, T - 1)
         logits: Tensor = forward(batch["source"], batch["source_lengths"], target[:, :-1])  # (N, T - 1, V)
