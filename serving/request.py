@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
+from components.contracts.serving_spec import FORMER_VERSION_HEADER, VERSION_HEADER
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.inference import body
@@ -90,6 +91,11 @@ async def read(request: Request, settings: ServingSettings, predictor: Predictor
         got, expected = len(found.items), settings.max_batch_size
         raise RefusedRequest(422, "too_many", f"too many {wire.items} in one request", got=got, expected=expected)
     return found
+
+
+def named_version(request: Request) -> str | None:
+    """The version that a request's header names, by number or package digest; None: the service chooses."""
+    return request.headers.get(VERSION_HEADER, request.headers.get(FORMER_VERSION_HEADER))
 
 
 def wanted_file(request: Request, wire: EndpointSchema, found: Found) -> AnsweredFile | None:

@@ -61,7 +61,7 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
 def claims(url: str, headers: dict[str, str] | None = None) -> list[tuple[str, Claim]]:
     """What the workers of a service say they serve: the model, and each version with those who serve it.
 
-    A service without `/release` (a Bento elsewhere), or one of another project, is asked at `/model`.
+    A service without `/status` (a Bento elsewhere), or one of another project, is asked at `/model`.
 
     Args:
         headers: the credentials, if the service is of this project.
@@ -70,7 +70,7 @@ def claims(url: str, headers: dict[str, str] | None = None) -> list[tuple[str, C
         with httpx.Client(
             base_url=url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url)
         ) as client:
-            answer = client.get("/release")
+            answer = client.get("/status")
             if answer.status_code in (401, 404):
                 about = client.get("/model").raise_for_status().json()
                 return [(about["name"], Claim(url, about["version"], about["package"], "the worker that answered"))]

@@ -80,7 +80,7 @@ class ObservedState:
             next((slot.version for slot in challengers if slot), None) if broken else _common(challengers),
             next((slot.reason for slot in failed if slot), None) if complete and all(failed) else None,
             broken,
-            frozenset(worker.terms for worker in status.workers),
+            frozenset(worker.policy for worker in status.workers),
         )
 
 

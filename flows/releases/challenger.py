@@ -43,8 +43,8 @@ def compare(rollout: Rollout) -> None:
         return
     rollout.record(
         "compared",
-        champion=total([worker.champion_tally for worker in status.workers]).model_dump(),
-        challenger=total([worker.challenger_tally for worker in status.workers]).model_dump(),
+        champion=total([worker.champion_stats for worker in status.workers]).model_dump(),
+        challenger=total([worker.challenger_stats for worker in status.workers]).model_dump(),
     )
 
 

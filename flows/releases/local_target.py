@@ -19,11 +19,11 @@ from functools import cached_property
 from pathlib import Path
 
 import httpx
-from filelock import FileLock
 from pydantic import ValidationError
 
 from components.access import project_door
 from components.access.secret import SECRET_FILE, Credentials
+from components.contracts import serving_spec
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
     SPEC_FILE,
@@ -33,6 +33,7 @@ from components.contracts.serving_spec import (
     ServiceStatus,
     ServingSpec,
     SlotSpec,
+    UnreadableSpecError,
     WorkerStatus,
 )
 from components.core.errors import CorruptArtifactError, NotFoundError, ServingError, StackError
@@ -42,13 +43,12 @@ from components.inference.difference import difference
 from components.packaging.bundle import Bundle
 from components.release.production import Pin, Production
 from flows.platform import connections, services
-from flows.releases.serving_target import OvertakenError, ServiceState
+from flows.releases.serving_target import ServiceState
 
 READY_SECONDS = 120.0
 HANDOVER = "MODELYARD_HANDOVER"  # as in serving/start.py
 CONVERGE_SECONDS = 60.0
 PROVE_SECONDS = 30.0
-LOCK_SECONDS = 10.0
 MOST_CONNECTIONS = 32
 
 
@@ -80,7 +80,7 @@ class LocalServingTarget:
             return None
         try:
             with connections.client(self._credentials, url, timeout=timeout_seconds) as client:
-                answer = client.get("/release")
+                answer = client.get("/status")
             status = ServiceStatus.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError):
             return None
@@ -98,17 +98,9 @@ class LocalServingTarget:
         """The spec that was applied last; None before the first.
 
         Raises:
-            CorruptArtifactError: the file cannot be read.
+            UnreadableSpecError: the file cannot be read.
         """
-        try:
-            return ServingSpec.read(self.folder)
-        except ValueError as error:
-            raise CorruptArtifactError(
-                "the spec of the service cannot be read; the workers go on with what they hold",
-                where=str(self.folder / SPEC_FILE),
-                got=str(error).splitlines()[0],
-                next_step="remove the file: the controller writes the spec of what the ledger pins",
-            ) from error
+        return ServingSpec.load(self.folder)
 
     def age_seconds(self) -> float | None:
         """How long ago the spec was written; None where there is none."""
@@ -126,22 +118,18 @@ class LocalServingTarget:
         Raises:
             OvertakenError: the present spec carries out a later decision.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "spec.lock", timeout=LOCK_SECONDS):
-            present = self._readable_spec()
-            if present is not None and present.decision > decision:
-                raise OvertakenError(f"the spec of {self.name} carries out decision {present.decision} by now")
-            spec = self._spec(production, decision, staged)
-            generation = 1 + (present.generation if present is not None else int(time.time()))
-            spec = spec.model_copy(update={"generation": generation})
-            spec.write(self.folder)
-            return spec
+        spec = self._spec(production, decision, staged)
+        try:
+            return spec.write(self.folder)
+        except UnreadableSpecError:  # what was in it is known: the ledger pins it
+            serving_spec.set_aside(self.folder)
+            return spec.write(self.folder)
 
     def is_applied(self, production: Production) -> bool:
         """Whether the present spec names this production."""
         try:
-            present = ServingSpec.read(self.folder)
-        except ValueError:
+            present = ServingSpec.load(self.folder)
+        except UnreadableSpecError:
             return False
         if present is None:
             return production == Production()
@@ -191,6 +179,7 @@ class LocalServingTarget:
                 where=str(bundle.folder),
                 next_step=f"`modelyard promote {self.name} VERSION` builds it anew, through the gates",
             )
+        bundle.require_spec_format()
         inside = self.folder.relative_to(self.project.root)
         variables = {
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -240,22 +229,15 @@ class LocalServingTarget:
     def _spec(self, production: Production, decision: int, staged: Pin | None) -> ServingSpec:
         beside = production.challenger
         return ServingSpec(
-            generation=0,
+            generation=int(time.time()),  # a service that is started anew has left no spec
             decision=decision,
             champion=self.slot(production.champion) if production.champion else None,
             previous=self.slot(production.previous) if production.previous else None,
-            challenger=ChallengerSpec(**self.slot(beside).model_dump(), terms=production.policy)
+            challenger=ChallengerSpec(**self.slot(beside).model_dump(), policy=production.policy)
             if beside is not None and production.policy is not None
             else None,
             staged=self.slot(staged) if staged is not None else None,
         )
-
-    def _readable_spec(self) -> ServingSpec | None:
-        """The present spec; None in place of one that cannot be read, which the ledger's pins replace."""
-        try:
-            return ServingSpec.read(self.folder)
-        except ValueError:
-            return None
 
     def check_golden_examples(self, package: Package, tolerance: float, workers: int) -> float:
         """Ask every worker for the golden examples of a package that it holds.

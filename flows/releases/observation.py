@@ -12,8 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from components.contracts.pipeline import PipelineSpec, ReleaseSpec
+from components.contracts.serving_spec import UnreadableSpecError
 from components.core import located_yaml
-from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, SpecError
+from components.core.errors import ModelyardError, NotFoundError, SpecError
 from components.core.project import Project
 from components.release import history
 from components.release import ledger as ledgers
@@ -108,7 +109,7 @@ class Observer:
     def _is_staged(self) -> bool:
         try:
             spec = self.service.spec()
-        except CorruptArtifactError:
+        except UnreadableSpecError:
             return False
         return spec is not None and spec.staged is not None
 

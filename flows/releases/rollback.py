@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from components.contracts.serving_spec import RolloutPolicy, ServiceStatus, WorkerStatus
+from components.contracts.serving_spec import OvertakenError, RolloutPolicy, ServiceStatus, WorkerStatus
 from components.core.errors import ModelyardError, NotFoundError, ServingError
 from components.core.project import Project
 from components.registry import alias_notes, versions
@@ -28,7 +28,7 @@ from components.release.ledger import Entry, Event, Ledger, MovedOnError
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
 from flows.releases import refusal
 from flows.releases.rollout import ALIAS_SET, NOTE, is_consumed
-from flows.releases.serving_target import OvertakenError, ServingTarget
+from flows.releases.serving_target import ServingTarget
 
 Log = Callable[[str], None]
 
@@ -253,7 +253,7 @@ def _follow_policy(service: ServingTarget, ledger: Ledger, release: Release, pol
     begun = time.monotonic()
 
     def holds(worker: WorkerStatus) -> bool:
-        return worker.challenger is None or worker.challenger.state != "ready" or worker.terms == policy
+        return worker.challenger is None or worker.challenger.state != "ready" or worker.policy == policy
 
     if service.status() is not None:
         service.wait(holds, "apply the challenger's policy")

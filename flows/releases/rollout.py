@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from components.contracts.gate_request import GateResult
+from components.contracts.serving_spec import OvertakenError
 from components.core.errors import ModelyardError
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
@@ -24,7 +25,7 @@ from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError, Role, Side
 from components.release.production import PRODUCTION, PinnedState, Production
 from flows.pipelines.stages import RunContext
-from flows.releases.serving_target import OvertakenError, ServingTarget
+from flows.releases.serving_target import ServingTarget
 
 NOTE = "alias_note"  # the fact of an entry `asked` that holds the id of the note that it was begun for
 ALIAS_SET = "the alias in the registry"

@@ -18,10 +18,6 @@ from components.release.production import Pin, Production
 ServiceState = Literal["running", "starting", "stopped"]
 
 
-class OvertakenError(Exception):
-    """The spec that serves carries out a later decision than the one to be applied."""
-
-
 class ServingTarget(Protocol):
     """One model's service."""
 
@@ -40,7 +36,7 @@ class ServingTarget(Protocol):
         """How long ago the spec was applied; None before the first."""
 
     def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
-        """Make this the spec; a later decision is not replaced (`OvertakenError`)."""
+        """Make this the spec; a later decision is not replaced (`serving_spec.OvertakenError`)."""
 
     def is_applied(self, production: Production) -> bool:
         """Whether the present spec names this production."""

@@ -171,7 +171,7 @@ def switch(rollout: Rollout, pin: Pin) -> None:
         rollout.pin("switching", lambda now: now.with_challenger(pin, policy))
         rollout.apply()
         rollout.service.wait(
-            lambda worker: _serves(worker.challenger, pin) and worker.terms is not None,
+            lambda worker: _serves(worker.challenger, pin) and worker.policy is not None,
             f"take version {pin.version} as challenger",
         )
     rollout.record("switched", **facts, seconds=round(time.monotonic() - begun, 3))
@@ -198,7 +198,7 @@ def watch(rollout: Rollout) -> dict[str, float]:
         if status is not None and len(status.workers) >= status.expected:
             last_seen = now
             stats = challenger.total(
-                [worker.champion_tally if rollout.role == "champion" else RequestStats() for worker in status.workers]
+                [worker.champion_stats if rollout.role == "champion" else RequestStats() for worker in status.workers]
             )
         rate = stats.errors / stats.requests if stats.requests else 0.0
         if stats.requests >= spec.min_requests and rate > spec.max_error_rate:

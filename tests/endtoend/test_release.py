@@ -360,7 +360,7 @@ def test_a_changed_policy_uses_the_pinned_bundle(releases: Releases) -> None:
 
 def _percents(releases: Releases, name: str) -> set[float | None]:
     said = releases.says(name)
-    return {worker.terms.canary_percent if worker.terms else None for worker in said.workers} if said else set()
+    return {worker.policy.canary_percent if worker.policy else None for worker in said.workers} if said else set()
 
 
 def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:

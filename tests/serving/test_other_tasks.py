@@ -135,8 +135,8 @@ def test_a_shadow_is_compared_as_the_task_compares(service: Service, tmp_path: P
     slot, other = bundle(tmp_path / "one", "1"), bundle(tmp_path / "two", "2")
     service.order(champion=slot, challenger=challenger(other, 0))
     predictions(service, json={"texts": ["a", "b"]})
-    eventually(lambda: service.statement().challenger_tally.compared == 2)
-    assert service.statement().challenger_tally.agreed == 2
+    eventually(lambda: service.statement().challenger_stats.compared == 2)
+    assert service.statement().challenger_stats.agreed == 2
 
 
 def test_the_page_has_an_example_of_numbers() -> None:
