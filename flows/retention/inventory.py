@@ -22,6 +22,7 @@ from flows.platform import state
 from flows.platform.programs import SERVICE_PREFIX
 
 CACHE = "DVC's cache"
+_IS_BUILT = "it is being built"
 _ROTATED = re.compile(r"\.log\.\d+$")
 
 
@@ -69,18 +70,33 @@ def _bundles(project: Project) -> Iterator[Item]:
     for model in _entries(project.bundles / "bentos"):
         for folder in _entries(model):
             if folder.is_dir():
-                sealed = _sealed(folder / "src", "bundle")
-                facts: dict[str, Any] = sealed.facts if sealed is not None else {}
-                yield _item(
-                    project,
-                    "bundle",
-                    f"{model.name}:{folder.name}",
-                    folder,
-                    model=model.name,
-                    version=facts.get("version"),
-                    digest=sealed.digest if sealed is not None else None,
-                    package_digest=facts.get("package_digest"),
-                )
+                yield _bundle(project, f"{model.name}:{folder.name}", model.name, folder)
+    for folder in _entries(project.bundles / "damaged"):
+        model_name = folder.name.rsplit("-", 2)[0]
+        runs = (state.folder(project) / "programs" / f"{SERVICE_PREFIX}{model_name}.json").exists()
+        held = "the service runs, perhaps from it" if runs else None
+        yield _item(project, "bundle", f"damaged {folder.name}", folder, model=model_name, held=held)
+
+
+def _bundle(project: Project, name: str, model: str, folder: Path) -> Item:
+    sealed = _sealed(folder / "src", "bundle")
+    facts: dict[str, Any] = sealed.facts if sealed is not None else {}
+    return _item(
+        project,
+        "bundle",
+        name,
+        folder,
+        model=model,
+        version=facts.get("version"),
+        digest=sealed.digest if sealed is not None else None,
+        package_digest=facts.get("package_digest"),
+        held=_IS_BUILT if is_locked(_build_lock(project, name)) else None,
+    )
+
+
+def _build_lock(project: Project, tag: str) -> Path:
+    """The lock that a build of a bundle holds (`components/packaging/bundle_store.py`)."""
+    return project.bundles / "building" / f"{tag.replace(':', '-')}.lock"
 
 
 def _packages(project: Project) -> Iterator[Item]:
@@ -129,6 +145,8 @@ def in_use(project: Project, item: Item) -> str | None:
     place = project.root / item.path
     if item.kind == "run" and is_locked(place / "lock"):
         return "a training is at work in it"
+    if item.kind == "bundle" and is_locked(_build_lock(project, item.name)):
+        return _IS_BUILT
     return "written meanwhile" if _measured(place)[1] > item.changed else None
 
 

@@ -109,10 +109,13 @@ class Gathering:
                 self.names["service", name] = "the service runs"
             try:
                 spec = ServingSpec.read(folder)
-            except ValueError:
+            except (ValueError, OSError):
                 self.open_models[name] = f"not judged: {SPEC_FILE} of its service cannot be read"
                 self.names["service", name] = "its spec cannot be read"
                 continue
+            for former in folder.glob("order.json"):  # of a service that an earlier Modelyard started
+                self.names.setdefault(("service", name), "its spec is there")
+                self._bundles_in(former.read_text(errors="replace"), f"the former spec of the service {name} names it")
             if spec is not None:
                 self.names.setdefault(("service", name), "its spec is there")
                 for slot in (spec.champion, spec.challenger, spec.previous, spec.staged):

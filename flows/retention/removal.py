@@ -148,8 +148,6 @@ def _forget_latest(folder: Path) -> None:
     with suppress(FileNotFoundError):
         if latest.read_text().strip() == folder.name:
             latest.unlink()
-    with suppress(OSError):  # not empty: the model has other bundles
-        folder.parent.rmdir()
 
 
 def _place(project: Project, number: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.contracts.serving_spec import SPEC_FILE
 from components.contracts.settings import RetentionSettings
 from components.core.errors import StackError
 from components.core.project import Project
@@ -65,7 +66,6 @@ def test_of_every_kind_what_is_needed_stays_and_the_rest_goes(garden: Planted) -
     assert all(stones.values())
     assert not (project.retention / "trash").exists()
     assert not (project.retention / "plan.json").exists()
-    assert not (project.bundles / "bentos" / "gone").exists()
     assert [entry.event for entry in ledgers.of(project, "sample").entries()][-1] == "served"
 
 
@@ -121,9 +121,10 @@ def test_of_an_open_release_nothing_goes(garden: Planted) -> None:
 
 
 def test_a_ledger_or_a_spec_that_cannot_be_read_holds_all_of_its_model(garden: Planted) -> None:
-    (garden.project.service("sample") / "order.json").write_text("{")
+    (garden.project.service("sample") / SPEC_FILE).write_text("{")
     found = names(garden.project, garden.registry, removable=True)
     assert not [one for one in found if one[0] == "bundle" and one[1].startswith("sample:")]
+    (garden.project.service("sample") / SPEC_FILE).unlink()
     planted.write_spec(garden.project, "sample", planted.pin("6", "6" * 64, f"sample:{planted.digits(6)[:12]}"))
     (garden.project.ledger / "key").unlink()
     found = names(garden.project, garden.registry, removable=True)
@@ -136,6 +137,24 @@ def test_a_run_folder_that_a_trainer_holds_stays(garden: Planted) -> None:
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert ("run", folder.name) in names(garden.project, garden.registry, removable=False)
     assert ("run", folder.name) in names(garden.project, garden.registry, removable=True)
+
+
+def test_a_bundle_that_is_being_built_stays(garden: Planted) -> None:
+    home = garden.project.bundles
+    name = planted.digits(0x23)[:12]
+    lock = planted.file(home / "building" / f"gone-{name}.lock")
+    with lock.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert ("bundle", f"gone:{name}") in names(garden.project, garden.registry, removable=False)
+    assert ("bundle", f"gone:{name}") in names(garden.project, garden.registry, removable=True)
+
+
+def test_a_damaged_bundle_stays_while_its_service_runs(garden: Planted) -> None:
+    for model in ("other", "ended"):
+        planted.file(garden.project.bundles / "damaged" / f"{model}-{planted.digits(7)[:12]}-17" / "bento.yaml")
+    planted.make_old(garden.project)
+    gone = {name for _, name in names(garden.project, garden.registry, removable=True) if name.startswith("damaged")}
+    assert gone == {f"damaged ended-{planted.digits(7)[:12]}-17"}
 
 
 def test_what_something_needs_by_the_time_it_would_go_stays(garden: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
