@@ -62,7 +62,7 @@ def test_what_production_can_go_back_to_stays_and_the_rest_goes(releases: Releas
     assert pins["2"] in {row["name"] for row in done["removed"]}
     assert [number for number, folder in folders.items() if not folder.exists()] == ["2"]
     assert releases.serves(served) == "4"
-    assert "removed by gc on" in house.run("verify", pins["2"]).stdout
+    assert "removed by gc on" in house.run("verify", pins["2"], check=False).stdout
     assert files_hold(house, served)
     house.run("history", served, "--verify")
     house.run("rollback", served)
