@@ -27,6 +27,7 @@ NAMES = (
     "prepare_memory",
     "serving",
     "switching",
+    "rollover",
     "promotion",
     "rollback",
     "champion_gate",

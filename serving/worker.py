@@ -48,6 +48,7 @@ class Worker:
         self._statements = Heartbeats(service) if service else None
         self._seen: tuple[int, int, int] | None = None
         self._failure: str | None = None
+        self._draining = False
         order = self._first_spec()
         if order is None:
             self.holding.serve(loaded.own(bundle))
@@ -71,6 +72,11 @@ class Worker:
         for thread in self._threads:
             thread.join()
 
+    def drain(self) -> None:
+        """Leave the service: other workers no longer report this one, which answers what it has accepted."""
+        self._draining = True
+        self._news.set()
+
     def statement(self) -> WorkerStatus:
         """What this process holds now."""
         now = self.holding.now
@@ -91,14 +97,14 @@ class Worker:
             bundle_digest=self._bundle.digest,
             spec_format=SPEC_FORMAT,
             decision=now.decision,
+            draining=self._draining,
         )
 
     def service_statement(self) -> ServiceStatus:
         """What every living worker of the service says."""
         others = self._statements.others() if self._statements else []
-        return ServiceStatus(
-            model=self.settings.model, expected=self.settings.workers, workers=[self.statement(), *others]
-        )
+        own = [] if self._draining and others else [self.statement()]
+        return ServiceStatus(model=self.settings.model, expected=self.settings.workers, workers=[*own, *others])
 
     def versions(self) -> set[str]:
         """The versions that a slot of any worker of the service holds, or is to hold."""

@@ -317,6 +317,7 @@ class WorkerStatus(Tolerant):
         bundle_digest: of the sealed bundle that this process was started from.
         spec_format: the format of `spec.json` that this process reads; 0: it does not say.
         decision: the decision of the spec with this generation.
+        draining: it accepts no connections any more and ends once it has answered.
     """
 
     worker: int
@@ -334,6 +335,7 @@ class WorkerStatus(Tolerant):
     bundle_digest: str = ""
     spec_format: int = 0
     decision: int = 0
+    draining: bool = False
 
 
 class ServiceStatus(Tolerant):
