@@ -23,16 +23,16 @@ from serving import metrics, page, shadow
 from serving import request as requests
 from serving.canary import choose
 from serving.openapi import document
-from serving.request import Found, RefusedRequest
+from serving.request import PredictionRequest, RefusedRequest
 from serving.slots import ModelSlot, failure
 from serving.worker import Worker
 
-# A challenger that has not answered after that, or after so many times its latency limit, is answered for.
-PATIENCE_SECONDS, PATIENCE_RATIO = 2.0, 4
+# A challenger gets 2 s, or four times its latency limit if that is longer; then the champion answers instead.
+ANSWER_SECONDS, ANSWER_RATIO = 2.0, 4
 
 
 class ModelApp:
-    """Answers `POST /predict` with what a worker holds; `serve` is called once before the first request."""
+    """Answers requests from the slots of a worker; `serve` is called once before the first request."""
 
     def __init__(self) -> None:
         self.asgi = Starlette(
@@ -50,88 +50,88 @@ class ModelApp:
         self._large_bodies = ThreadPoolExecutor(1, "bodies")
 
     def serve(self, worker: Worker) -> None:
-        """Answer for a worker."""
+        """Set the worker whose slots answer."""
         self._worker = worker
-        self._holding = worker.holding
+        self._slot_manager = worker.slot_manager
 
     async def predict(self, request: Request) -> Response:
-        """Samples to answers. What was held when the request came answers it, whatever is swapped meanwhile."""
-        seats = self._holding.now
-        wanted, key = requests.named_version(request), request.headers.get(KEY_HEADER)
+        """Predict. The slots as they are when the request arrives answer it, even if they are swapped meanwhile."""
+        slots = self._slot_manager.current
+        named_version, key = requests.named_version(request), request.headers.get(KEY_HEADER)
         try:
-            seat = choose(seats, wanted, key)
+            slot = choose(slots, named_version, key)
         except RefusedRequest as refusal:
             return self._refuse(refusal, None)
         try:
-            with self._place(seat.loaded.settings.max_queue):  # before the body is read: bodies that wait count too
-                loaded = seat.loaded
-                found = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
-                file = requests.wanted_file(request, loaded.predictor.endpoint, found)
-                outcome: list[Prediction] | str
-                if seat.role == "challenger" and wanted is None and seats.champion:
-                    challenger, outcome = seat, await self._try(seat, seats.champion, seats.policy, found)
-                    if isinstance(outcome, str):  # the champion answers; what it refuses as well is nobody's failure
-                        seat, code = seats.champion, outcome
-                        outcome = await self._answer(seat, found)
+            with self._queued(slot.loaded.settings.max_queue):  # before the body is read, so that reading counts
+                loaded = slot.loaded
+                parsed = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
+                file = requests.requested_file(request, loaded.predictor.endpoint, parsed)
+                answer: list[Prediction] | str
+                if slot.role == "challenger" and named_version is None and slots.champion:
+                    challenger, answer = slot, await self._try(slot, slots.champion, slots.policy, parsed)
+                    if isinstance(answer, str):  # a sample that the champion rejects too is no failure
+                        slot, code = slots.champion, answer
+                        answer = await self._answer(slot, parsed)
                         challenger.fail(code)
-                    self._holding.judge(challenger)
+                    self._slot_manager.judge(challenger)
                 else:
-                    outcome = await self._answer(seat, found)
+                    answer = await self._answer(slot, parsed)
         except RefusedRequest as refusal:
-            return self._refuse(refusal, seat)
+            return self._refuse(refusal, slot)
         except SampleError as error:
-            return self._refuse(RefusedRequest.of(error, seat.loaded.predictor.endpoint.item), seat)
+            return self._refuse(RefusedRequest.of(error, slot.loaded.predictor.endpoint.item), slot)
         except InferenceError as error:
-            return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), seat)
-        body = {"predictions": outcome, "model": seat.about}
-        after, beside = None, seats.challenger
-        if beside and not seats.canary_percent and wanted is None:
-            if beside.background.is_full():  # at full load nearly always
+            return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), slot)
+        body = {"predictions": answer, "model": slot.about}
+        after, beside = None, slots.challenger
+        if beside and not slots.canary_percent and named_version is None:
+            if beside.background.is_full():  # nearly always so at full load
                 beside.drop()
             else:
-                after = BackgroundTask(self._shadow, beside, found, outcome)
+                after = BackgroundTask(self._shadow, beside, parsed, answer)
         if file:
-            content = base64.b64decode(outcome[0][file.field])
-            return Response(content, media_type=file.media, headers=seat.headers, background=after)
-        return JSONResponse(body, headers=seat.headers, background=after)
+            content = base64.b64decode(answer[0][file.field])
+            return Response(content, media_type=file.media, headers=slot.headers, background=after)
+        return JSONResponse(body, headers=slot.headers, background=after)
 
     async def model(self, _: Request) -> Response:
-        """What this process serves."""
-        seat = self._holding.now.champion
-        if seat is None:
+        """Describe the champion."""
+        slot = self._slot_manager.current.champion
+        if slot is None:
             return self._refuse(_NOTHING, None)
-        predictor = seat.loaded.predictor
+        predictor = slot.loaded.predictor
         wire, facts = predictor.endpoint, predictor.package.facts
         about: dict[str, Any] = {
-            **seat.about,
+            **slot.about,
             "task": facts.task,
             "data": facts.data_digest,
             "takes": {"item": wire.item, "items": wire.items, "media": wire.media, "form": wire.form},
             **predictor.signature.model_dump(),
         }
-        return JSONResponse(about, headers=seat.headers)
+        return JSONResponse(about, headers=slot.headers)
 
     async def status(self, _: Request) -> Response:
-        """What each worker of the service holds."""
-        return Response(self._worker.service_statement().model_dump_json(), media_type="application/json")
+        """The status of each worker of the service."""
+        return Response(self._worker.service_status().model_dump_json(), media_type="application/json")
 
     async def page(self, _: Request) -> Response:
-        """A page for people."""
-        seat = self._holding.now.champion
-        if seat is None:
+        """The HTML page."""
+        slot = self._slot_manager.current.champion
+        if slot is None:
             return HTMLResponse(page.nothing(self._worker.settings.model), 503)
-        return HTMLResponse(page.render(seat.about, seat.loaded.predictor.endpoint), headers=seat.headers)
+        return HTMLResponse(page.render(slot.about, slot.loaded.predictor.endpoint), headers=slot.headers)
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document."""
-        seat = self._holding.now.champion
-        if seat is None:
+        slot = self._slot_manager.current.champion
+        if slot is None:
             return self._refuse(_NOTHING, None)
-        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.endpoint))
+        return JSONResponse(document(slot.loaded.settings, slot.loaded.predictor.endpoint))
 
     @contextmanager
-    def _place(self, most: int) -> Iterator[None]:
-        if self._waiting >= most:
+    def _queued(self, max_queue: int) -> Iterator[None]:
+        if self._waiting >= max_queue:
             raise RefusedRequest(503, "busy", "too many requests are waiting", got=self._waiting)
         self._waiting += 1
         try:
@@ -139,41 +139,41 @@ class ModelApp:
         finally:
             self._waiting -= 1
 
-    async def _answer(self, seat: ModelSlot, found: Found) -> list[Prediction]:
+    async def _answer(self, slot: ModelSlot, parsed: PredictionRequest) -> list[Prediction]:
         try:
-            return await self._run(seat, found)
+            return await self._run(slot, parsed)
         except InferenceError as error:
-            seat.fail(failure(error))
+            slot.fail(failure(error))
             raise
         finally:
-            if seat.role == "challenger":
-                self._holding.judge(seat)
+            if slot.role == "challenger":
+                self._slot_manager.judge(slot)
 
     async def _try(
-        self, challenger: ModelSlot, champion: ModelSlot, policy: RolloutPolicy | None, found: Found
+        self, challenger: ModelSlot, champion: ModelSlot, policy: RolloutPolicy | None, parsed: PredictionRequest
     ) -> list[Prediction] | str:
-        """The challenger's answer, or why it gave none in time."""
+        """The challenger's answer, or the code of its failure."""
         ratio = policy.limits.max_latency_ratio if policy else 1.0
-        patience = max(PATIENCE_SECONDS, PATIENCE_RATIO * ratio * champion.record.medians()[0])
+        timeout = max(ANSWER_SECONDS, ANSWER_RATIO * ratio * champion.recorder.medians()[0])
         try:
-            return await asyncio.wait_for(self._run(challenger, found), patience)
+            return await asyncio.wait_for(self._run(challenger, parsed), timeout)
         except TimeoutError:
             return "late"
         except (InferenceError, SampleError) as error:
             return failure(error)
 
-    async def _run(self, seat: ModelSlot, found: Found) -> list[Prediction]:
-        return await asyncio.get_running_loop().run_in_executor(seat.threads, seat.answer, found)
+    async def _run(self, slot: ModelSlot, parsed: PredictionRequest) -> list[Prediction]:
+        return await asyncio.get_running_loop().run_in_executor(slot.threads, slot.answer, parsed)
 
-    async def _shadow(self, seat: ModelSlot, found: Found, answer: list[Prediction]) -> None:
-        shadow.offer(self._holding, seat, found, answer, lambda: self._waiting > 0)
+    async def _shadow(self, slot: ModelSlot, parsed: PredictionRequest, answer: list[Prediction]) -> None:
+        shadow.offer(self._slot_manager, slot, parsed, answer, lambda: self._waiting > 0)
 
-    def _refuse(self, refusal: RefusedRequest, seat: ModelSlot | None) -> Response:
+    def _refuse(self, refusal: RefusedRequest, slot: ModelSlot | None) -> Response:
         settings = self._worker.settings
-        model, version, role = seat.labels if seat else (settings.model, "", "")
-        if refusal.status != 500:  # counted as its version's failure
+        model, version, role = slot.labels if slot else (settings.model, "", "")
+        if refusal.status != 500:  # a 500 is counted as a failure of its version
             metrics.REFUSALS.labels(model, version, role, str(refusal.body["error"]["code"])).inc()
-        headers = dict(seat.headers) if seat else {"X-Modelyard-Model": model, WORKER_HEADER: str(os.getpid())}
+        headers = dict(slot.headers) if slot else {"X-Modelyard-Model": model, WORKER_HEADER: str(os.getpid())}
         if refusal.status == 503:
             headers |= {"Retry-After": "1"}
         return JSONResponse(refusal.body, refusal.status, headers=headers)

@@ -1,4 +1,4 @@
-"""One thread for work that nobody waits for: little of it waits, and it leaves the processor to those who are."""
+"""A single low-priority background thread with a bounded queue; work is dropped when the queue is full."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-MOST_WAITING = 16
-MOST_BYTES = 32_000_000
-# While others are busy, work rests so many times as long as it took: a fiftieth of a processor at most. A thread of
-# lower priority would not do: it holds the interpreter's lock while it waits for its turn.
-REST = 49
-LONGEST_REST_SECONDS = 5.0
+MAX_QUEUED = 16
+MAX_QUEUED_BYTES = 32_000_000
+# While requests are waiting, the thread sleeps 49 times as long as its work took: it uses at most a fiftieth of a CPU.
+# A thread of low scheduling priority would hold the interpreter's lock while it waits for the CPU.
+SLEEP_RATIO = 49
+MAX_SLEEP_SECONDS = 5.0
 
 
 class Background:
-    """Takes work while there is room; the thread is started by the first and ends with this object."""
+    """The queue and its thread, which starts with the first work and ends with this object."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "background")
@@ -24,18 +24,18 @@ class Background:
         self._waiting = self._bytes = 0
 
     def is_full(self) -> bool:
-        """Whether an offer would be turned down now."""
-        return self._waiting >= MOST_WAITING
+        """Whether `offer` would drop work now."""
+        return self._waiting >= MAX_QUEUED
 
     def offer(self, work: Callable[[], object], size: int, busy: Callable[[], bool]) -> bool:
-        """Have work done some time, or say that there is no room.
+        """Queue work, or return False because the queue is full.
 
         Args:
-            size: bytes that it holds until then.
-            busy: whether somebody is waiting for other work now.
+            size: bytes that the work keeps in memory until it is done.
+            busy: whether requests are waiting now.
         """
         with self._lock:
-            if self._waiting >= MOST_WAITING or self._bytes + size > MOST_BYTES:
+            if self._waiting >= MAX_QUEUED or self._bytes + size > MAX_QUEUED_BYTES:
                 return False
             self._waiting += 1
             self._bytes += size
@@ -47,7 +47,7 @@ class Background:
         try:
             work()
             if busy():
-                time.sleep(min(LONGEST_REST_SECONDS, REST * (time.perf_counter() - begin)))
+                time.sleep(min(MAX_SLEEP_SECONDS, SLEEP_RATIO * (time.perf_counter() - begin)))
         finally:
             with self._lock:
                 self._waiting -= 1

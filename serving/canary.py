@@ -1,4 +1,4 @@
-"""Who answers a request: the package that it names, or a side of the canary."""
+"""Choose the slot that answers a request: the version named by the header, else by the canary split."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from serving.request import RefusedRequest
 from serving.slots import ModelSlot, Slots, is_named
 
 
-def choose(seats: Slots, wanted: str | None, key: str | None) -> ModelSlot:
-    """The seat that shall answer.
+def choose(slots: Slots, named_version: str | None, key: str | None) -> ModelSlot:
+    """The slot that answers a request.
 
     Raises:
-        RefusedRequest: 409, the package that the request names is not held; 503, nothing is released.
+        RefusedRequest: 409, no slot has the version that the request names ready; 503, there is no champion.
     """
-    if wanted is not None:
-        seat = seats.named(wanted)
-        if seat is None:
-            missing = next((held for held in seats.missing.values() if is_named(held, wanted)), None)
+    if named_version is not None:
+        slot = slots.named(named_version)
+        if slot is None:
+            missing = next((status for status in slots.missing.values() if is_named(status, named_version)), None)
             reason = f"{missing.state}: {missing.reason}" if missing else None
-            held = [seat.loaded.slot.package_digest for seat in seats.all()]
+            ready = {slot.loaded.spec.package_digest for slot in slots.all()}
             raise RefusedRequest(
                 409,
                 "not_held",
                 f"no slot has the version ready that {VERSION_HEADER} names",
-                got=wanted,
+                got=named_version,
                 reason=reason,
-                expected=sorted(set(held)),
+                expected=sorted(ready),
             )
-        return seat
-    if seats.champion is None:
-        failed = seats.missing.get("champion")
+        return slot
+    if slots.champion is None:
+        failed = slots.missing.get("champion")
         reason = f"version {failed.version} {failed.state}: {failed.reason}" if failed else None
         raise RefusedRequest(503, "nothing_released", "no version is released", reason=reason)
-    if seats.challenger is None or not seats.canary_percent:
-        return seats.champion
-    digest = seats.challenger.loaded.slot.package_digest
-    return seats.challenger if 100 * place(digest, key) < seats.canary_percent else seats.champion
+    if slots.challenger is None or not slots.canary_percent:
+        return slots.champion
+    digest = slots.challenger.loaded.spec.package_digest
+    return slots.challenger if 100 * place(digest, key) < slots.canary_percent else slots.champion
 
 
 def place(digest: str, key: str | None) -> float:
-    """Where a request stands from 0 to 1; with a key always at the same place for one challenger, in any process.
+    """A number from 0 to 1 for a request; with a key always the same for one challenger, in any process.
 
-    Growing the share keeps those on the challenger's side who are there; another challenger draws others.
+    A larger share keeps the keys that the challenger answers already; another challenger gets other keys.
     """
     if key is None:
-        return random.random()  # noqa: S311  # which side it falls on is no secret
+        return random.random()  # noqa: S311  # not a secret
     return int.from_bytes(hashlib.sha256(f"{digest} {key}".encode()).digest()[:8], "big") / 2**64

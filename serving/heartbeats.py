@@ -1,8 +1,8 @@
-"""What the workers of one service tell each other: a file each in the service's folder, `workers/<pid>.json`.
+"""The status of each worker of a service, for the other workers: `workers/<pid>.json` in the service's folder.
 
-A worker writes its file when something changed, and touches it twice a second. One whose file is old, or whose process
-is gone, is not among the living. The file's time is that of the monotonic clock, which all processes share:
-a step of the wall clock makes no file old or new.
+A worker writes its file after each change and touches it twice a second. A worker whose file is older than 5 s, or
+whose process has ended, is not alive. The file's time is that of the monotonic clock, which all processes of a machine
+share, so a step of the wall clock makes no file older or newer.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Heartbeats:
         self._own = self._folder / f"{os.getpid()}.json"
         self._written = ""
 
-    def write(self, statement: WorkerStatus) -> None:
-        """Say it; the same words are not written again."""
-        text = statement.model_dump_json()
+    def write(self, status: WorkerStatus) -> None:
+        """Write the status of this worker; an unchanged status only touches the file."""
+        text = status.model_dump_json()
         if text == self._written and self._own.exists():
             _touch(self._own)
             return
-        # Not synced to the disk: after a crash of the machine nobody believes it anyway.
+        # Not synced to the disk: after a crash of the machine the file is out of date in any case.
         fresh = self._own.with_suffix(".tmp")
         fresh.write_text(text)
         _touch(fresh)
@@ -45,32 +45,34 @@ class Heartbeats:
         return [status for path, status in self._read() if not status.draining and _lives(path, status.worker)]
 
     def removed(self, generation: int) -> SlotStatus | None:
-        """The challenger that another worker took out under this very order; one that has ended since counts too."""
+        """The challenger that another worker, ended or not, removed under the spec of this generation."""
         return next(
             (
-                held
-                for _, statement in self._read()
-                if statement.generation == generation and (held := statement.challenger) and held.state == "removed"
+                challenger
+                for _, status in self._read()
+                if status.generation == generation
+                and (challenger := status.challenger)
+                and challenger.state == "removed"
             ),
             None,
         )
 
     def clear(self) -> None:
         """Remove the files of workers that have ended."""
-        for path, statement in self._read():
-            if not _lives(path, statement.worker):
+        for path, status in self._read():
+            if not _lives(path, status.worker):
                 path.unlink(missing_ok=True)
 
     def _read(self) -> list[tuple[Path, WorkerStatus]]:
-        found = []
+        heartbeats = []
         for path in sorted(self._folder.glob("*.json")):
             if path == self._own:
                 continue
             try:
-                found.append((path, WorkerStatus.model_validate_json(path.read_bytes())))
-            except (OSError, ValidationError):  # of an ended worker: cleared away, or of another release of ours
+                heartbeats.append((path, WorkerStatus.model_validate_json(path.read_bytes())))
+            except (OSError, ValidationError):  # removed meanwhile, or written by another version of Modelyard
                 continue
-        return found
+        return heartbeats
 
 
 def _touch(path: Path) -> None:
@@ -80,16 +82,16 @@ def _touch(path: Path) -> None:
 
 def _lives(path: Path, pid: int) -> bool:
     try:
-        # A time to come is of another boot.
+        # A time in the future is from before a reboot.
         if not 0 <= time.monotonic_ns() - path.stat().st_mtime_ns <= FRESH_SECONDS * 1e9:
             return False
         os.kill(pid, 0)
     except (FileNotFoundError, ProcessLookupError):
         return False
-    except PermissionError:  # it is there, of another user
+    except PermissionError:  # it exists and belongs to another user
         return True
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return not Path("/proc/self").exists()  # no Linux: signal 0 has said it
+        return not Path("/proc/self").exists()  # not Linux; signal 0 has shown that it exists
     return state != "Z"

@@ -1,4 +1,4 @@
-"""A package in memory: its bytes proven, its graph warm, its answers those of the process that trained it."""
+"""Load a package: verify its bytes, warm up its graph, check its golden examples."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from serving.settings import ServingSettings
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedPackage:
     """A package ready to answer, with the settings of its bundle."""
 
-    slot: SlotSpec
+    spec: SlotSpec
     settings: ServingSettings
     predictor: Predictor
 
 
-def own(bundle: Path) -> Loaded:
-    """The package of a bundle's source folder, whichever it is, warm; what it answers is the parity gate's question.
+def own(bundle: Path) -> LoadedPackage:
+    """Load the package of a bundle's source folder, whichever it is, and warm it up; its answers are not checked.
 
     Raises:
         ModelyardError: as `load`.
@@ -36,44 +36,46 @@ def own(bundle: Path) -> Loaded:
     predictor = Predictor(package, max_pixels=settings.max_image_pixels)
     for example in package.golden()[:2]:
         _answer(predictor, example)
-    slot = SlotSpec(version=settings.version, package_digest=package.digest, bundle=str(bundle))
-    return Loaded(slot, settings, predictor)
+    spec = SlotSpec(version=settings.version, package_digest=package.digest, bundle=str(bundle))
+    return LoadedPackage(spec, settings, predictor)
 
 
-def load(slot: SlotSpec, model: str) -> Loaded:
-    """Read every byte, warm the graph up and prove it on the golden examples. No request waits for any of it.
+def load(spec: SlotSpec, model: str) -> LoadedPackage:
+    """Load the package of a slot and check it. Requests do not wait meanwhile.
 
     Raises:
         CorruptArtifactError: a byte is not as sealed, the package or the bundle is another one, or an answer is.
         NotFiniteError: an answer is none.
         ServingError: it cannot be loaded for any other reason.
     """
-    folder = Path(slot.bundle)
+    folder = Path(spec.bundle)
     try:
         settings = ServingSettings.load(folder)
-        _expect(folder / "serving.json", f"{settings.model} {settings.version}", f"{model} {slot.version}")
+        _expect(folder / "serving.json", f"{settings.model} {settings.version}", f"{model} {spec.version}")
         package = Package.open(folder / "package")
-        _expect(package.folder, package.digest, slot.package_digest)
+        _expect(package.folder, package.digest, spec.package_digest)
         predictor = Predictor(package, max_pixels=settings.max_image_pixels)
-        _prove(package, predictor, slot.tolerance)
+        _check_golden_examples(package, predictor, spec.tolerance)
     except ModelyardError:
         raise
-    except Exception as error:  # whatever a broken package does to the libraries that read it, it was not loaded
-        raise ServingError("the package cannot be loaded", where=slot.bundle, got=repr(error)) from error
-    return Loaded(slot, settings, predictor)
+    except Exception as error:  # a broken package can make the libraries that read it raise anything
+        raise ServingError("the package cannot be loaded", where=spec.bundle, got=repr(error)) from error
+    return LoadedPackage(spec, settings, predictor)
 
 
 def _expect(where: Path, got: str, expected: str) -> None:
     if got != expected:
-        raise CorruptArtifactError("another one than the order names", where=str(where), got=got, expected=expected)
+        raise CorruptArtifactError(
+            "the bundle does not hold what the spec names", where=str(where), got=got, expected=expected
+        )
 
 
-def _prove(package: Package, predictor: Predictor, tolerance: float) -> None:
+def _check_golden_examples(package: Package, predictor: Predictor, tolerance: float) -> None:
     for example in package.golden():
         answer = _answer(predictor, example)
         if not difference(example.answer, answer) <= tolerance:
             raise CorruptArtifactError(
-                "a golden example is answered otherwise than in the training process",
+                "the answer to a golden example differs from that of the training process",
                 where=example.file,
                 got=_short(answer),
                 expected=_short(example.answer),
@@ -82,8 +84,8 @@ def _prove(package: Package, predictor: Predictor, tolerance: float) -> None:
 
 def _answer(predictor: Predictor, example: GoldenExample) -> Prediction:
     content = (predictor.package.folder / "golden" / example.file).read_bytes()
-    asked = body.read(predictor.processor, predictor.endpoint, content, example.media)
-    (answer,) = predictor.predict(asked.items, asked.parameters)
+    parsed = body.read(predictor.processor, predictor.endpoint, content, example.media)
+    (answer,) = predictor.predict(parsed.items, parsed.parameters)
     return answer
 
 

@@ -1,4 +1,4 @@
-"""What the service tells Prometheus. BentoML adds up the figures of its workers at `/metrics`.
+"""Prometheus metrics of the service. BentoML sums them over its workers at `/metrics`.
 
 Each worker writes its figures into files, from which Prometheus's library removes no series: of a version that has left
 the service, `/metrics` leaves out what the files still hold. If the version comes back, its counters go on.
@@ -11,28 +11,32 @@ from collections.abc import Collection
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_WHO = ["model", "version", "role"]
+_SLOT_LABELS = ["model", "version", "role"]
 
-PREDICTIONS = Counter("modelyard_predictions", "Samples answered, by label where answers have one", [*_WHO, "label"])
-REFUSALS = Counter("modelyard_refusals", "Requests refused", [*_WHO, "code"])
-FAILURES = Counter("modelyard_failures", "Requests that a version failed to answer", [*_WHO, "code"])
+PREDICTIONS = Counter(
+    "modelyard_predictions", "Samples answered, by label where answers have one", [*_SLOT_LABELS, "label"]
+)
+REFUSALS = Counter("modelyard_refusals", "Requests refused", [*_SLOT_LABELS, "code"])
+FAILURES = Counter("modelyard_failures", "Requests that a version failed to answer", [*_SLOT_LABELS, "code"])
 COMPARED = Counter("modelyard_compared", "Samples that a challenger in the shadow answered too", ["model", "version"])
 AGREED = Counter("modelyard_agreed", "Of those, as the champion answered", ["model", "version"])
 DROPPED = Counter("modelyard_shadow_dropped", "Requests that a busy challenger did not get", ["model", "version"])
 SECONDS = Histogram(
     "modelyard_inference_seconds",
     "Decoding and inference of one request",
-    _WHO,
+    _SLOT_LABELS,
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
-# The last word of any worker counts: a worker that ended leaves its figures behind.
-HELD = Gauge("modelyard_held", "1: this package is in this slot", [*_WHO, "package"], multiprocess_mode="mostrecent")
+# The most recent value of any worker counts: a worker that ended leaves its files behind.
+IN_SLOT = Gauge(
+    "modelyard_held", "1 while this package is in this slot", [*_SLOT_LABELS, "package"], multiprocess_mode="mostrecent"
+)
 
 _VERSION = re.compile(r'^modelyard_[a-z_]+\{(?:[a-z]+="(?:[^"\\]|\\.)*",)*version="([^"]+)"')
 
 
 def of_versions(text: str, versions: Collection[str]) -> str:
-    """Prometheus's text without the series of ours that are about other versions."""
+    """The text of `/metrics` without our series of other versions."""
     return "".join(
         line
         for line in text.splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""From an HTTP request to what its task reads. What does not fit is refused with a status that says why.
+"""Parse an HTTP request into the items of its task, or refuse it with a status.
 
 400 no JSON, no base64 · 406 several, and a file is wanted · 413 too large · 415 unknown content type
 422 no sample of this task, empty, too many
@@ -28,8 +28,8 @@ FORM = "multipart/form-data"
 UNREADABLE = ("json", "base64")  # 400: not even the body can be read; all else that is wrong with a sample is 422
 
 
-class Found(NamedTuple):
-    """What a request asks: items as they came, what it sets beside them, and how many bytes it has."""
+class PredictionRequest(NamedTuple):
+    """A parsed request: its items, its parameters, and its size in bytes."""
 
     items: list[Any]
     parameters: Strict | None
@@ -57,20 +57,22 @@ class RefusedRequest(Exception):
         return RefusedRequest(400 if code in UNREADABLE else 422, code, error.what, **facts)
 
 
-async def read(request: Request, settings: ServingSettings, predictor: Predictor, threads: Executor) -> Found:
-    """What a request asks.
+async def read(
+    request: Request, settings: ServingSettings, predictor: Predictor, threads: Executor
+) -> PredictionRequest:
+    """Parse a request.
 
     Args:
-        threads: where large bodies are parsed, so that the event loop serves other requests meanwhile.
+        threads: the pool that parses large bodies, so that the event loop serves other requests meanwhile.
 
     Raises:
-        RefusedRequest: the request does not fit.
+        RefusedRequest: the request is not valid.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     wire = predictor.endpoint
     try:
         if kind == FORM and wire.media:
-            found = await _from_form(request, settings, predictor)
+            parsed = await _from_form(request, settings, predictor)
         elif kind == body.JSON or body.takes(wire, kind):
             content = await _body(request, settings.max_request_bytes)
             if len(content) < body.LARGE_BYTES:
@@ -78,19 +80,19 @@ async def read(request: Request, settings: ServingSettings, predictor: Predictor
             else:
                 loop = asyncio.get_running_loop()
                 items = await loop.run_in_executor(threads, body.read, predictor.processor, wire, content, kind)
-            found = Found(*items, len(content))
+            parsed = PredictionRequest(*items, len(content))
         else:
             raise RefusedRequest(
                 415, "content_type", "this content type is not read", got=kind or None, expected=accepted(predictor)
             )
     except SampleError as error:
         raise RefusedRequest.of(error, wire.item) from error
-    if len(found.items) == 0:
+    if len(parsed.items) == 0:
         raise RefusedRequest(422, "empty", f"no {wire.item} in the request", expected="at least one")
-    if len(found.items) > settings.max_batch_size:
-        got, expected = len(found.items), settings.max_batch_size
+    if len(parsed.items) > settings.max_batch_size:
+        got, expected = len(parsed.items), settings.max_batch_size
         raise RefusedRequest(422, "too_many", f"too many {wire.items} in one request", got=got, expected=expected)
-    return found
+    return parsed
 
 
 def named_version(request: Request) -> str | None:
@@ -98,8 +100,8 @@ def named_version(request: Request) -> str | None:
     return request.headers.get(VERSION_HEADER, request.headers.get(FORMER_VERSION_HEADER))
 
 
-def wanted_file(request: Request, wire: EndpointSchema, found: Found) -> AnsweredFile | None:
-    """The file that a request wants instead of JSON, if any.
+def requested_file(request: Request, wire: EndpointSchema, parsed: PredictionRequest) -> AnsweredFile | None:
+    """The file that a request accepts instead of JSON, if any.
 
     Raises:
         RefusedRequest: it has several samples, and a response is one file.
@@ -109,14 +111,14 @@ def wanted_file(request: Request, wire: EndpointSchema, found: Found) -> Answere
     kinds = {kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "").split(",")}
     if body.JSON in kinds or not kinds & {wire.file.media, f"{wire.file.media.partition('/')[0]}/*"}:
         return None
-    if len(found.items) > 1:
+    if len(parsed.items) > 1:
         expected = f"one {wire.item}, or accept: {body.JSON}"
-        raise RefusedRequest(406, "accept", "a response is one file", got=len(found.items), expected=expected)
+        raise RefusedRequest(406, "accept", "a response is one file", got=len(parsed.items), expected=expected)
     return wire.file
 
 
 def accepted(predictor: Predictor) -> str:
-    """The content types that are read, in words."""
+    """The content types that are accepted, as text."""
     media = predictor.endpoint.media
     return ", ".join([body.JSON, *((FORM,) if media else ()), *media])
 
@@ -129,9 +131,9 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
-    said = request.headers.get("content-length", "")
-    if said.isdigit() and int(said) > limit:
-        raise RefusedRequest(413, "too_large", "the request is too large", got=int(said), expected=f"{limit} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise RefusedRequest(413, "too_large", "the request is too large", got=int(declared), expected=f"{limit} bytes")
     total = 0
     try:
         async for piece in request.stream():
@@ -143,7 +145,7 @@ async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
         raise RefusedRequest(400, "disconnected", "the client went away") from error
 
 
-async def _from_form(request: Request, settings: ServingSettings, predictor: Predictor) -> Found:
+async def _from_form(request: Request, settings: ServingSettings, predictor: Predictor) -> PredictionRequest:
     """Every file is one sample; a field `parameters` holds JSON."""
     limited = Request(request.scope, _replay(_limited(request, settings.max_request_bytes)))
     try:
@@ -157,8 +159,8 @@ async def _from_form(request: Request, settings: ServingSettings, predictor: Pre
     except (MultiPartException, HTTPException) as error:
         detail = error.message if isinstance(error, MultiPartException) else error.detail
         raise RefusedRequest(400, "form", f"the form cannot be read: {detail}") from error
-    set_beside = body.parameters(predictor.endpoint, text) if isinstance(text, str) else None
-    return Found(list(files), set_beside, sum(map(len, files)))
+    parameters = body.parameters(predictor.endpoint, text) if isinstance(text, str) else None
+    return PredictionRequest(list(files), parameters, sum(map(len, files)))
 
 
 def _replay(pieces: AsyncIterator[bytes]) -> Any:

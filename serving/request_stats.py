@@ -1,4 +1,4 @@
-"""What a version did in its slot, in this worker: counts, and how long its last answers took."""
+"""Statistics of a version in its slot, in this worker: counts, and latencies of the last answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 from components.contracts.serving_spec import RequestStats
 
 WINDOW = 1000
-# Medians of a thousand answers are sorted anew after so many more.
+# The medians of the window are computed again after so many answers.
 REFRESH = 16
 
 
@@ -20,7 +20,7 @@ class RequestRecorder:
         self._lock = threading.Lock()
         self._requests = self._errors = self._not_finite = self._compared = self._agreed = 0
         self._failed: deque[bool] = deque(maxlen=WINDOW)
-        self._lately_failed = 0
+        self._recent_failures = 0
         self._seconds: deque[float] = deque(maxlen=WINDOW)
         self._processor: deque[float] = deque(maxlen=WINDOW)
         self._medians = (0.0, 0.0)
@@ -29,7 +29,7 @@ class RequestRecorder:
         self.dropped = 0
 
     def answer(self, seconds: float, processor_seconds: float) -> None:
-        """An answer was given: how long it took, and how long it kept a processor busy."""
+        """Count an answer, with its wall time and its CPU time."""
         with self._lock:
             self.answered += 1
             self._seconds.append(seconds)
@@ -37,38 +37,38 @@ class RequestRecorder:
             self._count(failed=False)
 
     def fail(self, *, not_finite: bool = False) -> None:
-        """A request that fits was not answered."""
+        """Count a valid request that was not answered."""
         with self._lock:
             self._errors += 1
             self._not_finite += not_finite
             self._count(failed=True)
 
     def compare(self, agreed: int, samples: int) -> None:
-        """So many answers of so many were the champion's too."""
+        """Count samples that champion and challenger both answered, and those on which they agree."""
         with self._lock:
             self._compared += samples
             self._agreed += agreed
 
     def drop(self) -> None:
-        """A request in the shadow was not answered, because the challenger was busy."""
+        """Count a shadow request that was dropped because the challenger was busy."""
         with self._lock:
             self.dropped += 1
 
     def error_rate(self) -> tuple[float, int]:
-        """The share of the last requests that failed, and of how many."""
+        """The share of the last requests that failed, and the number of those requests."""
         with self._lock:
-            return self._lately_failed / max(1, len(self._failed)), len(self._failed)
+            return self._recent_failures / max(1, len(self._failed)), len(self._failed)
 
     def medians(self) -> tuple[float, float]:
-        """Median seconds of the last answers: on the clock, and of a processor; refreshed each few answers."""
+        """Median wall seconds and median CPU seconds of the last answers."""
         with self._lock:
             if self._seconds and (self.answered - self._medians_at >= REFRESH or self._medians_at == 0):
                 self._medians = (median(self._seconds), median(self._processor))
                 self._medians_at = self.answered
             return self._medians
 
-    def tally(self) -> RequestStats:
-        """The counts, to be told."""
+    def stats(self) -> RequestStats:
+        """The counts and percentiles, as they are reported."""
         with self._lock:
             ordered = sorted(self._seconds)
             return RequestStats(
@@ -84,9 +84,9 @@ class RequestRecorder:
     def _count(self, *, failed: bool) -> None:
         self._requests += 1
         if len(self._failed) == WINDOW:
-            self._lately_failed -= self._failed[0]
+            self._recent_failures -= self._failed[0]
         self._failed.append(failed)
-        self._lately_failed += failed
+        self._recent_failures += failed
 
 
 def _percentile_ms(ordered: list[float], percent: int) -> float | None:

@@ -1,6 +1,6 @@
 """The BentoML service of one model. A bundle holds this file, `package/` and `serving.json`.
 
-Where MODELYARD_SERVICE names a folder, it serves what the order there names; else its bundle's own package.
+Where MODELYARD_SERVICE names a folder, it serves the slots of the spec there; else its bundle's own package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a bundle's service is told: `serving.json` beside the package."""
+"""The settings of a bundle's service: `serving.json` beside the package."""
 
 from __future__ import annotations
 

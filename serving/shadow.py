@@ -1,4 +1,4 @@
-"""A challenger in the shadow: it answers what the champion has answered, and nobody sees it."""
+"""A challenger in the shadow answers what the champion has answered; the answers are compared and not returned."""
 
 from __future__ import annotations
 
@@ -7,35 +7,42 @@ from collections.abc import Callable
 from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics
-from serving.request import Found
+from serving.request import PredictionRequest
 from serving.slot_manager import SlotManager
 from serving.slots import ModelSlot, failure
 
 
 def offer(
-    holding: SlotManager, seat: ModelSlot, found: Found, champion: list[Prediction], busy: Callable[[], bool]
+    slot_manager: SlotManager,
+    slot: ModelSlot,
+    request: PredictionRequest,
+    champion: list[Prediction],
+    busy: Callable[[], bool],
 ) -> None:
-    """Let the challenger answer a request some time, if it has room, and compare.
+    """Let the challenger answer a request in the background, unless its queue is full, and compare the answers.
 
     Args:
-        champion: what the champion answered.
+        champion: the champion's answer.
         busy: whether requests are waiting.
     """
-    if not seat.background.offer(lambda: _answer(holding, seat, found, champion), found.size, busy):
-        seat.drop()
+    if not slot.background.offer(lambda: _answer(slot_manager, slot, request, champion), request.size, busy):
+        slot.drop()
 
 
-def _answer(holding: SlotManager, seat: ModelSlot, found: Found, champion: list[Prediction]) -> None:
-    if holding.now.challenger is not seat:
+def _answer(slot_manager: SlotManager, slot: ModelSlot, request: PredictionRequest, champion: list[Prediction]) -> None:
+    if slot_manager.current.challenger is not slot:
         return
     try:
-        answer = seat.answer(found)
-    except (SampleError, InferenceError) as error:  # the champion took the sample
-        seat.fail(failure(error))
+        answer = slot.answer(request)
+    except (SampleError, InferenceError) as error:  # the champion accepted the sample
+        slot.fail(failure(error))
     else:
-        agree = seat.loaded.predictor.task.agree
-        agreed = sum(agree(ours, theirs) for ours, theirs in zip(answer, champion, strict=True))
-        seat.record.compare(agreed, len(answer))
-        metrics.COMPARED.labels(*seat.labels[:2]).inc(len(answer))
-        metrics.AGREED.labels(*seat.labels[:2]).inc(agreed)
-    holding.judge(seat)
+        agree = slot.loaded.predictor.task.agree
+        agreed = sum(
+            agree(challenger_answer, champion_answer)
+            for challenger_answer, champion_answer in zip(answer, champion, strict=True)
+        )
+        slot.recorder.compare(agreed, len(answer))
+        metrics.COMPARED.labels(*slot.labels[:2]).inc(len(answer))
+        metrics.AGREED.labels(*slot.labels[:2]).inc(agreed)
+    slot_manager.judge(slot)

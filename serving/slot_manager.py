@@ -1,4 +1,4 @@
-"""What a worker holds, and how an order changes it: by loading beside, then swapping one reference."""
+"""The slots of one worker. A new package is loaded beside the old, then one reference is swapped."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Literal
 from components.contracts.serving_spec import SLOT_NAMES, ServingSpec, SlotName, SlotSpec, SlotStatus
 from components.core.errors import ModelyardError
 from serving import guard
-from serving.loaded import Loaded, load
+from serving.loaded import LoadedPackage, load
 from serving.slots import ModelSlot, Slots
 
-LOADED_FIRST: tuple[SlotName, ...] = ("champion", "previous", "staged", "challenger")
+LOADING_ORDER: tuple[SlotName, ...] = ("champion", "previous", "staged", "challenger")
 
 LOG = logging.getLogger("bentoml.modelyard")  # below BentoML's logger, whose handlers write the service's log
 
@@ -26,149 +26,157 @@ LOG = logging.getLogger("bentoml.modelyard")  # below BentoML's logger, whose ha
 class SlotManager:
     """The slots of one worker.
 
-    `now` is never changed in place: who reads it once has a whole that stays as it is.
+    `current` is replaced as a whole and never changed in place, so a request that has read it keeps a consistent view.
 
     Args:
-        model: the only one whose packages are taken.
-        threads: of champion, previous and staged together; a challenger gets as many of its own.
+        model: name of the model; packages of another model are refused.
+        threads: size of the pool of champion, previous and staged together; a challenger gets a pool of its own.
         changed: called after each change, from any thread.
     """
 
     def __init__(self, model: str, threads: int, changed: Callable[[], None] = lambda: None) -> None:
         self.model = model
-        self.now = Slots()
+        self.current = Slots()
         self._count = threads
         # A third of what anyio's hop to a thread costs.
         self._threads = ThreadPoolExecutor(threads, "predict")
         self._changed = changed
         self._lock = threading.Lock()
 
-    def serve(self, loaded: Loaded) -> None:
-        """Hold one package, without an order."""
-        before, self.now = self.now, Slots(champion=self._seat("champion", loaded))
-        self._tell(before, self.now)
+    def serve(self, loaded: LoadedPackage) -> None:
+        """Serve one package as the champion, without a spec."""
+        before, self.current = self.current, Slots(champion=self._new_slot("champion", loaded))
+        self._publish(before, self.current)
 
-    def carry_out(self, order: ServingSpec) -> None:
-        """Make the slots what an order names, as far as that can be.
+    def reconcile(self, spec: ServingSpec) -> None:
+        """Make the slots equal to a spec, as far as possible.
 
-        What is held already is in its new slot at once. What is not is loaded meanwhile, one after the other; the
-        champion stays until the new one is ready. A package that does not load is `missing`, and all else is as it
-        would be without it. Who stays in its slot keeps its counts. Called by one thread at a time.
+        A package that is loaded moves to its new slot at once. Other packages are loaded one after the other; the
+        champion stays until the new one is ready. A package that fails to load is `missing`, and the other slots are as
+        they would be without it. A package that stays in its slot keeps its counts. One thread calls this at a time.
         """
-        before = self.now
-        known = {_key(seat.loaded.slot): seat.loaded for role in SLOT_NAMES if (seat := before.seat(role))}
+        before = self.current
+        known = {_key(slot.loaded.spec): slot.loaded for role in SLOT_NAMES if (slot := before.get(role))}
         missing: dict[SlotName, SlotStatus] = {}
-        self._arrange(order, known, missing, before)
-        for role in LOADED_FIRST:
-            slot: SlotSpec | None = getattr(order, role)
-            if slot is None or _key(slot) in known or (role == "challenger" and _removed(self.now, order)):
+        self._arrange(spec, known, missing, before)
+        for role in LOADING_ORDER:
+            slot_spec: SlotSpec | None = getattr(spec, role)
+            if slot_spec is None or _key(slot_spec) in known or (role == "challenger" and _removed(self.current, spec)):
                 continue
             begin = time.perf_counter()
             try:
-                known[_key(slot)] = load(_plain(slot), self.model)
+                known[_key(slot_spec)] = load(_plain(slot_spec), self.model)
             except ModelyardError as error:
                 reason = "; ".join(" ".join(line.split()) for line in error.lines())
-                missing[role] = _held(slot, "failed", reason)
-                LOG.error("%s version %s is not loaded: %s", role, slot.version, reason)
+                missing[role] = _status(slot_spec, "failed", reason)
+                LOG.error("%s version %s is not loaded: %s", role, slot_spec.version, reason)
             else:
-                LOG.info("%s version %s is loaded: %.2f s", role, slot.version, time.perf_counter() - begin)
-                self._arrange(order, known, missing, before)
-        self._arrange(order, known, missing, order)
+                LOG.info("%s version %s is loaded: %.2f s", role, slot_spec.version, time.perf_counter() - begin)
+                self._arrange(spec, known, missing, before)
+        self._arrange(spec, known, missing, spec)
 
-    def judge(self, seat: ModelSlot) -> None:
-        """Take a challenger out if it broke a limit."""
-        now = self.now
-        if now.challenger is not seat or now.policy is None:
+    def judge(self, slot: ModelSlot) -> None:
+        """Remove a challenger if it broke a limit."""
+        current = self.current
+        if current.challenger is not slot or current.policy is None:
             return
-        champion = now.champion.record if now.champion else None
-        if reason := guard.broken(seat.record, champion, now.policy.limits):
-            self.remove_challenger(seat, reason)
+        champion = current.champion.recorder if current.champion else None
+        if reason := guard.broken_limit(slot.recorder, champion, current.policy.limits):
+            self.remove_challenger(slot, reason)
 
-    def remove_challenger(self, seat: ModelSlot, reason: str) -> None:
-        """Take a challenger out; the champion answers its requests from now on."""
+    def remove_challenger(self, slot: ModelSlot, reason: str) -> None:
+        """Remove a challenger; from then on the champion answers its requests."""
         with self._lock:
-            now = self.now
-            if now.challenger is not seat:
+            current = self.current
+            if current.challenger is not slot:
                 return
-            held = _held(seat.loaded.slot, "removed", reason)
-            self.now = replace(now, challenger=None, missing=MappingProxyType({**now.missing, "challenger": held}))
-        LOG.warning("challenger version %s is taken out: %s", seat.loaded.slot.version, reason)
-        seat.tell(False)
+            status = _status(slot.loaded.spec, "removed", reason)
+            self.current = replace(
+                current, challenger=None, missing=MappingProxyType({**current.missing, "challenger": status})
+            )
+        LOG.warning("challenger version %s is removed: %s", slot.loaded.spec.version, reason)
+        slot.publish(False)
         self._changed()
 
     def _arrange(
         self,
-        order: ServingSpec,
-        known: dict[tuple[str, str, str], Loaded],
+        spec: ServingSpec,
+        known: dict[tuple[str, str, str], LoadedPackage],
         missing: dict[SlotName, SlotStatus],
         reconciled: ServingSpec | Slots,
     ) -> None:
-        """Put what is known into the slots that the order names; `reconciled` is what counts as carried out then."""
+        """Put the loaded packages into the slots of the spec; `reconciled` has the generation to report afterwards."""
         with self._lock:
-            now = self.now
-            seats: dict[SlotName, ModelSlot | None] = {}
+            current = self.current
+            slots: dict[SlotName, ModelSlot | None] = {}
             for role in SLOT_NAMES:
-                slot: SlotSpec | None = getattr(order, role)
-                loaded = known.get(_key(slot)) if slot else None
-                seats[role] = self._kept_or_new(now, role, loaded)
-            removed = _removed(now, order)
+                slot_spec: SlotSpec | None = getattr(spec, role)
+                loaded = known.get(_key(slot_spec)) if slot_spec else None
+                slots[role] = self._kept_or_new(current, role, loaded)
+            removed = _removed(current, spec)
             if removed:
-                seats["challenger"], missing = None, {**missing, "challenger": removed}
-            if order.champion and seats["champion"] is None:
-                stand_in = seats["previous"] if "champion" in missing else None
-                seats["champion"] = now.champion or (self._seat("champion", stand_in.loaded) if stand_in else None)
-            record = seats["challenger"].record if seats["challenger"] else None
+                slots["challenger"], missing = None, {**missing, "challenger": removed}
+            if spec.champion and slots["champion"] is None:
+                stand_in = slots["previous"] if "champion" in missing else None
+                slots["champion"] = current.champion or (
+                    self._new_slot("champion", stand_in.loaded) if stand_in else None
+                )
+            recorder = slots["challenger"].recorder if slots["challenger"] else None
             after = Slots(
                 reconciled.generation,
                 reconciled.decision,
-                **seats,
-                challenger_record=now.challenger_record if removed else record,
-                policy=order.challenger.policy if order.challenger else None,
+                **slots,
+                challenger_recorder=current.challenger_recorder if removed else recorder,
+                policy=spec.challenger.policy if spec.challenger else None,
                 missing=MappingProxyType(dict(missing)),
             )
-            self.now = after
-        self._tell(now, after)
+            self.current = after
+        self._publish(current, after)
         self._changed()
 
-    def _kept_or_new(self, now: Slots, role: SlotName, loaded: Loaded | None) -> ModelSlot | None:
+    def _kept_or_new(self, current: Slots, role: SlotName, loaded: LoadedPackage | None) -> ModelSlot | None:
         if loaded is None:
             return None
-        present = now.seat(role)
-        return present if present and present.loaded is loaded else self._seat(role, loaded)
+        present = current.get(role)
+        return present if present and present.loaded is loaded else self._new_slot(role, loaded)
 
-    def _seat(self, role: SlotName, loaded: Loaded) -> ModelSlot:
+    def _new_slot(self, role: SlotName, loaded: LoadedPackage) -> ModelSlot:
         threads: Executor = self._threads
         if role == "challenger":
             threads = ThreadPoolExecutor(self._count, "challenge")
         return ModelSlot(role, loaded, threads)
 
-    def _tell(self, before: Slots, after: Slots) -> None:
+    def _publish(self, before: Slots, after: Slots) -> None:
         for role in SLOT_NAMES:
-            old, new = before.seat(role), after.seat(role)
+            old, new = before.get(role), after.get(role)
             if old is not new:
                 if old:
-                    old.tell(False)
+                    old.publish(False)
                 if new:
-                    new.tell(True)
+                    new.publish(True)
 
 
-def _plain(slot: SlotSpec) -> SlotSpec:
-    return SlotSpec(**{name: getattr(slot, name) for name in SlotSpec.model_fields})
+def _plain(slot_spec: SlotSpec) -> SlotSpec:
+    return SlotSpec(**{name: getattr(slot_spec, name) for name in SlotSpec.model_fields})
 
 
-def _key(slot: SlotSpec) -> tuple[str, str, str]:
-    return slot.package_digest, slot.version, os.path.realpath(slot.bundle)
+def _key(slot_spec: SlotSpec) -> tuple[str, str, str]:
+    return slot_spec.package_digest, slot_spec.version, os.path.realpath(slot_spec.bundle)
 
 
-def _held(slot: SlotSpec, state: Literal["failed", "removed"], reason: str) -> SlotStatus:
+def _status(slot_spec: SlotSpec, state: Literal["failed", "removed"], reason: str) -> SlotStatus:
     return SlotStatus(
-        version=slot.version, package_digest=slot.package_digest, state=state, reason=reason, since=time.time()
+        version=slot_spec.version,
+        package_digest=slot_spec.package_digest,
+        state=state,
+        reason=reason,
+        since=time.time(),
     )
 
 
-def _removed(now: Slots, order: ServingSpec) -> SlotStatus | None:
-    """The challenger that was taken out, if the order still names it: until one did not, it stays out."""
-    held, slot = now.missing.get("challenger"), order.challenger
-    if held is None or slot is None or held.state != "removed":
+def _removed(current: Slots, spec: ServingSpec) -> SlotStatus | None:
+    """The status of a removed challenger that the spec still names; it stays removed until a spec does not name it."""
+    status, slot_spec = current.missing.get("challenger"), spec.challenger
+    if status is None or slot_spec is None or status.state != "removed":
         return None
-    return held if (slot.package_digest, slot.version) == (held.package_digest, held.version) else None
+    return status if (slot_spec.package_digest, slot_spec.version) == (status.package_digest, status.version) else None

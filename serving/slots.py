@@ -1,4 +1,4 @@
-"""Who answers: a loaded package in a slot, and all slots of a worker at one moment."""
+"""A loaded package in a slot, and all slots of a worker at one moment."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics
 from serving.background import Background
-from serving.loaded import Loaded
-from serving.request import Found
+from serving.loaded import LoadedPackage
+from serving.request import PredictionRequest
 from serving.request_stats import RequestRecorder
 
 
 class ModelSlot:
-    """A loaded package in a slot: the one object that a request holds from its begin to its end.
+    """A loaded package in a slot. A request uses the same object from its start to its end.
 
     Args:
-        threads: where it answers; a challenger has its own, so that one that hangs keeps nobody waiting.
+        threads: the pool that runs inference; a challenger has its own, so that a hanging challenger blocks no other.
     """
 
-    def __init__(self, role: SlotName, loaded: Loaded, threads: Executor) -> None:
+    def __init__(self, role: SlotName, loaded: LoadedPackage, threads: Executor) -> None:
         self.role, self.loaded, self.threads = role, loaded, threads
         self.since = time.time()
-        self.record = RequestRecorder()
+        self.recorder = RequestRecorder()
         self.background = Background()
-        model, version, package = loaded.settings.model, loaded.slot.version, loaded.slot.package_digest
+        model, version, package = loaded.settings.model, loaded.spec.version, loaded.spec.package_digest
         self.about = {"name": model, "version": version, "package": package}
         self.headers = {
             "X-Modelyard-Model": model,
@@ -56,17 +56,17 @@ class ModelSlot:
             label: metrics.PREDICTIONS.labels(*self.labels, label) for label in loaded.predictor.signature.classes
         }
 
-    def answer(self, found: Found) -> list[Prediction]:
+    def answer(self, request: PredictionRequest) -> list[Prediction]:
         """Answer one request and count the answer: by label, where answers have one.
 
         Raises:
             SampleError: an item is not what the task takes.
-            InferenceError: the version failed; whoever asked counts it with `fail`.
+            InferenceError: the version failed; the caller counts it with `fail`.
         """
         begin, processor = time.perf_counter(), time.thread_time()
-        predictions = self.loaded.predictor.predict(found.items, found.parameters)
+        predictions = self.loaded.predictor.predict(request.items, request.parameters)
         seconds = time.perf_counter() - begin
-        self.record.answer(seconds, time.thread_time() - processor)
+        self.recorder.answer(seconds, time.thread_time() - processor)
         self._seconds.observe(seconds)
         for prediction in predictions:
             counter = self._predictions.get(prediction.get("label", ""))
@@ -75,22 +75,22 @@ class ModelSlot:
 
     def fail(self, code: str) -> None:
         """Count a request that this version did not answer."""
-        self.record.fail(not_finite=code == "not_finite")
+        self.recorder.fail(not_finite=code == "not_finite")
         metrics.FAILURES.labels(*self.labels, code).inc()
 
     def drop(self) -> None:
-        """Count a request in the shadow that it did not get."""
-        self.record.drop()
+        """Count a shadow request that was dropped because the challenger was busy."""
+        self.recorder.drop()
         self._dropped.inc()
 
-    def held(self) -> SlotStatus:
-        """As it is told."""
-        slot = self.loaded.slot
-        return SlotStatus(version=slot.version, package_digest=slot.package_digest, state="ready", since=self.since)
+    def status(self) -> SlotStatus:
+        """The status of this slot."""
+        spec = self.loaded.spec
+        return SlotStatus(version=spec.version, package_digest=spec.package_digest, state="ready", since=self.since)
 
-    def tell(self, here: bool) -> None:
-        """Tell Prometheus that this package is in this slot, or no longer."""
-        metrics.HELD.labels(*self.labels, self.about["package"]).set(int(here))
+    def publish(self, here: bool) -> None:
+        """Set the Prometheus gauge that says whether this package is in this slot."""
+        metrics.IN_SLOT.labels(*self.labels, self.about["package"]).set(int(here))
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Slots:
 
     Args:
         generation, decision: of the spec that was reconciled last.
-        challenger_record: kept after the challenger was taken out.
+        challenger_recorder: kept after the challenger was removed.
         policy: the challenger's.
-        missing: what the order names and is not there, with the reason.
+        missing: slots of the spec whose package is not loaded, with the reason.
     """
 
     generation: int = 0
@@ -110,33 +110,33 @@ class Slots:
     challenger: ModelSlot | None = None
     previous: ModelSlot | None = None
     staged: ModelSlot | None = None
-    challenger_record: RequestRecorder | None = None
+    challenger_recorder: RequestRecorder | None = None
     policy: RolloutPolicy | None = None
     missing: Mapping[SlotName, SlotStatus] = field(default_factory=lambda: MappingProxyType({}))
 
-    def seat(self, role: SlotName) -> ModelSlot | None:
-        """Who is in a slot."""
-        found: ModelSlot | None = getattr(self, role)
-        return found
+    def get(self, role: SlotName) -> ModelSlot | None:
+        """The occupant of a slot."""
+        slot: ModelSlot | None = getattr(self, role)
+        return slot
 
     @property
     def canary_percent(self) -> float:
-        """The challenger's share of the requests; 0 for one in the shadow, and without one."""
+        """The challenger's share of the requests; 0 for a shadow, and without a challenger."""
         return self.policy.canary_percent if self.policy else 0.0
 
-    def held(self, role: SlotName) -> SlotStatus | None:
-        """What is told of a slot."""
-        seat = self.seat(role)
-        return seat.held() if seat else self.missing.get(role)
+    def status(self, role: SlotName) -> SlotStatus | None:
+        """The status of a slot: of its occupant, or why it is empty."""
+        slot = self.get(role)
+        return slot.status() if slot else self.missing.get(role)
 
     def named(self, version: str) -> ModelSlot | None:
         """The slot with a version, named by its number or its package's digest; the staged slot first."""
-        everyone = (self.staged, self.champion, self.challenger, self.previous)
-        return next((seat for seat in everyone if seat and is_named(seat.loaded.slot, version)), None)
+        candidates = (self.staged, self.champion, self.challenger, self.previous)
+        return next((slot for slot in candidates if slot and is_named(slot.loaded.spec, version)), None)
 
     def all(self) -> list[ModelSlot]:
-        """Everyone who is there."""
-        return [seat for role in SLOT_NAMES if (seat := self.seat(role))]
+        """The occupied slots."""
+        return [slot for role in SLOT_NAMES if (slot := self.get(role))]
 
 
 def is_named(slot: SlotSpec | SlotStatus, version: str) -> bool:
@@ -145,7 +145,7 @@ def is_named(slot: SlotSpec | SlotStatus, version: str) -> bool:
 
 
 def failure(error: InferenceError | SampleError) -> str:
-    """One word for why a version did not answer."""
+    """The code of a failure, for metrics and responses."""
     if isinstance(error, SampleError):
         return "sample"
     return "not_finite" if isinstance(error, NotFiniteError) else "inference"

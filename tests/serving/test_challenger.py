@@ -249,10 +249,10 @@ def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
 
 def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
-    seat = service.worker.holding.now.challenger
+    seat = service.worker.slot_manager.current.challenger
     assert seat
     go_on = threading.Event()
-    for _ in range(background.MOST_WAITING):
+    for _ in range(background.MAX_QUEUED):
         assert seat.background.offer(lambda: go_on.wait(30), 0, lambda: False)
     assert {service.answered_by() for _ in range(5)} == {"1"}
     statement = service.statement()
@@ -268,7 +268,7 @@ def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: d
 
 def test_what_waits_in_the_background_is_bounded_in_bytes() -> None:
     waiting, go_on, done = background.Background(), threading.Event(), []
-    assert waiting.offer(lambda: go_on.wait(30), background.MOST_BYTES - 1, lambda: False)
+    assert waiting.offer(lambda: go_on.wait(30), background.MAX_QUEUED_BYTES - 1, lambda: False)
     assert not waiting.offer(lambda: done.append(1), 2, lambda: False)
     go_on.set()
     eventually(lambda: waiting.offer(lambda: done.append(2), 2, lambda: False))
@@ -278,9 +278,9 @@ def test_what_waits_in_the_background_is_bounded_in_bytes() -> None:
 def test_a_challenger_that_does_not_answer_in_time_is_answered_for(
     service: Service, slots: dict[str, SlotSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "PATIENCE_SECONDS", 0.02)
+    monkeypatch.setattr(app, "ANSWER_SECONDS", 0.02)
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
-    seat, go_on = service.worker.holding.now.challenger, threading.Event()
+    seat, go_on = service.worker.slot_manager.current.challenger, threading.Event()
     assert seat
     for _ in range(8):  # all its threads hang
         seat.threads.submit(go_on.wait, 30)
@@ -298,13 +298,13 @@ def test_the_last_thousand_count() -> None:
         record.answer(0.001, 0.001)
     for _ in range(20):
         record.fail()
-    assert guard.broken(record, None, limits) is None
+    assert guard.broken_limit(record, None, limits) is None
     record.fail()
-    assert "2.1% of its last 1000" in (guard.broken(record, None, limits) or "")
+    assert "2.1% of its last 1000" in (guard.broken_limit(record, None, limits) or "")
     for _ in range(1000):
         record.answer(0.001, 0.001)
-    assert guard.broken(record, None, limits) is None
-    assert record.tally().errors == 21
+    assert guard.broken_limit(record, None, limits) is None
+    assert record.stats().errors == 21
 
 
 def test_too_few_answers_say_nothing() -> None:
@@ -312,17 +312,15 @@ def test_too_few_answers_say_nothing() -> None:
     limits = ChallengerLimits(max_error_rate=0.0, max_latency_ratio=2, min_requests=5)
     for _ in range(4):
         challenger.fail()
-    assert guard.broken(challenger, champion, limits) is None
+    assert guard.broken_limit(challenger, champion, limits) is None
     challenger = RequestRecorder()
     for _ in range(50):
         challenger.answer(1.0, 1.0)
     for _ in range(4):
         champion.answer(0.1, 0.1)
-    assert guard.broken(challenger, champion, limits) is None
+    assert guard.broken_limit(challenger, champion, limits) is None
     champion.answer(0.1, 0.1)
-    assert "1000.00 ms of a processor against the champion's 100.00" in (
-        guard.broken(challenger, champion, limits) or ""
-    )
+    assert "1000.00 ms of CPU time, the champion's 100.00" in (guard.broken_limit(challenger, champion, limits) or "")
 
 
 def test_waiting_for_a_processor_is_not_its_fault() -> None:
@@ -330,4 +328,4 @@ def test_waiting_for_a_processor_is_not_its_fault() -> None:
     for _ in range(50):
         challenger.answer(1.0, 0.1)
         champion.answer(0.1, 0.1)
-    assert guard.broken(challenger, champion, LIMITS) is None
+    assert guard.broken_limit(challenger, champion, LIMITS) is None

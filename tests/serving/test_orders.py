@@ -95,14 +95,14 @@ def test_a_switch_and_everything_that_follows_the_champion(service: Service, slo
 
 def test_what_is_held_already_is_not_loaded_again(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], staged=slots["2"])
-    staged = service.worker.holding.now.staged
+    staged = service.worker.slot_manager.current.staged
     assert staged
     service.order(champion=slots["2"], previous=slots["1"])
-    now = service.worker.holding.now
+    now = service.worker.slot_manager.current
     assert now.champion
     assert now.champion.loaded is staged.loaded
     service.order(champion=slots["1"], previous=slots["2"])  # rollback
-    now = service.worker.holding.now
+    now = service.worker.slot_manager.current
     assert now.previous
     assert now.previous.loaded is staged.loaded
     assert service.answered_by() == "1"
