@@ -42,7 +42,7 @@ def unschedule(pipeline: str | None, as_json: bool) -> None:
     from flows.cli.run import say
     from flows.pipelines.schedules import remove
 
-    _show(remove(_endpoints(project), pipeline, say), as_json)
+    _show(remove(project, _endpoints(project), pipeline, say), as_json)
 
 
 def _endpoints(project: Project) -> Endpoints:

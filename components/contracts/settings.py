@@ -1,0 +1,128 @@
+"""`modelyard.toml`: settings of a project that concern no single pipeline. The file and each section are optional."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ValidationError, model_validator
+
+from components.core.errors import Problem, SpecError
+from components.core.strict import Strict
+
+FILE_NAME = "modelyard.toml"
+
+
+def server_url(text: str) -> str:
+    """A URL without a slash at its end.
+
+    Raises:
+        ValueError: it is none, or holds credentials.
+    """
+    if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", text) is None:
+        raise ValueError("expected http://HOST[:PORT][/PATH] or https://..., without credentials")
+    return text.rstrip("/")
+
+
+ServerUrl = Annotated[str, AfterValidator(server_url)]
+
+
+class CredentialSource(Strict):
+    """Where the credentials of a server are read from; they never stand in this file.
+
+    They are `user:password`, or a token, which has no colon.
+
+    Args:
+        env: the environment variable that holds them.
+        file: the file that holds them; relative to the project, `~` is the home folder.
+    """
+
+    env: str | None = None
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError('expected {env = "NAME"} or {file = "PATH"}')
+        return self
+
+
+class ConnectionSettings(Strict):
+    """`[connections]`: existing servers, in place of those that `modelyard up` starts.
+
+    Args:
+        prefect: URL of Prefect's REST API, as in PREFECT_API_URL; it ends in /api.
+        mlflow: URL of the MLflow server, as in MLFLOW_TRACKING_URI.
+        artifacts: folder of the store through which artifacts reach other machines.
+    """
+
+    prefect: ServerUrl | None = None
+    prefect_credentials: CredentialSource | None = None
+    mlflow: ServerUrl | None = None
+    mlflow_credentials: CredentialSource | None = None
+    artifacts: str | None = None
+
+
+class Settings(Strict):
+    """The file."""
+
+    connections: ConnectionSettings = ConnectionSettings()
+
+
+def read(root: Path) -> Settings:
+    """The settings of a project; the defaults where it has no file.
+
+    Raises:
+        SpecError: the file is no TOML, or does not fit; all problems, with keys and lines.
+    """
+    path = root / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except UnicodeDecodeError as error:
+        raise SpecError(str(path), (Problem("", "not UTF-8 text", got=str(error)),)) from error
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        raise SpecError(str(path), (Problem("", f"not TOML: {error}", int(line[1]) if line else None),)) from error
+    except ValidationError as error:
+        found = (_problem(detail, text) for detail in error.errors(include_url=False))
+        raise SpecError(str(path), tuple(sorted(found, key=lambda problem: problem.line or 0))) from error
+
+
+def _problem(detail: Any, text: str) -> Problem:
+    at = tuple(str(part) for part in detail["loc"])
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = f"unknown key; allowed: {', '.join(_keys(at[:-1]))}"
+    shown = detail.get("input")
+    got = None if detail["type"] in ("missing", "extra_forbidden") else repr(shown)
+    return Problem(".".join(at), message, _line(at, text), got)
+
+
+def _keys(at: tuple[str, ...]) -> list[str]:
+    """The keys that are allowed in a section."""
+    model: type[BaseModel] = Settings
+    for name in at:
+        annotation = model.model_fields[name].annotation
+        inner = [annotation, *getattr(annotation, "__args__", ())]
+        model = next(one for one in inner if isinstance(one, type) and issubclass(one, BaseModel))
+    return list(model.model_fields)
+
+
+def _line(at: tuple[str, ...], text: str) -> int | None:
+    """The line of a key; of its section's head where the key has no line of its own."""
+    found, section = None, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r"\s*\[([^\[\]]+)\]", line):
+            section = head[1].strip()
+            found = number if section == at[0] else found
+            continue
+        key = at[1] if section == at[0] and len(at) > 1 else at[0] if not section else None
+        if key is not None and re.match(rf"\s*{re.escape(key)}\s*[=.]", line):
+            return number
+    return found
