@@ -24,14 +24,21 @@ _RENEWAL = "then `modelyard down` and `modelyard up`: a new secret is made"
 
 
 class Credentials(NamedTuple):
-    """A user name, as claimed, and the secret."""
+    """A user name, as claimed, and the secret.
+
+    Args:
+        bearer: the secret is a token that is sent without a user name (RFC 6750).
+    """
 
     user: str
     secret: str
+    bearer: bool = False
 
     @property
     def header(self) -> str:
         """The value of the header `Authorization`."""
+        if self.bearer:
+            return f"Bearer {self.secret}"
         return "Basic " + base64.b64encode(f"{self.user}:{self.secret}".encode()).decode()
 
     @property

@@ -104,6 +104,11 @@ class Project:
         return self.state / "locks"
 
     @property
+    def artifacts(self) -> Path:
+        """The default artifact store; used where stages run on other machines."""
+        return self.state / "artifacts"
+
+    @property
     def lock_file(self) -> Path:
         """The locked environment."""
         return self.root / "requirements.lock"

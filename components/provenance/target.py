@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from pydantic import ValidationError
 
-from components.access import challenge, project_door
+from components.access import challenge, http_client, project_door
 from components.access.secret import Credentials
 from components.contracts.serving_spec import ServiceStatus
 from components.core.errors import (
@@ -22,7 +22,6 @@ from components.core.errors import (
     UsageError,
 )
 from components.core.project import Project
-from components.core.urls import is_secure
 from components.identity import manifest as manifests
 from components.provenance import tombstone
 from components.provenance.artifact_links import bundle_source
@@ -58,18 +57,16 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
     raise UsageError("nothing that can be verified", got=target, expected=FORMS)
 
 
-def claims(url: str, headers: dict[str, str] | None = None) -> list[tuple[str, Claim]]:
+def claims(url: str, credentials: Credentials | None = None) -> list[tuple[str, Claim]]:
     """What the workers of a service say they serve: the model, and each version with those who serve it.
 
     A service without `/status` (a Bento elsewhere), or one of another project, is asked at `/model`.
 
     Args:
-        headers: the credentials, if the service is of this project.
+        credentials: sent if the service is of this project.
     """
     try:
-        with httpx.Client(
-            base_url=url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url)
-        ) as client:
+        with http_client.client(credentials, url, timeout=TIMEOUT_SECONDS) as client:
             answer = client.get("/status")
             if answer.status_code in (401, 404):
                 about = client.get("/model").raise_for_status().json()
@@ -91,13 +88,13 @@ def claims(url: str, headers: dict[str, str] | None = None) -> list[tuple[str, C
     ]
 
 
-def _credentials(project: Project, url: str) -> dict[str, str]:
+def _credentials(project: Project, url: str) -> Credentials | None:
     """The project's secret, for a server that is shown to know it already; nothing for any other."""
     secret = project_door.secret_of(project)
     at = httpx.URL(url)
     if secret is None or at.host not in ("127.0.0.1", "localhost") or at.port is None:
-        return {}
-    return Credentials("", secret).headers if challenge.is_ours(at.host, at.port, secret) else {}
+        return None
+    return Credentials("", secret) if challenge.is_ours(at.host, at.port, secret) else None
 
 
 def _of_claim(project: Project, name: str, claim: Claim) -> Pieces:

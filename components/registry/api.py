@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
+from components.access import http_client
+from components.access.http_client import ClientFactory
 from components.access.secret import Credentials
 from components.core import disk_space
 from components.core.errors import DiskFullError, RegistryError
-from components.core.urls import is_secure
 
 TIMEOUT_SECONDS = 60.0
 PATIENCE_SECONDS = 20.0
+PIECE_BYTES = 1 << 20
 
 
 class MissingError(RegistryError):
@@ -35,6 +38,7 @@ class Api:
 
     Args:
         credentials: what the server asks for; None: nothing.
+        connect: makes the HTTP client.
         patience_seconds: for how long a server that does not answer is asked again.
     """
 
@@ -45,14 +49,12 @@ class Api:
         *,
         patience_seconds: float = PATIENCE_SECONDS,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        connect: ClientFactory = http_client.client,
     ) -> None:
         self.url = url
         self.credentials = credentials
         self._patience_seconds = patience_seconds
-        headers = credentials.headers if credentials is not None else {}
-        self._client = httpx.Client(
-            base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False, verify=is_secure(url)
-        )
+        self._client = connect(credentials, url, timeout=timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -91,15 +93,27 @@ class Api:
         """Put one file below an artifact location that the server proxies (`mlflow-artifacts:/...`)."""
         self._send("PUT", f"{self._artifacts(artifact_uri)}/{name}", content=content)
 
+    def upload_file(self, artifact_uri: str, name: str, path: Path) -> None:
+        """`upload` of a file, in pieces: memory does not grow with the file."""
+        self._send("PUT", f"{self._artifacts(artifact_uri)}/{name}", source=path)
+
     def upload_folder(self, artifact_uri: str, folder: Path) -> None:
         """Put all files of a folder, in sorted order."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                self.upload(artifact_uri, path.relative_to(folder).as_posix(), path.read_bytes())
+                self.upload_file(artifact_uri, path.relative_to(folder).as_posix(), path)
 
     def download(self, artifact_uri: str, name: str) -> bytes:
-        """One file below an artifact location."""
+        """One small file below an artifact location."""
         return self._send("GET", f"{self._artifacts(artifact_uri)}/{name}").content
+
+    def download_file(self, artifact_uri: str, name: str, target: Path) -> None:
+        """Write one file below an artifact location to `target`, in pieces: memory does not grow with the file.
+
+        Raises:
+            MissingError: there is no such file; nothing is written.
+        """
+        self._send("GET", f"{self._artifacts(artifact_uri)}/{name}", target=target)
 
     def _artifacts(self, artifact_uri: str) -> str:
         prefix = "mlflow-artifacts:/"
@@ -130,11 +144,32 @@ class Api:
                 next_step="`modelyard status`, then `modelyard up`",
             ) from error
 
-    def _once(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _exchange(
+        self, method: str, path: str, source: Path | None, target: Path | None, arguments: dict[str, Any]
+    ) -> httpx.Response:
+        """One request; its body is read from `source`, and that of a good answer is written to `target`."""
+        with ExitStack() as during:
+            if source is not None:
+                stream = during.enter_context(source.open("rb"))
+                arguments = {**arguments, "content": _pieces(stream), "headers": _length(source)}
+            response = during.enter_context(self._client.stream(method, path, **arguments))
+            if target is None or not response.is_success:
+                response.read()
+                return response
+            with target.open("wb") as written:
+                for piece in response.iter_bytes(PIECE_BYTES):
+                    written.write(piece)
+            return response
+
+    def _once(
+        self, method: str, path: str, source: Path | None = None, target: Path | None = None, **arguments: Any
+    ) -> httpx.Response:
         try:
-            response = self._client.request(method, path, **arguments)
+            response = self._exchange(method, path, source, target, arguments)
         except httpx.TransportError as error:
             raise _PassingError(f"{type(error).__name__}: {error}") from error
+        if response.is_success:
+            return response
         if response.is_server_error and disk_space.words_say_full(response.text):
             raise DiskFullError(
                 "no space left on the disk of the registry",
@@ -144,8 +179,6 @@ class Api:
             )
         if response.status_code in (429, 502, 503, 504):
             raise _PassingError(f"HTTP {response.status_code}")
-        if response.is_success:
-            return response
         try:
             answer = response.json()
         except ValueError:
@@ -157,3 +190,13 @@ class Api:
             code = "RESOURCE_ALREADY_EXISTS"
         kind = {"RESOURCE_DOES_NOT_EXIST": MissingError, "RESOURCE_ALREADY_EXISTS": TakenError}.get(code, RegistryError)
         raise kind(message, where=f"{method} {path}", got=f"HTTP {response.status_code} {code or ''}".strip())
+
+
+def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+    while piece := stream.read(PIECE_BYTES):
+        yield piece
+
+
+def _length(path: Path) -> dict[str, str]:
+    """The size of a file that is sent in pieces; without it the request is chunked, which not all proxies take."""
+    return {"Content-Length": str(path.stat().st_size)}

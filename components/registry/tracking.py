@@ -139,7 +139,7 @@ def log_plots(api: Api, run: Run, folder: Path) -> None:
 def log_data(api: Api, run: Run, dataset: Path) -> None:
     """What the run's data was sealed as and judged to be, under `data/`: it outlives the data in the folder."""
     for name in DATA_FILES:
-        api.upload(run.artifact_uri, f"data/{name}", (dataset / name).read_bytes())
+        api.upload_file(run.artifact_uri, f"data/{name}", dataset / name)
 
 
 def logged_data(api: Api, artifact_uri: str, target: Path) -> bool:
@@ -147,7 +147,7 @@ def logged_data(api: Api, artifact_uri: str, target: Path) -> bool:
     try:
         for name in DATA_FILES:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes(api.download(artifact_uri, f"data/{name}"))
+            api.download_file(artifact_uri, f"data/{name}", target / name)
     except RegistryError:
         return False
     return True

@@ -214,7 +214,7 @@ def download(api: Api, version: Version, target: Path) -> Package:
     if version.package_digest is None:
         raise RegistryError("this version has no Modelyard package", where=f"{version.name} version {version.version}")
     with atomic.folder(target) as fresh:
-        (fresh / manifests.FILE_NAME).write_bytes(api.download(where, manifests.FILE_NAME))
+        api.download_file(where, manifests.FILE_NAME, fresh / manifests.FILE_NAME)
         manifest = manifests.load(fresh, "package")
         if manifest.digest != version.package_digest:
             raise CorruptArtifactError(
@@ -228,7 +228,7 @@ def download(api: Api, version: Version, target: Path) -> Package:
             if not path.resolve().is_relative_to(fresh.resolve()):
                 raise CorruptArtifactError("a file name that leads outside", where=name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(api.download(where, name))
+            api.download_file(where, name, path)
         manifests.verify(fresh, "package")
     return Package.open(target, verify=False)
 

@@ -17,7 +17,8 @@ from components.core.project import Project
 def open_(name: str, only_link: bool, as_json: bool) -> None:
     """Open Prefect, MLflow or a model's service in the browser: NAME is prefect, mlflow or a pipeline.
 
-    The browser gets a cookie for 30 days; until then the plain URLs work in it, too.
+    The browser gets a cookie for 30 days; until then the plain URLs work in it, too. The URL of a server that
+    modelyard.toml names is printed.
     """
     from flows.platform import browser, lifecycle
 
@@ -29,6 +30,9 @@ def open_(name: str, only_link: bool, as_json: bool) -> None:
         raise NotFoundError(f"no server {name}", expected=known or "the stack is not running: `modelyard up`")
     if service.state != "ready":
         raise StackError(f"{name} is {service.state}", where=service.log, next_step="`modelyard up`")
+    if not service.is_own:
+        click.echo(json.dumps({"link": service.url}) if as_json else service.url)
+        return
     if as_json or only_link or not browser.show(project, name, service.url):
         url = browser.link(project, name, service.url)
         if as_json:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from components.access import http_client
 from components.core.errors import ModelyardError, NotFoundError, SampleError, ServingError, SourceError
-from components.core.urls import is_secure
 
 TIMEOUT_SECONDS = 120
 JSON = "application/json"
@@ -48,7 +48,8 @@ def takes(url: str) -> Takes:
         ServingError: it does not answer, or serves nothing.
     """
     try:
-        response = httpx.get(f"{url}/model", timeout=TIMEOUT_SECONDS, trust_env=False, verify=is_secure(url))
+        with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
+            response = client.get("/model")
         return Takes(**response.raise_for_status().json()["takes"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         raise ServingError("the service does not say what it takes", where=url, got=error) from error
@@ -89,14 +90,8 @@ def ask(url: str, question: Question) -> dict[str, Any]:
         ServingError: the service does not answer as it should.
     """
     try:
-        response = httpx.post(
-            f"{url}/predict",
-            content=question.content,
-            headers={"content-type": question.media},
-            timeout=TIMEOUT_SECONDS,
-            trust_env=False,
-            verify=is_secure(url),
-        )
+        with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
+            response = client.post("/predict", content=question.content, headers={"content-type": question.media})
     except httpx.TransportError as error:
         raise ServingError("the service does not answer", where=url, got=error) from error
     if response.is_success:

@@ -47,8 +47,8 @@ def unschedule(pipeline: str | None, as_json: bool) -> None:
     from flows.retention import schedule as retention
 
     endpoints = _endpoints(project)
-    gc = retention.remove(endpoints) if pipeline is None else ()
-    _show((*remove(endpoints, pipeline, say), *gc), as_json)
+    gc = retention.remove(project, endpoints) if pipeline is None else ()
+    _show((*remove(project, endpoints, pipeline, say), *gc), as_json)
 
 
 def _endpoints(project: Project) -> Endpoints:

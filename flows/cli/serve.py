@@ -51,7 +51,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         version = promotion.find_version(api, pipeline, number)
         if foreground:
             bundle = promotion.bundle_of(project, spec, api, version, say)
-            words = local_target.command(bundle, str(port or 3000))
+            words = local_target.command(bundle, str(port or services.FIRST_PORT))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))
             os.execv(words[0], words)  # noqa: S606  # this terminal becomes the server

@@ -38,10 +38,10 @@ def status(as_json: bool) -> int:
             ],
         )
         for row in found:
-            if row.state == "ready" and row.url is not None:
+            if row.state == "ready" and row.url is not None and row.is_own:
                 name = row.name.removeprefix("serve-")
                 click.echo(f"open {name}: {browser.link(project, name, row.url)}")
-        if all(row.state == "stopped" for row in found):
+        if all(row.state == "stopped" for row in found if row.is_own):
             click.echo("start with: modelyard up", err=True)
         if models:
             click.echo()

@@ -18,13 +18,12 @@ from components.core.errors import NotFoundError, StackError, UsageError
 from components.core.project import Project
 from flows.platform import connections
 from flows.platform.lifecycle import Endpoints, Say
-from flows.platform.programs import ENTRYPOINT, WORK_POOL
+from flows.platform.programs import ENTRYPOINT
 
 BUSY = (429, 502, 503, 504)
 PATIENCE_SECONDS = 90.0
 TIMEOUT_SECONDS = 20.0
 QUIET_SECONDS = 2.0
-TAG = "modelyard"
 FLOW = "pipeline"
 PARAMETERS = {
     "type": "object",
@@ -64,7 +63,7 @@ def register(
         StackError: Prefect refused, or did not answer.
     """
     wanted = _wanted(project, pipeline)
-    with _Prefect(endpoints, say) as prefect:
+    with _Prefect(endpoints, connections.shared_name(project), say) as prefect:
         present = prefect.ours()
         result = [_put(prefect, project, name, spec, present.get(name)) for name, spec in wanted.items()]
         if pipeline is None:
@@ -74,13 +73,15 @@ def register(
     return tuple(result)
 
 
-def remove(endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None) -> tuple[Scheduled, ...]:
+def remove(
+    project: Project, endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None
+) -> tuple[Scheduled, ...]:
     """Remove the deployments of ours (all, or one pipeline's); what was removed.
 
     Raises:
         NotFoundError: that pipeline is not scheduled.
     """
-    with _Prefect(endpoints, say) as prefect:
+    with _Prefect(endpoints, connections.shared_name(project), say) as prefect:
         present = prefect.ours()
         if pipeline is not None and pipeline not in present:
             raise NotFoundError(f"{pipeline} is not scheduled", expected=", ".join(sorted(present)) or "no schedule")
@@ -128,12 +129,13 @@ def _put(
 
 
 def _deployment(project: Project, name: str, schedule: ScheduleSpec) -> dict[str, Any]:
-    root = str(project.root)
+    root, owner = str(project.root), connections.shared_name(project)
     return {
-        "name": name,
+        # On a server that several projects use, two of them may have a pipeline of the same name.
+        "name": name if owner == connections.OWN_NAME else f"{name} ({owner})",
         "description": f"Runs pipelines/{name}.yaml",
-        "tags": [TAG],
-        "work_pool_name": WORK_POOL,
+        "tags": [owner],
+        "work_pool_name": owner,
         "path": root,
         "entrypoint": ENTRYPOINT,
         "pull_steps": None,
@@ -167,9 +169,9 @@ def _scheduled(name: str, deployment: dict[str, Any], done: str) -> Scheduled:
 class _Prefect:
     """The few requests that schedules need."""
 
-    def __init__(self, endpoints: Endpoints, say: Say) -> None:
-        self._say = say
-        self._client = connections.client(endpoints.credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
+    def __init__(self, endpoints: Endpoints, tag: str, say: Say) -> None:
+        self._tag, self._say = tag, say
+        self._client = connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> _Prefect:
         return self
@@ -178,18 +180,18 @@ class _Prefect:
         self._client.close()
 
     def ours(self) -> dict[str, dict[str, Any]]:
-        """Our deployments by name."""
-        query = {"deployments": {"tags": {"all_": [TAG]}}, "flows": {"name": {"any_": [FLOW]}}, "limit": 200}
+        """The project's deployments by pipeline."""
+        query = {"deployments": {"tags": {"all_": [self._tag]}}, "flows": {"name": {"any_": [FLOW]}}, "limit": 200}
         found: dict[str, dict[str, Any]] = {}
         while True:
             page = self._ask("POST", "/deployments/filter", {**query, "offset": len(found)})
-            found.update({deployment["name"]: deployment for deployment in page})
+            found.update({str(deployment["parameters"]["name"]): deployment for deployment in page})
             if len(page) < 200:
                 return found
 
     def put(self, deployment: dict[str, Any]) -> None:
         """Create a deployment, or make the one of that name like this."""
-        flow = self._ask("POST", "/flows/", {"name": FLOW, "tags": [TAG]})
+        flow = self._ask("POST", "/flows/", {"name": FLOW, "tags": [connections.OWN_NAME]})
         self._ask("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
 
     def delete(self, deployment: dict[str, Any]) -> None:

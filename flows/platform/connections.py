@@ -1,43 +1,239 @@
-"""How our processes and a user's tools reach the project's servers: credentials, and clients that send them."""
+"""Where Prefect, MLflow and the artifact store are, with which credentials, and the clients that send them.
+
+By default a project has servers of its own, which `modelyard up` starts. `modelyard.toml` or the environment names
+existing servers in their place. No other room of `flows` makes an HTTP client of its own or knows a server's port.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.access import project_door
 from components.access.secret import Credentials
+from components.contracts import settings
+from components.contracts.settings import CredentialSource
+from components.core.errors import Problem, SpecError, StackError
 from components.core.project import Project
-from components.core.urls import is_secure
+from components.identity.artifact_store import ArtifactStore, LocalArtifactStore
+from flows.platform import health, state
+from flows.platform.ports import LOOPBACK
 from flows.platform.user_name import user_name
 
 if TYPE_CHECKING:
     import httpx
 
+Name = Literal["prefect", "mlflow"]
+SERVERS: tuple[Name, ...] = ("prefect", "mlflow")
+# The variables of the environment that take the place of what the file says.
+URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": "MODELYARD_MLFLOW_TRACKING_URI"}
+CREDENTIAL_VARIABLES: dict[Name, str] = {
+    "prefect": "MODELYARD_PREFECT_CREDENTIALS",
+    "mlflow": "MODELYARD_MLFLOW_CREDENTIALS",
+}
+PROBE_SECONDS = 5.0
+OWN_NAME = "modelyard"  # work pool and tag of the deployments, on the project's own Prefect server
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server.
+
+    Args:
+        url: of its API; None for an own server that was never started.
+        named_by: the file or the variable that names it; None: it is the project's own.
+    """
+
+    name: Name
+    url: str | None
+    credentials: Credentials | None = field(repr=False)
+    named_by: str | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether `modelyard up` starts it."""
+        return self.named_by is None
+
+    @property
+    def page(self) -> str | None:
+        """The URL that a person opens."""
+        return self.url.removesuffix("/api") if self.url is not None and self.name == "prefect" else self.url
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The servers and stores of a project."""
+
+    prefect: Server
+    mlflow: Server
+    artifacts: ArtifactStore
+
+    def server(self, name: str) -> Server:
+        """The server of that name."""
+        return self.prefect if name == "prefect" else self.mlflow
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the servers answer, and the credentials that they ask for.
+
+    Args:
+        credentials: of MLflow.
+        prefect_credentials: of Prefect.
+    """
+
+    prefect_api: str
+    prefect_ui: str
+    mlflow: str
+    credentials: Credentials | None = field(default=None, repr=False)
+    prefect_credentials: Credentials | None = field(default=None, repr=False)
+
+
+def of(project: Project) -> Connections:
+    """The connections of a project.
+
+    Raises:
+        SpecError: `modelyard.toml`, or a variable, is wrong.
+        StackError: the credentials that it names cannot be read.
+    """
+    named = settings.read(project.root).connections
+    file = settings.FILE_NAME
+    folder = project.root / Path(named.artifacts).expanduser() if named.artifacts else project.artifacts
+    return Connections(
+        _server(project, "prefect", named.prefect, named.prefect_credentials, file),
+        _server(project, "mlflow", named.mlflow, named.mlflow_credentials, file),
+        LocalArtifactStore(folder),
+    )
+
+
+def own_servers(project: Project) -> tuple[Name, ...]:
+    """The servers that `modelyard up` starts.
+
+    Raises:
+        SpecError: `modelyard.toml`, or a variable, is wrong.
+    """
+    known = settings.read(project.root).connections
+    urls: dict[Name, str | None] = {"prefect": known.prefect, "mlflow": known.mlflow}
+    return tuple(name for name in SERVERS if not (os.environ.get(URL_VARIABLES[name]) or urls[name]))
+
+
+def endpoints(project: Project) -> Endpoints | None:
+    """Where the servers answer; None unless both do. An own server also proves that it is the project's."""
+    if own_servers(project):
+        known = state.load(project)
+        if known is None or not known.wanted:
+            return None
+    found = of(project)
+    return _endpoints(found) if all(answers(project, server) for server in (found.prefect, found.mlflow)) else None
+
+
+def configured(project: Project) -> Endpoints:
+    """Where the servers are to answer, whether they do or not.
+
+    Raises:
+        StackError: an own server was never started.
+    """
+    found = of(project)
+    if found.prefect.url is None or found.mlflow.url is None:
+        raise StackError("the stack was never started here", next_step="`modelyard up`")
+    return _endpoints(found)
+
+
+def answers(project: Project, server: Server) -> bool:
+    """Whether a server answers. Own servers are asked whether they know the project's secret, which is not sent."""
+    if server.url is None:
+        return False
+    if server.is_own:
+        return health.is_ours(project, int(server.url.removesuffix("/api").rpartition(":")[2]))
+    import httpx
+
+    try:
+        with client(server.credentials, server.url, timeout=PROBE_SECONDS) as connected:
+            return connected.get("/health").is_success
+    except httpx.HTTPError:
+        return False
+
+
+def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
+    """Whether Prefect has heard from a worker of the work pool after `since` (seconds since 1970).
+
+    Prefect calls a worker online for a while after its last heartbeat, also one that was killed.
+    """
+    import httpx
+
+    prefect = of(project).prefect
+    if prefect.url is None:
+        return False
+    try:
+        with client(prefect.credentials, prefect.url, timeout=PROBE_SECONDS) as connected:
+            answer = connected.post(f"/work_pools/{work_pool}/workers/filter", json={})
+        return answer.is_success and any(
+            worker["status"] == "ONLINE" and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= since
+            for worker in answer.json()
+        )
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return False
+
+
+def required(project: Project) -> None:
+    """Return if the servers that are not the project's own answer.
+
+    Raises:
+        StackError: one does not.
+    """
+    found = of(project)
+    for server in (found.prefect, found.mlflow):
+        if not server.is_own and not answers(project, server):
+            raise StackError(
+                f"the {server.name} server that {server.named_by} names does not answer",
+                where=f"{server.url}/health",
+                next_step="correct its URL and credentials; without them `modelyard up` starts a server of the project",
+            )
+
+
+def shared_name(project: Project) -> str:
+    """The name of the project's work pool, and the tag of its deployments: unique on a server that others use too.
+
+    Raises:
+        StackError: the project has no identity yet, which its first `up` gives it.
+    """
+    if "prefect" in own_servers(project):
+        return OWN_NAME
+    secret = project_door.secret_of(project)
+    if secret is None:
+        raise StackError("the runner of schedules was never started here", next_step="`modelyard up`")
+    return f"{OWN_NAME}-{project_door.project_id(secret)}"
+
 
 def credentials(project: Project) -> Credentials | None:
-    """This user's name and the project's secret; None before the stack was started for the first time."""
+    """This user's name and the project's secret, for the project's own servers and model services.
+
+    Returns:
+        None before the stack was started for the first time.
+    """
     secret = project_door.secret_of(project)
     return Credentials(user_name().replace(":", "_"), secret) if secret is not None else None
 
 
 def headers(project: Project) -> dict[str, str]:
-    """What a request to a server of the project carries."""
+    """What a request to an own server or a model service of the project carries."""
     known = credentials(project)
     return known.headers if known is not None else {}
 
 
 def variables(root: Path) -> dict[str, str]:
     """The credentials as Prefect's and MLflow's own clients read them from the environment."""
-    known = credentials(Project(root))
-    if known is None:
-        return {}
-    return {
-        "PREFECT_API_AUTH_STRING": f"{known.user}:{known.secret}",
-        "MLFLOW_TRACKING_USERNAME": known.user,
-        "MLFLOW_TRACKING_PASSWORD": known.secret,
-    }
+    found = of(Project(root))
+    result: dict[str, str] = {}
+    if (known := found.prefect.credentials) is not None:
+        result |= {"PREFECT_API_KEY": known.secret} if known.bearer else {"PREFECT_API_AUTH_STRING": _pair(known)}
+    if (known := found.mlflow.credentials) is not None:
+        named = {"MLFLOW_TRACKING_USERNAME": known.user, "MLFLOW_TRACKING_PASSWORD": known.secret}
+        result |= {"MLFLOW_TRACKING_TOKEN": known.secret} if known.bearer else named
+    return result
 
 
 def enter(project: Project) -> None:
@@ -50,8 +246,74 @@ def enter(project: Project) -> None:
 
 
 def client(known: Credentials | None, url: str, **settings: Any) -> httpx.Client:
-    """An HTTP client for a server of a project; no proxy is asked about it."""
-    import httpx
+    """An HTTP client for a server.
 
-    sent = known.headers if known is not None else {}
-    return httpx.Client(base_url=url, headers=sent, trust_env=False, verify=is_secure(url), **settings)
+    Args:
+        known: its credentials; None: nothing is sent.
+        settings: of `httpx.Client`.
+    """
+    from components.access import http_client
+
+    return http_client.client(known, url, **settings)
+
+
+def own_url(name: str, port: int) -> str:
+    """The URL of the API of an own server."""
+    return f"http://{LOOPBACK}:{port}" + ("/api" if name == "prefect" else "")
+
+
+def _endpoints(found: Connections) -> Endpoints:
+    prefect, mlflow = found.prefect, found.mlflow
+    assert prefect.url is not None  # noqa: S101  # so the caller has seen
+    assert mlflow.url is not None  # noqa: S101
+    return Endpoints(prefect.url, str(prefect.page), mlflow.url, mlflow.credentials, prefect.credentials)
+
+
+def _server(project: Project, name: Name, url: str | None, source: CredentialSource | None, named_by: str) -> Server:
+    variable = URL_VARIABLES[name]
+    if text := os.environ.get(variable):
+        try:
+            url, named_by = settings.server_url(text), variable
+        except ValueError as error:
+            raise SpecError(f"environment variable {variable}", (Problem(variable, str(error), got=text),)) from error
+    if url is None:
+        known = state.load(project)
+        port = known.ports.get(name) if known is not None else None
+        return Server(name, own_url(name, port) if port is not None else None, credentials(project))
+    if name == "prefect" and not url.endswith("/api"):
+        problem = Problem(f"connections.{name}", "the URL of Prefect's API ends in /api", got=url)
+        raise SpecError(named_by, (problem,))
+    return Server(name, url, _named_credentials(project, name, source), named_by)
+
+
+def _named_credentials(project: Project, name: Name, source: CredentialSource | None) -> Credentials | None:
+    variable = CREDENTIAL_VARIABLES[name]
+    text = os.environ.get(variable)
+    if text is None and source is not None and source.env is not None:
+        variable, text = source.env, os.environ.get(source.env)
+        if text is None:
+            raise StackError(
+                f"the environment variable that holds the credentials of {name} is not set",
+                where=f"{settings.FILE_NAME}, connections.{name}_credentials",
+                expected=source.env,
+                next_step=f"export {source.env}=USER:PASSWORD, or a token",
+            )
+    if text is None and source is not None and source.file is not None:
+        path = project.root / Path(source.file).expanduser()
+        try:
+            text = path.read_text().strip()
+        except OSError as error:
+            raise StackError(
+                f"the file that holds the credentials of {name} cannot be read",
+                where=str(path),
+                got=error.strerror,
+                next_step=f"correct connections.{name}_credentials in {settings.FILE_NAME}",
+            ) from error
+    if not text:
+        return None
+    user, colon, password = text.partition(":")
+    return Credentials(user, password) if colon else Credentials("", text, bearer=True)
+
+
+def _pair(known: Credentials) -> str:
+    return f"{known.user}:{known.secret}"

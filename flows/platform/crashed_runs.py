@@ -41,7 +41,7 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
             continue
         state = {"type": "CRASHED", "name": "Crashed", "message": "its process was killed"}
         try:
-            with connections.client(connections.credentials(project), prefect_api) as client:
+            with connections.client(connections.of(project).prefect.credentials, prefect_api) as client:
                 answer = client.post(f"/flow_runs/{path.stem}/set_state", json={"state": state, "force": True})
         except httpx.HTTPError:  # it is told another time: the file stays
             break

@@ -19,9 +19,10 @@ from typing import Literal
 import psutil
 
 from components.core import git
+from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.identity import lock_file
-from flows.platform import lifecycle, ports, state
+from flows.platform import connections, lifecycle, ports, state
 from flows.platform.programs import FIRST_PORT
 
 GIGABYTE = 10**9
@@ -49,10 +50,20 @@ def look_over(project: Project) -> tuple[Finding, ...]:
         _mirror,
         _dvc_remote,
         _databases,
+        _connections,
         _ports,
         _stack,
     ]
-    return tuple(check(project) for check in checks)
+    return tuple(_checked(check, project) for check in checks)
+
+
+def _checked(check: Callable[[Project], Finding], project: Project) -> Finding:
+    """A check that fails is a finding, too."""
+    try:
+        return check(project)
+    except ModelyardError as error:
+        first, *more = error.lines()
+        return Finding(check.__name__.removeprefix("_"), "fail", first, "; ".join(line.strip() for line in more))
 
 
 def _python(_project: Project) -> Finding:
@@ -194,11 +205,30 @@ def _wrong_schema(path: Path) -> str:
     return ""
 
 
+def _connections(project: Project) -> Finding:
+    """Whose servers the project uses, and whether those that are not its own answer."""
+    found = connections.of(project)
+    servers = (found.prefect, found.mlflow)
+    said = "; ".join(
+        f"{server.name} is the project's own" if server.is_own else f"{server.name} is {server.url} ({server.named_by})"
+        for server in servers
+    )
+    silent = [server for server in servers if not server.is_own and not connections.answers(project, server)]
+    if silent:
+        names = " and ".join(server.name for server in silent)
+        return Finding("connections", "fail", f"{said}; {names} does not answer", "correct its URL and credentials")
+    return Finding("connections", "ok", said)
+
+
 def _ports(project: Project) -> Finding:
     if lifecycle.endpoints(project) is not None:
         return Finding("ports", "ok", "held by the stack")
     known = state.load(project)
-    wanted = {name: (known.ports.get(name, first) if known else first) for name, first in FIRST_PORT.items()}
+    wanted = {
+        name: (known.ports.get(name, first) if known else first)
+        for name, first in FIRST_PORT.items()
+        if name in connections.own_servers(project)
+    }
     taken = {name: port for name, port in wanted.items() if not ports.is_free(port)}
     if not taken:
         return Finding("ports", "ok", ", ".join(f"{name} {port}" for name, port in wanted.items()) + " are free")

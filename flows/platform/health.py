@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import json
-from datetime import datetime
 
 from components.access import challenge, project_door
 from components.core.project import Project
-from flows.platform import connections
 from flows.platform.ports import LOOPBACK
 
 
@@ -25,29 +22,6 @@ def is_ready(port: int, path: str, timeout_seconds: float = 2.0) -> bool:
         connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def worker_is_online(project: Project, prefect_port: int, work_pool: str, since: float) -> bool:
-    """Whether Prefect has heard from a worker of the work pool after `since` (seconds since 1970).
-
-    Prefect calls a worker online for a while after its last heartbeat, also one that was killed.
-    """
-    connection = http.client.HTTPConnection(LOOPBACK, prefect_port, timeout=5)
-    headers = {"Content-Type": "application/json", **connections.headers(project)}
-    try:
-        connection.request("POST", f"/api/work_pools/{work_pool}/workers/filter", "{}", headers)
-        response = connection.getresponse()
-        content = response.read()
-        if response.status != http.HTTPStatus.OK:
-            return False
-        return any(
-            worker["status"] == "ONLINE" and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= since
-            for worker in json.loads(content)
-        )
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
     finally:
         connection.close()

@@ -11,44 +11,35 @@ import xmlrpc.client
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components.access.secret import Credentials
 from components.core.errors import StackError
 from components.core.project import Project
 from components.core.waiting import PERIOD_SECONDS
 from flows.platform import connections, health, ports, running, services, state, supervisor
+from flows.platform.connections import Endpoints as Endpoints
+from flows.platform.connections import configured as configured
+from flows.platform.connections import endpoints as endpoints
 from flows.platform.programs import (
     FIRST_PORT,
     GUARDIAN,
     SERVICE_PREFIX,
     SHIM_SECONDS,
     STOP_SECONDS,
-    WORK_POOL,
     log_file,
     of_stack,
-    prefect_api,
 )
 from flows.platform.state import StackState
 from flows.platform.supervisor import ProcessState
 
 Say = Callable[[str], None]
 
-PARTS = ("prefect", "mlflow", "runner", "watcher")
+TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
+ALWAYS = ("runner", "watcher")  # beside the servers that no setting names
 WATCHER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
 ATTEMPTS = 3  # to find ports that nobody else takes before the servers listen, which is seconds after their start
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Where the stack's servers answer, and the credentials that they ask for."""
-
-    prefect_api: str
-    prefect_ui: str
-    mlflow: str
-    credentials: Credentials | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -59,6 +50,7 @@ class ProgramStatus:
         state: `ready`, `starting`, `failed` or `stopped`.
         seconds: since it was started, or None.
         detail: what is wrong, or nothing.
+        is_own: the stack starts it; else a setting names it.
     """
 
     name: str
@@ -68,38 +60,18 @@ class ProgramStatus:
     seconds: int | None
     detail: str
     log: str
-
-
-def endpoints(project: Project) -> Endpoints | None:
-    """Where the servers answer; None unless both are well and ours. Two small requests, no server library."""
-    known = state.load(project)
-    if known is None or not known.wanted or not FIRST_PORT.keys() <= known.ports.keys():
-        return None
-    if not all(health.is_ours(project, known.ports[name]) for name in FIRST_PORT):
-        return None
-    return _endpoints(project, known)
+    is_own: bool = True
 
 
 def silent_servers(project: Project) -> tuple[str, ...]:
-    """The servers of a stack that is to run which do not answer."""
+    """The servers that the project uses and that do not answer."""
+    found = connections.of(project)
     known = state.load(project)
-    if known is None or not known.wanted:
-        return tuple(FIRST_PORT)
     return tuple(
-        name for name in FIRST_PORT if name not in known.ports or not health.is_ours(project, known.ports[name])
+        server.name
+        for server in (found.prefect, found.mlflow)
+        if (server.is_own and (known is None or not known.wanted)) or not connections.answers(project, server)
     )
-
-
-def configured(project: Project) -> Endpoints:
-    """Where the servers are to answer, whether they do or not.
-
-    Raises:
-        StackError: the stack was never started here.
-    """
-    known = state.load(project)
-    if known is None or not FIRST_PORT.keys() <= known.ports.keys():
-        raise StackError("the stack was never started here", next_step="`modelyard up`")
-    return _endpoints(project, known)
 
 
 def watcher_sign(project: Project) -> Path:
@@ -115,9 +87,10 @@ def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: floa
         runner: also wait for the runner of schedules; it is started in any case.
 
     Raises:
-        StackError: a server does not come up; holds the end of its log.
+        StackError: a server does not come up; holds the end of its log. Or a server that is named does not answer.
     """
-    waited = PARTS if runner else PARTS[:2]
+    connections.required(project)
+    waited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
         with state.lock(project, say):
             known = _start_where_needed(project, say)
@@ -128,7 +101,7 @@ def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: floa
             if attempt == ATTEMPTS:
                 raise _not_ready(project, known, taken.name, "has no port") from taken
             say(f"{taken.name} was started, but its port went to another process")
-    return _endpoints(project, known)
+    return configured(project)
 
 
 def down(project: Project, *, say: Say = lambda _: None) -> bool:
@@ -144,18 +117,18 @@ def status(project: Project) -> tuple[ProgramStatus, ...]:
     """Every program of the stack and how it is."""
     known = state.load(project)
     running = supervisor.processes(project) or {}
-    names = [*PARTS, *sorted(name for name in running if name.startswith(SERVICE_PREFIX))]
-    return tuple(_status(project, known, name, running.get(name)) for name in names)
-
-
-def _endpoints(project: Project, known: StackState) -> Endpoints:
-    prefect, mlflow = known.ports["prefect"], known.ports["mlflow"]
-    return Endpoints(
-        prefect_api(prefect),
-        f"http://{ports.LOOPBACK}:{prefect}",
-        f"http://{ports.LOOPBACK}:{mlflow}",
-        connections.credentials(project),
+    found = connections.of(project)
+    servers = tuple(
+        _status(project, known, server.name, running.get(server.name)) if server.is_own else _named(project, server)
+        for server in (found.prefect, found.mlflow)
     )
+    names = [*ALWAYS, *sorted(name for name in running if name.startswith(SERVICE_PREFIX))]
+    return (*servers, *(_status(project, known, name, running.get(name)) for name in names))
+
+
+def _first_ports(project: Project) -> dict[str, int]:
+    """The servers that are the project's own, and where they look for a free port first."""
+    return {name: FIRST_PORT[name] for name in connections.own_servers(project)}
 
 
 def _start_where_needed(project: Project, say: Say) -> StackState:
@@ -164,11 +137,12 @@ def _start_where_needed(project: Project, say: Say) -> StackState:
     if came_from is not None:
         _leave(project, came_from, say)
     there = supervisor.processes(project) is not None
-    if there and known.wanted and FIRST_PORT.keys() <= known.ports.keys():
-        lost = [name for name in FIRST_PORT if _is_taken(project, known, name)]
+    first_ports = _first_ports(project)
+    if there and known.wanted and first_ports.keys() <= known.ports.keys():
+        lost = [name for name in first_ports if _is_taken(project, known, name)]
     else:
-        lost = [] if there else list(FIRST_PORT)
-    for name, first in FIRST_PORT.items():
+        lost = [] if there else list(first_ports)
+    for name, first in first_ports.items():
         if name in lost or name not in known.ports:
             known = _with_port(project, known, name, first, say)
     known = replace(known, wanted=True)
@@ -177,10 +151,14 @@ def _start_where_needed(project: Project, say: Say) -> StackState:
     changed = supervisor.write_configuration(project, programs)
     if not there:
         _end_unknown(project, [program.name for program in programs])
-        say("starting Prefect, MLflow and the runner, side by side")
+        say(f"starting {', '.join([*(TITLES[name] for name in first_ports), 'the runner'])}, side by side")
         supervisor.start(project)
         return known
     running = supervisor.processes(project) or {}
+    unneeded = [name for name in FIRST_PORT if name in running and name not in first_ports]
+    if unneeded:
+        say(f"stopping {', '.join(unneeded)}: a setting names another server")
+        supervisor.remove(project, unneeded)
     ended = [p.name for p in programs if p.name not in running or running[p.name].state in ENDED]
     again = [program.name for program in programs if program.name in {*changed, *ended}]
     if any(name not in running for name in again):
@@ -296,7 +274,7 @@ def _is_ready(project: Project, known: StackState, name: str) -> bool:
         sign = watcher_sign(project)
         # In both directions: the clock may have been set back since.
         return sign.exists() and abs(time.time() - sign.stat().st_mtime) < WATCHER_SECONDS
-    return health.worker_is_online(project, known.ports["prefect"], WORK_POOL, record.since)
+    return connections.worker_is_online(project, connections.shared_name(project), record.since)
 
 
 def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:
@@ -333,6 +311,13 @@ def _stop(project: Project, say: Say) -> bool:
     left = orphans.clear(str(project.root))
     shutil.rmtree(state.folder(project) / "running", ignore_errors=True)
     return there or left > 0
+
+
+def _named(project: Project, server: connections.Server) -> ProgramStatus:
+    """A server that a setting names: it is not the project's, so there is nothing to know but whether it answers."""
+    state = "ready" if connections.answers(project, server) else "failed"
+    detail = f"named by {server.named_by}" + ("" if state == "ready" else "; it does not answer")
+    return ProgramStatus(server.name, state, server.page, None, None, detail, "", is_own=False)
 
 
 def _status(project: Project, known: StackState | None, name: str, process: ProcessState | None) -> ProgramStatus:

@@ -12,12 +12,12 @@ from typing import Any
 from components.core import atomic
 from components.core.project import Project
 from components.identity import digest
-from flows.platform import environment, state
+from flows.platform import connections, environment, state
+from flows.platform.connections import own_url
 from flows.platform.ports import LOOPBACK
 from flows.platform.process_mark import PROGRAM
 from flows.platform.state import StackState
 
-WORK_POOL = "modelyard"
 ENTRYPOINT = "flows/pipelines/flow.py:pipeline"  # the flow that the runner runs, relative to the project
 FIRST_PORT = {"prefect": 4200, "mlflow": 5000}
 SERVICE_PREFIX = "serve-"
@@ -123,18 +123,24 @@ def log_file(project: Project, name: str) -> Path:
 
 def of_stack(project: Project, known: StackState) -> tuple[Program, ...]:
     """The programs that `up` starts."""
+    own = connections.own_servers(project)
     return (
         _guardian(project),
-        _prefect(project, known),
-        _mlflow(project, known),
+        *((_prefect(project, known),) if "prefect" in own else ()),
+        *((_mlflow(project, known),) if "mlflow" in own else ()),
         _runner(project, known),
         _watcher(project, known),
     )
 
 
-def prefect_api(port: int) -> str:
-    """The URL of Prefect's REST API."""
-    return f"http://{LOOPBACK}:{port}/api"
+def _prefect_api(project: Project, known: StackState) -> str:
+    server = connections.of(project).prefect
+    return own_url("prefect", known.ports["prefect"]) if server.is_own else str(server.url)
+
+
+def _after(project: Project, known: StackState, name: str) -> dict[str, Any] | None:
+    """The server that a program waits for, if it is the project's own."""
+    return {"root": str(project.root), "port": known.ports[name]} if name in connections.own_servers(project) else None
 
 
 def _uvicorn(application: str, port: int) -> list[str]:
@@ -161,7 +167,7 @@ def _prefect(project: Project, known: StackState) -> Program:
         # Prefect would write its pages, changed, into its own package, which may belong to another user.
         "PREFECT_UI_STATIC_DIRECTORY": str(project.state / "prefect" / "ui"),
         "PREFECT_UI_API_URL": "/api",  # of the page's own origin, under whatever name of this machine it was opened
-        "PREFECT_API_URL": prefect_api(port),
+        "PREFECT_API_URL": own_url("prefect", port),
         "PREFECT__SERVER_FINAL": "1",
     }
     return Program("prefect", _uvicorn("flows.platform.prefect_server:create_app", port), settings)
@@ -186,12 +192,11 @@ def _mlflow(project: Project, known: StackState) -> Program:
 
 
 def _runner(project: Project, known: StackState) -> Program:
-    port = known.ports["prefect"]
     return Program(
         "runner",
         [sys.executable, "-m", "flows.platform.runner"],
         {
-            "PREFECT_API_URL": prefect_api(port),
+            "PREFECT_API_URL": _prefect_api(project, known),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             # Prefect keeps `runner_storage` there. In /tmp it belongs to whoever came first, and to nobody else.
             "TMPDIR": str(state.folder(project)),
@@ -199,7 +204,7 @@ def _runner(project: Project, known: StackState) -> Program:
         },
         priority=30,
         stop_seconds=8,
-        after={"root": str(project.root), "port": port},
+        after=_after(project, known, "prefect"),
         clears_leftovers=False,  # flow runs of a killed runner go on and report their end themselves
         needs_credentials=True,
     )
@@ -210,13 +215,13 @@ def _watcher(project: Project, known: StackState) -> Program:
         "watcher",
         [sys.executable, "-m", "flows.releases.controller", str(project.root)],
         {
-            "PREFECT_API_URL": prefect_api(known.ports["prefect"]),
+            "PREFECT_API_URL": _prefect_api(project, known),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
             "PYTHONUNBUFFERED": "1",
         },
         priority=30,
         stop_seconds=8,
-        after={"root": str(project.root), "port": known.ports["mlflow"]},
+        after=_after(project, known, "mlflow"),
         clears_leftovers=False,  # a release of a killed watcher goes on to its end
         needs_credentials=True,
     )

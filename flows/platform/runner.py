@@ -16,7 +16,7 @@ import httpx
 
 from components.core.project import Project
 from flows.platform import connections, lifecycle
-from flows.platform.programs import ENTRYPOINT, WORK_POOL
+from flows.platform.programs import ENTRYPOINT
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -41,15 +41,15 @@ def job_template(project: Project) -> dict[str, object]:
 
 
 def keep_work_pool(project: Project, client: httpx.Client) -> None:
-    """Create the work pool, or set its template.
+    """Create the project's work pool, or set its template.
 
     Raises:
         httpx.HTTPError: Prefect refused, or did not answer.
     """
-    template = job_template(project)
-    changed = client.patch(f"/work_pools/{WORK_POOL}", json={"base_job_template": template})
+    template, pool = job_template(project), connections.shared_name(project)
+    changed = client.patch(f"/work_pools/{pool}", json={"base_job_template": template})
     if changed.status_code == httpx.codes.NOT_FOUND:
-        body = {"name": WORK_POOL, "type": TYPE, "base_job_template": template}
+        body = {"name": pool, "type": TYPE, "base_job_template": template}
         changed = client.post("/work_pools/", json=body)
     changed.raise_for_status()
 
@@ -82,7 +82,7 @@ def main() -> None:
     project = Project.find()
     endpoints = lifecycle.configured(project)
     until = time.monotonic() + PATIENCE_SECONDS
-    with connections.client(endpoints.credentials, endpoints.prefect_api, timeout=30) as client:
+    with connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=30) as client:
         while True:
             try:
                 keep_work_pool(project, client)
@@ -95,7 +95,8 @@ def main() -> None:
     load_no_foreign_flow()
     from prefect.cli import app
 
-    words = ["worker", "start", "--pool", WORK_POOL, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
+    pool = connections.shared_name(project)
+    words = ["worker", "start", "--pool", pool, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
     sys.argv = ["prefect", *words, "--install-policy", "never"]
     app()
 

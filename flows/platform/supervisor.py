@@ -163,6 +163,18 @@ def restart(project: Project, names: Collection[str]) -> None:
                 proxy.supervisor.startProcess(name, False)
 
 
+def remove(project: Project, names: Collection[str]) -> None:
+    """Stop programs that the configuration does not hold any more, and forget them."""
+    with call(project, SHIM_SECONDS) as proxy:
+        for name in names:
+            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+                proxy.supervisor.stopProcess(name)
+        proxy.supervisor.reloadConfig()
+        for name in names:
+            with contextlib.suppress(xmlrpc.client.Fault):
+                proxy.supervisor.removeProcessGroup(name)
+
+
 def tail(path: Path, lines: int = 15) -> str:
     """The last lines of a log."""
     try:

@@ -43,7 +43,7 @@ def of_all(project: Project, registry: str | None) -> list[ModelStatus]:
     """
     aliases: dict[str, dict[str, str]] | None = None
     if registry is not None:
-        with Api(registry, connections.credentials(project), patience_seconds=0, timeout_seconds=5) as api:
+        with Api(registry, connections.of(project).mlflow.credentials, patience_seconds=0, timeout_seconds=5) as api:
             try:
                 aliases = versions.aliases(api)
             except RegistryError:

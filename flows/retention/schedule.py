@@ -8,11 +8,10 @@ import httpx
 
 from components.core.errors import StackError
 from components.core.project import Project
-from flows.pipelines.schedules import TAG, Scheduled, next_runs
+from flows.pipelines.schedules import Scheduled, next_runs
 from flows.platform import connections
 from flows.platform.flow_run import RETENTION_FLOW, RETENTION_FLOW_NAME
 from flows.platform.lifecycle import Endpoints
-from flows.platform.programs import WORK_POOL
 from flows.retention.collection import settings_of
 
 NAME = "retention"
@@ -28,11 +27,17 @@ def register(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
     """
     settings = settings_of(project)
     try:
-        with connections.client(endpoints.credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS) as client:
-            present = _present(client)
+        with connections.client(
+            endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS
+        ) as client:
+            present = _present(client, project)
             if settings.cron is None:
                 return _removed(client, present)
-            flow = client.post("/flows/", json={"name": RETENTION_FLOW_NAME, "tags": [TAG]}).raise_for_status().json()
+            flow = (
+                client.post("/flows/", json={"name": RETENTION_FLOW_NAME, "tags": [connections.OWN_NAME]})
+                .raise_for_status()
+                .json()
+            )
             wanted = _deployment(project, settings.cron, settings.timezone) | {"flow_id": flow["id"]}
             client.post("/deployments/", json=wanted).raise_for_status()
     except httpx.HTTPError as error:
@@ -47,21 +52,33 @@ def register(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
     return (Scheduled(NAME, settings.cron, settings.timezone, word, runs),)
 
 
-def remove(endpoints: Endpoints) -> tuple[Scheduled, ...]:
+def remove(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
     """Take the schedule away; the file stays as it is.
 
     Raises:
         StackError: Prefect refused, or did not answer.
     """
     try:
-        with connections.client(endpoints.credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS) as client:
-            return _removed(client, _present(client))
+        with connections.client(
+            endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS
+        ) as client:
+            return _removed(client, _present(client, project))
     except httpx.HTTPError as error:
         raise StackError("Prefect does not answer", where=endpoints.prefect_api, got=error) from error
 
 
-def _present(client: httpx.Client) -> dict[str, Any] | None:
-    answer = client.get(f"/deployments/name/{RETENTION_FLOW_NAME}/{NAME}")
+def _client(endpoints: Endpoints) -> httpx.Client:
+    return connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
+
+
+def _name(project: Project) -> str:
+    """The deployment's name: on a server that several projects use, each has its own."""
+    owner = connections.shared_name(project)
+    return NAME if owner == connections.OWN_NAME else f"{NAME} ({owner})"
+
+
+def _present(client: httpx.Client, project: Project) -> dict[str, Any] | None:
+    answer = client.get(f"/deployments/name/{RETENTION_FLOW_NAME}/{_name(project)}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
     found: dict[str, Any] = answer.raise_for_status().json()
@@ -78,11 +95,12 @@ def _removed(client: httpx.Client, present: dict[str, Any] | None) -> tuple[Sche
 
 
 def _deployment(project: Project, cron: str, timezone: str) -> dict[str, Any]:
+    owner = connections.shared_name(project)
     return {
-        "name": NAME,
+        "name": _name(project),
         "description": "Removes what nothing needs any more (`modelyard gc`)",
-        "tags": [TAG],
-        "work_pool_name": WORK_POOL,
+        "tags": [owner],
+        "work_pool_name": owner,
         "path": str(project.root),
         "entrypoint": RETENTION_FLOW,
         "pull_steps": None,

@@ -103,10 +103,10 @@ def test_a_late_answer_and_a_refusal_are_asked_for_again(busy: Busy, project: sc
     assert (busy.late, busy.refusals) == (0, 0)
 
 
-def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy) -> None:
-    busy.present["d"] = {"id": "1", "name": "d", "schedules": []}
+def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy, project: schedules.Project) -> None:
+    busy.present["d"] = {"id": "1", "name": "d", "parameters": {"name": "d"}, "schedules": []}
     busy.late = 1
-    (removed,) = schedules.remove(of(busy))
+    (removed,) = schedules.remove(project, of(busy))
     assert (removed.pipeline, removed.done) == ("d", "removed")
     assert busy.asked.count("DELETE /deployments/1") >= 2
     assert busy.late == 0

@@ -99,7 +99,7 @@ def test_a_schedule_fires_in_the_runner(project: Project, endpoints: Endpoints) 
     assert (project.root / "ran-tick.txt").read_text() == str(project.root)
     (project.root / "pipelines" / "tick.yaml").unlink()
     assert [(row.pipeline, row.done) for row in schedules.register(project, endpoints)] == [("tick", "removed")]
-    assert schedules.remove(endpoints) == ()
+    assert schedules.remove(project, endpoints) == ()
 
 
 def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Project, endpoints: Endpoints) -> None:

@@ -1,0 +1,66 @@
+"""`modelyard.toml`: what is wrong in it is said with its key, its line and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.contracts import settings
+from components.contracts.settings import Settings
+from components.core.errors import SpecError
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    (tmp_path / settings.FILE_NAME).write_text(text)
+    return settings.read(tmp_path)
+
+
+def test_without_a_file_all_is_as_by_default(tmp_path: Path) -> None:
+    assert settings.read(tmp_path) == Settings()
+
+
+def test_servers_are_named(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        '[connections]\nprefect = "https://prefect.example.org/api/"\nmlflow = "http://10.0.0.1:8080"\n'
+        'mlflow_credentials = {env = "TEAM"}\n',
+    ).connections
+    assert found.prefect == "https://prefect.example.org/api"
+    assert found.mlflow == "http://10.0.0.1:8080"
+    assert found.mlflow_credentials is not None
+    assert found.mlflow_credentials.env == "TEAM"
+
+
+WRONG = [
+    ("[connections]\nprefekt = 'x'", 2, "connections.prefekt", "unknown key; allowed: prefect, prefect_credentials"),
+    ("[conections]\n", 1, "conections", "unknown key; allowed: connections"),
+    ("\n[connections]\n\nmlflow = 5000\n", 4, "connections.mlflow", "valid string (got 5000)"),
+    ("[connections]\nmlflow = 'ftp://x'\n", 2, "connections.mlflow", "expected http://HOST"),
+    ("[connections]\nmlflow = 'http://me:secret@x'\n", 2, "connections.mlflow", "without credentials"),
+    ("[connections]\nmlflow_credentials = 'me:x'\n", 2, "connections.mlflow_credentials", ""),
+    ("[connections]\nmlflow_credentials = {}\n", 2, "connections.mlflow_credentials", 'expected {env = "NAME"}'),
+    (
+        "[connections.mlflow_credentials]\npassword = 'x'\n",
+        None,
+        "connections.mlflow_credentials.password",
+        "unknown key; allowed: env, file",
+    ),
+    ("[connections\n", 1, "(file)", "not TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "key", "message"), WRONG)
+def test_what_is_wrong_is_located(tmp_path: Path, text: str, line: int | None, key: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        read(tmp_path, text)
+    said = [str(problem) for problem in caught.value.problems]
+    assert any(key in one and message in one for one in said), said
+    if line is not None:
+        assert said[0].startswith(f"line {line}:")
+    assert caught.value.where == str(tmp_path / settings.FILE_NAME)
+
+
+def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="2 problems"):
+        read(tmp_path, "[connections]\nmlflow = 1\nother = 2\n")

@@ -1,0 +1,131 @@
+"""Whose servers a project uses, and what is sent to them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from components.access import http_client, project_door
+from components.access.secret import Credentials
+from components.core.errors import SpecError, StackError
+from components.core.project import Project
+from flows.platform import connections, diagnostics, lifecycle, programs, state
+from flows.platform.state import StackState
+
+PREFECT, MLFLOW = "https://prefect.example.org/api", "http://mlflow.example.org:8080"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "dvc.yaml").touch()
+    found = Project(tmp_path)
+    state.claim(found)
+    state.save(found, StackState(str(tmp_path), wanted=True, ports={"prefect": 1, "mlflow": 2}))
+    return found
+
+
+def name(project: Project, text: str) -> None:
+    (project.root / "modelyard.toml").write_text(f"[connections]\n{text}\n")
+
+
+def test_by_default_both_servers_are_the_projects_own(project: Project) -> None:
+    found = connections.of(project)
+    assert (found.prefect.url, found.mlflow.url) == ("http://127.0.0.1:1/api", "http://127.0.0.1:2")
+    assert found.prefect.page == "http://127.0.0.1:1"
+    assert found.mlflow.credentials == found.prefect.credentials == connections.credentials(project)
+    assert connections.own_servers(project) == ("prefect", "mlflow")
+    assert connections.shared_name(project) == "modelyard"
+
+
+def test_a_named_server_takes_the_place_of_an_own_one(project: Project) -> None:
+    name(project, f"mlflow = '{MLFLOW}'")
+    found = connections.of(project)
+    assert (found.mlflow.url, found.mlflow.named_by) == (MLFLOW, "modelyard.toml")
+    assert found.prefect.is_own
+    started = {program.name for program in programs.of_stack(project, state.load_or_new(project))}
+    assert started == {"guardian", "prefect", "runner", "watcher"}
+    [watcher] = [one for one in programs.of_stack(project, state.load_or_new(project)) if one.name == "watcher"]
+    assert watcher.after is None
+
+
+def test_the_environment_overrides_the_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    name(project, "mlflow = 'http://other.example.org'")
+    monkeypatch.setenv("MODELYARD_MLFLOW_TRACKING_URI", MLFLOW)
+    monkeypatch.setenv("MODELYARD_MLFLOW_CREDENTIALS", "team:word")
+    found = connections.of(project).mlflow
+    assert (found.url, found.named_by) == (MLFLOW, "MODELYARD_MLFLOW_TRACKING_URI")
+    assert found.credentials == Credentials("team", "word")
+    monkeypatch.setenv("MODELYARD_MLFLOW_TRACKING_URI", "mlflow.example.org")
+    with pytest.raises(SpecError, match="MODELYARD_MLFLOW_TRACKING_URI"):
+        connections.of(project)
+
+
+def test_prefect_is_named_by_its_api(project: Project) -> None:
+    name(project, "prefect = 'https://prefect.example.org'")
+    with pytest.raises(SpecError) as caught:
+        connections.of(project)
+    assert "ends in /api" in str(caught.value)
+
+
+def test_the_projects_secret_goes_to_no_foreign_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    name(project, f"prefect = '{PREFECT}'\nmlflow = '{MLFLOW}'\nprefect_credentials = {{env = 'PREFECT_TOKEN'}}")
+    with pytest.raises(StackError, match="credentials of prefect is not set"):
+        connections.of(project)
+    monkeypatch.setenv("PREFECT_TOKEN", "pnu_1")
+    found = connections.of(project)
+    assert found.prefect.credentials == Credentials("", "pnu_1", bearer=True)
+    assert found.mlflow.credentials is None
+    secret = project_door.secret_of(project) or ""
+    assert secret not in str(connections.variables(project.root))
+    assert connections.variables(project.root) == {"PREFECT_API_KEY": "pnu_1"}
+    with connections.client(found.prefect.credentials, PREFECT) as client:
+        assert client.build_request("GET", "/health").headers["authorization"] == "Bearer pnu_1"
+    assert connections.shared_name(project) == f"modelyard-{project_door.project_id(secret)}"
+
+
+def test_credentials_are_read_from_a_file(project: Project) -> None:
+    name(project, f"mlflow = '{MLFLOW}'\nmlflow_credentials = {{file = 'team'}}")
+    with pytest.raises(StackError, match="cannot be read"):
+        connections.of(project)
+    (project.root / "team").write_text("me:a:b\n")
+    assert connections.of(project).mlflow.credentials == Credentials("me", "a:b")
+    sent = connections.variables(project.root)
+    assert (sent["MLFLOW_TRACKING_USERNAME"], sent["MLFLOW_TRACKING_PASSWORD"]) == ("me", "a:b")
+
+
+def test_a_file_of_passwords_at_home_does_not_replace_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine mlflow.example.org login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    sent: list[str] = []
+
+    import httpx
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers["authorization"])
+        return httpx.Response(200)
+
+    with http_client.client(Credentials("me", "x"), MLFLOW, transport=httpx.MockTransport(answer)) as client:
+        client.get("/health")
+    assert sent == ["Basic " + base64.b64encode(b"me:x").decode()]
+
+
+def test_a_named_server_that_does_not_answer_is_said(project: Project) -> None:
+    name(project, "mlflow = 'http://127.0.0.1:9'")
+    with pytest.raises(StackError, match=r"the mlflow server that modelyard\.toml names does not answer"):
+        lifecycle.up(project, say=lambda _: None)
+    [row] = [row for row in lifecycle.status(project) if row.name == "mlflow"]
+    assert (row.state, row.is_own) == ("failed", False)
+    [finding] = [one for one in diagnostics.look_over(project) if one.check == "connections"]
+    assert finding.verdict == "fail"
+    assert "prefect is the project's own; mlflow is http://127.0.0.1:9 (modelyard.toml)" in finding.found
+
+
+def test_a_wrong_file_fails_a_check_and_not_the_doctor(project: Project) -> None:
+    name(project, "mlflow = 5000")
+    [finding] = [one for one in diagnostics.look_over(project) if one.check == "connections"]
+    assert finding.verdict == "fail"
+    assert "connections.mlflow" in finding.what_to_do
