@@ -15,15 +15,17 @@ from typing import Any, NamedTuple
 
 from components.core import atomic
 
-FORMAT = 1
+FORMAT = 2
+DATA_FILES = "DATA_FILES"  # a module's constant: names of files beside it that it reads
 
 
 class ModuleSource(NamedTuple):
-    """A module of ours: its file, the digest of each of its parts, what it imports."""
+    """A module of ours: its file, the digest of each of its parts, what it imports, the data files that it names."""
 
     path: Path
     parts: tuple[tuple[str, str], ...]
     imports: tuple[str, ...]
+    data_files: tuple[str, ...] = ()
 
 
 class KnownSources:
@@ -52,10 +54,16 @@ class KnownSources:
         if entry is None or entry["stamp"] != stamp:
             tree = ast.parse(path.read_bytes(), filename=str(path))
             imports = sorted(set(_imports(tree, name, is_package=path.name == "__init__.py")))
-            entry = {"stamp": stamp, "parts": [list(part) for part in _parts(tree)], "imports": imports}
+            entry = {
+                "stamp": stamp,
+                "parts": [list(part) for part in _parts(tree)],
+                "imports": imports,
+                "data_files": _data_files(tree),
+            }
             self._entries[name] = entry
             self._changed = True
-        return ModuleSource(path, tuple((part, value) for part, value in entry["parts"]), tuple(entry["imports"]))
+        parts = tuple((part, value) for part, value in entry["parts"])
+        return ModuleSource(path, parts, tuple(entry["imports"]), tuple(entry["data_files"]))
 
     def save(self) -> None:
         """Keep what was found."""
@@ -83,6 +91,16 @@ def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str
                 base = ".".join([*above, base] if base else above)
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _data_files(tree: ast.Module) -> list[str]:
+    return [
+        str(name)
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == DATA_FILES for target in statement.targets)
+        for name in ast.literal_eval(statement.value)
+    ]
 
 
 def _parts(tree: ast.Module) -> Iterator[tuple[str, str]]:

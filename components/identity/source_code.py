@@ -3,7 +3,8 @@
 A stage's code is the closure of the imports that stand in its entry module (found in the syntax tree, so imports
 inside functions count too), as far as they lead to rooms of ours. Each top-level function and each method has a
 digest of its syntax tree without docstrings; so does what is left of a module (module_source.py). Libraries that the
-closure imports count with the versions installed. Editing a comment changes nothing; editing a function names it.
+closure imports count with the versions installed. A module's constant `DATA_FILES` names files beside it that it
+reads (templates, styles): their bytes count too. Editing a comment changes nothing; editing a function names it.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
         if name in NEUTRAL:
             continue
         functions.update({f"{name}:{part}": value for part, value in module.parts})
+        functions.update(
+            {f"{name}:{file}": digest.of_file(module.path.with_name(file))[:16] for file in module.data_files}
+        )
         for top in {imported.split(".")[0] for imported in module.imports}:
             if top not in ROOMS and top not in sys.stdlib_module_names:
                 distribution = DISTRIBUTIONS.get(top, top)
@@ -76,11 +80,12 @@ def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
 
 
 def copy(entries: Iterable[str], root: Path, target: Path) -> None:
-    """Copy the files of all modules reachable from the named ones, so that they import from `target`."""
+    """Copy all modules reachable from the named ones, with their data files, so that they run from `target`."""
     for module in _closure(entries, root).values():
-        place = target / module.path.relative_to(root)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(module.path.read_bytes())
+        for path in (module.path, *map(module.path.with_name, module.data_files)):
+            place = target / path.relative_to(root)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(path.read_bytes())
 
 
 def _closure(entries: Iterable[str], root: Path) -> dict[str, ModuleSource]:

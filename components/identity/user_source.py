@@ -59,10 +59,14 @@ def copy(modules: Iterable[str], root: Path, target: Path) -> None:
             raise FileNotFoundError(f"no module {module} below {root}, nor where Python looks")
         names, imported = _reached(module, base)
         parents = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 1)}
-        for path in filter(None, (_file(name, base) for name in sorted(names | parents))):
-            place = target / path.relative_to(base)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(path.read_bytes())
+        known = KnownSources(None)
+        for name in sorted(names | parents):
+            path = _file(name, base)
+            if path is not None:
+                for file in (path, *map(path.with_name, known.read(name, path).data_files)):
+                    place = target / file.relative_to(base)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(file.read_bytes())
         ours += sorted(name for name in imported if _file(name, root) is not None)
     source_code.copy(ours, root, target)
 

@@ -98,3 +98,23 @@ def test_a_library_counts_with_its_version(tree: Path) -> None:
 def test_an_unknown_entry_is_an_error(tree: Path) -> None:
     with pytest.raises(FileNotFoundError):
         source_code.identity(["components.none"], tree)
+
+
+def test_data_files_that_a_module_names_travel_and_count(tmp_path: Path) -> None:
+    room = tmp_path / "root" / "serving"
+    room.mkdir(parents=True)
+    (room / "__init__.py").write_text("")
+    (room / "page.py").write_text('DATA_FILES = ("page.html",)\n')
+    (room / "page.html").write_text("<h1>one</h1>")
+    (room / "other.html").write_text("named by nobody")
+    before = source_code.identity(["serving.page"], tmp_path / "root")
+    assert "serving.page:page.html" in before.functions
+    source_code.copy(["serving.page"], tmp_path / "root", tmp_path / "copy")
+    copied = {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()}
+    assert copied == {"__init__.py", "page.py", "page.html"}
+    (room / "page.html").write_text("<h1>two</h1>")
+    after = source_code.identity(["serving.page"], tmp_path / "root")
+    assert source_code.changes(before, after) == ["serving.page:page.html changed"]
+    (room / "page.html").unlink()
+    with pytest.raises(FileNotFoundError):
+        source_code.identity(["serving.page"], tmp_path / "root")

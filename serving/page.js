@@ -1,6 +1,3 @@
-"""What the page does in a browser: it asks, and shows an answer as what it is; words go in as text, never as HTML."""
-
-SCRIPT = r"""
 const wire = JSON.parse(document.getElementById("wire").textContent);
 const form = document.querySelector("form"), out = document.getElementById("answer");
 const file = form.querySelector("input[type=file]"), area = form.querySelector("textarea");
@@ -146,4 +143,3 @@ form.onsubmit = async event => {
  } finally { button.disabled = false; }
 };
 if (file) file.onchange = () => form.requestSubmit();
-"""
