@@ -27,9 +27,12 @@ NAMES = (
     "prepare_memory",
     "serving",
     "switching",
+    "rollover",
     "promotion",
+    "rollback",
     "champion_gate",
     "doors",
+    "ledger",
     "kills",
     "demo",
 )

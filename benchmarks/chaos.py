@@ -1,10 +1,12 @@
-"""Production under seeded accidents: aliases set, doubled and reordered while watcher, flow, servers are killed.
+"""Production under seeded accidents: aliases set, doubled and reordered, rollbacks, while everything is killed.
 
 A copy of the project with its whole stack; one pipeline with four good versions, one whose graph normalises otherwise,
 and a service of two workers. Each sequence does two to five things at random moments, then is left alone: production
 must come to what the alias last asked for or, where that is refused, back to the last good version with the alias; the
-ledger must be whole and closed. All the time a client asks: without a canary, two versions may answer side by side only
-while the workers are switching.
+ledger must be whole and closed, and what serves must be what it pins. All the time a client asks: without a canary, two
+versions may answer side by side only while the workers are switching. Controller, releases, rollbacks, servers and
+workers are killed, releases also right behind a decision; the serving code of the tree is broken, a person's approval
+is asked for and never given, and, where this process may mount a small filesystem, the disk is full.
 
     python -m benchmarks.chaos [--sequences 200] [--first 0]
 """
@@ -19,21 +21,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 import yaml
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from components.core.errors import ModelyardError
+from components.release import production as productions
 from components.release.ledger import CLOSING, Entry
 from flows.platform import orphans
-from tests import small_package
+from tests import small_disk, small_package
 from tests.endtoend.releases import Releases
 from tests.project_copy import running_copy
 
@@ -41,6 +45,7 @@ NAME = "chaos"
 MODEL = "chaos"
 GOOD = ("1", "2", "3", "4")
 BAD = "5"
+DISK_MEGABYTES = 1500
 CONVERGE_SECONDS = 180.0
 CONVERGE_SLACK_SECONDS = 1.0  # within which all workers are to have followed an order
 
@@ -94,8 +99,20 @@ def strays(answers: list[tuple[float, str]], entries: list[Entry]) -> list[tuple
 class Accidents:
     """What can happen."""
 
-    def __init__(self, releases: Releases, dice: random.Random) -> None:
-        self.releases, self.dice = releases, dice
+    def __init__(self, releases: Releases, dice: random.Random, disk: Path | None) -> None:
+        self.releases, self.dice, self.disk = releases, dice, disk
+        self._mended: list[Callable[[], None]] = []
+        self.asked_approval = False
+
+    def mend(self) -> None:
+        """Undo what does not pass by itself: production is to come to rest now."""
+        for undo in reversed(self._mended):
+            undo()
+        self._mended.clear()
+
+    def awaits_nobody(self) -> bool:
+        """Whether the alias may name a version whose approval was asked for and is not to be given."""
+        return self.asked_approval
 
     def draw(self) -> tuple[str, Callable[[], None]]:
         """One of them, and its name."""
@@ -112,6 +129,12 @@ class Accidents:
             (1, "kill the service", self.kill_service),
             (2, "registry hangs", self.hang_registry),
             (1, "registry restarts", self.kill_registry),
+            (4, "roll back", self.roll_back),
+            (3, "kill a rollback", self.kill_rollback),
+            (3, "kill a release behind its decision", self.kill_behind_decision),
+            (2, "break the serving code", self.break_code),
+            (2, "ask for an approval", self.ask_for_approval),
+            *([(2, "fill the disk", self.fill_disk)] if self.disk is not None else []),
         ]
         _, name, action = self.dice.choices(weighted, [weight for weight, _, _ in weighted])[0]
         return name, action
@@ -155,6 +178,48 @@ class Accidents:
         with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
             os.kill(self.releases.worker(MODEL), signal.SIGKILL)
 
+    def roll_back(self) -> None:
+        self.releases.house.run("rollback", MODEL, check=False)
+
+    def kill_rollback(self) -> None:
+        command = self.releases.house.start("rollback", MODEL)
+        time.sleep(self.dice.uniform(0.3, 1.5))
+        command.kill()
+        command.communicate()
+
+    def kill_behind_decision(self) -> None:
+        """Set an alias, and kill the release as soon as the ledger has a decision of it."""
+        since = len(self.releases.entries(MODEL))
+        self._set(self.dice.choice([*GOOD, BAD]))
+        deadline = time.monotonic() + 20
+        decisions = {"switching", "refusing", "removing"}
+        while time.monotonic() < deadline:
+            if decisions & {entry.event for entry in self.releases.entries(MODEL)[since:]}:
+                self.kill_release()
+                return
+            time.sleep(0.005)
+
+    def break_code(self) -> None:
+        path = self.releases.house.root / "serving" / "canary.py"
+        content = path.read_text()
+        path.write_text(content + "\ndef (\n")
+        self._mended.append(lambda: _write(path, content))
+
+    def ask_for_approval(self) -> None:
+        path = self.releases.house.project.pipeline_file(MODEL)
+        content = path.read_text()
+        document = yaml.safe_load(content)
+        path.write_text(yaml.safe_dump({**document, "gates": {**document["gates"], "manual": {"timeout_minutes": 60}}}))
+        self._mended.append(lambda: _write(path, content))
+        self.asked_approval = True
+        self._set(self.releases.register(MODEL, seed=self.dice.randrange(100, 10_000)))
+
+    def fill_disk(self) -> None:
+        assert self.disk is not None
+        path = small_disk.fill(self.disk)
+        time.sleep(self.dice.uniform(0.5, 2))
+        path.unlink()
+
     def kill_serving_worker(self) -> None:
         said = self.releases.says(MODEL)
         if said is not None and said.workers:
@@ -182,19 +247,31 @@ class Accidents:
                     process.kill()
 
 
+@contextlib.contextmanager
+def _place() -> Iterator[tuple[Path, Path | None]]:
+    """Where the copy is made, and the small filesystem that it is on, if one can be mounted here."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as name, contextlib.ExitStack() as during:
+        folder = Path(name) / "disk"
+        try:
+            disk = during.enter_context(small_disk.mounted(folder, DISK_MEGABYTES))
+        except pytest.skip.Exception as reason:
+            tell(f"no disk is filled: {reason}")
+            folder.mkdir(exist_ok=True)
+            yield folder, None
+        else:
+            yield folder, disk
+
+
 def measure(sequences: int = 200, first: int = 0) -> list[Figure]:
     """How many sequences converged, and what was wrong with the others."""
-    with (
-        tempfile.TemporaryDirectory(prefix="modelyard-") as folder,
-        running_copy(Path(folder) / "project") as house,
-    ):
+    with _place() as (folder, disk), running_copy(folder / "project") as house:
         releases = Releases(house)
         _prepare(releases)
         client = Client(releases)
         thread = threading.Thread(target=client.run)
         thread.start()
         try:
-            wrong = [text for number in range(first, first + sequences) if (text := _sequence(releases, number))]
+            wrong = [text for number in range(first, first + sequences) if (text := _sequence(releases, number, disk))]
         finally:
             client.stop()
             thread.join()
@@ -229,16 +306,20 @@ def _prepare(releases: Releases) -> None:
         tell(f"version {version} has served")
 
 
-def _sequence(releases: Releases, number: int) -> str | None:
+def _sequence(releases: Releases, number: int, disk: Path | None) -> str | None:
     """One sequence; what was wrong with it."""
     dice = random.Random(number)
-    accidents = Accidents(releases, dice)
+    accidents = Accidents(releases, dice, disk)
     begun, done = time.monotonic(), []
     for _ in range(dice.randint(2, 5)):
         name, action = accidents.draw()
         done.append(name)
+        tell(f"  {number}: {name}")
         action()
         time.sleep(dice.uniform(0, 1.5))
+    accidents.mend()
+    if accidents.awaits_nobody():
+        releases.set(MODEL, dice.choice(GOOD))
     try:
         return _converged(releases, number, done, begun)
     except ModelyardError as error:
@@ -259,6 +340,10 @@ def _converged(releases: Releases, number: int, done: list[str], begun: float) -
     return None
 
 
+def _write(path: Path, content: str) -> None:
+    path.write_text(content)
+
+
 def _problem(releases: Releases) -> str | None:
     """What is not yet as it should be; None: production is what the registry asks for, and that is good."""
     try:
@@ -266,7 +351,7 @@ def _problem(releases: Releases) -> str | None:
         challenger = releases.alias(MODEL, "challenger")
     except ModelyardError as error:
         return f"the registry: {error.what}"
-    if champion not in GOOD:
+    if champion is None or champion == BAD:
         return f"champion is {champion}"
     said = releases.says(MODEL)
     if said is None or len(said.workers) < said.expected:
@@ -277,7 +362,12 @@ def _problem(releases: Releases) -> str | None:
         return f"champion is {champion}, the workers hold {held}"
     if beside != {None if challenger == champion else challenger}:
         return f"challenger is {challenger}, the workers hold {beside}"
-    return None if releases.is_settled(MODEL) else "a release is open"
+    if not releases.is_settled(MODEL):
+        return "a release is open"
+    pinned = productions.decided(releases.entries(MODEL)).production
+    if not releases.service(MODEL).is_applied(pinned) or (pinned.champion and pinned.champion.version) != champion:
+        return "what serves is not what the ledger pins"
+    return None
 
 
 if __name__ == "__main__":

@@ -30,20 +30,20 @@ def measure() -> list[Figure]:
     """Shares of all places in the batches, the largest of the sample's texts."""
     found = []
     for path in sorted((ROOT / "pipelines").glob("*.yaml")):
-        spec = read(path, PipelineSpec)
-        folder = ROOT / "data" / spec.dataset / "prepared"
+        config = read(path, PipelineSpec)
+        folder = ROOT / "data" / config.dataset / "prepared"
         if not folder.exists():
-            figure.tell(f"{spec.name}: {spec.dataset} is not prepared here")
+            figure.tell(f"{config.name}: {config.dataset} is not prepared here")
             continue
         prepared = open_prepared(folder, manifest.load(folder, "prepared").digest)
         sizes = sample_sizes(prepared.train, prepared.processor.inputs())
         if sizes is None:
             continue
         ours, plain = (
-            _padding(epoch_batches(len(sizes), spec.train.batch_size, spec.train.seed, 0, given), sizes)
-            for given in (sizes, None)
+            _padding(epoch_batches(len(sizes), config.train.batch_size, config.train.seed, 0, input_spec), sizes)
+            for input_spec in (sizes, None)
         )
-        words = f"{spec.name}: of batches of {spec.train.batch_size}"
+        words = f"{config.name}: of batches of {config.train.batch_size}"
         found.append(Figure(NAME, words, round(100 * ours, 1), "%", at_most=10))
         found.append(Figure(NAME, "... as chance has it", round(100 * plain, 1), "%"))
     return found

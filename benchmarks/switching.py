@@ -93,13 +93,13 @@ class Switching:
         """The champion alone, then as long with a challenger in its shadow."""
         limits = ChallengerLimits(max_error_rate=1.0, max_latency_ratio=1e6, min_requests=1)
         new = next(slot for slot in self.slots if slot not in (self.champion, self.previous))
-        beside = ChallengerSpec(**new.model_dump(), terms=RolloutPolicy(canary_percent=0.0, limits=limits))
+        beside = ChallengerSpec(**new.model_dump(), policy=RolloutPolicy(canary_percent=0.0, limits=limits))
         for windows, challenger in ((self.alone, None), (self.shadowed, beside)):
             self.order(challenger=challenger)
             begin = time.perf_counter()
             time.sleep(seconds)
             windows.append((begin, time.perf_counter()))
-        self.compared += sum(worker.challenger_tally.compared for worker in self.statement().workers)
+        self.compared += sum(worker.challenger_stats.compared for worker in self.statement().workers)
         self.order()
 
     def to(self, new: SlotSpec) -> None:
@@ -135,7 +135,7 @@ class Switching:
 
     def statement(self) -> ServiceStatus:
         """What the workers say."""
-        return ServiceStatus.model_validate_json(self.client.get("/release").content)
+        return ServiceStatus.model_validate_json(self.client.get("/status").content)
 
     def memory(self) -> float:
         """MiB that the workers do not share with anyone else, together."""

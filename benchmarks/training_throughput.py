@@ -32,19 +32,19 @@ from components.core.located_yaml import read
 from components.identity import manifest
 from components.models.build import build
 from components.preprocessing.stored import StoredSplit
-from components.tasks.image_classification import Processor
+from components.tasks.image_classification import ImageClassificationProcessor
 from components.training import transfer
 from components.training.allocator import keep_freed_memory
 from components.training.batches import Batch, epoch_batches, on_device, sample_sizes
 from components.training.checkpoint import save_checkpoint
-from components.training.loop import Setting, train_epoch
-from components.training.objectives.classification import Classification
+from components.training.loop import TrainingContext, train_epoch
+from components.training.objectives.classification import ClassificationObjective
 from components.training.objectives.objective import Objective, open_objective
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_precision
 from components.training.prepared import Prepared, open_prepared
 from components.training.randomness import seed_all
-from components.training.report import Report
+from components.training.report import ProgressReporter
 from components.training.saver import Saver
 from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import EpochTotals, State
@@ -106,7 +106,7 @@ def _invent(folder: Path, shape: tuple[int, int, int], samples: int) -> str:
     """A prepared dataset of noise in ten classes; its digest."""
     rng = np.random.default_rng(0)
     classes = [str(number) for number in range(10)]
-    processor = Processor(
+    processor = ImageClassificationProcessor(
         height=shape[0], width=shape[1], channels=1, mean=[0.3], std=[0.35], classes=classes
     )  # fmt: skip
     for name in ("train", "validation"):
@@ -121,8 +121,8 @@ def _invent(folder: Path, shape: tuple[int, int, int], samples: int) -> str:
 
 def _network(spec: PipelineSpec, prepared: Prepared) -> nn.Module:
     seed_all(0, deterministic=True)
-    network = build(spec.model, prepared.processor.given(), prepared.processor.wanted())
-    if prepared.processor.given().kind in ("image", "noise"):
+    network = build(spec.model, prepared.processor.input_spec(), prepared.processor.output_spec())
+    if prepared.processor.input_spec().channels_last:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
     return network
 
@@ -140,7 +140,7 @@ def _ours(
         save_checkpoint(folder / "checkpoints", "benchmark", state.step, *state.dump())
 
     sizes = _sizes(prepared, split)
-    setting = Setting(
+    setting = TrainingContext(
         spec=train,
         train=split,
         validation=split,
@@ -153,7 +153,7 @@ def _ours(
         saver=Saver(save),
         stopping=lambda: False,
     )
-    report = Report(sink, state, objective.metric, setting.total_steps)
+    report = ProgressReporter(sink, state, objective.metric, setting.total_steps)
 
     def run() -> None:
         train_epoch(state, setting, report)
@@ -198,7 +198,7 @@ def _bare(spec: PipelineSpec, train: TrainSpec, prepared: Prepared, split: Store
 def _loss(
     network: nn.Module, objective: Objective, batch: Batch, inputs: tuple[str, ...], generator: torch.Generator
 ) -> Tensor:
-    if isinstance(objective, Classification):
+    if isinstance(objective, ClassificationObjective):
         return functional.cross_entropy(network(*(batch[name] for name in inputs)), batch["labels"])
     return objective.step(network, batch, generator, training=True).loss
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from components.contracts.serving_spec import KEY_HEADER, VERSION_HEADER, WORKER_HEADER, RolloutPolicy
+from components.contracts.serving_spec import KEY_HEADER, WORKER_HEADER, RolloutPolicy
 from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics, page, shadow
@@ -39,7 +39,8 @@ class ModelApp:
             routes=[
                 Route("/predict", self.predict, methods=["POST"]),
                 Route("/model", self.model, methods=["GET"]),
-                Route("/release", self.release, methods=["GET"]),
+                Route("/status", self.status, methods=["GET"]),
+                Route("/release", self.status, methods=["GET"]),  # as clients of earlier versions ask
                 Route("/", self.page, methods=["GET"]),  # BentoML's own page loads scripts from the network
                 Route("/openapi.json", self.openapi, methods=["GET"]),
                 Route("/docs.json", self.openapi, methods=["GET"]),
@@ -56,7 +57,7 @@ class ModelApp:
     async def predict(self, request: Request) -> Response:
         """Samples to answers. What was held when the request came answers it, whatever is swapped meanwhile."""
         seats = self._holding.now
-        wanted, key = request.headers.get(VERSION_HEADER), request.headers.get(KEY_HEADER)
+        wanted, key = requests.named_version(request), request.headers.get(KEY_HEADER)
         try:
             seat = choose(seats, wanted, key)
         except RefusedRequest as refusal:
@@ -65,10 +66,10 @@ class ModelApp:
             with self._place(seat.loaded.settings.max_queue):  # before the body is read: bodies that wait count too
                 loaded = seat.loaded
                 found = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
-                file = requests.wanted_file(request, loaded.predictor.wire, found)
+                file = requests.wanted_file(request, loaded.predictor.endpoint, found)
                 outcome: list[Prediction] | str
                 if seat.role == "challenger" and wanted is None and seats.champion:
-                    challenger, outcome = seat, await self._try(seat, seats.champion, seats.terms, found)
+                    challenger, outcome = seat, await self._try(seat, seats.champion, seats.policy, found)
                     if isinstance(outcome, str):  # the champion answers; what it refuses as well is nobody's failure
                         seat, code = seats.champion, outcome
                         outcome = await self._answer(seat, found)
@@ -79,7 +80,7 @@ class ModelApp:
         except RefusedRequest as refusal:
             return self._refuse(refusal, seat)
         except SampleError as error:
-            return self._refuse(RefusedRequest.of(error, seat.loaded.predictor.wire.item), seat)
+            return self._refuse(RefusedRequest.of(error, seat.loaded.predictor.endpoint.item), seat)
         except InferenceError as error:
             return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), seat)
         body = {"predictions": outcome, "model": seat.about}
@@ -100,7 +101,7 @@ class ModelApp:
         if seat is None:
             return self._refuse(_NOTHING, None)
         predictor = seat.loaded.predictor
-        wire, facts = predictor.wire, predictor.package.facts
+        wire, facts = predictor.endpoint, predictor.package.facts
         about: dict[str, Any] = {
             **seat.about,
             "task": facts.task,
@@ -110,7 +111,7 @@ class ModelApp:
         }
         return JSONResponse(about, headers=seat.headers)
 
-    async def release(self, _: Request) -> Response:
+    async def status(self, _: Request) -> Response:
         """What each worker of the service holds."""
         return Response(self._worker.service_statement().model_dump_json(), media_type="application/json")
 
@@ -119,14 +120,14 @@ class ModelApp:
         seat = self._holding.now.champion
         if seat is None:
             return HTMLResponse(page.nothing(self._worker.settings.model), 503)
-        return HTMLResponse(page.render(seat.about, seat.loaded.predictor.wire), headers=seat.headers)
+        return HTMLResponse(page.render(seat.about, seat.loaded.predictor.endpoint), headers=seat.headers)
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document."""
         seat = self._holding.now.champion
         if seat is None:
             return self._refuse(_NOTHING, None)
-        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.wire))
+        return JSONResponse(document(seat.loaded.settings, seat.loaded.predictor.endpoint))
 
     @contextmanager
     def _place(self, most: int) -> Iterator[None]:
@@ -149,10 +150,10 @@ class ModelApp:
                 self._holding.judge(seat)
 
     async def _try(
-        self, challenger: ModelSlot, champion: ModelSlot, terms: RolloutPolicy | None, found: Found
+        self, challenger: ModelSlot, champion: ModelSlot, policy: RolloutPolicy | None, found: Found
     ) -> list[Prediction] | str:
         """The challenger's answer, or why it gave none in time."""
-        ratio = terms.limits.max_latency_ratio if terms else 1.0
+        ratio = policy.limits.max_latency_ratio if policy else 1.0
         patience = max(PATIENCE_SECONDS, PATIENCE_RATIO * ratio * champion.record.medians()[0])
         try:
             return await asyncio.wait_for(self._run(challenger, found), patience)

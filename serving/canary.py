@@ -7,7 +7,7 @@ import random
 
 from components.contracts.serving_spec import VERSION_HEADER
 from serving.request import RefusedRequest
-from serving.slots import ModelSlot, Slots
+from serving.slots import ModelSlot, Slots, is_named
 
 
 def choose(seats: Slots, wanted: str | None, key: str | None) -> ModelSlot:
@@ -19,13 +19,17 @@ def choose(seats: Slots, wanted: str | None, key: str | None) -> ModelSlot:
     if wanted is not None:
         seat = seats.named(wanted)
         if seat is None:
-            missing = next((held for held in seats.missing.values() if held.package_digest == wanted), None)
+            missing = next((held for held in seats.missing.values() if is_named(held, wanted)), None)
             reason = f"{missing.state}: {missing.reason}" if missing else None
             held = [seat.loaded.slot.package_digest for seat in seats.all()]
             raise RefusedRequest(
-                409, "not_held", f"no ready package here has the digest of {VERSION_HEADER}", got=wanted, reason=reason,
+                409,
+                "not_held",
+                f"no slot has the version ready that {VERSION_HEADER} names",
+                got=wanted,
+                reason=reason,
                 expected=sorted(set(held)),
-            )  # fmt: skip
+            )
         return seat
     if seats.champion is None:
         failed = seats.missing.get("champion")

@@ -12,7 +12,7 @@ from typing import Any
 from components.access import project_door
 from components.access.door import Application, Door
 from components.access.secret import SECRET_FILE
-from components.contracts.serving_spec import VERSION_HEADER
+from components.contracts.serving_spec import FORMER_VERSION_HEADER, VERSION_HEADER
 
 OPEN_PATHS = frozenset({"/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz"})
 
@@ -30,5 +30,5 @@ def _door(application: Application, path: Path, opened_by: str) -> Door:
         path,
         opened_by=opened_by,
         open_paths=OPEN_PATHS,
-        guarded_headers=frozenset({VERSION_HEADER.lower().encode()}),
+        guarded_headers=frozenset(name.lower().encode() for name in (VERSION_HEADER, FORMER_VERSION_HEADER)),
     )

@@ -41,8 +41,8 @@ class Heartbeats:
         self._written = text
 
     def others(self) -> list[WorkerStatus]:
-        """What the other living workers say."""
-        return [statement for path, statement in self._read() if _lives(path, statement.worker)]
+        """The status of each other living worker; one that drains is no longer of the service."""
+        return [status for path, status in self._read() if not status.draining and _lives(path, status.worker)]
 
     def removed(self, generation: int) -> SlotStatus | None:
         """The challenger that another worker took out under this very order; one that has ended since counts too."""

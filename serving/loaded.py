@@ -82,7 +82,7 @@ def _prove(package: Package, predictor: Predictor, tolerance: float) -> None:
 
 def _answer(predictor: Predictor, example: GoldenExample) -> Prediction:
     content = (predictor.package.folder / "golden" / example.file).read_bytes()
-    asked = body.read(predictor.processor, predictor.wire, content, example.media)
+    asked = body.read(predictor.processor, predictor.endpoint, content, example.media)
     (answer,) = predictor.predict(asked.items, asked.parameters)
     return answer
 

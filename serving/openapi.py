@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from components.inference.body import JSON, PARAMETERS
-from components.tasks.task import Wire
+from components.tasks.task import EndpointSchema
 from serving.request import FORM
 from serving.settings import ServingSettings
 
 
-def document(settings: ServingSettings, wire: Wire) -> dict[str, Any]:
+def document(settings: ServingSettings, wire: EndpointSchema) -> dict[str, Any]:
     """What `GET /openapi.json` answers; what goes in and what comes out is the task's own word."""
     schemas: dict[str, Any] = {}
     beside: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from components.tasks.task import Wire
+from components.tasks.task import EndpointSchema
 from serving.page_script import SCRIPT
 
 PAGE = """<!doctype html>
@@ -55,7 +55,7 @@ def nothing(name: str) -> str:
     return NOTHING.format(name=html.escape(name))
 
 
-def render(about: Mapping[str, str], wire: Wire) -> str:
+def render(about: Mapping[str, str], wire: EndpointSchema) -> str:
     """The page's HTML.
 
     Args:

@@ -16,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
+from components.contracts.serving_spec import FORMER_VERSION_HEADER, VERSION_HEADER
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.inference import body
 from components.inference.predictor import Predictor
-from components.tasks.task import AnsweredFile, Wire
+from components.tasks.task import AnsweredFile, EndpointSchema
 from serving.settings import ServingSettings
 
 FORM = "multipart/form-data"
@@ -66,7 +67,7 @@ async def read(request: Request, settings: ServingSettings, predictor: Predictor
         RefusedRequest: the request does not fit.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    wire = predictor.wire
+    wire = predictor.endpoint
     try:
         if kind == FORM and wire.media:
             found = await _from_form(request, settings, predictor)
@@ -92,7 +93,12 @@ async def read(request: Request, settings: ServingSettings, predictor: Predictor
     return found
 
 
-def wanted_file(request: Request, wire: Wire, found: Found) -> AnsweredFile | None:
+def named_version(request: Request) -> str | None:
+    """The version that a request's header names, by number or package digest; None: the service chooses."""
+    return request.headers.get(VERSION_HEADER, request.headers.get(FORMER_VERSION_HEADER))
+
+
+def wanted_file(request: Request, wire: EndpointSchema, found: Found) -> AnsweredFile | None:
     """The file that a request wants instead of JSON, if any.
 
     Raises:
@@ -111,7 +117,7 @@ def wanted_file(request: Request, wire: Wire, found: Found) -> AnsweredFile | No
 
 def accepted(predictor: Predictor) -> str:
     """The content types that are read, in words."""
-    media = predictor.wire.media
+    media = predictor.endpoint.media
     return ", ".join([body.JSON, *((FORM,) if media else ()), *media])
 
 
@@ -144,14 +150,14 @@ async def _from_form(request: Request, settings: ServingSettings, predictor: Pre
         async with limited.form(max_files=settings.max_batch_size + 1, max_fields=16) as form:
             uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
             if not uploads:
-                expected = f"a file in the field {predictor.wire.item}"
+                expected = f"a file in the field {predictor.endpoint.item}"
                 raise RefusedRequest(422, "empty", "no file in the form", expected=expected)
             files = [await upload.read() for upload in uploads]
             text = form.get(body.PARAMETERS)
     except (MultiPartException, HTTPException) as error:
         detail = error.message if isinstance(error, MultiPartException) else error.detail
         raise RefusedRequest(400, "form", f"the form cannot be read: {detail}") from error
-    set_beside = body.parameters(predictor.wire, text) if isinstance(text, str) else None
+    set_beside = body.parameters(predictor.endpoint, text) if isinstance(text, str) else None
     return Found(list(files), set_beside, sum(map(len, files)))
 
 

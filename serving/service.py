@@ -11,7 +11,7 @@ from pathlib import Path
 import bentoml
 
 from components.contracts.serving_spec import SERVICE_FOLDER
-from serving import door, metrics
+from serving import door, drain, metrics
 from serving.app import ModelApp
 from serving.settings import ServingSettings
 from serving.worker import Worker
@@ -42,6 +42,7 @@ class ModelService:
         service = Path(folder) if folder else None
         self._worker = Worker(BUNDLE, service, threads=max(1, cores // _settings.workers))
         _app.serve(self._worker)
+        drain.install(self._worker.drain)
 
     def __metrics__(self, text: str) -> str:
         """BentoML's hook for `/metrics`: leave out the versions that have gone."""

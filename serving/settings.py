@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.core.strict import Strict
+from components.contracts.serving_spec import Tolerant
 
 
-class ServingSettings(Strict):
-    """Written by packaging, read by the service.
+class ServingSettings(Tolerant):
+    """Written by packaging, read by the service: its own, and those of earlier and later bundles in its slots.
 
     Args:
         model: name of the registered model; also the pipeline's.

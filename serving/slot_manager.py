@@ -12,13 +12,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
-from components.contracts.serving_spec import ServingSpec, SlotSpec, SlotStatus
+from components.contracts.serving_spec import SLOT_NAMES, ServingSpec, SlotName, SlotSpec, SlotStatus
 from components.core.errors import ModelyardError
 from serving import guard
 from serving.loaded import Loaded, load
-from serving.slots import ROLES, ModelSlot, Role, Slots
+from serving.slots import ModelSlot, Slots
 
-LOADED_FIRST: tuple[Role, ...] = ("champion", "previous", "staged", "challenger")
+LOADED_FIRST: tuple[SlotName, ...] = ("champion", "previous", "staged", "challenger")
 
 LOG = logging.getLogger("bentoml.modelyard")  # below BentoML's logger, whose handlers write the service's log
 
@@ -56,9 +56,9 @@ class SlotManager:
         would be without it. Who stays in its slot keeps its counts. Called by one thread at a time.
         """
         before = self.now
-        known = {_key(seat.loaded.slot): seat.loaded for role in ROLES if (seat := before.seat(role))}
-        missing: dict[Role, SlotStatus] = {}
-        self._arrange(order, known, missing, before.generation)
+        known = {_key(seat.loaded.slot): seat.loaded for role in SLOT_NAMES if (seat := before.seat(role))}
+        missing: dict[SlotName, SlotStatus] = {}
+        self._arrange(order, known, missing, before)
         for role in LOADED_FIRST:
             slot: SlotSpec | None = getattr(order, role)
             if slot is None or _key(slot) in known or (role == "challenger" and _removed(self.now, order)):
@@ -72,16 +72,16 @@ class SlotManager:
                 LOG.error("%s version %s is not loaded: %s", role, slot.version, reason)
             else:
                 LOG.info("%s version %s is loaded: %.2f s", role, slot.version, time.perf_counter() - begin)
-                self._arrange(order, known, missing, before.generation)
-        self._arrange(order, known, missing, order.generation)
+                self._arrange(order, known, missing, before)
+        self._arrange(order, known, missing, order)
 
     def judge(self, seat: ModelSlot) -> None:
         """Take a challenger out if it broke a limit."""
         now = self.now
-        if now.challenger is not seat or now.terms is None:
+        if now.challenger is not seat or now.policy is None:
             return
         champion = now.champion.record if now.champion else None
-        if reason := guard.broken(seat.record, champion, now.terms.limits):
+        if reason := guard.broken(seat.record, champion, now.policy.limits):
             self.remove_challenger(seat, reason)
 
     def remove_challenger(self, seat: ModelSlot, reason: str) -> None:
@@ -100,14 +100,14 @@ class SlotManager:
         self,
         order: ServingSpec,
         known: dict[tuple[str, str, str], Loaded],
-        missing: dict[Role, SlotStatus],
-        generation: int,
+        missing: dict[SlotName, SlotStatus],
+        reconciled: ServingSpec | Slots,
     ) -> None:
-        """Put what is known into the slots that the order names."""
+        """Put what is known into the slots that the order names; `reconciled` is what counts as carried out then."""
         with self._lock:
             now = self.now
-            seats: dict[Role, ModelSlot | None] = {}
-            for role in ROLES:
+            seats: dict[SlotName, ModelSlot | None] = {}
+            for role in SLOT_NAMES:
                 slot: SlotSpec | None = getattr(order, role)
                 loaded = known.get(_key(slot)) if slot else None
                 seats[role] = self._kept_or_new(now, role, loaded)
@@ -119,30 +119,31 @@ class SlotManager:
                 seats["champion"] = now.champion or (self._seat("champion", stand_in.loaded) if stand_in else None)
             record = seats["challenger"].record if seats["challenger"] else None
             after = Slots(
-                generation,
+                reconciled.generation,
+                reconciled.decision,
                 **seats,
                 challenger_record=now.challenger_record if removed else record,
-                terms=order.challenger.terms if order.challenger else None,
+                policy=order.challenger.policy if order.challenger else None,
                 missing=MappingProxyType(dict(missing)),
             )
             self.now = after
         self._tell(now, after)
         self._changed()
 
-    def _kept_or_new(self, now: Slots, role: Role, loaded: Loaded | None) -> ModelSlot | None:
+    def _kept_or_new(self, now: Slots, role: SlotName, loaded: Loaded | None) -> ModelSlot | None:
         if loaded is None:
             return None
         present = now.seat(role)
         return present if present and present.loaded is loaded else self._seat(role, loaded)
 
-    def _seat(self, role: Role, loaded: Loaded) -> ModelSlot:
+    def _seat(self, role: SlotName, loaded: Loaded) -> ModelSlot:
         threads: Executor = self._threads
         if role == "challenger":
             threads = ThreadPoolExecutor(self._count, "challenge")
         return ModelSlot(role, loaded, threads)
 
     def _tell(self, before: Slots, after: Slots) -> None:
-        for role in ROLES:
+        for role in SLOT_NAMES:
             old, new = before.seat(role), after.seat(role)
             if old is not new:
                 if old:

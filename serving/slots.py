@@ -8,9 +8,17 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
 
-from components.contracts.serving_spec import ROLE_HEADER, WORKER_HEADER, RolloutPolicy, SlotStatus
+from components.contracts.serving_spec import (
+    ROLE_HEADER,
+    SLOT_NAMES,
+    VERSION_HEADER,
+    WORKER_HEADER,
+    RolloutPolicy,
+    SlotName,
+    SlotSpec,
+    SlotStatus,
+)
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.tasks.task import Prediction
 from serving import metrics
@@ -18,9 +26,6 @@ from serving.background import Background
 from serving.loaded import Loaded
 from serving.request import Found
 from serving.request_stats import RequestRecorder
-
-Role = Literal["champion", "challenger", "previous", "staged"]
-ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class ModelSlot:
@@ -30,7 +35,7 @@ class ModelSlot:
         threads: where it answers; a challenger has its own, so that one that hangs keeps nobody waiting.
     """
 
-    def __init__(self, role: Role, loaded: Loaded, threads: Executor) -> None:
+    def __init__(self, role: SlotName, loaded: Loaded, threads: Executor) -> None:
         self.role, self.loaded, self.threads = role, loaded, threads
         self.since = time.time()
         self.record = RequestRecorder()
@@ -39,7 +44,7 @@ class ModelSlot:
         self.about = {"name": model, "version": version, "package": package}
         self.headers = {
             "X-Modelyard-Model": model,
-            "X-Modelyard-Version": version,
+            VERSION_HEADER: version,
             "X-Modelyard-Package": package,
             ROLE_HEADER: role,
             WORKER_HEADER: str(os.getpid()),
@@ -93,22 +98,23 @@ class Slots:
     """All slots at one moment.
 
     Args:
-        generation: the order that was carried out last.
+        generation, decision: of the spec that was reconciled last.
         challenger_record: kept after the challenger was taken out.
-        terms: of the challenger.
+        policy: the challenger's.
         missing: what the order names and is not there, with the reason.
     """
 
     generation: int = 0
+    decision: int = 0
     champion: ModelSlot | None = None
     challenger: ModelSlot | None = None
     previous: ModelSlot | None = None
     staged: ModelSlot | None = None
     challenger_record: RequestRecorder | None = None
-    terms: RolloutPolicy | None = None
-    missing: Mapping[Role, SlotStatus] = field(default_factory=lambda: MappingProxyType({}))
+    policy: RolloutPolicy | None = None
+    missing: Mapping[SlotName, SlotStatus] = field(default_factory=lambda: MappingProxyType({}))
 
-    def seat(self, role: Role) -> ModelSlot | None:
+    def seat(self, role: SlotName) -> ModelSlot | None:
         """Who is in a slot."""
         found: ModelSlot | None = getattr(self, role)
         return found
@@ -116,21 +122,26 @@ class Slots:
     @property
     def canary_percent(self) -> float:
         """The challenger's share of the requests; 0 for one in the shadow, and without one."""
-        return self.terms.canary_percent if self.terms else 0.0
+        return self.policy.canary_percent if self.policy else 0.0
 
-    def held(self, role: Role) -> SlotStatus | None:
+    def held(self, role: SlotName) -> SlotStatus | None:
         """What is told of a slot."""
         seat = self.seat(role)
         return seat.held() if seat else self.missing.get(role)
 
-    def named(self, digest: str) -> ModelSlot | None:
-        """Who holds a package; the staged one first, whom nobody else asks."""
+    def named(self, version: str) -> ModelSlot | None:
+        """The slot with a version, named by its number or its package's digest; the staged slot first."""
         everyone = (self.staged, self.champion, self.challenger, self.previous)
-        return next((seat for seat in everyone if seat and seat.loaded.slot.package_digest == digest), None)
+        return next((seat for seat in everyone if seat and is_named(seat.loaded.slot, version)), None)
 
     def all(self) -> list[ModelSlot]:
         """Everyone who is there."""
-        return [seat for role in ROLES if (seat := self.seat(role))]
+        return [seat for role in SLOT_NAMES if (seat := self.seat(role))]
+
+
+def is_named(slot: SlotSpec | SlotStatus, version: str) -> bool:
+    """Whether a request for `version`, a number or a digest, means this slot's version."""
+    return version in (slot.package_digest, slot.version)
 
 
 def failure(error: InferenceError | SampleError) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.contracts.serving_spec import (
     SPEC_FILE,
+    SPEC_FORMAT,
     RequestStats,
     ServiceStatus,
     ServingSpec,
@@ -40,14 +41,15 @@ class Worker:
 
     def __init__(self, bundle: Path, service: Path | None, threads: int) -> None:
         self.settings = ServingSettings.load(bundle)
-        self._code = str(manifests.load(bundle, "bundle").facts["code"])
+        self._bundle = manifests.load(bundle, "bundle")
         self._news, self._end = threading.Event(), threading.Event()
         self.holding = SlotManager(self.settings.model, threads, self._news.set)
         self._service = service
         self._statements = Heartbeats(service) if service else None
         self._seen: tuple[int, int, int] | None = None
         self._failure: str | None = None
-        order = self._news_of_order()
+        self._draining = False
+        order = self._first_spec()
         if order is None:
             self.holding.serve(loaded.own(bundle))
         else:
@@ -70,6 +72,11 @@ class Worker:
         for thread in self._threads:
             thread.join()
 
+    def drain(self) -> None:
+        """Leave the service: other workers no longer report this one, which answers what it has accepted."""
+        self._draining = True
+        self._news.set()
+
     def statement(self) -> WorkerStatus:
         """What this process holds now."""
         now = self.holding.now
@@ -77,24 +84,27 @@ class Worker:
         return WorkerStatus(
             worker=os.getpid(),
             generation=now.generation,
-            code=self._code,
+            code=str(self._bundle.facts["code"]),
             champion=now.champion.held() if now.champion else None,
             champion_failed=now.missing.get("champion"),
             challenger=now.held("challenger"),
-            terms=now.terms,
+            policy=now.policy,
             previous=now.held("previous"),
             staged=now.held("staged"),
-            champion_tally=now.champion.record.tally() if now.champion else RequestStats(),
-            challenger_tally=record.tally() if record else RequestStats(),
+            champion_stats=now.champion.record.tally() if now.champion else RequestStats(),
+            challenger_stats=record.tally() if record else RequestStats(),
             shadow_dropped=record.dropped if record else 0,
+            bundle_digest=self._bundle.digest,
+            spec_format=SPEC_FORMAT,
+            decision=now.decision,
+            draining=self._draining,
         )
 
     def service_statement(self) -> ServiceStatus:
         """What every living worker of the service says."""
         others = self._statements.others() if self._statements else []
-        return ServiceStatus(
-            model=self.settings.model, expected=self.settings.workers, workers=[self.statement(), *others]
-        )
+        own = [] if self._draining and others else [self.statement()]
+        return ServiceStatus(model=self.settings.model, expected=self.settings.workers, workers=[*own, *others])
 
     def versions(self) -> set[str]:
         """The versions that a slot of any worker of the service holds, or is to hold."""
@@ -109,6 +119,11 @@ class Worker:
         while not self._end.wait(WATCH_SECONDS):
             if order := self._news_of_order():
                 self.holding.carry_out(order)
+
+    def _first_spec(self) -> ServingSpec | None:
+        """The spec at the start. A worker that cannot read it does not start: it does not know what to serve."""
+        spec = ServingSpec.load(self._service) if self._service else None
+        return spec.resolved(self._service) if spec and self._service else None
 
     def _news_of_order(self) -> ServingSpec | None:
         """The order, if its file is another one than at the last look and can be read."""

@@ -10,15 +10,17 @@ import numpy as np
 from components.core import atomic
 from components.identity import manifest
 from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
-from components.tasks.image_generation import Processor
+from components.tasks.image_generation import ImageGenerationProcessor
 
 CLASSES = ["base", "top"]
 HEIGHT, WIDTH = 6, 8
 
 
-def processor() -> Processor:
+def processor() -> ImageGenerationProcessor:
     """Of grey pictures, six high and eight wide."""
-    return Processor(height=HEIGHT, width=WIDTH, channels=1, noise_steps=100, default_steps=4, classes=CLASSES)
+    return ImageGenerationProcessor(
+        height=HEIGHT, width=WIDTH, channels=1, noise_steps=100, default_steps=4, classes=CLASSES
+    )
 
 
 def build(folder: Path) -> Package:
@@ -59,7 +61,7 @@ def build(folder: Path) -> Package:
         manifest.write_json(fresh / "golden" / "outputs.json", {"classes": CLASSES, "examples": [example.model_dump()]})
         manifest.write_json(fresh / "metrics.json", {"split": "test", "samples": 1, "overall": {"noise_mse": 0.5}})
         (fresh / "README.md").write_text("# drawer\n")
-        facts: dict[str, Any] = {"pipeline": "drawer", "task": "image-generation", "train_key": "a" * 64}
+        facts: dict[str, Any] = {"pipeline": "drawer", "task": "image-generation", "train_fingerprint": "a" * 64}
         facts |= {"data_digest": "d" * 64, "lineage": {"raw_digest": "e" * 64}}
         manifest.seal(fresh, "package", facts)
     return Package.open(folder)

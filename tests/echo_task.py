@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import Output, TextOutput, TokensInput
+from components.contracts.shapes import InputSpec, OutputSpec, TextOutput, TokensInput
 from components.core import atomic
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.identity import manifest
 from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.preprocessing.batch import collate
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
 
 if TYPE_CHECKING:
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 NAME = "tests.echo_task:TASK"
 
@@ -40,16 +40,16 @@ class Parameters(Strict):
     times: int = Field(default=1, ge=1, le=9, examples=[2])
 
 
-class Processor(Fitted):
+class Processor(BaseProcessor):
     """Characters as their numbers."""
 
-    longest: int = 100
+    max_length: int = 100
 
-    def given(self) -> TokensInput:
-        return TokensInput(vocabulary=0x110000, longest=self.longest)
+    def input_spec(self) -> TokensInput:
+        return TokensInput(vocabulary=0x110000, max_length=self.max_length)
 
-    def wanted(self) -> Output:
-        return TextOutput(vocabulary=0x110000, longest=self.longest, begin=0, end=0)
+    def output_spec(self) -> OutputSpec:
+        return TextOutput(vocabulary=0x110000, max_length=self.max_length, begin=0, end=0)
 
     def arrays(self) -> tuple[ArraySpec, ...]:
         return (ArraySpec(name="characters", type="int64", shape=(), layout="ragged"),)
@@ -57,7 +57,7 @@ class Processor(Fitted):
     def inputs(self) -> tuple[str, ...]:
         return "characters", "characters_lengths"
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         return [self.read(raw.values["text"], max_pixels=0) for raw in samples]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
@@ -73,15 +73,15 @@ class Processor(Fitted):
         return found
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         times = parameters.times if isinstance(parameters, Parameters) else Parameters().times
         means = run("count", collate(self.arrays(), samples))["mean"]  # (N,)
         texts = ["".join(map(chr, sample["characters"].tolist())) for sample in samples]
         return [{"text": text * times, "mean": float(mean)} for text, mean in zip(texts, means, strict=True)]
 
-    def wire(self, classes: Sequence[str]) -> Wire:
-        return Wire(
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
+        return EndpointSchema(
             item="text",
             items="texts",
             media=("text/plain",),
@@ -97,11 +97,11 @@ class Echo:
     """The half without state."""
 
     name: ClassVar[str] = NAME
-    fields: ClassVar[dict[str, Kind]] = {"text": "text"}
-    heavy: ClassVar[str] = ""
+    fields: ClassVar[dict[str, FieldKind]] = {"text": "text"}
+    payload_field: ClassVar[str] = ""
     settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "tokens"
-    wanted_kind: ClassVar[str] = "text"
+    input_type: ClassVar[type[InputSpec]] = TokensInput
+    output_type: ClassVar[type[OutputSpec]] = TextOutput
     objective: ClassVar[str] = "nobody:Nothing"
     scorer: ClassVar[str] = "nobody:NOTHING"
     metrics: ClassVar[dict[str, Metric]] = {"sameness": Metric(True, "share of letters that come back")}
@@ -118,13 +118,13 @@ class Echo:
     def stratum(self, values: Values) -> str:
         return ""
 
-    def look(self, values: Values) -> dict[str, object]:
+    def describe(self, values: Values) -> dict[str, object]:
         return {}
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         return {}
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         return str(values["text"])
 
     def decode(self, values: Values, settings: Any) -> Arrays:
@@ -133,7 +133,7 @@ class Echo:
     def key(self, values: Values, decoded: Arrays) -> bytes:
         return self.content(values)
 
-    def fit(self, settings: Any, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(self, settings: Any, train: Iterator[RawSample], classes: Sequence[str]) -> Processor:
         return Processor()
 
     def example(self, values: Values) -> Example:
@@ -189,6 +189,11 @@ def build(folder: Path) -> Package:
         manifest.write_json(fresh / "golden" / "outputs.json", golden)
         manifest.write_json(fresh / "metrics.json", {"split": "test", "samples": 3, "overall": {"sameness": 1.0}})
         (fresh / "README.md").write_text("# echo\n")
-        facts: dict[str, Any] = {"pipeline": "echo", "task": NAME, "train_key": "a" * 64, "data_digest": "d" * 64}
+        facts: dict[str, Any] = {
+            "pipeline": "echo",
+            "task": NAME,
+            "train_fingerprint": "a" * 64,
+            "data_digest": "d" * 64,
+        }
         manifest.seal(fresh, "package", {**facts, "lineage": {"raw_digest": "e" * 64}})
     return Package.open(folder)

@@ -18,7 +18,7 @@ from components.core import atomic
 from components.identity import manifest
 from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.tasks import classification
-from components.tasks.image_classification import Processor
+from components.tasks.image_classification import ImageClassificationProcessor
 
 CLASSES = ["dark", "light", "left"]
 TASK = "image-classification"
@@ -44,7 +44,7 @@ def build(
     folder: Path,
     *,
     pipeline: str = "sample",
-    train_key: str = "a" * 64,
+    train_fingerprint: str = "a" * 64,
     seed: int = 0,
     nan_above: float | None = None,
     slow: int = 0,
@@ -85,7 +85,7 @@ def build(
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    processor = Processor(height=8, width=8, channels=1, mean=[0.5], std=[0.25], classes=CLASSES)
+    processor = ImageClassificationProcessor(height=8, width=8, channels=1, mean=[0.5], std=[0.25], classes=CLASSES)
     with atomic.folder(folder) as fresh:
         (fresh / "model.onnx").write_bytes(model.SerializeToString())
         onnx.checker.check_model(model)
@@ -115,7 +115,7 @@ def build(
         sealed = {
             "pipeline": pipeline,
             "task": TASK,
-            "train_key": train_key,
+            "train_fingerprint": train_fingerprint,
             "data_digest": "d" * 64,
             "lineage": {"raw_digest": "e" * 64},
             **(facts or {}),

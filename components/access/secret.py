@@ -7,10 +7,12 @@ the clients of Prefect and MLflow can do by themselves; the user name is who the
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from components.core.errors import StackError
 
 SECRET_FILE = "MODELYARD_SECRET_FILE"  # noqa: S105  # the environment variable that names the file
 BYTES = 32
+_RENEWAL = "then `modelyard down` and `modelyard up`: a new secret is made"
 
 
 class Credentials(NamedTuple):
@@ -46,20 +49,46 @@ class Credentials(NamedTuple):
 
 def create(path: Path) -> str:
     """Write a new secret, readable by the owner alone; one that is there is replaced."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    value = secrets.token_urlsafe(BYTES)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(value + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    fresh, value = _written_beside(path)
     fresh.replace(path)
     return value
 
 
-def read(path: Path) -> str | None:
+def create_once(path: Path) -> None:
+    """Write a new secret where there is none; of several processes at once, one writes it."""
+    if path.exists():
+        return
+    fresh, _ = _written_beside(path)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
+
+
+def _written_beside(path: Path) -> tuple[Path, str]:
+    """A new secret in a file beside its place, on the disk."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    value = secrets.token_urlsafe(BYTES)
+    try:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(value + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    return fresh, value
+
+
+def read(path: Path, what: str = "the project's secret", after_removal: str = _RENEWAL) -> str | None:
     """The secret; None where there is none.
+
+    Args:
+        what: the secret's name in errors.
+        after_removal: what an error tells to do once a secret that others could read is removed.
 
     Raises:
         StackError: the file belongs to another user, or others may read it.
@@ -72,13 +101,13 @@ def read(path: Path) -> str | None:
         return None
     except PermissionError as error:
         raise StackError(
-            "the project's secret cannot be read by this user",
+            f"{what} cannot be read by this user",
             where=str(path),
             next_step="run Modelyard as the user who started the stack",
         ) from error
     if about.st_uid != os.geteuid():  # root can read it; whoever owns it knows it
         raise StackError(
-            "the project's secret belongs to another user",
+            f"{what} belongs to another user",
             where=str(path),
             got=f"user id {about.st_uid}",
             expected=f"user id {os.geteuid()}",
@@ -86,11 +115,11 @@ def read(path: Path) -> str | None:
         )
     if about.st_mode & 0o077:
         raise StackError(
-            "others can read the project's secret",
+            f"others can read {what}",
             where=str(path),
             got=f"mode {about.st_mode & 0o777:o}",
             expected="mode 600",
-            next_step=f"rm {path}, then `modelyard down` and `modelyard up`: a new secret is made",
+            next_step=f"rm {path}, {after_removal}",
         )
     return value or None
 

@@ -54,6 +54,6 @@ class _Asked:
         """Of one answer to the golden example of that number, counted round and round."""
         content, media = self._bodies[number % len(self._bodies)]
         begin = time.perf_counter()
-        asked = body.read(self._predictor.processor, self._predictor.wire, content, media)
+        asked = body.read(self._predictor.processor, self._predictor.endpoint, content, media)
         self._predictor.predict(asked.items, asked.parameters)
         return 1000 * (time.perf_counter() - begin)

@@ -15,7 +15,7 @@ from components.core.errors import CorruptArtifactError
 from components.core.stage_process import die_with_parent
 from components.core.strict import Strict
 from components.evaluation.stage import score
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package
 
@@ -41,13 +41,13 @@ def main(arguments: list[str]) -> None:
             expected=request.data_digest,
             next_step="run the comparison again",
         )
-    frozen = Frozen.open(Path(request.prepared), data.facts)
+    frozen = FrozenSplit.open(Path(request.prepared), data.facts)
     packages = [Package.open(Path(model.package)) for model in request.models]
     table = measure(request, frozen, packages)
     leave(table, Path(request.target))
 
 
-def measure(request: ComparisonRequest, frozen: Frozen, packages: list[Package]) -> ComparisonTable:
+def measure(request: ComparisonRequest, frozen: FrozenSplit, packages: list[Package]) -> ComparisonTable:
     """The table: what the request says of each model, its quality, latency and size."""
     metric, meaning = next(iter(frozen.task.metrics.items()))
     judged = [
@@ -72,7 +72,7 @@ def measure(request: ComparisonRequest, frozen: Frozen, packages: list[Package])
         task=frozen.task.name,
         budget=request.budget,
         metric=metric,
-        words=meaning.words,
+        words=meaning.description,
         higher_is_better=meaning.higher_is_better,
         interval=judged[0].method,
         samples=judged[0].samples,
@@ -124,7 +124,7 @@ class _Judged(Strict):
     quality: Quality
 
 
-def _judged(request: ComparisonRequest, model: Compared, package: Package, frozen: Frozen, metric: str) -> _Judged:
+def _judged(request: ComparisonRequest, model: Compared, package: Package, frozen: FrozenSplit, metric: str) -> _Judged:
     kept = Path(request.known) / f"{package.digest[:16]}.json"
     if kept.is_file():
         try:

@@ -1,4 +1,4 @@
-"""How one array of a prepared split lies on disk."""
+"""How one array of a prepared split is stored on disk."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ DType = Literal["uint8", "int32", "int64", "float32", "bool"]
 class ArraySpec(Strict):
     """One named array of every sample of a split; N samples.
 
-    fixed: `<name>.npy` (N, *shape). ragged: the samples' first axes differ: `<name>.npy` (sum of lengths, *shape) and
-    `<name>.offsets.npy` int64 (N + 1,); a batch of it is padded, and `<name>_lengths` stands beside it. window: sample
-    i is rows i + start to i + stop of the table `<of>.npy` (T, *shape), which is stored once; raw samples are its
-    rows, and `Processor.encode` gives each row under the name `of`. Targets are the windows that do not start at 0; the
-    largest `start` is the look-back: so many rows stand in front of a split's own (see `SplitSpec`).
+    fixed: `<name>.npy` (N, *shape). ragged: the first axis of each sample has its own length: `<name>.npy` (sum of
+    lengths, *shape) and `<name>.offsets.npy` int64 (N + 1,); a batch is padded and has `<name>_lengths` beside it.
+    window: sample i is rows i + start to i + stop of the table `<of>.npy` (T, *shape), which is stored once; raw
+    samples are the rows of the table, and `Processor.encode` returns each row under the name `of`. Targets are the
+    windows that do not start at 0; the largest `start` is the look-back, the number of rows that are stored before the
+    first row of a split (see `SplitSpec`).
 
     Args:
-        name: as batches, networks and graphs name it.
-        shape: of one sample; of one row, where the layout is ragged or window.
-        pad: what fills a batch behind the shorter samples.
-        of, start, stop: the table and the rows, where the layout is window.
+        name: name of the array in batches, networks and graphs.
+        shape: of one sample; of one row, if the layout is ragged or window.
+        pad: value that fills a batch after the end of a shorter sample.
+        of, start, stop: table and range of rows, if the layout is window.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -39,10 +40,10 @@ class ArraySpec(Strict):
     @model_validator(mode="after")
     def _whole_window(self) -> Self:
         if (self.layout == "window") != bool(self.of) or (self.layout == "window" and not self.start < self.stop):
-            raise ValueError("a window names its table and a range of rows; no other layout does")
+            raise ValueError("of, start and stop belong to layout window, which needs all of them")
         return self
 
 
 def lengths(name: str) -> str:
-    """How a batch names the lengths of a ragged array: int64 (N,)."""
+    """The name of a ragged array's lengths in a batch: int64 (N,)."""
     return f"{name}_lengths"

@@ -1,8 +1,8 @@
-"""What a dataset is: where it comes from, how its files are read, how it is split and prepared.
+"""The contract of datasets: where the data comes from, how the files are read, split and prepared.
 
-`data/<name>/dataset.yaml` is read into a `DatasetSpec`. Which of its sections a stage depends on is written in
-dvc.yaml: `source` for ingest; `task`, `split` and `input` for prepare. `input` is read by the task (components/tasks);
-how files lie is a `Layout` (dataset_layout.py).
+`data/<name>/dataset.yaml` is read into a `DatasetSpec`. dvc.yaml lists the sections that each stage depends on:
+`source` for ingest; `task`, `split` and `input` for prepare. The task reads `input` (components/tasks); a `Layout`
+describes the files (dataset_layout.py).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ TASK = r"^([a-z][a-z0-9-]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$"
 
 
 class RemoteFile(Strict):
-    """One file of a `url` source. Its sha256 is its identity; a mirror is searched by it first.
+    """One file of a `url` source, identified by its sha256; the mirror is searched for the digest first.
 
     Args:
-        url: where it can be fetched; without it only a mirror has the file.
-        origin: in words, where a person gets the original; needed where there is no url.
+        url: address of the file; without it, only a mirror has the file.
+        origin: where a person gets the original, as text; required without a url.
     """
 
     url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
@@ -35,7 +35,7 @@ class RemoteFile(Strict):
     @model_validator(mode="after")
     def _can_be_had(self) -> Self:
         if self.url is None and not self.origin:
-            raise ValueError("give url:, or origin: to say where a person gets the file")
+            raise ValueError("give url:, or origin: (where a person gets the file)")
         return self
 
 
@@ -47,12 +47,12 @@ class SklearnSource(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         return {"image": "binary", "label": "text"}
 
 
 class UrlSource(Strict):
-    """Files fetched by URL; archives (tar, zip) are unpacked beside them before the layout is read."""
+    """Files fetched by URL; archives (tar, zip) are unpacked before the layout is read."""
 
     kind: Literal["url"]
     files: list[RemoteFile] = Field(min_length=1)
@@ -60,16 +60,16 @@ class UrlSource(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         return self.layout.fields
 
 
 class FolderSource(Strict):
-    """A folder on this machine, or an archive of one; a relative path is taken from the dataset's folder.
+    """A folder on this machine, or an archive of a folder; a relative path starts at the dataset's folder.
 
     Args:
-        splits: with class folders, `<split>/<class>/x.jpg` instead of `<class>/x.jpg`.
-        layout: how its files lie; class folders of images where nothing is said.
+        splits: whether class folders are below split folders: `<split>/<class>/x.jpg` instead of `<class>/x.jpg`.
+        layout: layout of the files; default: class folders of images.
     """
 
     kind: Literal["folder"]
@@ -79,13 +79,13 @@ class FolderSource(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         return self.layout.fields if self.layout is not None else {"image": "binary", "label": "text"}
 
     @model_validator(mode="after")
     def _splits_of_class_folders(self) -> Self:
         if self.layout is not None and self.splits:
-            raise ValueError("splits: is for class folders; a layout says itself what its splits are")
+            raise ValueError("splits: is for class folders; a layout names its splits itself")
         return self
 
 
@@ -99,18 +99,18 @@ Source = Annotated[SklearnSource | UrlSource | FolderSource | TableSource, Field
 
 
 class SplitSpec(Strict):
-    """How samples are shared out.
+    """How samples are assigned to splits.
 
     by sample: splits that the source names are kept; the rest is drawn, stratified by label. by time: the samples are
-    rows in the order of time, and `rows` says where the borders are, whatever the source says. Of a task whose samples
-    are windows of the table (`ArraySpec`, layout window) the tables of validation and test begin a look-back earlier,
-    so that the first row that is predicted is the first row of the split.
+    rows in the order of time, and `rows` gives the borders, whatever the source names. If the samples are windows of
+    the table (`ArraySpec`, layout window), the tables of validation and test start one look-back earlier, so that the
+    first row that is predicted is the first row of the split.
 
     Args:
-        rows: of each split, by time.
-        test: share drawn for the test split where the source gives none.
-        validation: share of what is left after the test split, where the source gives none.
-        seed: a sample's place depends on this and on the sample's own digest, not on its row.
+        rows: number of rows of each split, by time.
+        test: share of the test split, if the source names none.
+        validation: share of the validation split among the samples that are not in test, if the source names none.
+        seed: the split of a sample depends on this seed and on the sample's digest, not on its row.
     """
 
     by: Literal["sample", "time"] = "sample"
@@ -122,7 +122,7 @@ class SplitSpec(Strict):
     @model_validator(mode="after")
     def _rows_by_time(self) -> Self:
         if (self.rows is not None) != (self.by == "time"):
-            raise ValueError("rows: goes with by: time, and by: time with rows:")
+            raise ValueError("by: time needs rows:, and rows: needs by: time")
         return self
 
 
@@ -130,8 +130,8 @@ class DatasetSpec(Strict):
     """`data/<name>/dataset.yaml`.
 
     Args:
-        task: one of ours, or `package.module:NAME`.
-        input: the task's own settings: how a raw sample becomes arrays.
+        task: name of a task of this package, or `package.module:NAME`.
+        input: settings of the task: how a raw sample becomes arrays.
     """
 
     name: str = Field(pattern=NAME)
@@ -143,5 +143,5 @@ class DatasetSpec(Strict):
     input: dict[str, Any] = Field(default={})
 
     def source_fields(self) -> Fields:
-        """The fields of the samples that the source gives, beside id and split, with their kinds."""
+        """Fields of the source's samples, besides id and split, with their kinds."""
         return self.source.fields

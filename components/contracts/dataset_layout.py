@@ -1,4 +1,4 @@
-"""How the files of a source lie, and what fields the samples read from them have: one class a layout."""
+"""Layouts of source files, and the fields of the samples that are read from them: one class for each layout."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Kind = Literal["text", "binary", "numbers", "json"]  # of a field of raw samples
 Fields = dict[str, Kind]
 
 _IMAGES: Fields = {"image": "binary", "label": "text"}
-_OWN = frozenset({"id", "split", "sound"})  # what a name in a pattern cannot be
+_OWN = frozenset({"id", "split", "sound"})  # names that a pattern cannot use
 
 
 class SplitRows(Strict):
-    """How many rows of a table in time order belong to each split, one behind the other; what follows is not used."""
+    """Number of rows of each split of a table in time order, one split after the other; further rows are not used."""
 
     train: int = Field(ge=1)
     validation: int = Field(ge=1)
@@ -25,12 +25,12 @@ class SplitRows(Strict):
 
 
 class FolderLayout(Strict):
-    """Images or texts in one folder a class: `<class>/x.jpg`, or `<split>/<class>/x.jpg` with `splits: true`.
+    """Images or texts in one folder for each class: `<class>/x.jpg`, or `<split>/<class>/x.jpg` with `splits: true`.
 
     Args:
-        splits: or which split each folder is, where their names say something else; other folders are left out.
-        classes: the names of the classes by those of their folders; other folders are left out. Default: the folders'.
-        text: the files are texts, `<class>/x.txt` in UTF-8.
+        splits: whether there are split folders; or their split names by folder name; other folders are left out.
+        classes: class names by folder name; other folders are left out. Default: the names of the folders.
+        text: whether the files are texts, `<class>/x.txt` in UTF-8.
     """
 
     kind: Literal["folder"]
@@ -41,7 +41,7 @@ class FolderLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         return {"text": "text", "label": "text"} if self.text else _IMAGES
 
 
@@ -55,7 +55,7 @@ class IdxLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         return _IMAGES
 
     @model_validator(mode="after")
@@ -66,8 +66,8 @@ class IdxLayout(Strict):
 
 
 class CifarLayout(Strict):
-    """The binary version of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): a label byte, then 32x32 pixels of
-    red, of green, of blue, and so on; several files a split."""
+    """The binary version of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): for each image a label byte, then
+    32x32 pixels of red, of green and of blue; several files for each split."""
 
     kind: Literal["cifar"]
     files: dict[str, list[str]]
@@ -75,27 +75,27 @@ class CifarLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         return _IMAGES
 
 
 class Columns(Strict):
     """Which columns of a CSV, TSV (no quoting; both gzip or plain) or Parquet file make a sample.
 
-    A sample holds one of image, text and values; and its label, unless `label: null`.
+    A sample has an image, a text or values; and a label, unless `label: null`.
 
     Args:
         label: column of the label.
         image: column of the image: encoded bytes (Parquet; also a struct with `bytes`) or a path beside the file.
-        pixels: prefix of the columns that hold one grey pixel each (0 to 255), row by row.
+        pixels: prefix of the columns of grey pixels (0 to 255), one column a pixel, row by row.
         text: column of the text.
-        values: names of the columns that hold one number each, in order; or the prefix of columns numbered from 0 on;
-            or, of a Parquet file, one column of lists. An empty cell is NaN.
+        values: names of the columns of numbers, in order; or the prefix of columns numbered from 0 on; or one column
+            of lists of a Parquet file. An empty cell is NaN.
         time: column of the time, kept as text.
         split: column of the split, if the file has one.
-        classes: names of the labels where the column holds their numbers.
-        header: whether the first line names the columns; where it does not, `columns` does.
-        encoding: of CSV and TSV; a byte that is none of it is refused, with its line.
+        classes: names of the labels, if the column has their numbers.
+        header: whether the first line names the columns; otherwise `columns` does.
+        encoding: of CSV and TSV; a byte that cannot be decoded is refused, with its line.
     """
 
     kind: Literal["csv", "tsv", "parquet"]
@@ -113,7 +113,7 @@ class Columns(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         fields: Fields = {}
         if self.time is not None:
             fields["time"] = "text"
@@ -130,9 +130,9 @@ class Columns(Strict):
     @model_validator(mode="after")
     def _one_content(self) -> Self:
         if [self.image, self.pixels, self.text, self.values].count(None) != 3:
-            raise ValueError("give one of image:, pixels:, text:, values:")
+            raise ValueError("give exactly one of image:, pixels:, text:, values:")
         if self.header != (self.columns is None):
-            raise ValueError("columns: goes with header: false, and header: false with columns:")
+            raise ValueError("header: false needs columns:, and columns: needs header: false")
         if self.kind == "parquet" and not self.header:
             raise ValueError("a Parquet file names its columns itself")
         if self.pixels is not None and self.kind == "tsv":
@@ -141,22 +141,23 @@ class Columns(Strict):
 
 
 class TableLayout(Columns):
-    """CSV, TSV or Parquet files by their splits, one row a sample; a file under the name "" leaves its split open."""
+    """CSV, TSV or Parquet files by their splits, one row a sample; the samples of the file "" have no split yet."""
 
     files: dict[str, str]
 
 
 class WindowsLayout(Strict):
-    """Windows of a CSV in time order, labelled by whether a column rises behind them: the label is `rise` or `fall`.
+    """Windows of a CSV in time order, with the label `rise` or `fall`: whether a column rises after the window.
 
-    A window belongs to a split if all its rows and the rows that its label depends on do: none reaches over a border.
+    A window belongs to a split if all its rows, and the rows that its label depends on, do.
 
     Args:
-        values: columns of a window's numbers; a sample's `values` are its rows one after another.
-        rising: the column that rises if it stands higher `horizon` rows behind the window's last row than in that row.
-        look_back: rows of a window.
-        stride: rows from one window's begin to the next one's.
-        rows: of each split.
+        values: columns of a window's numbers; `values` of a sample are the rows of the window, concatenated.
+        rising: the column that is compared: the label is `rise` if its value `horizon` rows after the window's last row
+            is higher than in that row.
+        look_back: number of rows of a window.
+        stride: rows from the start of one window to the start of the next.
+        rows: number of rows of each split.
     """
 
     kind: Literal["windows"]
@@ -171,14 +172,14 @@ class WindowsLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold; `time` is of the window's last row."""
+        """Fields of the samples, with their kinds; `time` is the time of the window's last row."""
         return {**({"time": "text"} if self.time is not None else {}), "values": "numbers", "label": "text"}
 
 
 class ConllLayout(Strict):
-    """One token a line, its tag in the last column, an empty line behind each sentence; files by their splits.
+    """One token a line, its tag in the last column, an empty line after each sentence; files by their splits.
 
-    A file under the name "" leaves its split open.
+    The samples of the file "" have no split yet.
     """
 
     kind: Literal["conll"]
@@ -187,14 +188,14 @@ class ConllLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold: a list of tokens, a list of as many tags."""
+        """Fields of the samples: a list of tokens, and a list of as many tags."""
         return {"tokens": "json", "tags": "json"}
 
 
 class PairsLayout(Strict):
     """Texts and their translations in two files of the same number of lines (gzip or plain), by their splits.
 
-    Files under the name "" leave their split open.
+    The samples of the files "" have no split yet.
     """
 
     kind: Literal["pairs"]
@@ -203,7 +204,7 @@ class PairsLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold."""
+        """Fields of the samples, with their kinds."""
         return {"source": "text", "target": "text"}
 
     @model_validator(mode="after")
@@ -216,7 +217,7 @@ class PairsLayout(Strict):
 class VocLayout(Strict):
     """Pascal VOC: `JPEGImages/<name>.jpg`, `Annotations/<name>.xml`, and `ImageSets/Main/<split>.txt` if there are any.
 
-    Names that stand in no set, where there are sets, are left out.
+    If there are sets, names that are in none of them are left out.
     """
 
     kind: Literal["voc"]
@@ -224,7 +225,7 @@ class VocLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold: boxes are {label, xmin, ymin, xmax, ymax} in pixels."""
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels."""
         return {"image": "binary", "boxes": "json"}
 
 
@@ -237,7 +238,7 @@ class CocoLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold: boxes are {label, xmin, ymin, xmax, ymax} in pixels."""
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels."""
         return {"image": "binary", "boxes": "json"}
 
     @model_validator(mode="after")
@@ -248,11 +249,11 @@ class CocoLayout(Strict):
 
 
 class WavLayout(Strict):
-    """WAV files whose names say what they are.
+    """WAV files whose paths have the label.
 
     Args:
-        pattern: of a file's path below `root`, such as `{label}_{speaker}_{index}.wav` or `{label}/{name}.wav`.
-        test, validation: values of the pattern's names that put a file there; what is left is train.
+        pattern: pattern of a file's path below `root`, such as `{label}_{speaker}_{index}.wav` or `{label}/{name}.wav`.
+        test, validation: values of the pattern's names that assign a file to the split; other files are train.
     """
 
     kind: Literal["wav"]
@@ -263,19 +264,19 @@ class WavLayout(Strict):
 
     @property
     def names(self) -> list[str]:
-        """What the pattern names, in order."""
+        """Names in the pattern, in order."""
         return re.findall(r"\{(\w+)\}", self.pattern)
 
     @property
     def fields(self) -> Fields:
-        """What its samples hold: the file, and what its name says."""
+        """Fields of the samples: the file, and the names in the pattern."""
         return {"sound": "binary", **dict.fromkeys(self.names, "text")}
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:
         names = self.names
         if "label" not in names or len(set(names)) < len(names) or _OWN & set(names):
-            raise ValueError(f"the pattern needs {{label}}, each name once, and none of {', '.join(sorted(_OWN))}")
+            raise ValueError(f"the pattern needs {{label}}, no name twice, and none of {', '.join(sorted(_OWN))}")
         if unknown := sorted({*self.test, *self.validation} - set(names)):
             raise ValueError(f"the pattern has no {', '.join(unknown)}")
         return self

@@ -1,4 +1,4 @@
-"""Where training's events go. Training emits; TensorBoard, the event stream and the registry's run listen."""
+"""Receivers of training events: TensorBoard, the event stream, the registry's run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from components.contracts.training_request import Event
 
 
 class MetricSink(Protocol):
-    """Takes events in the order in which they happen; must not raise for a listener's trouble."""
+    """Receives events in order. A failure of the receiver must not raise into the training."""
 
     def emit(self, event: Event) -> None:
-        """Take one event."""
+        """Receive one event."""
 
     def close(self) -> None:
-        """Hand on what is still held."""
+        """Flush and close."""

@@ -1,4 +1,4 @@
-"""Which network a pipeline trains: one frozen spec an architecture (contracts/architectures/), told apart by `name`."""
+"""The network of a pipeline: one frozen spec for each architecture (contracts/architectures/); `name` selects it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.contracts.architectures import cnn, custom, detection, diffusion
 
 
 def _named(value: Any) -> Any:
-    """A custom network needs no name."""
+    """A custom network has the name `custom` by default."""
     if isinstance(value, dict) and value.get("family") == "custom":
         return {"name": "custom", **value}
     return value

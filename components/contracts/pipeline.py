@@ -121,7 +121,7 @@ class ReleaseSpec(Strict):
         watch_seconds: how long a new champion is watched before its release is done; it goes back if it fails more
             than `max_error_rate` of its requests.
         grace_seconds: after the alias champion was taken away, before the service stops.
-        max_error_rate, max_latency_ratio, min_requests: limits of a challenger (see `serving_order.Limits`).
+        max_error_rate, max_latency_ratio, min_requests: limits of a challenger (see `serving_spec.ChallengerLimits`).
     """
 
     canary_percent: float = Field(default=0.0, ge=0, le=100)
@@ -131,8 +131,8 @@ class ReleaseSpec(Strict):
     max_latency_ratio: float = Field(default=5.0, gt=0)
     min_requests: int = Field(default=20, ge=1)
 
-    def terms(self) -> RolloutPolicy:
-        """What a challenger gets and may do."""
+    def policy(self) -> RolloutPolicy:
+        """The policy under which a challenger runs."""
         limits = ChallengerLimits(
             max_error_rate=self.max_error_rate,
             max_latency_ratio=self.max_latency_ratio,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from components.core.errors import Problem, SpecError
 from components.core.strict import Strict
@@ -65,10 +66,48 @@ class ConnectionSettings(Strict):
     artifacts: str | None = None
 
 
+class RetentionSettings(Strict):
+    """`[retention]`: what `modelyard gc` keeps, and when it runs by itself.
+
+    Args:
+        cron: when the stack collects by itself; None: only `modelyard gc` does.
+        rollback_targets: versions before the present champion that a rollback can go to, whose bundles stay.
+        min_age_minutes: whatever was written later than this stays.
+        reports_days: comparison reports, and reports of datasets that are gone, stay so long.
+        logs_days: logs of programs that are gone, and rotated ones, stay so long.
+        requests_days: request files of stages stay so long.
+        data_cache: what of DVC's cache stays beside the workspace's data: that of every commit, of the tips of branches
+            and tags, or nothing.
+    """
+
+    cron: str | None = None
+    timezone: str = "UTC"
+    rollback_targets: int = Field(default=3, ge=1)
+    min_age_minutes: float = Field(default=60, ge=0)
+    reports_days: float = Field(default=30, ge=0)
+    logs_days: float = Field(default=14, ge=0)
+    requests_days: float = Field(default=2, ge=0)
+    data_cache: Literal["commits", "branches", "workspace"] = "commits"
+
+    @model_validator(mode="after")
+    def _schedule(self) -> Self:
+        if self.cron is not None:
+            from zoneinfo import ZoneInfo
+
+            from cronsim import CronSim, CronSimError
+
+            try:
+                CronSim(self.cron, datetime.now(ZoneInfo(self.timezone)))
+            except (CronSimError, KeyError, ValueError) as error:
+                raise ValueError(f"expected a cron line and a time zone: {error}") from error
+        return self
+
+
 class Settings(Strict):
     """The file."""
 
     connections: ConnectionSettings = ConnectionSettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 def read(root: Path) -> Settings:

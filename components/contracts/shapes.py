@@ -1,21 +1,55 @@
 """What goes into a network and what comes out of it: all that an architecture has to know of its task.
 
+A new kind of input or output is a subclass of `InputSpec` or `OutputSpec`, in this module or outside of this package.
+
 Legend: N batch, H height, W width, C channels, T length, K classes, V vocabulary.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import ClassVar, Literal
 
 from components.core.strict import Strict
 
 
-class ImageInput(Strict):
+class InputSpec(Strict):
+    """Base of what a network takes.
+
+    Args:
+        kind: name of the kind; an architecture lists the kinds that it takes.
+        channels_last: whether the network runs in PyTorch's channels-last memory format.
+        augmentable: whether `train.augment` may change the input: images (N, H, W, C).
+        lossy: whether different samples may become equal inputs, as texts with rare words do.
+    """
+
+    kind: ClassVar[str]
+    channels_last: ClassVar[bool] = False
+    augmentable: ClassVar[bool] = False
+    lossy: ClassVar[bool] = False
+
+
+class OutputSpec(Strict):
+    """Base of what a network gives.
+
+    Args:
+        kind: name of the kind; an architecture lists the kinds that it gives.
+        graph_builder: `package.module:function` that makes the graphs for serving (components/training/graphs); a name,
+            because the function imports torch.
+        min_labels: number of different labels that a dataset needs at least.
+    """
+
+    kind: ClassVar[str]
+    graph_builder: ClassVar[str]
+    min_labels: ClassVar[int] = 0
+
+
+class ImageInput(InputSpec):
     """uint8 images (N, H, W, C); mean and std of each channel over the train split, in units of 0..1."""
 
-    kind: Literal["image"] = "image"
+    kind: ClassVar[str] = "image"
+    channels_last: ClassVar[bool] = True
+    augmentable: ClassVar[bool] = True
+
     height: int
     width: int
     channels: int
@@ -23,27 +57,30 @@ class ImageInput(Strict):
     std: list[float]
 
 
-class TokensInput(Strict):
-    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `longest`."""
+class TokensInput(InputSpec):
+    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `max_length`."""
 
-    kind: Literal["tokens"] = "tokens"
+    kind: ClassVar[str] = "tokens"
+    lossy: ClassVar[bool] = True
+
     vocabulary: int
-    longest: int
+    max_length: int
     pad: int = 0
 
 
-class SeriesInput(Strict):
-    """Values float32 (N, T, C), padded with 0, and lengths int64 (N,); T is at most `longest`.
+class SeriesInput(InputSpec):
+    """Values float32 (N, T, C), padded with 0, and lengths int64 (N,); T is at most `max_length`.
 
     Args:
-        mean, std: of each channel over the train split; the network itself standardises.
-        fixed: every series has exactly `longest` steps.
-        instance_norm: behind that, the network takes out each series' own mean and standard deviation.
+        mean, std: of each channel over the train split; the network standardises with them.
+        fixed: whether every series has exactly `max_length` steps.
+        instance_norm: whether the network also removes the mean and standard deviation of each series.
     """
 
-    kind: Literal["series"] = "series"
+    kind: ClassVar[str] = "series"
+
     channels: int
-    longest: int
+    max_length: int
     mean: list[float]
     std: list[float]
     fixed: bool = False
@@ -53,14 +90,16 @@ class SeriesInput(Strict):
 NoiseSchedule = Literal["cosine", "linear"]
 
 
-class NoiseInput(Strict):
-    """For diffusion: images as `ImageInput`, that noise is added to and removed from, and their classes int64 (N,).
+class NoiseInput(InputSpec):
+    """For diffusion: noisy images of the sizes of `ImageInput`, their steps and their classes, int64 (N,) each.
 
     Args:
-        schedule, steps: how noisy an image is at each step (`preprocessing.noise_schedule`).
+        schedule, steps: the noise schedule (`preprocessing.noise_schedule`).
     """
 
-    kind: Literal["noise"] = "noise"
+    kind: ClassVar[str] = "noise"
+    channels_last: ClassVar[bool] = True
+
     height: int
     width: int
     channels: int
@@ -69,62 +108,69 @@ class NoiseInput(Strict):
     steps: int = 1000
 
 
-class ClassesOutput(Strict):
+class ClassesOutput(OutputSpec):
     """Logits (N, K)."""
 
-    kind: Literal["classes"] = "classes"
+    kind: ClassVar[str] = "classes"
+    graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
+    min_labels: ClassVar[int] = 2
+
     classes: int
 
 
-class TokenClassesOutput(Strict):
-    """Logits (N, T, K), one row a token."""
+class TokenClassesOutput(OutputSpec):
+    """Logits (N, T, K), one row for each token."""
 
-    kind: Literal["token-classes"] = "token-classes"
+    kind: ClassVar[str] = "token-classes"
+    graph_builder: ClassVar[str] = "components.training.graphs.classification:of_tokens"
+
     classes: int
 
 
-class ForecastOutput(Strict):
+class ForecastOutput(OutputSpec):
     """Values (N, horizon, C, Q): quantiles of each channel at each step ahead; Q is 1 for a point forecast."""
 
-    kind: Literal["forecast"] = "forecast"
+    kind: ClassVar[str] = "forecast"
+    graph_builder: ClassVar[str] = "components.training.graphs.forecasting:graphs"
+
     horizon: int
     channels: int
     quantiles: list[float]
 
 
-class NextTokenOutput(Strict):
-    """Logits (N, T, V) of the token that follows each, of this very vocabulary."""
+class NextTokenOutput(OutputSpec):
+    """Logits (N, T, V) of the token that follows each token; the vocabulary is that of the input."""
 
-    kind: Literal["next-token"] = "next-token"
+    kind: ClassVar[str] = "next-token"
+    graph_builder: ClassVar[str] = "components.training.graphs.next_token:graphs"
+
     vocabulary: int
 
 
-class TextOutput(Strict):
-    """For translation: logits (N, T, V) of the target's next token, given the source and the target so far."""
+class TextOutput(OutputSpec):
+    """For translation: logits (N, T, V) of the next token of the target, from the source and the target so far."""
 
-    kind: Literal["text"] = "text"
+    kind: ClassVar[str] = "text"
+    graph_builder: ClassVar[str] = "components.training.graphs.translation:graphs"
+
     vocabulary: int
-    longest: int
+    max_length: int
     begin: int
     end: int
     pad: int = 0
 
 
-class BoxesOutput(Strict):
-    """For detection; what a network gives is the architecture's own affair and that of its decoding."""
+class BoxesOutput(OutputSpec):
+    """For detection: boxes and scores, after the `decode` method of the network; `forward` returns what it likes."""
 
-    kind: Literal["boxes"] = "boxes"
+    kind: ClassVar[str] = "boxes"
+    graph_builder: ClassVar[str] = "components.training.graphs.detection:graphs"
+
     classes: int
 
 
-class NoiseOutput(Strict):
+class NoiseOutput(OutputSpec):
     """The noise in an image, of the image's shape, float32 (N, C, H, W)."""
 
-    kind: Literal["noise"] = "noise"
-
-
-Input = Annotated[ImageInput | TokensInput | SeriesInput | NoiseInput, Field(discriminator="kind")]
-Output = Annotated[
-    ClassesOutput | TokenClassesOutput | ForecastOutput | NextTokenOutput | TextOutput | BoxesOutput | NoiseOutput,
-    Field(discriminator="kind"),
-]
+    kind: ClassVar[str] = "noise"
+    graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"

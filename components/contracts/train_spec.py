@@ -1,4 +1,4 @@
-"""How a network is trained."""
+"""The training settings of a pipeline."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from components.core.strict import Strict
 
 
 class AugmentSpec(Strict):
-    """Random changes of training images, drawn anew each epoch; evaluation and serving never see them.
+    """Random augmentation of training images, drawn in every epoch; not used in evaluation and serving.
 
     Args:
         flip: mirror left and right, with probability 1/2.
         flip_vertical: mirror top and bottom, with probability 1/2.
-        shift_pixels: move by up to this many pixels each way; what comes in from outside is black.
-        rotate_degrees: turn by up to this angle.
+        shift_pixels: shift by up to this many pixels in each direction; the freed border is black.
+        rotate_degrees: rotate by up to this angle.
         erase: probability that a rectangle of up to a third of each side is blanked (Zhong et al., arXiv:1708.04896).
     """
 
@@ -28,32 +28,32 @@ class AugmentSpec(Strict):
 
     @property
     def active(self) -> bool:
-        """Whether anything is changed at all."""
+        """Whether any augmentation is set."""
         return self != AugmentSpec()
 
 
 class EarlyStoppingSpec(Strict):
-    """Stop when the validation metric has not become better by `min_delta` for `patience_epochs`."""
+    """Stop when the validation metric has not improved by `min_delta` for `patience_epochs`."""
 
     patience_epochs: int = Field(ge=1)
     min_delta: float = Field(default=0.0, ge=0)
 
 
 class TrainSpec(Strict):
-    """The training loop's settings.
+    """Settings of the training loop.
 
     Args:
         learning_rate: peak learning rate.
         schedule: `constant`; `cosine` to zero; `onecycle` (Smith, arXiv:1708.07120); `step` divides by ten after
-            half and after three quarters of the epochs. Stepped every batch.
+            half and after three quarters of the epochs. The rate changes after every batch.
         clip_norm: largest L2 norm of all gradients together, or null.
-        precision: `auto` is bf16 on a GPU that has it, else fp32; fp16 scales its gradients.
-        compile: `auto` compiles only on a GPU and only where the run is long enough to win back its cost.
-        keep: weights that go into the package: of the `best` validation epoch or the `last`.
-        class_weights: `balanced` lets each class weigh the same in the loss of a classification.
-        forecast_loss: `pinball` for every quantile of a forecast; `mse` trains the quantile 0.5, the forecast itself,
-            by its squared error instead.
-        threads: CPU threads, or null for all cores of the machine.
+        precision: `auto` is bf16 on a GPU that supports it, else fp32; fp16 uses gradient scaling.
+        compile: `auto` compiles only on a GPU, and only if the training is long enough to gain from it.
+        keep: which weights go into the package: of the `best` validation epoch or of the `last` epoch.
+        class_weights: `balanced` gives each class the same total weight in the loss of a classification.
+        forecast_loss: `pinball` for every quantile of a forecast; `mse` uses the squared error for the quantile 0.5,
+            the point forecast, instead.
+        threads: number of CPU threads, or null for all cores of the machine.
     """
 
     epochs: int = Field(default=10, ge=1, le=100_000)
@@ -79,5 +79,5 @@ class TrainSpec(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.early_stopping and self.schedule == "onecycle":
-            raise ValueError("early_stopping cuts a onecycle schedule short; use schedule: constant, cosine or step")
+            raise ValueError("early_stopping does not go with schedule: onecycle; use constant, cosine or step")
         return self

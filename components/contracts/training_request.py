@@ -1,11 +1,11 @@
-"""What the flow asks of the training and evaluation processes, and the live events they answer with."""
+"""The request of a training and evaluation process, and the events that training emits."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from components.contracts.model_spec import ModelSpec
 from components.contracts.train_spec import TrainSpec
@@ -14,23 +14,24 @@ from components.core.strict import Strict
 
 
 class TrainRequest(Strict):
-    """`python -m components.training REQUEST.json`, and the same file for `components.evaluation`.
+    """Request file of `python -m components.training REQUEST.json` and of `components.evaluation`.
 
     Paths are relative to the working directory, the stage's workspace.
 
     Args:
         pipeline: name of the pipeline.
-        train_key: identity of this training (data, specs, code, libraries); the same key is not trained again.
-        data_digest: digest of the prepared dataset's manifest; another one on disk is refused.
+        train_fingerprint: identity of this training (data, specs, code, libraries); a training whose fingerprint has a
+            result is not run again.
+        data_digest: digest of the prepared dataset's manifest; a dataset with another digest is refused.
         prepared: folder of the prepared dataset.
-        run_folder: where the training keeps its checkpoint and leaves its parts; a run found there is continued.
-        package: where the evaluation puts the sealed model package.
-        lineage: facts about the inputs that belong into the package (data chain, code digest, lock digest).
-        pretrained_folder: the package that `registry:<model>@<alias>` stood for when the request was made.
+        run_folder: folder of checkpoints and of the trained parts; a run in this folder is continued.
+        package: folder of the sealed model package, written by the evaluation.
+        lineage: facts about the inputs, for the package (data chain, code digest, lock digest).
+        pretrained_folder: the package of `registry:<model>@<alias>` at the time of the request.
     """
 
     pipeline: str
-    train_key: str
+    train_fingerprint: str = Field(validation_alias=AliasChoices("train_fingerprint", "train_key"))
     data_digest: str
     prepared: str
     run_folder: str
@@ -42,10 +43,10 @@ class TrainRequest(Strict):
 
     @staticmethod
     def read(arguments: list[str]) -> TrainRequest:
-        """The request in the file that a stage was called with.
+        """Read the request file that is the only command-line argument of a stage.
 
         Raises:
-            UsageError: not one argument, no such file, or it does not fit the contract.
+            UsageError: not one argument, no such file, or the file does not fit the contract.
         """
         if len(arguments) != 1:
             raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
@@ -56,7 +57,7 @@ class TrainRequest(Strict):
 
 
 class Started(Strict):
-    """Training begins, or goes on from a checkpoint at `epoch` and `step`."""
+    """Training starts, or resumes from a checkpoint at `epoch` and `step`."""
 
     event: Literal["started"] = "started"
     epoch: int
@@ -70,8 +71,8 @@ class Started(Strict):
     resumed: bool
 
 
-class Progress(Strict):
-    """Several times a second at most: where the loop is, for a progress line; `metric` is the last validation's."""
+class TrainingProgress(Strict):
+    """Position of the training loop, for a progress line, a few times a second; `metric` is of the last validation."""
 
     event: Literal["progress"] = "progress"
     epoch: int
@@ -85,7 +86,7 @@ class Progress(Strict):
 
 
 class Metrics(Strict):
-    """Named values at a step, for the tracker: `train/loss`, `validation/accuracy`, `learning_rate`, ..."""
+    """Named values at a step, for tracking: `train/loss`, `validation/accuracy`, `learning_rate`, ..."""
 
     event: Literal["metrics"] = "metrics"
     step: int
@@ -94,7 +95,7 @@ class Metrics(Strict):
 
 
 class Finished(Strict):
-    """The loop ended: which epoch's weights were kept and why it ended."""
+    """Training has ended: the epoch whose weights are kept, and the reason of the end."""
 
     event: Literal["finished"] = "finished"
     epochs: int
@@ -103,4 +104,4 @@ class Finished(Strict):
     seconds: float
 
 
-Event = Annotated[Started | Progress | Metrics | Finished, Field(discriminator="event")]
+Event = Annotated[Started | TrainingProgress | Metrics | Finished, Field(discriminator="event")]

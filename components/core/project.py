@@ -56,9 +56,9 @@ class Project:
         """A dataset's folder: dataset.yaml, expectations.json, README.md; raw/, validated/, prepared/ by DVC."""
         return self.root / "data" / name
 
-    def run_folder(self, train_key: str) -> Path:
+    def run_folder(self, train_fingerprint: str) -> Path:
         """What a training leaves: checkpoint, events, TensorBoard log, the parts of the package."""
-        return self.state / "runs" / _folder_name(train_key)
+        return self.state / "runs" / _folder_name(train_fingerprint)
 
     def package(self, package_key: str) -> Path:
         """The sealed model package of that key."""
@@ -76,9 +76,13 @@ class Project:
         """A running service's folder: its order, its BentoML home."""
         return self.state / "services" / model
 
-    def ledger(self, model: str) -> Path:
-        """What was asked of production and what became of it; apart from every server's state."""
-        return self.state / "ledger" / f"{model}.jsonl"
+    @property
+    def ledger(self) -> Path:
+        """What was asked of production and what became of it: a database and its key, apart from every server's state.
+
+        `<model>.jsonl` in it is a ledger of before, which the database takes over.
+        """
+        return self.state / "ledger"
 
     def gates(self, model: str, key: str) -> Path:
         """What the gates found: evidence and report."""
@@ -88,6 +92,11 @@ class Project:
     def bundles(self) -> Path:
         """The BentoML home."""
         return self.state / "bentoml"
+
+    @property
+    def retention(self) -> Path:
+        """What `modelyard gc` is about to remove, and a small record of everything that it removed."""
+        return self.state / "retention"
 
     @property
     def locks(self) -> Path:

@@ -1,6 +1,7 @@
-"""A first draft of a dataset and its pipeline, from the data itself: which task, how it lies, what to expect of it.
+"""A first draft of a dataset and its pipeline from the data: its layout, its task, its expectations.
 
-    files ─► recognise ─► dataset.yaml ─► ingestion reads all samples ─► look ─► expectations.json, README.md, pipeline
+    files ─► recognise ─► dataset.yaml ─► ingestion reads all samples ─► profile ─► expectations.json, README.md,
+                                                                                    pipeline
 
-What is written is for a person to read and correct; from then on it is as if written by hand.
+The settings are the defaults of the task. The files are for a person to read and correct.
 """

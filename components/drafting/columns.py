@@ -1,4 +1,4 @@
-"""What the columns of a table are: labels, texts, values, a time, pixels."""
+"""What the columns of a table hold: labels, texts, values, a time, pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMES = ("time", "date", "datetime", "timestamp", "ds", "hour", "day")
 MOST_CLASSES = 200
 IDENTITIES = ("id", "index", "uid", "key", "split", "")
 
-Found = tuple[str, dict[str, Any], str]  # task, the layout's own keys, why
+RecognisedTable = tuple[dict[str, Any], str]  # keys of the layout, and what they were recognised by
 
 
 class Column(NamedTuple):
@@ -51,11 +51,11 @@ class Column(NamedTuple):
         return sum(map(len, self.cells)) / max(1, len(self.cells))
 
 
-def recognise(path: Path, kind: str) -> Found:
-    """The task that a table is for, by its first rows.
+def recognise(path: Path, kind: str) -> RecognisedTable:
+    """Which columns make a sample, by the first rows of the table.
 
     Raises:
-        SourceError: it has no rows, or nothing that is known.
+        SourceError: the table has no rows, or its columns are not recognised.
     """
     if kind == "parquet":
         return _parquet(path)
@@ -66,10 +66,10 @@ def recognise(path: Path, kind: str) -> Found:
     names = rows[0] if header else [f"column_{number}" for number in range(len(rows[0]))]
     body = [row for row in (rows[1:] if header else rows) if len(row) == len(names)]
     found = [Column(name, [row[place] for row in body]) for place, name in enumerate(names)]
-    task, layout, why = _of_columns(found, path)
+    layout, why = _of_columns(found, path)
     if not header:
         layout |= {"header": False, "columns": names}
-    return task, layout, why
+    return layout, why
 
 
 def lines(path: Path, most: int, errors: str = "replace") -> list[str]:
@@ -93,29 +93,29 @@ def lines(path: Path, most: int, errors: str = "replace") -> list[str]:
     return found
 
 
-def _of_columns(found: Sequence[Column], path: Path) -> Found:
+def _of_columns(found: Sequence[Column], path: Path) -> RecognisedTable:
     numbers = [column for column in found if column.is_number]
     time = next((column for column in found if column.name.lower() in TIMES and column.is_time), None)
     time = time or next((column for column in found if not column.is_number and column.is_time), None)
     values = [column.name for column in numbers if column.name.lower() not in IDENTITIES and column is not time]
     if time is not None and values and len(values) >= len(found) - 2:
         layout: dict[str, Any] = {"time": time.name, "values": values, "label": None}
-        return "forecasting", layout, f"a time ({time.name}) and {len(values)} columns of numbers"
+        return layout, f"a time ({time.name}) and {len(values)} columns of numbers"
     text = _text(found)
     label = _label([column for column in found if column is not text])
     if text is not None and label is not None:
         why = f"texts ({text.name}) and labels ({label.name})"
-        return "text-classification", {"text": text.name, "label": label.name}, why
+        return {"text": text.name, "label": label.name}, why
     if text is not None:
-        return "text-generation", {"text": text.name, "label": None}, f"texts ({text.name}) without labels"
+        return {"text": text.name, "label": None}, f"texts ({text.name}) without labels"
     values = [name for name in values if label is None or name != label.name]
     if label is not None and len(values) > 1:
         prefix = _pixels(values)
         if prefix is not None:
             layout = {"pixels": prefix, "label": label.name}
-            return "image-classification", layout, f"{len(values)} columns of pixels and labels ({label.name})"
+            return layout, f"{len(values)} columns of pixels and labels ({label.name})"
         layout = {"values": values, "label": label.name}
-        return "series-classification", layout, f"{len(values)} columns of numbers and labels ({label.name})"
+        return layout, f"{len(values)} columns of numbers and labels ({label.name})"
     names = ", ".join(column.name for column in found[:12])
     expected = "a label with a text or with numbers, texts, or a time with numbers"
     raise SourceError("the columns are not recognised", where=str(path), got=names, expected=expected)
@@ -126,8 +126,12 @@ def _text(found: Sequence[Column]) -> Column | None:
     named = next((column for column in words if column.name.lower() in TEXTS), None)
     if named is not None:
         return named
-    longest = max(words, key=lambda column: column.length, default=None)
-    return longest if longest is not None and longest.length >= 10 and " " in "".join(longest.cells[:50]) else None
+    max_length = max(words, key=lambda column: column.length, default=None)
+    return (
+        max_length
+        if max_length is not None and max_length.length >= 10 and " " in "".join(max_length.cells[:50])
+        else None
+    )
 
 
 def _label(found: Sequence[Column]) -> Column | None:
@@ -153,7 +157,7 @@ def _pixels(names: Sequence[str]) -> str | None:
     return prefix if prefix and side * side == len(names) and side >= 4 and set(names) == numbered else None
 
 
-def _parquet(path: Path) -> Found:
+def _parquet(path: Path) -> RecognisedTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -170,10 +174,10 @@ def _parquet(path: Path) -> Found:
     label = _label(found)
     if image is not None and label is not None:
         why = f"images ({image}) and labels ({label.name})"
-        return "image-classification", {"image": image, "label": label.name}, why
+        return {"image": image, "label": label.name}, why
     if lists is not None and label is not None:
         why = f"lists of numbers ({lists}) and labels ({label.name})"
-        return "series-classification", {"values": lists, "label": label.name}, why
+        return {"values": lists, "label": label.name}, why
     return _of_columns(found, path)
 
 

@@ -15,15 +15,12 @@ from components.contracts.pipeline import PipelineSpec
 from components.core import atomic, located_yaml
 from components.core.errors import SourceError, UsageError
 from components.core.project import Project
-from components.drafting import defaults, expectations, profile
-from components.drafting.profile import Seen
+from components.drafting import expectations, profile
+from components.drafting.profile import Profile
 from components.drafting.recognise import Recognised, inner, recognise
 from components.tasks import compatibility
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
-
-# Tasks that take what another task's files hold.
-SAME_FILES = {"image-generation": "image-classification", "text-generation": "text-classification"}
 
 
 class Draft(NamedTuple):
@@ -42,15 +39,15 @@ class Draft(NamedTuple):
 
 
 def write(project: Project, name: str, place: Path, task: str | None = None) -> Draft:
-    """Recognise, look at every sample, and write.
+    """Recognise the layout, profile every sample, and write the files.
 
     Args:
-        task: instead of the one recognised.
+        task: name of the task, or `package.module:NAME`; default: the task that reads the fields of the samples.
 
     Raises:
-        UsageError: something of that name is there, or the name is none.
-        SourceError: nothing is recognised, or the source cannot be read.
-        SpecError: the files are not for that task.
+        UsageError: there is a dataset or pipeline of that name already, or the task has no defaults.
+        SourceError: the layout is not recognised, the source cannot be read, or its samples are not for the task.
+        SpecError: the files that are written do not fit their contracts.
     """
     folder, file = project.dataset(name), project.pipeline_file(name)
     taken = [path for path in (folder, file) if path.exists()]
@@ -58,33 +55,40 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
         where = ", ".join(str(path.relative_to(project.root)) for path in taken) or "params.yaml"
         raise UsageError(f"there is a {name} already", where=where, next_step="choose another name, or remove it")
     place = inner(place)
-    found = _for(recognise(place), task)
-    chosen = task or found.task
+    recognised = recognise(place)
+    task_name, task_ = _task_of(recognised, task, place)
+    recognised = recognised._replace(layout=task_.draft_layout(recognised.layout))
     document: dict[str, Any] = {
         "name": name,
-        "task": chosen,
+        "task": task_name,
         "title": name.replace("-", " ").capitalize(),
-        "source": _source(found, place, folder),
+        "source": _source(recognised, place, folder),
     }
     with atomic.folder(folder) as fresh:
-        # Relative paths of a source are taken from the dataset's folder: the first look is by the absolute one.
+        # Relative paths of a source start at the dataset's folder, which has another place yet: first the absolute one.
         first = {**document, "source": {**document["source"], "path": str(place.resolve())}}
-        spec, known = _opened(fresh, first)
-        looked = profile.look(known, spec, fresh, str(place))
-        if known.wanted_kind == "classes" and len(looked.labels) < 2:
-            got = ", ".join(looked.labels)
+        spec = _opened(fresh, first, task_)
+        samples = profile.describe(task_, spec, fresh, str(place))
+        if len(samples.labels) < task_.output_type.min_labels:
+            got = ", ".join(samples.labels)
             raise SourceError(
                 "a single class: there is nothing to tell apart", where=str(place), got=got, expected="several labels"
             )
-        document["split"] = defaults.split(chosen, looked)
-        document["input"] = defaults.of(chosen, looked, found.layout)
-        planned = defaults.pipeline(name, chosen, looked.samples)
-        _dump(fresh / "dataset.yaml", document, f"Drafted from {place.name}: {found.why}.")
+        document["split"] = task_.draft_split(samples)
+        document["input"] = task_.draft_settings(samples, recognised.layout)
+        pipeline = {
+            "name": name,
+            "task": task_name,
+            "dataset": name,
+            "model": task_.starting_model,
+            "train": task_.draft_training(samples.samples),
+        }
+        _dump(fresh / "dataset.yaml", document, f"Drafted from {place.name}: {recognised.why}.")
         open_dataset(fresh)
-        _write_expectations(fresh / "expectations.json", expectations.expectations(known, looked, str(place)))
-        (fresh / "README.md").write_text(_card(name, place, found, looked), encoding="utf-8")
+        _write_expectations(fresh / "expectations.json", expectations.expectations(task_, samples, str(place)))
+        (fresh / "README.md").write_text(_card(name, place, recognised, samples), encoding="utf-8")
     try:
-        _dump(file, planned, f"{known.name}: a small network to begin with.")
+        _dump(file, pipeline, f"{task_.name}: a small network to begin with.")
         compatibility.check(located_yaml.read(file, PipelineSpec), file, folder)
         _list(project, name)
     except BaseException:
@@ -93,35 +97,43 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
         raise
     written = [f"data/{name}/{part}" for part in ("dataset.yaml", "expectations.json", "README.md")]
     files = [*written, f"pipelines/{name}.yaml", "params.yaml"]
-    return Draft(chosen, found.why, looked.samples, len(looked.labels), files)
+    return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files)
 
 
-def _for(found: Recognised, task: str | None) -> Recognised:
-    """As another task reads the same files."""
-    if task == "text-generation" and "text" in found.layout:
-        return found._replace(layout={**found.layout, "label": None})
-    return found
+def _task_of(recognised: Recognised, name: str | None, place: Path) -> tuple[str, Task]:
+    """The task that was named, or else the task of the recognised fields; its name and itself."""
+    name = name or recognised.task
+    if name is None:
+        raise SourceError("no task reads samples like these", where=str(place), got=recognised.why)
+    task = tasks.find(name)
+    if not getattr(task, "starting_model", None):
+        raise UsageError(
+            "the task has no defaults for a draft",
+            got=name,
+            expected="a class that inherits components.tasks.task_defaults.TaskDefaults, with a starting_model",
+            next_step="write data/NAME/dataset.yaml and pipelines/NAME.yaml by hand",
+        )
+    return name, task
 
 
-def _source(found: Recognised, place: Path, folder: Path) -> dict[str, Any]:
+def _source(recognised: Recognised, place: Path, folder: Path) -> dict[str, Any]:
     """`source:`, with a path relative to the dataset's folder where the data lies in the project."""
     whole = place.resolve()
     project = folder.parent.parent.resolve()
     inside = whole.is_relative_to(project)
     path = str(Path("../..") / whole.relative_to(project)) if inside else str(whole)
     if place.is_file():
-        own = {key: value for key, value in found.layout.items() if key not in ("kind", "files")}
-        return {"kind": found.layout["kind"], "path": path, **own}
-    if found.layout["kind"] == "folder":
-        return {"kind": "folder", "path": path, **{k: v for k, v in found.layout.items() if k == "splits"}}
-    return {"kind": "folder", "path": path, "layout": found.layout}
+        own = {key: value for key, value in recognised.layout.items() if key not in ("kind", "files")}
+        return {"kind": recognised.layout["kind"], "path": path, **own}
+    if recognised.layout["kind"] == "folder":
+        return {"kind": "folder", "path": path, **{k: v for k, v in recognised.layout.items() if k == "splits"}}
+    return {"kind": "folder", "path": path, "layout": recognised.layout}
 
 
-def _opened(folder: Path, document: dict[str, Any]) -> tuple[DatasetSpec, Task]:
-    """The spec so far, and its task; that the source's fields are the task's is checked here."""
+def _opened(folder: Path, document: dict[str, Any], task: Task) -> DatasetSpec:
+    """The spec so far; its source must give the fields of the task."""
     _dump(folder / "dataset.yaml", document, "")
     spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
-    task = tasks.find(spec.task)
     fields = spec.source_fields()
     missing = [name for name in task.fields if name not in fields]
     if missing:
@@ -131,17 +143,17 @@ def _opened(folder: Path, document: dict[str, Any]) -> tuple[DatasetSpec, Task]:
             got=f"samples with {' and '.join(fields)}",
             expected=f"samples with {' and '.join(task.fields)}",
         )
-    return spec, task
+    return spec
 
 
-def _card(name: str, place: Path, found: Recognised, looked: Seen) -> str:
-    shares = ", ".join(f"{label} {count:,}" for label, count in looked.labels.most_common(20)) or "none"
-    splits = ", ".join(f"{split or 'open'} {count:,}" for split, count in sorted(looked.splits.items()))
+def _card(name: str, place: Path, recognised: Recognised, samples: Profile) -> str:
+    shares = ", ".join(f"{label} {count:,}" for label, count in samples.labels.most_common(20)) or "none"
+    splits = ", ".join(f"{split or 'open'} {count:,}" for split, count in sorted(samples.splits.items()))
     return (
         f"# {name}\n\nDrafted by `modelyard new`. Say here what this is, who made it and under which licence.\n\n"
-        f"| | |\n|---|---|\n| source | `{place}` |\n| origin | |\n| licence | |\n| recognised by | {found.why} |\n"
-        f"| samples | {looked.samples:,} ({splits}) |\n| labels | {shares} |\n"
-        f"| contents that stand there several times | {sum(n > 1 for n in looked.copies.values()):,} |\n"
+        f"| | |\n|---|---|\n| source | `{place}` |\n| origin | |\n| licence | |\n| recognised by | {recognised.why} |\n"
+        f"| samples | {samples.samples:,} ({splits}) |\n| labels | {shares} |\n"
+        f"| contents that stand there several times | {sum(n > 1 for n in samples.copies.values()):,} |\n"
     )
 
 
@@ -153,8 +165,8 @@ def _dump(path: Path, document: dict[str, Any], comment: str) -> None:
 def _write_expectations(path: Path, document: dict[str, list[dict[str, Any]]]) -> None:
     """One expectation a line."""
     parts = []
-    for part, found in document.items():
-        lines = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in found)
+    for part, recognised in document.items():
+        lines = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in recognised)
         parts.append(f'  "{part}": [\n{lines}\n  ]')
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""Expectations drafted from what was seen: counts and labels as they are, ranges with a little room.
+"""Expectations drafted from a profile: counts and labels as they are, ranges with some room.
 
-What is almost always so is expected with `mostly`, a little below its present share: a person decides whether the data
-or the expectation is to be mended.
+What is true of almost all samples is expected with `mostly`, a little below its present share: a person decides whether
+to correct the data or the expectation.
 """
 
 from __future__ import annotations
@@ -10,59 +10,65 @@ import math
 from typing import Any
 
 from components.core.errors import SourceError
-from components.drafting.profile import Seen
+from components.drafting.profile import Profile
 from components.tasks.task import Task
 
 Expectation = dict[str, Any]
 
 SPLITS = ("test", "train", "validation")
 ROOM = 0.25  # of a range, on both sides
-USUAL = 0.9  # a yes or no that is the same in so many samples is expected to be
-SOUND = ("readable", "valid", "finite")  # what a sample is to be, whatever most of them are
+USUAL = 0.9  # a boolean that is equal in this share of the samples is expected to be so
+SOUND = ("readable", "valid", "finite")  # booleans that must be true, whatever the samples say
 MOST_LABELS = 1000
-ALIKE = 0.05  # of texts may have the same tokens, where rare words are not told apart
+ALIKE = 0.05  # share of samples that may become equal arrays where the input is lossy
 
 
-def expectations(task: Task, seen: Seen, where: str) -> dict[str, list[Expectation]]:
+def expectations(task: Task, profile: Profile, where: str) -> dict[str, list[Expectation]]:
     """`expectations.json`.
 
     Args:
-        where: what a person calls the source, for messages.
+        where: name of the source in messages.
 
     Raises:
-        SourceError: one sample in ten cannot be read, is no text or holds NaN: nothing to draft expectations from.
+        SourceError: more than one sample in ten is unreadable, no text, or has NaN.
     """
-    return {"raw": _raw(task, seen, where), "prepared": _prepared(task, seen)}
+    return {"raw": _raw(task, profile, where), "prepared": _prepared(task, profile)}
 
 
-def _raw(task: Task, seen: Seen, where: str) -> list[Expectation]:
+def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
     found = [
-        _of("expect_table_row_count_to_equal", "all samples have arrived", value=seen.samples),
+        _of("expect_table_row_count_to_equal", "all samples have arrived", value=profile.samples),
         _of("expect_column_values_to_not_be_null", "every sample has an id", column="id"),
         _of("expect_column_values_to_be_unique", "ids are unique", column="id"),
-        *_labels(seen),
+        *_labels(profile),
     ]
-    named = sorted(name for name in seen.splits if name)
-    if named and "" not in seen.splits:
+    named = sorted(name for name in profile.splits if name)
+    if named and "" not in profile.splits:
         found.append(
             _of(
                 "expect_column_distinct_values_to_equal_set", "the source's own splits", column="split", value_set=named
             )
         )
     for column in task.raw_columns:
-        expected = _of_column(column, seen, where)
+        expected = _of_column(column, profile, where)
         if expected is not None:
             found.append(expected)
-    found.append(_twins("in_other_split", "no sample stands in two splits of the source", seen.share(seen.homes)))
-    if seen.labels:
-        found.append(_twins("label_conflict", "equal samples have equal labels", seen.share(seen.names)))
-    most = max(seen.copies.values())
-    words = "no sample is there twice" if most == 1 else f"no sample is there more than {most} times"
-    found.append(_between("copies", words, maximum=most))
+    found.append(
+        _duplicates(
+            "in_other_split", "no sample stands in two splits of the source", profile.share(profile.content_splits)
+        )
+    )
+    if profile.labels:
+        found.append(
+            _duplicates("label_conflict", "equal samples have equal labels", profile.share(profile.content_labels))
+        )
+    most = max(profile.copies.values())
+    description = "no sample is there twice" if most == 1 else f"no sample is there more than {most} times"
+    found.append(_between("copies", description, maximum=most))
     return found
 
 
-def _prepared(task: Task, seen: Seen) -> list[Expectation]:
+def _prepared(task: Task, profile: Profile) -> list[Expectation]:
     found = [
         _of("expect_column_values_to_be_unique", "no sample is there twice", column="id"),
         _of(
@@ -71,32 +77,32 @@ def _prepared(task: Task, seen: Seen) -> list[Expectation]:
             column="split",
             value_set=list(SPLITS),
         ),
-        _twins(
+        _duplicates(
             "in_other_split",
             "no sample of the test or validation split is in train",
-            max(seen.share(seen.homes), ALIKE if task.given_kind == "tokens" else 0.0),
+            max(profile.share(profile.content_splits), ALIKE if task.input_type.lossy else 0.0),
         ),
     ]
-    if seen.labels:
-        words = "every class is in every split"
+    if profile.labels:
+        description = "every class is in every split"
         found += [
-            *_labels(seen),
-            _of("expect_column_values_to_be_in_set", words, column="label_in_every_split", value_set=[True]),
+            *_labels(profile),
+            _of("expect_column_values_to_be_in_set", description, column="label_in_every_split", value_set=[True]),
         ]
     return found
 
 
-def _labels(seen: Seen) -> list[Expectation]:
-    if not 0 < len(seen.labels) <= MOST_LABELS:
+def _labels(profile: Profile) -> list[Expectation]:
+    if not 0 < len(profile.labels) <= MOST_LABELS:
         return []
-    words = "the labels are the known classes, all of them"
-    names = sorted(seen.labels)
-    return [_of("expect_column_distinct_values_to_equal_set", words, column="label", value_set=names)]
+    description = "the labels are the known classes, all of them"
+    names = sorted(profile.labels)
+    return [_of("expect_column_distinct_values_to_equal_set", description, column="label", value_set=names)]
 
 
-def _of_column(column: str, seen: Seen, where: str) -> Expectation | None:
+def _of_column(column: str, profile: Profile, where: str) -> Expectation | None:
     """A yes or no as it usually is; one whole number as it is; any other number within its range."""
-    values = seen.looks.get(column, [])
+    values = profile.columns.get(column, [])
     if values and all(isinstance(value, bool) for value in values):
         usual = values.count(True) * 2 >= len(values)
         share = values.count(usual) / len(values)
@@ -111,50 +117,50 @@ def _of_column(column: str, seen: Seen, where: str) -> Expectation | None:
             )
         if share < USUAL:
             return None
-        words = column if usual else f"not {column}"
+        description = column if usual else f"not {column}"
         return _of(
-            "expect_column_values_to_be_in_set", f"every sample is {words.replace('_', ' ')}", _mostly(share),
+            "expect_column_values_to_be_in_set", f"every sample is {description.replace('_', ' ')}", _mostly(share),
             column=column, value_set=[usual],
         )  # fmt: skip
-    numbers = seen.numbers(column)
+    numbers = profile.numbers(column)
     if not numbers:
         return None
     low, high = min(numbers), max(numbers)
     whole = all(number == int(number) for number in numbers)
-    words = column.replace("_", " ")
+    description = column.replace("_", " ")
     share = len(numbers) / len(values)
     if whole and low == high:
         return _of(
-            "expect_column_values_to_be_in_set", f"{words} as it is everywhere", _mostly(share),
+            "expect_column_values_to_be_in_set", f"{description} as it is everywhere", _mostly(share),
             column=column, value_set=[int(low)],
         )  # fmt: skip
     if column == "time_seconds":
-        words = "the rows are in the order of time"
-        return _of("expect_column_values_to_be_increasing", words, column=column, strictly=True)
+        description = "the rows are in the order of time"
+        return _of("expect_column_values_to_be_increasing", description, column=column, strictly=True)
     room = ROOM * (high - low)
     least = max(0.0, low - room) if low >= 0 else low - room
     bounds = (math.floor(least), math.ceil(high + room)) if whole else (_rounded(least, down=True),
                                                                         _rounded(high + room, down=False))  # fmt: skip
-    return _between(column, f"{words} within what was seen, and a quarter more", *bounds, **_mostly(share))
+    return _between(column, f"{description} within what was profile, and a quarter more", *bounds, **_mostly(share))
 
 
-def _twins(column: str, words: str, share: float) -> Expectation:
-    found = _of(
-        "expect_column_values_to_be_in_set", words if not share else f"{words}, but for a few", _mostly(1 - share),
-        column=column, value_set=[False],
-    )  # fmt: skip
-    return found
+def _duplicates(column: str, description: str, share: float) -> Expectation:
+    """The column is false, with `mostly` where it is true for this share of the samples."""
+    if share:
+        description = f"{description}, but for a few"
+    kind = "expect_column_values_to_be_in_set"
+    return _of(kind, description, _mostly(1 - share), column=column, value_set=[False])
 
 
 def _between(
-    column: str, words: str, minimum: float | None = None, maximum: float | None = None, **mostly: float
+    column: str, description: str, minimum: float | None = None, maximum: float | None = None, **mostly: float
 ) -> Expectation:
     bounds = {name: value for name, value in (("min_value", minimum), ("max_value", maximum)) if value is not None}
-    return _of("expect_column_values_to_be_between", words, mostly, column=column, **bounds)
+    return _of("expect_column_values_to_be_between", description, mostly, column=column, **bounds)
 
 
-def _of(kind: str, words: str, mostly: dict[str, float] | None = None, **arguments: Any) -> Expectation:
-    return {"type": kind, "kwargs": {**arguments, **(mostly or {})}, "description": words}
+def _of(kind: str, description: str, mostly: dict[str, float] | None = None, **arguments: Any) -> Expectation:
+    return {"type": kind, "kwargs": {**arguments, **(mostly or {})}, "description": description}
 
 
 def _mostly(share: float) -> dict[str, float]:

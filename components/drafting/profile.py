@@ -1,4 +1,4 @@
-"""All samples of a source, looked at once: how many, which labels, what each column of the sample table ranges over."""
+"""A profile of a source: number of samples, labels, and the values of each column of the sample table."""
 
 from __future__ import annotations
 
@@ -16,60 +16,61 @@ from components.tasks.task import Task
 
 
 @dataclass
-class Seen:
-    """What a source holds.
+class Profile:
+    """All samples of a source, described.
 
     Args:
-        splits, labels: samples of each.
-        looks: what the task says of each sample, by column of the sample table.
-        copies: how often each content stands there, by digest.
-        homes, names: splits and labels of each content.
+        splits, labels: number of samples of each.
+        columns: what the task describes of each sample, by column of the sample table.
+        copies: number of samples of each content, by digest.
+        content_splits, content_labels: splits and labels of each content, by digest.
     """
 
     samples: int = 0
     splits: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
-    looks: dict[str, list[object]] = field(default_factory=lambda: defaultdict(list))
+    columns: dict[str, list[object]] = field(default_factory=lambda: defaultdict(list))
     copies: Counter[bytes] = field(default_factory=Counter)
-    homes: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
-    names: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
+    content_splits: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
+    content_labels: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def numbers(self, column: str) -> list[float]:
         """The finite numbers of a column."""
-        values = [float(value) for value in self.looks.get(column, []) if isinstance(value, int | float)]
+        values = [float(value) for value in self.columns.get(column, []) if isinstance(value, int | float)]
         return [value for value in values if math.isfinite(value)]
 
     def share(self, groups: dict[bytes, set[str]]) -> float:
-        """The share of samples whose content stands in more than one group."""
-        wrong = sum(self.copies[digest] for digest, found in groups.items() if len(found) > 1)
-        return wrong / max(1, self.samples)
+        """The share of samples whose content belongs to more than one group (a split, a label)."""
+        several = sum(self.copies[digest] for digest, names in groups.items() if len(names) > 1)
+        return several / max(1, self.samples)
 
 
-def look(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Seen:
-    """Read every sample of a dataset's source.
+def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile:
+    """Read and describe every sample of a dataset's source.
 
     Args:
-        where: what a person calls it, for messages.
+        where: name of the source in messages.
 
     Raises:
-        SourceError: it cannot be read, or is empty.
+        SourceError: the source cannot be read, or is empty.
     """
-    seen = Seen()
-    with sources.opened(spec.source, folder) as samples, Progress(f"looking at {spec.name}", None) as progress:
+    profile = Profile()
+    with sources.opened(spec.source, folder) as samples, Progress(f"describing {spec.name}", None) as progress:
         for sample in samples:
             values = sample.values
             digest = hashlib.sha256(task.content(values)).digest()
-            label = str(values["label"]) if "label" in task.fields else ""
-            seen.samples += 1
-            seen.splits[sample.split or ""] += 1
+            is_class = "label" in task.fields and bool(task.labels(values))
+            label = str(values["label"]) if is_class else ""
+            profile.samples += 1
+            profile.splits[sample.split or ""] += 1
             if label:
-                seen.labels[label] += 1
-            for name, value in task.look(values).items():
-                seen.looks[name].append(value)
-            seen.copies[digest] += 1
-            seen.homes[digest].add(sample.split or "")
-            seen.names[digest].add(label)
+                profile.labels[label] += 1
+            for name, value in task.describe(values).items():
+                profile.columns[name].append(value)
+            profile.copies[digest] += 1
+            profile.content_splits[digest].add(sample.split or "")
+            profile.content_labels[digest].add(label)
             progress.advance(1)
-    if seen.samples == 0:
+    if profile.samples == 0:
         raise SourceError("the source holds no sample", where=where)
-    return seen
+    return profile

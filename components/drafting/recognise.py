@@ -1,4 +1,4 @@
-"""Which task files are for, and how they lie, from their names and first lines."""
+"""How files are laid out, from their names and first lines, and which task reads samples with such fields."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
+from components import tasks
+from components.contracts.dataset_layout import Layout
 from components.core.errors import SourceError
 from components.drafting import columns
 from components.ingestion.sample import split_name
@@ -15,6 +19,7 @@ from components.ingestion.sample import split_name
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 NO_LANGUAGES = ("md", "py", "sh", "gz", "xz", "js", "db", "ds", "go")
+_LAYOUT: TypeAdapter[Layout] = TypeAdapter(Layout)
 TAG = re.compile(r"^(O|[BIESLU]-\S+)$")
 KINDS = (
     "class folders of images, Pascal VOC, COCO, WAV files, CoNLL, line-aligned text pairs, "
@@ -23,17 +28,21 @@ KINDS = (
 
 
 class Recognised(NamedTuple):
-    """What was seen.
+    """A recognised layout.
 
     Args:
-        task: the likeliest.
         layout: as dataset.yaml has it; for `kind: folder` of a source, where it is a folder.
-        why: in words.
+        why: what the layout was recognised by.
     """
 
-    task: str
     layout: dict[str, Any]
     why: str
+
+    @property
+    def task(self) -> str | None:
+        """The task that reads the fields of the layout's samples; None if there is none."""
+        layout: Layout = _LAYOUT.validate_python(self.layout)
+        return tasks.of_fields(layout.fields)
 
 
 def inner(place: Path) -> Path:
@@ -47,23 +56,23 @@ def inner(place: Path) -> Path:
 
 
 def recognise(place: Path) -> Recognised:
-    """What a file or a folder holds.
+    """The layout of a file or a folder.
 
     Raises:
-        SourceError: it is not there, or nothing that is known.
+        SourceError: there is no such file or folder, or its layout is not recognised.
     """
     if place.is_file():
         return _of_table({"": place}, place.parent)
     if not place.is_dir():
         raise SourceError("no such file or folder", where=str(place))
     files = sorted(path for path in place.rglob("*") if path.is_file() and not _hidden(path.relative_to(place)))
-    for look in (_voc, _coco, _wav, _class_folders, _pairs, _conll, _tables):
-        found = look(place, files)
-        if found is not None:
-            return found
+    for recogniser in (_voc, _coco, _wav, _class_folders, _pairs, _conll, _tables):
+        recognised = recogniser(place, files)
+        if recognised is not None:
+            return recognised
     kinds = sorted({path.suffix or path.name for path in files})
     raise SourceError(
-        "nothing here that is recognised",
+        "the layout of the files is not recognised",
         where=str(place),
         got=f"{len(files)} files: {', '.join(kinds[:8])}" if files else "no file",
         expected=KINDS,
@@ -75,7 +84,7 @@ def _voc(place: Path, files: Sequence[Path]) -> Recognised | None:
     for folder in sorted({path.parent.parent for path in files if path.parent.name == "Annotations"}):
         if (folder / "JPEGImages").is_dir():
             root = folder.relative_to(place).as_posix()
-            return Recognised("object-detection", {"kind": "voc", "root": root}, "Pascal VOC: JPEGImages, Annotations")
+            return Recognised({"kind": "voc", "root": root}, "Pascal VOC: JPEGImages, Annotations")
     return None
 
 
@@ -97,9 +106,7 @@ def _coco(place: Path, files: Sequence[Path]) -> Recognised | None:
         images[split] = folder.relative_to(place).as_posix()
     if not annotations:
         return None
-    return Recognised(
-        "object-detection", {"kind": "coco", "annotations": annotations, "images": images}, "COCO annotations"
-    )
+    return Recognised({"kind": "coco", "annotations": annotations, "images": images}, "COCO annotations")
 
 
 def _wav(place: Path, files: Sequence[Path]) -> Recognised | None:
@@ -110,7 +117,7 @@ def _wav(place: Path, files: Sequence[Path]) -> Recognised | None:
     folders = {path.parent for path in sounds}
     if len(folders) > 1 and all(len(path.parts) == 2 for path in sounds):
         layout = {"kind": "wav", "root": ".", "pattern": f"{{label}}/{{name}}{suffix}"}
-        return Recognised("sound-classification", layout, f"WAV files in {len(folders)} folders, one a class")
+        return Recognised(layout, f"WAV files in {len(folders)} folders, one a class")
     parts = {len(path.stem.split("_")) for path in sounds}
     if len(parts) != 1 or parts == {1} or len(folders) != 1:
         raise SourceError(
@@ -122,7 +129,7 @@ def _wav(place: Path, files: Sequence[Path]) -> Recognised | None:
     names = ["label", *(f"part_{number}" for number in range(2, parts.pop() + 1))]
     pattern = "_".join(f"{{{name}}}" for name in names) + suffix
     layout = {"kind": "wav", "root": folders.pop().as_posix(), "pattern": pattern}
-    return Recognised("sound-classification", layout, "WAV files named after their class")
+    return Recognised(layout, "WAV files named after their class")
 
 
 def _class_folders(place: Path, files: Sequence[Path]) -> Recognised | None:
@@ -132,10 +139,10 @@ def _class_folders(place: Path, files: Sequence[Path]) -> Recognised | None:
     depths = {len(path.parts) for path in images}
     classes = sorted({path.parts[-2] for path in images if len(path.parts) > 1})
     if depths == {2} and len(classes) > 1:
-        return Recognised("image-classification", {"kind": "folder"}, f"images in {len(classes)} folders, one a class")
+        return Recognised({"kind": "folder"}, f"images in {len(classes)} folders, one a class")
     if depths == {3} and len(classes) > 1 and all(_is_split(path.parts[0]) for path in images):
         why = f"images in {len(classes)} class folders a split"
-        return Recognised("image-classification", {"kind": "folder", "splits": True}, why)
+        return Recognised({"kind": "folder", "splits": True}, why)
     return None
 
 
@@ -154,7 +161,7 @@ def _pairs(place: Path, files: Sequence[Path]) -> Recognised | None:
         {splits[stem]: sides[language][stem].relative_to(place).as_posix() for stem in stems} for language in languages
     ]
     layout = {"kind": "pairs", "source": named[0], "target": named[1]}
-    return Recognised("translation", layout, f"lines of {languages[0]} beside lines of {languages[1]}")
+    return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}")
 
 
 def _conll(place: Path, files: Sequence[Path]) -> Recognised | None:
@@ -162,7 +169,7 @@ def _conll(place: Path, files: Sequence[Path]) -> Recognised | None:
     if not tagged:
         return None
     names = {_split_of(path, place) if len(tagged) > 1 else "": path.relative_to(place).as_posix() for path in tagged}
-    return Recognised("token-classification", {"kind": "conll", "files": names}, "CoNLL: a token and its tag a line")
+    return Recognised({"kind": "conll", "files": names}, "CoNLL: a token and its tag a line")
 
 
 def _tables(place: Path, files: Sequence[Path]) -> Recognised | None:
@@ -177,9 +184,9 @@ def _tables(place: Path, files: Sequence[Path]) -> Recognised | None:
 def _of_table(files: dict[str, Path], place: Path) -> Recognised:
     first = next(iter(files.values()))
     kind = _table_kind(first) or ("tsv" if "\t" in columns.lines(first, 1)[0] else "csv")
-    task, layout, why = columns.recognise(first, kind)
+    layout, why = columns.recognise(first, kind)
     named = {split: path.relative_to(place).as_posix() for split, path in files.items()}
-    return Recognised(task, {"kind": kind, "files": named, **layout}, why)
+    return Recognised({"kind": kind, "files": named, **layout}, why)
 
 
 def _table_kind(path: Path) -> str | None:

@@ -1,1 +1,1 @@
-"""How good a trained network is on the frozen test split: metrics, slices, pictures, card, gates. No torch."""
+"""Evaluation of a package on the frozen test split: metrics, slices, plots, model card, floors. Without torch."""

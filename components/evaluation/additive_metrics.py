@@ -1,4 +1,4 @@
-"""Metrics that follow from sums over samples: what each sample adds, and what a metric makes of the sums.
+"""Metrics that are functions of sums over samples: the summands of each sample, and the metric of the sums.
 
 Legend: N samples, S summands, R resamples.
 """
@@ -19,7 +19,7 @@ Combine = Callable[[Real], Real]  # sums (R, S) -> a metric (R,)
 
 
 class View(Protocol):
-    """What a task makes of its sums for people and for metrics.json."""
+    """Slices, tables, plots and card lines of a task, from its sums."""
 
     def slices(self, total: Real) -> list[Slice]:
         """Parts of the split, from the sums (S,)."""
@@ -35,12 +35,12 @@ class View(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Summed:
-    """A `Scored` whose metrics all follow from sums.
+class AdditiveScores:
+    """A `Scored` whose metrics are functions of sums.
 
     Args:
         summands: (N, S).
-        metrics: each by name, from sums.
+        metrics: functions of the sums, by name.
     """
 
     summands: Real
@@ -68,18 +68,18 @@ class Summed:
         return self.view.slices(self.total)
 
     def resampled(self, metric: str, weights: Real) -> Real:
-        """A metric (R,) where samples count so often: weights (R, N)."""
+        """A metric (R,) of samples with weights (R, N)."""
         return self.metrics[metric](weights @ self.summands)
 
-    def beside(self, other: Summed) -> Summed:
+    def beside(self, other: AdditiveScores) -> AdditiveScores:
         """These samples, then the others."""
         both = np.concatenate([self.summands, other.summands])
         return replace(self, summands=both, not_finite=self.not_finite + other.not_finite)
 
-    def differs(self, other: Summed) -> NDArray[np.bool_]:
-        """Samples (N,) to which another model's summands are not the same."""
-        found: NDArray[np.bool_] = (self.summands != other.summands).any(axis=1)
-        return found
+    def differs(self, other: AdditiveScores) -> NDArray[np.bool_]:
+        """Samples (N,) whose summands differ between two models."""
+        differing: NDArray[np.bool_] = (self.summands != other.summands).any(axis=1)
+        return differing
 
     def document(self) -> dict[str, Any]:
         """Tables for metrics.json."""
@@ -95,5 +95,5 @@ class Summed:
 
 
 def share(part: Real, whole: Real) -> Real:
-    """part / whole, 0 where there is nothing to divide by."""
+    """part / whole, 0 if whole is 0."""
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)

@@ -1,6 +1,6 @@
-"""How a split is put to a package: in batches, samples of similar length together.
+"""Predictions of a package for a split, in batches of samples of similar length.
 
-Legend: N samples, B of a batch.
+Legend: N samples, B samples of a batch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
-from components.evaluation.scorer import Arrays, Asked, Step
+from components.evaluation.scorer import AnsweringPackage, Arrays, ReportSamples
 from components.preprocessing.stored import StoredSplit
 from components.tasks.task import Prediction
 
@@ -22,7 +22,7 @@ Index = NDArray[np.int64]
 
 
 def batches(split: StoredSplit, inputs: Sequence[str], size: int) -> Iterator[Index]:
-    """The numbers of all samples (B,), batch by batch; where an input's lengths differ, the shortest first."""
+    """Indices of all samples (B,), batch by batch; the shortest samples first if the lengths of an input differ."""
     ragged = [spec.name for spec in split.specs if spec.layout == "ragged" and spec.name in inputs]
     order = np.argsort(split.lengths(ragged[0]), kind="stable") if ragged else np.arange(len(split))
     for begin in range(0, len(order), size):
@@ -30,9 +30,9 @@ def batches(split: StoredSplit, inputs: Sequence[str], size: int) -> Iterator[In
 
 
 def outputs(
-    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH, graph: str = "model"
+    asked: AnsweringPackage, split: StoredSplit, step: ReportSamples, size: int = BATCH, graph: str = "model"
 ) -> Iterator[tuple[Index, Arrays, Arrays]]:
-    """Batch by batch: the numbers of its samples (B,), all their arrays, and what the graph gives, finite or not."""
+    """For each batch: indices of the samples (B,), all their arrays, and the outputs of the graph, finite or not."""
     inputs = asked.processor.inputs()
     for index in batches(split, inputs, size):
         batch = split.batch(index)
@@ -41,20 +41,24 @@ def outputs(
 
 
 def finite(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which rows (B,) of an output (B, ...) have neither NaN nor infinity."""
-    found: NDArray[np.bool_] = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    return found
+    """Rows (B,) of an output (B, ...) without NaN and infinity."""
+    rows: NDArray[np.bool_] = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return rows
 
 
 def answers(
-    asked: Asked, split: StoredSplit, step: Step, size: int = BATCH, names: Sequence[str] | None = None
+    asked: AnsweringPackage,
+    split: StoredSplit,
+    step: ReportSamples,
+    size: int = BATCH,
+    names: Sequence[str] | None = None,
 ) -> Iterator[tuple[Index, Arrays, list[Prediction | None]]]:
-    """As the service answers, batch by batch: numbers of the samples (B,), their arrays, their predictions.
+    """Predictions as of the service; for each batch: indices of the samples (B,), their arrays, their predictions.
 
-    A prediction is None where the model gives NaN or infinity.
+    A prediction is None if the model gives NaN or infinity.
 
     Args:
-        names: the arrays that a sample is asked with; default: all that the network takes.
+        names: arrays of the request; default: all inputs of the network.
     """
     inputs = asked.processor.inputs() if names is None else names
     stored = [spec for spec in split.specs if spec.name in inputs]
@@ -71,8 +75,8 @@ def answers(
         step(len(index))
 
 
-def _answered(asked: Asked, samples: list[Arrays]) -> list[Prediction | None]:
-    """One NaN spoils the answers of its whole batch: the batch is halved until it is found."""
+def _answered(asked: AnsweringPackage, samples: list[Arrays]) -> list[Prediction | None]:
+    """Predictions of a batch; a NaN fails its whole batch, which is then halved until the sample is found."""
     try:
         return [*asked.answer(samples)]
     except NotFiniteError:

@@ -1,4 +1,4 @@
-"""Whether a classifier is as sure as it is right.
+"""Calibration of a classifier: confidence against accuracy.
 
 Legend: N samples, K classes, B bins.
 """
@@ -18,7 +18,7 @@ Real = NDArray[np.float64]
 
 
 class Bin(NamedTuple):
-    """Samples whose confidence lies in (lower, upper]: how many, how sure on average, how often right."""
+    """Samples with a confidence in (lower, upper]: their number, mean confidence and accuracy."""
 
     lower: float
     upper: float
@@ -28,7 +28,7 @@ class Bin(NamedTuple):
 
 
 def reliability(probabilities: Probabilities, truth: Labels, bins: int = BINS) -> list[Bin]:
-    """Samples by the probability of their answer, in B bins of equal width.
+    """Samples by confidence (the probability of the answer), in B bins of equal width.
 
     Args:
         probabilities: (N, K).
@@ -37,16 +37,22 @@ def reliability(probabilities: Probabilities, truth: Labels, bins: int = BINS) -
     confidence, right, place = confidence_bins(probabilities, truth, bins)
     edges = np.linspace(0.0, 1.0, bins + 1)
     counts = np.bincount(place, minlength=bins)  # (B,)
-    sure = np.bincount(place, weights=confidence, minlength=bins) / np.maximum(counts, 1)
+    mean_confidence = np.bincount(place, weights=confidence, minlength=bins) / np.maximum(counts, 1)
     correct = np.bincount(place, weights=right, minlength=bins) / np.maximum(counts, 1)
     return [
-        Bin(float(edges[index]), float(edges[index + 1]), int(counts[index]), float(sure[index]), float(correct[index]))
+        Bin(
+            float(edges[index]),
+            float(edges[index + 1]),
+            int(counts[index]),
+            float(mean_confidence[index]),
+            float(correct[index]),
+        )
         for index in range(bins)
     ]
 
 
 def confidence_bins(probabilities: Probabilities, truth: Labels, bins: int = BINS) -> tuple[Real, Real, Labels]:
-    """Of each sample (N,): the probability of its answer, 1 if that is right and else 0, and the number of its bin."""
+    """For each sample (N,): the probability of the answer, 1 if the answer is correct else 0, the index of the bin."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
     place = np.searchsorted(np.linspace(0.0, 1.0, bins + 1), confidence, side="left") - 1

@@ -1,15 +1,18 @@
-"""The model card: README.md of a package. The same facts give the same text; no times, no paths."""
+"""The model card: README.md of a package. Equal facts give equal text, without times and paths."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.contracts.training_request import TrainRequest
 from components.evaluation.scorer import Scored
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 
 
-def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, Any], trained: dict[str, Any]) -> str:
+def card(
+    request: TrainRequest, scored: Scored, frozen: FrozenSplit, data: dict[str, Any], trained: dict[str, Any]
+) -> str:
     """Markdown in the order of Mitchell et al. 2019, arXiv:1810.03993.
 
     Args:
@@ -26,9 +29,9 @@ def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, 
         "",
         "## Model",
         f"- architecture: {model}",
-        f"- input: {_shape(frozen.processor.given().model_dump(mode='json'))}",
-        f"- output: {_shape(frozen.processor.wanted().model_dump(mode='json'))}",
-        f"- train key: `{request.train_key}`",
+        f"- input: {_kind_and_sizes(frozen.processor.input_spec())}",
+        f"- output: {_kind_and_sizes(frozen.processor.output_spec())}",
+        f"- train fingerprint: `{request.train_fingerprint}`",
         "",
         "## Data",
         f"- dataset: {data['dataset']}, digest `{request.data_digest}`",
@@ -47,7 +50,7 @@ def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, 
         *own.results,
         "",
         "## Limits",
-        f"- Measured on samples like those of {data['dataset']} only; others get an answer too, and it means nothing.",
+        f"- Measured on samples like those of {data['dataset']} only; predictions for other samples are meaningless.",
         *own.limits,
         "",
         "## Lineage",
@@ -57,23 +60,26 @@ def card(request: TrainRequest, scored: Scored, frozen: Frozen, data: dict[str, 
     return "\n".join(lines)
 
 
-def _figure(name: str, value: float, frozen: Frozen) -> str:
+def _figure(name: str, value: float, frozen: FrozenSplit) -> str:
     metric = frozen.task.metrics.get(name)
-    better = "" if metric is None else f"{metric.words}; {'higher' if metric.higher_is_better else 'lower'} is better"
+    better = (
+        "" if metric is None else f"{metric.description}; {'higher' if metric.higher_is_better else 'lower'} is better"
+    )
     return f"| {name.replace('_', ' ')} | {value:.4f} | {better} |"
 
 
 def _transfer(pretrained: dict[str, Any]) -> list[str]:
-    """Where the training began, if not at random weights: what the training said of it."""
+    """The facts of the pretrained weights, if there are any."""
     if not pretrained:
         return []
     return ["## Transfer", *(f"- {name.replace('_', ' ')}: {_plain(value)}" for name, value in pretrained.items()), ""]
 
 
-def _shape(document: dict[str, Any]) -> str:
-    """Kind and sizes of what goes in or comes out; statistics are left out."""
-    sizes = [f"{name} {value}" for name, value in document.items() if isinstance(value, int) and name != "pad"]
-    return ", ".join([str(document["kind"]), *sizes])
+def _kind_and_sizes(spec: InputSpec | OutputSpec) -> str:
+    """Kind and sizes of a spec, without its statistics."""
+    fields = spec.model_dump(mode="json").items()
+    sizes = [f"{name} {value}" for name, value in fields if isinstance(value, int) and name != "pad"]
+    return ", ".join([spec.kind, *sizes])
 
 
 def _kept(request: TrainRequest) -> str:

@@ -27,20 +27,20 @@ from components.evaluation.metrics import (
     negative_log_likelihood,
     true_class_loss,
 )
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.slices import Slice as ClassSlice
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.slices import ClassSlice as ClassSlice
 from components.evaluation.slices import class_slices
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 
 
 class Classified:
-    """Answers of a classifier beside the truth.
+    """Predictions of a classifier and the truth.
 
     Args:
-        probabilities: (N, K + 1), of the data's classes in the data's order, and last of none of them: what the package
-            gives to classes of its own, or 1 where its answer is not finite.
+        probabilities: (N, K + 1), of the data's classes in the data's order; the last column is of none of them:
+            classes that only the package has, or 1 for a prediction that is not finite.
         truth: (N,), numbers of the data's classes.
-        answers: (N,), the class that the package names: of two as likely the first of its own; K for none of them.
+        answers: (N,), the predicted class (of equal probabilities the package's first), K for none of them.
     """
 
     overlap = 1
@@ -53,7 +53,7 @@ class Classified:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """Counts (K + 1, K + 1): row the true class, column the answer; the last is none of them."""
+        """Counts (K + 1, K + 1): rows are true classes, columns predicted ones; the last is none of them."""
         return confusion_matrix(self.truth, self.answers, len(self.classes) + 1)
 
     @cached_property
@@ -77,9 +77,9 @@ class Classified:
     def slices(self) -> list[Slice]:
         """A slice for each class that has samples: its recall as `accuracy`, its F1 as `macro_f1`."""
         return [
-            Slice(name, found.support, {"accuracy": found.recall, "macro_f1": found.f1})
-            for name, found in self.per_class()
-            if found.support
+            Slice(name, row.support, {"accuracy": row.recall, "macro_f1": row.f1})
+            for name, row in self.per_class()
+            if row.support
         ]
 
     def resampled(self, metric: str, weights: Real) -> Real:
@@ -98,15 +98,15 @@ class Classified:
         raise KeyError(metric)
 
     def beside(self, other: Classified) -> Classified:
-        """Both one after the other."""
+        """The samples of both, one after the other."""
         probabilities = np.concatenate([self.probabilities, other.probabilities])
         truth, answers = (np.concatenate(pair) for pair in ((self.truth, other.truth), (self.answers, other.answers)))
         return Classified(probabilities, truth, answers, self.classes, self.not_finite + other.not_finite)
 
     def differs(self, other: Classified) -> NDArray[np.bool_]:
-        """Samples (N,) of other probabilities."""
-        found: NDArray[np.bool_] = (self.probabilities != other.probabilities).any(axis=1)
-        return found
+        """Samples (N,) whose probabilities differ."""
+        differing: NDArray[np.bool_] = (self.probabilities != other.probabilities).any(axis=1)
+        return differing
 
     def document(self) -> dict[str, Any]:
         """Figures by class, the confusion matrix, slices and reliability."""
@@ -127,7 +127,7 @@ class Classified:
         draw_reliability(self.bins, folder / "reliability.png")
 
     def card_lines(self) -> CardLines:
-        """The classes, the weakest of them, and how well the accuracy is known."""
+        """The figures of the classes, the weakest class, and the uncertainty of the accuracy."""
         weakest = self._weakest_first()[0]
         instead = f", most often taken for {weakest.taken_for}" if weakest.taken_for else ""
         results = [
@@ -154,28 +154,28 @@ class Classified:
         return z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
 
 
-class Classification(NamedTuple):
-    """The scorer: one graph `model` that gives `probabilities`, one true class a sample in `labels`."""
+class ClassificationScorer(NamedTuple):
+    """The scorer: graph `model` gives `probabilities`; the array `labels` has the true class of each sample."""
 
     truth: tuple[str, ...] | None = ("labels",)
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Classified:
-        """Classes meet by name, so an order of its own does not help or harm a package."""
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Classified:
+        """Classes are matched by name, so the order of a package's classes does not matter."""
         count = len(frozen.classes)
         numbers = {name: number for number, name in enumerate(frozen.classes)}
-        named = np.array([numbers.get(name, count) for name in asked.signature.classes])
-        ours = named < count
+        data_numbers = np.array([numbers.get(name, count) for name in asked.signature.classes])
+        known = data_numbers < count
         probabilities = np.zeros((len(frozen), count + 1), np.float32)
         truth, answers = np.empty(len(frozen), np.int64), np.empty(len(frozen), np.int64)
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step):
-            found = given["probabilities"]  # (B, classes of the package)
-            finite = batched_prediction.finite(found)
-            found = np.where(finite[:, None], found, np.float32(0))
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step):
+            own = outputs["probabilities"]  # (B, classes of the package)
+            finite = batched_prediction.finite(own)
+            own = np.where(finite[:, None], own, np.float32(0))
             truth[index] = batch["labels"]
-            probabilities[np.ix_(index, named[ours])] = found[:, ours]
-            probabilities[index, count] = np.where(finite, found[:, ~ours].sum(axis=1), 1)
-            answers[index] = np.where(finite, named[found.argmax(axis=1)], count)
+            probabilities[np.ix_(index, data_numbers[known])] = own[:, known]
+            probabilities[index, count] = np.where(finite, own[:, ~known].sum(axis=1), 1)
+            answers[index] = np.where(finite, data_numbers[own.argmax(axis=1)], count)
             not_finite += int(np.count_nonzero(~finite))
         return Classified(probabilities, truth, answers, frozen.classes, not_finite)
 
@@ -185,4 +185,4 @@ def _mean(weights: Real, values: NDArray[Any]) -> Real:
     return np.asarray(weights @ values.astype(np.float64) / weights.sum(axis=1))
 
 
-SCORER = Classification()
+SCORER = ClassificationScorer()

@@ -1,4 +1,4 @@
-"""A candidate against the champion on the same samples: how they differ, and whether that is enough.
+"""Comparison of a candidate with the champion on the same samples, for the champion gate.
 
 Legend: N samples.
 """
@@ -16,7 +16,7 @@ from components.evaluation.scorer import Scored
 
 
 class Pairs(NamedTuple):
-    """Samples by who is right about them."""
+    """Numbers of samples that both, one or none of the models answer correctly."""
 
     both: int
     candidate_only: int
@@ -25,7 +25,7 @@ class Pairs(NamedTuple):
 
 
 class SliceDifference(NamedTuple):
-    """One slice (class): its samples and the figure of each on them; `gain` is how much better the candidate is."""
+    """One slice (class): its samples, the figure of each model, and the gain of the candidate."""
 
     name: str
     samples: int
@@ -34,13 +34,13 @@ class SliceDifference(NamedTuple):
     gain: float
 
 
-class Comparison(NamedTuple):
-    """What the champion gate decides by; `lower` and `upper` bound the gain, each with the confidence, from one side.
+class ChampionComparison(NamedTuple):
+    """The facts of the champion gate; `lower` and `upper` are one-sided bounds of the gain at the confidence.
 
     Args:
-        scale: what the gain is shown times: 100 where it is a share, so that it reads in points; else 1.
-        p_value: of accuracy's exact test against `min_effect`; None for others, whose interval is a bootstrap's.
-        pairs: where each sample is right or wrong.
+        scale: factor of the gain in reports: 100 for shares, in percentage points; else 1.
+        p_value: of the exact test of accuracy against `min_effect`; None for metrics with a bootstrap interval.
+        pairs: correct and wrong samples of both models, for classifiers.
     """
 
     metric: str
@@ -60,7 +60,7 @@ class Comparison(NamedTuple):
 
     @property
     def gain(self) -> float:
-        """How much better the candidate is: its figure minus the champion's, or the other way where lower is better."""
+        """The candidate's figure minus the champion's; the other way if lower is better."""
         return self.candidate - self.champion if self.higher_is_better else self.champion - self.candidate
 
 
@@ -72,11 +72,11 @@ def compare(
     higher_is_better: bool = True,
     min_effect: float,
     confidence: float,
-) -> Comparison:
-    """Compare two packages scored on the same split.
+) -> ChampionComparison:
+    """Compare two packages that were scored on the same split.
 
-    The candidate passes if its gain is above `min_effect` with that confidence: for accuracy by the exact test of
-    `paired_proportions`, for every other figure by the lower bound of `paired_bootstrap`.
+    The candidate passes if its gain is above `min_effect` at the confidence: for accuracy by the exact test of
+    `paired_proportions`, for every other metric by the lower bound of `paired_bootstrap`.
     """
     ours, theirs = candidate.figures()[metric], champion.figures()[metric]
     pairs, p_value = None, None
@@ -90,7 +90,7 @@ def compare(
     else:
         bounds = _bootstrap(candidate, champion, metric, confidence, higher_is_better)
         passed = bounds.lower > min_effect
-    return Comparison(
+    return ChampionComparison(
         metric=metric,
         higher_is_better=higher_is_better,
         samples=candidate.samples,
@@ -120,7 +120,7 @@ def _bootstrap(
 
 
 def _slices(candidate: Scored, champion: Scored, metric: str, higher_is_better: bool) -> list[SliceDifference]:
-    """The slices that have this figure; of a class, accuracy is the share of it that is right."""
+    """The slices that have this metric."""
     theirs = {part.name: part.figures for part in champion.slices()}
     found = []
     for part in candidate.slices():
@@ -132,7 +132,7 @@ def _slices(candidate: Scored, champion: Scored, metric: str, higher_is_better: 
 
 
 def count_pairs(truth: Labels, candidate: Labels, champion: Labels) -> Pairs:
-    """Samples by who is right, from labels (N,)."""
+    """Count correct and wrong samples of both models, from labels (N,)."""
     first, second = candidate == truth, champion == truth
     return Pairs(
         both=int(np.count_nonzero(first & second)),

@@ -1,11 +1,12 @@
 """Scores of detectors: average precision, all points interpolated.
 
-Legend: N images, M true boxes, D detections, K classes, T thresholds of overlap, R resamples.
+Legend: N images, M true boxes, D detections, K classes, T thresholds of IoU, R resamples.
 
-A detection is right if it overlaps (intersection over union) by at least the threshold with a true box of its class and
-image that no surer detection took. Precision at a recall is the best at that recall or above; the average is the area
-below that curve (Everingham et al. 2015, IJCV 111:98-136, as PASCAL VOC has it since 2010). mAP@[.5:.95] is the mean
-over ten thresholds (Lin et al. 2014, arXiv:1405.0312), here with all points instead of COCO's 101.
+A detection is correct if its intersection over union with a true box of its class and image is at least the threshold,
+and no detection of a higher score has taken that box. Precision at a recall is the best precision at that recall or
+above; average precision is the area below that curve (Everingham et al. 2015, IJCV 111:98-136, as in PASCAL VOC since
+2010). mAP@[.5:.95] is the mean over ten thresholds (Lin et al. 2014, arXiv:1405.0312), here with all points instead of
+COCO's 101.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
 from components.evaluation import batched_prediction
-from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.scorer import AnsweringPackage, Arrays, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
+from components.preprocessing.boxes import Detections
 
 if TYPE_CHECKING:
-    from components.tasks.task import Run
+    from components.tasks.task import RunGraph
 
 BATCH = 32
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
@@ -33,30 +35,22 @@ METRICS = {"map_50": THRESHOLDS[:1], "map_50_95": THRESHOLDS}
 AT_ONCE = 4_000_000  # weights of detections in one piece, to bound the memory
 
 
-class Boxes(NamedTuple):
-    """Boxes of one image (D, 4), centre x, centre y, width, height in 0..1; how sure (D,), class numbers (D,)."""
+class DetectionProcessor(Protocol):
+    """A processor of object detection."""
 
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    classes: NDArray[np.int64]
-
-
-class Detects(Protocol):
-    """A processor of detection."""
-
-    def detections(self, run: Run, images: NDArray[np.uint8]) -> list[Boxes]:
-        """Of images (N, H, W, C): all that suppression leaves, however unsure; classes as the package numbers them."""
+    def detections(self, run: RunGraph, images: NDArray[np.uint8]) -> list[Detections]:
+        """Detections in images (N, H, W, C) after suppression, down to a low score; class numbers of the package."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detected:
-    """Detections beside the truth, of all images.
+    """Detections and the truth of all images.
 
     Args:
-        images: (D,) the image of each detection; the surest detection first.
-        right: (D, T) whether it is right at each threshold.
-        scores, kinds: (D,) how sure, and which class; K for none of the data's.
-        true: (N, K) true boxes of each class in each image.
+        images: (D,) the image of each detection; detections are sorted by falling score.
+        right: (D, T) whether a detection is correct at each threshold.
+        scores, kinds: (D,) score, and number of the data's class; K for a class that the data does not have.
+        true: (N, K) number of true boxes of each class in each image.
     """
 
     images: NDArray[np.int64]
@@ -89,15 +83,15 @@ class Detected:
 
     def slices(self) -> list[Slice]:
         """Each class that has true boxes."""
-        found = zip(self.classes, self.true.sum(axis=0), self.average_precision, strict=True)
+        rows = zip(self.classes, self.true.sum(axis=0), self.average_precision, strict=True)
         return [
             Slice(name, int(count), {"map_50": float(row[0]), "map_50_95": float(row.mean())})
-            for name, count, row in found
+            for name, count, row in rows
             if count
         ]
 
     def resampled(self, metric: str, weights: Real) -> Real:
-        """A metric (R,) where images count so often: weights (R, N). Classes without a true box drawn do not count."""
+        """A metric (R,) of images with weights (R, N), over the classes that have a true box in the resample."""
         count = len(METRICS[metric])
         pieces = []
         rows = max(1, AT_ONCE // max(1, len(self.images)))
@@ -110,9 +104,9 @@ class Detected:
         return np.concatenate(pieces)
 
     def _averages(self, kind: int, thresholds: int, weights: Real) -> Real:
-        """Average precision (T, R) of one class at the first so many thresholds; NaN where no true box counts.
+        """Average precision (T, R) of one class at the first `thresholds` thresholds; NaN without a true box.
 
-        Precision is best where a detection is right, so it is looked at nowhere else.
+        The best precision is always at a correct detection, so only those are evaluated.
         """
         chosen = self.kinds == kind
         share = weights[:, self.images[chosen]]  # (R, D)
@@ -129,7 +123,7 @@ class Detected:
         return averages
 
     def beside(self, other: Detected) -> Detected:
-        """These images, then the others; the surest detection of both first."""
+        """The images of both, one after the other; detections sorted by falling score."""
         images = np.concatenate([self.images, other.images + self.samples])
         scores = np.concatenate([self.scores, other.scores])
         order = np.argsort(-scores, kind="stable")
@@ -144,13 +138,13 @@ class Detected:
         )
 
     def differs(self, other: Detected) -> NDArray[np.bool_]:
-        """Images (N,) in which other boxes were found, or as sure of other things."""
-        found = []
+        """Images (N,) whose detections differ."""
+        differing = []
         for image in range(self.samples):
             ours, theirs = self.images == image, other.images == image
             pairs = ((self.scores, other.scores), (self.kinds, other.kinds), (self.right, other.right))
-            found.append(not all(np.array_equal(one[ours], another[theirs]) for one, another in pairs))
-        return np.array(found, np.bool_)
+            differing.append(not all(np.array_equal(one[ours], another[theirs]) for one, another in pairs))
+        return np.array(differing, np.bool_)
 
     def document(self) -> dict[str, Any]:
         """By class, with the recall of all detections."""
@@ -165,7 +159,7 @@ class Detected:
         return {"per_class": rows}
 
     def draw(self, folder: Path) -> None:
-        """Precision over recall, a curve a class."""
+        """Precision over recall, one curve for each class."""
         from components.evaluation.task_plots import draw_precision_recall
 
         draw_precision_recall(self.curves(), folder / "precision_recall.png")
@@ -195,32 +189,32 @@ class Detected:
         return CardLines(lines, limits)
 
 
-class Detection(NamedTuple):
+class DetectionScorer(NamedTuple):
     """The scorer: detections of the processor against `boxes` (N, M, 4) and `box_classes` (N, M)."""
 
     truth: tuple[str, ...] | None = ("boxes", "box_classes")
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Detected:
-        """Classes meet by name. An image whose answer is not finite counts as one without detections."""
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Detected:
+        """Classes are matched by name. An image with a prediction that is not finite counts as without detections."""
         numbers = {name: number for number, name in enumerate(frozen.classes)}
-        named = np.array([numbers.get(name, len(numbers)) for name in asked.signature.classes])
-        found: list[Boxes] = []
-        truths: list[Boxes] = []
+        data_numbers = np.array([numbers.get(name, len(numbers)) for name in asked.signature.classes])
+        found: list[Detections] = []
+        truths: list[Detections] = []
         not_finite = 0
         for index in batched_prediction.batches(frozen.split, ("images",), BATCH):
             batch = frozen.split.batch(index)
             for answer in _detections(asked, batch["images"]):
                 not_finite += answer is None
-                empty = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-                found.append(empty if answer is None else answer._replace(classes=named[answer.classes]))
+                empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+                found.append(empty if answer is None else answer._replace(classes=data_numbers[answer.classes]))
             truths += _truths(batch)
             step(len(index))
         return self.of_images(found, truths, frozen.classes, not_finite)
 
     def of_images(
-        self, found: Sequence[Boxes], truths: Sequence[Boxes], classes: list[str], not_finite: int = 0
+        self, found: Sequence[Detections], truths: Sequence[Detections], classes: list[str], not_finite: int = 0
     ) -> Detected:
-        """Detections and true boxes, image by image."""
+        """The result for detections and true boxes, image by image."""
         rights = [_right(one, truth) for one, truth in zip(found, truths, strict=True)]
         images = np.repeat(np.arange(len(found)), [len(one.scores) for one in found])
         scores = np.concatenate([one.scores for one in found]).astype(np.float64)
@@ -242,8 +236,8 @@ def overlap(one: NDArray[Any], other: NDArray[Any]) -> Real:
     return found
 
 
-def _right(found: Boxes, truth: Boxes) -> NDArray[np.bool_]:
-    """(D, T): the surest detection takes the true box of its class that it overlaps most, if that one is free."""
+def _right(found: Detections, truth: Detections) -> NDArray[np.bool_]:
+    """(D, T): by falling score, a detection takes the free true box of its class with the largest IoU."""
     right = np.zeros((len(found.scores), len(THRESHOLDS)), np.bool_)
     shared = overlap(found.boxes, truth.boxes)  # (D, M)
     shared[found.classes[:, None] != truth.classes[None]] = 0
@@ -259,18 +253,17 @@ def _right(found: Boxes, truth: Boxes) -> NDArray[np.bool_]:
     return right
 
 
-def _truths(batch: Arrays) -> list[Boxes]:
+def _truths(batch: Arrays) -> list[Detections]:
     return [
-        Boxes(boxes[:count], np.ones(count, np.float32), kinds[:count])
+        Detections(boxes[:count], np.ones(count, np.float32), kinds[:count])
         for boxes, kinds, count in zip(batch["boxes"], batch["box_classes"], batch["boxes_lengths"], strict=True)
     ]
 
 
-def _detections(asked: Asked, images: NDArray[np.uint8]) -> list[Boxes | None]:
-    """One NaN spoils the answers of its whole batch: the batch is halved until it is found."""
+def _detections(asked: AnsweringPackage, images: NDArray[np.uint8]) -> list[Detections | None]:
+    """Detections of a batch; a NaN fails its whole batch, which is then halved until the image is found."""
     try:
-        found = cast(Detects, asked.processor).detections(asked.run, images)
-        return [Boxes(*one) for one in found]
+        return [*cast(DetectionProcessor, asked.processor).detections(asked.run, images)]
     except NotFiniteError:
         if len(images) == 1:
             return [None]
@@ -278,4 +271,4 @@ def _detections(asked: Asked, images: NDArray[np.uint8]) -> list[Boxes | None]:
         return _detections(asked, images[:half]) + _detections(asked, images[half:])
 
 
-SCORER = Detection()
+SCORER = DetectionScorer()

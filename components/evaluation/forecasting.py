@@ -1,4 +1,4 @@
-"""Scores of forecasts, on values standardised by the train split of the data.
+"""Scores of forecasts, on values that are standardised by the train split of the data.
 
 Legend: N windows, H steps ahead, C channels, Q quantiles, R resamples.
 """
@@ -12,16 +12,16 @@ import numpy as np
 
 from components.contracts.shapes import ForecastOutput
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 
 BATCH = 256
 
 
 class Horizon(NamedTuple):
-    """What the sums mean: squared (H * C) and absolute (H * C) errors, pinball losses (Q), values at or below each
-    quantile (Q), values inside of the outermost quantiles, windows."""
+    """Sums: squared (H * C) and absolute (H * C) errors, pinball losses (Q), values at or below each quantile (Q),
+    values between the outermost quantiles, windows."""
 
     steps: int
     channels: tuple[str, ...]
@@ -29,7 +29,7 @@ class Horizon(NamedTuple):
 
     @property
     def values(self) -> int:
-        """Of one window: H * C."""
+        """Number of values of one window: H * C."""
         return self.steps * len(self.channels)
 
     def mse(self, total: Real) -> Real:
@@ -46,7 +46,7 @@ class Horizon(NamedTuple):
         return np.asarray(losses.mean(axis=-1) / (self.values * total[..., -1]))
 
     def coverage(self, total: Real) -> Real:
-        """Share of values inside of the outermost quantiles (R,)."""
+        """Share of values between the outermost quantiles (R,)."""
         return np.asarray(total[..., -2] / (self.values * total[..., -1]))
 
     def slices(self, total: Real) -> list[Slice]:
@@ -55,7 +55,7 @@ class Horizon(NamedTuple):
         return [Slice(row["channel"], int(total[-1]), {"mse": row["mse"], "mae": row["mae"]}) for row in rows]
 
     def document(self, total: Real) -> dict[str, Any]:
-        """By channel, by step ahead, and what share of values lies at or below each quantile."""
+        """Errors by channel and by step ahead; share of values at or below each quantile."""
         squared, absolute = self._errors(total)  # (H, C)
         below = total[2 * self.values + len(self.quantiles) :][: len(self.quantiles)] / (self.values * total[-1])
         return {
@@ -84,7 +84,7 @@ class Horizon(NamedTuple):
             draw_quantiles([(row["quantile"], row["at_or_below"]) for row in rows], folder / "quantiles.png")
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
-        """By channel, and how the error grows."""
+        """Errors by channel, and the growth of the error."""
         document = self.document(total)
         lines = ["| channel | MSE | MAE |", "|---|---|---|"]
         lines += [f"| {row['channel']} | {row['mse']:.4f} | {row['mae']:.4f} |" for row in document["per_channel"]]
@@ -103,35 +103,35 @@ class Horizon(NamedTuple):
         return squared, absolute
 
 
-class Forecasting(NamedTuple):
+class ForecastingScorer(NamedTuple):
     """The scorer: graph `model` gives `values` (N, H, C, Q); the truth is `future` (N, H, C)."""
 
     truth: tuple[str, ...] | None = ()
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
-        """Windows overlap: the values ahead of one are those of its neighbours too, up to H steps away.
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+        """Windows overlap: a value ahead belongs to all windows up to H steps away.
 
-        Errors are in the data's standard deviations, whichever ones the package standardises by.
+        Errors are in units of the data's standard deviations, also if the package standardises by others.
         """
-        wanted = cast(ForecastOutput, asked.processor.wanted())
-        names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(wanted.channels)]
-        horizon = Horizon(wanted.horizon, tuple(names), tuple(wanted.quantiles))
+        output_spec = cast(ForecastOutput, asked.processor.output_spec())
+        names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(output_spec.channels)]
+        horizon = Horizon(output_spec.horizon, tuple(names), tuple(output_spec.quantiles))
         summands = np.zeros((len(frozen), 2 * horizon.values + 2 * len(horizon.quantiles) + 2))
         own, data = (getattr(processor, "std", 1.0) for processor in (asked.processor, frozen.processor))
-        scale = np.broadcast_to(np.asarray(own) / np.asarray(data), wanted.channels)  # (C,)
+        scale = np.broadcast_to(np.asarray(own) / np.asarray(data), output_spec.channels)  # (C,)
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
-            finite = batched_prediction.finite(given["values"])
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+            finite = batched_prediction.finite(outputs["values"])
             not_finite += int(np.count_nonzero(~finite))
-            values = np.where(finite[:, None, None, None], given["values"], 0).astype(np.float64)
+            values = np.where(finite[:, None, None, None], outputs["values"], 0).astype(np.float64)
             summands[index] = self.of_windows(
                 horizon, values * scale[:, None], batch["future"].astype(np.float64) * scale
             )
         metrics = {"mse": horizon.mse, "mae": horizon.mae, "pinball": horizon.pinball, "coverage": horizon.coverage}
-        return Summed(summands, metrics, horizon, not_finite, overlap=horizon.steps)
+        return AdditiveScores(summands, metrics, horizon, not_finite, overlap=horizon.steps)
 
     def of_windows(self, horizon: Horizon, values: Real, truth: Real) -> Real:
-        """What windows add (B, S): of forecasts (B, H, C, Q), put in order, and what came (B, H, C)."""
+        """Summands of windows (B, S), from forecasts (B, H, C, Q), whose quantiles are sorted, and truth (B, H, C)."""
         values = np.sort(values, axis=-1)
         levels = np.array(horizon.quantiles)
         count = len(values)
@@ -144,4 +144,4 @@ class Forecasting(NamedTuple):
         return np.concatenate([*columns, inside[:, None], np.ones((count, 1))], axis=1)
 
 
-SCORER = Forecasting()
+SCORER = ForecastingScorer()

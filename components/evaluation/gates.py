@@ -1,4 +1,4 @@
-"""Floors under a model's figures."""
+"""Floors of a model's metrics."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from components.contracts.pipeline import FloorSpec
 from components.core.errors import GateRefused
 
 
-def floors(metrics: Mapping[str, float], asked: Mapping[str, FloorSpec]) -> None:
+def floors(metrics: Mapping[str, float], required: Mapping[str, FloorSpec]) -> None:
     """Refuse a model that misses a floor.
 
     Args:
         metrics: `overall` of a package's metrics.json.
-        asked: the floors of the pipeline's `gates:`, by metric.
+        required: the floors of the pipeline's `gates:`, by metric.
 
     Raises:
-        GateRefused: a figure misses its floor, is not a number, or is not there; all of them are named.
+        GateRefused: a figure misses its floor, is NaN, or is missing; all such figures are named.
     """
     refused = {
-        name: figure for name, floor in sorted(asked.items()) if not floor.met(figure := figure_of(metrics, name))
+        name: figure for name, floor in sorted(required.items()) if not floor.met(figure := figure_of(metrics, name))
     }
     if refused:
         raise GateRefused(
             f"the model misses the floor of its gate: {', '.join(refused)}",
             where="test split",
-            got="; ".join(missed(name, figure, asked[name]) for name, figure in refused.items()),
+            got="; ".join(missed(name, figure, required[name]) for name, figure in refused.items()),
             expected="each figure at or above gates.<metric>.min, at or below gates.<metric>.max",
-            next_step="train longer or otherwise, mend the data, or move the floor in the pipeline's gates:",
+            next_step="train with other settings, correct the data, or change the floor in the pipeline's gates:",
         )
 
 
 def figure_of(metrics: Mapping[str, float], name: str) -> float:
-    """A figure; what is not there is no number."""
+    """A figure by name, NaN if it is missing."""
     return metrics.get(name, float("nan"))
 
 
 def missed(what: str, figure: float, floor: FloorSpec) -> str:
-    """A figure beside the floor that it misses."""
+    """A figure and the floor that it misses, as text."""
     return (
         f"{what} {figure:.4f} < {floor.min:.4f}" if floor.min is not None else f"{what} {figure:.4f} > {floor.max:.4f}"
     )

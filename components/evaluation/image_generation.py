@@ -1,11 +1,10 @@
-"""Scores of diffusion: how well the noise in real images is told, and whether what is asked for is what is drawn.
+"""Scores of diffusion: error of the predicted noise in real images, and whether generated images show their class.
 
 Legend: N images of the test split (at most `MOST`), H height, W width, C channels, K classes.
 
-For each of the N images: noise of four fixed steps is told apart from it (mean squared error), and one image is
-generated of its class, seeded by its number. A judge says what the generated one shows: logistic regression on pixels,
-fitted on the real train split. Its own accuracy on the real test split stands beside it: generated images cannot be
-expected to be recognised more often.
+For each of the N images, the noise of four fixed steps is predicted (mean squared error), and one image of its class is
+generated, with its index as seed. A judge classifies the generated image: logistic regression on pixels, fitted on the
+real train split. The judge's accuracy on the real test split is an upper bound for what can be expected.
 """
 
 from __future__ import annotations
@@ -18,37 +17,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
-from components.evaluation.additive_metrics import Summed
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
-from components.preprocessing.noise_schedule import kept_signal
+from components.evaluation.additive_metrics import AdditiveScores
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
+from components.preprocessing.noise_schedule import alphas_cumprod
 
 if TYPE_CHECKING:
-    from components.tasks.task import Run
+    from components.tasks.task import RunGraph
 
-MOST = 200  # images scored: each is as many runs of the graph as sampling has steps
+MOST = 200  # images that are scored: each needs one run of the graph for every sampling step
 BATCH = 50
-NOISES = (0.1, 0.35, 0.6, 0.85)  # of all steps of the noise's schedule
-JUDGED = 20_000  # train images that the judge is fitted on, at most
+NOISES = (0.1, 0.35, 0.6, 0.85)  # positions in the noise schedule
+JUDGED = 20_000  # largest number of train images for the judge
 SHOWN = 8  # images of each class in the picture
 
 Images = NDArray[np.uint8]  # (N, H, W, C)
 
 
-class Draws(Protocol):
+class GenerationProcessor(Protocol):
     """A processor of image generation."""
 
     noise_schedule: Any
     noise_steps: int
 
-    def generate(self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Images:
+    def generate(self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Images:
         """One image of each label (N,), the same for the same seed (N,), with the service's default settings."""
 
 
 class Judge:
-    """Says which class an image shows: logistic regression on its pixels.
+    """A classifier of images: logistic regression on pixels.
 
-    The pixels are not standardised each: one that is nearly always black would make a speck that nobody sees decide.
+    Pixels are not standardised: a pixel that is nearly always black would get a large weight for invisible specks.
     """
 
     def __init__(self, images: Images, labels: NDArray[np.int64]) -> None:
@@ -64,7 +63,7 @@ class Judge:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """What the sums mean: right labels of each class (K), images of each class (K), squared error at each noise (4)."""
+    """Sums: correctly judged images of each class (K), images of each class (K), squared error at each noise (4)."""
 
     classes: list[str]
     judge_accuracy: float
@@ -72,7 +71,7 @@ class Gallery:
     labels: NDArray[np.int64]
 
     def label_accuracy(self, total: Real) -> Real:
-        """Share of generated images that the judge sees as what was asked for (R,)."""
+        """Share of generated images that the judge assigns to their class (R,)."""
         count = len(self.classes)
         return np.asarray(total[..., :count].sum(axis=-1) / total[..., count : 2 * count].sum(axis=-1))
 
@@ -82,22 +81,22 @@ class Gallery:
         return np.asarray(total[..., 2 * count :].mean(axis=-1) / total[..., count : 2 * count].sum(axis=-1))
 
     def slices(self, total: Real) -> list[Slice]:
-        """Each class that was asked for."""
+        """Each class with generated images."""
         return [
             Slice(row["class"], row["images"], {"label_accuracy": row["label_accuracy"]})
             for row in self.document(total)["per_class"]
         ]
 
     def document(self, total: Real) -> dict[str, Any]:
-        """By class and by noise; what the judge is worth."""
+        """Figures by class and by noise; accuracy of the judge."""
         count = len(self.classes)
-        asked = total[count : 2 * count]
+        images = total[count : 2 * count]
         rows = [
-            {"class": name, "label_accuracy": float(total[place] / asked[place]), "images": int(asked[place])}
+            {"class": name, "label_accuracy": float(total[place] / images[place]), "images": int(images[place])}
             for place, name in enumerate(self.classes)
-            if asked[place]
+            if images[place]
         ]
-        noises = zip(NOISES, total[2 * count :] / asked.sum(), strict=True)
+        noises = zip(NOISES, total[2 * count :] / images.sum(), strict=True)
         return {
             "per_class": rows,
             "per_noise": [{"share_of_steps": share, "noise_mse": float(error)} for share, error in noises],
@@ -105,7 +104,7 @@ class Gallery:
         }
 
     def draw(self, total: Real, folder: Path) -> None:
-        """Generated images, a row a class."""
+        """Generated images, one row for each class."""
         from components.evaluation.task_plots import draw_gallery
 
         rows = [(name, self.images[self.labels == place][:SHOWN]) for place, name in enumerate(self.classes)]
@@ -113,26 +112,26 @@ class Gallery:
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
         """By class."""
-        lines = ["| class | seen as asked | images |", "|---|---|---|"]
+        lines = ["| class | judged as its class | images |", "|---|---|---|"]
         lines += [
             f"| {row['class']} | {row['label_accuracy']:.4f} | {row['images']:,} |"
             for row in self.document(total)["per_class"]
         ]
         limits = [
-            f"- Who judges (logistic regression on pixels) is right on {self.judge_accuracy:.1%} of real test images.",
-            "- That images are seen as asked says nothing of how different they are from each other or from real ones.",
+            f"- The judge (logistic regression on pixels) is right for {self.judge_accuracy:.1%} of real test images.",
+            "- The figure does not measure how much images differ from each other or from real images.",
         ]
         return CardLines(lines, limits)
 
 
-class ImageGeneration(NamedTuple):
+class ImageGenerationScorer(NamedTuple):
     """The scorer: graph `model` (noisy, step, label -> noise), and the processor's own sampling."""
 
     truth: tuple[str, ...] | None = None
     most: int = MOST
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
-        """Classes meet by name. A batch that is not finite counts as wrong, and as if no noise were told."""
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+        """Classes are matched by name. A batch that is not finite counts as wrong, with a predicted noise of 0."""
         numbers = {name: number for number, name in enumerate(asked.signature.classes)}
         chosen = np.unique(np.linspace(0, len(frozen) - 1, min(self.most, len(frozen))).round().astype(np.int64))
         count = len(frozen.classes)
@@ -146,7 +145,7 @@ class ImageGeneration(NamedTuple):
             images, labels = frozen.split.batch(chosen[rows])["images"], truth[rows]
             theirs = np.array([numbers[frozen.classes[label]] for label in labels])
             try:
-                drawn[rows] = cast(Draws, asked.processor).generate(asked.run, theirs, chosen[rows])
+                drawn[rows] = cast(GenerationProcessor, asked.processor).generate(asked.run, theirs, chosen[rows])
                 right = judge.label(drawn[rows]) == labels
             except NotFiniteError:
                 right = np.zeros(len(rows), np.bool_)
@@ -157,28 +156,30 @@ class ImageGeneration(NamedTuple):
             step(len(rows))
         gallery = Gallery(frozen.classes, judge_accuracy, drawn, truth)
         metrics = {"label_accuracy": gallery.label_accuracy, "noise_mse": gallery.noise_mse}
-        return Summed(summands, metrics, gallery, not_finite)
+        return AdditiveScores(summands, metrics, gallery, not_finite)
 
-    def noise_errors(self, asked: Asked, images: Images, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Real:
+    def noise_errors(
+        self, asked: AnsweringPackage, images: Images, labels: NDArray[np.int64], seeds: NDArray[np.int64]
+    ) -> Real:
         """Mean squared error (N, 4) at each of `NOISES`; the noise of an image depends on its seed alone."""
-        processor = cast(Draws, asked.processor)
-        kept = kept_signal(processor.noise_schedule, processor.noise_steps)  # (S,)
+        processor = cast(GenerationProcessor, asked.processor)
+        alphas = alphas_cumprod(processor.noise_schedule, processor.noise_steps)  # (S,)
         clean = images.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1  # (N, C, H, W), -1..1
         shape = images.shape[3], *images.shape[1:3]
         noise = np.stack([np.random.default_rng(seed).standard_normal(shape, np.float32) for seed in seeds.tolist()])
         errors = []
         for share in NOISES:
             at = int(share * processor.noise_steps)
-            noisy = (np.sqrt(kept[at]) * clean + np.sqrt(1 - kept[at]) * noise).astype(np.float32)
+            noisy = (np.sqrt(alphas[at]) * clean + np.sqrt(1 - alphas[at]) * noise).astype(np.float32)
             steps = np.full(len(images), at, np.int64)
-            told = asked.outputs("model", {"noisy": noisy, "step": steps, "label": labels})["noise"]
-            told = np.where(np.isfinite(told), told, 0)
-            errors.append(((told - noise).astype(np.float64) ** 2).reshape(len(images), -1).mean(axis=1))
+            predicted = asked.outputs("model", {"noisy": noisy, "step": steps, "label": labels})["noise"]
+            predicted = np.where(np.isfinite(predicted), predicted, 0)
+            errors.append(((predicted - noise).astype(np.float64) ** 2).reshape(len(images), -1).mean(axis=1))
         return np.stack(errors, axis=1)
 
 
-def _judge(frozen: Frozen) -> tuple[Judge, float]:
-    """A judge from the real train split, and its accuracy on the real test split."""
+def _judge(frozen: FrozenSplit) -> tuple[Judge, float]:
+    """A judge fitted on the real train split, and its accuracy on the real test split."""
     train = frozen.other("train")
     chosen = np.unique(np.linspace(0, len(train) - 1, min(JUDGED, len(train))).round().astype(np.int64))
     judge = Judge(train.batch(chosen)["images"], train.batch(chosen)["labels"])
@@ -190,4 +191,4 @@ def _pixels(images: Images) -> Real:
     return images.reshape(len(images), -1) / 255
 
 
-SCORER = ImageGeneration()
+SCORER = ImageGenerationScorer()

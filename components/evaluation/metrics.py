@@ -1,4 +1,4 @@
-"""Figures of a classifier on a split.
+"""Metrics of a classifier on a split.
 
 Legend: N samples, K classes, R resamples.
 """
@@ -15,7 +15,7 @@ Probabilities = NDArray[np.float32]
 
 
 class ClassFigures(NamedTuple):
-    """Precision, recall and F1 of one class, and how many samples truly are of it."""
+    """Precision, recall and F1 of one class, and its number of true samples."""
 
     precision: float
     recall: float
@@ -24,17 +24,17 @@ class ClassFigures(NamedTuple):
 
 
 def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> NDArray[np.int64]:
-    """Counts (K, K): row the true class, column the predicted one; truth and predicted are (N,)."""
+    """Counts (K, K): rows are true classes, columns predicted ones; truth and predicted are (N,)."""
     return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def accuracy(confusion: NDArray[np.int64]) -> float:
-    """Share of right answers, from a confusion matrix (K, K)."""
+    """Share of correct answers, from a confusion matrix (K, K)."""
     return float(np.trace(confusion) / confusion.sum())
 
 
 def class_figures(confusion: NDArray[np.int64]) -> list[ClassFigures]:
-    """Per class: precision tp/(tp+fp), recall tp/(tp+fn), F1 their harmonic mean; 0 where there is nothing to divide.
+    """Per class: precision tp/(tp+fp), recall tp/(tp+fn), F1 their harmonic mean; 0 for a division by zero.
 
     van Rijsbergen 1979, "Information Retrieval", chapter 7.
     """
@@ -59,7 +59,7 @@ def macro_f1(confusion: NDArray[np.int64]) -> float:
 def macro_f1_of_counts(
     counts: NDArray[np.float64], truth: Labels, answers: Labels, classes: int
 ) -> NDArray[np.float64]:
-    """`macro_f1` (R,) where samples with those labels (N,) count so often: counts (R, N)."""
+    """`macro_f1` (R,) of samples with weights `counts` (R, N); truth and answers are (N,)."""
     rows = np.arange(len(truth))
     is_true, answered = np.zeros((len(truth), classes)), np.zeros((len(truth), classes))
     is_true[rows, truth], answered[rows, answers] = 1, 1

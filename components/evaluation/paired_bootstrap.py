@@ -1,22 +1,22 @@
-"""Whether one model has a better figure than another on the same samples: a paired bootstrap.
+"""Paired bootstrap: whether one model has a better metric than another on the same samples.
 
 Legend: N samples, K classes, R resamples, D distinct (truth, candidate's answer, champion's answer).
 
-Samples are drawn with replacement, each with both answers (Efron and Tibshirani 1993, chapter 13: percentile
-interval), and the figure of each model is computed anew. Where the two hardly ever differ, a plain bootstrap is sure of
-too much: of three samples that differ, all in the candidate's favour, it makes a gain that is hardly ever lost. So the
-population drawn from holds two imagined samples more, as Agresti and Min 2005 (Statistics in Medicine 24:729-740) and
-Bonett and Price 2012 (37:479-488) do for proportions:
+Samples are drawn with replacement, each with both answers, and the metric of each model is computed for each resample
+(percentile interval: Efron and Tibshirani 1993, chapter 13). If the models rarely differ, a plain bootstrap is
+overconfident: with three differing samples, all in favour of the candidate, almost every resample shows a gain. So two
+pseudo-samples are added to the population, as Agresti and Min 2005 (Statistics in Medicine 24:729-740) and Bonett and
+Price 2012 (37:479-488) do for proportions:
 
-macro F1   one that only the candidate gets right and one that only the champion does, spread over the classes as the
-           samples are. Samples of the same three labels are alike, so a resample is one draw of D counts.
-any other  one like those that differ, and one like them with the two models' answers changed over. Where no sample
-           differs nothing can be imagined, and the gain is 0 without uncertainty.
-blocks     where neighbouring samples overlap (windows of one series), runs of neighbours are drawn, round the end
-           (circular block bootstrap: Politis and Romano 1992), twice as long as what overlaps. Runs of that length see
-           5/6 of the variance of a mean of such samples, and there are few of them, M: the bounds are moved away from
-           the gain by the root of 6/5 M/(M-1) and by Student's t over the normal quantile. None is imagined: windows
-           differ everywhere.
+macro F1   one sample that only the candidate answers correctly and one that only the champion does, spread over the
+           classes like the samples. Samples of the same three labels are equal, so a resample is one draw of D counts.
+any other  one sample like those that differ, and one like them with the answers of the models swapped. If no sample
+           differs, no pseudo-sample is added, and the gain is 0 without uncertainty.
+blocks     if neighbouring samples overlap (windows of one series), runs of neighbours are drawn, wrapping around the
+           end (circular block bootstrap: Politis and Romano 1992), of twice the length of the overlap. Such runs show
+           5/6 of the variance of a mean, and their number M is small: the distance of the bounds from the gain is
+           multiplied by sqrt(6/5 M/(M-1)) and by Student's t over the normal quantile. No pseudo-sample is added,
+           since windows differ everywhere.
 
 tests/evaluation/test_bootstrap_rate.py counts false passes.
 """
@@ -48,7 +48,7 @@ def interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Bounds of how much better the candidate is, each with the one-sided confidence asked for."""
+    """Bounds of the candidate's gain, each at the one-sided confidence."""
     drawn = gains(candidate, champion, metric, higher_is_better=higher_is_better, resamples=resamples, seed=seed)
     found = _bounds(drawn, confidence)
     length = _run_length(candidate, champion)
@@ -71,7 +71,7 @@ def gains(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Real:
-    """How much better the candidate is in R resamples, (R,)."""
+    """The candidate's gain in R resamples, (R,)."""
     random = np.random.default_rng(seed)
     length = _run_length(candidate, champion)
     if length > 1:
@@ -79,7 +79,7 @@ def gains(
     else:
         differing = np.flatnonzero(candidate.differs(champion))
         candidate, champion = candidate.beside(champion), champion.beside(candidate)
-        pieces = _with_imagined(random, candidate.samples // 2, differing, resamples)
+        pieces = _with_pseudo_samples(random, candidate.samples // 2, differing, resamples)
     sign = 1 if higher_is_better else -1
     return sign * np.concatenate(
         [candidate.resampled(metric, weights) - champion.resampled(metric, weights) for weights in pieces]
@@ -96,7 +96,7 @@ def macro_f1_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Bounds of macro F1 of the candidate minus the champion's, each with the one-sided confidence asked for.
+    """Bounds of the candidate's macro F1 minus the champion's, each at the one-sided confidence.
 
     Args:
         truth, candidate, champion: (N,), numbers of classes.
@@ -118,13 +118,13 @@ def macro_f1_interval(
     return _bounds(np.concatenate(list(_pieces(resamples, len(cells), draw))), confidence)
 
 
-def _with_imagined(random: Generator, samples: int, differing: Labels, resamples: int) -> Iterator[Real]:
-    """Counts (rows, 2N) of each sample, then of each sample with the models' answers changed over."""
-    imagined = 2 if len(differing) else 0
+def _with_pseudo_samples(random: Generator, samples: int, differing: Labels, resamples: int) -> Iterator[Real]:
+    """Counts (rows, 2N) of each sample, then of each sample with the answers of the models swapped."""
+    pseudo_samples = 2 if len(differing) else 0
 
     def draw(rows: int) -> Real:
-        drawn = random.integers(0, samples + imagined, (rows, samples))
-        for kind in range(imagined):
+        drawn = random.integers(0, samples + pseudo_samples, (rows, samples))
+        for kind in range(pseudo_samples):
             chosen = drawn == samples + kind
             drawn[chosen] = random.choice(differing, int(np.count_nonzero(chosen))) + kind * samples
         return _counted(drawn, 2 * samples)
@@ -133,7 +133,7 @@ def _with_imagined(random: Generator, samples: int, differing: Labels, resamples
 
 
 def _runs(random: Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
-    """Counts (rows, N) of each sample, drawn in runs of neighbours; the last run is cut to make N."""
+    """Counts (rows, N) of each sample, drawn in runs of neighbours; the last run is cut to a total of N."""
 
     def draw(rows: int) -> Real:
         starts = random.integers(0, samples, (rows, -(-samples // length)))
@@ -144,19 +144,19 @@ def _runs(random: Generator, samples: int, length: int, resamples: int) -> Itera
 
 
 def _run_length(candidate: Scored, champion: Scored) -> int:
-    """How many neighbours are drawn together."""
+    """Number of neighbours that are drawn together."""
     overlapping = max(candidate.overlap, champion.overlap)
     return 1 if overlapping == 1 else min(2 * overlapping, candidate.samples)
 
 
 def _counted(drawn: Labels, count: int) -> Real:
-    """How often each number below `count` stands in each row: (rows, draws) -> (rows, count)."""
+    """Occurrences of each number below `count` in each row: (rows, draws) -> (rows, count)."""
     places = drawn + count * np.arange(len(drawn))[:, None]
     return np.bincount(places.ravel(), minlength=len(drawn) * count).reshape(len(drawn), count).astype(np.float64)
 
 
 def _pieces(resamples: int, width: int, draw: Callable[[int], Real]) -> Iterator[Real]:
-    """What `draw` makes of so many rows, piece by piece."""
+    """Results of `draw` for `resamples` rows, piece by piece, to bound the memory."""
     left = resamples
     while left:
         rows = min(left, max(1, AT_ONCE // width))

@@ -1,14 +1,14 @@
-"""Whether one classifier is right more often than another on the same samples, by at least so much, exactly.
+"""Exact test whether one classifier is correct more often than another on the same samples, by more than a margin.
 
-Legend: n samples; b of them only the candidate answers rightly, c only the champion; d = (b - c) / n.
+Legend: n samples; b of them only the candidate answers correctly, c only the champion; d = (b - c) / n.
 
-One rule for every margin: Tango's score statistic (Tango 1998, Statistics in Medicine 17:891-908), and instead of its
-normal approximation the exact distribution of (b, c), at its worst over the share of discordant samples, which nobody
-knows (exact unconditional test: Suissa and Shuster 1991, Biometrics 47:361-372, for margin 0; Hsueh, Liu and Chen 2001,
-Biometrics 57:478-483, for others). That share is sought within a confidence set, whose error is added to the p-value
-(Berger and Boos 1994, JASA 89:1012-1016). So the rate of false passes is at most alpha for every n, however few samples
-are discordant, where McNemar's chi-square and the score interval alone exceed it. At margin 0 the statistic is
-McNemar's; the conditional test, exact too, passes fewer true gains.
+For every margin the statistic is Tango's score (Tango 1998, Statistics in Medicine 17:891-908). Instead of its normal
+approximation, the exact distribution of (b, c) is used, at its maximum over the unknown share of discordant samples
+(exact unconditional test: Suissa and Shuster 1991, Biometrics 47:361-372, for margin 0; Hsueh, Liu and Chen 2001,
+Biometrics 57:478-483, for others). The maximum is taken over a confidence set of that share, whose error is added to
+the p-value (Berger and Boos 1994, JASA 89:1012-1016). So the rate of false passes is at most alpha for every n and any
+number of discordant samples, where McNemar's chi-square and the score interval alone exceed it. At margin 0 the
+statistic is McNemar's; the conditional test, also exact, passes fewer true gains.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from scipy import special
 
 Real = NDArray[np.float64]
 
-GRID = 21  # shares of discordant samples that are tried, then as many again around the worst
-SHARE_ERROR = 1e-4  # of the confidence set of that share
+GRID = 21  # number of shares of discordant samples in the search, and again around the maximum
+SHARE_ERROR = 1e-4  # error of the confidence set of that share
 RESOLUTION = 1e-5  # of a bound
 
 
 class Interval(NamedTuple):
-    """Each bound by itself holds with the one-sided confidence asked for."""
+    """Two bounds, each at the one-sided confidence."""
 
     lower: float
     upper: float
@@ -45,19 +45,19 @@ def score(b: ArrayLike, c: ArrayLike, n: int, margin: float) -> Real:
 
 
 def score_interval(b: int, c: int, n: int, confidence: float) -> Interval:
-    """Tango's score interval; `confidence` is of each bound (0.975 for the usual 95 % interval of two sides)."""
+    """Tango's score interval; `confidence` is of each bound (0.975 for the usual two-sided 95 % interval)."""
     z = float(special.ndtri(confidence))
     return Interval(_score_lower(b, c, n, z), -_score_lower(c, b, n, z))
 
 
 def p_value(b: int, c: int, n: int, margin: float) -> float:
-    """The most likely that a difference of at most `margin` gives a score as high as this one.
+    """The largest probability of a score at least as high, for any true difference of at most `margin`.
 
     Raises:
-        ValueError: the counts or the margin cannot be.
+        ValueError: impossible counts or margin.
     """
     if min(b, c) < 0 or b + c > n or n < 1 or not -1 < margin < 1:
-        raise ValueError(f"no table of pairs: b={b}, c={c}, n={n}, margin={margin}")
+        raise ValueError(f"impossible counts or margin: b={b}, c={c}, n={n}, margin={margin}")
     lowest, highest = _discordant_share(b + c, n)
     lowest, highest = max(lowest, abs(margin)), max(highest, abs(margin))
     candidates = _likely(n, (lowest - margin) / 2, (highest - margin) / 2)
@@ -73,14 +73,14 @@ def p_value(b: int, c: int, n: int, margin: float) -> float:
 
 
 def interval(b: int, c: int, n: int, confidence: float) -> Interval:
-    """Bounds of the true difference: the margins that the test does not reject, from below and from above."""
+    """Bounds of the true difference: the margins that the test does not reject, from both sides."""
     return Interval(_lower(b, c, n, 1 - confidence), -_lower(c, b, n, 1 - confidence))
 
 
 def mid_p(b: int, c: int) -> float:
     """McNemar's one-sided mid-p value for margin 0 (Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91).
 
-    Beside the rule above to be read by those who know it; nothing is decided by it.
+    For reports only; no decision depends on it.
     """
     above = special.bdtrc(b, b + c, 0.5) if b < b + c else 0.0
     at_or_above = special.bdtrc(b - 1, b + c, 0.5) if b else 1.0
@@ -92,7 +92,7 @@ def _lower(b: int, c: int, n: int, alpha: float) -> float:
     if high <= low:
         return -1.0
     guess = _score_lower(b, c, n, float(special.ndtri(1 - alpha)))
-    for near in (guess - 2 / n, guess + 2 / n):  # mostly both sides of the bound, a short way apart
+    for near in (guess - 2 / n, guess + 2 / n):  # usually close to the bound, on both sides
         if low < near < high:
             low, high = (near, high) if p_value(b, c, n, near) <= alpha else (low, near)
     while high - low > RESOLUTION:
@@ -117,13 +117,13 @@ def _discordant_share(count: int, n: int) -> tuple[float, float]:
 
 
 def _likely(n: int, low: float, high: float) -> NDArray[np.int64]:
-    """Numbers of samples that only the champion gets, but for those ten standard deviations off every share of them."""
+    """Possible values of c, without those that are ten standard deviations off for every share."""
     first = max(0, int(n * low - 10 * np.sqrt(n * low) - 20))
     return np.arange(first, min(n, int(n * high + 10 * np.sqrt(n * high) + 20)) + 1)
 
 
 def _least(c: NDArray[np.int64], n: int, margin: float, reached: float) -> NDArray[np.int64]:
-    """For each c the smallest b whose score is as high as the one reached; n - c + 1 where none is."""
+    """For each c the smallest b whose score is at least `reached`; n - c + 1 if there is none."""
     low, high = np.zeros_like(c), n - c + 1  # the score grows with b
     while (low < high).any():
         middle = (low + high) // 2
@@ -134,7 +134,7 @@ def _least(c: NDArray[np.int64], n: int, margin: float, reached: float) -> NDArr
 
 
 def _tail(c: NDArray[np.int64], least: NDArray[np.int64], n: int, share: Real, margin: float) -> Real:
-    """P(b >= least(c)) for each share (S,) of samples that only the champion gets; c and least are (C,)."""
+    """P(b >= least(c)) for each share (S,) of samples that only the champion answers correctly; c, least are (C,)."""
     share = np.clip(share, 0, 1)[:, None]  # (S, 1)
     ways = special.gammaln(n + 1) - special.gammaln(c + 1) - special.gammaln(n - c + 1)
     weights = np.exp(ways + special.xlogy(c, share) + special.xlog1py(n - c, -share))  # (S, C)

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, as PNG files. Drawn without pyplot: no global state, no window system."""
+"""Plots of an evaluation, as PNG files. Without pyplot: no global state, no window system."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from components.evaluation.calibration import Bin, expected_calibration_error
 
 DARK, GREY, BLUE, ORANGE = "#22313f", "#9aa5b1", "#2f6fab", "#d9722e"
 DOTS_PER_INCH = 130
-LARGEST_NUMBERED = 25  # classes; beyond it the cells are too small for numbers
+LARGEST_NUMBERED = 25  # classes; the cells of more classes are too small for numbers
 
 
 def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path) -> None:
-    """Counts (K, K) as numbers, shares of the true class as colour."""
+    """Plot counts (K, K) as numbers, shares of the true class as colour."""
     count = len(classes)
     side = max(5.0, min(16.0, 1.8 + 0.52 * count))
     figure = Figure(figsize=(side + 0.9, side), layout="constrained")
@@ -27,8 +27,8 @@ def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path)
     # The square root lets the rare confusions be seen beside the diagonal.
     picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
     if count <= LARGEST_NUMBERED:
-        turned = max(len(name) for name in classes) > 3
-        axes.set_xticks(range(count), classes, rotation=45 if turned else 0, ha="right" if turned else "center")
+        rotated = max(len(name) for name in classes) > 3
+        axes.set_xticks(range(count), classes, rotation=45 if rotated else 0, ha="right" if rotated else "center")
         axes.set_yticks(range(count), classes)
         for row, column in zip(*np.nonzero(confusion), strict=True):
             colour = "white" if shares[row, column] > 0.35 else DARK
@@ -50,7 +50,7 @@ def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path)
 
 
 def draw_reliability(bins: list[Bin], path: Path) -> None:
-    """Accuracy over confidence, bin by bin, and where the samples lie."""
+    """Plot accuracy over confidence by bin, and the number of samples."""
     figure = Figure(figsize=(5.4, 6.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     used = [part for part in bins if part.samples]
@@ -58,7 +58,7 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
     centres = [(part.lower + part.upper) / 2 for part in used]
     upper.bar(centres, [part.accuracy for part in used], width * 0.92, color=BLUE, alpha=0.85, label="accuracy")
     upper.plot([part.confidence for part in used], [part.accuracy for part in used], "o", color=DARK, markersize=4)
-    upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.5, label="as sure as right")
+    upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.5, label="perfect calibration")
     upper.set_ylim(0, 1.02)
     upper.set_ylabel("accuracy")
     upper.legend(frameon=False, loc="upper left")
@@ -74,7 +74,7 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
 
 
 def draw_training(history: list[dict[str, float]], kept_epoch: int, path: Path) -> None:
-    """Loss, the task's own figure and the learning rate over the epochs; the kept epoch is marked."""
+    """Plot loss, metric and learning rate over the epochs; the kept epoch is marked."""
     names = [name.partition("/")[2] for name in history[0] if name.startswith("validation/")]
     names.sort(key=lambda name: name != "loss")
     figure = Figure(figsize=(3.7 * (len(names) + 1), 3.6), layout="constrained")
@@ -101,19 +101,19 @@ def draw_training(history: list[dict[str, float]], kept_epoch: int, path: Path) 
 
 
 def titled(axes: Axes, title: str, detail: str) -> None:
-    """A title on the left, what it is about on the right."""
+    """Set a title on the left and a detail on the right."""
     axes.set_title(title, loc="left", color=DARK, fontweight="bold")
     axes.set_title(detail, loc="right", color=GREY, fontsize=9)
 
 
 def plain(axes: Axes) -> None:
-    """Without a box, with a faint grid behind."""
+    """Remove the box and add a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e8ecf0", linewidth=0.8)
     axes.set_axisbelow(True)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """A PNG file, the same bytes for the same picture."""
+    """Write a PNG file; equal figures give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_figure(path, dpi=DOTS_PER_INCH, metadata={"Software": None})

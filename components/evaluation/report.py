@@ -1,4 +1,4 @@
-"""metrics.json: all figures of an evaluation. Rounded to 1e-6: last bits depend on the processor."""
+"""metrics.json: all figures of an evaluation, rounded to 1e-6, since the last bits depend on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def document(split: str, scored: Scored) -> dict[str, Any]:
 
 
 def rounded(value: Any) -> Any:
-    """Every float in a JSON value, rounded."""
+    """A JSON value with all floats rounded."""
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, dict):

@@ -1,11 +1,11 @@
-"""What an evaluation is: a `Scorer` asks a package about the frozen test split, and what comes of it is a `Scored`.
+"""What an evaluation is: a `Scorer` runs a package on the frozen test split; the result is a `Scored`.
 
     package ─┐
-             ├─► Scorer.score ─► Scored ─► figures, slices, resampled figures, tables, pictures, lines for the card
+             ├─► Scorer.score ─► Scored ─► figures, slices, resampled figures, tables, plots, lines for the model card
     split  ──┘
 
-The evaluation stage and the gates both score here, through the class that answers in the bundle. A task names its
-scorer as `package.module:NAME`. Legend: N samples, R resamples.
+The evaluation stage and the gates score in the same way, through the class that answers in the bundle. A task names its
+scorer, `package.module:NAME`. Legend: N samples, R resamples.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 
 from components.core.errors import NotFoundError
 from components.core.strict import Strict
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity.package import Signature
 from components.tasks.task import Prediction, Processor, Task
 
 Arrays = dict[str, NDArray[Any]]
 Real = NDArray[np.float64]
-Step = Callable[[int], None]  # told how many samples were just answered
+ReportSamples = Callable[[int], None]  # called with the number of samples that were just scored
 
 
-class Asked(Protocol):
-    """A package that answers; `components.inference.predictor.Predictor` is one."""
+class AnsweringPackage(Protocol):
+    """A package that answers, such as `components.inference.predictor.Predictor`."""
 
     signature: Signature
     processor: Processor
@@ -39,14 +39,14 @@ class Asked(Protocol):
         """A graph's outputs by name, finite or not."""
 
     def run(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        """A graph's outputs by name; NotFiniteError where one is not."""
+        """A graph's outputs by name; raises NotFiniteError for NaN and infinity."""
 
     def answer(self, samples: Sequence[Arrays], parameters: Strict | None = None) -> list[Prediction]:
-        """One prediction a sample, in order."""
+        """One prediction for each sample, in order."""
 
 
 class Slice(NamedTuple):
-    """A part of the split, looked at by itself: its samples, and those figures that it has by itself."""
+    """A part of the split: its number of samples, and its figures."""
 
     name: str
     samples: int
@@ -54,19 +54,19 @@ class Slice(NamedTuple):
 
 
 class CardLines(NamedTuple):
-    """Markdown for the model card: what stands below the table of figures, and what the figures do not say."""
+    """Markdown for the model card: lines below the table of figures, and limits of the figures."""
 
     results: list[str]
     limits: list[str]
 
 
 class Scored(Protocol):
-    """What a package is worth on a split.
+    """Scores of a package on a split.
 
     Args:
-        samples: N, what a resample draws from.
-        not_finite: samples that were answered with NaN or infinity; they count as wrong.
-        overlap: a sample has something in common with so many of its neighbours, itself included (1: with none).
+        samples: N, number of samples of a resample.
+        not_finite: number of samples with NaN or infinity in the prediction; they count as wrong.
+        overlap: number of neighbouring samples, itself included, that a sample shares data with (1: independent).
     """
 
     samples: int
@@ -74,23 +74,23 @@ class Scored(Protocol):
     overlap: int
 
     def figures(self) -> dict[str, float]:
-        """Every metric by name; the task's metrics are among them."""
+        """All metrics by name, including the task's metrics."""
 
     def slices(self) -> list[Slice]:
-        """Parts of the split; [] where there are none."""
+        """Parts of the split; [] for a task without slices."""
 
     def resampled(self, metric: str, weights: Real) -> Real:
-        """A metric (R,) where samples count so often: weights (R, N). Where all are 1 it is the figure.
+        """A metric (R,) of samples with weights (R, N); weights of 1 give the figure itself.
 
         Raises:
             KeyError: no such metric.
         """
 
     def beside(self, other: Self) -> Self:
-        """This one's samples, then another's on the same split, as if all 2N were answered by one model."""
+        """These samples, then another model's on the same split, as 2N samples of one model."""
 
     def differs(self, other: Self) -> NDArray[np.bool_]:
-        """Samples (N,) that another model on the same split did otherwise on."""
+        """Samples (N,) on which another model on the same split has other scores."""
 
     def document(self) -> dict[str, Any]:
         """Tables for metrics.json, beside `overall`."""
@@ -99,7 +99,7 @@ class Scored(Protocol):
         """PNG files."""
 
     def card_lines(self) -> CardLines:
-        """For people."""
+        """Lines for the model card."""
 
 
 class Scorer(Protocol):
@@ -107,11 +107,11 @@ class Scorer(Protocol):
 
     @property
     def truth(self) -> tuple[str, ...] | None:
-        """Arrays that stay the data's for a package that reads samples otherwise (another tokenizer, another scaler);
-        all others are made anew, so that tags stand beside its tokens. None: its figures would not compare."""
+        """Arrays that keep the data's values for a package with another processor (another tokenizer, another scaler);
+        all others are encoded by the package's processor. None: figures of such packages are not comparable."""
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Scored:
-        """Ask for every sample of the test split.
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Scored:
+        """Score all samples of the test split.
 
         Raises:
             InferenceError: a graph failed.
@@ -122,7 +122,7 @@ def of(task: Task) -> Scorer:
     """The scorer that a task names.
 
     Raises:
-        NotFoundError: it cannot be imported.
+        NotFoundError: the scorer cannot be imported.
     """
     module, _, name = task.scorer.partition(":")
     try:
@@ -131,7 +131,7 @@ def of(task: Task) -> Scorer:
         raise NotFoundError("the task's scorer cannot be imported", where=task.scorer, got=error) from error
 
 
-def expected_samples(found: Scorer, frozen: Frozen) -> int:
-    """How many samples it will ask for: all, or its `most` where it says so (each may cost many runs of the graph)."""
+def expected_samples(found: Scorer, frozen: FrozenSplit) -> int:
+    """Number of samples that a scorer uses: all, or its `most`, if a sample needs many runs of the graph."""
     most: int | None = getattr(found, "most", None)
     return len(frozen) if most is None else min(most, len(frozen))

@@ -1,4 +1,4 @@
-"""Parts of the test split looked at by themselves: one slice a true class."""
+"""Slices of the test split: one for each true class."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from components.evaluation.metrics import Labels, Probabilities
 
 
-class Slice(NamedTuple):
-    """Samples of one class: how many, how often right, how sure, and what they are most often taken for instead."""
+class ClassSlice(NamedTuple):
+    """Samples of one class: number, accuracy, mean confidence, and the most frequent wrong answer."""
 
     name: str
     samples: int
@@ -19,7 +19,7 @@ class Slice(NamedTuple):
     taken_for: str | None
 
 
-def class_slices(probabilities: Probabilities, truth: Labels, classes: list[str]) -> list[Slice]:
+def class_slices(probabilities: Probabilities, truth: Labels, classes: list[str]) -> list[ClassSlice]:
     """A slice for each class that has samples, the weakest first; probabilities (N, K), truth (N,)."""
     predicted = probabilities.argmax(axis=1)  # (N,)
     found = []
@@ -32,5 +32,5 @@ def class_slices(probabilities: Probabilities, truth: Labels, classes: list[str]
         answers[index] = 0
         wrong = classes[int(answers.argmax())] if answers.any() else None
         confidence = float(probabilities[chosen].max(axis=1).astype(np.float64).mean())
-        found.append(Slice(name, int(chosen.sum()), right / int(chosen.sum()), confidence, wrong))
+        found.append(ClassSlice(name, int(chosen.sum()), right / int(chosen.sum()), confidence, wrong))
     return sorted(found, key=lambda part: (part.accuracy, part.name))

@@ -1,4 +1,4 @@
-"""`python -m components.evaluation REQUEST.json`: the trained parts, evaluated, become the sealed model package."""
+"""`python -m components.evaluation REQUEST.json`: evaluate the trained parts and seal the model package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.core.stage_process import die_with_parent
 from components.evaluation import report, scorer
 from components.evaluation.card import card
 from components.evaluation.scorer import Scored
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package, PackageFacts
 from components.inference.predictor import Predictor
@@ -26,7 +26,7 @@ TRAINED_ONLY = ("manifest.json", "history.json")
 
 
 def main(arguments: list[str]) -> None:
-    """Evaluate what a request's training left and seal the package.
+    """Evaluate the trained parts of a request and seal the package.
 
     Raises:
         UsageError: not one readable request file.
@@ -37,11 +37,11 @@ def main(arguments: list[str]) -> None:
     request = TrainRequest.read(arguments)
     trained, prepared = Path(request.run_folder) / "trained", Path(request.prepared)
     parts, data = _open(trained, "trained", request), _open(prepared, "prepared", request)
-    frozen = Frozen.open(prepared, data.facts)
+    frozen = FrozenSplit.open(prepared, data.facts)
     facts = PackageFacts(
         pipeline=request.pipeline,
         task=data.facts["task"],
-        train_key=request.train_key,
+        train_fingerprint=request.train_fingerprint,
         data_digest=request.data_digest,
         lineage={**request.lineage, **parts.facts.get("lineage", {})},
     ).model_dump(mode="json")
@@ -54,28 +54,28 @@ def main(arguments: list[str]) -> None:
     print(f"package {sealed.digest[:12]} in {request.package}", file=sys.stderr)
 
 
-def score(package: Package, frozen: Frozen) -> Scored:
-    """What the graphs that ship answer on the test split, through the class that answers in the bundle.
+def score(package: Package, frozen: FrozenSplit) -> Scored:
+    """Scores of the package's graphs on the test split, through the class that answers in the bundle.
 
     Raises:
-        NotFiniteError: NaN or infinity among the answers: there is nothing to measure.
+        NotFiniteError: predictions are NaN or infinite.
     """
     predictor = Predictor(package, threads=os.cpu_count() or 1)
-    asking = scorer.of(frozen.task)
-    with Progress("evaluating", scorer.expected_samples(asking, frozen)) as progress:
-        scored = asking.score(predictor, frozen, progress.advance)
+    task_scorer = scorer.of(frozen.task)
+    with Progress("evaluating", scorer.expected_samples(task_scorer, frozen)) as progress:
+        scored = task_scorer.score(predictor, frozen, progress.advance)
     if scored.not_finite:
         raise NotFiniteError(
             "the exported model gives NaN or infinity",
             where="test split",
             got=f"{scored.not_finite:,} of {scored.samples:,} samples",
-            next_step="lower learning_rate, or set clip_norm, and train again",
+            next_step="lower train.learning_rate, or set train.clip_norm, and train again",
         )
     return scored
 
 
 def _seal(request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict[str, Any]) -> manifest.Manifest:
-    """Put the trained parts, the figures and the card into the package's folder, at once."""
+    """Write trained parts, figures and model card to the folder of the package, atomically."""
     source = Path(request.run_folder) / "trained"
     with atomic.folder(Path(request.package)) as fresh:
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY), dirs_exist_ok=True)
@@ -85,13 +85,13 @@ def _seal(request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict
 
 
 def _open(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.Manifest:
-    """Verify an input; it must be the one that the request names."""
+    """Verify an input of the request."""
     sealed = manifest.verify(folder, kind)
-    found = sealed.facts.get("train_key") if kind == "trained" else sealed.digest
-    expected = request.train_key if kind == "trained" else request.data_digest
+    found = sealed.facts.get("train_fingerprint") if kind == "trained" else sealed.digest
+    expected = request.train_fingerprint if kind == "trained" else request.data_digest
     if found != expected:
         raise CorruptArtifactError(
-            f"the {kind} artifact is not the one that was asked for",
+            f"the {kind} artifact is not that of the request",
             where=str(folder),
             got=found,
             expected=expected,
@@ -101,7 +101,7 @@ def _open(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.
 
 
 def _draw(scored: Scored, trained: Path, folder: Path) -> None:
-    # Drawing comes last and its library late: the figures stand even where no picture can be drawn.
+    # Plots are last, and their library is imported here: the package is sealed even if plotting fails.
     from components.evaluation.plots import draw_training
 
     history = json.loads((trained / "history.json").read_bytes())

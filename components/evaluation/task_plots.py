@@ -1,4 +1,4 @@
-"""Pictures of what only some tasks have: kinds of entity, horizons, n-grams, curves of detectors, generated images."""
+"""Plots of single tasks: entities, horizons, quantiles, n-grams, precision over recall, generated images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_CURVES = 12
 
 
 def draw_kinds(rows: Sequence[tuple[str, float, float, int]], path: Path) -> None:
-    """Precision and recall of each kind of entity: (name, precision, recall, how many there are)."""
+    """Plot precision and recall of each entity label: (name, precision, recall, number of true entities)."""
     figure = Figure(figsize=(7.6, 1.6 + 0.5 * max(1, len(rows))), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(rows))
@@ -34,7 +34,7 @@ def draw_kinds(rows: Sequence[tuple[str, float, float, int]], path: Path) -> Non
 
 
 def draw_horizon(squared: Real, absolute: Real, path: Path) -> None:
-    """Errors (H,) by steps ahead."""
+    """Plot errors (H,) by steps ahead."""
     figure = Figure(figsize=(7.6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     steps = np.arange(1, len(squared) + 1)
@@ -49,11 +49,11 @@ def draw_horizon(squared: Real, absolute: Real, path: Path) -> None:
 
 
 def draw_quantiles(rows: Sequence[tuple[float, float]], path: Path) -> None:
-    """Each quantile against the share of values at or below it."""
+    """Plot each quantile against the share of values at or below it."""
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.5, label="as promised")
-    axes.plot([row[0] for row in rows], [row[1] for row in rows], "o-", color=BLUE, linewidth=2, label="found")
+    axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.5, label="perfect calibration")
+    axes.plot([row[0] for row in rows], [row[1] for row in rows], "o-", color=BLUE, linewidth=2, label="observed")
     axes.set_xlabel("quantile")
     axes.set_ylabel("share of values at or below it")
     axes.legend(frameon=False)
@@ -63,21 +63,21 @@ def draw_quantiles(rows: Sequence[tuple[float, float]], path: Path) -> None:
 
 
 def draw_places(rows: Sequence[tuple[int, float]], path: Path) -> None:
-    """Perplexity by place in the text: (first token of a range, perplexity)."""
+    """Plot perplexity by position in the text: (first token of a range, perplexity)."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([row[0] for row in rows], [row[1] for row in rows], "o-", color=BLUE, linewidth=2)
     axes.set_xscale("log", base=2)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("place in the text, tokens (log)")
+    axes.set_xlabel("position in the text, tokens (log)")
     axes.set_ylabel("perplexity")
-    titled(axes, "Perplexity by place", "what came before helps")
+    titled(axes, "Perplexity by position", "test split")
     plain(axes)
     save(figure, path)
 
 
 def draw_ngrams(precisions: Sequence[float], path: Path) -> None:
-    """Share of right n-grams, by order."""
+    """Plot the precision of n-grams by order."""
     figure = Figure(figsize=(5.0, 3.4), layout="constrained")
     axes = figure.add_subplot()
     orders = [str(order + 1) for order in range(len(precisions))]
@@ -94,7 +94,7 @@ def draw_ngrams(precisions: Sequence[float], path: Path) -> None:
 
 
 def draw_precision_recall(curves: Sequence[tuple[str, float, Real, Real]], path: Path) -> None:
-    """Precision over recall: (class, average precision, recall (D,), precision (D,))."""
+    """Plot precision over recall: (class, average precision, recall (D,), precision (D,))."""
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
     shown = sorted(curves, key=lambda curve: -curve[1])[:MOST_CURVES]
@@ -114,7 +114,7 @@ def draw_precision_recall(curves: Sequence[tuple[str, float, Real, Real]], path:
 
 
 def draw_gallery(rows: Sequence[tuple[str, NDArray[Any]]], path: Path) -> None:
-    """Images (n, H, W, C), a row a class."""
+    """Plot images (n, H, W, C), one row for each class."""
     columns = max((len(images) for _, images in rows), default=1)
     figure = Figure(figsize=(0.8 + 0.75 * columns, 0.5 + 0.75 * max(1, len(rows))), layout="constrained")
     panels = figure.subplots(max(1, len(rows)), columns, squeeze=False)

@@ -1,4 +1,4 @@
-"""The frozen test split of a prepared dataset, with what numbers and scales its arrays have."""
+"""The frozen test split of a prepared dataset, with its task, classes and processor."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from components.tasks.task import Processor, Task
 _SPECS = TypeAdapter(tuple[ArraySpec, ...])
 
 
-class Frozen(NamedTuple):
+class FrozenSplit(NamedTuple):
     """A test split.
 
     Args:
-        folder: of the prepared dataset.
-        classes: the names that its arrays number; [] for a task without classes.
-        processor: the data's own: its scales and its tokenizer, whatever a package brings.
+        folder: folder of the prepared dataset.
+        classes: names of the classes in the order of their numbers in the arrays; [] for a task without classes.
+        processor: the processor of the data; a package may have another one.
     """
 
     folder: Path
@@ -34,12 +34,12 @@ class Frozen(NamedTuple):
     processor: Processor
 
     @staticmethod
-    def open(folder: Path, facts: Mapping[str, Any]) -> Frozen:
-        """Map the test split of a prepared dataset whose manifest says `facts`.
+    def open(folder: Path, facts: Mapping[str, Any]) -> FrozenSplit:
+        """Map the test split of a prepared dataset; `facts` are of its manifest.
 
         Raises:
-            CorruptArtifactError: it holds no sample, or its processor cannot be read.
-            NotFoundError: its task is not here.
+            CorruptArtifactError: the split is empty, or the processor cannot be read.
+            NotFoundError: there is no such task.
         """
         task = tasks.find(facts["task"])
         specs = _SPECS.validate_python(facts["arrays"], strict=False)
@@ -47,7 +47,7 @@ class Frozen(NamedTuple):
         if len(split) == 0:
             next_step = "raise split.test in dataset.yaml"
             raise CorruptArtifactError("the test split is empty", where=str(folder / "test"), next_step=next_step)
-        return Frozen(folder, task, specs, split, list(facts["classes"]), task.load(folder))
+        return FrozenSplit(folder, task, specs, split, list(facts["classes"]), task.load(folder))
 
     def other(self, name: str) -> StoredSplit:
         """Another split of the same dataset."""

@@ -1,4 +1,4 @@
-"""Scores of language models: how well the next token is foreseen.
+"""Scores of language models: prediction of the next token.
 
 Legend: N texts, T tokens, V vocabulary, R resamples.
 """
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from components.core.errors import InferenceError
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed, share
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores, share
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 
 BATCH = 16
-PLACES = (1, 4, 16, 64, 256, 1024)  # first tokens of the ranges that are looked at by themselves
+PLACES = (1, 4, 16, 64, 256, 1024)  # first tokens of the ranges of positions
 
 
 class Places(NamedTuple):
-    """What the sums mean: surprise (nats), right and all tokens, in each range of places in a text."""
+    """Sums: negative log-likelihood (nats), correct and all tokens, for each range of positions in a text."""
 
     ranges: int = len(PLACES)
 
@@ -30,37 +30,37 @@ class Places(NamedTuple):
         return total.reshape(*total.shape[:-1], self.ranges, 3)
 
     def perplexity(self, total: Real) -> Real:
-        """exp of the mean surprise (R,); Jelinek et al. 1977, JASA 62:S63."""
-        surprise, _, tokens = np.moveaxis(self._parts(total).sum(axis=-2), -1, 0)
-        return np.asarray(np.exp(share(surprise, tokens)))
+        """exp of the mean negative log-likelihood (R,); Jelinek et al. 1977, JASA 62:S63."""
+        nll, _, tokens = np.moveaxis(self._parts(total).sum(axis=-2), -1, 0)
+        return np.asarray(np.exp(share(nll, tokens)))
 
     def next_token_accuracy(self, total: Real) -> Real:
-        """(R,)."""
+        """Share of correct tokens (R,)."""
         _, right, tokens = np.moveaxis(self._parts(total).sum(axis=-2), -1, 0)
         return share(right, tokens)
 
     def slices(self, total: Real) -> list[Slice]:
-        """None."""
+        """No slices."""
         return []
 
     def document(self, total: Real) -> dict[str, Any]:
-        """By place in the text: how much what came before helps."""
+        """Figures by position in the text."""
         rows = []
-        for first, (surprise, right, tokens) in zip(PLACES, self._parts(total), strict=True):
+        for first, (nll, right, tokens) in zip(PLACES, self._parts(total), strict=True):
             if tokens:
-                figures = {"perplexity": float(np.exp(surprise / tokens)), "next_token_accuracy": float(right / tokens)}
+                figures = {"perplexity": float(np.exp(nll / tokens)), "next_token_accuracy": float(right / tokens)}
                 rows.append({"from_token": first, "tokens": int(tokens), **figures})
         return {"per_place": rows}
 
     def draw(self, total: Real, folder: Path) -> None:
-        """Perplexity by place."""
+        """Perplexity by position."""
         from components.evaluation.task_plots import draw_places
 
         rows = self.document(total)["per_place"]
         draw_places([(row["from_token"], row["perplexity"]) for row in rows], folder / "perplexity.png")
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
-        """By place."""
+        """Figures by position."""
         rows = self.document(total)["per_place"]
         lines = ["| from token | perplexity | right | tokens |", "|---|---|---|---|"]
         lines += [
@@ -68,25 +68,25 @@ class Places(NamedTuple):
             for row in rows
         ]
         return CardLines(
-            lines, ["- Perplexity is of this model's own tokens; those of other tokenizers do not compare."]
+            lines, ["- Perplexity depends on the tokenizer; models with other tokenizers are not comparable."]
         )
 
 
-class NextToken(NamedTuple):
-    """The scorer: graph `model` gives `logits` (N, T, V), those at each place of the token that follows."""
+class NextTokenScorer(NamedTuple):
+    """The scorer: graph `model` gives `logits` (N, T, V) of the token after each token."""
 
     truth: tuple[str, ...] | None = None
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
-        """Every token but the first of each text is foreseen from those before it."""
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+        """Every token but the first of each text is predicted from the tokens before it."""
         places = Places()
         summands = np.zeros((len(frozen), 3 * places.ranges))
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
-            logits = given["logits"]
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+            logits = outputs["logits"]
             if logits.ndim != 3:
                 raise InferenceError(
-                    "the graph gives logits of one place only", got=list(logits.shape), expected="(N, T, V)"
+                    "the graph gives logits of one position only", got=list(logits.shape), expected="(N, T, V)"
                 )
             for row, number in enumerate(index):
                 length = int(batch["tokens_lengths"][row])
@@ -95,19 +95,19 @@ class NextToken(NamedTuple):
                 not_finite += not finite
                 summands[number] = self.of_text(own if finite else np.zeros_like(own), batch["tokens"][row, 1:length])
         metrics = {"perplexity": places.perplexity, "next_token_accuracy": places.next_token_accuracy}
-        return Summed(summands, metrics, places, not_finite)
+        return AdditiveScores(summands, metrics, places, not_finite)
 
     def of_text(self, logits: NDArray[np.float32], tokens: NDArray[np.int64]) -> Real:
-        """What a text adds (S,): from logits (T - 1, V) and the tokens that came (T - 1,)."""
+        """Summands of a text (S,), from logits (T - 1, V) and the true tokens (T - 1,)."""
         wide = logits.astype(np.float64)
         largest = wide.max(axis=1, initial=0)
         normaliser = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
-        surprise = normaliser - wide[np.arange(len(tokens)), tokens]
+        nll = normaliser - wide[np.arange(len(tokens)), tokens]
         right = wide.argmax(axis=1) == tokens if len(tokens) else np.zeros(0)
         place = np.searchsorted(PLACES, np.arange(1, len(tokens) + 1), side="right") - 1
         count = len(PLACES)
-        columns = [np.bincount(place, values, count) for values in (surprise, right, np.ones(len(tokens)))]
+        columns = [np.bincount(place, values, count) for values in (nll, right, np.ones(len(tokens)))]
         return np.stack(columns, axis=1).astype(np.float64).reshape(-1)
 
 
-SCORER = NextToken()
+SCORER = NextTokenScorer()

@@ -1,6 +1,6 @@
-"""Scores of tagging: whole entities, right where words and kind are the same.
+"""Scores of token classification: whole entities, correct if words and label are the same.
 
-Legend: N samples, T tokens, E kinds of entity, R resamples.
+Legend: N samples, T tokens, E entity labels, R resamples.
 Tjong Kim Sang and Buchholz 2000, aclanthology.org/W00-0726.
 """
 
@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed, share
-from components.evaluation.scorer import Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores, share
+from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 from components.preprocessing import spans
 
 BATCH = 64
 
 
 class Kinds(NamedTuple):
-    """What the sums mean: right, found and true entities of each kind (3 * E), then right and all words."""
+    """Sums: correct, predicted and true entities of each label (3 * E), then correct and all words."""
 
     names: tuple[str, ...]
 
@@ -32,26 +32,26 @@ class Kinds(NamedTuple):
         return total[..., : 3 * len(self.names)].reshape(*total.shape[:-1], len(self.names), 3)
 
     def precision(self, total: Real) -> Real:
-        """(R,), over all kinds."""
+        """(R,), over all labels."""
         right, found, _ = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
         return share(right, found)
 
     def recall(self, total: Real) -> Real:
-        """(R,), over all kinds."""
+        """(R,), over all labels."""
         right, _, true = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
         return share(right, true)
 
     def f1(self, total: Real) -> Real:
-        """(R,), over all kinds."""
+        """(R,), over all labels."""
         right, found, true = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
         return share(2 * right, found + true)
 
     def token_accuracy(self, total: Real) -> Real:
-        """(R,)."""
+        """Share of words with the correct tag (R,)."""
         return share(total[..., -2], total[..., -1])
 
     def slices(self, total: Real) -> list[Slice]:
-        """Each kind that occurs."""
+        """Each label with true entities."""
         return [
             Slice(
                 row["type"],
@@ -63,18 +63,18 @@ class Kinds(NamedTuple):
         ]
 
     def document(self, total: Real) -> dict[str, Any]:
-        """Figures of each kind."""
+        """Figures of each label."""
         return {"per_type": self._rows(total)}
 
     def draw(self, total: Real, folder: Path) -> None:
-        """Precision and recall of each kind."""
+        """Precision and recall of each label."""
         from components.evaluation.task_plots import draw_kinds
 
         rows = [(row["type"], row["precision"], row["recall"], row["support"]) for row in self._rows(total)]
         draw_kinds(rows, folder / "entities.png")
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
-        """A table of the kinds, the weakest of them."""
+        """A table of the labels, and the weakest label."""
         rows = self._rows(total)
         lines = ["| kind | precision | recall | F1 | entities |", "|---|---|---|---|---|"]
         lines += [
@@ -95,21 +95,21 @@ class Kinds(NamedTuple):
         return rows
 
 
-class TokenClassification(NamedTuple):
+class TokenClassificationScorer(NamedTuple):
     """The scorer: graph `model` gives `probabilities` (N, T, K); `tags` (N, T) has the true tag of each word."""
 
     truth: tuple[str, ...] | None = ()
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
-        """Tags meet by name. A sample that is not finite counts as one without any entity found or word right."""
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+        """Tags are matched by name. A sample that is not finite counts as without entities and correct words."""
         names = asked.signature.classes
         kinds = Kinds(tuple(sorted({tag[2:] for tag in [*frozen.classes, *names] if tag != spans.OUTSIDE})))
         summands = np.zeros((len(frozen), 3 * len(kinds.names) + 2))
         not_finite = 0
-        for index, batch, given in batched_prediction.outputs(asked, frozen.split, step, BATCH):
-            answers = given["probabilities"].argmax(axis=-1)  # (B, T)
+        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+            answers = outputs["probabilities"].argmax(axis=-1)  # (B, T)
             words = batch["tags"] != spans.IGNORED  # (B, T)
-            finite = batched_prediction.finite(np.where(words[..., None], given["probabilities"], 0))
+            finite = batched_prediction.finite(np.where(words[..., None], outputs["probabilities"], 0))
             not_finite += int(np.count_nonzero(~finite))
             for row, number in enumerate(index):
                 truth = [frozen.classes[tag] for tag in batch["tags"][row][words[row]]]
@@ -121,10 +121,10 @@ class TokenClassification(NamedTuple):
             "entity_recall": kinds.recall,
             "token_accuracy": kinds.token_accuracy,
         }
-        return Summed(summands, metrics, kinds, not_finite)
+        return AdditiveScores(summands, metrics, kinds, not_finite)
 
     def of_sample(self, kinds: Kinds, truth: Sequence[str], found: Sequence[str] | None) -> Real:
-        """What one sample adds (S,): from its true tags and those that were answered, word by word."""
+        """Summands of one sample (S,), from its true and predicted tags of each word."""
         true, answered = set(spans.spans(truth)), set(spans.spans(found or []))
         counts = [Counter(span.label for span in which) for which in (true & answered, answered, true)]
         per_kind = [count[name] for name in kinds.names for count in counts]
@@ -132,4 +132,4 @@ class TokenClassification(NamedTuple):
         return np.array([*per_kind, right, len(truth)], np.float64)
 
 
-SCORER = TokenClassification()
+SCORER = TokenClassificationScorer()

@@ -1,4 +1,4 @@
-"""Scores of translation: BLEU and chrF of whole answers, as sacrebleu has them.
+"""Scores of translation: BLEU and chrF, equal to sacrebleu's.
 
 Legend: N sentences, R resamples.
 Papineni et al. 2002, aclanthology.org/P02-1040; Popović 2015, aclanthology.org/W15-3049;
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 
 from components.evaluation import batched_prediction
-from components.evaluation.additive_metrics import Summed, share
-from components.evaluation.scorer import Arrays, Asked, CardLines, Real, Slice, Step
-from components.evaluation.test_split import Frozen
+from components.evaluation.additive_metrics import AdditiveScores, share
+from components.evaluation.scorer import AnsweringPackage, Arrays, CardLines, Real, ReportSamples, Slice
+from components.evaluation.test_split import FrozenSplit
 
 BATCH = 32
 ORDERS = 4  # n-grams of words, of BLEU
@@ -25,15 +25,15 @@ BETA = 2
 EXAMPLES = 8
 
 
-class HasReferences(Protocol):
-    """A processor of translations."""
+class TranslationReferences(Protocol):
+    """A processor of translation."""
 
     def references(self, batch: Arrays) -> list[str]:
-        """The texts of `target` (N, T) with `target_lengths` (N,), as people write them."""
+        """The texts of `target` (N, T) with `target_lengths` (N,)."""
 
 
 class Sentence(NamedTuple):
-    """For people: what was asked, what was answered, and how a person put it."""
+    """An example: source, predicted translation, reference."""
 
     source: str
     answer: str
@@ -41,13 +41,13 @@ class Sentence(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """What the sums mean: words answered and of the reference; n-grams right (4) and answered (4); then of characters
-    answered, of the reference and right, for each order (6 * 3)."""
+    """Sums: words of predictions and of references; correct (4) and predicted (4) n-grams of words; then predicted,
+    true and correct n-grams of characters for each order (6 * 3)."""
 
     examples: tuple[Sentence, ...]
 
     def bleu(self, total: Real) -> Real:
-        """BLEU (R,) in 0..100; an order without any right n-gram is smoothed (`exp`, as sacrebleu does by default)."""
+        """BLEU (R,) in 0..100; an order without a correct n-gram is smoothed (`exp`, sacrebleu's default)."""
         answered, reference = total[..., 0], total[..., 1]
         right, whole = total[..., 2 : 2 + ORDERS], total[..., 2 + ORDERS : 2 + 2 * ORDERS]
         halvings = np.cumsum((right == 0) & (whole > 0), axis=-1)
@@ -69,11 +69,11 @@ class Overlap(NamedTuple):
         return 100 * share((1 + BETA**2) * precision * recall, BETA**2 * precision + recall)
 
     def slices(self, total: Real) -> list[Slice]:
-        """None."""
+        """No slices."""
         return []
 
     def document(self, total: Real) -> dict[str, Any]:
-        """Precision of each order, the ratio of lengths, a few sentences."""
+        """Precision of each order, ratio of lengths, a few examples."""
         right, whole = total[2 : 2 + ORDERS], total[2 + ORDERS : 2 + 2 * ORDERS]
         precisions = share(right, whole).tolist()
         return {
@@ -89,21 +89,21 @@ class Overlap(NamedTuple):
         draw_ngrams([row["precision"] for row in self.document(total)["ngrams"]], folder / "ngrams.png")
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
-        """A few sentences."""
+        """A few examples."""
         lines = ["| source | answer | reference |", "|---|---|---|"]
         lines += [f"| {' | '.join(text.replace('|', '/') for text in sentence)} |" for sentence in self.examples]
         ratio = self.document(total)["length_ratio"]
         return CardLines(lines, [f"- Answers are {ratio:.2f} times as long as references (in words)."])
 
 
-class Translation(NamedTuple):
-    """The scorer: asks as the service is asked, with the task's own search, and reads `text` of each answer."""
+class TranslationScorer(NamedTuple):
+    """The scorer: predicts as the service, with the task's beam search, and uses `text` of each prediction."""
 
     truth: tuple[str, ...] | None = ("target",)
 
-    def score(self, asked: Asked, frozen: Frozen, step: Step) -> Summed:
-        """The references are the data's own targets."""
-        processor = cast(HasReferences, frozen.processor)
+    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+        """The references are the targets of the data."""
+        processor = cast(TranslationReferences, frozen.processor)
         found, references = [""] * len(frozen), [""] * len(frozen)
         not_finite = 0
         for index, batch, predictions in batched_prediction.answers(asked, frozen.split, step, BATCH, ("source",)):
@@ -113,11 +113,11 @@ class Translation(NamedTuple):
                 references[number] = text
         overlap = Overlap(self._examples(frozen, found, references))
         metrics = {"bleu": overlap.bleu, "chrf": overlap.chrf}
-        return Summed(self.of_sentences(found, references), metrics, overlap, not_finite)
+        return AdditiveScores(self.of_sentences(found, references), metrics, overlap, not_finite)
 
     def of_sentences(self, answers: Sequence[str], references: Sequence[str]) -> Real:
-        """What each sentence adds, (N, S)."""
-        # The public calls give scores of sentences and of corpora, but not the counts that a resample needs.
+        """Summands of each sentence, (N, S)."""
+        # sacrebleu's public functions give scores, but not the counts that a resample needs.
         from sacrebleu.metrics.bleu import BLEU
         from sacrebleu.metrics.chrf import CHRF
 
@@ -127,12 +127,12 @@ class Translation(NamedTuple):
         )
         return np.concatenate([np.array(words, np.float64), np.array(characters, np.float64)], axis=1)
 
-    def _examples(self, frozen: Frozen, found: list[str], references: list[str]) -> tuple[Sentence, ...]:
-        """A few of the whole split, evenly; the source where the processor can say it."""
+    def _examples(self, frozen: FrozenSplit, found: list[str], references: list[str]) -> tuple[Sentence, ...]:
+        """A few examples, spread over the whole split; with their sources if the processor has `sources`."""
         places = np.unique(np.linspace(0, len(found) - 1, EXAMPLES).round().astype(np.int64))
         sources = getattr(frozen.processor, "sources", None)
         texts = sources(frozen.split.batch(places)) if sources else [""] * len(places)
         return tuple(Sentence(text, found[place], references[place]) for text, place in zip(texts, places, strict=True))
 
 
-SCORER = Translation()
+SCORER = TranslationScorer()

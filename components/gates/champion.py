@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from components.contracts.gate_request import GateRequest, GateResult
 from components.contracts.pipeline import ChampionSpec
-from components.evaluation.comparison import Comparison, compare
+from components.evaluation.comparison import ChampionComparison, compare
 from components.evaluation.scorer import Scored
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.gates.scoring import Unfit
 
 
@@ -28,8 +28,8 @@ def nothing_to_compare(request: GateRequest) -> GateResult | None:
 
 
 def judge(
-    request: GateRequest, spec: ChampionSpec, candidate: Scored | Unfit, champion: Scored | Unfit, frozen: Frozen
-) -> tuple[GateResult, Comparison | None]:
+    request: GateRequest, spec: ChampionSpec, candidate: Scored | Unfit, champion: Scored | Unfit, frozen: FrozenSplit
+) -> tuple[GateResult, ChampionComparison | None]:
     """Compare the two, answer by answer."""
     metric = spec.metric or next(iter(frozen.task.metrics))
     if metric not in frozen.task.metrics:
@@ -88,7 +88,7 @@ def judge(
     ), found
 
 
-def limit(found: Comparison) -> str:
+def limit(found: ChampionComparison) -> str:
     """What is asked for, in words."""
     by = f"{found.scale * abs(found.min_effect):g}{' points' if found.scale == 100 else ''}"
     better, worse = ("above", "below") if found.higher_is_better else ("below", "above")
@@ -102,7 +102,7 @@ def limit(found: Comparison) -> str:
     return f"{found.metric.replace('_', ' ')} {asked}, with {found.confidence:.0%} confidence"
 
 
-def signed(found: Comparison, gain: float) -> str:
+def signed(found: ChampionComparison, gain: float) -> str:
     """A gain as it is shown: in points where the metric is a share, else in the metric's own units."""
     return f"{found.scale * gain:+.2f}" if found.scale == 100 else f"{gain:+.4g}"
 
@@ -112,7 +112,7 @@ def _refused(asked: str, reason: str, next_step: str) -> GateResult:
     return GateResult(gate="champion", passed=False, figures={}, limit=limit, reason=reason, next_step=next_step)
 
 
-def _next_step(found: Comparison) -> str:
+def _next_step(found: ChampionComparison) -> str:
     if found.gain > found.min_effect:
         return (
             f"{found.samples:,} test samples do not show it: a larger test split would, or a larger difference; "

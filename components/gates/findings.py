@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from components.contracts.gate_request import GateResult
 
 if TYPE_CHECKING:  # numpy and scipy come with them; the endpoints are started first
-    from components.evaluation.comparison import Comparison
+    from components.evaluation.comparison import ChampionComparison
     from components.gates.floors import Floor
     from components.gates.latency import Measured
     from components.gates.parity import Parity
@@ -33,7 +33,7 @@ class Found:
 
     results: list[GateResult] = field(default_factory=list)
     floors: list[Floor] = field(default_factory=list)
-    comparison: Comparison | None = None
+    comparison: ChampionComparison | None = None
     parity: Parity | None = None
     latency: list[Measured] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)

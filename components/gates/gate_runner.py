@@ -8,7 +8,7 @@ from pathlib import Path
 from components.contracts.gate_request import Candidate, GateRequest
 from components.core.errors import NotFoundError
 from components.evaluation.scorer import Scored
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.gates import champion, floors, integrity, latency, parity
 from components.gates.bundle_integrity import Held, source
 from components.gates.endpoint import Endpoint
@@ -57,7 +57,7 @@ class _Scores:
         self._request, self._package, self._data = request, package, data
 
     @cached_property
-    def frozen(self) -> Frozen:
+    def frozen(self) -> FrozenSplit:
         """The frozen test split."""
         folder = Path(self._request.dataset) / "prepared"
         if self._data.prepared is None:
@@ -66,7 +66,7 @@ class _Scores:
                 where=str(folder),
                 next_step=f"`modelyard run {self._request.pipeline}` makes it",
             )
-        return Frozen.open(folder, self._data.prepared.facts)
+        return FrozenSplit.open(folder, self._data.prepared.facts)
 
     @cached_property
     def candidate(self) -> Scored | Unfit:

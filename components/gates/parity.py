@@ -22,7 +22,7 @@ from components.identity.package import GoldenExample, Package
 from components.inference import body
 from components.inference.difference import difference
 from components.inference.predictor import Predictor
-from components.tasks.task import Prediction, Wire
+from components.tasks.task import EndpointSchema, Prediction
 
 TIMEOUT_SECONDS = 60.0
 TRAIN_AGAIN = "do not trust this package: what it holds is not what was trained; train it again"
@@ -131,7 +131,7 @@ class _Client:
         self.max_batch: int = settings["max_batch_size"]
         self._max_bytes: int = settings["max_request_bytes"]
         classes = package.signature().classes
-        self._wire: Wire = tasks.find(package.facts.task).load(package.folder).wire(classes)
+        self._wire: EndpointSchema = tasks.find(package.facts.task).load(package.folder).endpoint(classes)
         self._expected = {"X-Modelyard-Package": candidate.package_digest, "X-Modelyard-Version": candidate.version}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         self.problems: list[str] = []
@@ -251,7 +251,7 @@ def _alone(package: Package, examples: Sequence[GoldenExample], contents: Sequen
     try:
         predictor = Predictor(package)
         for example, content in zip(examples, contents, strict=True):
-            asked = body.read(predictor.processor, predictor.wire, content, example.media)
+            asked = body.read(predictor.processor, predictor.endpoint, content, example.media)
             (answer,) = predictor.predict(asked.items, asked.parameters)
             worst = max(worst, difference(example.answer, answer))
     except ModelyardError as error:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from components.evaluation.comparison import Comparison
+from components.evaluation.comparison import ChampionComparison
 from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, GREY, ORANGE, plain, titled
 from components.gates.latency import Measured
 
@@ -17,7 +17,7 @@ RED = "#c0352b"
 MOST_CLASSES = 20
 
 
-def draw_comparison(found: Comparison) -> bytes:
+def draw_comparison(found: ChampionComparison) -> bytes:
     """The interval of the gain beside what is asked for, and the gain in each class; shares in points (1 %)."""
     rows = sorted(found.slices, key=lambda row: -abs(row.gain))[:MOST_CLASSES]
     rows.sort(key=lambda row: row.gain)
@@ -66,7 +66,7 @@ def draw_latency(found: list[Measured], budget_ms: float) -> bytes:
     return _png(figure)
 
 
-def _interval(axes: Axes, found: Comparison) -> None:
+def _interval(axes: Axes, found: ChampionComparison) -> None:
     lower, upper, middle, least = (found.scale * x for x in (found.lower, found.upper, found.gain, found.min_effect))
     colour = BLUE if found.passed else RED
     axes.plot([lower, upper], [0, 0], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.45)
@@ -91,7 +91,7 @@ def _interval(axes: Axes, found: Comparison) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _gain_of(found: Comparison) -> str:
+def _gain_of(found: ChampionComparison) -> str:
     order = "candidate minus champion" if found.higher_is_better else "champion minus candidate, as lower is better"
     return f"{found.metric.replace('_', ' ')}: {order}{', in points' if found.scale == 100 else ''}"
 

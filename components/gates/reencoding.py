@@ -17,13 +17,13 @@ from pydantic import BaseModel, ValidationError
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFoundError, SampleError
 from components.evaluation import scorer
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.ingestion import sample_file
 from components.preparation import splits
 from components.preparation.split_files import SplitFiles
 from components.preprocessing.stored import StoredSplit
-from components.tasks.task import Processor, Raw, Task, Values
+from components.tasks.task import Processor, RawSample, Task, Values
 
 _TEST = splits.SPLITS[splits.TEST]
 
@@ -38,7 +38,7 @@ class _Overlaid(StoredSplit):
         self._offsets = below._offsets | above._offsets
 
 
-def reread(frozen: Frozen, processor: Processor, scratch: Path) -> Frozen:
+def reread(frozen: FrozenSplit, processor: Processor, scratch: Path) -> FrozenSplit:
     """The same samples in the same order; the truth stays the data's, but for what stands beside the inputs.
 
     Args:
@@ -63,10 +63,10 @@ def reread(frozen: Frozen, processor: Processor, scratch: Path) -> Frozen:
     split = _Overlaid(StoredSplit(scratch / _TEST, specs), frozen.split)
     if len(split) != len(frozen):
         raise SampleError("the raw samples are not those of the split", got=len(split), expected=len(frozen))
-    return Frozen(frozen.folder, frozen.task, split.specs, split, frozen.classes, frozen.processor)
+    return FrozenSplit(frozen.folder, frozen.task, split.specs, split, frozen.classes, frozen.processor)
 
 
-def _raw(frozen: Frozen) -> Path:
+def _raw(frozen: FrozenSplit) -> Path:
     """The raw samples beside a prepared dataset, if it was made of them."""
     raw = frozen.folder.parent / "raw"
     wanted = manifest.load(frozen.folder, "prepared").facts.get("raw_digest")
@@ -79,7 +79,7 @@ def _raw(frozen: Frozen) -> Path:
     return raw
 
 
-def _check(specs: Sequence[ArraySpec], frozen: Frozen) -> None:
+def _check(specs: Sequence[ArraySpec], frozen: FrozenSplit) -> None:
     """What is answered must be the same question: as many steps ahead, the same kind of tags."""
     stored = {spec.name: spec for spec in frozen.specs}
     for spec in specs:
@@ -96,7 +96,7 @@ def _words(spec: ArraySpec) -> str:
     return f"{spec.name}{rows}, {spec.type} {list(spec.shape)}"
 
 
-def _samples(table: Path, frozen: Frozen, specs: Sequence[ArraySpec]) -> Iterator[tuple[list[str], list[Values]]]:
+def _samples(table: Path, frozen: FrozenSplit, specs: Sequence[ArraySpec]) -> Iterator[tuple[list[str], list[Values]]]:
     """Ids and fields of what the split is made of, in its order, a row group at a time."""
     listed = pq.read_table(frozen.folder / "samples.parquet", columns=["split", "row", "id"]).to_pylist()
     ids = [entry["id"] for entry in sorted(listed, key=lambda entry: entry["row"]) if entry["split"] == _TEST]
@@ -115,13 +115,13 @@ def _samples(table: Path, frozen: Frozen, specs: Sequence[ArraySpec]) -> Iterato
             yield [sample.id for sample in chosen], [sample.values for sample in chosen]
 
 
-def _decoded(task: Task, processor: Processor, values: list[Values]) -> list[Raw]:
+def _decoded(task: Task, processor: Processor, values: list[Values]) -> list[RawSample]:
     """As the package's own dataset had them decoded: its processor keeps those settings."""
-    if not task.heavy:
-        return [Raw(one, {}) for one in values]
+    if not task.payload_field:
+        return [RawSample(one, {}) for one in values]
     fields = {name: getattr(processor, name) for name in task.settings.model_fields if hasattr(processor, name)}
     try:
         settings: Any = task.settings.model_validate(fields)
     except ValidationError as error:
         raise SampleError("its processor does not say how samples are decoded", got=error) from error
-    return [Raw(one, task.decode(one, settings)) for one in values]
+    return [RawSample(one, task.decode(one, settings)) for one in values]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from components.contracts.gate_request import GateRequest, GateResult
-from components.evaluation.comparison import Comparison
+from components.evaluation.comparison import ChampionComparison
 from components.gates.champion import signed
 from components.gates.findings import Found
 from components.gates.floors import Floor
@@ -118,7 +118,7 @@ def _floors(rows: list[Floor]) -> str:
     return _table(("", "metric", "where", "samples", "figure", "floor"), body) + _more(len(rows) - len(shown))
 
 
-def _comparison(found: Comparison | None, request: GateRequest, picture: bytes | None) -> str:
+def _comparison(found: ChampionComparison | None, request: GateRequest, picture: bytes | None) -> str:
     if found is None or request.champion is None:
         return ""
     names = f"version {request.candidate.version}", f"version {request.champion.version} (serves)"

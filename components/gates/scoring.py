@@ -21,7 +21,7 @@ from components.core.errors import (
 from components.core.progress import Progress
 from components.evaluation import scorer
 from components.evaluation.scorer import Scored
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.gates.reencoding import reread
 from components.identity.package import Package
 from components.inference import body
@@ -36,7 +36,7 @@ class Unfit(NamedTuple):
     reason: str
 
 
-def score(package: Package, frozen: Frozen, label: str, *, own_reading: bool = False) -> Scored | Unfit:
+def score(package: Package, frozen: FrozenSplit, label: str, *, own_reading: bool = False) -> Scored | Unfit:
     """Answer every sample of the test split.
 
     Args:
@@ -68,7 +68,7 @@ def _said(error: ModelyardError) -> str:
     return "; ".join(line.strip() for line in error.lines())
 
 
-def unlike(predictor: Predictor, frozen: Frozen) -> str | None:
+def unlike(predictor: Predictor, frozen: FrozenSplit) -> str | None:
     """Why the prepared arrays mean something else to a package than to the data, if they do.
 
     Statistics that the network itself applies may differ. What the arrays are made with may not: another tokenizer
@@ -92,8 +92,8 @@ def unlike(predictor: Predictor, frozen: Frozen) -> str | None:
     if own.is_file() and not (data.is_file() and own.read_bytes() == data.read_bytes()):
         return "its tokenizer is not the data's: the same text has other token numbers"
     for content, media in golden(frozen.folder / "golden"):
-        ours = body.read(processor, predictor.wire, content, media)
-        theirs = body.read(frozen.processor, frozen.processor.wire(frozen.classes), content, media)
+        ours = body.read(processor, predictor.endpoint, content, media)
+        theirs = body.read(frozen.processor, frozen.processor.endpoint(frozen.classes), content, media)
         for one, other in zip(ours.items, theirs.items, strict=True):
             arrays = (
                 processor.read(one, max_pixels=predictor.max_pixels),

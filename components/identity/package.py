@@ -18,7 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
@@ -30,7 +30,8 @@ class PackageFacts(Strict):
 
     pipeline: str
     task: str
-    train_key: str
+    # Packages of earlier versions have the older name.
+    train_fingerprint: str = Field(validation_alias=AliasChoices("train_fingerprint", "train_key"))
     data_digest: str
     lineage: dict[str, str]
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from components.core.errors import SampleError
 from components.core.strict import Strict
-from components.tasks.task import Processor, Wire
+from components.tasks.task import EndpointSchema, Processor
 
 JSON = "application/json"
 PARAMETERS = "parameters"
@@ -33,12 +33,12 @@ class Body(NamedTuple):
     parameters: Strict | None = None
 
 
-def takes(wire: Wire, media: str) -> bool:
+def takes(wire: EndpointSchema, media: str) -> bool:
     """Whether a body of that media type is one sample."""
     return any(media == kind or (kind.endswith("/*") and media.startswith(kind[:-1])) for kind in wire.media)
 
 
-def read(processor: Processor, wire: Wire, content: bytes, media: str) -> Body:
+def read(processor: Processor, wire: EndpointSchema, content: bytes, media: str) -> Body:
     """The items of a body; a media type other than JSON is taken as the task's own.
 
     Raises:
@@ -47,7 +47,7 @@ def read(processor: Processor, wire: Wire, content: bytes, media: str) -> Body:
     return of_json(processor, wire, content) if media == JSON else Body([content])
 
 
-def of_json(processor: Processor, wire: Wire, content: bytes) -> Body:
+def of_json(processor: Processor, wire: EndpointSchema, content: bytes) -> Body:
     """The items of a JSON body.
 
     Raises:
@@ -72,7 +72,7 @@ def of_json(processor: Processor, wire: Wire, content: bytes) -> Body:
     return Body([_decoded(f"{wire.item} {position}", text) for position, text in enumerate(texts)], set_beside)
 
 
-def parameters(wire: Wire, text: str) -> Strict:
+def parameters(wire: EndpointSchema, text: str) -> Strict:
     """What a request sets beside its samples, from JSON text.
 
     Raises:
@@ -88,12 +88,12 @@ def parameters(wire: Wire, text: str) -> Strict:
         raise SampleError("; ".join(wrong), code=PARAMETERS, where=PARAMETERS, expected=expected) from error
 
 
-def joined(wire: Wire, bodies: list[tuple[bytes, str]]) -> Mapping[str, Any]:
+def joined(wire: EndpointSchema, bodies: list[tuple[bytes, str]]) -> Mapping[str, Any]:
     """The JSON document that asks for several bodies at once, each of one sample and without parameters."""
     return {wire.items: [value(wire, content, media) for content, media in bodies]}
 
 
-def value(wire: Wire, content: bytes, media: str) -> Any:
+def value(wire: EndpointSchema, content: bytes, media: str) -> Any:
     """The one sample of a body as a JSON request holds it."""
     if media == JSON:
         return json.loads(content)[wire.item]

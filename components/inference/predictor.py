@@ -40,7 +40,7 @@ class Predictor:
         self.max_pixels = max_pixels
         self.task = tasks.find(package.facts.task)
         self.processor = self.task.load(package.folder)
-        self.wire = self.processor.wire(self.signature.classes)
+        self.endpoint = self.processor.endpoint(self.signature.classes)
         self._graphs = {
             name: _Graph(package.graph(name), spec, threads) for name, spec in self.signature.graphs.items()
         }
@@ -56,7 +56,7 @@ class Predictor:
             try:
                 samples.append(self.processor.read(item, max_pixels=self.max_pixels))
             except SampleError as error:
-                where = f"{self.wire.item} {position}"
+                where = f"{self.endpoint.item} {position}"
                 facts = {"got": error.got, "expected": error.expected, "next_step": error.next_step}
                 raise SampleError(error.what, code=error.code, where=where, **facts) from error
         return samples
@@ -75,7 +75,7 @@ class Predictor:
                 first = int(np.argmax(wrong.reshape(len(values), -1).any(axis=1))) if values.ndim else 0
                 raise NotFiniteError(
                     "the model's answer is not finite",
-                    where=f"{self.wire.item} {first}",
+                    where=f"{self.endpoint.item} {first}",
                     got=f"{values[wrong][0]} in {name}",
                 )
         return outputs

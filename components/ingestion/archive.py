@@ -15,7 +15,7 @@ from components.core.errors import SourceError, UnsafeArchiveError
 _PIECE = 1 << 20
 
 
-class Limits(NamedTuple):
+class ArchiveLimits(NamedTuple):
     """The most that an archive may hold; the bytes are counted as they come out, not as the archive declares them."""
 
     files: int = 2_000_000
@@ -33,14 +33,14 @@ def is_archive(path: Path) -> bool:
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
-def unpack(path: Path, folder: Path, limits: Limits | None = None) -> None:
+def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None) -> None:
     """Unpack into a folder. What is written before a refusal stays there: use a folder that is thrown away.
 
     Raises:
         UnsafeArchiveError: a member would land outside, or is no plain file or folder, or there is too much of it.
         SourceError: the archive is damaged.
     """
-    limits = limits or Limits()
+    limits = limits or ArchiveLimits()
     base = folder.resolve()
     left = limits.unpacked_bytes
     try:

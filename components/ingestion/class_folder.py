@@ -42,8 +42,8 @@ def samples(layout: FolderLayout, root: Path) -> Iterator[Sample]:
             )
         split = None
         if layout.splits:
-            given = parts[0] if layout.splits is True else layout.splits[parts[0]]
-            split = split_name(given, str(root / parts[0]))
+            name = parts[0] if layout.splits is True else layout.splits[parts[0]]
+            split = split_name(name, str(root / parts[0]))
         folder = parts[int(bool(layout.splits))]
         content = {"text": _text(path)} if layout.text else {"image": path.read_bytes()}
         yield Sample("/".join(parts), split, {**content, "label": (layout.classes or {}).get(folder, folder)})

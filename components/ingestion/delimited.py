@@ -12,7 +12,7 @@ from components.core.errors import SourceError
 from components.ingestion import text_lines
 
 
-def rows(layout: Columns, path: Path, wanted: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def rows(layout: Columns, path: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Where each row stands, and its cells by the names of their columns; empty lines are left out.
 
     Raises:
@@ -21,7 +21,7 @@ def rows(layout: Columns, path: Path, wanted: list[str]) -> Iterator[tuple[str, 
     cells = _csv(layout, path) if layout.kind == "csv" else _tsv(layout, path)
     first = next(cells, None)
     names = layout.columns if layout.columns is not None else (first[1] if first is not None else [])
-    check(names, wanted, path)
+    check(names, columns, path)
     if first is not None and layout.columns is not None:
         cells = chain([first], cells)
     for number, row in cells:
@@ -31,13 +31,13 @@ def rows(layout: Columns, path: Path, wanted: list[str]) -> Iterator[tuple[str, 
         yield f"{path} line {number}", dict(zip(names, row, strict=True))
 
 
-def check(names: list[str], wanted: list[str], path: Path) -> None:
+def check(names: list[str], columns: list[str], path: Path) -> None:
     """Refuse a table that lacks a column, or has one twice."""
-    if missing := [name for name in wanted if name not in names]:
+    if missing := [name for name in columns if name not in names]:
         raise SourceError(
             "columns are missing", where=str(path), got=", ".join(names[:20]), expected=", ".join(missing)
         )
-    if double := sorted({name for name in wanted if names.count(name) > 1}):
+    if double := sorted({name for name in columns if names.count(name) > 1}):
         raise SourceError("a column stands twice", where=str(path), got=", ".join(double))
 
 

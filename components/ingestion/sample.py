@@ -33,13 +33,13 @@ class Sample(NamedTuple):
     values: dict[str, Any]
 
 
-def split_name(given: str, where: str) -> str:
+def split_name(name: str, where: str) -> str:
     """The split that a source means by a name.
 
     Raises:
         SourceError: it is none of ours.
     """
-    known = _SPLITS.get(given.strip().lower())
+    known = _SPLITS.get(name.strip().lower())
     if known is None:
-        raise SourceError("not the name of a split", where=where, got=repr(given), expected="train, validation or test")
+        raise SourceError("not the name of a split", where=where, got=repr(name), expected="train, validation or test")
     return known

@@ -31,7 +31,7 @@ _COLUMNS: dict[Kind, Callable[[Any], pa.Array]] = {
 }  # fmt: skip
 
 
-class Written(NamedTuple):
+class SampleCounts(NamedTuple):
     """What was written: samples in all, of each split (`null`: not given) and of each label ({} without labels).
 
     Args:
@@ -44,7 +44,7 @@ class Written(NamedTuple):
     replaced: int
 
 
-def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> Written:
+def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> SampleCounts:
     """Write samples in the order in which they come, a row group at a time: memory does not grow with them.
 
     Raises:
@@ -68,7 +68,7 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
             arrays += [_COLUMNS[kind]([sample.values[name] for sample in group]) for name, kind in fields.items()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
             progress.advance(len(group))
-    return Written(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())), replaced)
+    return SampleCounts(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())), replaced)
 
 
 def fields_of(path: Path) -> Fields:

@@ -44,15 +44,15 @@ def _rows(layout: TableLayout, path: Path, prefix: str, split: str | None) -> It
     pixels = _pixel_columns(layout.pixels, names, path) if layout.pixels is not None else []
     values = _value_columns(layout, names, path)
     single = [layout.label, layout.split, layout.time, layout.image, layout.text]
-    wanted = [*(name for name in single if name is not None), *pixels, *values]
-    delimited.check(names, wanted, path)
+    columns = [*(name for name in single if name is not None), *pixels, *values]
+    delimited.check(names, columns, path)
     if layout.kind == "parquet" or pixels:
-        records = _records(layout, path, wanted, pixels)
+        records = _records(layout, path, columns, pixels)
     else:
-        records = delimited.rows(layout, path, wanted)
+        records = delimited.rows(layout, path, columns)
     for row, (place, cells) in enumerate(records):
-        given = cells[layout.split] if layout.split is not None else None
-        drawn_split = split if given in (None, "") else split_name(str(given), place)
+        split_cell = cells[layout.split] if layout.split is not None else None
+        drawn_split = split if split_cell in (None, "") else split_name(str(split_cell), place)
         found: dict[str, Any] = {}
         if layout.time is not None:
             found["time"] = str(cells[layout.time])
@@ -106,25 +106,25 @@ def _numbered(prefix: str, names: list[str]) -> list[str]:
 
 
 def _records(
-    layout: TableLayout, path: Path, wanted: list[str], pixels: list[str]
+    layout: TableLayout, path: Path, columns: list[str], pixels: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     row = 0
-    for batch in _batches(layout, path, wanted, pixels):
-        columns = {name: batch.column(name).to_pylist() for name in wanted if name not in set(pixels)}
+    for batch in _batches(layout, path, columns, pixels):
+        cells_by_name = {name: batch.column(name).to_pylist() for name in columns if name not in set(pixels)}
         if pixels:
-            columns[_DRAWN] = list(_drawn(batch, pixels))
-        for cells in zip(*columns.values(), strict=True):
-            yield f"{path} row {row}", dict(zip(columns, cells, strict=True))
+            cells_by_name[_DRAWN] = list(_drawn(batch, pixels))
+        for cells in zip(*cells_by_name.values(), strict=True):
+            yield f"{path} row {row}", dict(zip(cells_by_name, cells, strict=True))
             row += 1
 
 
-def _batches(layout: TableLayout, path: Path, wanted: list[str], pixels: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(layout: TableLayout, path: Path, columns: list[str], pixels: list[str]) -> Iterator[pa.RecordBatch]:
     if layout.kind == "parquet":
         with pq.ParquetFile(path) as table:
-            yield from table.iter_batches(batch_size=_BATCH, columns=wanted)
+            yield from table.iter_batches(batch_size=_BATCH, columns=columns)
         return
-    types = {name: pa.uint8() if name in set(pixels) else pa.string() for name in wanted}
-    options = pacsv.ConvertOptions(include_columns=wanted, column_types=types, strings_can_be_null=False)
+    types = {name: pa.uint8() if name in set(pixels) else pa.string() for name in columns}
+    options = pacsv.ConvertOptions(include_columns=columns, column_types=types, strings_can_be_null=False)
     reading = pacsv.ReadOptions(column_names=layout.columns, encoding=layout.encoding)
     with pacsv.open_csv(path, read_options=reading, convert_options=options) as stream:
         for batch in stream:
@@ -133,8 +133,8 @@ def _batches(layout: TableLayout, path: Path, wanted: list[str], pixels: list[st
 
 
 def _drawn(batch: pa.RecordBatch, pixels: list[str]) -> Iterator[bytes]:
-    columns = [batch.column(name).cast(pa.uint8()).to_numpy(zero_copy_only=False) for name in pixels]
-    table = np.stack(columns, axis=1)  # (N, H*W)
+    levels = [batch.column(name).cast(pa.uint8()).to_numpy(zero_copy_only=False) for name in pixels]
+    table = np.stack(levels, axis=1)  # (N, H*W)
     if table.dtype != np.uint8:
         raise pa.ArrowInvalid("an empty cell among the pixels")
     side = math.isqrt(len(pixels))

@@ -10,12 +10,12 @@ from torch.nn import functional
 
 
 class MultiHeadAttention(nn.Module):
-    """softmax(QK' / sqrt(D / h)) V in h heads side by side; over the input itself, or over a memory.
+    """softmax(QK' / sqrt(D / h)) V in h parallel heads: self-attention, or attention to a memory.
 
     Args:
         width: D.
         heads: h; divides the width.
-        dropout: share of the weights dropped, as in the paper's code.
+        dropout: dropout rate of the attention weights, as in the paper's code.
 
     Raises:
         ValueError: the heads do not divide the width.
@@ -36,10 +36,10 @@ class MultiHeadAttention(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Queries (N, T, D) looking at memory (N, S, D) to (N, T, D); self-attention where both are the same.
+        """Queries (N, T, D) and memory (N, S, D) to (N, T, D); self-attention if both are the same tensor.
 
         Args:
-            mask: bool, spread to (N, h, T, S); True where a query may look. Every query looks at something.
+            mask: bool, broadcast to (N, h, T, S); True where a query attends. Every query needs one True at least.
         """
         attended = functional.scaled_dot_product_attention(
             self._split(self.query(queries)),  # (N, h, T, D / h)
@@ -53,5 +53,5 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, features: Tensor) -> Tensor:
         """(N, T, D) to (N, h, T, D / h)."""
-        batch, longest, width = features.shape
-        return features.view(batch, longest, self.heads, width // self.heads).transpose(1, 2)
+        batch, max_length, width = features.shape
+        return features.view(batch, max_length, self.heads, width // self.heads).transpose(1, 2)

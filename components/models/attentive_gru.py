@@ -1,4 +1,4 @@
-"""A GRU that looks back at a memory before every step: Bahdanau et al. 2015, arXiv:1409.0473, sections 3.1 and A.
+"""A GRU with additive attention to a memory at every step: Bahdanau et al. 2015, arXiv:1409.0473, sections 3.1 and A.
 
 Legend: N batch, T steps, S memory, E size of a step, D width of the state, M width of the memory.
 """
@@ -14,62 +14,63 @@ from torch import Tensor, nn
 
 from components.models import masks
 
-# What is looked at: values (N, S, M), keys (N, S, D), which of them are real, bool (N, S). TorchScript wants tuples.
+# Values (N, S, M), keys (N, S, D), and the mask of real positions, bool (N, S). TorchScript needs tuples.
 Memory = tuple[Tensor, Tensor, Tensor]
 # Of the attention: query (D, D), score (D,). Of the cell: context (3D, M), hidden (3D, D) and its bias (3D,).
 Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class AttentiveGru(nn.Module):
-    """Before each step softmax(v' tanh(W s + U m)) weighs the memory; the cell sees the step and that mean.
+    """The context of a step is the mean of the memory, weighted by softmax(v' tanh(W s + U m)); the cell takes both.
 
     Args:
-        inward: E.
+        in_features: E.
         width: D.
         memory: M.
     """
 
-    def __init__(self, inward: int, width: int, memory: int) -> None:
+    def __init__(self, in_features: int, width: int, memory: int) -> None:
         super().__init__()
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(memory, width)
         self.score = nn.Linear(width, 1, bias=False)
-        self.cell = nn.GRUCell(inward + memory, width)
-        self.inward = inward
+        self.cell = nn.GRUCell(in_features + memory, width)
+        self.in_features = in_features
 
     def forward(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Steps (N, T, E), first state (N, D), memory (N, S, M), lengths (N,) to states (N, T, D), contexts."""
         prepared, attended, weights = self._prepared(steps, memory, lengths)
         states, contexts = [], []
-        for inward in prepared.unbind(dim=1):
-            state, context = step(inward, state, attended, weights)
+        for step_gates in prepared.unbind(dim=1):
+            state, context = step(step_gates, state, attended, weights)
             states.append(state)
             contexts.append(context)
         return torch.stack(states, dim=1), torch.stack(contexts, dim=1)
 
     def last(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The last state (N, D) and the last context (N, M) alone; its graph is a loop over any number of steps."""
+        """Only the last state (N, D) and the last context (N, M); the exported graph loops over any number of steps."""
         prepared, attended, weights = self._prepared(steps, memory, lengths)
         run = _scripted() if torch.onnx.is_in_onnx_export() else last
         return run(prepared, state, attended, weights)
 
     def _prepared(self, steps: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Memory, Weights]:
-        """All that does not depend on the state, at once; first the steps' part of the cell's input (N, T, 3D)."""
-        inward, context = torch.split(self.cell.weight_ih, [self.inward, memory.shape[2]], dim=1)  # (3D, E), (3D, M)
-        prepared = steps @ inward.T + self.cell.bias_ih  # (N, T, 3D)
+        """What does not depend on the state, for all steps at once; first the cell's gates of the steps (N, T, 3D)."""
+        sizes = [self.in_features, memory.shape[2]]
+        from_step, from_context = torch.split(self.cell.weight_ih, sizes, dim=1)  # (3D, E), (3D, M)
+        prepared = steps @ from_step.T + self.cell.bias_ih  # (N, T, 3D)
         attended = (memory, self.key(memory), masks.inside(lengths, memory.shape[1]))
         score = self.score.weight[0]  # (D,)
-        return prepared, attended, (self.query.weight, score, context, self.cell.weight_hh, self.cell.bias_hh)
+        return prepared, attended, (self.query.weight, score, from_context, self.cell.weight_hh, self.cell.bias_hh)
 
 
-def step(inward: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
-    """The step's part of the cell's input (N, 3D), state (N, D) to the next state (N, D) and its context (N, M)."""
+def step(step_gates: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
+    """Gates of the step (N, 3D) and state (N, D) to the next state (N, D) and the context (N, M)."""
     values, keys, inside = memory
     query, score, from_context, from_state, bias = weights
     energy = torch.tanh((state @ query.t())[:, None] + keys)  # (N, S, D)
     scores = (energy @ score).masked_fill(~inside, -1e4)  # (N, S)
     context = torch.bmm(scores.softmax(1)[:, None], values)[:, 0]  # (N, M)
-    reset, update, new = (inward + context @ from_context.t()).chunk(3, 1)  # (N, D) each
+    reset, update, new = (step_gates + context @ from_context.t()).chunk(3, 1)  # (N, D) each
     old_reset, old_update, old = (state @ from_state.t() + bias).chunk(3, 1)  # (N, D) each
     update = torch.sigmoid(update + old_update)
     candidate = torch.tanh(new + torch.sigmoid(reset + old_reset) * old)
@@ -77,7 +78,7 @@ def step(inward: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tup
 
 
 def last(prepared: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
-    """All steps (N, T, 3D) to the last state (N, D) and the last context (N, M)."""
+    """Gates of all steps (N, T, 3D) to the last state (N, D) and the last context (N, M)."""
     context = memory[0][:, 0]
     for index in range(prepared.shape[1]):
         state, context = step(prepared[:, index], state, memory, weights)
@@ -86,8 +87,8 @@ def last(prepared: Tensor, state: Tensor, memory: Memory, weights: Weights) -> t
 
 @functools.cache
 def _scripted() -> Callable[[Tensor, Tensor, Memory, Weights], tuple[Tensor, Tensor]]:
-    """`last` as TorchScript: the exporter writes its loop as a loop, and not as the steps of its example."""
+    """`last` as TorchScript: the exporter keeps the loop instead of unrolling it for the length of its example."""
     with warnings.catch_warnings():
-        # The older exporter knows no other way to keep a loop; tests compare its graph at other lengths.
+        # The TorchScript exporter has no other way to keep a loop; tests compare the graph at other lengths.
         warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated", category=DeprecationWarning)
         return torch.jit.script(last)

@@ -1,4 +1,4 @@
-"""Encoders of the BERT type, from transformers: Devlin et al. 2019, arXiv:1810.04805, and those after it.
+"""Encoders of the BERT type, from transformers: Devlin et al. 2019, arXiv:1810.04805, and its successors.
 
 Legend: N batch, T length, D width, K classes.
 """
@@ -23,84 +23,86 @@ from components.core.errors import CorruptArtifactError, NotFoundError, SourceEr
 from components.models import masks
 from components.models.pooling import pooling
 
-# A place's number starts behind that of the padding in these.
+# Encoders whose position numbers start after the number of the padding.
 SHIFTED = ("roberta", "mpnet")
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 
 
-def build(spec: BertSpec, given: TokensInput, wanted: ClassesOutput | TokenClassesOutput) -> Bert:
-    """Texts to one class each, or one a token.
+def build(config: BertSpec, input_spec: TokensInput, output_spec: ClassesOutput | TokenClassesOutput) -> Bert:
+    """A network from texts to one class, or to one class for each token.
 
     Raises:
-        NotFoundError, SourceError: the config that the spec names is not there.
-        UsageError: the texts are longer than the encoder has places for.
+        NotFoundError, SourceError: the config.json of the spec is missing.
+        UsageError: the texts are longer than the encoder allows.
     """
-    config = configure(spec, given)
-    places = config.max_position_embeddings - (given.pad + 1 if config.model_type in SHIFTED else 0)
-    if given.longest > places:
+    hf_config = configure(config, input_spec)
+    places = hf_config.max_position_embeddings - (input_spec.pad + 1 if hf_config.model_type in SHIFTED else 0)
+    if input_spec.max_length > places:
         raise UsageError(
-            "the texts are longer than the encoder has places for",
-            where="model.positions" if spec.config_source is None else "model.config",
-            got=f"{given.longest} tokens",
+            "the texts are longer than the encoder allows",
+            where="model.positions" if config.config_source is None else "model.config",
+            got=f"{input_spec.max_length} tokens",
             expected=f"at most {places}",
-            next_step="prepare shorter texts (input.longest of dataset.yaml)",
+            next_step="prepare shorter texts (input.max_length of dataset.yaml)",
         )
-    return Bert(spec, config, wanted)
+    return Bert(config, hf_config, output_spec)
 
 
-def configure(spec: BertSpec, given: TokensInput) -> PretrainedConfig:
-    """transformers' own config: as a model says, or of the spec's sizes; the vocabulary is that of the tokenizer.
+def configure(config: BertSpec, input_spec: TokensInput) -> PretrainedConfig:
+    """transformers' config, from a config.json or from the sizes of the spec, with the vocabulary of the tokenizer.
 
     Raises:
-        NotFoundError, SourceError: the config that the spec names is not there.
-        CorruptArtifactError: it cannot be read.
+        NotFoundError, SourceError: the config.json of the spec is missing.
+        CorruptArtifactError: the config.json cannot be read.
     """
-    if spec.config_source is None:
+    if config.config_source is None:
         sizes: dict[str, Any] = {
-            "hidden_size": spec.width,
-            "num_hidden_layers": spec.depth,
-            "num_attention_heads": spec.heads,
-            "intermediate_size": spec.inner,
-            "max_position_embeddings": spec.positions,
+            "hidden_size": config.width,
+            "num_hidden_layers": config.depth,
+            "num_attention_heads": config.heads,
+            "intermediate_size": config.inner,
+            "max_position_embeddings": config.positions,
         }
-        config = AutoConfig.for_model(spec.kind, **sizes)
+        hf_config = AutoConfig.for_model(config.kind, **sizes)
     else:
-        place = find(spec.config_source)
+        place = find(config.config_source)
         try:
-            said = json.loads(place.read_text(encoding="utf-8"))
-            config = AutoConfig.for_model(said.pop("model_type"), **said)
+            document = json.loads(place.read_text(encoding="utf-8"))
+            hf_config = AutoConfig.for_model(document.pop("model_type"), **document)
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise CorruptArtifactError("the config cannot be read", where=str(place), got=error) from error
-    config.vocab_size, config.pad_token_id = given.vocabulary, given.pad
+    hf_config.vocab_size, hf_config.pad_token_id = input_spec.vocabulary, input_spec.pad
     for name in DROPOUTS:
-        if hasattr(config, name):
-            setattr(config, name, spec.dropout)
-    return config
+        if hasattr(hf_config, name):
+            setattr(hf_config, name, config.dropout)
+    return hf_config
 
 
 class Bert(nn.Module):
-    """The encoder without its own pooling, then ours and a dense layer (or a dense layer a token).
+    """The encoder without its own pooling, then a pooling and a dense layer (or a dense layer for each token).
 
     Args:
-        spec: pooling and dropout.
-        config: of the encoder.
-        wanted: what comes out.
+        config: pooling and dropout.
+        hf_config: transformers' config of the encoder.
+        output_spec: one class, or one class for each token.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
 
-    def __init__(self, spec: BertSpec, config: PretrainedConfig, wanted: ClassesOutput | TokenClassesOutput) -> None:
+    def __init__(
+        self, config: BertSpec, hf_config: PretrainedConfig, output_spec: ClassesOutput | TokenClassesOutput
+    ) -> None:
         super().__init__()
-        # Those that bring a pooling of their own have it left out: a weight that is not used would not be trained.
-        brings_pooling = config.model_type in ("bert", "roberta", "albert", "mpnet")
+        # The encoder's own pooling is left out: unused weights would not be trained.
+        brings_pooling = hf_config.model_type in ("bert", "roberta", "albert", "mpnet")
         settings = {"add_pooling_layer": False} if brings_pooling else {}
-        self.encoder = AutoModel.from_config(config, **settings)
-        self.every_token = isinstance(wanted, TokenClassesOutput)
+        self.encoder = AutoModel.from_config(hf_config, **settings)
+        self.every_token = isinstance(output_spec, TokenClassesOutput)
         self.pooling = (
-            None if self.every_token or spec.pooling == "first" else pooling(spec.pooling, config.hidden_size)
+            None if self.every_token or config.pooling == "first" else pooling(config.pooling, hf_config.hidden_size)
         )
-        self.dropout = nn.Dropout(spec.dropout)
-        self.head = nn.Linear(config.hidden_size, wanted.classes)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(hf_config.hidden_size, output_spec.classes)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
@@ -116,7 +118,7 @@ class Bert(nn.Module):
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N, T), lengths (N,) to vectors (N, T, D)."""
-        # A mask of four axes is taken as it is; of two, transformers asks of the example whether any place is padding.
+        # transformers uses a mask of four axes as it is; a mask of two axes would be traced for the example's padding.
         beyond = ~masks.keys(lengths, tokens.shape[1])  # (N, 1, 1, T)
         weight = next(self.encoder.parameters())
         mask = torch.zeros_like(beyond, dtype=weight.dtype).masked_fill(beyond, torch.finfo(weight.dtype).min)
@@ -124,7 +126,7 @@ class Bert(nn.Module):
         return vectors
 
     def fit_pretrained(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Names of old checkpoints: gamma and beta of a norm are its weight and bias."""
+        """Weights with the names of this version: old checkpoints have gamma and beta for weight and bias of a norm."""
         ends = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
         renamed = {}
         for name, value in weights.items():
@@ -135,10 +137,10 @@ class Bert(nn.Module):
 
 
 def find(source: str) -> Path:
-    """The config.json of `package:`, `folder:` or `hub:`.
+    """The config.json of a source `package:`, `folder:` or `hub:`.
 
     Raises:
-        NotFoundError, SourceError: it is not there.
+        NotFoundError, SourceError: the file is missing.
     """
     kind, _, name = source.partition(":")
     if kind == "folder":
@@ -153,12 +155,12 @@ def find(source: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    next_step = f"install the package {name}" if kind == "package" else "mend model.config"
-    raise NotFoundError("no config.json there", where=source, next_step=next_step)
+    next_step = f"install the package {name}" if kind == "package" else "correct model.config"
+    raise NotFoundError("the config.json is missing", where=source, next_step=next_step)
 
 
 def _of_hub(name: str) -> Path:
-    """A model of Hugging Face: of the mirror, of the cache, or fetched into the cache, in this order."""
+    """The config.json of a Hugging Face model: from the mirror, from the cache, or fetched, in this order."""
     model, _, revision = name.partition("@")
     mirror = os.environ.get("MODELYARD_MIRROR")
     if mirror:
@@ -178,7 +180,7 @@ def _of_hub(name: str) -> Path:
             except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
                 trouble = error
     raise SourceError(
-        "the model is neither in the cache nor to be fetched",
+        "the model is not in the cache and cannot be fetched",
         where=f"hub:{name}",
         got=trouble,
         next_step=f"put its files into $MODELYARD_MIRROR/{model}, or connect to the network once",

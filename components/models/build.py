@@ -1,4 +1,4 @@
-"""From a spec to its network."""
+"""Build a network from its spec."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from torch import nn
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.errors import UsageError
-from components.models.dropout import draw_little
+from components.models.dropout import use_fast_dropout
 
 
-def build(spec: ArchitectureSpec, given: Input, wanted: Output) -> nn.Module:
-    """A network with fresh weights, drawn from torch's global generator.
+def build(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
+    """A network with random weights, drawn from torch's global generator.
 
     Args:
-        spec: the architecture; the module that it names builds it.
-        given: what the network gets.
-        wanted: what it is to give.
+        config: spec of the architecture; its `module` has the function `build`.
+        input_spec: what the network takes.
+        output_spec: what the network gives.
 
     Raises:
-        UsageError: the architecture is for other inputs or outputs, or these are too small for it.
+        UsageError: the architecture does not support the kind or the size of the input or output.
     """
-    for word, kind, possible in (("takes", given.kind, spec.takes), ("gives", wanted.kind, spec.gives)):
-        if kind not in possible:
+    for verb, kind, supported, kinds in (
+        ("takes", input_spec.kind, config.supports_input(input_spec.kind), config.takes),
+        ("gives", output_spec.kind, config.supports_output(output_spec.kind), config.gives),
+    ):
+        if not supported:
             raise UsageError(
-                f"this architecture {word} no {kind}",
+                f"this architecture {verb} no {kind}",
                 where="model.name",
-                got=getattr(spec, "name", type(spec).__name__),
-                expected=f"one that {word} {kind}; this one {word} {', '.join(sorted(possible))}",
+                got=getattr(config, "name", type(config).__name__),
+                expected=f"one that {verb} {kind}; this one {verb} {', '.join(sorted(kinds))}",
                 next_step="choose another model for this task; `modelyard schema` lists them",
             )
-    network: nn.Module = importlib.import_module(spec.module).build(spec, given, wanted)
-    if not isinstance(spec, CustomSpec):  # such a network is its maker's own
-        draw_little(network)
+    network: nn.Module = importlib.import_module(config.module).build(config, input_spec, output_spec)
+    if not isinstance(config, CustomSpec):  # a custom network is not changed
+        use_fast_dropout(network)
     return network

@@ -1,4 +1,4 @@
-"""A network made by a function of anyone's: found by its name, never fetched, never installed."""
+"""A network from a function outside this package, imported by its name; nothing is fetched or installed."""
 
 from __future__ import annotations
 
@@ -8,53 +8,48 @@ import sys
 from torch import Tensor, nn
 
 from components.contracts.architectures.custom import CustomSpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.errors import UsageError
 
 
-def build(spec: CustomSpec, given: Input, wanted: Output) -> nn.Module:
-    """What the factory makes.
+def build(config: CustomSpec, input_spec: InputSpec, output_spec: OutputSpec) -> nn.Module:
+    """The network that the factory returns.
 
     Raises:
-        UsageError: it does not import, does not take its options, or makes no `nn.Module`.
+        UsageError: the factory cannot be imported, refuses its options, or returns no `nn.Module`.
     """
-    module, _, name = spec.factory.partition(":")
+    module, _, name = config.factory.partition(":")
     where = "model.factory"
     try:
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        next_step = (
-            "put the module into the project's folder, or install its package; modelyard installs nothing itself"
-        )
+        next_step = "put the module into the project's folder, or install its package; modelyard installs nothing"
         raise UsageError(
-            f"the factory {spec.factory} cannot be imported", where=where, got=error, next_step=next_step
+            f"the factory {config.factory} cannot be imported", where=where, got=error, next_step=next_step
         ) from error
-    _number_anew()
+    _reset_layer_names()
     try:
-        made = factory(given, wanted, **spec.options)
+        made = factory(input_spec, output_spec, **config.options)
     except (TypeError, ValueError) as error:
-        next_step = "it is called as function(given, wanted, **model.options)"
-        raise UsageError(
-            f"the factory {spec.factory} makes no network of this", where=where, got=error, next_step=next_step
-        ) from error
+        next_step = "it is called as function(input_spec, output_spec, **model.options)"
+        raise UsageError(f"the factory {config.factory} failed", where=where, got=error, next_step=next_step) from error
     if not isinstance(made, nn.Module):
         got, expected = type(made).__name__, "a torch.nn.Module"
-        raise UsageError(f"the factory {spec.factory} makes no network", where=where, got=got, expected=expected)
+        raise UsageError(f"the factory {config.factory} returns no network", where=where, got=got, expected=expected)
     return KerasNetwork(made) if _is_keras(made) else made
 
 
 class KerasNetwork(nn.Module):
-    """A Keras 3 model on its torch backend, which is told whether it is trained: `train()` alone does not tell it."""
+    """A Keras 3 model on its torch backend; passes `training` to the model, which ignores torch's `train()`."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """What the model gives for its input, or for the list of its inputs."""
-        given = inputs[0] if len(inputs) == 1 else list(inputs)
-        found: Tensor = self.model(given, training=self.training)
-        return found
+        """The output of the model for its input, or for the list of its inputs."""
+        outputs: Tensor = self.model(inputs[0] if len(inputs) == 1 else list(inputs), training=self.training)
+        return outputs
 
 
 def _is_keras(network: nn.Module) -> bool:
@@ -62,9 +57,9 @@ def _is_keras(network: nn.Module) -> bool:
     return keras is not None and isinstance(network, keras.Layer)
 
 
-def _number_anew() -> None:
-    """Keras numbers layers without names through the whole process, and weights are named by that: the same network
-    built twice would not take its own weights."""
+def _reset_layer_names() -> None:
+    """Reset Keras' counter of layer names, which runs through the whole process: a network that is built twice gets the
+    same names of weights."""
     keras = sys.modules.get("keras")
     if keras is not None:
         keras.utils.clear_session(free_memory=False)

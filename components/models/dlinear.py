@@ -16,38 +16,38 @@ from components.models.instance_norm import InstanceNorm
 from components.models.standardise_series import StandardiseSeries
 
 
-def build(spec: DLinearSpec, given: SeriesInput, wanted: ForecastOutput) -> DLinear:
-    """Series of one length.
+def build(config: DLinearSpec, input_spec: SeriesInput, output_spec: ForecastOutput) -> DLinear:
+    """A network for series of one length.
 
     Raises:
-        UsageError: they are not.
+        UsageError: the series have several lengths.
     """
-    if not given.fixed:
-        raise UsageError("a forecast is made from series of one length", where="model.name", got=given.kind)
-    return DLinear(spec, given, wanted)
+    if not input_spec.fixed:
+        raise UsageError("a forecast is made from series of one length", where="model.name", got=input_spec.kind)
+    return DLinear(config, input_spec, output_spec)
 
 
 class DLinear(nn.Module):
-    """A moving average and what it leaves, each through one layer from L steps to all steps ahead; their sum.
+    """One linear layer from L steps to all steps ahead for the moving average, one for the remainder; their sum.
 
     Args:
-        spec: window, and whether channels share their layers.
-        given: series of L steps, and their statistics.
-        wanted: steps ahead and quantiles.
+        config: window, and whether channels share their layers.
+        input_spec: number of steps L, and statistics of the series.
+        output_spec: horizon and quantiles.
     """
 
-    def __init__(self, spec: DLinearSpec, given: SeriesInput, wanted: ForecastOutput) -> None:
+    def __init__(self, config: DLinearSpec, input_spec: SeriesInput, output_spec: ForecastOutput) -> None:
         super().__init__()
-        self.horizon, self.quantiles = wanted.horizon, len(wanted.quantiles)
-        self.window = spec.window
-        self.instance_norm = spec.instance_norm
-        self.standardise = StandardiseSeries(given)
-        layers = given.channels if spec.individual else 1
-        self.trend = PerChannel(layers, given.longest, self.horizon * self.quantiles)
-        self.remainder = PerChannel(layers, given.longest, self.horizon * self.quantiles)
+        self.horizon, self.quantiles = output_spec.horizon, len(output_spec.quantiles)
+        self.window = config.window
+        self.instance_norm = config.instance_norm
+        self.standardise = StandardiseSeries(input_spec)
+        layers = input_spec.channels if config.individual else 1
+        self.trend = PerChannel(layers, input_spec.max_length, self.horizon * self.quantiles)
+        self.remainder = PerChannel(layers, input_spec.max_length, self.horizon * self.quantiles)
 
     def forward(self, past: Tensor) -> Tensor:
-        """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""
+        """(N, L, C) to (N, horizon, C, Q), both in the units of the series."""
         steps = self.standardise(past)  # (N, L, C)
         norm = InstanceNorm.of(steps) if self.instance_norm else None
         rows = (steps if norm is None else norm.apply(steps)).transpose(1, 2)  # (N, C, L)
@@ -57,25 +57,25 @@ class DLinear(nn.Module):
         return self.standardise.undo(values if norm is None else norm.undo(values))
 
     def _average(self, rows: Tensor) -> Tensor:
-        """The mean of a window around every step, (N, C, L); beyond the ends stand the first and the last value."""
+        """Moving average of a window around every step, (N, C, L); padded with the first and the last value."""
         padded = functional.pad(rows, (self.window // 2, self.window // 2), mode="replicate")
         return functional.avg_pool1d(padded, self.window, stride=1)
 
 
 class PerChannel(nn.Module):
-    """A linear layer along time, one for all channels or one each: (N, C, L) to (N, C, outward)."""
+    """A linear layer along time, shared by all channels or one for each: (N, C, L) to (N, C, out_features)."""
 
-    def __init__(self, layers: int, inward: int, outward: int) -> None:
+    def __init__(self, layers: int, in_features: int, out_features: int) -> None:
         super().__init__()
         self.layers = layers
-        self.weight = nn.Parameter(torch.empty(layers, inward, outward))
-        self.bias = nn.Parameter(torch.empty(layers, outward))
-        bound = inward**-0.5  # as nn.Linear draws
+        self.weight = nn.Parameter(torch.empty(layers, in_features, out_features))
+        self.bias = nn.Parameter(torch.empty(layers, out_features))
+        bound = in_features**-0.5  # as nn.Linear draws
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(N, C, L) to (N, C, outward)."""
+        """(N, C, L) to (N, C, out_features)."""
         if self.layers == 1:
             return rows @ self.weight[0] + self.bias
         return torch.einsum("ncl,clo->nco", rows, self.weight) + self.bias

@@ -1,4 +1,4 @@
-"""Dropout that draws little: Srivastava et al. 2014, JMLR 15:1929-1958."""
+"""Dropout with fewer random bits: Srivastava et al. 2014, JMLR 15:1929-1958."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _VALUES = 2**16
 
 
 class Dropout(nn.Dropout):
-    """torch's dropout; on a CPU with 16 random bits a value instead of 64, which torch draws one by one on one core.
+    """torch's dropout; on a CPU with 16 random bits a value instead of torch's 64, which are drawn on one core.
 
-    The share that is dropped is p to the nearest 1/65,536, and what is kept is scaled by just that share, so the mean
-    stays. Drawn from torch's global generator. Inputs may be of any shape, and keep their layout in memory.
+    The rate is rounded to the nearest 1/65,536, and the scale uses the rounded rate, so the mean is unchanged. Uses
+    torch's global generator. Inputs of any shape keep their memory layout.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Any shape to the same."""
+        """A tensor of any shape to the same shape."""
         dropped = round(self.p * _VALUES)
         plain = not self.training or dropped in (0, _VALUES) or input.device.type != "cpu"
         if plain or torch.compiler.is_compiling():
@@ -27,8 +27,8 @@ class Dropout(nn.Dropout):
         return input * noise.as_strided(input.shape, torch.empty_like(input, device="meta").stride())
 
 
-def draw_little(network: nn.Module) -> None:
-    """Put `Dropout` in the place of each of torch's own below `network`."""
+def use_fast_dropout(network: nn.Module) -> None:
+    """Replace each `nn.Dropout` of a network by `Dropout`."""
     for module in network.modules():
         for name, child in module.named_children():
             if type(child) is nn.Dropout:

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 
 class TokenEmbedding(nn.Module):
-    """One learned vector a token; that of padding is zero and stays so.
+    """One learned vector for each token; the vector of padding is always zero.
 
     Args:
         vocabulary: V.
         width: D.
         pad: number of the padding.
-        scaled: vectors are drawn small, for a tied output layer, and leave with a variance of 1 (arXiv:1706.03762,
-            section 3.4), as sinusoidal positions want; otherwise they have a standard deviation of 0.02.
+        scaled: whether vectors are initialised small, for a tied output layer, and multiplied by sqrt(D)
+            (arXiv:1706.03762, section 3.4), as sinusoidal positions need; otherwise their standard deviation is 0.02.
     """
 
     def __init__(self, vocabulary: int, width: int, pad: int, *, scaled: bool = True) -> None:

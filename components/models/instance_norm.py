@@ -1,4 +1,4 @@
-"""Each series' own mean and spread, taken out before a forecast and put back behind it: RevIN.
+"""Reversible instance normalisation (RevIN): a series is normalised by its own statistics, the forecast denormalised.
 
 Kim et al. 2022, https://openreview.net/forum?id=cGDAkQo1C0p, without its learned scale.
 
@@ -21,7 +21,7 @@ class InstanceNorm(NamedTuple):
 
     @classmethod
     def of(cls, past: Tensor) -> InstanceNorm:
-        """Of series (N, L, C), over their steps. No gradient passes through them, as in the authors' code."""
+        """Statistics of series (N, L, C) over their steps, without gradient, as in the authors' code."""
         mean = past.mean(dim=1, keepdim=True).detach()  # (N, 1, C)
         variance = ((past - mean) ** 2).mean(dim=1, keepdim=True).detach()  # (N, 1, C)
         return cls(mean, torch.sqrt(variance + 1e-5))
@@ -31,5 +31,5 @@ class InstanceNorm(NamedTuple):
         return (past - self.mean) / self.std
 
     def undo(self, values: Tensor) -> Tensor:
-        """(N, horizon, C, Q) back into the units of the past."""
+        """Forecasts (N, horizon, C, Q) back to the units of the past."""
         return values * self.std[..., None] + self.mean[..., None]

@@ -14,34 +14,34 @@ from components.contracts.shapes import ClassesOutput, TokensInput
 from components.models import masks
 
 
-def build(spec: KimSpec, given: TokensInput, wanted: ClassesOutput) -> Kim:
-    """Texts of any length, none included."""
-    return Kim(spec, given, wanted.classes)
+def build(config: KimSpec, input_spec: TokensInput, output_spec: ClassesOutput) -> Kim:
+    """A network for texts of any length, also of length 0."""
+    return Kim(config, input_spec, output_spec.classes)
 
 
 class Kim(nn.Module):
-    """For every window width, filters and the largest value of each over the text; then dropout and a dense layer.
+    """Convolutions of several window widths with max pooling over the text; then dropout and a dense layer.
 
-    A window counts where it touches the text; beyond its ends stand zeros, in a batch as alone.
+    Every window that overlaps the text counts; the text is padded with zeros, in a batch as alone.
 
     Args:
-        spec: windows, filters and so on.
-        given: the vocabulary.
+        config: windows and filters.
+        input_spec: the vocabulary.
         classes: number of classes K.
     """
 
-    def __init__(self, spec: KimSpec, given: TokensInput, classes: int) -> None:
+    def __init__(self, config: KimSpec, input_spec: TokensInput, classes: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(given.vocabulary, spec.embedding, padding_idx=given.pad)
+        self.embedding = nn.Embedding(input_spec.vocabulary, config.embedding, padding_idx=input_spec.pad)
         with torch.no_grad():
-            # Small, as in the paper: drawn with a variance of 1, rare words stay noise (SST-2: two points less).
+            # Small, as in the paper: with a variance of 1, rare words stay noise (SST-2: two points less).
             nn.init.uniform_(self.embedding.weight, -0.25, 0.25)
-            self.embedding.weight[given.pad] = 0.0
+            self.embedding.weight[input_spec.pad] = 0.0
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(spec.embedding, spec.filters, window, padding=window - 1) for window in spec.windows
+            nn.Conv1d(config.embedding, config.filters, window, padding=window - 1) for window in config.windows
         )
-        self.dropout = nn.Dropout(spec.dropout)
-        self.head = nn.Linear(spec.filters * len(spec.windows), classes)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.filters * len(config.windows), classes)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N, T), lengths (N,) to logits (N, K)."""
@@ -52,7 +52,7 @@ class Kim(nn.Module):
         return logits
 
     def _largest(self, convolution: nn.Module, vectors: Tensor, lengths: Tensor) -> Tensor:
-        """(N, E, T) to (N, F): over the T + window - 1 places where a window touches the text."""
+        """(N, E, T) to (N, F): the maximum over the T + window - 1 windows that overlap the text."""
         features = functional.relu(convolution(vectors))  # (N, F, T + window - 1)
         beyond = features.shape[2] - vectors.shape[2]  # window - 1
         touching = masks.inside(lengths.clamp(min=1) + beyond, features.shape[2])  # (N, T + window - 1)

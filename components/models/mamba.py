@@ -20,41 +20,41 @@ from components.contracts.shapes import ClassesOutput, NextTokenOutput, TokensIn
 from components.models.pooling import pooling
 
 
-def build(spec: MambaSpec, given: TokensInput, wanted: ClassesOutput | NextTokenOutput) -> Mamba:
-    """Texts to one class each, or to the next token."""
-    config = MambaConfig(
-        vocab_size=given.vocabulary,
-        pad_token_id=given.pad,
-        hidden_size=spec.width,
-        state_size=spec.state,
-        num_hidden_layers=spec.depth,
-        expand=spec.expand,
-        conv_kernel=spec.window,
+def build(config: MambaSpec, input_spec: TokensInput, output_spec: ClassesOutput | NextTokenOutput) -> Mamba:
+    """A network from texts to one class, or to the next token."""
+    hf_config = MambaConfig(
+        vocab_size=input_spec.vocabulary,
+        pad_token_id=input_spec.pad,
+        hidden_size=config.width,
+        state_size=config.state,
+        num_hidden_layers=config.depth,
+        expand=config.expand,
+        conv_kernel=config.window,
         use_cache=False,
     )
-    return Mamba(spec, config, wanted)
+    return Mamba(config, hf_config, output_spec)
 
 
 class Mamba(nn.Module):
-    """transformers' layers, then a dense layer over one vector of the text; or the embedding's own matrix, for tokens.
+    """transformers' layers, then a dense layer over the pooled text, or the matrix of the embedding for next tokens.
 
-    No step sees a later one, so what is real sees no padding.
+    No step depends on a later one, so real tokens do not depend on padding.
 
     Args:
-        spec: pooling and dropout.
-        config: of the layers.
-        wanted: what comes out.
+        config: pooling and dropout.
+        hf_config: transformers' config of the layers.
+        output_spec: one class, or the next token.
     """
 
-    def __init__(self, spec: MambaSpec, config: MambaConfig, wanted: ClassesOutput | NextTokenOutput) -> None:
+    def __init__(self, config: MambaSpec, hf_config: MambaConfig, output_spec: ClassesOutput | NextTokenOutput) -> None:
         super().__init__()
-        self.backbone = MambaModel(config)
-        self.classifies = isinstance(wanted, ClassesOutput)
+        self.backbone = MambaModel(hf_config)
+        self.classifies = isinstance(output_spec, ClassesOutput)
         self.head_names: Sequence[str] = ("pooling", "head") if self.classifies else ("backbone.norm_f",)
-        if isinstance(wanted, ClassesOutput):
-            self.pooling = None if spec.pooling == "last" else pooling(spec.pooling, spec.width)
-            self.dropout = nn.Dropout(spec.dropout)
-            self.head = nn.Linear(spec.width, wanted.classes)
+        if isinstance(output_spec, ClassesOutput):
+            self.pooling = None if config.pooling == "last" else pooling(config.pooling, config.width)
+            self.dropout = nn.Dropout(config.dropout)
+            self.head = nn.Linear(config.width, output_spec.classes)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N, T), lengths (N,) to logits (N, K) or (N, T, V)."""
@@ -74,8 +74,10 @@ class Mamba(nn.Module):
 
 
 def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:
-    """What the backbone says of tokens (N, T), (N, T, D), for the exporter: it would write as many steps as its example
-    has. Algorithm 2 of the paper, with the steps in a loop."""
+    """The backbone's output for tokens (N, T), (N, T, D), with the scan as a loop (algorithm 2 of the paper).
+
+    For the exporter, which would unroll transformers' scan for the length of its example.
+    """
     features: Tensor = backbone.embeddings(tokens)  # (N, T, D)
     for block in cast(Any, backbone.layers):
         features = features + _mixed(block.mixer, block.norm(features))  # (N, T, D)
@@ -83,35 +85,43 @@ def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:
 
 
 def _mixed(mixer: Any, features: Tensor) -> Tensor:
-    """One layer's mixing, (N, T, D) to (N, T, D)."""
-    inward, gate = mixer.in_proj(features).transpose(1, 2).chunk(2, dim=1)  # (N, I, T) each
+    """The mixer of one layer, (N, T, D) to (N, T, D)."""
+    hidden, gate = mixer.in_proj(features).transpose(1, 2).chunk(2, dim=1)  # (N, I, T) each
     kernel = mixer.conv1d
     window = kernel.kernel_size[0] - 1
-    inward = silu(conv1d(nn.functional.pad(inward, (window, 0)), kernel.weight, kernel.bias, groups=kernel.groups))
+    hidden = silu(conv1d(nn.functional.pad(hidden, (window, 0)), kernel.weight, kernel.bias, groups=kernel.groups))
     sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]
-    step, write, read = torch.split(mixer.x_proj(inward.transpose(1, 2)), sizes, dim=2)  # (N, T, rank), (N, T, S) twice
+    step, b, c = torch.split(mixer.x_proj(hidden.transpose(1, 2)), sizes, dim=2)  # (N, T, rank), (N, T, S) twice
     step = softplus(mixer.dt_proj(step)).transpose(1, 2)  # (N, I, T)
     decay = torch.exp(-torch.exp(mixer.A_log)[:, None] * step[..., None])  # (N, I, T, S)
-    written = step[..., None] * write[:, None] * inward[..., None]  # (N, I, T, S)
-    outward = _scripted()(decay, written, read) + inward * mixer.D[:, None]  # (N, I, T)
-    mixed: Tensor = mixer.out_proj((outward * silu(gate)).transpose(1, 2))  # (N, T, D)
+    update = step[..., None] * b[:, None] * hidden[..., None]  # (N, I, T, S)
+    scanned = _scripted()(decay, update, c) + hidden * mixer.D[:, None]  # (N, I, T)
+    mixed: Tensor = mixer.out_proj((scanned * silu(gate)).transpose(1, 2))  # (N, T, D)
     return mixed
 
 
-def scan(decay: Tensor, written: Tensor, read: Tensor) -> Tensor:
-    """The states one after the other, each read: (N, I, T, S) twice, (N, T, S) to (N, I, T)."""
+def scan(decay: Tensor, update: Tensor, c: Tensor) -> Tensor:
+    """The selective scan: state = decay * state + update, output = C state.
+
+    Args:
+        decay, update: (N, I, T, S).
+        c: the paper's C, (N, T, S).
+
+    Returns:
+        (N, I, T).
+    """
     state = torch.zeros_like(decay[:, :, 0])  # (N, I, S)
-    outward: list[Tensor] = []
+    outputs: list[Tensor] = []
     for index in range(decay.shape[2]):
-        state = decay[:, :, index] * state + written[:, :, index]  # (N, I, S)
-        outward.append((state * read[:, index][:, None]).sum(2))  # (N, I)
-    return torch.stack(outward, dim=2)
+        state = decay[:, :, index] * state + update[:, :, index]  # (N, I, S)
+        outputs.append((state * c[:, index][:, None]).sum(2))  # (N, I)
+    return torch.stack(outputs, dim=2)
 
 
 @functools.cache
 def _scripted() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """`scan` as TorchScript: the exporter writes its loop as a loop, and not as the steps of its example."""
+    """`scan` as TorchScript: the exporter keeps the loop instead of unrolling it for the length of its example."""
     with warnings.catch_warnings():
-        # The older exporter knows no other way to keep a loop; tests compare its graph at other lengths.
+        # The TorchScript exporter has no other way to keep a loop; tests compare the graph at other lengths.
         warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated", category=DeprecationWarning)
         return torch.jit.script(scan)

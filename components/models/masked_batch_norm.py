@@ -1,6 +1,6 @@
-"""Batch normalisation that does not see padding: Ioffe and Szegedy 2015, arXiv:1502.03167.
+"""Batch normalisation without padding: Ioffe and Szegedy 2015, arXiv:1502.03167.
 
-Legend: N batch, C channels, ... places.
+Legend: N batch, C channels, ... positions.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 class MaskedBatchNorm(nn.Module):
-    """Mean and variance of each channel over the real places of a batch alone; in use, those of the training.
+    """Normalises each channel by the statistics of the real positions of a batch; at inference by running statistics.
 
-    Its weights are named as those of `nn.BatchNorm1d`.
+    The weights have the names of `nn.BatchNorm1d`.
 
     Args:
         channels: C.
-        momentum: share of a batch in the running mean and variance.
+        momentum: weight of a batch in the running statistics.
     """
 
     running_mean: Tensor
@@ -31,7 +31,7 @@ class MaskedBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, features: Tensor, inside: Tensor) -> Tensor:
-        """(N, C, ...) to (N, C, ...), zero at padding; `inside` bool (N, 1, ...), spread over the places."""
+        """(N, C, ...) to (N, C, ...), zero at padding; `inside` bool (N, 1, ...) marks the real positions."""
         shape = (1, -1, *([1] * (features.ndim - 2)))
         weights = inside.to(features.dtype)  # (N, 1, ...)
         if self.training:
@@ -42,7 +42,7 @@ class MaskedBatchNorm(nn.Module):
         return ((features - mean.view(shape)) * factor.view(shape) + self.bias.view(shape)) * weights
 
     def _of(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C,) over the real places; the running ones move towards them."""
+        """Mean and variance (C,) over the real positions; updates the running statistics."""
         others = [axis for axis in range(features.ndim) if axis != 1]
         places = weights.expand_as(features[:, :1]).sum()  # ()
         mean = (features * weights).sum(dim=others) / places  # (C,)

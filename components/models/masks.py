@@ -1,6 +1,6 @@
-"""Which places of a padded batch hold something, and what may look at what. True: it counts.
+"""Masks of padded batches: real positions, and attention masks. True: a position counts.
 
-Legend: N batch, T length, S length of what is looked at.
+Legend: N batch, T length, S length of the memory.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 
-def inside(lengths: Tensor, longest: int) -> Tensor:
-    """bool (N, T): the places before each sample's end. A sample without any place is given its first.
+def inside(lengths: Tensor, max_length: int) -> Tensor:
+    """bool (N, T): the positions before the end of each sample. A sample of length 0 counts as one of length 1.
 
     Args:
         lengths: int64 (N,).
-        longest: T, the batch's length.
+        max_length: T, the length of the batch.
     """
-    places = torch.arange(longest, device=lengths.device)  # (T,)
+    places = torch.arange(max_length, device=lengths.device)  # (T,)
     return places[None, :] < lengths.clamp(min=1)[:, None]  # (N, T)
 
 
@@ -26,15 +26,15 @@ def whole(batch: Tensor) -> Tensor:
     return places + batch.shape[1]
 
 
-def keys(lengths: Tensor, longest: int) -> Tensor:
-    """bool (N, 1, 1, S), for attention: no query looks at padding."""
-    return inside(lengths, longest)[:, None, None, :]
+def keys(lengths: Tensor, max_length: int) -> Tensor:
+    """bool (N, 1, 1, S), for attention: no query attends to padding."""
+    return inside(lengths, max_length)[:, None, None, :]
 
 
-def causal(longest: int, device: torch.device) -> Tensor:
-    """bool (T, T), for attention: the query of a row looks at its own place and those before it.
+def causal(max_length: int, device: torch.device) -> Tensor:
+    """bool (T, T), for attention: the query of a row attends to its own position and the positions before it.
 
-    With padding behind the samples nothing more is needed: what is real never looks at what comes later.
+    Padding at the end needs no further mask: real positions never attend to later ones.
     """
-    places = torch.arange(longest, device=device)  # (T,)
+    places = torch.arange(max_length, device=device)  # (T,)
     return places[None, :] <= places[:, None]

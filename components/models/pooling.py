@@ -1,4 +1,4 @@
-"""Many places to one vector, without looking at padding.
+"""Pooling of a sequence to one vector, without padding.
 
 Legend: N batch, T length, D width.
 """
@@ -16,7 +16,7 @@ Pooling = Literal["mean", "max", "attention"]
 
 
 class MeanPooling(nn.Module):
-    """The mean of the real places."""
+    """The mean of the real positions."""
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(N, T, D), lengths (N,) to (N, D)."""
@@ -25,7 +25,7 @@ class MeanPooling(nn.Module):
 
 
 class MaxPooling(nn.Module):
-    """The largest of each feature over the real places."""
+    """The maximum of each feature over the real positions."""
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(N, T, D), lengths (N,) to (N, D)."""
@@ -34,7 +34,7 @@ class MaxPooling(nn.Module):
 
 
 class AttentionPooling(nn.Module):
-    """A weighted mean, weights softmax(v' tanh(W x)): Yang et al. 2016, doi:10.18653/v1/N16-1174, (5) to (7)."""
+    """Attention pooling, weights softmax(v' tanh(W x)): Yang et al. 2016, doi:10.18653/v1/N16-1174, (5) to (7)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class AttentionPooling(nn.Module):
 
 
 def pooling(kind: Pooling, width: int) -> nn.Module:
-    """The kind that a spec names."""
+    """The pooling of a spec."""
     match kind:
         case "mean":
             return MeanPooling()

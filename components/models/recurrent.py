@@ -1,9 +1,9 @@
-"""Recurrent networks for texts and series: the textbook's cell, LSTM and GRU.
+"""Recurrent networks for texts and series: plain RNN, LSTM and GRU.
 
-Samples of unequal lengths have the states that they have alone: see recurrent_layers.
+The states of a sample do not depend on padding: see recurrent_layers.
 
-Legend: N batch, T length, E size of a step, D width of the states (twice the cell's where both directions are read),
-C channels, K classes, Q quantiles.
+Legend: N batch, T length, E size of a step, D width of the states (twice the cell's, if bidirectional), C channels,
+K classes, Q quantiles.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from components.models.standardise_series import StandardiseSeries
 
 
 def build(
-    spec: RecurrentSpec,
-    given: TokensInput | SeriesInput,
-    wanted: ClassesOutput | TokenClassesOutput | ForecastOutput,
+    config: RecurrentSpec,
+    input_spec: TokensInput | SeriesInput,
+    output_spec: ClassesOutput | TokenClassesOutput | ForecastOutput,
 ) -> nn.Module:
-    """Texts or series to one class each or one a step; series of one length to a forecast.
+    """A network from texts or series to one class or one class for each step, or from series to a forecast.
 
     Raises:
-        UsageError: a forecast is wanted of what is no series of one length.
+        UsageError: a forecast from anything but series of one length.
     """
-    if not isinstance(wanted, ForecastOutput):
-        return RecurrentClassifier(spec, given, wanted)
-    if not isinstance(given, SeriesInput) or not given.fixed:
-        raise UsageError("a forecast is made from series of one length", where="model.name", got=given.kind)
-    return RecurrentForecaster(spec, given, wanted)
+    if not isinstance(output_spec, ForecastOutput):
+        return RecurrentClassifier(config, input_spec, output_spec)
+    if not isinstance(input_spec, SeriesInput) or not input_spec.fixed:
+        raise UsageError("a forecast is made from series of one length", where="model.name", got=input_spec.kind)
+    return RecurrentForecaster(config, input_spec, output_spec)
 
 
 class Steps(nn.Module):
-    """What the first cell sees of every step: a token's vector, or standardised values.
+    """Input of the first cell at every step: the vector of a token, or standardised values.
 
     Args:
-        spec: embedding and dropout.
-        given: texts, or series.
+        config: embedding and dropout.
+        input_spec: texts, or series.
     """
 
-    def __init__(self, spec: RecurrentSpec, given: TokensInput | SeriesInput) -> None:
+    def __init__(self, config: RecurrentSpec, input_spec: TokensInput | SeriesInput) -> None:
         super().__init__()
-        if isinstance(given, TokensInput):
-            self.width = spec.embedding
-            self.embedding = TokenEmbedding(given.vocabulary, spec.embedding, given.pad)
-            self.dropout = nn.Dropout(spec.dropout)
+        if isinstance(input_spec, TokensInput):
+            self.width = config.embedding
+            self.embedding = TokenEmbedding(input_spec.vocabulary, config.embedding, input_spec.pad)
+            self.dropout = nn.Dropout(config.dropout)
         else:
-            self.width = given.channels
-            self.standardise = StandardiseSeries(given)
-        self.tokens = isinstance(given, TokensInput)
+            self.width = input_spec.channels
+            self.standardise = StandardiseSeries(input_spec)
+        self.tokens = isinstance(input_spec, TokensInput)
 
     def forward(self, values: Tensor, lengths: Tensor | None) -> Tensor:
         """Tokens (N, T) or series (N, T, C) to (N, T, E)."""
@@ -69,31 +69,34 @@ class Steps(nn.Module):
 
 
 class RecurrentClassifier(nn.Module):
-    """Recurrent layers, then one vector of the states (or each) through a dense layer.
+    """Recurrent layers, then a dense layer over the pooled states, or over each state.
 
     Args:
-        spec: kind of cell, depth, width and so on.
-        given: texts, or series.
-        wanted: one class each, or one a step.
+        config: kind of cell and sizes.
+        input_spec: texts, or series.
+        output_spec: one class, or one class for each step.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
 
     def __init__(
-        self, spec: RecurrentSpec, given: TokensInput | SeriesInput, wanted: ClassesOutput | TokenClassesOutput
+        self,
+        config: RecurrentSpec,
+        input_spec: TokensInput | SeriesInput,
+        output_spec: ClassesOutput | TokenClassesOutput,
     ) -> None:
         super().__init__()
-        self.steps = Steps(spec, given)
-        self.recurrent = _layers(spec, self.steps.width)
-        self.every_step = isinstance(wanted, TokenClassesOutput)
+        self.steps = Steps(config, input_spec)
+        self.recurrent = _layers(config, self.steps.width)
+        self.every_step = isinstance(output_spec, TokenClassesOutput)
         self.pooling = (
-            None if self.every_step or spec.pooling == "last" else pooling(spec.pooling, self.recurrent.width)
+            None if self.every_step or config.pooling == "last" else pooling(config.pooling, self.recurrent.width)
         )
-        self.dropout = nn.Dropout(spec.dropout)
-        self.head = nn.Linear(self.recurrent.width, wanted.classes)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(self.recurrent.width, output_spec.classes)
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tokens (N, T) or series (N, T, C), lengths (N,) (none where all are whole) to logits (N, K) or (N, T, K)."""
+        """Tokens (N, T) or series (N, T, C), lengths (N,) (None without padding) to logits (N, K) or (N, T, K)."""
         if lengths is None:
             lengths = masks.whole(values)  # (N,)
         features, last = self.recurrent(self.steps(values, lengths), lengths)  # (N, T, D), (N, D)
@@ -106,28 +109,28 @@ class RecurrentClassifier(nn.Module):
 
 
 class RecurrentForecaster(nn.Module):
-    """Recurrent layers over all channels together, then all steps ahead at once from one vector of the states.
+    """Recurrent layers over all channels, then a dense layer from the pooled states to all steps ahead.
 
     Args:
-        spec: kind of cell, depth, width and so on.
-        given: series of one length.
-        wanted: steps ahead and quantiles.
+        config: kind of cell and sizes.
+        input_spec: series of one length.
+        output_spec: horizon and quantiles.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
 
-    def __init__(self, spec: RecurrentSpec, given: SeriesInput, wanted: ForecastOutput) -> None:
+    def __init__(self, config: RecurrentSpec, input_spec: SeriesInput, output_spec: ForecastOutput) -> None:
         super().__init__()
-        self.shape = (wanted.horizon, wanted.channels, len(wanted.quantiles))
-        self.instance_norm = spec.instance_norm
-        self.standardise = StandardiseSeries(given)
-        self.recurrent = _layers(spec, given.channels)
-        self.pooling = None if spec.pooling == "last" else pooling(spec.pooling, self.recurrent.width)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.shape = (output_spec.horizon, output_spec.channels, len(output_spec.quantiles))
+        self.instance_norm = config.instance_norm
+        self.standardise = StandardiseSeries(input_spec)
+        self.recurrent = _layers(config, input_spec.channels)
+        self.pooling = None if config.pooling == "last" else pooling(config.pooling, self.recurrent.width)
+        self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(self.recurrent.width, math.prod(self.shape))
 
     def forward(self, past: Tensor) -> Tensor:
-        """(N, L, C) to (N, horizon, C, Q), both in the series' own units."""
+        """(N, L, C) to (N, horizon, C, Q), both in the units of the series."""
         steps = self.standardise(past)  # (N, L, C)
         norm = InstanceNorm.of(steps) if self.instance_norm else None
         whole = masks.whole(past)  # (N,)
@@ -137,7 +140,7 @@ class RecurrentForecaster(nn.Module):
         return self.standardise.undo(values if norm is None else norm.undo(values))
 
 
-def _layers(spec: RecurrentSpec, inward: int) -> RecurrentLayers:
+def _layers(config: RecurrentSpec, in_features: int) -> RecurrentLayers:
     return RecurrentLayers(
-        spec.name, inward, spec.width, spec.depth, bidirectional=spec.bidirectional, dropout=spec.dropout
+        config.name, in_features, config.width, config.depth, bidirectional=config.bidirectional, dropout=config.dropout
     )

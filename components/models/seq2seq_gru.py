@@ -1,4 +1,4 @@
-"""Translation by two recurrent networks and attention: Bahdanau et al. 2015, arXiv:1409.0473.
+"""Translation by a GRU encoder and a GRU decoder with attention: Bahdanau et al. 2015, arXiv:1409.0473.
 
 Legend: N batch, S source length, T target length, E embedding, D width, V target vocabulary.
 """
@@ -18,46 +18,48 @@ from components.models.embedding import TokenEmbedding
 from components.models.recurrent_layers import RecurrentLayers
 
 
-def build(spec: Seq2SeqGruSpec, given: TokensInput, wanted: TextOutput) -> Seq2SeqGru:
-    """Texts to texts.
+def build(config: Seq2SeqGruSpec, input_spec: TokensInput, output_spec: TextOutput) -> Seq2SeqGru:
+    """A network from texts to texts.
 
     Raises:
-        UsageError: a shared embedding is wanted for two vocabularies.
+        UsageError: a shared embedding for two vocabularies.
     """
-    if spec.shared and (given.vocabulary, given.pad) != (wanted.vocabulary, wanted.pad):
+    if config.shared and (input_spec.vocabulary, input_spec.pad) != (output_spec.vocabulary, output_spec.pad):
         raise UsageError(
-            "source and target are of two vocabularies",
+            "source and target have different vocabularies",
             where="model.shared",
-            got=f"{given.vocabulary} and {wanted.vocabulary} tokens",
+            got=f"{input_spec.vocabulary} and {output_spec.vocabulary} tokens",
             next_step="set model.shared: false, or give the dataset one tokenizer for both",
         )
-    return Seq2SeqGru(spec, given, wanted)
+    return Seq2SeqGru(config, input_spec, output_spec)
 
 
 class Seq2SeqGru(nn.Module):
-    """A GRU in both directions over the source; one over the target that looks at its states before every token.
+    """A bidirectional GRU over the source; a GRU over the target with attention to the states of the source.
 
     Args:
-        spec: depth, width and so on.
-        given: the source.
-        wanted: the target.
+        config: sizes.
+        input_spec: the source.
+        output_spec: the target.
     """
 
     head_names: Sequence[str] = ("readout", "head")
 
-    def __init__(self, spec: Seq2SeqGruSpec, given: TokensInput, wanted: TextOutput) -> None:
+    def __init__(self, config: Seq2SeqGruSpec, input_spec: TokensInput, output_spec: TextOutput) -> None:
         super().__init__()
-        self.width = spec.width
-        self.target_embedding = TokenEmbedding(wanted.vocabulary, spec.embedding, wanted.pad)
-        self.source_embedding = None if spec.shared else TokenEmbedding(given.vocabulary, spec.embedding, given.pad)
-        self.dropout = nn.Dropout(spec.dropout)
-        self.encoder = RecurrentLayers(
-            "gru", spec.embedding, spec.width, spec.depth, bidirectional=True, dropout=spec.dropout
+        self.width = config.width
+        self.target_embedding = TokenEmbedding(output_spec.vocabulary, config.embedding, output_spec.pad)
+        self.source_embedding = (
+            None if config.shared else TokenEmbedding(input_spec.vocabulary, config.embedding, input_spec.pad)
         )
-        self.first = nn.Linear(spec.width, spec.width)
-        self.decoder = AttentiveGru(spec.embedding, spec.width, 2 * spec.width)
-        self.readout = nn.Linear(spec.width + spec.embedding + 2 * spec.width, spec.embedding)
-        self.head = None if spec.tied else nn.Linear(spec.embedding, wanted.vocabulary)
+        self.dropout = nn.Dropout(config.dropout)
+        self.encoder = RecurrentLayers(
+            "gru", config.embedding, config.width, config.depth, bidirectional=True, dropout=config.dropout
+        )
+        self.first = nn.Linear(config.width, config.width)
+        self.decoder = AttentiveGru(config.embedding, config.width, 2 * config.width)
+        self.readout = nn.Linear(config.width + config.embedding + 2 * config.width, config.embedding)
+        self.head = None if config.tied else nn.Linear(config.embedding, output_spec.vocabulary)
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
         """Source (N, S), lengths (N,), target so far (N, T) to logits of the token after each (N, T, V)."""
@@ -80,7 +82,7 @@ class Seq2SeqGru(nn.Module):
         return self._logits(state, steps[:, -1], context)
 
     def _state(self, memory: Tensor) -> Tensor:
-        """The first state (N, D): from the encoder's that has read the source from its end to its start."""
+        """The first state (N, D): from the last state of the encoder's backward cell."""
         return torch.tanh(self.first(memory[:, 0, self.width :]))
 
     def _logits(self, states: Tensor, steps: Tensor, contexts: Tensor) -> Tensor:

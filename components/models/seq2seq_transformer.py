@@ -18,49 +18,51 @@ from components.models.positions import positions
 from components.models.transformer_layers import DecoderLayer, EncoderLayer
 
 
-def build(spec: Seq2SeqTransformerSpec, given: TokensInput, wanted: TextOutput) -> Seq2SeqTransformer:
-    """Texts to texts.
+def build(config: Seq2SeqTransformerSpec, input_spec: TokensInput, output_spec: TextOutput) -> Seq2SeqTransformer:
+    """A network from texts to texts.
 
     Raises:
-        UsageError: a shared embedding is wanted for two vocabularies.
+        UsageError: a shared embedding for two vocabularies.
     """
-    if spec.shared and (given.vocabulary, given.pad) != (wanted.vocabulary, wanted.pad):
+    if config.shared and (input_spec.vocabulary, input_spec.pad) != (output_spec.vocabulary, output_spec.pad):
         raise UsageError(
-            "source and target are of two vocabularies",
+            "source and target have different vocabularies",
             where="model.shared",
-            got=f"{given.vocabulary} and {wanted.vocabulary} tokens",
+            got=f"{input_spec.vocabulary} and {output_spec.vocabulary} tokens",
             next_step="set model.shared: false, or give the dataset one tokenizer for both",
         )
-    return Seq2SeqTransformer(spec, given, wanted)
+    return Seq2SeqTransformer(config, input_spec, output_spec)
 
 
 class Seq2SeqTransformer(nn.Module):
-    """Layers of self-attention over the source; layers over the target that look at them too.
+    """An encoder over the source, and a decoder over the target with attention to the encoder's output.
 
     Args:
-        spec: depth, width and so on.
-        given: the source, at most `longest` tokens.
-        wanted: the target, at most `longest` tokens.
+        config: sizes.
+        input_spec: the source, at most `max_length` tokens.
+        output_spec: the target, at most `max_length` tokens.
     """
 
     head_names: Sequence[str] = ("decoder_norm", "head")
 
-    def __init__(self, spec: Seq2SeqTransformerSpec, given: TokensInput, wanted: TextOutput) -> None:
+    def __init__(self, config: Seq2SeqTransformerSpec, input_spec: TokensInput, output_spec: TextOutput) -> None:
         super().__init__()
-        scaled = spec.positions == "sinusoidal"
-        self.target_embedding = TokenEmbedding(wanted.vocabulary, spec.width, wanted.pad, scaled=scaled)
+        scaled = config.positions == "sinusoidal"
+        self.target_embedding = TokenEmbedding(output_spec.vocabulary, config.width, output_spec.pad, scaled=scaled)
         self.source_embedding = (
-            None if spec.shared else TokenEmbedding(given.vocabulary, spec.width, given.pad, scaled=scaled)
+            None
+            if config.shared
+            else TokenEmbedding(input_spec.vocabulary, config.width, input_spec.pad, scaled=scaled)
         )
-        self.source_positions = positions(spec.positions, given.longest, spec.width)
-        self.target_positions = positions(spec.positions, wanted.longest, spec.width)
-        self.dropout = nn.Dropout(spec.dropout)
-        sizes = (spec.width, spec.heads, spec.feed_forward, spec.dropout, spec.norm)
-        self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(spec.depth))
-        self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(spec.decoder_depth or spec.depth))
-        self.encoder_norm = nn.LayerNorm(spec.width) if spec.norm == "pre" else nn.Identity()
-        self.decoder_norm = nn.LayerNorm(spec.width) if spec.norm == "pre" else nn.Identity()
-        self.head = None if spec.tied else nn.Linear(spec.width, wanted.vocabulary, bias=False)
+        self.source_positions = positions(config.positions, input_spec.max_length, config.width)
+        self.target_positions = positions(config.positions, output_spec.max_length, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        sizes = (config.width, config.heads, config.feed_forward, config.dropout, config.norm)
+        self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.depth))
+        self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(config.decoder_depth or config.depth))
+        self.encoder_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+        self.head = None if config.tied else nn.Linear(config.width, output_spec.vocabulary, bias=False)
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
         """Source (N, S), lengths (N,), target so far (N, T) to logits of the token after each (N, T, V)."""

@@ -19,36 +19,36 @@ from components.models.pooling import pooling
 from components.models.standardise_series import StandardiseSeries
 
 
-def build(spec: SeriesCnnSpec, given: SeriesInput, wanted: ClassesOutput) -> SeriesCnn:
-    """Series of any length."""
-    return SeriesCnn(spec, given, wanted.classes)
+def build(config: SeriesCnnSpec, input_spec: SeriesInput, output_spec: ClassesOutput) -> SeriesCnn:
+    """A network for series of any length."""
+    return SeriesCnn(config, input_spec, output_spec.classes)
 
 
 class SeriesCnn(nn.Module):
-    """Blocks that halve the length, then one vector of the places through a dense layer.
+    """Blocks that halve the length, then a dense layer over the pooled steps.
 
     Args:
-        spec: depth, width and so on.
-        given: channels and their statistics.
+        config: sizes.
+        input_spec: channels and their statistics.
         classes: number of classes K.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
 
-    def __init__(self, spec: SeriesCnnSpec, given: SeriesInput, classes: int) -> None:
+    def __init__(self, config: SeriesCnnSpec, input_spec: SeriesInput, classes: int) -> None:
         super().__init__()
-        self.standardise = StandardiseSeries(given)
-        widths = [spec.width << min(index, 3) for index in range(spec.depth)]
+        self.standardise = StandardiseSeries(input_spec)
+        widths = [config.width << min(index, 3) for index in range(config.depth)]
         self.blocks = nn.ModuleList(
-            SeriesBlock(inward, outward, spec.window)
-            for inward, outward in zip([given.channels, *widths], widths, strict=False)
+            SeriesBlock(in_features, out_features, config.window)
+            for in_features, out_features in zip([input_spec.channels, *widths], widths, strict=False)
         )
-        self.pooling = pooling(spec.pooling, widths[-1])
-        self.dropout = nn.Dropout(spec.dropout)
+        self.pooling = pooling(config.pooling, widths[-1])
+        self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, series: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(N, T, C), lengths (N,) (none where all are whole) to logits (N, K)."""
+        """(N, T, C), lengths (N,) (None without padding) to logits (N, K)."""
         lengths = masks.whole(series) if lengths is None else lengths.clamp(min=1)  # (N,)
         features = self.standardise(series, lengths).transpose(1, 2)  # (N, C, T)
         for block in self.blocks:
@@ -58,17 +58,19 @@ class SeriesCnn(nn.Module):
 
 
 class SeriesBlock(nn.Module):
-    """Convolution, batch normalisation, ReLU, and of each two steps the larger; zero stays beyond the end."""
+    """Convolution, batch normalisation, ReLU, and max pooling by 2; padding stays zero."""
 
-    def __init__(self, inward: int, outward: int, window: int) -> None:
+    def __init__(self, in_features: int, out_features: int, window: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv1d(inward, outward, window, padding=window // 2, bias=False)
-        self.norm = MaskedBatchNorm(outward)
+        self.convolution = nn.Conv1d(in_features, out_features, window, padding=window // 2, bias=False)
+        self.norm = MaskedBatchNorm(out_features)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, inward, T), lengths (N,) to (N, outward, ceil(T / 2)), lengths (N,)."""
-        longest = features.shape[2]
-        inside = masks.inside(lengths, longest)[:, None, :]  # (N, 1, T)
-        features = functional.relu(self.norm(self.convolution(features), inside))  # (N, outward, T)
-        pooled = functional.max_pool1d(functional.pad(features, (0, longest % 2)), 2)  # (N, outward, ceil(T / 2))
+        """(N, in_features, T), lengths (N,) to (N, out_features, ceil(T / 2)), lengths (N,)."""
+        max_length = features.shape[2]
+        inside = masks.inside(lengths, max_length)[:, None, :]  # (N, 1, T)
+        features = functional.relu(self.norm(self.convolution(features), inside))  # (N, out_features, T)
+        pooled = functional.max_pool1d(
+            functional.pad(features, (0, max_length % 2)), 2
+        )  # (N, out_features, ceil(T / 2))
         return pooled, torch.div(lengths + 1, 2, rounding_mode="floor")

@@ -1,4 +1,4 @@
-"""The first layer of every network for images: stored pixels to standardised floats.
+"""The first layer of networks for images: pixels to standardised floats.
 
 Legend: N batch, H height, W width, C channels.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class Standardise(nn.Module):
     """Pixels of 0..255, channels last, to (x / 255 - mean) / std, channels first.
 
-    Inside the network, so that training, the exported graph and serving cannot differ.
+    A part of the network, so that training, the exported graph and serving cannot differ.
 
     Args:
         mean: of each channel, in units of 0..1.

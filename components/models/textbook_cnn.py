@@ -1,7 +1,7 @@
-"""The convolutional network of the textbook: convolution, batch normalisation, ReLU, pooling; dropout before dense.
+"""The textbook convolutional network: convolution, batch normalisation, ReLU, pooling; dropout before dense layers.
 
-LeCun et al. 1998 (doi:10.1109/5.726791) for the form, Ioffe and Szegedy 2015 (arXiv:1502.03167) for the
-normalisation, Srivastava et al. 2014 (JMLR 15) for dropout.
+Form: LeCun et al. 1998, doi:10.1109/5.726791; normalisation: Ioffe and Szegedy 2015, arXiv:1502.03167; dropout:
+Srivastava et al. 2014, JMLR 15.
 
 Legend: N batch, C channels, H height, W width, K classes.
 """
@@ -16,52 +16,54 @@ from components.core.errors import UsageError
 from components.models.standardise import Standardise
 
 
-def build(spec: TextbookCnnSpec, given: ImageInput, wanted: ClassesOutput) -> TextbookCnn:
-    """Images of one size.
+def build(config: TextbookCnnSpec, input_spec: ImageInput, output_spec: ClassesOutput) -> TextbookCnn:
+    """A network for images of one size.
 
     Raises:
-        UsageError: they are too small for the depth.
+        UsageError: the images are too small for the depth.
     """
-    standardise = Standardise(given.mean, given.std)
+    standardise = Standardise(input_spec.mean, input_spec.std)
     try:
-        return TextbookCnn(spec, standardise, given.height, given.width, wanted.classes)
+        return TextbookCnn(config, standardise, input_spec.height, input_spec.width, output_spec.classes)
     except ValueError as error:
         next_step = "lower model.depth, or prepare larger images"
-        raise UsageError(str(error), where="model.depth", got=spec.depth, next_step=next_step) from error
+        raise UsageError(str(error), where="model.depth", got=config.depth, next_step=next_step) from error
 
 
 class TextbookCnn(nn.Module):
     """Blocks that halve height and width and double the channels, then one or two dense layers.
 
     Args:
-        spec: depth, width and dropout.
-        standardise: the first layer; also says how many channels an image has.
+        config: depth, width and dropout.
+        standardise: the first layer, which has the number of channels.
         height: of an image, in pixels.
         width: of an image, in pixels.
         classes: number of classes K.
 
     Raises:
-        ValueError: the image is too small for so many poolings.
+        ValueError: the image is too small for the number of poolings.
     """
 
-    def __init__(self, spec: TextbookCnnSpec, standardise: Standardise, height: int, width: int, classes: int) -> None:
+    def __init__(
+        self, config: TextbookCnnSpec, standardise: Standardise, height: int, width: int, classes: int
+    ) -> None:
         super().__init__()
-        rows, columns = height >> spec.depth, width >> spec.depth
+        rows, columns = height >> config.depth, width >> config.depth
         if rows < 1 or columns < 1:
-            raise ValueError(f"{spec.depth} blocks halve {height}x{width} pixels to nothing")
+            raise ValueError(f"an image of {height}x{width} pixels is too small for {config.depth} blocks")
         self.standardise = standardise
         blocks: list[nn.Module] = []
         channels = standardise.mean.numel()
-        for index in range(spec.depth):
-            outward = spec.width << index
-            blocks.append(_block(channels, outward, spec.convolutions))
-            channels = outward
+        for index in range(config.depth):
+            out_features = config.width << index
+            blocks.append(_block(channels, out_features, config.convolutions))
+            channels = out_features
         self.blocks = nn.Sequential(*blocks)
         features = channels * rows * columns
-        head: list[nn.Module] = [nn.Flatten(), nn.Dropout(spec.dropout)]
-        if spec.hidden is not None:
-            head += [nn.Linear(features, spec.hidden), nn.ReLU(inplace=True), nn.Dropout(spec.dropout)]
-            features = spec.hidden
+        head: list[nn.Module] = [nn.Flatten(), nn.Dropout(config.dropout)]
+        if config.hidden is not None:
+            head += [nn.Linear(features, config.hidden), nn.ReLU(inplace=True), nn.Dropout(config.dropout)]
+            features = config.hidden
         self.head = nn.Sequential(*head, nn.Linear(features, classes))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -71,12 +73,14 @@ class TextbookCnn(nn.Module):
         return logits
 
 
-def _block(inward: int, outward: int, convolutions: int) -> nn.Sequential:
-    """(N, inward, H, W) to (N, outward, H // 2, W // 2)."""
+def _block(in_features: int, out_features: int, convolutions: int) -> nn.Sequential:
+    """(N, in_features, H, W) to (N, out_features, H // 2, W // 2)."""
     layers: list[nn.Module] = []
     for index in range(convolutions):
-        # No bias: batch normalisation subtracts the mean and brings its own.
-        layers.append(nn.Conv2d(inward if index == 0 else outward, outward, kernel_size=3, padding=1, bias=False))
-        layers.append(nn.BatchNorm2d(outward))
+        # No bias: batch normalisation has one.
+        layers.append(
+            nn.Conv2d(in_features if index == 0 else out_features, out_features, kernel_size=3, padding=1, bias=False)
+        )
+        layers.append(nn.BatchNorm2d(out_features))
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers, nn.MaxPool2d(2))

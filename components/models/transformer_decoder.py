@@ -17,36 +17,36 @@ from components.models.positions import positions
 from components.models.transformer_layers import EncoderLayer
 
 
-def build(spec: DecoderSpec, given: TokensInput, wanted: NextTokenOutput) -> TransformerDecoder:
-    """A language model over the vocabulary that it is given."""
-    return TransformerDecoder(spec, given)
+def build(config: DecoderSpec, input_spec: TokensInput, output_spec: NextTokenOutput) -> TransformerDecoder:
+    """A language model over the vocabulary of the input."""
+    return TransformerDecoder(config, input_spec)
 
 
 class TransformerDecoder(nn.Module):
     """Vectors with positions, layers of causal self-attention, a dense layer over the vocabulary.
 
     Args:
-        spec: depth, width and so on.
-        given: texts of at most `longest` tokens.
+        config: sizes.
+        input_spec: texts of at most `max_length` tokens.
     """
 
     head_names: Sequence[str] = ("norm", "head")
 
-    def __init__(self, spec: DecoderSpec, given: TokensInput) -> None:
+    def __init__(self, config: DecoderSpec, input_spec: TokensInput) -> None:
         super().__init__()
-        scaled = spec.positions == "sinusoidal"
-        self.embedding = TokenEmbedding(given.vocabulary, spec.width, given.pad, scaled=scaled)
-        self.positions = positions(spec.positions, given.longest, spec.width)
-        self.dropout = nn.Dropout(spec.dropout)
+        scaled = config.positions == "sinusoidal"
+        self.embedding = TokenEmbedding(input_spec.vocabulary, config.width, input_spec.pad, scaled=scaled)
+        self.positions = positions(config.positions, input_spec.max_length, config.width)
+        self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(spec.width, spec.heads, spec.feed_forward, spec.dropout, spec.norm, "gelu")
-            for _ in range(spec.depth)
+            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout, config.norm, "gelu")
+            for _ in range(config.depth)
         )
-        self.norm = nn.LayerNorm(spec.width) if spec.norm == "pre" else nn.Identity()
-        self.head = None if spec.tied else nn.Linear(spec.width, given.vocabulary, bias=False)
+        self.norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+        self.head = None if config.tied else nn.Linear(config.width, input_spec.vocabulary, bias=False)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Tokens (N, T), lengths (N,) to logits (N, T, V). What is real sees no padding, so lengths change nothing."""
+        """Tokens (N, T), lengths (N,) to logits (N, T, V). Lengths are unused: real tokens never attend to padding."""
         features = self.dropout(self.positions(self.embedding(tokens)))  # (N, T, D)
         mask = masks.causal(tokens.shape[1], tokens.device)  # (T, T)
         for layer in self.layers:

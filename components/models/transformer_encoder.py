@@ -23,72 +23,75 @@ from components.models.transformer_layers import EncoderLayer
 
 
 def build(
-    spec: EncoderSpec, given: TokensInput | SeriesInput, wanted: ClassesOutput | TokenClassesOutput
+    config: EncoderSpec, input_spec: TokensInput | SeriesInput, output_spec: ClassesOutput | TokenClassesOutput
 ) -> TransformerEncoder:
-    """Texts or series to one class each, or one a token."""
-    return TransformerEncoder(spec, given, wanted)
+    """A network from texts or series to one class, or to one class for each token."""
+    return TransformerEncoder(config, input_spec, output_spec)
 
 
 class PatchEmbedding(nn.Module):
-    """A series to vectors: `patch` steps each, standardised, through one dense layer. The last is filled with zeros."""
+    """Patches of standardised steps of a series through one dense layer; the last patch is padded with zeros."""
 
-    def __init__(self, given: SeriesInput, patch: int, width: int) -> None:
+    def __init__(self, input_spec: SeriesInput, patch: int, width: int) -> None:
         super().__init__()
         self.patch = patch
-        self.standardise = StandardiseSeries(given)
-        self.dense = nn.Linear(patch * given.channels, width)
+        self.standardise = StandardiseSeries(input_spec)
+        self.dense = nn.Linear(patch * input_spec.channels, width)
 
     def forward(self, series: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(N, T, C), lengths (N,) to (N, P, D), lengths (N,)."""
         standardised = self.standardise(series, lengths)  # (N, T, C)
-        batch, longest, channels = standardised.shape
-        padded = functional.pad(standardised, (0, 0, 0, -longest % self.patch))  # (N, P * patch, C)
+        batch, max_length, channels = standardised.shape
+        padded = functional.pad(standardised, (0, 0, 0, -max_length % self.patch))  # (N, P * patch, C)
         patches = padded.reshape(batch, -1, self.patch * channels)  # (N, P, patch * C)
         counts = torch.div(lengths + self.patch - 1, self.patch, rounding_mode="floor")  # (N,)
         return self.dense(patches), counts
 
 
 class TransformerEncoder(nn.Module):
-    """Vectors with positions, layers of self-attention, pooling and a dense layer (or a dense layer a token).
+    """Vectors with positions, layers of self-attention, pooling and a dense layer (or a dense layer for each token).
 
     Args:
-        spec: depth, width and so on.
-        given: what goes in; texts of at most `longest` tokens, or series.
-        wanted: what comes out.
+        config: sizes.
+        input_spec: texts of at most `max_length` tokens, or series.
+        output_spec: one class, or one class for each token.
 
     Raises:
-        UsageError: a class a token is wanted of patches of several.
+        UsageError: one class for each step, but patches of several steps.
     """
 
     head_names: Sequence[str] = ("pooling", "head")
 
     def __init__(
-        self, spec: EncoderSpec, given: TokensInput | SeriesInput, wanted: ClassesOutput | TokenClassesOutput
+        self,
+        config: EncoderSpec,
+        input_spec: TokensInput | SeriesInput,
+        output_spec: ClassesOutput | TokenClassesOutput,
     ) -> None:
         super().__init__()
-        patch = spec.patch if isinstance(given, SeriesInput) else 1
-        if patch > 1 and isinstance(wanted, TokenClassesOutput):
+        patch = config.patch if isinstance(input_spec, SeriesInput) else 1
+        if patch > 1 and isinstance(output_spec, TokenClassesOutput):
             raise UsageError("a class for every step needs patches of one step", where="model.patch", got=patch)
         self.embedding: nn.Module
-        if isinstance(given, SeriesInput):
-            self.embedding = PatchEmbedding(given, patch, spec.width)
+        if isinstance(input_spec, SeriesInput):
+            self.embedding = PatchEmbedding(input_spec, patch, config.width)
         else:
             self.embedding = TokenEmbedding(
-                given.vocabulary, spec.width, given.pad, scaled=spec.positions == "sinusoidal"
+                input_spec.vocabulary, config.width, input_spec.pad, scaled=config.positions == "sinusoidal"
             )
-        self.tokens = isinstance(given, TokensInput)
-        self.positions = positions(spec.positions, -(-given.longest // patch), spec.width)
-        self.dropout = nn.Dropout(spec.dropout)
+        self.tokens = isinstance(input_spec, TokensInput)
+        self.positions = positions(config.positions, -(-input_spec.max_length // patch), config.width)
+        self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            EncoderLayer(spec.width, spec.heads, spec.feed_forward, spec.dropout, spec.norm, "gelu")
-            for _ in range(spec.depth)
+            EncoderLayer(config.width, config.heads, config.feed_forward, config.dropout, config.norm, "gelu")
+            for _ in range(config.depth)
         )
-        self.norm = nn.LayerNorm(spec.width) if spec.norm == "pre" else nn.Identity()
-        self.pooling = pooling(spec.pooling, spec.width) if isinstance(wanted, ClassesOutput) else None
-        self.head = nn.Linear(spec.width, wanted.classes)
+        self.norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+        self.pooling = pooling(config.pooling, config.width) if isinstance(output_spec, ClassesOutput) else None
+        self.head = nn.Linear(config.width, output_spec.classes)
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Tokens (N, T) or series (N, T, C), lengths (N,) (none where all are whole) to logits (N, K) or (N, T, K)."""
+        """Tokens (N, T) or series (N, T, C), lengths (N,) (None without padding) to logits (N, K) or (N, T, K)."""
         if lengths is None:
             lengths = masks.whole(values)  # (N,)
         if self.tokens:

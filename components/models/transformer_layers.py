@@ -1,7 +1,7 @@
 """The layers of a Transformer: Vaswani et al. 2017, arXiv:1706.03762, section 3.1.
 
-The norm after each part as in the paper ("post"), or before it (Xiong et al. 2020, arXiv:2002.04745, "pre"), which
-learns without a warm-up; a stack of the latter ends with one more norm.
+The normalisation is after each sublayer as in the paper ("post"), or before it (Xiong et al. 2020, arXiv:2002.04745,
+"pre"), which needs no warm-up; a stack of "pre" layers ends with one more normalisation.
 
 Legend: N batch, T length, S length of the memory, D width.
 """
@@ -19,7 +19,7 @@ Norm = Literal["pre", "post"]
 
 
 class FeedForward(nn.Sequential):
-    """Two dense layers with an activation between them, on every place alike: (N, T, D) to (N, T, D)."""
+    """Two dense layers with an activation between them, at every position: (N, T, D) to (N, T, D)."""
 
     def __init__(self, width: int, inner: int, dropout: float, activation: Literal["relu", "gelu"] = "relu") -> None:
         between = nn.ReLU() if activation == "relu" else nn.GELU()
@@ -27,10 +27,10 @@ class FeedForward(nn.Sequential):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each with a residual. With a causal mask it is a language model's layer.
+    """Self-attention and feed-forward, each with a residual connection; with a causal mask, a language model's layer.
 
     Args:
-        normalisation: makes a norm of a width; the layer's own, unless an architecture has another.
+        normalisation: makes a normalisation of a width; layer normalisation by default.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(N, T, D) to (N, T, D); the mask is that of the attention."""
+        """(N, T, D) to (N, T, D); the mask is the attention's."""
         if self.norm == "pre":
             normed = self.attention_norm(features)
             features = features + self.dropout(self.attention(normed, normed, mask))
@@ -64,7 +64,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention, attention to a memory, feed-forward, each with a residual."""
+    """Self-attention, attention to a memory and feed-forward, each with a residual connection."""
 
     def __init__(self, width: int, heads: int, inner: int, dropout: float, norm: Norm = "pre") -> None:
         super().__init__()

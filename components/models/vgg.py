@@ -1,4 +1,4 @@
-"""VGG: Simonyan and Zisserman 2015, arXiv:1409.1556, table 1; its weights are named as torchvision's.
+"""VGG: Simonyan and Zisserman 2015, arXiv:1409.1556, table 1; the weights have torchvision's names.
 
 Legend: N batch, H height, W width, C channels, F features' channels, h and w their size, P pooled size, K classes.
 """
@@ -20,59 +20,59 @@ WIDTHS = (64, 128, 256, 512, 512)
 DENSE = 4096
 
 
-def build(spec: VggSpec, given: ImageInput, wanted: ClassesOutput) -> Vgg:
-    """Images of any size from 32x32 on.
+def build(config: VggSpec, input_spec: ImageInput, output_spec: ClassesOutput) -> Vgg:
+    """A network for images of at least 32x32 pixels.
 
     Raises:
-        UsageError: they are smaller: five poolings leave nothing.
+        UsageError: the images are smaller, too small for five poolings.
     """
-    if min(given.height, given.width) < 32:
+    if min(input_spec.height, input_spec.width) < 32:
         raise UsageError(
             "the images are too small for five poolings",
             where="model.name",
-            got=f"{given.height}x{given.width}",
+            got=f"{input_spec.height}x{input_spec.width}",
             expected="at least 32x32",
             next_step="prepare larger images, or choose another model",
         )
-    return Vgg(spec, given, wanted.classes)
+    return Vgg(config, input_spec, output_spec.classes)
 
 
 class Vgg(nn.Module):
-    """Five rows of convolutions, each with ReLU and then a pooling; three dense layers.
+    """Five stacks of convolutions with ReLU, each followed by a pooling; three dense layers.
 
     Args:
-        spec: depth and widths.
-        given: images' size and statistics.
+        config: depth and widths.
+        input_spec: size and statistics of the images.
         classes: number of classes K.
     """
 
     head_names: Sequence[str] = ("classifier.6",)
 
-    def __init__(self, spec: VggSpec, given: ImageInput, classes: int) -> None:
+    def __init__(self, config: VggSpec, input_spec: ImageInput, classes: int) -> None:
         super().__init__()
-        self.standardise = Standardise(given.mean, given.std)
+        self.standardise = Standardise(input_spec.mean, input_spec.std)
         layers: list[nn.Module] = []
-        channels = given.channels
-        for count, width in zip(CONVOLUTIONS[spec.depth], WIDTHS, strict=True):
+        channels = input_spec.channels
+        for count, width in zip(CONVOLUTIONS[config.depth], WIDTHS, strict=True):
             for _ in range(count):
-                layers.append(nn.Conv2d(channels, width // spec.divide, 3, padding=1))
-                layers += [nn.BatchNorm2d(width // spec.divide)] if spec.batch_norm else []
+                layers.append(nn.Conv2d(channels, width // config.divide, 3, padding=1))
+                layers += [nn.BatchNorm2d(width // config.divide)] if config.batch_norm else []
                 layers.append(nn.ReLU(inplace=True))
-                channels = width // spec.divide
+                channels = width // config.divide
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
-        self.pool = AveragePool(given.height >> 5, given.width >> 5, spec.pooled)
-        dense = DENSE // spec.divide
+        self.pool = AveragePool(input_spec.height >> 5, input_spec.width >> 5, config.pooled)
+        dense = DENSE // config.divide
         self.classifier = nn.Sequential(
-            nn.Linear(channels * spec.pooled**2, dense),
+            nn.Linear(channels * config.pooled**2, dense),
             nn.ReLU(inplace=True),
-            nn.Dropout(spec.dropout),
+            nn.Dropout(config.dropout),
             nn.Linear(dense, dense),
             nn.ReLU(inplace=True),
-            nn.Dropout(spec.dropout),
+            nn.Dropout(config.dropout),
             nn.Linear(dense, classes),
         )
-        for module in self.modules():  # as torchvision draws them
+        for module in self.modules():  # torchvision's initialisation
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias if module.bias is not None else torch.empty(0))
@@ -88,7 +88,7 @@ class Vgg(nn.Module):
 
 
 class AveragePool(nn.Module):
-    """`nn.AdaptiveAvgPool2d` as two products of matrices, which the exporter takes for any sizes.
+    """`nn.AdaptiveAvgPool2d` as two matrix products, which the exporter supports for any sizes.
 
     Args:
         height, width: h and w.
@@ -108,10 +108,13 @@ class AveragePool(nn.Module):
         return self.rows @ features @ self.columns
 
 
-def _shares(inward: int, outward: int) -> Tensor:
-    """(outward, inward): row i is the mean of places floor(i inward / outward) to ceil((i + 1) inward / outward)."""
-    shares = torch.zeros(outward, inward)
-    for row in range(outward):
-        start, stop = row * inward // outward, -(-(row + 1) * inward // outward)
+def _shares(in_features: int, out_features: int) -> Tensor:
+    """The pooling matrix (out_features, in_features).
+
+    Row i averages the places floor(i * in_features / out_features) to ceil((i + 1) * in_features / out_features).
+    """
+    shares = torch.zeros(out_features, in_features)
+    for row in range(out_features):
+        start, stop = row * in_features // out_features, -(-(row + 1) * in_features // out_features)
         shares[row, start:stop] = 1 / (stop - start)
     return shares

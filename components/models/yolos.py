@@ -1,7 +1,8 @@
-"""A detector of tokens, from transformers: YOLOS, Fang et al. 2021, arXiv:2106.00666, with the loss of DETR, Carion et
-al. 2020, arXiv:2005.12872.
+"""A detector with detection tokens, from transformers: YOLOS, Fang et al. 2021, arXiv:2106.00666.
 
-Legend: N batch, H height, W width, C channels, M boxes of an image, A tokens, K classes.
+The loss is that of DETR, Carion et al. 2020, arXiv:2005.12872.
+
+Legend: N batch, H height, W width, C channels, M boxes of an image, A detection tokens, K classes.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from components.core.errors import UsageError
 from components.models.standardise import Standardise
 
 
-def build(spec: YolosSpec, given: ImageInput, wanted: BoxesOutput) -> Yolos:
-    """Images that patches divide.
+def build(config: YolosSpec, input_spec: ImageInput, output_spec: BoxesOutput) -> Yolos:
+    """A network for images whose height and width the patch size divides.
 
     Raises:
-        UsageError: they do not.
+        UsageError: it does not.
     """
-    if given.height % spec.patch or given.width % spec.patch:
+    if input_spec.height % config.patch or input_spec.width % config.patch:
         raise UsageError(
-            "patches do not divide the image",
+            "the patch size does not divide the image size",
             where="model.patch",
-            got=f"{spec.patch} of {given.height}x{given.width}",
+            got=f"{config.patch} of {input_spec.height}x{input_spec.width}",
             next_step="give another model.patch, or prepare images of another size",
         )
-    return Yolos(spec, given, wanted.classes)
+    return Yolos(config, input_spec, output_spec.classes)
 
 
-class Found(NamedTuple):
-    """What each token has found: logits of its class, the last one for nothing (N, A, K + 1), and its box (N, A, 4),
-    cx cy w h in 0..1."""
+class YolosOutputs(NamedTuple):
+    """Outputs of each token: class logits (N, A, K + 1), the last class for no object, and the box (N, A, 4), cx cy w h
+    in 0..1."""
 
     logits: Tensor
     boxes: Tensor
@@ -47,51 +48,51 @@ class Yolos(nn.Module):
     """Standardised pixels through transformers' detector.
 
     Args:
-        spec: sizes.
-        given: images' size and statistics.
+        config: sizes.
+        input_spec: size and statistics of the images.
         classes: number of classes K.
     """
 
     head_names: Sequence[str] = ("body.class_labels_classifier",)
 
-    def __init__(self, spec: YolosSpec, given: ImageInput, classes: int) -> None:
+    def __init__(self, config: YolosSpec, input_spec: ImageInput, classes: int) -> None:
         super().__init__()
-        self.standardise = Standardise(given.mean, given.std)
-        config = YolosConfig(
-            image_size=[given.height, given.width],
-            patch_size=spec.patch,
-            num_channels=given.channels,
-            num_hidden_layers=spec.depth,
-            hidden_size=spec.width,
-            num_attention_heads=spec.heads,
-            intermediate_size=spec.inner or 4 * spec.width,
-            num_detection_tokens=spec.tokens,
-            hidden_dropout_prob=spec.dropout,
-            attention_probs_dropout_prob=spec.dropout,
+        self.standardise = Standardise(input_spec.mean, input_spec.std)
+        hf_config = YolosConfig(
+            image_size=[input_spec.height, input_spec.width],
+            patch_size=config.patch,
+            num_channels=input_spec.channels,
+            num_hidden_layers=config.depth,
+            hidden_size=config.width,
+            num_attention_heads=config.heads,
+            intermediate_size=config.inner or 4 * config.width,
+            num_detection_tokens=config.tokens,
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout,
         )
-        config.num_labels = classes
-        self.body = YolosForObjectDetection(config)
-        # Tokens that begin alike would stay alike; transformers leaves them at zero.
+        hf_config.num_labels = classes
+        self.body = YolosForObjectDetection(hf_config)
+        # Equal tokens would stay equal; transformers initialises them to zero.
         embeddings = self.body.vit.embeddings
         for value in (embeddings.detection_tokens, embeddings.position_embeddings):
             nn.init.trunc_normal_(value, std=0.02)
 
-    def forward(self, images: Tensor) -> Found:
-        """Images (N, H, W, C) of 0..255 to what each token has found."""
+    def forward(self, images: Tensor) -> YolosOutputs:
+        """Images (N, H, W, C) of 0..255 to the outputs of each token."""
         outputs = self.body(self.standardise(images))
-        return Found(outputs.logits, outputs.pred_boxes)
+        return YolosOutputs(outputs.logits, outputs.pred_boxes)
 
-    def loss(self, found: Found, boxes: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
-        """DETR's (2), over the best matching of tokens and objects: boxes (N, M, 4), cx cy w h in 0..1, classes (N, M),
-        counts (N,) to ()."""
-        wanted = [
+    def loss(self, found: YolosOutputs, boxes: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
+        """DETR's loss (2), over the best matching of tokens and objects: boxes (N, M, 4), cx cy w h in 0..1, classes
+        (N, M), counts (N,) to ()."""
+        targets = [
             {"class_labels": kinds[:count], "boxes": places[:count]}
             for kinds, places, count in zip(classes, boxes, counts.tolist(), strict=True)
         ]
         logits, places = found.logits.float(), found.boxes.float()
-        loss: Tensor = self.body.loss_function(logits, wanted, logits.device, places, self.body.config)[0]
+        loss: Tensor = self.body.loss_function(logits, targets, logits.device, places, self.body.config)[0]
         return loss
 
-    def decode(self, found: Found) -> tuple[Tensor, Tensor]:
+    def decode(self, found: YolosOutputs) -> tuple[Tensor, Tensor]:
         """Boxes (N, A, 4), cx cy w h in 0..1, and scores (N, A, K)."""
         return found.boxes, torch.softmax(found.logits, dim=2)[..., :-1]

@@ -14,6 +14,8 @@ from pydantic import Field
 
 from components import tasks
 from components.contracts.pipeline import ServingOptions
+from components.contracts.serving_spec import SPEC_FORMAT
+from components.core.errors import ServingError
 from components.core.project import Project
 from components.core.strict import Strict
 from components.identity import digest, user_source
@@ -21,6 +23,7 @@ from components.identity import manifest as manifests
 from components.identity.source_code import SourceIdentity
 
 ENTRY = "serving.service"
+START = "serving.start"  # the program that starts the processes; it travels along, as the rest of what serves
 
 # BentoML writes its own record beside our files, and Python its compiled ones.
 COMPILED = frozenset({"__pycache__"})
@@ -32,6 +35,7 @@ class BundleRequest(Strict):
 
     Args:
         source_root: folder that holds our rooms; default: the rooms of the process that builds.
+        force: also build a bundle that is there; it is replaced only if it is damaged.
     """
 
     model: str
@@ -41,6 +45,7 @@ class BundleRequest(Strict):
     home: str
     requirements: list[str]
     serving: ServingOptions
+    force: bool = False
     source_root: str = Field(default_factory=lambda: str(Project(Path()).source_root), exclude=True)
 
 
@@ -68,8 +73,26 @@ class Bundle:
         return self.folder / "src"
 
     def exists(self) -> bool:
-        """Whether it was built to the end."""
-        return (self.folder / "bento.yaml").is_file() and (self.source / manifests.FILE_NAME).is_file()
+        """Whether it is there; bundles appear whole."""
+        needed = (self.folder / "bento.yaml", self.folder / manifests.FILE_NAME, self.source / manifests.FILE_NAME)
+        return all(path.is_file() for path in needed)
+
+    def require_spec_format(self) -> None:
+        """Refuse a bundle whose service does not read today's `spec.json`: do not start it.
+
+        Raises:
+            NotFoundError, CorruptArtifactError: there is no such bundle, or its manifest is not as sealed.
+            ServingError: it was built by a Modelyard that is too old, or newer than this one.
+        """
+        present = manifests.load(self.source, "bundle").facts.get("spec_format", 0)
+        if present != SPEC_FORMAT:
+            raise ServingError(
+                "the service of this bundle does not read the specs of this version of Modelyard",
+                where=str(self.folder),
+                got=f"spec format {present}",
+                expected=f"spec format {SPEC_FORMAT}",
+                next_step=f"`modelyard run {self.model}` builds a bundle of the version's package with today's service",
+            )
 
     def verify(self) -> manifests.Manifest:
         """Read every byte of our part and compare it with the seal.
@@ -82,8 +105,8 @@ class Bundle:
 
 
 def entries(task: str) -> list[str]:
-    """The modules that a bundle's code is reached from: the service, and the task, which is found by its name."""
-    return [ENTRY, tasks.module(task)]
+    """The modules that a bundle's code is reached from: service, its start, and the task, which is found by name."""
+    return [ENTRY, START, tasks.module(task)]
 
 
 def code(source_root: Path, task: str) -> SourceIdentity:

@@ -9,39 +9,51 @@ import sys
 import tempfile
 from pathlib import Path
 
+from components.contracts.serving_spec import SPEC_FORMAT
+from components.core import disk_space
 from components.core.errors import ServingError
 from components.identity import manifest as manifests
 from components.identity import user_source
 from components.identity.package import Package
+from components.packaging import bundle_store
 from components.packaging.bundle import ENTRY, Bundle, BundleRequest, code, code_digest, entries
 
 
 def main(arguments: list[str]) -> None:
-    """Build the bundle that a request file asks for; nothing to do if it is there."""
+    """Build the bundle that a request file names, unless it is there."""
     request = BundleRequest.model_validate_json(Path(arguments[0]).read_bytes())
     bundle = Bundle(Path(request.home).resolve(), request.model, request.key)
-    if not bundle.exists():
+    if request.force or not bundle.exists():
         build(request, bundle)
 
 
 def build(request: BundleRequest, bundle: Bundle) -> None:
-    """Fill a folder, seal it, and let BentoML make a Bento of it.
+    """Fill a staging folder, let BentoML make a Bento of it, seal that, and let it appear in its place as a whole.
 
     Raises:
         CorruptArtifactError: the package is not as sealed.
-        ServingError: BentoML could not build.
+        ServingError: BentoML could not build, or another bundle of the same key is there.
+        DiskFullError: there is no space left; nothing half-made stays.
     """
     package = Package.open(Path(request.package))
-    bundle.home.mkdir(parents=True, exist_ok=True)
-    os.environ["BENTOML_HOME"] = str(bundle.home)
-    with tempfile.TemporaryDirectory(prefix="modelyard-bundle-") as name:
-        context = Path(name)
+    with disk_space.reported(bundle.home), bundle_store.staging(bundle, _log) as staging:
+        if bundle.exists() and not request.force:
+            return  # another process has built it meanwhile
+        context, home, temporary = (staging / name for name in ("context", "home", "tmp"))
+        for folder in (context, home, temporary):
+            folder.mkdir()
+        os.environ |= {"BENTOML_HOME": str(home), "TMPDIR": str(temporary)}
+        tempfile.tempdir = None  # what a killed build leaves is removed with the staging folder
         _fill(context, request, package)
         _bento(context, request, bundle)
-    # BentoML's own files carry the time of the build: they belong to no identity, but a changed byte is seen.
-    manifests.seal(bundle.folder, "bento", {})
-    if not bundle.exists():
-        raise ServingError("the bundle is not whole after its build", where=str(bundle.folder))
+        built = home / "bentos" / bundle.model / bundle.folder.name
+        # BentoML's own files carry the time of the build: they belong to no identity, but a changed byte is seen.
+        manifests.seal(built, "bento", {})
+        bundle_store.place(built, bundle, _log)
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _fill(context: Path, request: BundleRequest, package: Package) -> None:
@@ -62,9 +74,10 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "version": request.version,
         "key": request.key,
         "package_digest": package.digest,
-        "train_key": package.facts.train_key,
+        "train_fingerprint": package.facts.train_fingerprint,
         "data_digest": package.facts.data_digest,
         "requirements": request.requirements,
+        "spec_format": SPEC_FORMAT,
         "code": code_digest(code(Path(request.source_root), package.facts.task), request.requirements),
     }
     manifests.seal(context, "bundle", facts)
@@ -80,8 +93,6 @@ def _bento(context: Path, request: BundleRequest, bundle: Bundle) -> None:
     from bentoml._internal.bento.build_config import BentoEnvSchema
     from bentoml.exceptions import BentoMLException
 
-    if bundle.folder.exists():  # left by a killed build
-        shutil.rmtree(bundle.folder)
     try:
         bentoml.build(
             f"{ENTRY}:ModelService",

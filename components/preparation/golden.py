@@ -36,8 +36,8 @@ def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, 
         length: rows of a window, `look_back` of them before what is predicted.
     """
     begins = sorted({first + int(place) for place in np.linspace(0, count - 1, min(LIMIT, count))})
-    wanted = {row for begin in begins for row in range(begin, begin + length)}
-    rows = dict(sample_file.pick(table, wanted))
+    row_numbers = {row for begin in begins for row in range(begin, begin + length)}
+    rows = dict(sample_file.pick(table, row_numbers))
     _write(
         folder,
         (

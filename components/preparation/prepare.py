@@ -31,7 +31,7 @@ from components.preparation.split_files import SampleList, SplitFiles
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.dataset_file import open_dataset
-from components.tasks.task import Processor, Raw, Task
+from components.tasks.task import Processor, RawSample, Task
 
 _NEXT_STEP = "take the sample out of the source, or let expectations.json expect what it lacks: that names all at once"
 
@@ -44,7 +44,7 @@ class _Index(NamedTuple):
 
     keys: NDArray[np.uint64]
     strata: NDArray[np.uint32]
-    given: NDArray[np.uint8]
+    source_splits: NDArray[np.uint8]
     classes: list[str]
 
 
@@ -79,7 +79,7 @@ def prepare(folder: Path) -> manifest.Manifest:
     with atomic_folder(target) as fresh:
         with Scratch(fresh / "scratch") as scratch:
             index = _decode(table, scratch, spec, task, settings, int(raw.facts["samples"]))
-            if task.wanted_kind == "classes" and len(index.classes) < 2:
+            if len(index.classes) < task.output_type.min_labels:
                 message = "a single class: there is nothing to tell apart"
                 problem = Problem("source", message, got=", ".join(index.classes))
                 raise SpecError(str(folder / "dataset.yaml"), (problem,))
@@ -112,10 +112,10 @@ def prepare(folder: Path) -> manifest.Manifest:
 
 def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settings: Any, count: int) -> _Index:
     keys, strata = np.empty(count, np.uint64), np.empty(count, np.uint32)
-    given = np.empty(count, np.uint8)
+    source_splits = np.empty(count, np.uint8)
     classes: set[str] = set()
     numbers: dict[str, int] = {}  # of the strata, as they come
-    given_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
+    split_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
 
     def decoded(sample: Sample) -> tuple[Arrays, int]:
         try:
@@ -129,7 +129,7 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
         ThreadPoolExecutor(os.cpu_count()) as pool,
         Progress(f"decoding {spec.name}", count) as progress,
     ):
-        each = pool.map if task.heavy else map
+        each = pool.map if task.payload_field else map
         for group in sample_file.groups(table):
             parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
             found = (one for part in each(lambda part: [decoded(sample) for sample in part], parts) for one in part)
@@ -138,33 +138,33 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
                 classes.update(task.labels(sample.values))
                 strata[row] = numbers.setdefault(task.stratum(sample.values), len(numbers))
                 keys[row] = key
-                given[row] = given_numbers.get(str(sample.split), splits.OPEN)
+                source_splits[row] = split_numbers.get(str(sample.split), splits.OPEN)
                 row += 1
             progress.advance(len(group))
     order = {name: place for place, name in enumerate(sorted(numbers))}
     strata = np.array([order[name] for name in numbers], np.uint32)[strata]
-    return _Index(keys, strata, given, sorted(classes))
+    return _Index(keys, strata, source_splits, sorted(classes))
 
 
 def _assign(index: _Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]:
     if spec.split.rows is not None:
         assigned = splits.by_time(len(index.keys), spec.split.rows)
     else:
-        assigned = splits.assign(index.keys, index.strata, index.given, spec.split)
+        assigned = splits.assign(index.keys, index.strata, index.source_splits, spec.split)
     if missing := [name for number, name in enumerate(splits.SPLITS) if not (assigned == number).any()]:
         message = f"no sample is left for {' and '.join(missing)}"
         raise SpecError(str(folder / "dataset.yaml"), (Problem("split", message),))
     return assigned
 
 
-def _raws(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, Raw]]]:
+def _raws(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, RawSample]]]:
     """Ids and samples, a row group at a time."""
     arrays = scratch.read()
-    for group in sample_file.groups(table, leave_out=[task.heavy]):
-        yield [(sample.id, Raw(sample.values, next(arrays))) for sample in group]
+    for group in sample_file.groups(table, leave_out=[task.payload_field]):
+        yield [(sample.id, RawSample(sample.values, next(arrays))) for sample in group]
 
 
-def _train(table: Path, task: Task, scratch: Scratch, assigned: NDArray[np.uint8]) -> Iterator[Raw]:
+def _train(table: Path, task: Task, scratch: Scratch, assigned: NDArray[np.uint8]) -> Iterator[RawSample]:
     row = 0
     for group in _raws(table, task, scratch):
         for _, raw in group:
@@ -233,7 +233,7 @@ def _list_windows(
         listed.append([split] * len(stored), rows, named, [""] * len(stored), digests)
 
 
-def _encoded(processor: Processor, samples: list[tuple[str, Raw]]) -> list[Arrays]:
+def _encoded(processor: Processor, samples: list[tuple[str, RawSample]]) -> list[Arrays]:
     if not samples:
         return []
     try:

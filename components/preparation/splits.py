@@ -23,7 +23,7 @@ def key(content: bytes, seed: int) -> int:
 
 
 def assign(
-    keys: NDArray[np.uint64], strata: NDArray[np.uint32], given: NDArray[np.uint8], spec: SplitSpec
+    keys: NDArray[np.uint64], strata: NDArray[np.uint32], source_splits: NDArray[np.uint8], spec: SplitSpec
 ) -> NDArray[np.uint8]:
     """The split of each sample (N,), 0 train, 1 validation, 2 test.
 
@@ -32,17 +32,18 @@ def assign(
     a sample that the source left open, or gave to train, follows its twin where the source gave that one to another.
 
     Args:
-        keys, strata, given: (N,) of each sample: its key, its stratum's number (of a class), its split or `OPEN`.
+        keys, strata: (N,) key and number of the stratum (of a class) of each sample.
+        source_splits: (N,) the split that the source names for each sample, or `OPEN`.
     """
-    result = given.copy()
-    has_test, has_validation = bool((given == TEST).any()), bool((given == VALIDATION).any())
+    result = source_splits.copy()
+    has_test, has_validation = bool((source_splits == TEST).any()), bool((source_splits == VALIDATION).any())
     # Train stays open for the draw of what the source lacks.
-    pool = (given == OPEN) | (given == TRAIN)
+    pool = (source_splits == OPEN) | (source_splits == TRAIN)
     if has_test and has_validation:
-        result[given == OPEN] = TRAIN
+        result[source_splits == OPEN] = TRAIN
         return result
     fixed = np.unique(keys[~pool])
-    apart = pool & np.isin(keys, fixed)  # twins of samples in a given split are not drawn
+    apart = pool & np.isin(keys, fixed)  # duplicates of samples in a fixed split are not drawn
     candidates = np.flatnonzero(pool & ~apart)
     result[pool] = TRAIN
     order = candidates[np.argsort(keys[candidates], kind="stable")]

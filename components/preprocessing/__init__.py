@@ -1,1 +1,1 @@
-"""Raw example -> tensor. The one home of it: training and serving both use this code."""
+"""From raw samples to arrays. Training and serving share this code."""

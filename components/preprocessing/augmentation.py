@@ -1,6 +1,6 @@
-"""Random changes of training images, a whole batch at a time; which ones depends on nothing but a seed and a step.
+"""Random augmentation of training images, batch by batch; the draws depend on the seed and the step alone.
 
-Serving does not import this. Legend: N batch, H height, W width, C channels.
+Serving does not import this module. Legend: N batch, H height, W width, C channels.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ LARGEST_ERASED_SHARE = 1 / 3  # of height and of width
 
 
 def augment(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
-    """Change each image of a batch by its own draw.
+    """Augment each image of a batch by its own draw.
 
     Args:
-        images: uint8 (N, H, W, C), on any device.
-        generator: a CPU generator; the same state gives the same changes on every device.
+        images: uint8 (N, H, W, C), on any device; not modified.
+        generator: a CPU generator; the same state gives the same augmentation on every device.
 
     Returns:
-        (N, H, W, C), uint8 or, where images are turned (bilinear), float32 in 0..255. `images` is left as it is.
+        (N, H, W, C), uint8; or float32 in 0..255 if the images are rotated (bilinear).
     """
     if spec.flip_vertical:
         images = flipped(images, draw_flip(len(images), spec, generator))
@@ -38,25 +38,25 @@ def augment(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Te
 
 
 def draw_move(count: int, spec: AugmentSpec, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Whole pixels down and right (N, 2), and whether to mirror (N,)."""
-    reach = spec.shift_pixels
-    shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
+    """Draw whole pixels down and right (N, 2), and whether to mirror (N,)."""
+    limit = spec.shift_pixels
+    shift = torch.randint(-limit, limit + 1, (count, 2), generator=generator)
     mirror = torch.rand(count, generator=generator) < (0.5 if spec.flip else 0.0)
     return shift, mirror
 
 
 def draw_flip(count: int, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
-    """Whether to turn upside down (N,)."""
+    """Draw whether to mirror top and bottom (N,)."""
     return torch.rand(count, generator=generator) < 0.5 if spec.flip_vertical else torch.zeros(count, dtype=torch.bool)
 
 
 def flipped(images: Tensor, upside_down: Tensor) -> Tensor:
-    """Those images (N, H, W, C) with top and bottom mirrored."""
+    """The images (N, H, W, C), mirrored top and bottom where `upside_down` (N,) is true."""
     return torch.where(upside_down.to(images.device)[:, None, None, None], images.flip(1), images)
 
 
 def moved(images: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
-    """Mirror (N,), then shift (N, 2) down and right, by one gather; (N, H, W, C) to (N, H, W, C) of the same type."""
+    """Mirror (N,), then shift (N, 2) down and right, in one gather; (N, H, W, C) to (N, H, W, C) of the same type."""
     count, height, width, _ = images.shape
     reach = int(shift.abs().max()) if count else 0
     shift, mirror = shift.to(images.device), mirror.to(images.device)
@@ -69,13 +69,13 @@ def moved(images: Tensor, shift: Tensor, mirror: Tensor) -> Tensor:
 
 
 def _warp(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
-    """Mirror, turn and shift in one bilinear sampling; (N, H, W, C) to float32 (N, H, W, C)."""
+    """Mirror, rotate and shift in one bilinear sampling; (N, H, W, C) to float32 (N, H, W, C)."""
     count, height, width, _ = images.shape
     shift, mirror = draw_move(count, spec, generator)
     angle = (torch.rand(count, generator=generator) * 2 - 1) * math.radians(spec.rotate_degrees)  # (N,)
     cosine, sine = angle.cos(), angle.sin()
     sign = torch.where(mirror, -1.0, 1.0)
-    # Output place in -1..1 to input place; the aspect keeps a turn rigid on images that are not square.
+    # Maps output positions in -1..1 to input positions; the aspect keeps rotations rigid on images that are not square.
     aspect = height / width
     down, right = shift[:, 0] * (2 / height), shift[:, 1] * (2 / width)
     rows = [
@@ -89,7 +89,7 @@ def _warp(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tens
 
 
 def _erase(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Tensor:
-    """Blank a rectangle in some images (Zhong et al. 2017, arXiv:1708.04896); (N, H, W, C) to the same."""
+    """Random erasing (Zhong et al. 2017, arXiv:1708.04896): blank a rectangle in some images; shape (N, H, W, C)."""
     count, height, width, _ = images.shape
     draws = torch.rand(count, 5, generator=generator)
     chosen = draws[:, 0] < spec.erase
@@ -102,7 +102,7 @@ def _erase(images: Tensor, spec: AugmentSpec, generator: torch.Generator) -> Ten
 
 
 def _span(size: Tensor, place: Tensor, length: int) -> Tensor:
-    """Which of `length` pixels lie in a span of 1 to a third of them; draws (N,) in 0..1 to bool (N, length)."""
+    """Draws (N,) in 0..1 to a mask, bool (N, length), of a span of 1 to a third of `length` pixels."""
     largest = max(1, int(length * LARGEST_ERASED_SHARE))
     extent = 1 + (size * largest).long().clamp(max=largest - 1)
     begin = (place * (length - extent + 1)).long()  # (N,)

@@ -1,6 +1,6 @@
-"""Samples of unequal lengths -> one padded batch, with lengths beside it. Training and serving both pad here.
+"""From samples of unequal lengths to one padded batch with its lengths. Training and serving share this code.
 
-Legend: N samples, T longest of them.
+Legend: N samples, T largest length.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def collate(specs: Sequence[ArraySpec], samples: Sequence[Arrays], names: Sequence[str] | None = None) -> Arrays:
-    """A batch of samples (at least one), by name; ragged arrays are padded and bring `<name>_lengths`, int64 (N,).
+    """Arrays of a batch (at least one sample), by name; ragged arrays are padded, with `<name>_lengths` int64 (N,).
 
     Args:
-        names: of the arrays wanted; default: all that the first sample has.
+        names: names of the arrays; default: all arrays of the first sample.
     """
     batch: Arrays = {}
     for spec in specs:
@@ -38,22 +38,26 @@ def collate(specs: Sequence[ArraySpec], samples: Sequence[Arrays], names: Sequen
 
 
 def stacked(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays of one shape as (N, *shape); a single one is not copied."""
+    """Arrays of one shape, stacked to (N, *shape); a single array is not copied."""
     return parts[0][None] if len(parts) == 1 else np.stack(parts)
 
 
 def padded(
     values: NDArray[Any], offsets: NDArray[np.int64], index: NDArray[np.int64], pad: int
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Rows of a ragged array (values of all, offsets (samples + 1,)) as (N, T, ...) and their lengths int64 (N,).
+    """Samples of a ragged array, padded to (N, T, ...), and their lengths int64 (N,); without a loop over samples.
 
-    Without a loop over samples. T is at least 1, so that a batch of empty samples is still a batch.
+    T is at least 1, also for a batch of empty samples.
+
+    Args:
+        values, offsets: of all samples: values one after the other, offsets (samples + 1,).
+        index: numbers of the samples (N,).
     """
     begins = offsets[index]  # (N,)
     counts = offsets[index + 1] - begins  # (N,)
-    longest = max(int(counts.max(initial=0)), 1)
-    result = np.full((len(index), longest, *values.shape[1:]), pad, values.dtype)
-    inside = np.arange(longest) < counts[:, None]  # (N, T)
-    places = (begins[:, None] + np.arange(longest))[inside]  # (sum of counts,)
+    max_length = max(int(counts.max(initial=0)), 1)
+    result = np.full((len(index), max_length, *values.shape[1:]), pad, values.dtype)
+    inside = np.arange(max_length) < counts[:, None]  # (N, T)
+    places = (begins[:, None] + np.arange(max_length))[inside]  # (sum of counts,)
     result[inside] = values[places]
     return result, counts

@@ -1,7 +1,7 @@
-"""Boxes of objects in images. Training, evaluation and serving all read and suppress boxes here.
+"""Bounding boxes in images: annotations to arrays, non-maximum suppression, boxes to JSON.
 
-A box is centre x, centre y, width and height, in 0..1 of its image. Legend: M boxes, A boxes before any is left out,
-K classes.
+Training, evaluation and serving share this code. A box is centre x, centre y, width and height, in 0..1 of the image.
+Legend: M boxes, A boxes before suppression, K classes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from PIL import Image
 from components.core.errors import SampleError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-LOOKED = ("boxes", "degenerate", "outside", "least_side")
-_CANDIDATES = 1000  # the surest of all, before suppression
-_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
+DESCRIBED = ("boxes", "degenerate", "outside", "least_side")
+_CANDIDATES = 1000  # boxes of the highest scores that enter suppression
+_ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)  # EXIF tag, and its values that swap width and height
 _SLACK = 1.0  # pixels: annotators count the edge from 0 or from 1
 
 
-class Boxes(NamedTuple):
-    """Boxes of one image: float32 (M, 4), how sure float32 (M,), numbers of classes int64 (M,); the surest first."""
+class Detections(NamedTuple):
+    """Boxes of one image float32 (M, 4), their scores float32 (M,) and class numbers int64 (M,), by falling score."""
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -32,19 +32,19 @@ class Boxes(NamedTuple):
 
 
 def size(content: bytes) -> tuple[int, int]:
-    """Width and height of an image file as `image.decode` sees it: turned as its EXIF says."""
+    """Width and height of an image file after the rotation of its EXIF data, as in `image.decode`."""
     with Image.open(io.BytesIO(content)) as opened:
-        lying = opened.format != "PNG" and opened.getexif().get(_ORIENTATION, 1) in _LYING
-        return (opened.height, opened.width) if lying else (opened.width, opened.height)
+        transposed = opened.format != "PNG" and opened.getexif().get(_ORIENTATION, 1) in _TRANSPOSED
+        return (opened.height, opened.width) if transposed else (opened.width, opened.height)
 
 
 def read(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list[str]]:
-    """Annotated boxes (`label` and `CORNERS` in pixels) as (M, 4) with their labels.
+    """Annotated boxes (`label` and `CORNERS` in pixels) to boxes (M, 4) and labels.
 
-    What reaches beyond the image is cut off. A box that has no area then is left out: there is nothing to see in it.
+    Boxes are clipped to the image; a box without area after clipping is left out.
 
     Raises:
-        SampleError: no list of boxes.
+        SampleError: the annotation is not a list of boxes.
     """
     corners, labels = _corners(boxes)
     low = np.clip(corners / [width, height, width, height], 0, 1)  # (M, 4)
@@ -54,12 +54,15 @@ def read(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list
     return found.astype(np.float32), [label for label, keep in zip(labels, kept.tolist(), strict=True) if keep]
 
 
-def look(boxes: Any, width: int, height: int) -> dict[str, object]:
-    """How many boxes, how many without area, how many beyond the image by more than a pixel, the least side of one."""
+def describe(boxes: Any, width: int, height: int) -> dict[str, object]:
+    """Number of boxes, of boxes without area, of boxes beyond the image by more than a pixel; the smallest side.
+
+    `boxes` is -1 for an annotation that cannot be read.
+    """
     try:
         corners, _ = _corners(boxes)
     except SampleError:
-        return dict(zip(LOOKED, (-1, 0, 0, 0.0), strict=True))
+        return dict(zip(DESCRIBED, (-1, 0, 0, 0.0), strict=True))
     sides = corners[:, 2:] - corners[:, :2]
     beyond = (corners[:, :2] < -_SLACK).any(axis=1) | (corners[:, 2:] > np.array([width, height]) + _SLACK).any(axis=1)
     return {
@@ -70,33 +73,35 @@ def look(boxes: Any, width: int, height: int) -> dict[str, object]:
     }
 
 
-def suppressed(boxes: NDArray[Any], scores: NDArray[Any], *, least: float, overlap: float, most: int) -> Boxes:
-    """The boxes (A, 4) that remain, by their scores (A, K): a box gives way to a surer one of its class over it.
+def non_max_suppression(
+    boxes: NDArray[Any], scores: NDArray[Any], *, score_threshold: float, iou_threshold: float, max_detections: int
+) -> Detections:
+    """Greedy non-maximum suppression of boxes (A, 4) with scores (A, K), class by class.
 
     Args:
-        least: what a score must be.
-        overlap: intersection over union from which on a box gives way.
-        most: boxes that remain at most.
+        score_threshold: a box of a lower score is dropped.
+        iou_threshold: a box that overlaps a higher-scored box of its class by more than this is dropped.
+        max_detections: number of boxes that are kept at most.
     """
-    places, classes = np.nonzero(scores >= least)
-    sure = scores[places, classes]
-    order = np.argsort(-sure, kind="stable")[:_CANDIDATES]
-    places, classes, sure = places[order], classes[order], sure[order]
-    over = (intersection_over_union(boxes[places], boxes[places]) > overlap) & (classes[:, None] == classes)
-    open_ = np.ones(len(places), np.bool_)
+    rows, classes = np.nonzero(scores >= score_threshold)
+    confidence = scores[rows, classes]
+    order = np.argsort(-confidence, kind="stable")[:_CANDIDATES]
+    rows, classes, confidence = rows[order], classes[order], confidence[order]
+    overlaps = (intersection_over_union(boxes[rows], boxes[rows]) > iou_threshold) & (classes[:, None] == classes)
+    candidates = np.ones(len(rows), np.bool_)
     kept: list[int] = []
-    for place in range(len(places)):
-        if open_[place] and len(kept) < most:
-            kept.append(place)
-            open_ &= ~over[place]
+    for row in range(len(rows)):
+        if candidates[row] and len(kept) < max_detections:
+            kept.append(row)
+            candidates &= ~overlaps[row]
     chosen = np.asarray(kept, np.int64)
-    return Boxes(
-        boxes[places[chosen]].astype(np.float32), sure[chosen].astype(np.float32), classes[chosen].astype(np.int64)
+    return Detections(
+        boxes[rows[chosen]].astype(np.float32), confidence[chosen].astype(np.float32), classes[chosen].astype(np.int64)
     )
 
 
 def intersection_over_union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
-    """Of boxes (A, 4) and (B, 4): (A, B); 0 where neither has an area."""
+    """Intersection over union (A, B) of boxes (A, 4) and (B, 4); 0 for two boxes without area."""
     first, second = corners_of(one)[:, None], corners_of(other)[None]
     shared = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
     both = np.clip(shared, 0, None).prod(axis=-1)
@@ -107,13 +112,13 @@ def intersection_over_union(one: NDArray[Any], other: NDArray[Any]) -> NDArray[n
 
 
 def corners_of(boxes: NDArray[Any]) -> NDArray[np.float64]:
-    """Least x and y, greatest x and y of boxes (A, 4)."""
+    """Boxes (A, 4) to xmin, ymin, xmax, ymax (A, 4)."""
     wide = boxes.astype(np.float64)
     return np.concatenate([wide[:, :2] - wide[:, 2:] / 2, wide[:, :2] + wide[:, 2:] / 2], axis=1)
 
 
-def in_pixels(found: Boxes, width: int, height: int, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Boxes as JSON: label, score and corners in pixels, within the image."""
+def in_pixels(found: Detections, width: int, height: int, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Boxes as JSON: label, score and corners in pixels, clipped to the image."""
     corners = np.clip(corners_of(found.boxes), 0, 1) * [width, height, width, height]
     return [
         {"label": classes[kind], "score": score, **dict(zip(CORNERS, row, strict=True))}
@@ -128,8 +133,8 @@ def _corners(boxes: Any) -> tuple[NDArray[np.float64], list[str]]:
         labels = [str(box["label"]) for box in boxes]
     except (TypeError, KeyError, ValueError) as error:
         expected = f"a list of objects with label, {', '.join(CORNERS)}"
-        raise SampleError("no boxes", got=repr(error), expected=expected) from error
+        raise SampleError("the boxes cannot be read", got=repr(error), expected=expected) from error
     found = np.asarray(corners, np.float64).reshape(-1, 4)
     if not np.isfinite(found).all():
-        raise SampleError("a box whose corners are not finite", expected="numbers of pixels")
+        raise SampleError("the corners of a box are not finite", expected="numbers of pixels")
     return found, labels

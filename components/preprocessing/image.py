@@ -1,4 +1,4 @@
-"""An image file -> the array that the network takes. Training, evaluation and serving all decode here.
+"""From image files to arrays of pixels. Training, evaluation and serving share this code.
 
 Legend: N samples, H height, W width, C channels.
 """
@@ -27,10 +27,10 @@ _PIECE = 1 << 20
 def decode(
     content: bytes, height: int, width: int, channels: int, *, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.uint8]:
-    """One image file as uint8 (H, W, C): turned as its EXIF says, transparency over black, resized bilinearly.
+    """Decode an image file to uint8 (H, W, C): EXIF rotation applied, transparency over black, resized bilinearly.
 
     Raises:
-        SampleError: no image, damaged, or of more than `max_pixels` pixels.
+        SampleError: the content is no image, is damaged, or has more than `max_pixels` pixels.
     """
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
@@ -55,10 +55,10 @@ def decode(
 
 
 def from_base64(text: Any) -> bytes:
-    """The file in a base64 text, or in a `data:` address.
+    """The file in a base64 text, or in a `data:` URL.
 
     Raises:
-        SampleError: it is no text, or no base64.
+        SampleError: the value is no text, or no base64.
     """
     if not isinstance(text, str):
         raise SampleError("an image must be base64 text", code="type", got=type(text).__name__)
@@ -69,10 +69,11 @@ def from_base64(text: Any) -> bytes:
 
 
 def pixels(value: Any) -> NDArray[np.uint8]:
-    """Nested lists of pixels as uint8 (N, H, W, C); one grey image a list of rows may leave C out.
+    """Nested lists of pixels to uint8 (N, H, W, C); (N, H, W) is read as one channel.
 
     Raises:
-        SampleError: ragged, empty, no whole numbers of 0 to 255, or not of 3 or 4 dimensions.
+        SampleError: the lists are ragged or empty, hold anything but whole numbers of 0 to 255, or do not have 3 or 4
+            dimensions.
     """
     try:
         numbers = np.asarray(value)
@@ -92,10 +93,10 @@ def pixels(value: Any) -> NDArray[np.uint8]:
 
 
 def checked(array: NDArray[np.uint8], height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """Pixels as they are, if they are uint8 (H, W, C) of this very size.
+    """The array itself, after a check of its shape (H, W, C) and its type uint8.
 
     Raises:
-        SampleError: they are not.
+        SampleError: shape or type differ.
     """
     if array.shape != (height, width, channels) or array.dtype != np.uint8:
         got, expected = f"{array.shape} of {array.dtype}", f"({height}, {width}, {channels}) of uint8"
@@ -103,26 +104,26 @@ def checked(array: NDArray[np.uint8], height: int, width: int, channels: int) ->
     return array
 
 
-def look(content: bytes) -> dict[str, object]:
-    """What can be said of an image file, readable or not: never raises for a bad one, but says so in `error`.
+def describe(content: bytes) -> dict[str, object]:
+    """Facts about an image file. Never raises for a bad file; `error` says what is wrong.
 
     Returns:
-        readable, error, width, height, channels, and the mean and standard deviation of all its levels, 0 to 255.
+        readable, error, width, height, channels, and mean and standard deviation of all levels, 0 to 255.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
-                return _seen(f"too many pixels: {image.width}x{image.height}", image.width, image.height)
+                return _facts(f"too many pixels: {image.width}x{image.height}", image.width, image.height)
             levels = np.asarray(image.convert("RGB") if image.mode == "P" else image)  # (H, W) or (H, W, C)
     except UnidentifiedImageError:
-        return _seen("not an image")
+        return _facts("not an image")
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        return _seen(f"damaged: {error}")
+        return _facts(f"damaged: {error}")
     channels = 1 if levels.ndim == 2 else levels.shape[2]
-    return _seen(None, levels.shape[1], levels.shape[0], channels, *_moments(levels))
+    return _facts(None, levels.shape[1], levels.shape[0], channels, *_moments(levels))
 
 
-def _seen(
+def _facts(
     error: str | None, width: int = 0, height: int = 0, channels: int = 0, mean: float = 0.0, deviation: float = 0.0
 ) -> dict[str, object]:
     return {
@@ -137,7 +138,7 @@ def _seen(
 
 
 def _moments(levels: NDArray[np.generic]) -> tuple[float, float]:
-    """Mean and standard deviation of all levels. Sums of whole numbers: exact, in whatever order they are added."""
+    """Mean and standard deviation of all levels; exact, since sums of whole numbers do not depend on their order."""
     flat = levels.ravel()
     first = second = 0.0
     for start in range(0, flat.size, _PIECE):
@@ -151,7 +152,7 @@ def _moments(levels: NDArray[np.generic]) -> tuple[float, float]:
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode:
         return image
-    if image.mode.startswith("I;16") or image.mode == "I":  # 16 bits a pixel: the upper eight count
+    if image.mode.startswith("I;16") or image.mode == "I":  # 16 bits a pixel: the upper eight are used
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     elif "A" in image.mode or "transparency" in image.info:
         above = image.convert("RGBA")

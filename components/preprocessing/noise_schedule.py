@@ -1,4 +1,4 @@
-"""How much of an image is left at each step of a diffusion: training adds noise by it, sampling takes it away.
+"""Noise schedules of diffusion, for training and for sampling.
 
 Legend: S steps.
 """
@@ -15,8 +15,8 @@ from components.contracts.shapes import NoiseSchedule
 LARGEST_BETA = 0.999
 
 
-def kept_signal(schedule: NoiseSchedule, steps: int) -> NDArray[np.float64]:
-    """The share of an image's variance that is left after each step, (S,), falling from almost 1 to almost 0.
+def alphas_cumprod(schedule: NoiseSchedule, steps: int) -> NDArray[np.float64]:
+    """The cumulative products of alpha = 1 - beta, (S,): the image's share of the variance at each step, from ~1 to ~0.
 
     linear: betas from 1e-4 to 0.02 over 1,000 steps, scaled to other numbers of steps (Ho et al. 2020,
     arXiv:2006.11239, section 4). cosine: Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 17.
@@ -28,5 +28,5 @@ def kept_signal(schedule: NoiseSchedule, steps: int) -> NDArray[np.float64]:
         places = np.arange(steps + 1) / steps
         shape = np.cos((places + 0.008) / 1.008 * math.pi / 2) ** 2  # (S + 1,)
         betas = 1 - shape[1:] / shape[:-1]
-    kept: NDArray[np.float64] = np.cumprod(1 - np.clip(betas, 0.0, LARGEST_BETA), dtype=np.float64)
-    return kept
+    products: NDArray[np.float64] = np.cumprod(1 - np.clip(betas, 0.0, LARGEST_BETA), dtype=np.float64)
+    return products

@@ -1,11 +1,11 @@
-"""Mean and standard deviation of pixels, exact: counts of the 256 levels, so order and batching do not matter."""
+"""Mean and standard deviation of pixels, exact and independent of order and batching: the 256 levels are counted."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST_STD = 1e-3  # a channel of one colour would otherwise be divided by nothing
+_LEAST_STD = 1e-3  # avoids a division by zero for a channel of one colour
 
 
 class PixelStatistics:

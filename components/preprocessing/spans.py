@@ -1,4 +1,4 @@
-"""Tags of words (BIO) and the spans that they mean. Evaluation and serving both read tags here."""
+"""BIO tags of words, and the spans of the entities. Evaluation and serving share this code."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 OUTSIDE = "O"
-IGNORED = -100  # the tag of a token that is none's first
+IGNORED = -100  # tag number of a token that is not the first token of a word
 FORM = re.compile(r"O|[BI]-.+")
 
 
 class Span(NamedTuple):
-    """Words `begin` to `end` (behind the last) that are one entity."""
+    """One entity: words `begin` to `end`, `end` excluded."""
 
     label: str
     begin: int
@@ -20,7 +20,7 @@ class Span(NamedTuple):
 
 
 def spans(tags: Sequence[str]) -> list[Span]:
-    """The entities, as conlleval reads them: one begins at B, or at an I that does not go on one of its own kind.
+    """The entities, as conlleval reads them: an entity starts at B, or at an I that does not continue its own kind.
 
     Tjong Kim Sang and Buchholz 2000, https://aclanthology.org/W00-0726
     """
@@ -36,7 +36,7 @@ def spans(tags: Sequence[str]) -> list[Span]:
 
 
 def repaired(tags: Sequence[str]) -> list[str]:
-    """Tags that mean the same entities, each beginning with a B."""
+    """Tags of the same entities, in which each entity starts with B."""
     found = [OUTSIDE] * len(tags)
     for span in spans(tags):
         found[span.begin : span.end] = [f"B-{span.label}"] + [f"I-{span.label}"] * (span.end - span.begin - 1)

@@ -1,4 +1,4 @@
-"""One split of a prepared dataset, memory-mapped: batches by name, one gather an array."""
+"""One split of a prepared dataset, memory-mapped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from components.preprocessing.batch import Arrays, padded
 
 
 class StoredSplit:
-    """The arrays that a prepared manifest's `arrays` names, of one split.
+    """The arrays of one split, as listed in `arrays` of the prepared manifest.
 
     Args:
-        folder: the split's folder in a prepared dataset.
-        specs: how its arrays lie.
+        folder: folder of the split in a prepared dataset.
+        specs: how the arrays are stored.
     """
 
     def __init__(self, folder: Path, specs: Sequence[ArraySpec]) -> None:
@@ -43,7 +43,7 @@ class StoredSplit:
         return rows
 
     def sample(self, row: int) -> Arrays:
-        """One sample's arrays, not padded."""
+        """The arrays of one sample, not padded."""
         found: Arrays = {}
         for spec in self.specs:
             values = self._values[spec.of or spec.name]
@@ -65,10 +65,10 @@ class StoredSplit:
         return np.diff(self._offsets[name])
 
     def batch(self, index: NDArray[np.int64], names: Sequence[str] | None = None) -> Arrays:
-        """Samples by their numbers (n,): each array (n, ...), ragged ones padded, with their lengths.
+        """Samples by their numbers (n,): each array (n, ...); ragged arrays are padded, with their lengths.
 
         Args:
-            names: of the arrays wanted; default: all.
+            names: names of the arrays; default: all.
         """
         found: Arrays = {}
         for spec in self.specs:
@@ -87,11 +87,11 @@ class StoredSplit:
 
 
 def digest_of(sample: Arrays, inputs: Sequence[str]) -> str:
-    """The digest of what a network gets of one sample: of its inputs, or of all its arrays if none of them is stored.
+    """The digest of a sample: of its input arrays, or of all its arrays if no input is stored.
 
     Args:
-        sample: its arrays, not padded.
-        inputs: as `Processor.inputs` names them.
+        sample: arrays, not padded.
+        inputs: names of the inputs, as of `Processor.inputs`.
     """
     names = [name for name in sample if name in inputs] or list(sample)
     hasher = hashlib.sha256()

@@ -1,7 +1,8 @@
-"""Text -> token numbers and back. Training and serving both tokenise here.
+"""From texts to token numbers and back. Training and serving share this code.
 
-Three kinds of tokenizer: whole words, byte-level BPE (both trained on the train split), and a pretrained one. The first
-two number their special tokens alike: [PAD] 0, [UNK] 1, [BEGIN] 2, [END] 3. Text that happens to read "[END]" is text.
+There are three kinds of tokenizer: whole words and byte-level BPE, which are trained on the train split, and a
+pretrained WordPiece tokenizer. The first two have the special tokens [PAD] 0, [UNK] 1, [BEGIN] 2, [END] 3. "[END]" in a
+text is ordinary text.
 """
 
 from __future__ import annotations
@@ -19,28 +20,28 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from components.core.errors import SampleError, UsageError
-from components.preprocessing.tokenizer_spec import TokenizerSpec, WordPiece, Words
+from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel, WordPiece
 
 PAD, UNKNOWN, BEGIN, END = range(4)
 SPECIAL = ["[PAD]", "[UNK]", "[BEGIN]", "[END]"]
-REPLACEMENT = "\ufffd"  # what a reader that does not give up puts where bytes are no UTF-8
+REPLACEMENT = "\ufffd"  # put in place of invalid UTF-8 by a lenient decoder
 
-# A word with what an apostrophe ties to it ("n't", "don't"), or a run of signs ("...", ":-)").
+# A word with its contractions ("n't", "don't"), or a run of punctuation ("...", ":-)").
 _TIE = "['\u2019]"  # both apostrophes
 _LETTER = r"[\p{L}\p{M}\p{N}_]"
 _WORD = rf"{_LETTER}+(?:{_TIE}{_LETTER}+)*|(?:{_TIE}{_LETTER}+)+|[^\s\p{{L}}\p{{M}}\p{{N}}_'\u2019]+|{_TIE}"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all of the category but tab and line ends
-_HALF = re.compile(r"[\ud800-\udfff]")  # of a surrogate pair
-# For spans: an address, a word with a mark before it (@name, #tag) and signs within, or one sign.
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # half of a surrogate pair
+# For spans: a URL, a word with a prefix (@name, #tag) and punctuation within, or one punctuation mark.
 _SPLIT = re.compile(rf"https?://\S+|[@#]?\w+(?:[._\-/&]\w+)*|{_TIE}\w+|[^\w\s]")
 
 
 class Split(NamedTuple):
-    """Words as tokens.
+    """Tokens of words.
 
     Args:
-        tokens: their numbers (T,).
-        words: the number of the word of each token (T,); -1 for special tokens.
+        tokens: token numbers (T,).
+        words: number of the word of each token (T,); -1 for special tokens.
     """
 
     tokens: NDArray[np.int64]
@@ -48,161 +49,168 @@ class Split(NamedTuple):
 
 
 class Tokenizer:
-    """A tokenizer with one way in and one way out. Safe to call from several threads."""
+    """A trained tokenizer. Safe to call from several threads."""
 
     def __init__(self, inner: tokenizers.Tokenizer) -> None:
         inner.no_padding()
         inner.no_truncation()
-        inner.encode_special_tokens = True  # "[END]" in a text is text
+        inner.encode_special_tokens = True  # "[END]" in a text is ordinary text
         self._inner = inner
         self.vocabulary = inner.get_vocab_size(with_added_tokens=True)
         self.pad = _number(inner, "[PAD]", "<pad>") or 0
         self.unknown = _number(inner, "[UNK]", "<unk>")
-        self._ends = inner.num_special_tokens_to_add(False)  # [CLS] and [SEP] of a pretrained one
+        self._ends = inner.num_special_tokens_to_add(False)  # [CLS] and [SEP] of a pretrained tokenizer
 
     @staticmethod
     def fit(spec: TokenizerSpec, texts: Iterable[str]) -> Tokenizer:
-        """Train on texts, or fetch a pretrained one; equal texts in any order make equal tokenizers.
+        """Train on texts, or load a pretrained tokenizer; the result does not depend on the order of the texts.
 
         Raises:
             UsageError: there is no such pretrained tokenizer.
         """
         if isinstance(spec, WordPiece):
-            for _ in texts:  # read all the same: who fits may look at what went by
+            for _ in texts:  # consume the iterator: the caller may collect something on the way
                 pass
             return Tokenizer(_pretrained(spec.source))
         lower = [normalizers.Lowercase()] if spec.lower else []
         inner: tokenizers.Tokenizer
         trainer: trainers.WordLevelTrainer | trainers.BpeTrainer
-        if isinstance(spec, Words):
+        if isinstance(spec, WordLevel):
             inner = tokenizers.Tokenizer(models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
             inner.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), "removed", invert=True)
             trainer = trainers.WordLevelTrainer(
-                vocab_size=spec.vocabulary, min_frequency=spec.least, special_tokens=SPECIAL, show_progress=False
+                vocab_size=spec.vocabulary,
+                min_frequency=spec.min_frequency,
+                special_tokens=SPECIAL,
+                show_progress=False,
             )
         else:
             inner = tokenizers.Tokenizer(models.BPE())
             inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
             inner.decoder = decoders.ByteLevel()
             trainer = trainers.BpeTrainer(
-                vocab_size=spec.vocabulary, min_frequency=spec.least, special_tokens=SPECIAL, show_progress=False,
+                vocab_size=spec.vocabulary,
+                min_frequency=spec.min_frequency,
+                special_tokens=SPECIAL,
+                show_progress=False,
                 initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            )  # fmt: skip
+            )
         inner.normalizer = normalizers.Sequence([normalizers.NFC(), *lower])
         inner.train_from_iterator(iter(texts), trainer)
         return Tokenizer(inner)
 
     @staticmethod
     def parse(text: str) -> Tokenizer:
-        """What `json` gave.
+        """The tokenizer in the text that `json` returned.
 
         Raises:
-            ValueError: it is no tokenizer.
+            ValueError: the text is no tokenizer.
         """
         try:
             return Tokenizer(tokenizers.Tokenizer.from_str(text))
         except Exception as error:  # the library raises the bare class
-            raise ValueError(f"no tokenizer: {error}") from error
+            raise ValueError(f"not a tokenizer: {error}") from error
 
     def json(self) -> str:
-        """The whole tokenizer; equal ones are equal texts."""
+        """The tokenizer as JSON; equal tokenizers give equal texts."""
         return self._inner.to_str()
 
-    def encode(self, texts: Sequence[str], longest: int) -> list[NDArray[np.int64]]:
-        """Token numbers of each text, (T,) with 1 <= T <= longest: what is too long is cut at its end.
+    def encode(self, texts: Sequence[str], max_length: int) -> list[NDArray[np.int64]]:
+        """Token numbers of each text, (T,) with 1 <= T <= max_length; longer texts are truncated.
 
-        A text without any token is one [UNK]. Several texts are tokenised in parallel.
+        A text without any token becomes one [UNK]. Several texts are tokenised in parallel.
         """
         found = self._batch(list(texts))
-        return [self._cut(np.asarray(encoding.ids, np.int64), longest) for encoding in found]
+        return [self._cut(np.asarray(encoding.ids, np.int64), max_length) for encoding in found]
 
-    def encode_words(self, samples: Sequence[Sequence[str]], longest: int) -> list[Split]:
-        """Token numbers of samples that are split into words already, with the word of each token."""
+    def encode_words(self, samples: Sequence[Sequence[str]], max_length: int) -> list[Split]:
+        """Token numbers of samples that are lists of words, with the word of each token."""
         found = self._batch([list(words) for words in samples], split=True)
         parts: list[Split] = []
         for encoding in found:
             numbers = [-1 if word is None else word for word in encoding.word_ids]
             words = np.asarray(numbers, np.int64)
-            tokens = self._cut(np.asarray(encoding.ids, np.int64), longest)
+            tokens = self._cut(np.asarray(encoding.ids, np.int64), max_length)
             kept = words[: len(tokens)]
-            if len(kept) < len(tokens):  # the one [UNK] of an empty sample
+            if len(kept) < len(tokens):  # the [UNK] of an empty sample
                 kept = np.full(len(tokens), -1, np.int64)
-            elif len(words) > longest and self._ends:
+            elif len(words) > max_length and self._ends:
                 kept = np.append(kept[:-1], -1)
             parts.append(Split(tokens, kept))
         return parts
 
     def decode(self, tokens: NDArray[np.int64]) -> str:
-        """The text of token numbers, without the special ones."""
+        """The text of token numbers, without special tokens."""
         return self._inner.decode(tokens.tolist(), skip_special_tokens=True).strip()
 
     def _batch(self, texts: list[str] | list[list[str]], split: bool = False) -> list[tokenizers.Encoding]:
-        if len(texts) == 1:  # in this thread: a request is answered where it came
+        if len(texts) == 1:  # in this thread, without the cost of a pool: a single request
             return [self._inner.encode(texts[0], is_pretokenized=split)]
         if split:
             return list(self._inner.encode_batch(texts, is_pretokenized=True))
-        return list(self._inner.encode_batch_fast(texts))  # without places, which nobody asks for
+        return list(self._inner.encode_batch_fast(texts))  # without character offsets, which are not used
 
-    def _cut(self, tokens: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
+    def _cut(self, tokens: NDArray[np.int64], max_length: int) -> NDArray[np.int64]:
         if not len(tokens):
             return np.asarray([self.unknown or 0], np.int64)
-        if len(tokens) <= longest:
+        if len(tokens) <= max_length:
             return tokens
-        if self._ends:  # the last one stays: [SEP]
-            return np.append(tokens[: longest - 1], tokens[-1])
-        return tokens[:longest]
+        if self._ends:  # keep the last token, [SEP]
+            return np.append(tokens[: max_length - 1], tokens[-1])
+        return tokens[:max_length]
 
 
 def words(text: str) -> list[tuple[str, int, int]]:
-    """The words and signs of a text, each with its first character's place and the place behind its last."""
+    """Words and punctuation marks of a text, each with the offsets of its start and end (excluded)."""
     return [(match.group(), match.start(), match.end()) for match in _SPLIT.finditer(text)]
 
 
 def read(item: object) -> str:
-    """A text of a request: a whole body in UTF-8, or a string of a JSON request.
+    """The text of a request: a body in UTF-8, or a string of a JSON request.
 
     Raises:
-        SampleError: bytes that are no UTF-8, or no text at all.
+        SampleError: the bytes are not UTF-8, or the value is no text.
     """
     if isinstance(item, bytes):
         try:
             return item.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise SampleError("the text is no UTF-8", got=error, expected="UTF-8") from error
+            raise SampleError("the text is not UTF-8", got=error, expected="UTF-8") from error
     if not isinstance(item, str):
         raise SampleError("not a text", got=type(item).__name__, expected="a string")
     return checked(item)
 
 
 def checked(text: str) -> str:
-    """The text itself.
+    """The text itself, after a check.
 
     Raises:
-        SampleError: it holds half a surrogate pair, as JSON may and UTF-8 may not.
+        SampleError: the text has a lone surrogate, which JSON allows and UTF-8 does not.
     """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise SampleError("the text is no Unicode", got=error, expected="characters, not halves of them") from error
+        raise SampleError("the text has a lone surrogate", got=error, expected="valid Unicode") from error
     return text
 
 
 def normal(text: str) -> bytes:
-    """What makes two texts the same: NFC, in UTF-8."""
+    """The text in NFC and UTF-8: the form in which texts are compared."""
     return unicodedata.normalize("NFC", text).encode("utf-8", "replace")
 
 
-LOOKED = ("characters", "words", "empty", "control_characters", "valid")
+DESCRIBED = ("characters", "words", "empty", "control_characters", "valid")
 
 
-def look(text: object) -> dict[str, object]:
-    """Facts of a text that hold in any language: `LOOKED`.
+def describe(text: object) -> dict[str, object]:
+    """Facts about a text of any language: `DESCRIBED`.
 
-    valid: it is a text, and no reader had to replace bytes of it. control_characters: other than tab and line ends.
+    valid: the value is a text without replacement characters and lone surrogates. control_characters: all but tab and
+    line ends.
     """
     if not isinstance(text, str):
         return {"characters": 0, "words": 0, "empty": True, "control_characters": 0, "valid": False}
-    broken = REPLACEMENT in text or _HALF.search(text)
+    broken = REPLACEMENT in text or _SURROGATE.search(text)
     return {
         "characters": len(text),
         "words": len(text.split()),
@@ -236,4 +244,4 @@ def _pretrained(source: str) -> tokenizers.Tokenizer:
             text = BertWordPieceTokenizer(str(found), lowercase=True).to_str()
             inner: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(text)
             return inner
-    raise UsageError("no tokenizer there", got=source, expected="a tokenizer.json or vocab.txt")
+    raise UsageError("no tokenizer was found", got=source, expected="a tokenizer.json or vocab.txt")

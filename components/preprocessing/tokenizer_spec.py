@@ -1,4 +1,4 @@
-"""Which tokenizer a text task takes, as dataset.yaml says it under `input: tokenizer:`."""
+"""The tokenizer of a text task: `input: tokenizer:` of dataset.yaml."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from pydantic import Field
 from components.core.strict import Strict
 
 
-class Words(Strict):
-    """Whole words and runs of signs; rare ones become [UNK].
+class WordLevel(Strict):
+    """Whole words and runs of punctuation; rare words become [UNK].
 
     Args:
-        lower: whether to ignore case.
-        vocabulary: at most so many tokens, the special ones included.
-        least: a word must occur so often in the train split.
+        lower: whether to lowercase texts.
+        vocabulary: largest number of tokens, special tokens included.
+        min_frequency: occurrences in the train split that a word needs.
     """
 
     kind: Literal["words"] = "words"
     lower: bool = True
     vocabulary: int = Field(default=20_000, ge=5, le=1_000_000)
-    least: int = Field(default=2, ge=1)
+    min_frequency: int = Field(default=2, ge=1)
 
 
 class Bpe(Strict):
-    """Byte-level pairs (Sennrich et al. 2016, arXiv:1508.07909): any text goes in and comes out, nothing is unknown.
+    """Byte-level byte pair encoding (Sennrich et al. 2016, arXiv:1508.07909): lossless, without unknown tokens.
 
     Args:
-        lower: whether to lower the case.
-        vocabulary: so many tokens, 4 special ones and 256 bytes included.
-        least: a pair must occur so often in the train split.
+        lower: whether to lowercase texts.
+        vocabulary: number of tokens, with 4 special tokens and 256 bytes.
+        min_frequency: occurrences in the train split that a pair needs.
     """
 
     kind: Literal["bpe"] = "bpe"
     lower: bool = False
     vocabulary: int = Field(default=8_000, ge=260, le=1_000_000)
-    least: int = Field(default=2, ge=1)
+    min_frequency: int = Field(default=2, ge=1)
 
 
 class WordPiece(Strict):
-    """A pretrained tokenizer, as it comes: its own normalisation, its own special tokens.
+    """A pretrained tokenizer with its own normalisation and special tokens.
 
     Args:
-        source: `package:<distribution>` with a tokenizer.json or vocab.txt in it, or `folder:<path>`.
+        source: `package:<distribution>` that contains a tokenizer.json or vocab.txt, or `folder:<path>`.
     """
 
     kind: Literal["wordpiece"] = "wordpiece"
     source: str = Field(pattern=r"^(package|folder):.+$")
 
 
-TokenizerSpec = Annotated[Words | Bpe | WordPiece, Field(discriminator="kind")]
+TokenizerSpec = Annotated[WordLevel | Bpe | WordPiece, Field(discriminator="kind")]

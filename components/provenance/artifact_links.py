@@ -7,7 +7,7 @@ from pathlib import Path
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.identity import manifest as manifests
 from components.identity.digest import short
-from components.identity.package import Package
+from components.identity.package import Package, PackageFacts
 from components.packaging.bundle import BESIDE, COMPILED
 
 BENTO_FILE = "bento.yaml"
@@ -24,8 +24,10 @@ def bundle(folder: Path) -> str:
     sealed = manifests.verify(source, "bundle", BESIDE)
     inner = manifests.load(source / "package", "package")
     same("another package than the bundle names", source / "package", inner.digest, sealed.facts["package_digest"])
-    for name in ("train_key", "data_digest"):
-        same(f"another {name} than its package's", source / manifests.FILE_NAME, sealed.facts[name], inner.facts[name])
+    where, facts = source / manifests.FILE_NAME, PackageFacts.model_validate(inner.facts)
+    training = sealed.facts.get("train_fingerprint", sealed.facts.get("train_key"))  # bundles of before have the latter
+    same("another train_fingerprint than its package's", where, training, facts.train_fingerprint)
+    same("another data_digest than its package's", where, sealed.facts["data_digest"], facts.data_digest)
     said = f"{len(sealed.files)} files as sealed, bundle {short(sealed.digest)}"
     if source == folder:
         return said

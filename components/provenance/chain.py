@@ -19,7 +19,7 @@ from components.core.project import Project
 from components.identity import manifest as manifests
 from components.identity.digest import short
 from components.identity.package import Package
-from components.provenance import artifact_links, data_links, registry_links, source_links
+from components.provenance import artifact_links, data_links, registry_links, source_links, tombstone
 from components.provenance.artifact_links import same
 from components.provenance.proof import AbsentError, Link, Proof, State, link
 from components.registry import tracking, versions
@@ -136,10 +136,25 @@ def _service(claim: Claim | None, package: Package | None) -> str:
 def _artifacts(project: Project, pieces: Pieces, version: Version | None) -> list[Link]:
     bundles = [link("bundle", partial(_bundle, bundle, pieces)) for bundle in pieces.bundles]
     packages = [link("package", partial(artifact_links.package, place)) for place in _copies(project, pieces, version)]
+    removed_bundle, removed_package = _removed(project, pieces, version)
     return [
-        *(bundles or [Link("bundle", "absent", "no bundle of it is named or on this machine")]),
-        *(packages or [Link("package", "absent", "no copy but the registry's")]),
+        *(bundles or [Link("bundle", "absent", removed_bundle or "no bundle of it is named or on this machine")]),
+        *(packages or [Link("package", "absent", removed_package or "no copy but the registry's")]),
     ]
+
+
+def _removed(project: Project, pieces: Pieces, version: Version | None) -> tuple[str | None, str | None]:
+    """What gc has removed of it, in words: the latest bundle, and the package."""
+    number = pieces.number or (version.version if version else None)
+    bundles = [
+        stone
+        for stone in tombstone.of_kind(project, "bundle")
+        if stone.model == pieces.name and number is not None and stone.version == number
+    ]
+    digest = version.package_digest if version is not None else None
+    digest = digest or (bundles[0].package_digest if bundles else None)
+    packages = [stone for stone in tombstone.of_kind(project, "package") if digest and stone.digest == digest]
+    return (bundles[0].text if bundles else None, packages[0].text if packages else None)
 
 
 def _bundle(folder: Path, pieces: Pieces) -> str:

@@ -21,7 +21,7 @@ def version(found: Version, package: Package) -> str:
     facts = package.facts
     expected = {
         PACKAGE_DIGEST: package.digest,
-        tracking.KEY: facts.train_key,
+        tracking.KEY: facts.train_fingerprint,
         "modelyard.data_digest": facts.data_digest,
         **{f"modelyard.{name}": value for name, value in facts.lineage.items()},
     }
@@ -46,13 +46,14 @@ def run(api: Api, found: Version, package: Package) -> str:
     document = api.get("runs/get", run_id=found.run_id)["run"]
     where, facts = f"run {found.run_id}", package.facts
     tags = run_tags(document)
-    same("another training than the package's", where, tags.get(tracking.KEY), facts.train_key)
+    same("another training than the package's", where, tags.get(tracking.KEY), facts.train_fingerprint)
     datasets = [entry["dataset"]["digest"] for entry in document.get("inputs", {}).get("dataset_inputs", ())]
     same("another dataset than the package's", where, datasets, [facts.data_digest[:36]])
     parameters = {entry["key"]: entry["value"] for entry in document["data"].get("params", ())}
     for key, value in tracking.flat("model.", json.loads((package.folder / "model.json").read_bytes())):
         same(f"the parameter {key} is not the package's", where, parameters.get(key), str(value))
-    return f"{where}: training {short(facts.train_key)}, data {short(facts.data_digest)}, {len(parameters)} parameters"
+    training, data = short(facts.train_fingerprint), short(facts.data_digest)
+    return f"{where}: training {training}, data {data}, {len(parameters)} parameters"
 
 
 def run_tags(document: dict[str, object]) -> dict[str, str]:

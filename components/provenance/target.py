@@ -23,6 +23,7 @@ from components.core.errors import (
 )
 from components.core.project import Project
 from components.identity import manifest as manifests
+from components.provenance import tombstone
 from components.provenance.artifact_links import bundle_source
 from components.provenance.chain import REGISTRY_AWAY, Claim, Pieces
 from components.registry import versions
@@ -50,6 +51,8 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
         return [_of_alias(project, match[1], match[2], api)]
     if match := re.fullmatch(r"([a-z][a-z0-9-]*):([0-9a-f]+)", target):
         built = project.bundles / "bentos" / match[1] / match[2]
+        if not built.exists() and (removed := tombstone.read(project, "bundle", target)) is not None:
+            return [Pieces(match[1], number=removed.version)]
         return [_of_folder(built)] if built.exists() else [_of_number(project, match[1], match[2], api)]
     raise UsageError("nothing that can be verified", got=target, expected=FORMS)
 
@@ -57,14 +60,14 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
 def claims(url: str, credentials: Credentials | None = None) -> list[tuple[str, Claim]]:
     """What the workers of a service say they serve: the model, and each version with those who serve it.
 
-    A service without `/release` (a Bento elsewhere), or one of another project, is asked at `/model`.
+    A service without `/status` (a Bento elsewhere), or one of another project, is asked at `/model`.
 
     Args:
         credentials: sent if the service is of this project.
     """
     try:
         with http_client.client(credentials, url, timeout=TIMEOUT_SECONDS) as client:
-            answer = client.get("/release")
+            answer = client.get("/status")
             if answer.status_code in (401, 404):
                 about = client.get("/model").raise_for_status().json()
                 return [(about["name"], Claim(url, about["version"], about["package"], "the worker that answered"))]

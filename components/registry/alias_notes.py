@@ -45,7 +45,7 @@ class AliasNote(Strict):
         model: str, alias: str, version: str | None, *, by: str, claimed: str | None, known_by: str, how: str
     ) -> AliasNote:
         """A note of now."""
-        at = datetime.now(UTC).isoformat(timespec="seconds")
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
         return AliasNote(
             id=secrets.token_hex(8), model=model, alias=alias, version=version, by=by, claimed=claimed,
             known_by=known_by, how=how, at=at,
@@ -72,6 +72,11 @@ def consume(project: Project, note: AliasNote) -> None:
         _path(project, note.model, note.alias).unlink(missing_ok=True)
 
 
+def folder(project: Project) -> Path:
+    """The folder of the notes: it changes with each change of an alias."""
+    return project.state / "alias-notes"
+
+
 def _path(project: Project, model: str, alias: str) -> Path:
     # A model's name is anybody's text: its digest is a file's name.
-    return project.state / "alias-notes" / f"{digest.of_value([model, alias])[:32]}.json"
+    return folder(project) / f"{digest.of_value([model, alias])[:32]}.json"

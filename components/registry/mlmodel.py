@@ -20,7 +20,7 @@ from components import tasks
 from components.identity import user_source
 from components.identity.package import Package
 from components.inference import body
-from components.tasks.task import Wire
+from components.tasks.task import EndpointSchema
 
 ENTRY = "components.registry.pyfunc_model"
 PYTHON_VERSION = "3.11"
@@ -41,7 +41,7 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
     environment = {"python": PYTHON_VERSION, "dependencies": ["-r requirements.txt"]}
     (target / "python_env.yaml").write_text(yaml.safe_dump(environment))
     processor, classes = tasks.find(package.facts.task).load(package.folder), package.signature().classes
-    wire = processor.wire(classes)
+    wire = processor.endpoint(classes)
     example = package.golden()[0]
     value = body.value(wire, (package.folder / "golden" / example.file).read_bytes(), example.media)
     split = {"columns": [wire.item], "data": [[value if isinstance(value, str) else json.dumps(value)]]}
@@ -52,7 +52,7 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
     )
 
 
-def _outputs(wire: Wire, classes: list[str]) -> list[dict[str, Any]]:
+def _outputs(wire: EndpointSchema, classes: list[str]) -> list[dict[str, Any]]:
     """A classifier gives its label and a column of probability a class; any other task one column of JSON text."""
     if "probabilities" not in wire.prediction.get("properties", {}):
         return [{"type": "string", "name": "prediction", "required": True}]
@@ -74,7 +74,7 @@ def _mlmodel(package: Package, item: str, outputs: list[dict[str, Any]]) -> dict
                 "streamable": False,
             }
         },
-        "metadata": {"package_digest": package.digest, "train_key": package.facts.train_key},
+        "metadata": {"package_digest": package.digest, "train_fingerprint": package.facts.train_fingerprint},
         "mlflow_version": importlib.metadata.version("mlflow"),
         "saved_input_example_info": {
             "artifact_path": "input_example.json",

@@ -31,7 +31,7 @@ class PackagedModel(PythonModel):  # type: ignore[misc]  # mypy does not read ml
         Returns:
             For a classifier a column `label` and one column of probability a class; else a column `prediction` of JSON.
         """
-        wire = self.predictor.wire
+        wire = self.predictor.endpoint
         plain = wire.schema.get("type") == "string"
         values = [text if plain else _parsed(text) for text in model_input[wire.item]]
         asked = body.of_json(self.predictor.processor, wire, json.dumps({wire.items: values}).encode())

@@ -97,7 +97,7 @@ def _tags(asked: Registration) -> dict[str, str]:
     return {
         PACKAGE_KEY: asked.package_key,
         PACKAGE_DIGEST: asked.package.digest,
-        tracking.KEY: facts.train_key,
+        tracking.KEY: facts.train_fingerprint,
         "modelyard.data_digest": facts.data_digest,
         **{f"modelyard.{key}": value for key, value in {**facts.lineage, **asked.tags}.items()},
     }

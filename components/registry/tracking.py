@@ -1,4 +1,4 @@
-"""Runs: one experiment a pipeline, one run a training, found again by its `train_key`."""
+"""Runs: one experiment a pipeline, one run a training, found again by its `train_fingerprint`."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def experiment(api: Api, name: str) -> str:
         return str(api.get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"])
 
 
-def find(api: Api, experiment_id: str, train_key: str) -> Run | None:
+def find(api: Api, experiment_id: str, train_fingerprint: str) -> Run | None:
     """The run of that training, if there is one; of several (two started at once) the one that began first."""
-    asked = {"experiment_ids": [experiment_id], "filter": f"tags.`{KEY}` = '{train_key}'", "max_results": 50}
+    asked = {"experiment_ids": [experiment_id], "filter": f"tags.`{KEY}` = '{train_fingerprint}'", "max_results": 50}
     runs = [_run(run) for run in api.pages("POST", "runs/search", "runs", asked)]
     return min(runs, key=lambda run: (run.begun_ms, run.id), default=None)
 
@@ -66,11 +66,11 @@ def by_id(api: Api, run_id: str) -> Run:
     return _run(api.get("runs/get", run_id=run_id)["run"])
 
 
-def ensure(api: Api, pipeline: str, train_key: str, tags: Mapping[str, str]) -> Run:
+def ensure(api: Api, pipeline: str, train_fingerprint: str, tags: Mapping[str, str]) -> Run:
     """The one run of a training: found, or created. A run found is set going again and gets the tags."""
     where = experiment(api, pipeline)
     while True:
-        run = find(api, where, train_key) or _created(api, where, pipeline, train_key)
+        run = find(api, where, train_fingerprint) or _created(api, where, pipeline, train_fingerprint)
         try:
             if run.status != "FINISHED":
                 api.post("runs/update", {"run_id": run.id, "status": "RUNNING"})
@@ -83,16 +83,16 @@ def ensure(api: Api, pipeline: str, train_key: str, tags: Mapping[str, str]) -> 
             return run
 
 
-def _created(api: Api, experiment_id: str, pipeline: str, train_key: str) -> Run:
+def _created(api: Api, experiment_id: str, pipeline: str, train_fingerprint: str) -> Run:
     """A new run, unless somebody else created one at the same time that began earlier."""
     body = {
         "experiment_id": experiment_id,
-        "run_name": f"{pipeline}-{train_key[:8]}",
+        "run_name": f"{pipeline}-{train_fingerprint[:8]}",
         "start_time": _now(),
-        "tags": _pairs({KEY: train_key}),
+        "tags": _pairs({KEY: train_fingerprint}),
     }
     created = _run(api.post("runs/create", body)["run"])
-    found = find(api, experiment_id, train_key) or created
+    found = find(api, experiment_id, train_fingerprint) or created
     if found.id != created.id:
         api.post("runs/delete", {"run_id": created.id})
     return found

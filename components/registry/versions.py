@@ -82,6 +82,11 @@ def versions(api: Api, name: str) -> list[Version]:
     return [replace(version, aliases=tuple(sorted(aliases.get(version.version, ())))) for version in found]
 
 
+def all_versions(api: Api) -> list[Version]:
+    """All versions of all models, without their aliases."""
+    return _search(api, "")
+
+
 def by_key(api: Api, name: str, package_key: str) -> Version | None:
     """The version registered under a key; of several (two registered at once) the lowest."""
     found = _search(api, f"name='{name}' and tags.`{PACKAGE_KEY}` = '{package_key}'")

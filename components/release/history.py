@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.release.ledger import CLOSING, Entry, Event, Role, Side
+from components.core.errors import UsageError
+from components.release import production
+from components.release.ledger import CLOSING, NOTES, Entry, Event, Role, Side
+from components.release.production import Pin
+
+# Entries after which a release goes on to its end, whatever the registry asks for meanwhile.
+DECIDED: frozenset[Event] = frozenset({"refusing", "removing", "withdrawing"})
 
 
 @dataclass(frozen=True)
@@ -16,28 +22,38 @@ class Release:
 
     @property
     def id(self) -> str:
-        """What its entries have in common."""
+        """The identifier that its entries share."""
         return self.entries[0].release
 
     @property
     def role(self) -> Role:
-        """Which alias it follows."""
+        """The alias that the release follows."""
         return self.entries[0].role
 
     @property
     def before(self) -> Side | None:
-        """What served in that role when it began."""
+        """What served in the role when the release began."""
         return self.entries[0].before
 
     @property
     def after(self) -> Side | None:
-        """What was asked for, as exactly as was known last."""
+        """The version to serve, with its package's digest once that is known."""
         return self.entries[-1].after
 
     @property
     def end(self) -> Entry | None:
-        """The closing entry; None while it is open."""
-        return self.entries[-1] if self.entries[-1].event in CLOSING else None
+        """The closing entry; None while the release is open."""
+        return next((entry for entry in reversed(self.entries) if entry.event in CLOSING), None)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the release was decided when it was asked for: a rollback, or a changed policy."""
+        return self.entries[0].event == "asked" and production.PRODUCTION in self.entries[0].facts
+
+    @property
+    def events(self) -> set[Event]:
+        """The steps that were recorded."""
+        return {entry.event for entry in self.entries}
 
     def entry(self, event: Event) -> Entry | None:
         """The last entry of that kind."""
@@ -48,7 +64,8 @@ def releases(entries: Sequence[Entry]) -> list[Release]:
     """The releases in the order in which they began."""
     grouped: dict[str, list[Entry]] = {}
     for entry in entries:
-        grouped.setdefault(entry.release, []).append(entry)
+        if entry.event not in NOTES:
+            grouped.setdefault(entry.release, []).append(entry)
     return [Release(tuple(group)) for group in grouped.values()]
 
 
@@ -58,38 +75,73 @@ def unfinished(entries: Sequence[Entry], role: Role) -> Release | None:
     return found[-1] if found else None
 
 
-def served_well(entries: Sequence[Entry]) -> list[Side]:
-    """The champions that one can go back to, the present one last.
+def untold(entries: Sequence[Entry]) -> Release | None:
+    """The last rollback, if the registry was not told of it yet.
 
-    Each release that ended well adds its version. Going back to one of them takes away those above it: what was left
-    in that way did not serve well enough to be gone back to.
+    A release of the champion that was closed after the rollback has told the registry what serves.
+    """
+    found = [release for release in releases(entries) if release.role == "champion"]
+    for release in reversed(found):
+        if release.is_direct:
+            return release if release.end is not None and "told" not in release.events else None
+        if release.end is not None and release.end.event not in ("superseded", "refused"):
+            return None
+    return None
+
+
+def is_unregistered(entries: Sequence[Entry]) -> bool:
+    """Whether production was rolled back to a version that the registry has no more, so that no alias can name it."""
+    found = [release for release in releases(entries) if release.role == "champion"]
+    told = found[-1].entry("told") if found else None
+    return told is not None and told.facts.get("missing") is True
+
+
+def served_well(entries: Sequence[Entry]) -> list[Side]:
+    """The champions that production can go back to, the present one last.
+
+    Each release that ended well adds its version. Going back to one of them, once that is decided, removes those above
+    it: what was left in that way did not serve well enough to be gone back to.
     """
     found: list[Side] = []
     for entry in entries:
-        if entry.role != "champion" or entry.event != "served" or entry.after is None:
+        if entry.role != "champion" or entry.after is None:
             continue
         known = [side.package_digest for side in found]
-        if entry.after.package_digest in known:
+        served = entry.event == "served"
+        decided = entry.event == "asked" and production.PRODUCTION in entry.facts
+        if (served or decided) and entry.after.package_digest in known:
             del found[known.index(entry.after.package_digest) + 1 :]
-        else:
+        elif served:
             found.append(entry.after)
     return found
 
 
-def is_going_back(entries: Sequence[Entry], package_digest: str | None, serving: str | None) -> bool:
-    """Whether a package served well before the one that serves now.
+def rollback_target(entries: Sequence[Entry], name: str, to: str | None = None) -> Pin:
+    """The bundle that a rollback goes to: the last one that served well before what serves now, or version `to`.
 
-    Args:
-        serving: digest of the package that serves; None if nothing does.
+    Raises:
+        UsageError: nothing served before, or that version never served well.
     """
-    known = {side.package_digest for side in served_well(entries)}
-    return package_digest is not None and package_digest != serving and package_digest in known
-
-
-def to_go_back_to(entries: Sequence[Entry], serving: str | None) -> Side | None:
-    """What served well last, before what serves now.
-
-    Args:
-        serving: digest of the package that serves; None if nothing does.
-    """
-    return next((side for side in reversed(served_well(entries)) if side.package_digest != serving), None)
+    champion = production.decided(entries).production.champion
+    serving = champion.package_digest if champion else None
+    pinned = production.pins(entries)
+    served = [side for side in served_well(entries) if side.package_digest in pinned]
+    known = ", ".join(dict.fromkeys(side.version for side in reversed(served))) or "none"
+    if to is not None:
+        side = next((side for side in reversed(served) if side.version == to), None)
+        if side is None:
+            raise UsageError(
+                f"version {to} of {name} never served well",
+                expected=f"one of {known}",
+                next_step=f"`modelyard promote {name} {to}` goes through the gates",
+            )
+    else:
+        side = next((side for side in reversed(served) if side.package_digest != serving), None)
+        if side is None:
+            raise UsageError(
+                f"nothing to go back to: no other version of {name} served before",
+                got=f"served well: {known}",
+                next_step=f"`modelyard history {name}`",
+            )
+    assert side.package_digest is not None  # noqa: S101  # it is a key of `pinned`
+    return pinned[side.package_digest]

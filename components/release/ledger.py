@@ -1,122 +1,105 @@
-"""The ledger: what was asked of production and what became of it. Append-only, each entry chained to the one before.
+"""The ledger: what was asked of production and what became of it. Append-only, chained by digest, signed.
 
-One JSON object a line; `digest` covers the entry without it, `previous` is the digest of the line before. A line that
-a kill cut off in the middle was never acknowledged: the next append takes it away. Everything else that was ever
-written stays, and a change of any byte of it breaks the chain from there on.
+One SQLite database a project (`ledger.db`), one chain a model. Each entry names the digest of the entry before it and
+is signed with the project's ledger key (`key`, a file of its own, mode 600). The end of each chain is signed too, in a
+row of its own and in the file `<model>.head`, so that entries cut off the end are missed.
+
+What a signature proves: the entry was written by a process that could read the key file. Whoever can only write the
+database, put back an earlier copy of it, or edit an exported file, cannot change, reorder, add or remove an entry
+unnoticed. What it does not prove: a process of the same user can read the key, and so can forge. Against that user
+stands only what is remembered elsewhere: the last entry's digest in a tag of the registered model, and exported files.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import sqlite3
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TextIO
 
-from pydantic import ValidationError
-
+from components.access import secret
+from components.core import disk_space
 from components.core.errors import CorruptArtifactError
 from components.core.project import Project
-from components.core.strict import Strict
-from components.identity import digest
+from components.release import entry as entries_
+from components.release import ledger_file
+from components.release.entry import CLOSING, FIRST, NOTES, Document, Entry, Event, Role, Side
+from components.release.ledger_database import LedgerDatabase
 
-Role = Literal["champion", "challenger"]
+__all__ = ["CLOSING", "FIRST", "NOTES", "Entry", "Event", "Ledger", "MovedOnError", "Role", "Side", "of", "sign_anew"]
 
-Event = Literal[
-    "asked",  # a release begins: the registry names another version than the one that serves
-    "verified",  # its package is there and is what was sealed
-    "bundled",
-    "gated",  # all gates passed
-    "approved",  # by a person
-    "staged",  # loaded beside the one that serves
-    "proven",  # its golden examples through the real endpoint
-    "switched",
-    "served",  # watched; it serves well: the release is done
-    "refusing",  # decided; the registry is being told
-    "refused",  # never served
-    "returned",  # served for a moment, failed, and what served before is back
-    "superseded",  # the registry asked for something else meanwhile
-    "withdrawing",
-    "withdrawn",  # nothing is asked for any more, nothing serves
-    "removing",
-    "removed",  # a challenger that broke its limits, or whose alias was taken away
-    "compared",  # what champion and challenger did side by side
-]
-
-CLOSING: frozenset[Event] = frozenset({"served", "refused", "returned", "superseded", "withdrawn", "removed"})
-FIRST = "0" * 64
-_BLOCK_BYTES = 65_536
+DATABASE, KEY = "ledger.db", "key"
 
 
 class MovedOnError(Exception):
     """The ledger has a newer entry than the caller has seen; nothing was appended."""
 
 
-class Side(Strict):
-    """A version, with its package's digest where that is known."""
-
-    version: str
-    package_digest: str | None
-
-
-class Entry(Strict):
-    """One line.
-
-    Args:
-        release: the same for all entries of one release.
-        before, after: what served in that role when the release began, and what is asked for.
-        asked_by: who or what asked.
-        facts: figures, reasons, times, links.
-    """
-
-    sequence: int
-    time: str
-    release: str
-    event: Event
-    role: Role
-    before: Side | None
-    after: Side | None
-    asked_by: str
-    facts: dict[str, Any]
-    previous: str
-    digest: str
-
-
 class Ledger:
-    """The ledger of one model. Not for use by several threads at once.
+    """The ledger of one model. Threads may share an object; each call is done by one of them at a time.
 
-    An object that reads again parses only what was appended since, and an append reads only the last line: the lock
-    file keeps a stamp of the ledger as the last append left it. Where the stamp differs, the whole file is checked.
+    An object that reads again reads only what was appended since. An append reads the last entry and no other.
+    Reading makes no file; the first append makes the database and the key.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._known = _Known()
+    def __init__(self, folder: Path, model: str) -> None:
+        self.path = folder / DATABASE
+        self.model = model
+        self.key_file = folder / KEY
+        self._head_file = folder / f"{model}.head"
+        self._old_file = folder / f"{model}.jsonl"
+        self._database = LedgerDatabase(self.path)
+        self._lock = threading.RLock()
+        self._documents: list[Document] = []
+        self._entries: list[Entry] = []
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of which one changes with each append."""
+        return (self.path, self.path.with_name(f"{DATABASE}-wal"), self._head_file, self._old_file)
 
     def entries(self) -> list[Entry]:
-        """All entries, the chain checked.
+        """All entries, chain and signatures checked.
 
         Raises:
-            CorruptArtifactError: names the first line that does not fit.
+            CorruptArtifactError: names the first entry that does not fit, or says that the key is missing.
+            StackError: this user cannot open the database or the key.
         """
-        stamp = self._stamp()
-        if stamp is None or stamp != self._known.stamp:
-            content = self._content()
-            known = self._known
-            if known.prefix != hashlib.sha256(content[: known.size]).digest():  # shorter, or changed: read it anew
-                known = _Known()
-            entries = list(known.entries)
-            lines = _whole_lines(content[known.size :])
-            for number, line in enumerate(lines, len(entries) + 1):
-                entries.append(self._checked(line, f"{self.path}:{number}", number, entries[-1:]))
-            size = known.size + sum(map(len, lines))
-            self._known = _Known(stamp, size, hashlib.sha256(content[:size]).digest(), tuple(entries))
-        return list(self._known.entries)
+        with self._lock:
+            self._refresh()
+            for document in self._documents[len(self._entries) :]:
+                self._entries.append(entries_.as_entry(document, self._where(document["sequence"])))
+            return list(self._entries)
+
+    def since(self, sequence: int) -> list[Entry]:
+        """The entries after one, checked; no earlier entry is read.
+
+        Raises:
+            CorruptArtifactError, StackError: as `entries`.
+        """
+        with self._lock:
+            if self._documents:
+                return self.entries()[sequence:]
+            _, documents = self._read(max(sequence, 1))
+            return [
+                entries_.as_entry(document, self._where(document["sequence"]))
+                for document in documents
+                if document["sequence"] > sequence
+            ]
+
+    def head(self) -> Entry | None:
+        """The last entry, checked, with its signature as the last one; no other entry is read.
+
+        Raises:
+            CorruptArtifactError, StackError: as `entries`.
+        """
+        with self._lock:
+            _, documents = self._read(None)
+            return entries_.as_entry(documents[-1], self._where(documents[-1]["sequence"])) if documents else None
 
     def append(
         self,
@@ -138,135 +121,336 @@ class Ledger:
 
         Raises:
             MovedOnError: the last entry is another one than `if_last` names.
-            CorruptArtifactError: the ledger is broken; nothing is added.
+            CorruptArtifactError: the end of the ledger is not as it was written; nothing is added.
+            StackError, DiskFullError: nothing is added.
         """
-        with self._alone() as lock:
-            last, whole = self._end(lock)
-            if if_last is not None and if_last != (last.sequence if last else 0):
-                raise MovedOnError
-            draft = Entry(
-                sequence=last.sequence + 1 if last else 1,
-                time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                release=release,
-                event=event,
-                role=role,
-                before=before,
-                after=after,
-                asked_by=asked_by,
-                facts=facts or {},
-                previous=last.digest if last else FIRST,
-                digest="",
-            )
-            entry = draft.model_copy(update={"digest": _digest(draft)})
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                os.ftruncate(descriptor, whole)
-                _write_all(descriptor, entry.model_dump_json().encode() + b"\n", whole)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            with suppress(OSError):  # the entry is on the disk; without a stamp the next append checks the whole file
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, json.dumps(self._stamp()).encode(), 0)
-            return entry
+        draft = Entry(
+            sequence=1,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            release=release,
+            event=event,
+            role=role,
+            before=before,
+            after=after,
+            asked_by=asked_by,
+            facts=facts or {},
+            previous=FIRST,
+            digest="",
+        )
+        with self._lock:
+            self._take_over()
+            if not self.path.exists():  # the key of a ledger that is there is never made anew without being asked
+                with disk_space.reported(self.key_file):
+                    secret.create_once(self.key_file)
+            least = self._least_head()
+            with self._database.writing() as connection:
+                key, last = self._end(connection, least)
+                if if_last is not None and if_last != (last["sequence"] if last else 0):
+                    raise MovedOnError
+                (document,) = _write(connection, self.model, key, last, [draft.model_dump(mode="json")])
+            self._remember(document, key)
+            return entries_.as_entry(document, self._where(document["sequence"]))
 
-    def _end(self, lock: int) -> tuple[Entry | None, int]:
-        """The last entry, and the size of the whole lines.
+    def export(self, stream: TextIO) -> int:
+        """Write all entries as JSON lines, checked, and a last line with the signed end of the chain.
+
+        Returns:
+            The number of entries.
 
         Raises:
-            CorruptArtifactError: the file is not as the last append left it, and the chain is broken.
+            CorruptArtifactError, StackError: as `entries`.
         """
-        stamp = self._stamp()
-        if stamp is None:
-            return None, 0
-        if os.pread(lock, _BLOCK_BYTES, 0) != json.dumps(stamp).encode():
-            entries = self.entries()
-            return (entries[-1] if entries else None), self._known.size
-        line = _last_line(self.path)
-        entry = self._checked(line, f"{self.path}, last line", None, [])
-        return entry, self.path.stat().st_size
+        with self._lock:
+            self._refresh()
+            if not self._documents:
+                return 0
+            key = self._key(needed=True)
+            ledger_file.write(stream, self.model, key, self._documents)
+            return len(self._documents)
 
-    @staticmethod
-    def _checked(line: bytes, where: str, number: int | None, before: Sequence[Entry]) -> Entry:
-        """One line as an entry; without a number only its own digest is checked."""
+    def sign_anew(self, reason: str) -> Entry | None:
+        """Sign all entries with the key that is there, whoever signed them before. An entry says so.
+
+        Returns:
+            The entry that says so; None where there are no entries.
+
+        Raises:
+            CorruptArtifactError: the chain is broken; nothing is signed.
+        """
+        with self._lock:
+            self._take_over()
+            if not self.path.exists():
+                return None
+            secret.create_once(self.key_file)
+            with self._database.writing() as connection:
+                key = self._key(needed=True)
+                documents = self._rows(connection, 1)
+                for before, document in zip([None, *documents], documents, strict=False):
+                    entries_.check(document, before, self._where(document["sequence"]))
+                if not documents:
+                    return None
+                connection.execute("DELETE FROM entry WHERE model = ?", (self.model,))
+                last = _insert(connection, self.model, key, documents)
+                note = _note("rekeyed", last, {"reason": reason, "entries": len(documents), "head": last["digest"]})
+                (document,) = _write(connection, self.model, key, last, [note])
+            self._documents, self._entries = [], []
+            self._remember(document, key)
+            return entries_.as_entry(document, self._where(document["sequence"]))
+
+    def _refresh(self) -> None:
+        """Read what was appended since the last time; all of it anew where another chain has taken its place."""
+        known = self._documents
+        _, documents = self._read(known[-1]["sequence"] if known else 1)
+        if known and documents and documents[0] == known[-1]:
+            known.extend(documents[1:])
+        elif known:
+            self._documents, self._entries = [], []
+            _, self._documents = self._read(1)
+        else:
+            self._documents = documents
+
+    def _read(self, first: int | None) -> tuple[str | None, list[Document]]:
+        """The key, and the entries from a sequence number to the end, checked; None: the last one alone.
+
+        The end is always read, whatever `first` is.
+        """
+        self._take_over()
+        least = self._least_head()
+        with self._database.reading() as connection:
+            if connection is None:
+                self._check_least(None, least)
+                return None, []
+            key, last = self._end(connection, least)
+            if last is None or first is None:
+                return key, [last] if last is not None else []
+            documents = self._rows(connection, first)
+        if not documents:  # shorter than what the caller knows
+            return key, [last]
+        begin, *rest = documents
+        where = self._where(begin["sequence"])
+        if begin["sequence"] == 1:
+            entries_.check(begin, None, where, model=self.model, key=key)
+        elif first == 1:
+            raise CorruptArtifactError("an entry is missing before this one", where=where, got=begin["sequence"])
+        else:
+            entries_.check_alone(begin, where, model=self.model, key=key)
+        for before, document in zip(documents, rest, strict=False):
+            entries_.check(document, before, self._where(document["sequence"]), model=self.model, key=key)
+        return key, documents
+
+    def _end(self, connection: sqlite3.Connection, least: Document | None) -> tuple[str, Document | None]:
+        """The key and the last entry, checked against the signed end of the chain."""
+        head = connection.execute(
+            "SELECT sequence, digest, signature FROM head WHERE model = ?", (self.model,)
+        ).fetchone()
+        row = connection.execute(
+            "SELECT sequence, document FROM entry WHERE model = ? ORDER BY sequence DESC LIMIT 1", (self.model,)
+        ).fetchone()
+        if head is None and row is None:
+            self._check_least(None, least)
+            return self._key(needed=self.path.exists()), None
+        key = self._key(needed=True)
+        sequence, digest, signature = head if head is not None else (0, FIRST, "")
+        if not entries_.is_signature(signature, entries_.signature_of_head(key, self.model, sequence, digest)):
+            raise CorruptArtifactError(
+                f"the end of the ledger of {self.model} was not signed with the ledger key",
+                where=str(self.path),
+                got=f"entry {sequence} with digest {digest}",
+                next_step="it was forged, or the key is another one: restore the database or the key from a backup",
+            )
+        last = self._parsed(*row) if row is not None else None
+        if last is None or (last["sequence"], last["digest"]) != (sequence, digest):
+            raise self._cut_off(f"entry {last['sequence'] if last else 0} is the last", sequence, digest)
+        entries_.check_alone(last, self._where(sequence), model=self.model, key=key)
+        self._check_least(connection, least)
+        return key, last
+
+    def _least_head(self) -> Document | None:
+        """The end of the chain as the file remembers it: the ledger has at least this entry. None: not known."""
         try:
-            entry = Entry.model_validate_json(line)
-        except ValidationError as error:
-            raise CorruptArtifactError("a line of the ledger cannot be read", where=where) from error
-        if number is not None:
-            previous = before[-1].digest if before else FIRST
-            if entry.sequence != number:
-                raise CorruptArtifactError(
-                    "an entry is missing before this one", where=where, got=entry.sequence, expected=number
-                )
-            if entry.previous != previous:
-                raise CorruptArtifactError("the chain is broken", where=where, got=entry.previous, expected=previous)
-        if (real := _digest(entry)) != entry.digest:
-            raise CorruptArtifactError("an entry was changed", where=where, got=real, expected=entry.digest)
-        return entry
-
-    def _content(self) -> bytes:
-        return self.path.read_bytes() if self.path.exists() else b""
-
-    def _stamp(self) -> list[int] | None:
-        """What changes with every write of the file; None where there is no file."""
-        try:
-            found = self.path.stat()
+            text = self._head_file.read_text()
         except FileNotFoundError:
             return None
-        return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+        if not text:  # a crash of the machine before the file's content was on the disk
+            return None
+        where = str(self._head_file)
+        head = entries_.parsed(text, where)
+        expected = entries_.signature_of_head(self._key(needed=True), self.model, head["sequence"], head["digest"])
+        if not entries_.is_signature(head.get("signature"), expected):
+            raise CorruptArtifactError(
+                f"what is remembered of the ledger of {self.model} was not signed with the ledger key",
+                where=where,
+                next_step="it was forged, or the key is another one: restore the file or the key from a backup",
+            )
+        return head
 
-    @contextmanager
-    def _alone(self) -> Iterator[int]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_suffix(".lock").open("a+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield stream.fileno()
+    def _check_least(self, connection: sqlite3.Connection | None, least: Document | None) -> None:
+        if least is None:
+            return
+        row = None
+        if connection is not None:
+            statement = "SELECT sequence, document FROM entry WHERE model = ? AND sequence = ?"
+            row = connection.execute(statement, (self.model, least["sequence"])).fetchone()
+        if row is None or self._parsed(*row)["digest"] != least["digest"]:
+            raise self._cut_off("an earlier or another ledger", least["sequence"], least["digest"])
+
+    def _cut_off(self, got: str, sequence: int, digest: str) -> CorruptArtifactError:
+        return CorruptArtifactError(
+            f"the ledger of {self.model} is not the one that was written: entries were cut off or replaced",
+            where=str(self.path),
+            got=got,
+            expected=f"entry {sequence} with digest {digest}",
+            next_step=f"put the ledger of that time back; to go on with this one all the same, remove "
+            f"{self._head_file.name} beside it, if that is what differs",
+        )
+
+    def _rows(self, connection: sqlite3.Connection, first: int) -> list[Document]:
+        statement = "SELECT sequence, document FROM entry WHERE model = ? AND sequence >= ? ORDER BY sequence"
+        return [self._parsed(*row) for row in connection.execute(statement, (self.model, first))]
+
+    def _parsed(self, sequence: int, text: str) -> Document:
+        where = self._where(sequence)
+        document = entries_.parsed(text, where)
+        if document["sequence"] != sequence:
+            raise CorruptArtifactError("an entry was changed", where=where, got=document["sequence"], expected=sequence)
+        return document
+
+    def _key(self, *, needed: bool) -> str:
+        found = secret.read(
+            self.key_file, "the ledger key", "then `modelyard history --sign-anew`: a new key is made, an entry says so"
+        )
+        if found is None and needed:
+            raise CorruptArtifactError(
+                "the ledger key is missing",
+                where=str(self.key_file),
+                next_step="restore the file from a backup; if it is lost, `modelyard history --sign-anew` makes a new "
+                "key and signs the entries again, and an entry says so",
+            )
+        return found or ""
+
+    def _remember(self, document: Document, key: str) -> None:
+        """Write the head file. The entry is on the disk already: a file that cannot be written stays behind."""
+        sequence, digest = document["sequence"], document["digest"]
+        head = {
+            "sequence": sequence,
+            "previous": document["previous"],
+            "digest": digest,
+            "signature": entries_.signature_of_head(key, self.model, sequence, digest),
+        }
+        fresh = self._head_file.with_name(f".{self._head_file.name}.{threading.get_native_id()}")
+        with suppress(OSError):
+            fresh.write_text(json.dumps(head))
+            fresh.replace(self._head_file)
+
+    def _take_over(self) -> None:
+        """Import the file of before, if there is one: in one transaction; then the file gets another name."""
+        try:
+            documents = ledger_file.read_old(self._old_file)
+        except FileNotFoundError:
+            return
+        kept = self._old_file.with_name(f"{self._old_file.name}.imported")
+        imported, key = None, ""
+        if documents:
+            secret.create_once(self.key_file)
+            with self._database.writing() as connection:
+                key, last = self._end(connection, self._least_head())
+                if last is None:
+                    last = _insert(connection, self.model, key, documents)
+                    facts = {"file": kept.name, "entries": len(documents), "head": last["digest"]}
+                    (imported,) = _write(connection, self.model, key, last, [_note("imported", last, facts)])
+                elif self._rows(connection, documents[-1]["sequence"])[:1] != [
+                    {**documents[-1], "signature": _signed(key, self.model, documents[-1])["signature"]}
+                ]:
+                    raise CorruptArtifactError(
+                        f"there are two ledgers of {self.model}: the database, and a file that is not in it",
+                        where=str(self._old_file),
+                        got=f"{len(documents)} entries",
+                        next_step="an earlier Modelyard may still run: stop it (`modelyard down`); then move the file "
+                        "to another folder, and keep it",
+                    )
+        if imported is not None:
+            self._remember(imported, key)
+        with suppress(FileNotFoundError):  # another process has done so
+            self._old_file.replace(kept)
+
+    def _where(self, sequence: int) -> str:
+        return f"{self.path}, {self.model} entry {sequence}"
 
 
 def of(project: Project, name: str) -> Ledger:
     """The ledger of a project's model."""
-    return Ledger(project.ledger(name))
+    return Ledger(project.ledger, name)
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What was read of a ledger.
+def models(project: Project) -> list[str]:
+    """The models that have a ledger, in the database or in a file of before."""
+    found = {path.stem for path in project.ledger.glob("*.jsonl")}
+    with LedgerDatabase(project.ledger / DATABASE).reading() as connection:
+        if connection is not None:
+            found |= {name for (name,) in connection.execute("SELECT DISTINCT model FROM entry")}
+    return sorted(found)
 
-    Args:
-        stamp: of the file, taken before it was read.
-        size: bytes of the whole lines.
-        prefix: sha256 of those bytes.
+
+def sign_anew(project: Project, reason: str) -> list[Entry]:
+    """Sign every model's entries again, with a new key if there is none. Entries say so, which are returned.
+
+    Raises:
+        CorruptArtifactError: a chain is broken; the models before it are signed.
     """
-
-    stamp: list[int] | None = None
-    size: int = 0
-    prefix: bytes = hashlib.sha256().digest()
-    entries: tuple[Entry, ...] = ()
+    return [entry for name in models(project) if (entry := of(project, name).sign_anew(reason)) is not None]
 
 
-def _last_line(path: Path) -> bytes:
-    """The last line of a file that ends with a line's end; reads no more of the file than that line needs."""
-    with path.open("rb") as stream:
-        begin = stream.seek(0, os.SEEK_END)
-        tail = b""
-        while begin > 0 and b"\n" not in tail[:-1]:
-            step = min(begin, _BLOCK_BYTES)
-            begin = stream.seek(begin - step)
-            tail = stream.read(step) + tail
-        return tail[:-1].rpartition(b"\n")[2] + b"\n"
+def _note(event: Event, last: Document, facts: dict[str, Any]) -> Document:
+    """An entry about the ledger itself: no release, it changes nothing in production."""
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Entry(
+        sequence=1,
+        time=time,
+        release=f"{event}-{last['digest'][:12]}",
+        event=event,
+        role="champion",
+        before=None,
+        after=None,
+        asked_by="modelyard",
+        facts=facts,
+        previous=FIRST,
+        digest="",
+    ).model_dump(mode="json")
 
 
-def _write_all(descriptor: int, content: bytes, offset: int) -> None:
-    """Write all bytes or raise: a write on a full disk may take a part of them."""
-    while content:
-        written = os.pwrite(descriptor, content, offset)
-        content, offset = content[written:], offset + written
+def _write(
+    connection: sqlite3.Connection, model: str, key: str, last: Document | None, drafts: Iterable[Document]
+) -> list[Document]:
+    """Chain drafts to the last entry and insert them."""
+    written = []
+    for draft in drafts:
+        sequence, previous = (last["sequence"] + 1, last["digest"]) if last else (1, FIRST)
+        document = {**draft, "sequence": sequence, "previous": previous}
+        last = {**document, "digest": entries_.digest_of(document)}
+        written.append(last)
+    _insert(connection, model, key, written)
+    return [_signed(key, model, document) for document in written]
 
 
-def _whole_lines(content: bytes) -> list[bytes]:
-    return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+def _insert(connection: sqlite3.Connection, model: str, key: str, documents: list[Document]) -> Document:
+    """Insert chained entries, signed, and sign the last one as the end of the chain. Returns it."""
+    signed = [_signed(key, model, document) for document in documents]
+    connection.executemany(
+        "INSERT INTO entry (model, sequence, document) VALUES (?, ?, ?)",
+        [(model, document["sequence"], _text(document)) for document in signed],
+    )
+    last = signed[-1]
+    signature = entries_.signature_of_head(key, model, last["sequence"], last["digest"])
+    connection.execute(
+        "INSERT OR REPLACE INTO head (model, sequence, digest, signature) VALUES (?, ?, ?, ?)",
+        (model, last["sequence"], last["digest"], signature),
+    )
+    return last
 
 
-def _digest(entry: Entry) -> str:
-    return digest.of_value(entry.model_dump(mode="json", exclude={"digest"}))
+def _signed(key: str, model: str, document: Document) -> Document:
+    return {**document, "signature": entries_.signature_of_entry(key, model, document["digest"])}
+
+
+def _text(document: Document) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -1,8 +1,12 @@
-"""One module a task; `find` gives a task by its name. task.py says what a task is, docs/tasks.md how to add one."""
+"""One module for each task; `find` gives a task by its name. docs/tasks.md says how to add one, task.py what it needs.
+
+The table `MODULES` is the only place that lists the tasks; no other room names one.
+"""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 
 from components.core.errors import NotFoundError
 from components.tasks.task import Task
@@ -22,23 +26,32 @@ MODULES = {
 
 
 def module(name: str) -> str:
-    """The module of a task: one of ours by its name, or `package.module:NAME` of anyone's."""
+    """The module of a task of this package by its name, or of another one by `package.module:NAME`."""
     return MODULES.get(name) or name.partition(":")[0]
+
+
+def of_fields(fields: Collection[str]) -> str | None:
+    """The name of the task for samples with these fields: it reads the most of them; the first in `MODULES` of several.
+
+    None if no task of this package can do with these fields.
+    """
+    fitting = [name for name in MODULES if set(find(name).fields) <= set(fields)]
+    return max(fitting, key=lambda name: len(find(name).fields), default=None)
 
 
 def find(name: str) -> Task:
     """A task by its name, or by `package.module:NAME`.
 
     Raises:
-        NotFoundError: there is no such task, or its module does not import.
+        NotFoundError: there is no such task, or its module cannot be imported.
     """
     place, _, attribute = name.partition(":")
     if name not in MODULES and not attribute:
         expected = f"{', '.join(MODULES)}, or package.module:NAME"
         raise NotFoundError("no such task", got=name, expected=expected)
     try:
-        found: Task = getattr(importlib.import_module(MODULES.get(name, place)), attribute or "TASK")
+        task: Task = getattr(importlib.import_module(MODULES.get(name, place)), attribute or "TASK")
     except (ImportError, AttributeError) as error:
         next_step = "the module must be importable where modelyard runs: in the project's folder, or installed"
         raise NotFoundError("the task cannot be imported", where=name, got=error, next_step=next_step) from error
-    return found
+    return task

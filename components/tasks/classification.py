@@ -1,4 +1,4 @@
-"""What all tasks that give each sample one class have in common.
+"""Common parts of the tasks that give each sample one class.
 
 Legend: N samples, K classes.
 """
@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.contracts.array_spec import ArraySpec
+from components.contracts.shapes import ClassesOutput, OutputSpec
 from components.core.errors import SampleError
 from components.tasks.task import Metric, Prediction, Values
+from components.tasks.task_defaults import TaskDefaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +22,7 @@ LABELS = ArraySpec(name="labels", type="int64", shape=())
 
 
 def predictions(probabilities: NDArray[np.float32], classes: Sequence[str]) -> list[Prediction]:
-    """Probabilities (N, K) as answers: the likeliest class and the probability of each."""
+    """Probabilities (N, K) as predictions: the likeliest class, and the probability of each class."""
     return [
         {"label": classes[int(row.argmax())], "probabilities": dict(zip(classes, row.tolist(), strict=True))}
         for row in probabilities
@@ -28,7 +30,7 @@ def predictions(probabilities: NDArray[np.float32], classes: Sequence[str]) -> l
 
 
 def schema(classes: Sequence[str]) -> dict[str, Any]:
-    """JSON schema of such an answer."""
+    """JSON schema of such a prediction."""
     probability = {"type": "number", "minimum": 0, "maximum": 1}
     return {
         "type": "object",
@@ -50,19 +52,19 @@ def number(label: str, classes: Sequence[str]) -> int:
     """The number of a class.
 
     Raises:
-        SampleError: it is none of the classes.
+        SampleError: the label is none of the classes.
     """
     try:
         return classes.index(label)
     except ValueError as error:
-        raise SampleError("a label that is none of the classes", got=label, expected=", ".join(classes)) from error
+        raise SampleError("the label is none of the classes", got=label, expected=", ".join(classes)) from error
 
 
-class OneClass:
-    """What the tasks that give a sample one class share of the half without state: `label` names the class."""
+class OneClass(TaskDefaults):
+    """Base of the stateless half of these tasks: the field `label` is the name of the class."""
 
-    wanted_kind: ClassVar[str] = "classes"
-    objective: ClassVar[str] = "components.training.objectives.classification:Classification"
+    output_type: ClassVar[type[OutputSpec]] = ClassesOutput
+    objective: ClassVar[str] = "components.training.objectives.classification:ClassificationObjective"
     scorer: ClassVar[str] = "components.evaluation.classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "accuracy": Metric(True, "share of right answers"),
@@ -72,13 +74,13 @@ class OneClass:
     }
 
     def labels(self, values: Values) -> list[str]:
-        """Its class."""
+        """The class of the sample."""
         return [values["label"]]
 
     def stratum(self, values: Values) -> str:
-        """Its class."""
+        """The class of the sample."""
         return str(values["label"])
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same class."""
+        """Whether both predict the same class."""
         return bool(ours["label"] == theirs["label"])

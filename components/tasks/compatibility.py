@@ -1,4 +1,4 @@
-"""Whether what a pipeline asks for fits its task, before any work: its metrics, its model, its dataset."""
+"""Check of a pipeline against its task before any work: metrics of the gates, model, dataset."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from components.tasks.task import Task
 
 
 def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
-    """The task of a pipeline, once everything fits.
+    """The task of a pipeline, after the check.
 
     Args:
-        path: the pipeline's file, for the lines.
-        dataset: the folder of its dataset; one that is not there is not looked at.
+        path: file of the pipeline, for the lines of problems.
+        dataset: folder of the dataset; a missing folder is not checked.
 
     Raises:
-        SpecError: no such task, or something does not fit; all problems at once, with lines.
+        SpecError: there is no such task, or the pipeline does not fit it; all problems at once, with lines.
     """
     try:
         task = tasks.find(spec.task)
@@ -37,12 +37,12 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
 
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
-    """Everything in a pipeline that its task cannot do."""
+    """Everything in a pipeline that does not fit the task."""
     return [*_gates(spec, task), *_model(spec, task)]
 
 
 def champion_metric(spec: PipelineSpec, task: Task) -> str:
-    """What the champion gate compares."""
+    """The metric that the champion gate compares."""
     named = spec.gates.champion.metric if spec.gates.champion else None
     return named or next(iter(task.metrics))
 
@@ -70,19 +70,20 @@ def _gates(spec: PipelineSpec, task: Task) -> list[Problem]:
 def _model(spec: PipelineSpec, task: Task) -> list[Problem]:
     found = []
     named = f"{spec.model.family} {spec.model.name}"
-    if task.given_kind not in spec.model.takes:
+    input_kind, output_kind = task.input_type.kind, task.output_type.kind
+    if not spec.model.supports_input(input_kind):
         allowed = " or ".join(sorted(spec.model.takes))
-        found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {task.given_kind}"))
-    if task.wanted_kind not in spec.model.gives:
+        found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {input_kind}"))
+    if not spec.model.supports_output(output_kind):
         allowed = " or ".join(sorted(spec.model.gives))
-        found.append(Problem("model", f"{named} gives {allowed}; {task.name} wants {task.wanted_kind}"))
-    if spec.train.augment.active and task.given_kind != "image":
-        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {task.given_kind}"))
+        found.append(Problem("model", f"{named} gives {allowed}; {task.name} needs {output_kind}"))
+    if spec.train.augment.active and not task.input_type.augmentable:
+        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {input_kind}"))
     return found
 
 
 def _located(found: list[Problem], path: Path) -> tuple[Problem, ...]:
-    """With the lines of the file, in their order; what `--set` put in has the line of what is around it."""
+    """The problems with their lines, in order of lines; a value of `--set` has the line of the section around it."""
     lines = located_yaml.lines(path) if path.is_file() else {}
     for problem in found:
         place = tuple(problem.path.split("."))

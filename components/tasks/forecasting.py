@@ -1,6 +1,6 @@
-"""Forecasting: the last rows of a table of numbers -> its next rows, with quantiles.
+"""Forecasting: the last rows of a table of numbers -> the next rows, with quantiles.
 
-Legend: N samples, L rows looked back upon, H rows ahead, C channels, Q quantiles.
+Legend: N samples, L rows of the look-back, H rows ahead, C channels, Q quantiles.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ForecastOutput, SeriesInput
+from components.contracts.shapes import ForecastOutput, InputSpec, OutputSpec, SeriesInput
 from components.core.errors import SampleError, UsageError
 from components.core.strict import Strict
 from components.tasks import items
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import TRAIN_SHARE, VALIDATION_SHARE, Layout, SourceProfile, TaskDefaults
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 _TABLE = "values"
 
 
-class Settings(Strict):
-    """What is looked back upon, and what is predicted.
+class ForecastingSettings(Strict):
+    """Look-back, horizon, quantiles and channels.
 
     Args:
-        look_back, horizon: rows.
-        quantiles: of each value ahead, rising; 0.5 is the forecast itself. [0.5] for a forecast without others.
-        channels: their names, in the order of the source's columns; default: their numbers.
+        look_back, horizon: number of rows of the input and of the forecast.
+        quantiles: levels of the quantiles, rising; 0.5 is the point forecast. [0.5] for a point forecast alone.
+        channels: names of the channels, in the order of the source's columns; default: numbers.
     """
 
     look_back: int = Field(default=336, ge=1, le=100_000)
@@ -46,32 +47,32 @@ class Settings(Strict):
     @model_validator(mode="after")
     def _rising(self) -> Self:
         if sorted(set(self.quantiles)) != self.quantiles or not all(0 < level < 1 for level in self.quantiles):
-            raise ValueError("quantiles rise, each once, between 0 and 1")
+            raise ValueError("quantiles must rise strictly between 0 and 1")
         if 0.5 not in self.quantiles:
-            raise ValueError("0.5 is among the quantiles: it is the forecast")
+            raise ValueError("quantiles must include 0.5, the point forecast")
         if len(set(self.channels)) != len(self.channels):
-            raise ValueError("two channels of one name")
+            raise ValueError("two channels have the same name")
         return self
 
 
-class Processor(Fitted, Settings):
-    """Standardising by the rows of the train split.
+class ForecastingProcessor(BaseProcessor, ForecastingSettings):
+    """Standardisation by the statistics of the train split.
 
     Args:
-        mean, std: of each channel; what is stored and what the network sees is (value - mean) / std.
+        mean, std: of each channel; stored arrays and network inputs are (value - mean) / std.
     """
 
     mean: list[float]
     std: list[float]
 
-    def given(self) -> SeriesInput:
-        """Rows (N, L, C), standardised already."""
+    def input_spec(self) -> SeriesInput:
+        """Rows (N, L, C), already standardised."""
         count = len(self.mean)
         return SeriesInput(
-            channels=count, longest=self.look_back, mean=[0.0] * count, std=[1.0] * count, fixed=True
+            channels=count, max_length=self.look_back, mean=[0.0] * count, std=[1.0] * count, fixed=True
         )  # fmt: skip
 
-    def wanted(self) -> ForecastOutput:
+    def output_spec(self) -> ForecastOutput:
         """Values (N, H, C, Q), standardised."""
         return ForecastOutput(horizon=self.horizon, channels=len(self.mean), quantiles=self.quantiles)
 
@@ -87,28 +88,28 @@ class Processor(Fitted, Settings):
         )
 
     def inputs(self) -> tuple[str, ...]:
-        """The rows looked back upon."""
+        """The rows of the look-back."""
         return ("past",)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Rows of the table: `values` float32 (C,), standardised."""
         return [
             {_TABLE: self.standardised(row)[0]} for row in items.each(lambda raw: self._row(raw.values), samples)
         ]  # fmt: skip
 
     def standardised(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Values in their own units (T, C) as float32 the network sees."""
+        """Values in their own units (T, C) to standardised float32 (T, C)."""
         import numpy as np
 
-        found: NDArray[np.float32] = ((values - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
-        return found
+        result: NDArray[np.float32] = ((values - np.asarray(self.mean)) / np.asarray(self.std)).astype(np.float32)
+        return result
 
     def _row(self, values: Values) -> NDArray[Any]:
         from components.preprocessing import series
 
         row = values["values"][None]  # (1, C)
         if row.shape[1] != len(self.mean):
-            raise SampleError("a row with other columns", got=row.shape[1], expected=len(self.mean))
+            raise SampleError("the row has another number of columns", got=row.shape[1], expected=len(self.mean))
         return series.finite(row)
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
@@ -117,51 +118,51 @@ class Processor(Fitted, Settings):
 
         values = series.read(item, len(self.mean))
         if len(values) != self.look_back:
-            raise SampleError("another number of rows", got=len(values), expected=f"exactly {self.look_back} rows")
+            raise SampleError("the number of rows differs", got=len(values), expected=f"exactly {self.look_back} rows")
         return {"past": self.standardised(values)}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `values` or `series`."""
+        """The items of `values` or `series`."""
         return items.of(document, "values", "series")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The next rows and their quantiles, in the values' own units."""
         import numpy as np
 
         past = np.stack([sample["past"] for sample in samples])  # (N, L, C)
-        given = run("model", {"past": past})["values"].astype(np.float64)  # (N, H, C, Q)
-        levels = np.sort(given, axis=-1)  # quantiles that cross are put in order
-        found = levels * np.asarray(self.std)[:, None] + np.asarray(self.mean)[:, None]
-        return [self._prediction(values) for values in found]
+        values = run("model", {"past": past})["values"].astype(np.float64)  # (N, H, C, Q)
+        levels = np.sort(values, axis=-1)  # sorts crossing quantiles
+        forecasts = levels * np.asarray(self.std)[:, None] + np.asarray(self.mean)[:, None]
+        return [self._prediction(forecast) for forecast in forecasts]
 
     def _prediction(self, values: NDArray[Any]) -> Prediction:
-        """Of values (H, C, Q)."""
+        """The prediction for values (H, C, Q)."""
         names = [f"{level:g}" for level in self.quantiles]
         return {
             "values": values[..., self.quantiles.index(0.5)].tolist(),
-            "quantiles": {name: values[..., place].tolist() for place, name in enumerate(names)},
+            "quantiles": {name: values[..., index].tolist() for index, name in enumerate(names)},
             "channels": self.names(),
         }
 
     def names(self) -> list[str]:
-        """Of the channels."""
+        """Names of the channels."""
         return self.channels or [str(number) for number in range(len(self.mean))]
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Last rows to next rows."""
         count, number = len(self.mean), {"type": "number"}
         row = {"type": "array", "items": number, "minItems": count, "maxItems": count}
         rows = {"type": "array", "items": row, "minItems": self.horizon, "maxItems": self.horizon}
         past = {"type": "array", "items": row, "minItems": self.look_back, "maxItems": self.look_back}
         levels = [f"{level:g}" for level in self.quantiles]
-        said = f"the last {self.look_back} rows of {', '.join(self.names())}; or CSV"
-        return Wire(
+        description = f"the last {self.look_back} rows of {', '.join(self.names())}; or CSV"
+        return EndpointSchema(
             item="values",
             items="series",
             media=("text/csv", "application/octet-stream"),
-            schema={"description": said, "anyOf": [past, {"type": "string"}]},
+            schema={"description": description, "anyOf": [past, {"type": "string"}]},
             prediction={
                 "type": "object",
                 "properties": {
@@ -180,48 +181,65 @@ class Processor(Fitted, Settings):
         )  # fmt: skip
 
 
-class Forecasting:
+class Forecasting(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "forecasting"
-    fields: ClassVar[dict[str, Kind]] = {"time": "text", "values": "numbers"}
-    heavy: ClassVar[str] = ""
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "series"
-    wanted_kind: ClassVar[str] = "forecast"
-    objective: ClassVar[str] = "components.training.objectives.forecasting:Forecasting"
+    fields: ClassVar[dict[str, FieldKind]] = {"time": "text", "values": "numbers"}
+    payload_field: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = ForecastingSettings
+    input_type: ClassVar[type[InputSpec]] = SeriesInput
+    output_type: ClassVar[type[OutputSpec]] = ForecastOutput
+    objective: ClassVar[str] = "components.training.objectives.forecasting:ForecastingObjective"
     scorer: ClassVar[str] = "components.evaluation.forecasting:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "mse": Metric(False, "mean squared error of standardised values"),
         "mae": Metric(False, "mean absolute error of standardised values"),
-        "pinball": Metric(False, "mean loss of the quantiles, of standardised values"),
+        "pinball": Metric(False, "mean pinball loss of the quantiles, of standardised values"),
     }
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = (
         "time_seconds", "steps", "finite", "minimum", "maximum", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("minimum", "maximum", "mean", "future_mean")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "linear", "name": "dlinear"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "rnn": {"name": "gru"},
+        "transformer": {"name": "patchtst"},
+        "linear": {"name": "dlinear"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A hundredth of the rows ahead, four times as many back, within bounds; all columns of the table."""
+        horizon = max(1, min(96, profile.samples // 100))
+        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": layout["values"]}
+
+    def draft_split(self, profile: SourceProfile) -> dict[str, Any]:
+        """Rows in the order of time."""
+        train, validation = int(TRAIN_SHARE * profile.samples), int(VALIDATION_SHARE * profile.samples)
+        test = profile.samples - train - validation
+        return {"by": "time", "rows": {"train": train, "validation": validation, "test": test}}
 
     def content(self, values: Values) -> bytes:
         """Time and values."""
         return str(values["time"]).encode() + b"\0" + bytes(values["values"].tobytes())
 
     def labels(self, values: Values) -> list[str]:
-        """None."""
+        """No labels."""
         return []
 
     def stratum(self, values: Values) -> str:
-        """All alike: the split is by time."""
+        """One stratum: the split is by time."""
         return ""
 
-    def look(self, values: Values) -> dict[str, object]:
-        """Its time in seconds since 1970 (NaN if it cannot be read), how many values, whether finite, their levels."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """The time in seconds since 1970 (NaN if it cannot be read); facts about the values."""
         from components.preprocessing import series
 
-        return {"time_seconds": _seconds(values["time"]), **series.look(values["values"])}
+        return {"time_seconds": _seconds(values["time"]), **series.describe(values["values"])}
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Least, greatest and mean value looked back upon, mean value ahead; standardised."""
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Minimum, maximum and mean of the look-back, mean of the values ahead; standardised."""
         past, future = batch["past"], batch["future"]  # (N, L, C), (N, H, C)
         return {
             "minimum": past.min(axis=(1, 2)),
@@ -230,23 +248,25 @@ class Forecasting:
             "future_mean": future.mean(axis=(1, 2)),
         }
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """Time and values."""
         return f"{values['time']}: {', '.join(f'{value:g}' for value in values['values'].tolist())}"
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
-        """Nothing."""
+    def decode(self, values: Values, settings: ForecastingSettings) -> Arrays:
+        """Nothing to decode."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
         """Time and values."""
         return self.content(values)
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: ForecastingSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> ForecastingProcessor:
         """Mean and standard deviation of each channel over the train rows.
 
         Raises:
-            UsageError: `channels` are not as many as there are columns.
+            UsageError: the number of names in `channels` is not the number of columns.
         """
         from components.preprocessing import series
 
@@ -256,29 +276,29 @@ class Forecasting:
         mean, std = statistics.result()
         if settings.channels and len(settings.channels) != len(mean):
             got = ", ".join(settings.channels)
-            raise UsageError("the channels' names are not as many as the columns", got=got, expected=len(mean))
-        return Processor(**settings.model_dump(), mean=mean, std=std)
+            raise UsageError("the number of channel names is not the number of columns", got=got, expected=len(mean))
+        return ForecastingProcessor(**settings.model_dump(), mean=mean, std=std)
 
     def example(self, values: Values) -> Example:
-        """One row, which no client sends: examples are made of windows."""
+        """A window of one row; golden examples are made by `window_example`."""
         return self.window_example([values], 1)
 
     def window_example(self, rows: list[Values], look_back: int) -> Example:
-        """The first `look_back` rows of a window as CSV; in words, the row that follows."""
+        """The first `look_back` rows of a window as CSV; the truth is the next row as text."""
         import numpy as np
 
         from components.preprocessing import series
 
         past = np.stack([row["values"] for row in rows[:look_back]])  # (L, C)
-        truth = self.shown(rows[look_back]) if len(rows) > look_back else ""
+        truth = self.preview(rows[look_back]) if len(rows) > look_back else ""
         return Example(series.to_csv(past).encode(), "text/csv", ".csv", str(truth))
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> ForecastingProcessor:
         """Read processor.json."""
-        return Processor.load(folder)
+        return ForecastingProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """All values to three digits of the larger forecast's size."""
+        """Whether all values agree within 0.1 % of the largest value."""
         import numpy as np
 
         one, other = np.asarray(ours["values"]), np.asarray(theirs["values"])
@@ -286,12 +306,12 @@ class Forecasting:
 
 
 def _seconds(time: object) -> float:
-    """Of an ISO 8601 time, UTC where it names no zone."""
+    """Seconds since 1970 of an ISO 8601 time, UTC if it names no zone; NaN if it cannot be parsed."""
     try:
-        found = datetime.datetime.fromisoformat(str(time).strip())
+        parsed = datetime.datetime.fromisoformat(str(time).strip())
     except ValueError:
         return math.nan
-    return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).timestamp()
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)).timestamp()
 
 
 TASK = Forecasting()

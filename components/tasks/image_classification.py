@@ -12,48 +12,50 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ClassesOutput, ImageInput
+from components.contracts.shapes import ClassesOutput, ImageInput, InputSpec
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Kind, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, image_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
+MAX_SIDE = 128  # of a drafted dataset's images
 _MEDIA = {b"\x89PNG": ("image/png", ".png"), b"\xff\xd8": ("image/jpeg", ".jpg"), b"BM": ("image/bmp", ".bmp"),
           b"GIF8": ("image/gif", ".gif"), b"RIFF": ("image/webp", ".webp")}  # fmt: skip
 
 
-class Settings(Strict):
-    """The arrays that images become: (height, width, channels) of uint8."""
+class ImageClassificationSettings(Strict):
+    """Size of the arrays that images become: uint8 (height, width, channels)."""
 
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
     channels: Literal[1, 3]
 
 
-class Processor(Fitted, Settings):
+class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel over the train split, in units of 0..1. The network itself normalises with them.
-        classes: their names, as the labels number them.
+        mean, std: of each channel over the train split, in units of 0..1; the network standardises with them.
+        classes: names of the classes, in the order of the label numbers.
     """
 
     mean: list[float]
     std: list[float]
     classes: list[str]
 
-    def given(self) -> ImageInput:
+    def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
         return ImageInput(**shape)
 
-    def wanted(self) -> ClassesOutput:
+    def output_spec(self) -> ClassesOutput:
         """Logits (N, K)."""
         return ClassesOutput(classes=len(self.classes))
 
@@ -64,11 +66,11 @@ class Processor(Fitted, Settings):
         ), classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """The images alone."""
+        """The images."""
         return ("images",)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
-        """Decoded images with the numbers of their labels."""
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
+        """Decoded images and label numbers."""
         import numpy as np
 
         numbers = [classification.number(raw.values["label"], self.classes) for raw in samples]
@@ -89,7 +91,7 @@ class Processor(Fitted, Settings):
         return {"images": image.decode(content, self.height, self.width, self.channels, max_pixels=max_pixels)}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `image`, `images` or `pixels`."""
+        """The items of `image`, `images` or `pixels`."""
         from components.preprocessing import image
 
         if "pixels" in document:
@@ -100,20 +102,20 @@ class Processor(Fitted, Settings):
         return texts
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The likeliest class and the probability of each."""
+        """The likeliest class, and the probability of each class."""
         from components.preprocessing.batch import stacked
 
         images = stacked([sample["images"] for sample in samples])  # (N, H, W, C)
         return classification.predictions(run("model", {"images": images})["probabilities"], classes)
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Image files, base64 texts or pixels to labels."""
         pixels: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": 255}
         for size in (self.channels, self.width, self.height):
             pixels = {"type": "array", "items": pixels, "minItems": size, "maxItems": size}
-        return Wire(
+        return EndpointSchema(
             item="image",
             items="images",
             media=("application/octet-stream", "image/*"),
@@ -129,28 +131,39 @@ class ImageClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "image-classification"
-    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "label": "text"}
-    heavy: ClassVar[str] = "image"
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "image"
+    fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
+    payload_field: ClassVar[str] = "image"
+    settings: ClassVar[type[Strict]] = ImageClassificationSettings
+    input_type: ClassVar[type[InputSpec]] = ImageInput
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "width", "height", "channels", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "minimum", "maximum", "mean")
+    starting_model: ClassVar[dict[str, Any]] = {
+        "family": "cnn", "name": "textbook", "depth": 3, "width": 32, "dropout": 0.25,
+    }  # fmt: skip
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "textbook", "depth": 2, "width": 32},
+        "transformer": {"name": "vit", "depth": 4, "width": 96},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The size of the images, at most `MAX_SIDE`."""
+        return image_settings(profile, MAX_SIDE, 1)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["image"])
 
-    def look(self, values: Values) -> dict[str, object]:
-        """Whether it can be read, its size and its levels."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """Facts about the file: whether it can be read, size, levels."""
         from components.preprocessing import image
 
-        return image.look(values["image"])
+        return image.describe(values["image"])
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of the class, least, greatest and mean level."""
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Class number; minimum, maximum and mean level."""
         images = batch["images"].reshape(len(batch["images"]), -1)  # (N, H * W * C)
         return {
             "class_number": batch["labels"],
@@ -159,21 +172,23 @@ class ImageClassification(classification.OneClass):
             "mean": images.mean(axis=1),
         }
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """The file."""
         return bytes(values["image"])
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
+    def decode(self, values: Values, settings: ImageClassificationSettings) -> Arrays:
         """`images` uint8 (H, W, C)."""
         from components.preprocessing import image
 
         return {"images": image.decode(values["image"], settings.height, settings.width, settings.channels)}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
-        """The pixels: two files of the same pixels are twins."""
+        """The pixels: two files of equal pixels are duplicates."""
         return decoded["images"].tobytes()
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: ImageClassificationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> ImageClassificationProcessor:
         """Mean and standard deviation of each channel."""
         from components.preprocessing.pixel_statistics import PixelStatistics
 
@@ -181,17 +196,17 @@ class ImageClassification(classification.OneClass):
         for raw in train:
             statistics.add(raw.decoded["images"][None])
         mean, std = statistics.result()
-        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+        return ImageClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """The file as it came."""
+        """The file."""
         content = bytes(values["image"])
         media, suffix = next((kind for start, kind in _MEDIA.items() if content.startswith(start)), ("", ""))
         return Example(content, media or "application/octet-stream", suffix or ".img", values["label"])
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> ImageClassificationProcessor:
         """Read processor.json."""
-        return Processor.load(folder)
+        return ImageClassificationProcessor.load(folder)
 
 
 TASK = ImageClassification()

@@ -1,6 +1,6 @@
 """Image generation: a class and a seed -> an image, by diffusion.
 
-Legend: N samples, H height, W width, C channels, K classes, S steps of the noise's schedule.
+Legend: N samples, H height, W width, C channels, K classes, S steps of the noise schedule.
 """
 
 from __future__ import annotations
@@ -15,29 +15,38 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, ValidationError
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import NoiseInput, NoiseOutput, NoiseSchedule
+from components.contracts.shapes import InputSpec, NoiseInput, NoiseOutput, NoiseSchedule, OutputSpec
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
-from components.tasks.processor import Fitted
-from components.tasks.task import AnsweredFile, Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import (
+    AnsweredFile,
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    Values,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 _MOST_STEPS = 1000
 
 
-class Settings(image_classification.Settings):
-    """The images, and how noise is added to them.
+class ImageGenerationSettings(image_classification.ImageClassificationSettings):
+    """The images and their noise schedule.
 
     Args:
-        noise_schedule, noise_steps: what is left of an image after each of so many steps.
-        unlabelled: share of the training's samples whose class is hidden, so that a request may set `guidance`.
-        steps: of the noise's, so many are taken where a request does not say.
+        noise_schedule, noise_steps: kind and number of steps of the noise schedule.
+        unlabelled: share of the training samples without their class, for classifier-free guidance.
+        default_steps, default_guidance: of a request that sets none.
     """
 
     noise_schedule: NoiseSchedule = "cosine"
@@ -47,15 +56,15 @@ class Settings(image_classification.Settings):
     default_guidance: float = Field(default=1.0, ge=0, le=20)
 
 
-class Sample(Strict):
-    """One image that is asked for.
+class ImageRequest(Strict):
+    """Request for one image.
 
     Args:
-        label: its class.
-        seed: of the noise it begins as; the same for the same seed.
-        steps: calls of the network; more are slower and finer.
-        guidance: how much more of the class than the network sees by itself (Ho and Salimans, arXiv:2207.12598): 1 as
-            it sees it, 0 of no class at all.
+        label: class of the image.
+        seed: of the initial noise; equal seeds give equal images.
+        steps: number of calls of the network; more steps take longer and give finer images.
+        guidance: scale of classifier-free guidance (Ho and Salimans, arXiv:2207.12598): 1 for none, 0 for an image
+            of no class.
     """
 
     label: str
@@ -64,18 +73,18 @@ class Sample(Strict):
     guidance: float | None = Field(default=None, ge=0, le=20)
 
 
-class Processor(Fitted, Settings):
-    """The images and the noise's schedule, with the classes."""
+class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
+    """The images and their noise schedule, with the classes."""
 
     classes: list[str]
 
     @property
     def steps(self) -> int:
-        """S."""
+        """Steps of the noise schedule, S."""
         return self.noise_steps
 
-    def given(self) -> NoiseInput:
-        """Images and classes (N,): the K classes, and number K for a class that is hidden."""
+    def input_spec(self) -> NoiseInput:
+        """Noisy images, steps and classes (N,): the K classes, and number K for the empty class."""
         return NoiseInput(
             height=self.height,
             width=self.width,
@@ -85,7 +94,7 @@ class Processor(Fitted, Settings):
             steps=self.noise_steps,
         )
 
-    def wanted(self) -> NoiseOutput:
+    def output_spec(self) -> NoiseOutput:
         """The noise in an image."""
         return NoiseOutput()
 
@@ -95,11 +104,11 @@ class Processor(Fitted, Settings):
         return ArraySpec(name="images", type="uint8", shape=shape), classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """A noisy image, the number of its step, its class: training makes the first two of `images`."""
+        """A noisy image, the number of its step, its class; training makes the first two from `images`."""
         return "noisy", "step", "label"
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
-        """Decoded images with the numbers of their labels."""
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
+        """Decoded images and label numbers."""
         import numpy as np
 
         numbers = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
@@ -109,33 +118,35 @@ class Processor(Fitted, Settings):
         ]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
-        """What is asked for: an object like `Sample`."""
+        """A request: an object with the fields of `ImageRequest`."""
         import numpy as np
 
         try:
-            asked = Sample.model_validate(item)
+            request = ImageRequest.model_validate(item)
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, one['loc'])) or 'sample'}: {one['msg']}" for one in error.errors()]
-            raise SampleError("; ".join(wrong), got=repr(item)[:80], expected=", ".join(Sample.model_fields)) from error
-        steps = self.default_steps if asked.steps is None else asked.steps
-        guidance = self.default_guidance if asked.guidance is None else asked.guidance
+            raise SampleError(
+                "; ".join(wrong), got=repr(item)[:80], expected=", ".join(ImageRequest.model_fields)
+            ) from error
+        steps = self.default_steps if request.steps is None else request.steps
+        guidance = self.default_guidance if request.guidance is None else request.guidance
         if guidance != 1 and not self.unlabelled:
-            raise SampleError("this model was trained without guidance", got=guidance, expected=1.0)
+            raise SampleError("the model was trained without guidance", got=guidance, expected=1.0)
         return {
-            "label": np.asarray(classification.number(asked.label, self.classes), np.int64),
-            "seed": np.asarray(asked.seed, np.int64),
+            "label": np.asarray(classification.number(request.label, self.classes), np.int64),
+            "seed": np.asarray(request.seed, np.int64),
             "steps": np.asarray(steps, np.int64),
             "guidance": np.asarray(guidance, np.float64),
         }
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `sample` or `samples`."""
+        """The items of `sample` or `samples`."""
         return items.of(document, "sample", "samples")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """An image of each, as a PNG file in base64. Those of equal steps and guidance are made together."""
+        """One PNG file in base64 for each request; requests of equal steps and guidance are sampled together."""
         import numpy as np
 
         from components.ingestion import png
@@ -152,45 +163,45 @@ class Processor(Fitted, Settings):
                 found[row] = {"image": text, "label": classes[label], "seed": seed, "steps": kind[0]}
         return found
 
-    def generate(self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Images (N, H, W, C) of labels (N,) and seeds (N,), made as the service does by default."""
+    def generate(self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Images (N, H, W, C) of labels (N,) and seeds (N,), with the default steps and guidance."""
         return self._images(run, labels, seeds, self.default_steps, self.default_guidance)
 
     def noisy(
         self, images: NDArray[np.uint8], noise: NDArray[np.float32], step: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Images (N, H, W, C) with the noise (N, C, H, W) of a step (N,), as training has them: (N, C, H, W)."""
-        from components.preprocessing.noise_schedule import kept_signal
+        """Images (N, H, W, C) with noise (N, C, H, W) of a step (N,), as in training: (N, C, H, W)."""
+        from components.preprocessing.noise_schedule import alphas_cumprod
         from components.tasks import ddim
 
-        return ddim.with_noise(images, noise, kept_signal(self.noise_schedule, self.noise_steps)[step])
+        return ddim.add_noise(images, noise, alphas_cumprod(self.noise_schedule, self.noise_steps)[step])
 
     def _images(
-        self, run: Run, labels: NDArray[np.int64], seeds: NDArray[np.int64], steps: int, guidance: float
+        self, run: RunGraph, labels: NDArray[np.int64], seeds: NDArray[np.int64], steps: int, guidance: float
     ) -> NDArray[np.uint8]:
         import numpy as np
 
-        from components.preprocessing.noise_schedule import kept_signal
+        from components.preprocessing.noise_schedule import alphas_cumprod
         from components.tasks import ddim
 
-        hidden = np.full_like(labels, len(self.classes))
+        empty = np.full_like(labels, len(self.classes))
 
-        def guess(noisy: NDArray[np.float32], step: NDArray[np.int64]) -> NDArray[np.float32]:
+        def predict_noise(noisy: NDArray[np.float32], step: NDArray[np.int64]) -> NDArray[np.float32]:
             if guidance in (0, 1):
-                return run("model", {"noisy": noisy, "step": step, "label": labels if guidance else hidden})["noise"]
+                return run("model", {"noisy": noisy, "step": step, "label": labels if guidance else empty})["noise"]
             feed = {
                 "noisy": np.concatenate([noisy, noisy]),
                 "step": np.concatenate([step, step]),
-                "label": np.concatenate([labels, hidden]),
+                "label": np.concatenate([labels, empty]),
             }
             of_class, of_none = np.split(run("model", feed)["noise"], 2)
-            found: NDArray[np.float32] = of_none + np.float32(guidance) * (of_class - of_none)
-            return found
+            guided: NDArray[np.float32] = of_none + np.float32(guidance) * (of_class - of_none)
+            return guided
 
-        noise = ddim.start(seeds, (self.channels, self.height, self.width))
-        return ddim.denoised(guess, noise, kept_signal(self.noise_schedule, self.noise_steps), steps)
+        noise = ddim.initial_noise(seeds, (self.channels, self.height, self.width))
+        return ddim.sample(predict_noise, noise, alphas_cumprod(self.noise_schedule, self.noise_steps), steps)
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Classes and seeds to images."""
         label = {"type": "string", "enum": list(classes)}
         seed: dict[str, Any] = {"type": "integer", "minimum": 0, "default": 0}
@@ -202,7 +213,7 @@ class Processor(Fitted, Settings):
             "seed": seed,
             "steps": steps,
         }
-        return Wire(
+        return EndpointSchema(
             item="sample",
             items="samples",
             media=(),
@@ -225,39 +236,43 @@ class Processor(Fitted, Settings):
 
 
 class ImageGeneration(image_classification.ImageClassification):
-    """The half without state: raw samples are those of image classification."""
+    """The half without state; raw samples are as of image classification."""
 
     name: ClassVar[str] = "image-generation"
-    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "label": "text"}
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "noise"
-    wanted_kind: ClassVar[str] = "noise"
-    objective: ClassVar[str] = "components.training.objectives.diffusion:Diffusion"
+    fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "label": "text"}
+    settings: ClassVar[type[Strict]] = ImageGenerationSettings
+    input_type: ClassVar[type[InputSpec]] = NoiseInput
+    output_type: ClassVar[type[OutputSpec]] = NoiseOutput
+    objective: ClassVar[str] = "components.training.objectives.diffusion:DiffusionObjective"
     scorer: ClassVar[str] = "components.evaluation.image_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
-        "label_accuracy": Metric(True, "share of images that a classifier of real ones sees as what was asked for"),
+        "label_accuracy": Metric(True, "share of images that a classifier of real images assigns to their class"),
         "noise_mse": Metric(False, "mean squared error of the noise, of unit variance"),
     }
     libraries: ClassVar[tuple[str, ...]] = ()
+    starting_model: ClassVar[dict[str, Any]] = {"family": "diffusion", "name": "unet"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {"diffusion": {"name": "unet"}}
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:  # type: ignore[override]  # the fitted half is another
-        """Nothing is learned of the images here."""
+    def fit(  # type: ignore[override]  # the processor is of another class
+        self, settings: ImageGenerationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> ImageGenerationProcessor:
+        """Nothing to fit; the samples are consumed."""
         for _ in train:
             pass
-        return Processor(**settings.model_dump(), classes=list(classes))
+        return ImageGenerationProcessor(**settings.model_dump(), classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """A request for an image of this sample's class, with a seed of its own."""
+        """A request for an image of the sample's class, with a seed that depends on the sample."""
         seed = int.from_bytes(hashlib.sha256(self.content(values)).digest()[:4], "big")
         body = json.dumps({"sample": {"label": values["label"], "seed": seed}})
         return Example(body.encode(), "application/json", ".json", values["label"])
 
-    def load(self, folder: Path) -> Processor:  # type: ignore[override]  # as above
+    def load(self, folder: Path) -> ImageGenerationProcessor:  # type: ignore[override]  # as above
         """Read processor.json."""
-        return Processor.load(folder)
+        return ImageGenerationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The very same image."""
+        """Whether both images are equal."""
         return bool(ours["image"] == theirs["image"])
 
 

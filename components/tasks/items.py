@@ -1,4 +1,4 @@
-"""What the tasks that read one value a sample have in common: the items of a JSON request, and where one failed."""
+"""The items of a JSON request, and errors with the position of a sample: for tasks that read one value a sample."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from typing import Any, TypeVar
 
 from components.core.errors import SampleError
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def of(document: Mapping[str, Any], item: str, items: str) -> list[Any]:
-    """The items of a document with one of two keys: one value, or a list of them.
+    """The items of a document with one of two keys: `item` for one value, `items` for a list of values.
 
     Raises:
-        SampleError: several, but no list.
+        SampleError: the value of `items` is no list.
     """
     if items not in document:
         return [document[item]]
-    found = document[items]
-    if not isinstance(found, list):
-        raise SampleError(f"{items} must be a list", got=type(found).__name__)
-    return found
+    values = document[items]
+    if not isinstance(values, list):
+        raise SampleError(f"{items} must be a list", got=type(values).__name__)
+    return values
 
 
-def each(made: Callable[[Given], Made], samples: Iterable[Given]) -> list[Made]:
-    """What is made of each sample.
+def each(function: Callable[[Item], Result], samples: Iterable[Item]) -> list[Result]:
+    """The result of a function for each sample.
 
     Raises:
-        SampleError: as `made` raises it; `where` says the sample's position.
+        SampleError: raised by `function`; `where` has the position of the sample.
     """
-    done: list[Made] = []
+    results: list[Result] = []
     for position, sample in enumerate(samples):
         try:
-            done.append(made(sample))
+            results.append(function(sample))
         except SampleError as error:
             raise at(error, position) from error
-    return done
+    return results
 
 
 def at(error: SampleError, position: int) -> SampleError:
-    """The error of one sample among several."""
+    """The error with the position of its sample."""
     where = f"sample {position}" + (f": {error.where}" if error.where else "")
-    found = SampleError(error.what, where=where, got=error.got, expected=error.expected, next_step=error.next_step)
-    found.code = error.code
-    return found
+    located = SampleError(error.what, where=where, got=error.got, expected=error.expected, next_step=error.next_step)
+    located.code = error.code
+    return located

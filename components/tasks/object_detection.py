@@ -1,6 +1,6 @@
 """Object detection: an image file -> boxes with classes and scores.
 
-An image is resized to one height and width, whatever its own; boxes are in 0..1 of either, so they stay where they are.
+Images are resized to one height and width without keeping their aspect; boxes are relative, in 0..1.
 Legend: N samples, H height, W width, C channels, M boxes of a sample, A boxes before suppression, K classes.
 """
 
@@ -14,30 +14,32 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import BoxesOutput, ImageInput
+from components.contracts.shapes import BoxesOutput, ImageInput, InputSpec, OutputSpec
 from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
-from components.tasks.image_classification import Settings
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.image_classification import ImageClassificationSettings
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, image_settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.preprocessing.boxes import Boxes
-    from components.tasks.task import Arrays, Run
+    from components.preprocessing.boxes import Detections
+    from components.tasks.task import Arrays, RunGraph
 
-_SCORED = {"least": 0.01, "overlap": 0.5, "most": 200}  # what is scored: sure or not
+MAX_SIDE = 320  # of a drafted dataset's images
+_SCORED = {"score_threshold": 0.01, "iou_threshold": 0.5, "max_detections": 200}  # what is scored: sure or not
 
 
-class Parameters(Strict):
-    """What a request may set.
+class ObjectDetectionParameters(Strict):
+    """Parameters of a request.
 
     Args:
-        score_threshold: boxes must be so sure.
-        iou_threshold: of two boxes of a class that overlap by more, the surer one is given.
-        max_boxes: at most.
+        score_threshold: smallest score of a box.
+        iou_threshold: of two boxes of a class that overlap by more, only the box of the higher score is returned.
+        max_boxes: largest number of boxes.
     """
 
     score_threshold: float = Field(default=0.5, ge=0.001, le=1)
@@ -45,23 +47,23 @@ class Parameters(Strict):
     max_boxes: int = Field(default=100, ge=1, le=1000)
 
 
-class Processor(Fitted, Settings):
+class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel over the train split, in units of 0..1. The network itself normalises with them.
-        classes: their names, as `box_classes` numbers them.
+        mean, std: of each channel over the train split, in units of 0..1; the network standardises with them.
+        classes: names of the classes, in the order of their numbers in `box_classes`.
     """
 
     mean: list[float]
     std: list[float]
     classes: list[str]
 
-    def given(self) -> ImageInput:
+    def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         return ImageInput(**self.model_dump(include={"height", "width", "channels", "mean", "std"}))
 
-    def wanted(self) -> BoxesOutput:
+    def output_spec(self) -> BoxesOutput:
         """Boxes of K classes."""
         return BoxesOutput(classes=len(self.classes))
 
@@ -74,24 +76,24 @@ class Processor(Fitted, Settings):
         )
 
     def inputs(self) -> tuple[str, ...]:
-        """The images alone."""
+        """The images."""
         return ("images",)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
-        """Decoded images and their boxes, without those that have no area."""
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
+        """Decoded images and their boxes; boxes without area are left out."""
         return items.each(self._encoded, samples)
 
-    def _encoded(self, raw: Raw) -> Arrays:
+    def _encoded(self, raw: RawSample) -> Arrays:
         import numpy as np
 
         from components.preprocessing import boxes
 
         width, height = raw.decoded["size"].tolist()
-        found, labels = boxes.read(raw.values["boxes"], width, height)
+        own_boxes, labels = boxes.read(raw.values["boxes"], width, height)
         numbers = [classification.number(label, self.classes) for label in labels]
         return {
             "images": raw.decoded["images"],
-            "boxes": found,
+            "boxes": own_boxes,
             "box_classes": np.asarray(numbers, np.int64),
         }
 
@@ -103,39 +105,40 @@ class Processor(Fitted, Settings):
         return _decoded(content, self, max_pixels)
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `image` or `images`."""
+        """The items of `image` or `images`."""
         return items.of(document, "image", "images")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """Boxes in pixels of the image as it was sent; of a prepared sample, in pixels of the network's image."""
+        """Boxes in pixels of the image of the request; for a prepared sample, in pixels of the resized image."""
         import numpy as np
 
         from components.preprocessing import boxes
 
-        chosen = parameters if isinstance(parameters, Parameters) else Parameters()
+        chosen = parameters if isinstance(parameters, ObjectDetectionParameters) else ObjectDetectionParameters()
         sizes = [sample["size"].tolist() if "size" in sample else [self.width, self.height] for sample in samples]
         found = self._suppressed(
             run, np.stack([sample["images"] for sample in samples]),
-            least=chosen.score_threshold, overlap=chosen.iou_threshold, most=chosen.max_boxes,
+            score_threshold=chosen.score_threshold, iou_threshold=chosen.iou_threshold,
+            max_detections=chosen.max_boxes,
         )  # fmt: skip
         return [
             {"boxes": boxes.in_pixels(one, width, height, classes)}
             for one, (width, height) in zip(found, sizes, strict=True)
         ]
 
-    def detections(self, run: Run, images: NDArray[np.uint8]) -> list[Boxes]:
-        """What scores are computed of: boxes of images (N, H, W, C), sure or not."""
+    def detections(self, run: RunGraph, images: NDArray[np.uint8]) -> list[Detections]:
+        """Boxes of images (N, H, W, C) for evaluation, down to a low score."""
         return self._suppressed(run, images, **_SCORED)
 
-    def _suppressed(self, run: Run, images: NDArray[np.uint8], **how: Any) -> list[Boxes]:
+    def _suppressed(self, run: RunGraph, images: NDArray[np.uint8], **how: Any) -> list[Detections]:
         from components.preprocessing import boxes
 
-        given = run("model", {"images": images})  # boxes (N, A, 4), scores (N, A, K)
-        return [boxes.suppressed(*one, **how) for one in zip(given["boxes"], given["scores"], strict=True)]
+        outputs = run("model", {"images": images})  # boxes (N, A, 4), scores (N, A, K)
+        return [boxes.non_max_suppression(*one, **how) for one in zip(outputs["boxes"], outputs["scores"], strict=True)]
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Image files to boxes."""
         number = {"type": "number", "minimum": 0}
         properties: dict[str, Any] = {
@@ -144,7 +147,7 @@ class Processor(Fitted, Settings):
             **dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), number),
         }
         box = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-        return Wire(
+        return EndpointSchema(
             item="image",
             items="images",
             media=("application/octet-stream", "image/*"),
@@ -155,55 +158,65 @@ class Processor(Fitted, Settings):
                 "required": ["boxes"],
                 "additionalProperties": False,
             },
-            parameters=Parameters,
+            parameters=ObjectDetectionParameters,
             form="image",
             summary=f"Find {', '.join(classes)} in images",
         )
 
 
-class ObjectDetection:
+class ObjectDetection(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "object-detection"
-    fields: ClassVar[dict[str, Kind]] = {"image": "binary", "boxes": "json"}
-    heavy: ClassVar[str] = "image"
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "image"
-    wanted_kind: ClassVar[str] = "boxes"
-    objective: ClassVar[str] = "components.training.objectives.detection:Detection"
+    fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "boxes": "json"}
+    payload_field: ClassVar[str] = "image"
+    settings: ClassVar[type[Strict]] = ImageClassificationSettings
+    input_type: ClassVar[type[InputSpec]] = ImageInput
+    output_type: ClassVar[type[OutputSpec]] = BoxesOutput
+    objective: ClassVar[str] = "components.training.objectives.detection:DetectionObjective"
     scorer: ClassVar[str] = "components.evaluation.detection:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
-        "map_50": Metric(True, "mean average precision at an overlap of 0.5"),
-        "map_50_95": Metric(True, "mean average precision over overlaps of 0.5 to 0.95"),
+        "map_50": Metric(True, "mean average precision at an IoU of 0.5"),
+        "map_50_95": Metric(True, "mean average precision over IoUs of 0.5 to 0.95"),
     }
     libraries: ClassVar[tuple[str, ...]] = ("pillow",)
     raw_columns: ClassVar[tuple[str, ...]] = (
         *image_classification.TASK.raw_columns, "boxes", "degenerate", "outside", "least_side",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("boxes", "least_side", "largest_class", "mean")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "center"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "center"},
+        "transformer": {"name": "yolos", "depth": 4, "width": 96},
+    }
+    max_batch_size: ClassVar[int] = 8
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The size of the images, at most `MAX_SIDE`, in multiples of 16."""
+        return image_settings(profile, MAX_SIDE, 16)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["image"])
 
     def labels(self, values: Values) -> list[str]:
-        """The classes of its boxes."""
+        """The classes of the boxes."""
         return sorted(_labels(values))
 
     def stratum(self, values: Values) -> str:
-        """The classes that are in it."""
+        """The set of classes in the image."""
         return " ".join(self.labels(values))
 
-    def look(self, values: Values) -> dict[str, object]:
-        """Whether it can be read, its size and levels, and what can be said of its boxes."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """Facts about the file and its boxes."""
         from components.preprocessing import boxes, image
 
-        seen = image.look(values["image"])
-        width, height = boxes.size(values["image"]) if seen["readable"] else (0, 0)
-        return {**seen, **boxes.look(values["boxes"], width, height)}
+        facts = image.describe(values["image"])
+        width, height = boxes.size(values["image"]) if facts["readable"] else (0, 0)
+        return {**facts, **boxes.describe(values["boxes"], width, height)}
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of boxes, their least side (1 of none), the largest number of a class (-1), the mean level."""
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Number of boxes, smallest side (1 without boxes), largest class number (-1 without boxes), mean level."""
         import numpy as np
 
         images, lengths = batch["images"], batch["boxes_lengths"]
@@ -215,21 +228,23 @@ class ObjectDetection:
             "mean": images.reshape(len(images), -1).mean(axis=1),
         }
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """The file."""
         return bytes(values["image"])
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
+    def decode(self, values: Values, settings: ImageClassificationSettings) -> Arrays:
         """`images` uint8 (H, W, C), and `size` int64 (2,): width and height of the file's image."""
         from components.preprocessing.image import MAX_PIXELS
 
         return _decoded(values["image"], settings, MAX_PIXELS)
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
-        """The pixels: two files of the same pixels are twins."""
+        """The pixels: two files of equal pixels are duplicates."""
         return decoded["images"].tobytes()
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: ImageClassificationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> ObjectDetectionProcessor:
         """Mean and standard deviation of each channel."""
         from components.preprocessing.pixel_statistics import PixelStatistics
 
@@ -237,25 +252,25 @@ class ObjectDetection:
         for raw in train:
             statistics.add(raw.decoded["images"][None])
         mean, std = statistics.result()
-        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+        return ObjectDetectionProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """The file as it came; in words, how many boxes of each class."""
+        """The file; the truth is the number of boxes of each class as text."""
         counts = sorted(_labels(values).items())
         truth = ", ".join(f"{count} {label}" for label, count in counts) or "none"
         return image_classification.TASK.example({"image": values["image"], "label": truth})
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> ObjectDetectionProcessor:
         """Read processor.json."""
-        return Processor.load(folder)
+        return ObjectDetectionProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """As many boxes of each class."""
-        one, other = (Counter(box["label"] for box in said["boxes"]) for said in (ours, theirs))
-        return one == other
+        """Whether both have the same number of boxes of each class."""
+        first, second = (Counter(box["label"] for box in prediction["boxes"]) for prediction in (ours, theirs))
+        return first == second
 
 
-def _decoded(content: bytes, settings: Settings, max_pixels: int) -> Arrays:
+def _decoded(content: bytes, settings: ImageClassificationSettings, max_pixels: int) -> Arrays:
     import numpy as np
 
     from components.preprocessing import boxes, image
@@ -265,8 +280,8 @@ def _decoded(content: bytes, settings: Settings, max_pixels: int) -> Arrays:
 
 
 def _labels(values: Values) -> Counter[str]:
-    found = values["boxes"] if isinstance(values["boxes"], list) else []
-    return Counter(str(box["label"]) for box in found if isinstance(box, dict) and "label" in box)
+    boxes = values["boxes"] if isinstance(values["boxes"], list) else []
+    return Counter(str(box["label"]) for box in boxes if isinstance(box, dict) and "label" in box)
 
 
 TASK = ObjectDetection()

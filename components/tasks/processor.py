@@ -1,4 +1,4 @@
-"""The fitted half of a task on disk: processor.json, sorted and without times, so that equal states are equal bytes."""
+"""Base class of processors: the fitted state as processor.json, so that equal states are equal bytes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,36 @@ import json
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
-
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 
 FILE_NAME = "processor.json"
-FILES = (FILE_NAME, "tokenizer.json")  # all that `save` may write
+FILES = (FILE_NAME, "tokenizer.json")  # all files that `save` may write
+# Names of settings in datasets and packages of earlier versions, and their names since.
+RENAMED_FIELDS = {"longest": "max_length", "longest_seconds": "max_seconds", "least": "min_frequency"}
 
 
-class Fitted(Strict):
-    """A processor whose whole state is its fields; one with a tokenizer extends both methods."""
+class BaseProcessor(Strict):
+    """A processor whose whole state is its fields; a processor with a tokenizer extends `save` and `load`."""
 
     def save(self, folder: Path) -> None:
-        """Write processor.json."""
+        """Write processor.json: sorted keys, no times."""
         text = json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote.
+        """Read processor.json, also with the field names of earlier versions.
 
         Raises:
-            CorruptArtifactError: it cannot be read.
+            CorruptArtifactError: the file cannot be read or does not fit.
         """
         path = folder / FILE_NAME
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+            state = json.loads(path.read_bytes())
+            for old, new in RENAMED_FIELDS.items():
+                if old in state and new in cls.model_fields:
+                    state[new] = state.pop(old)
+            return cls.model_validate_json(json.dumps(state))
+        except (OSError, ValueError, TypeError) as error:
             raise CorruptArtifactError("the processor cannot be read", where=str(path), got=error) from error

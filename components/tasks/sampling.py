@@ -1,6 +1,6 @@
-"""Text after a prompt over a graph that gives the next token, in numpy: the loop runs here, the network in the graph.
+"""Sampling of text in numpy; a graph gives the logits of the next token.
 
-Legend: N samples, T tokens, V vocabulary.
+Legend: N samples, n samples that are not finished, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from components.tasks.beam_search import log_softmax
 
-Step = Callable[[Sequence[NDArray[np.int64]]], NDArray[np.floating]]
+NextTokenLogits = Callable[[Sequence[NDArray[np.int64]]], NDArray[np.floating]]
 
 
-class Choice(NamedTuple):
-    """How the next token is chosen.
+class SamplingSettings(NamedTuple):
+    """How the next token is sampled.
 
     Args:
-        temperature: 0 takes the likeliest; above it, logits are divided by it.
-        top_k: only the k likeliest (0: all).
-        top_p: only the likeliest that have so much of the probability together (Holtzman et al., arXiv:1904.09751).
+        temperature: divisor of the logits; 0 always takes the likeliest token.
+        top_k: sample from the k likeliest tokens (0: all).
+        top_p: sample from the likeliest tokens whose probabilities sum to this (Holtzman et al., arXiv:1904.09751).
     """
 
     temperature: float
@@ -30,8 +30,8 @@ class Choice(NamedTuple):
     top_p: float
 
 
-class Written(NamedTuple):
-    """The tokens after a prompt, their mean log-probability (0 of none), and why there are no more."""
+class Continuation(NamedTuple):
+    """The tokens after a prompt, their mean log-probability (0 without tokens), and the reason of the end."""
 
     tokens: NDArray[np.int64]
     score: float
@@ -39,22 +39,31 @@ class Written(NamedTuple):
 
 
 def write(
-    step: Step, prompts: Sequence[NDArray[np.int64]], choice: Choice, *, end: int, never: Sequence[int], most: int,
-    window: int, seed: int, stop: Callable[[NDArray[np.int64], NDArray[np.int64]], bool],
-) -> list[Written]:  # fmt: skip
-    """Go on after each prompt. A sample's answer does not depend on those beside it: each draws from its own seed.
+    step: NextTokenLogits,
+    prompts: Sequence[NDArray[np.int64]],
+    choice: SamplingSettings,
+    *,
+    end: int,
+    never: Sequence[int],
+    max_tokens: int,
+    window: int,
+    seed: int,
+    stop: Callable[[NDArray[np.int64], NDArray[np.int64]], bool],
+) -> list[Continuation]:
+    """Sample a continuation of each prompt. Each prompt has its own generator, so batching changes no answer.
 
     Args:
-        step: texts of unequal lengths, tokens (T,) each, to logits (N, V) of what follows each.
-        end: the token that ends a text, which is not part of it.
-        most: tokens to write.
-        window: the network sees at most so many, the last ones.
-        stop: whether a prompt and what is written after it hold what ends it.
+        step: maps texts of unequal lengths, tokens (T,) each, to the logits (N, V) of their next tokens.
+        end: the token that ends a text; it is not part of the continuation.
+        never: tokens that are never sampled.
+        max_tokens: largest length of a continuation.
+        window: number of last tokens that the network sees.
+        stop: whether a prompt with its continuation so far contains a stop text.
     """
-    found = [Written(np.zeros(0, np.int64), 0.0, "length") for _ in prompts]
-    dice = [np.random.default_rng(seed) for _ in prompts]
+    found = [Continuation(np.zeros(0, np.int64), 0.0, "length") for _ in prompts]
+    rng = [np.random.default_rng(seed) for _ in prompts]
     active = list(range(len(prompts)))
-    for _ in range(most):
+    for _ in range(max_tokens):
         if not active:
             break
         texts = [np.concatenate([prompts[row], found[row].tokens])[-window:] for row in active]
@@ -62,32 +71,32 @@ def write(
         logits[:, list(never)] = -np.inf
         likely = log_softmax(logits)
         going: list[int] = []
-        for row, line, odds in zip(active, logits, likely, strict=True):
-            token = choose(line, choice, dice[row])
+        for row, line, probabilities in zip(active, logits, likely, strict=True):
+            token = choose(line, choice, rng[row])
             if token == end:
                 found[row] = found[row]._replace(stopped="end")
                 continue
             before = found[row]
             tokens = np.append(before.tokens, token)
-            score = before.score + (float(odds[token]) - before.score) / len(tokens)
+            score = before.score + (float(probabilities[token]) - before.score) / len(tokens)
             stopped = stop(prompts[row], tokens)
-            found[row] = Written(tokens, score, "stop" if stopped else "length")
+            found[row] = Continuation(tokens, score, "stop" if stopped else "length")
             if not stopped:
                 going.append(row)
         active = going
     return found
 
 
-def choose(logits: NDArray[np.float64], choice: Choice, dice: np.random.Generator) -> int:
-    """One token, from logits (V,)."""
+def choose(logits: NDArray[np.float64], choice: SamplingSettings, rng: np.random.Generator) -> int:
+    """Sample one token from logits (V,)."""
     if choice.temperature == 0:
         return int(logits.argmax())
     order = np.argsort(-logits, kind="stable")
     order = order[: choice.top_k] if choice.top_k else order
     scaled = logits[order] / choice.temperature
-    odds = np.exp(scaled - scaled[0])
-    odds /= odds.sum()
-    if choice.top_p < 1:  # the one that crosses the share is still in
-        kept = 1 + int(np.searchsorted(odds.cumsum(), choice.top_p))
-        order, odds = order[:kept], odds[:kept] / odds[:kept].sum()
-    return int(order[min(int(np.searchsorted(odds.cumsum(), dice.random(), side="right")), len(order) - 1)])
+    probabilities = np.exp(scaled - scaled[0])
+    probabilities /= probabilities.sum()
+    if choice.top_p < 1:  # includes the token that crosses the sum
+        kept = 1 + int(np.searchsorted(probabilities.cumsum(), choice.top_p))
+        order, probabilities = order[:kept], probabilities[:kept] / probabilities[:kept].sum()
+    return int(order[min(int(np.searchsorted(probabilities.cumsum(), rng.random(), side="right")), len(order) - 1)])

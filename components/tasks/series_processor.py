@@ -1,4 +1,4 @@
-"""What the tasks that give a series or a sound one class have in common: the processor, but for how it reads.
+"""Common parts of the tasks that classify series or sounds: the processor, except for reading items.
 
 Legend: N samples, T steps, C channels, K classes.
 """
@@ -12,20 +12,20 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ClassesOutput, SeriesInput
 from components.core.strict import Strict
 from components.tasks import classification, items
-from components.tasks.processor import Fitted
-from components.tasks.task import Prediction, Raw
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import Prediction, RawSample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 
-class SeriesClassifier(Fitted):
+class SeriesClassifier(BaseProcessor):
     """Statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel; the network itself standardises with them.
+        mean, std: of each channel; the network standardises with them.
     """
 
     mean: list[float]
@@ -33,17 +33,17 @@ class SeriesClassifier(Fitted):
     classes: list[str]
 
     def shaped(self, steps: int, *, fixed: bool, instance_norm: bool = False) -> SeriesInput:
-        """Series (N, T, C) and their lengths (N,); T is at most `steps`."""
+        """The input spec of series (N, T, C) and their lengths (N,); T is at most `steps`."""
         return SeriesInput(
             channels=len(self.mean),
-            longest=steps,
+            max_length=steps,
             mean=self.mean,
             std=self.std,
             fixed=fixed,
             instance_norm=instance_norm,
         )
 
-    def wanted(self) -> ClassesOutput:
+    def output_spec(self) -> ClassesOutput:
         """Logits (N, K)."""
         return ClassesOutput(classes=len(self.classes))
 
@@ -53,11 +53,11 @@ class SeriesClassifier(Fitted):
         return series, classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """The series and how long they are."""
+        """The series and their lengths."""
         return "series", "series_lengths"
 
-    def labelled(self, series: Sequence[NDArray[Any]], samples: Sequence[Raw]) -> list[Arrays]:
-        """Series with the numbers of their labels."""
+    def labelled(self, series: Sequence[NDArray[Any]], samples: Sequence[RawSample]) -> list[Arrays]:
+        """Series and label numbers."""
         import numpy as np
 
         labels = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
@@ -67,17 +67,17 @@ class SeriesClassifier(Fitted):
         ]
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The likeliest class and the probability of each."""
+        """The likeliest class, and the probability of each class."""
         from components.preprocessing.batch import collate
 
         feed = collate(self.arrays(), samples, ("series",))
         return classification.predictions(run("model", feed)["probabilities"], classes)
 
 
-def look_prepared(batch: Arrays) -> dict[str, NDArray[Any]]:
-    """Columns of a batch: number of the class, steps, least, greatest and mean value of the series itself."""
+def describe_prepared(batch: Arrays) -> dict[str, NDArray[Any]]:
+    """Columns of a batch: class number, steps, minimum, maximum and mean value without padding."""
     import numpy as np
 
     series, lengths = batch["series"], batch["series_lengths"]  # (N, T, C), (N,)

@@ -5,17 +5,20 @@ Legend: N samples, T frames, B mel bands, K classes.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from components.contracts.shapes import SeriesInput
+from components.contracts.shapes import InputSpec, SeriesInput
 from components.core.strict import Strict
 from components.tasks import classification, items
-from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, look_prepared
-from components.tasks.task import Example, Kind, Raw, Values, Wire
+from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, describe_prepared
+from components.tasks.task import EndpointSchema, Example, FieldKind, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, high
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,58 +26,59 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays
 
 
-class Settings(Strict):
+class SoundClassificationSettings(Strict):
     """How sounds become frames.
 
     Args:
-        rate: samples a second; sounds of another rate are resampled, those of several channels become their mean.
-        bands: mel bands.
-        window_ms, hop_ms: length of a frame, and from the begin of one to that of the next.
-        longest_seconds: longer sounds are cut at their end.
-        trim_db: silence at both ends, so far below the loudest 10 ms, is taken away; None: nothing is.
+        rate: sampling rate in Hz; sounds of another rate are resampled, several channels are averaged.
+        bands: number of mel bands.
+        window_ms, hop_ms: length of a frame, and time from the start of one frame to the start of the next.
+        max_seconds: longer sounds are truncated.
+        trim_db: level below the loudest 10 ms under which both ends are cut as silence; null for no trimming.
     """
 
     rate: int = Field(default=16_000, ge=1_000, le=192_000)
     bands: int = Field(default=40, ge=4, le=256)
     window_ms: float = Field(default=25.0, ge=1, le=1_000)
     hop_ms: float = Field(default=10.0, ge=1, le=1_000)
-    longest_seconds: float = Field(default=10.0, gt=0, le=600)
+    max_seconds: float = Field(default=10.0, gt=0, le=600)
     trim_db: float | None = Field(default=None, gt=0)
 
     def frames(self) -> int:
-        """Frames of the longest sound."""
+        """Number of frames of the longest sound."""
         from components.preprocessing import sound
 
         window, hop = sound.frame_sizes(self.rate, self.window_ms, self.hop_ms)
-        return 1 + max(0, self.most() - window) // hop
+        return 1 + max(0, self.max_samples() - window) // hop
 
-    def most(self) -> int:
-        """Samples of the longest sound."""
-        return max(1, round(self.longest_seconds * self.rate))
+    def max_samples(self) -> int:
+        """Number of samples of the longest sound."""
+        return max(1, round(self.max_seconds * self.rate))
 
     def series(self, content: bytes) -> NDArray[Any]:
         """A WAV file as log-mel frames float32 (T, B)."""
         from components.preprocessing import sound
 
-        found = sound.read(content)
-        longest = self.most() * found.rate // self.rate + found.rate  # a second more, for what is trimmed
-        samples = sound.resampled(found.samples if self.trim_db else found.samples[:longest], found.rate, self.rate)
+        recorded = sound.read(content)
+        limit = self.max_samples() * recorded.rate // self.rate + recorded.rate  # with a second to spare
+        whole = recorded.samples if self.trim_db else recorded.samples[:limit]
+        samples = sound.resampled(whole, recorded.rate, self.rate)
         if self.trim_db is not None:
             samples = sound.trimmed(samples, self.rate, self.trim_db)
         return sound.log_mel(
-            samples[: self.most()], self.rate, bands=self.bands, window_ms=self.window_ms, hop_ms=self.hop_ms
+            samples[: self.max_samples()], self.rate, bands=self.bands, window_ms=self.window_ms, hop_ms=self.hop_ms
         )
 
 
-class Processor(SeriesClassifier, Settings):
+class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings):
     """How sounds become frames, with the statistics of each band over the train split and the classes."""
 
-    def given(self) -> SeriesInput:
-        """Frames (N, T, B) and how many."""
+    def input_spec(self) -> SeriesInput:
+        """Frames (N, T, B) and their lengths."""
         return self.shaped(self.frames(), fixed=False)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
-        """Frames with the numbers of their labels."""
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
+        """Frames and label numbers."""
         return self.labelled([raw.decoded["series"] for raw in samples], samples)
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
@@ -82,12 +86,12 @@ class Processor(SeriesClassifier, Settings):
         return {"series": self.series(item)}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `sound` or `sounds`."""
+        """The items of `sound` or `sounds`."""
         return items.of(document, "sound", "sounds")
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """WAV files to labels."""
-        return Wire(
+        return EndpointSchema(
             item="sound",
             items="sounds",
             media=("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream"),
@@ -102,44 +106,57 @@ class SoundClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "sound-classification"
-    fields: ClassVar[dict[str, Kind]] = {"sound": "binary", "label": "text"}
-    heavy: ClassVar[str] = "sound"
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "series"
+    fields: ClassVar[dict[str, FieldKind]] = {"sound": "binary", "label": "text"}
+    payload_field: ClassVar[str] = "sound"
+    settings: ClassVar[type[Strict]] = SoundClassificationSettings
+    input_type: ClassVar[type[InputSpec]] = SeriesInput
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "spectrogram-cnn"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "spectrogram-cnn"},
+        "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},
+        "transformer": {"name": "encoder"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """The usual sampling rate; a duration for nearly all sounds."""
+        rate = Counter(profile.numbers("rate")).most_common(1)[0][0]
+        return {"rate": int(rate), "max_seconds": float(max(1, math.ceil(high(profile, "seconds"))))}
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["sound"])
 
-    def look(self, values: Values) -> dict[str, object]:
-        """Whether it can be read, how long, how loud."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """Facts about the file: whether it can be read, duration, loudness."""
         from components.preprocessing import sound
 
-        return sound.look(values["sound"])
+        return sound.describe(values["sound"])
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of the class, frames, least, greatest and mean level."""
-        return look_prepared(batch)
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Class number, frames, minimum, maximum and mean level."""
+        return describe_prepared(batch)
 
-    def shown(self, values: Values) -> bytes | str:
-        """What can be said of it in words."""
-        seen = self.look(values)
-        return f"{seen['seconds']:.2f} s, {seen['rate']} Hz, {seen['channels']} channels, peak {seen['peak']:.2f}"
+    def preview(self, values: Values) -> bytes | str:
+        """Duration, rate, channels and peak as text."""
+        facts = self.describe(values)
+        return f"{facts['seconds']:.2f} s, {facts['rate']} Hz, {facts['channels']} channels, peak {facts['peak']:.2f}"
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
+    def decode(self, values: Values, settings: SoundClassificationSettings) -> Arrays:
         """`series` float32 (T, B)."""
         return {"series": settings.series(values["sound"])}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
-        """The frames: two files of the same sound are twins."""
+        """The frames: two files of equal frames are duplicates."""
         return decoded["series"].tobytes()
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: SoundClassificationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> SoundClassificationProcessor:
         """Mean and standard deviation of each band."""
         from components.preprocessing.series import SeriesStatistics
 
@@ -147,15 +164,15 @@ class SoundClassification(classification.OneClass):
         for raw in train:
             statistics.add(raw.decoded["series"])
         mean, std = statistics.result()
-        return Processor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
+        return SoundClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:
-        """The file as it came."""
+        """The file."""
         return Example(bytes(values["sound"]), "audio/wav", ".wav", values["label"])
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> SoundClassificationProcessor:
         """Read processor.json."""
-        return Processor.load(folder)
+        return SoundClassificationProcessor.load(folder)
 
 
 TASK = SoundClassification()

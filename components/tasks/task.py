@@ -1,14 +1,14 @@
-"""What a task is: one module that says what a sample is, how it becomes arrays, and what the service takes and gives.
+"""What a task is: one module that defines samples, their arrays, and the requests and answers of the service.
 
     source ─► values ─► decode ─► arrays ─► encode ─► arrays by split ─► network ─► answer
               (raw)     (no state)          (fitted)   (prepared)                   (JSON)
 
-A `Task` is the half without state: it knows raw samples. Its `fit` makes the `Processor`: the fitted half, which
-travels in the package as processor.json and serves. The loss and the metrics are named, since torch and the evaluation
-are not for those who only serve: `objective` is a class of `components.training.objectives`, `scorer` a module of
-`components.evaluation` (or any `package.module:NAME`).
+A `Task` is the stateless half and reads raw samples. Its `fit` returns the `Processor`, the fitted half, which is saved
+in the package as processor.json and used by the service. Loss and evaluation are given by name, because serving has
+neither torch nor the evaluation: `objective` is a class of `components.training.objectives`, `scorer` an object of
+`components.evaluation` (or of any other `package.module:NAME`).
 
-Importing a task costs nothing: what is heavy is imported where it is used.
+A task imports large libraries inside its methods, so importing a task costs nothing.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import Input, Output
+from components.contracts.shapes import InputSpec, OutputSpec
 from components.core.strict import Strict
+from components.tasks.task_defaults import Layout, SourceProfile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Arrays = dict[str, NDArray[Any]]  # of one sample, by name; or of a batch
-    Run = Callable[[str, Arrays], Arrays]  # a graph's name and its feed to its outputs, all finite
+    RunGraph = Callable[[str, Arrays], Arrays]  # a graph's name and its feed to its outputs, all finite
 
 Values = Mapping[str, Any]  # a raw sample's fields: text is str, binary bytes, numbers ndarray float64, json any JSON
 Prediction = dict[str, Any]  # one answer, as JSON
-Kind = Literal["text", "binary", "numbers", "json"]
+FieldKind = Literal["text", "binary", "numbers", "json"]
 
 
 class Metric(NamedTuple):
-    """A figure that floors and the champion gate may ask for."""
+    """A figure of the evaluation, for floors and the champion gate."""
 
     higher_is_better: bool
-    words: str
+    description: str
 
 
 class Example(NamedTuple):
-    """A raw sample as a client would send it: the body of a request, its media type, a file's suffix, and the truth."""
+    """A raw sample as a request: body, media type, suffix of a file, and the truth as text."""
 
     content: bytes
     media: str
@@ -48,33 +49,33 @@ class Example(NamedTuple):
     truth: str
 
 
-class Raw(NamedTuple):
-    """A raw sample on its way into arrays: its fields but the heavy one, and what `decode` made of that."""
+class RawSample(NamedTuple):
+    """A raw sample in preparation: its fields without the payload field, and the arrays that `decode` made of it."""
 
     values: Values
     decoded: Arrays
 
 
 class AnsweredFile(NamedTuple):
-    """An answer that is a file: its media type, and the field of the prediction that holds its bytes in base64."""
+    """A prediction with a file: its media type, and the field of the prediction with the bytes in base64."""
 
     media: str
     field: str
 
 
-class Wire(NamedTuple):
-    """What the service takes and gives.
+class EndpointSchema(NamedTuple):
+    """Requests and responses of the service's endpoint.
 
     Args:
-        item, items: keys of a JSON request with one and with several samples.
-        media: media types whose whole body is one sample; the first is what `modelyard predict` sends.
+        item, items: keys of a JSON request with one sample and with several samples.
+        media: media types of bodies that are one sample; `modelyard predict` sends the first.
         schema: JSON schema of one sample in a JSON request.
-        others: further keys of a JSON request that hold several samples, with the schema of the whole value.
-        prediction: JSON schema of one answer.
-        parameters: what a request may set beside the samples (`parameters: {...}`), or None.
-        form: how the service's page asks for a sample.
-        summary: what the endpoint does, in words.
-        file: whoever asks about one sample and accepts this media type, and no JSON, gets the file itself.
+        others: further keys of a JSON request for several samples, with the schema of the whole value.
+        prediction: JSON schema of one prediction.
+        parameters: parameters of a request beside the samples (`parameters: {...}`), or None.
+        form: kind of input on the service's page.
+        summary: what the endpoint does.
+        file: a request for one sample that accepts this media type and no JSON is answered with the file.
     """
 
     item: str
@@ -90,129 +91,145 @@ class Wire(NamedTuple):
 
 
 class Processor(Protocol):
-    """The fitted half of a task. Needs numpy and what its task's preprocessing needs, nothing that trains."""
+    """The fitted half of a task. Depends on numpy and the task's preprocessing, not on training libraries."""
 
-    def given(self) -> Input:
-        """What the network gets."""
+    def input_spec(self) -> InputSpec:
+        """What the network takes."""
 
-    def wanted(self) -> Output:
+    def output_spec(self) -> OutputSpec:
         """What the network gives."""
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """What a prepared split holds: inputs and targets."""
+        """The arrays of a prepared split: inputs and targets."""
 
     def inputs(self) -> tuple[str, ...]:
-        """The network's arguments by their names in a batch, in order; lengths are named `<array>_lengths`."""
+        """Names of the network's arguments in a batch, in order; the name of lengths is `<array>_lengths`."""
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
-        """Prepared samples: every array that is stored by itself (not those of layout window).
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
+        """Prepared samples: all arrays except those of layout window.
 
         Raises:
-            SampleError: one does not fit; `where` says which by its position.
+            SampleError: a sample does not fit; `where` has its position.
         """
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
-        """One item of a request to the input arrays: a whole body (bytes), or a value of a JSON request.
+        """The input arrays of one item of a request: of a body (bytes), or of a value of a JSON request.
 
         Raises:
-            SampleError: it is not what the task takes.
+            SampleError: the item does not fit the task.
         """
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """The items of a JSON request, which holds exactly one of the keys that `wire` names (and parameters).
+        """The items of a JSON request with exactly one of the keys of `endpoint` (and parameters).
 
         Raises:
-            SampleError: a value is of the wrong type.
+            SampleError: a value has the wrong type.
         """
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """One prediction a sample; samples may be of unequal lengths.
+        """One prediction for each sample; samples may have unequal lengths.
 
         Args:
-            run: runs a graph of the package (there is one named `model` unless the task's network has others).
-            classes: names of the classes in the order of the graph's outputs; empty where there are none.
+            run: runs a graph of the package; most packages have one graph, `model`.
+            classes: names of the classes in the order of the graph's outputs; empty for a task without classes.
         """
 
-    def wire(self, classes: Sequence[str]) -> Wire:
-        """What the service takes and gives."""
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
+        """Requests and responses of the service."""
 
     def save(self, folder: Path) -> None:
         """Write processor.json (and tokenizer.json) into a folder."""
 
 
 class Task(Protocol):
-    """The half of a task without state.
+    """The stateless half of a task.
 
     Args:
-        name: as dataset.yaml and pipeline files name it.
-        fields: columns of raw samples beside id and split, with their kinds.
-        heavy: the field that `decode` reads and that is dropped afterwards ("" for none).
-        settings: the section `input:` of dataset.yaml.
+        name: name of the task in dataset.yaml and pipeline files.
+        fields: fields of raw samples besides id and split, with their kinds.
+        payload_field: large field that `decode` turns into arrays and that is dropped afterwards ("" for none).
+        settings: class of the section `input:` of dataset.yaml.
         objective: `package.module:Class`, the loss (see components/training/objectives).
         scorer: `package.module:NAME`, the evaluation (see components/evaluation/scorer.py).
-        metrics: figures that the scorer computes and gates may ask for; the first is the one that a pipeline's champion
-            gate compares unless it says another.
-        given_kind, wanted_kind: kinds of what its processors give a network and want of it (contracts/shapes.py): a
-            pipeline's model must take the one and give the other.
+        metrics: figures of the scorer for gates; the champion gate compares the first by default.
+        input_type, output_type: classes of the network's input and output spec (contracts/shapes.py): the model of a
+            pipeline must support the kinds of both.
+        starting_model, family_models, draft_layout, draft_settings, draft_split, draft_training: defaults of the task;
+            see `TaskDefaults`, which most tasks inherit.
         libraries: distributions that a bundle needs beside those of every bundle.
-        raw_columns, prepared_columns: columns that `look` and `look_prepared` add to the tables that expectations see.
+        raw_columns, prepared_columns: columns that `describe` and `describe_prepared` add to the tables that
+            expectations check.
     """
 
     name: str
-    fields: Mapping[str, Kind]
-    heavy: str
+    fields: Mapping[str, FieldKind]
+    payload_field: str
     settings: type[Strict]
     objective: str
     scorer: str
     metrics: Mapping[str, Metric]
-    given_kind: str
-    wanted_kind: str
+    input_type: type[InputSpec]
+    output_type: type[OutputSpec]
     libraries: tuple[str, ...]
     raw_columns: tuple[str, ...]
     prepared_columns: tuple[str, ...]
 
+    @property
+    def starting_model(self) -> Mapping[str, Any]: ...
+
+    @property
+    def family_models(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+    def draft_layout(self, layout: Layout) -> dict[str, Any]: ...
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]: ...
+
+    def draft_split(self, profile: SourceProfile) -> dict[str, Any]: ...
+
+    def draft_training(self, samples: int) -> dict[str, Any]: ...
+
     def content(self, values: Values) -> bytes:
-        """What a raw sample's digest is taken of: its content without its label. Equal content is a twin."""
+        """The content of a raw sample without its label, for its digest; samples of equal content are duplicates."""
 
     def labels(self, values: Values) -> list[str]:
-        """The labels that occur in a raw sample; [] where the task has none."""
+        """The labels of a raw sample; [] for a task without labels."""
 
     def stratum(self, values: Values) -> str:
-        """What the draw of splits is stratified by; "" for all alike."""
+        """The stratum of a raw sample in the draw of splits; "" for a task without strata."""
 
-    def look(self, values: Values) -> dict[str, object]:
-        """`raw_columns` of one sample, readable or not: it never raises for a bad sample, it says so in the row."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """`raw_columns` of one sample, readable or not; never raises for a bad sample."""
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """`prepared_columns` of a batch of prepared samples (padded, with lengths)."""
 
-    def shown(self, values: Values) -> bytes | str:
-        """A sample for people, in a report: an image file or text."""
+    def preview(self, values: Values) -> bytes | str:
+        """The sample in a report: an image file or a text."""
 
     def decode(self, values: Values, settings: Any) -> Arrays:
-        """The heavy field as arrays, without any fitted state; {} where there is nothing to decode.
+        """Arrays of the payload field, without fitted state; {} if there is nothing to decode.
 
         Raises:
-            SampleError: it cannot be decoded.
+            SampleError: the field cannot be decoded.
         """
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
-        """What a sample's place in the draw of splits depends on: samples of equal keys stay together."""
+        """The key of a sample in the draw of splits: samples of equal keys are in the same split."""
 
-    def fit(self, settings: Any, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
-        """Fit on the train split alone. `train` is read once, sample by sample."""
+    def fit(self, settings: Any, train: Iterator[RawSample], classes: Sequence[str]) -> Processor:
+        """Fit on the train split. `train` is an iterator that is read once."""
 
     def example(self, values: Values) -> Example:
-        """A raw sample as a client would send it."""
+        """A raw sample as a request."""
 
     def load(self, folder: Path) -> Processor:
         """The processor that `save` wrote.
 
         Raises:
-            CorruptArtifactError: it cannot be read.
+            CorruptArtifactError: the files cannot be read.
         """
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """Whether two models gave the same answer, as people would see it."""
+        """Whether two predictions are the same for a person."""

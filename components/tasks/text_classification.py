@@ -12,36 +12,37 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ClassesOutput
+from components.contracts.shapes import ClassesOutput, InputSpec, TokensInput
 from components.core.strict import Strict
-from components.preprocessing.tokenizer_spec import TokenizerSpec, Words
+from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel
 from components.tasks import classification, items
-from components.tasks.task import Example, Kind, Prediction, Raw, Values, Wire
+from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 
-class Settings(Strict):
+class TextClassificationSettings(Strict):
     """How texts become token numbers.
 
     Args:
-        longest: texts of more tokens are cut at their end.
+        max_length: longer texts are truncated to so many tokens.
     """
 
-    tokenizer: TokenizerSpec = Words()
-    longest: int = Field(default=256, ge=2, le=8192)
+    tokenizer: TokenizerSpec = WordLevel()
+    max_length: int = Field(default=256, ge=2, le=8192)
 
 
-class Processor(Tokenized):
-    """The tokenizer and the classes, as the labels number them."""
+class TextClassificationProcessor(Tokenized):
+    """The tokenizer, and the names of the classes in the order of the label numbers."""
 
     classes: list[str]
 
-    def wanted(self) -> ClassesOutput:
+    def output_spec(self) -> ClassesOutput:
         """Logits (N, K)."""
         return ClassesOutput(classes=len(self.classes))
 
@@ -51,45 +52,45 @@ class Processor(Tokenized):
         return tokens, classification.LABELS
 
     def inputs(self) -> tuple[str, ...]:
-        """The tokens and how many."""
+        """The tokens and their lengths."""
         return "tokens", "tokens_lengths"
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
-        """Token numbers with the numbers of their labels."""
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
+        """Token numbers and label numbers."""
         import numpy as np
 
         from components.preprocessing import text
 
         texts = items.each(lambda raw: text.checked(raw.values["text"]), samples)
         labels = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
-        tokens = self.tokenizer.encode(texts, self.longest)
+        tokens = self.tokenizer.encode(texts, self.max_length)
         return [
-            {"tokens": found, "labels": np.asarray(label, np.int64)}
-            for found, label in zip(tokens, labels, strict=True)
+            {"tokens": numbers, "labels": np.asarray(label, np.int64)}
+            for numbers, label in zip(tokens, labels, strict=True)
         ]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
         """A text, or its bytes in UTF-8."""
         from components.preprocessing import text
 
-        return {"tokens": self.tokenizer.encode([text.read(item)], self.longest)[0]}
+        return {"tokens": self.tokenizer.encode([text.read(item)], self.max_length)[0]}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `text` or `texts`."""
+        """The items of `text` or `texts`."""
         return items.of(document, "text", "texts")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The likeliest class and the probability of each."""
+        """The likeliest class, and the probability of each class."""
         from components.preprocessing.batch import collate
 
         feed = collate(self.arrays(), samples, ("tokens",))
         return classification.predictions(run("model", feed)["probabilities"], classes)
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Texts to labels."""
-        return Wire(
+        return EndpointSchema(
             item="text",
             items="texts",
             media=("text/plain", "application/octet-stream"),
@@ -104,13 +105,24 @@ class TextClassification(classification.OneClass):
     """The half without state."""
 
     name: ClassVar[str] = "text-classification"
-    fields: ClassVar[dict[str, Kind]] = {"text": "text", "label": "text"}
-    heavy: ClassVar[str] = ""
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "tokens"
+    fields: ClassVar[dict[str, FieldKind]] = {"text": "text", "label": "text"}
+    payload_field: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = TextClassificationSettings
+    input_type: ClassVar[type[InputSpec]] = TokensInput
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "tokens", "largest_token")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "kim"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "cnn": {"name": "kim"},
+        "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},
+        "transformer": {"name": "encoder"},
+        "state-space": {"name": "mamba"},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A length for nearly all texts: tokens are words and parts of words."""
+        return {"max_length": power_of_two(1.3 * high(profile, "words"), 16, 512)}
 
     def content(self, values: Values) -> bytes:
         """The text, normalised."""
@@ -118,46 +130,48 @@ class TextClassification(classification.OneClass):
 
         return text.normal(values["text"])
 
-    def look(self, values: Values) -> dict[str, object]:
-        """Its length, and whether it is a text."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """Facts about the text."""
         from components.preprocessing import text
 
-        return text.look(values["text"])
+        return text.describe(values["text"])
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of the class, number of tokens, largest token number."""
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+        """Class number, number of tokens, largest token number."""
         return {
             "class_number": batch["labels"],
             "tokens": batch["tokens_lengths"],
             "largest_token": batch["tokens"].max(axis=1),
         }
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """The text."""
         return str(values["text"])
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
-        """Nothing: tokens depend on the train split."""
+    def decode(self, values: Values, settings: TextClassificationSettings) -> Arrays:
+        """Nothing to decode: tokens depend on the train split."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
         """The text, normalised."""
         return self.content(values)
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: TextClassificationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> TextClassificationProcessor:
         """Train the tokenizer."""
         from components.preprocessing.text import Tokenizer
 
         tokenizer = Tokenizer.fit(settings.tokenizer, (raw.values["text"] for raw in train))
-        return Processor.of(tokenizer, longest=settings.longest, classes=list(classes))
+        return TextClassificationProcessor.of(tokenizer, max_length=settings.max_length, classes=list(classes))
 
     def example(self, values: Values) -> Example:
         """The text in UTF-8."""
         return Example(values["text"].encode(), "text/plain", ".txt", values["label"])
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> TextClassificationProcessor:
         """Read processor.json and tokenizer.json."""
-        return Processor.load(folder)
+        return TextClassificationProcessor.load(folder)
 
 
 TASK = TextClassification()

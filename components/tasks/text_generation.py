@@ -12,43 +12,44 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import NextTokenOutput
+from components.contracts.shapes import InputSpec, NextTokenOutput, OutputSpec, TokensInput
 from components.core.strict import Strict
-from components.preprocessing.tokenizer_spec import Bpe, Words
+from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 _PROMPT_WORDS = 8  # of a text, as an example's prompt
 
 
-class Settings(Strict):
+class TextGenerationSettings(Strict):
     """How texts become token numbers.
 
     Args:
-        longest: texts of more tokens are cut at their end; so far back the network sees.
+        max_length: longer texts are truncated to so many tokens; also the context window of the network.
     """
 
-    tokenizer: Annotated[Words | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
-    longest: int = Field(default=128, ge=4, le=8192)
+    tokenizer: Annotated[WordLevel | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    max_length: int = Field(default=128, ge=4, le=8192)
 
 
-class Parameters(Strict):
-    """What a request may set. What is set alike is answered alike.
+class TextGenerationParameters(Strict):
+    """Parameters of a request. Equal parameters give equal answers.
 
     Args:
-        max_tokens: tokens to write.
-        temperature: 0 takes the likeliest token each time; 1 draws as the model says.
-        top_k: draw from the k likeliest (0: all).
-        top_p: draw from the likeliest that have so much of the probability together.
-        seed: of the draws.
-        stop: texts that end it; they are not part of it.
+        max_tokens: largest number of tokens of the continuation.
+        temperature: divisor of the logits; 0 always takes the likeliest token.
+        top_k: sample from the k likeliest tokens (0: all).
+        top_p: sample from the likeliest tokens whose probabilities sum to this.
+        seed: of the random generator.
+        stop: texts that end the continuation; they are not part of it.
     """
 
     max_tokens: int = Field(default=64, ge=1, le=2048)
@@ -59,22 +60,22 @@ class Parameters(Strict):
     stop: list[str] = Field(default=[], max_length=8)
 
 
-class Processor(Tokenized):
+class TextGenerationProcessor(Tokenized):
     """The tokenizer."""
 
-    def wanted(self) -> NextTokenOutput:
+    def output_spec(self) -> NextTokenOutput:
         """Logits (N, T, V)."""
         return NextTokenOutput(vocabulary=self.tokenizer.vocabulary)
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`tokens` int64 (T,): begins with [BEGIN]; ends with [END] where the text is not cut."""
+        """`tokens` int64 (T,): starts with [BEGIN], ends with [END] if the text is not truncated."""
         return (ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad),)
 
     def inputs(self) -> tuple[str, ...]:
-        """The tokens and how many."""
+        """The tokens and their lengths."""
         return "tokens", "tokens_lengths"
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Token numbers."""
         import numpy as np
 
@@ -83,12 +84,12 @@ class Processor(Tokenized):
         texts = items.each(lambda raw: text.checked(raw.values["text"]), samples)
         begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
         return [
-            {"tokens": np.concatenate([begin, tokens, end])[: self.longest]}
-            for tokens in self.tokenizer.encode(texts, self.longest)
+            {"tokens": np.concatenate([begin, tokens, end])[: self.max_length]}
+            for tokens in self.tokenizer.encode(texts, self.max_length)
         ]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
-        """A text, or its bytes in UTF-8; it may be empty. Of a long one the network sees the end."""
+        """A text, or its bytes in UTF-8; may be empty. The network uses the last tokens of a long prompt."""
         import numpy as np
 
         from components.preprocessing import text
@@ -98,55 +99,65 @@ class Processor(Tokenized):
         return {"tokens": np.concatenate([np.asarray([text.BEGIN]), tokens])}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `prompt` or `prompts`."""
+        """The items of `prompt` or `prompts`."""
         return items.of(document, "prompt", "prompts")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """What follows each prompt, the mean log-probability of its tokens, and why it ends: end, stop, length."""
+        """The continuation of each prompt, the mean log-probability of its tokens, and the reason of its end."""
         import numpy as np
 
         from components.preprocessing import text
         from components.preprocessing.batch import collate
         from components.tasks import sampling
 
-        chosen = parameters if isinstance(parameters, Parameters) else Parameters()
+        chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
 
         def step(texts: Sequence[NDArray[np.int64]]) -> NDArray[np.floating]:
             feed = collate(self.arrays(), [{"tokens": tokens} for tokens in texts])
-            logits = run("model", feed)["logits"]  # (N, V), or (N, T, V) of a network that answers for every token
+            logits = run("model", feed)["logits"]  # (N, V), or (N, T, V)
             return logits if logits.ndim == 2 else logits[np.arange(len(logits)), feed["tokens_lengths"] - 1]
 
         def stops(prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> bool:
-            said = self._said(prompt, tokens)
-            return any(ending in said for ending in chosen.stop)
+            continuation = self._continuation(prompt, tokens)
+            return any(ending in continuation for ending in chosen.stop)
 
         written = sampling.write(
-            step, [sample["tokens"] for sample in samples],
-            sampling.Choice(chosen.temperature, chosen.top_k, chosen.top_p),
-            end=text.END, never=(text.PAD, text.UNKNOWN, text.BEGIN), most=chosen.max_tokens, window=self.longest,
-            seed=chosen.seed, stop=stops,
-        )  # fmt: skip
+            step,
+            [sample["tokens"] for sample in samples],
+            sampling.SamplingSettings(chosen.temperature, chosen.top_k, chosen.top_p),
+            end=text.END,
+            never=(text.PAD, text.UNKNOWN, text.BEGIN),
+            max_tokens=chosen.max_tokens,
+            window=self.max_length,
+            seed=chosen.seed,
+            stop=stops,
+        )
         return [
-            {"text": self._until(self._said(sample["tokens"], found.tokens), chosen.stop), "score": found.score,
-             "tokens": len(found.tokens), "stopped": found.stopped}
+            {
+                "text": self._before_stop(self._continuation(sample["tokens"], found.tokens), chosen.stop),
+                "score": found.score,
+                "tokens": len(found.tokens),
+                "stopped": found.stopped,
+            }
             for sample, found in zip(samples, written, strict=True)
-        ]  # fmt: skip
+        ]
 
-    def _said(self, prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> str:
-        """The text of tokens that follow a prompt, with the space that may stand between."""
+    def _continuation(self, prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> str:
+        """The text of tokens that follow a prompt, with the space between the two, if there is one."""
         import numpy as np
 
         before = self.tokenizer.decode(prompt)
         whole = self.tokenizer.decode(np.concatenate([prompt, tokens]))
         return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(tokens)
 
-    def _until(self, said: str, stop: Sequence[str]) -> str:
-        places = [said.index(ending) for ending in stop if ending in said]
-        return said[: min(places)] if places else said
+    def _before_stop(self, continuation: str, stop: Sequence[str]) -> str:
+        """The continuation up to the first of the stop texts."""
+        places = [continuation.index(ending) for ending in stop if ending in continuation]
+        return continuation[: min(places)] if places else continuation
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Prompts to texts."""
         properties: dict[str, Any] = {
             "text": {"type": "string"},
@@ -154,30 +165,30 @@ class Processor(Tokenized):
             "tokens": {"type": "integer", "minimum": 0},
             "stopped": {"type": "string", "enum": ["end", "stop", "length"]},
         }
-        return Wire(
+        return EndpointSchema(
             item="prompt",
             items="prompts",
             media=("text/plain", "application/octet-stream"),
-            schema={"type": "string", "description": "the begin of a text"},
+            schema={"type": "string", "description": "the start of a text"},
             prediction={
                 "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
             },
-            parameters=Parameters,
+            parameters=TextGenerationParameters,
             form="text",
             summary="Go on writing",
         )  # fmt: skip
 
 
-class TextGeneration:
+class TextGeneration(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "text-generation"
-    fields: ClassVar[dict[str, Kind]] = {"text": "text"}
-    heavy: ClassVar[str] = ""
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "tokens"
-    wanted_kind: ClassVar[str] = "next-token"
-    objective: ClassVar[str] = "components.training.objectives.next_token:NextToken"
+    fields: ClassVar[dict[str, FieldKind]] = {"text": "text"}
+    payload_field: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = TextGenerationSettings
+    input_type: ClassVar[type[InputSpec]] = TokensInput
+    output_type: ClassVar[type[OutputSpec]] = NextTokenOutput
+    objective: ClassVar[str] = "components.training.objectives.next_token:NextTokenObjective"
     scorer: ClassVar[str] = "components.evaluation.text_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "perplexity": Metric(False, "exp of the mean negative log-probability of a token"),
@@ -186,6 +197,22 @@ class TextGeneration:
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("characters", "words", "empty", "control_characters", "valid")
     prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token")
+    starting_model: ClassVar[dict[str, Any]] = {
+        "family": "transformer", "name": "decoder", "depth": 3, "width": 192, "heads": 6,
+    }  # fmt: skip
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "transformer": {"name": "decoder"},
+        "state-space": {"name": "mamba"},
+    }
+    max_batch_size: ClassVar[int] = 32
+
+    def draft_layout(self, layout: Layout) -> dict[str, Any]:
+        """Labels of a table of texts are not read."""
+        return {**layout, "label": None} if "text" in layout else dict(layout)
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A length for nearly all texts: tokens are words and parts of words."""
+        return {"max_length": power_of_two(1.3 * high(profile, "words"), 16, 512)}
 
     def content(self, values: Values) -> bytes:
         """The text, normalised."""
@@ -194,54 +221,56 @@ class TextGeneration:
         return text.normal(values["text"])
 
     def labels(self, values: Values) -> list[str]:
-        """None."""
+        """No labels."""
         return []
 
     def stratum(self, values: Values) -> str:
-        """All alike."""
+        """One stratum."""
         return ""
 
-    def look(self, values: Values) -> dict[str, object]:
-        """Its length, and whether it is a text."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """Facts about the text."""
         from components.preprocessing import text
 
-        return text.look(values["text"])
+        return text.describe(values["text"])
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """Number of tokens, largest token number."""
         return {"tokens": batch["tokens_lengths"], "largest_token": batch["tokens"].max(axis=1)}
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """The text."""
         return str(values["text"])
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
-        """Nothing: tokens depend on the train split."""
+    def decode(self, values: Values, settings: TextGenerationSettings) -> Arrays:
+        """Nothing to decode: tokens depend on the train split."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
         """The text, normalised."""
         return self.content(values)
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(
+        self, settings: TextGenerationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> TextGenerationProcessor:
         """Train the tokenizer."""
         from components.preprocessing.text import Tokenizer
 
         tokenizer = Tokenizer.fit(settings.tokenizer, (raw.values["text"] for raw in train))
-        return Processor.of(tokenizer, longest=settings.longest)
+        return TextGenerationProcessor.of(tokenizer, max_length=settings.max_length)
 
     def example(self, values: Values) -> Example:
-        """The first words of a text as a prompt; its next words."""
+        """The first words of a text as a prompt; the truth is the next words."""
         words = values["text"].split()
         half = min(_PROMPT_WORDS, max(1, len(words) // 2))
         return Example(" ".join(words[:half]).encode(), "text/plain", ".txt", " ".join(words[half : 4 * half]))
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> TextGenerationProcessor:
         """Read processor.json and tokenizer.json."""
-        return Processor.load(folder)
+        return TextGenerationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same text."""
+        """Whether both texts are equal."""
         return bool(ours["text"] == theirs["text"])
 
 

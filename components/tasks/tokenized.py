@@ -1,4 +1,4 @@
-"""Processors with a tokenizer, which travels beside processor.json as tokenizer.json."""
+"""Base of processors with a tokenizer, which is saved beside processor.json as tokenizer.json."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import PrivateAttr
 
 from components.contracts.shapes import TokensInput
 from components.core.errors import CorruptArtifactError
-from components.tasks.processor import Fitted
+from components.tasks.processor import BaseProcessor
 
 if TYPE_CHECKING:
     from components.preprocessing.text import Tokenizer
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 TOKENIZER = "tokenizer.json"
 
 
-class Tokenized(Fitted):
+class Tokenized(BaseProcessor):
     """A processor with one tokenizer.
 
     Args:
-        longest: texts of more tokens are cut at their end.
+        max_length: longer texts are truncated to so many tokens.
     """
 
-    longest: int
+    max_length: int
 
     _tokenizer: Tokenizer = PrivateAttr()
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, **state: Any) -> Self:
-        """A processor with its tokenizer."""
-        made = cls(**state)
-        made._tokenizer = tokenizer
-        return made
+        """A processor with its tokenizer and its further fields."""
+        processor = cls(**state)
+        processor._tokenizer = tokenizer
+        return processor
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The fitted one."""
+        """The fitted tokenizer."""
         return self._tokenizer
 
-    def given(self) -> TokensInput:
+    def input_spec(self) -> TokensInput:
         """Token numbers (N, T) and their lengths (N,)."""
-        return TokensInput(vocabulary=self.tokenizer.vocabulary, longest=self.longest, pad=self.tokenizer.pad)
+        return TokensInput(vocabulary=self.tokenizer.vocabulary, max_length=self.max_length, pad=self.tokenizer.pad)
 
     def save(self, folder: Path) -> None:
         """Write processor.json and tokenizer.json."""
@@ -54,18 +54,18 @@ class Tokenized(Fitted):
         """Read what `save` wrote.
 
         Raises:
-            CorruptArtifactError: it cannot be read.
+            CorruptArtifactError: a file cannot be read.
         """
-        made = super().load(folder)
-        made._tokenizer = parsed(folder / TOKENIZER)
-        return made
+        processor = super().load(folder)
+        processor._tokenizer = parsed(folder / TOKENIZER)
+        return processor
 
 
 def parsed(path: Path) -> Tokenizer:
     """The tokenizer in a file.
 
     Raises:
-        CorruptArtifactError: it cannot be read.
+        CorruptArtifactError: the file cannot be read.
     """
     from components.preprocessing.text import Tokenizer
 

@@ -1,4 +1,4 @@
-"""Translation: a text of one language -> its text in another, by an encoder and a decoder.
+"""Translation: a text of one language -> a text of another, by an encoder and a decoder.
 
 Legend: N samples, S source tokens, T target tokens, D width, V vocabulary of the target.
 """
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field, PrivateAttr
 
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import TextOutput, TokensInput
+from components.contracts.shapes import InputSpec, OutputSpec, TextOutput, TokensInput
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
-from components.preprocessing.tokenizer_spec import Bpe, Words
+from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Kind, Metric, Prediction, Raw, Values, Wire
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import TOKENIZER
 
 if TYPE_CHECKING:
@@ -27,30 +28,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.preprocessing.text import Tokenizer
-    from components.tasks.task import Arrays, Run
+    from components.tasks.task import Arrays, RunGraph
 
 
-class Settings(Strict):
+class TranslationSettings(Strict):
     """How texts become token numbers.
 
     Args:
         tokenizer: of both languages.
-        shared: whether both have one vocabulary.
-        longest: source and target of more tokens are cut at their end.
+        shared: whether both languages have one vocabulary.
+        max_length: longer sources and targets are truncated to so many tokens.
     """
 
-    tokenizer: Annotated[Words | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    tokenizer: Annotated[WordLevel | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
     shared: bool = True
-    longest: int = Field(default=128, ge=4, le=4096)
+    max_length: int = Field(default=128, ge=4, le=4096)
 
 
-class Parameters(Strict):
-    """What a request may set.
+class TranslationParameters(Strict):
+    """Parameters of a request.
 
     Args:
-        beams: hypotheses that are followed at once; 1 is greedy.
-        length_penalty: 0 favours short texts, 1 is nearly the mean log-probability of a token.
-        max_length: tokens of the translation; at most, and by default, what the model was trained for.
+        beams: width of the beam search; 1 is greedy search.
+        length_penalty: exponent of the length penalty; 0 favours short texts, 1 is near the mean log-probability.
+        max_length: largest number of tokens of the translation; at most, and by default, that of the model.
     """
 
     beams: int = Field(default=4, ge=1, le=16)
@@ -58,35 +59,37 @@ class Parameters(Strict):
     max_length: int | None = Field(default=None, ge=1)
 
 
-class Processor(Fitted):
+class TranslationProcessor(BaseProcessor):
     """Two tokenizers, or one for both languages."""
 
     shared: bool
-    longest: int
+    max_length: int
 
     _source: Tokenizer = PrivateAttr()
     _target: Tokenizer = PrivateAttr()
 
     @classmethod
     def of(cls, source: Tokenizer, target: Tokenizer, **state: Any) -> Self:
-        """A processor with its tokenizers."""
-        made = cls(**state)
-        made._source, made._target = source, target
-        return made
+        """A processor with its tokenizers and its further fields."""
+        processor = cls(**state)
+        processor._source, processor._target = source, target
+        return processor
 
-    def given(self) -> TokensInput:
+    def input_spec(self) -> TokensInput:
         """Source tokens (N, S) and their lengths."""
-        return TokensInput(vocabulary=self._source.vocabulary, longest=self.longest, pad=self._source.pad)
+        return TokensInput(vocabulary=self._source.vocabulary, max_length=self.max_length, pad=self._source.pad)
 
-    def wanted(self) -> TextOutput:
+    def output_spec(self) -> TextOutput:
         """Logits (N, T, V) of the target's next tokens."""
         from components.preprocessing.text import BEGIN, END
 
         target = self._target
-        return TextOutput(vocabulary=target.vocabulary, longest=self.longest, begin=BEGIN, end=END, pad=target.pad)
+        return TextOutput(
+            vocabulary=target.vocabulary, max_length=self.max_length, begin=BEGIN, end=END, pad=target.pad
+        )
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`source` int64 (S,), ends with [END]; `target` int64 (T,), begins with [BEGIN] and ends with [END]."""
+        """`source` int64 (S,), ends with [END]; `target` int64 (T,), starts with [BEGIN] and ends with [END]."""
         source = ArraySpec(name="source", type="int64", shape=(), layout="ragged", pad=self._source.pad)
         return source, ArraySpec(name="target", type="int64", shape=(), layout="ragged", pad=self._target.pad)
 
@@ -94,7 +97,7 @@ class Processor(Fitted):
         """Source, its lengths, and the target so far."""
         return "source", "source_lengths", "target"
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Token numbers of both texts."""
         import numpy as np
 
@@ -103,10 +106,10 @@ class Processor(Fitted):
         sources = items.each(lambda raw: text.checked(raw.values["source"]), samples)
         targets = items.each(lambda raw: text.checked(raw.values["target"]), samples)
         begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
-        found = self._target.encode(targets, self.longest - 2)
+        target_tokens = self._target.encode(targets, self.max_length - 2)
         return [
             {"source": source, "target": np.concatenate([begin, target, end])}
-            for source, target in zip(self._sources(sources), found, strict=True)
+            for source, target in zip(self._sources(sources), target_tokens, strict=True)
         ]
 
     def _sources(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
@@ -114,7 +117,7 @@ class Processor(Fitted):
 
         from components.preprocessing.text import END
 
-        return [np.append(tokens, END) for tokens in self._source.encode(texts, self.longest - 1)]
+        return [np.append(tokens, END) for tokens in self._source.encode(texts, self.max_length - 1)]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
         """A text, or its bytes in UTF-8."""
@@ -123,39 +126,39 @@ class Processor(Fitted):
         return {"source": self._sources([text.read(item)])[0]}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
-        """Of `text` or `texts`."""
+        """The items of `text` or `texts`."""
         return items.of(document, "text", "texts")
 
     def answer(
-        self, run: Run, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
-        """The best translation that a beam search over the graphs `encoder` and `decoder` finds."""
+        """The best translation of a beam search over the graphs `encoder` and `decoder`."""
         from components.preprocessing import text
         from components.preprocessing.batch import collate
         from components.tasks import beam_search
 
-        chosen = parameters if isinstance(parameters, Parameters) else Parameters()
+        chosen = parameters if isinstance(parameters, TranslationParameters) else TranslationParameters()
         feed = collate(self.arrays(), samples, ("source",))
         memory, lengths = run("encoder", feed)["memory"], feed["source_lengths"]  # (N, S, D), (N,)
 
         def step(rows: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.floating]:
-            said = {"memory": memory[rows], "source_lengths": lengths[rows], "target": target}
-            return run("decoder", said)["logits"]
+            decoder_feed = {"memory": memory[rows], "source_lengths": lengths[rows], "target": target}
+            return run("decoder", decoder_feed)["logits"]
 
-        found = beam_search.search(
+        hypotheses = beam_search.search(
             step, len(samples), begin=text.BEGIN, end=text.END, never=(text.PAD, text.UNKNOWN, text.BEGIN),
             beams=chosen.beams, length_penalty=chosen.length_penalty,
-            longest=min(chosen.max_length or self.longest, self.longest - 1),
+            max_length=min(chosen.max_length or self.max_length, self.max_length - 1),
         )  # fmt: skip
-        return [{"text": self._target.decode(best.tokens), "score": best.score} for best in found]
+        return [{"text": self._target.decode(best.tokens), "score": best.score} for best in hypotheses]
 
     def references(self, batch: Arrays) -> list[str]:
-        """The texts of a batch's `target` (N, T), as the tokenizer gives them back."""
+        """The decoded texts of a batch's `target` (N, T)."""
         return [self._target.decode(row) for row in batch["target"]]
 
-    def wire(self, classes: Sequence[str]) -> Wire:
+    def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Texts to texts."""
-        return Wire(
+        return EndpointSchema(
             item="text",
             items="texts",
             media=("text/plain", "application/octet-stream"),
@@ -166,13 +169,13 @@ class Processor(Fitted):
                 "required": ["text", "score"],
                 "additionalProperties": False,
             },
-            parameters=Parameters,
+            parameters=TranslationParameters,
             form="text",
             summary="Translate texts",
         )
 
     def save(self, folder: Path) -> None:
-        """Write processor.json, and tokenizer.json with one tokenizer, or with two under `source` and `target`."""
+        """Write processor.json and tokenizer.json; two tokenizers have the keys `source` and `target`."""
         super().save(folder)
         if self.shared:
             content = self._source.json()
@@ -186,34 +189,35 @@ class Processor(Fitted):
         """Read what `save` wrote.
 
         Raises:
-            CorruptArtifactError: it cannot be read.
+            CorruptArtifactError: a file cannot be read.
         """
         from components.preprocessing.text import Tokenizer
 
-        made = super().load(folder)
+        processor = super().load(folder)
         path = folder / TOKENIZER
         try:
             content = path.read_text(encoding="utf-8")
-            if made.shared:
-                made._source = made._target = Tokenizer.parse(content)
+            if processor.shared:
+                processor._source = processor._target = Tokenizer.parse(content)
             else:
                 both = json.loads(content)
-                made._source, made._target = Tokenizer.parse(both["source"]), Tokenizer.parse(both["target"])
+                processor._source = Tokenizer.parse(both["source"])
+                processor._target = Tokenizer.parse(both["target"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorruptArtifactError("the tokenizer cannot be read", where=str(path), got=error) from error
-        return made
+        return processor
 
 
-class Translation:
+class Translation(TaskDefaults):
     """The half without state."""
 
     name: ClassVar[str] = "translation"
-    fields: ClassVar[dict[str, Kind]] = {"source": "text", "target": "text"}
-    heavy: ClassVar[str] = ""
-    settings: ClassVar[type[Strict]] = Settings
-    given_kind: ClassVar[str] = "tokens"
-    wanted_kind: ClassVar[str] = "text"
-    objective: ClassVar[str] = "components.training.objectives.translation:Translation"
+    fields: ClassVar[dict[str, FieldKind]] = {"source": "text", "target": "text"}
+    payload_field: ClassVar[str] = ""
+    settings: ClassVar[type[Strict]] = TranslationSettings
+    input_type: ClassVar[type[InputSpec]] = TokensInput
+    output_type: ClassVar[type[OutputSpec]] = TextOutput
+    objective: ClassVar[str] = "components.training.objectives.translation:TranslationObjective"
     scorer: ClassVar[str] = "components.evaluation.translation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "bleu": Metric(True, "BLEU of sacrebleu, 0 to 100"),
@@ -226,6 +230,16 @@ class Translation:
         "length_ratio", "same",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("source_tokens", "target_tokens", "largest_source", "largest_target")
+    starting_model: ClassVar[dict[str, Any]] = {"family": "transformer", "name": "seq2seq-transformer"}
+    family_models: ClassVar[dict[str, dict[str, Any]]] = {
+        "rnn": {"name": "seq2seq-gru"},
+        "transformer": {"name": "seq2seq-transformer", "depth": 2, "width": 256, "inner": 512},
+    }
+
+    def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
+        """A length for nearly all texts of both languages; a word is about two tokens of byte pairs."""
+        words = max(high(profile, "source_words"), high(profile, "target_words"))
+        return {"max_length": power_of_two(2 * words, 16, 256)}
 
     def content(self, values: Values) -> bytes:
         """The source, normalised."""
@@ -234,18 +248,18 @@ class Translation:
         return text.normal(values["source"])
 
     def labels(self, values: Values) -> list[str]:
-        """None."""
+        """No labels."""
         return []
 
     def stratum(self, values: Values) -> str:
-        """All alike."""
+        """One stratum."""
         return ""
 
-    def look(self, values: Values) -> dict[str, object]:
-        """Both texts' lengths and whether they are texts; characters of the target for one of the source; if equal."""
+    def describe(self, values: Values) -> dict[str, object]:
+        """Facts about both texts, the ratio of their lengths in characters, and whether they are equal."""
         from components.preprocessing import text
 
-        source, target = text.look(values["source"]), text.look(values["target"])
+        source, target = text.describe(values["source"]), text.describe(values["target"])
         sizes = len(str(values["source"] or "")), len(str(values["target"] or ""))
         return {
             **{f"source_{name}": fact for name, fact in source.items()},
@@ -254,7 +268,7 @@ class Translation:
             "same": values["source"] == values["target"],
         }
 
-    def look_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
+    def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """Numbers of tokens, largest token numbers."""
         return {
             "source_tokens": batch["source_lengths"],
@@ -263,20 +277,22 @@ class Translation:
             "largest_target": batch["target"].max(axis=1),
         }
 
-    def shown(self, values: Values) -> bytes | str:
+    def preview(self, values: Values) -> bytes | str:
         """Both texts."""
         return f"{values['source']} → {values['target']}"
 
-    def decode(self, values: Values, settings: Settings) -> Arrays:
-        """Nothing: tokens depend on the train split."""
+    def decode(self, values: Values, settings: TranslationSettings) -> Arrays:
+        """Nothing to decode: tokens depend on the train split."""
         return {}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
         """The source, normalised."""
         return self.content(values)
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
-        """Train one tokenizer on both languages, or one on each; the latter holds the targets' texts meanwhile."""
+    def fit(
+        self, settings: TranslationSettings, train: Iterator[RawSample], classes: Sequence[str]
+    ) -> TranslationProcessor:
+        """Train one tokenizer on both languages, or one for each; the latter keeps all target texts in memory."""
         from components.preprocessing.text import Tokenizer
 
         targets: list[str] = []
@@ -291,18 +307,18 @@ class Translation:
 
         source = Tokenizer.fit(settings.tokenizer, texts())
         target = source if settings.shared else Tokenizer.fit(settings.tokenizer, targets)
-        return Processor.of(source, target, shared=settings.shared, longest=settings.longest)
+        return TranslationProcessor.of(source, target, shared=settings.shared, max_length=settings.max_length)
 
     def example(self, values: Values) -> Example:
-        """The source in UTF-8; its translation."""
+        """The source in UTF-8; the truth is its translation."""
         return Example(values["source"].encode(), "text/plain", ".txt", values["target"])
 
-    def load(self, folder: Path) -> Processor:
+    def load(self, folder: Path) -> TranslationProcessor:
         """Read processor.json and tokenizer.json."""
-        return Processor.load(folder)
+        return TranslationProcessor.load(folder)
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
-        """The same text."""
+        """Whether both texts are equal."""
         return bool(ours["text"] == theirs["text"])
 
 

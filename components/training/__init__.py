@@ -1,1 +1,1 @@
-"""Prepared data to trained weights: the loop, its optimizers and schedules, checkpoints, export."""
+"""From prepared data to trained weights: training loop, optimizers, schedules, checkpoints, export."""

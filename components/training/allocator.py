@@ -1,4 +1,4 @@
-"""What the C library does with memory that a tensor gave back."""
+"""Settings of glibc's memory allocator."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT = 2**31 - 1  # the most that mallopt takes
+_KEPT = 2**31 - 1  # the largest value of mallopt
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what tensors give back, for the next ones, where the C library is glibc.
+    """Keep freed memory in this process for later allocations; without glibc's mallopt, do nothing.
 
-    By default glibc hands blocks of over 32 MiB (logits of a vocabulary, activations) back to the kernel, and the next
-    step's come anew, page by page, zeroed (benchmarks/training_parts.py measures it). The process stays as large as it
-    once was. Where there is no mallopt, nothing happens.
+    By default glibc returns freed blocks of over 32 MiB (logits of a vocabulary, activations) to the kernel, and the
+    next step allocates them page by page, zeroed (benchmarks/training_parts.py measures the cost). With this setting
+    the process does not shrink.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

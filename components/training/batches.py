@@ -1,7 +1,6 @@
-"""Which samples stand in which batch, by the seed and the epoch alone; and a batch on its device.
+"""The samples of each batch, as a function of the seed and the epoch alone; batches on a device.
 
-So a training goes on at any batch without replaying what came before, and no generator's state needs keeping.
-Legend: N batch.
+So training resumes at any batch without a replay and without the state of a generator. Legend: N batch.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Batch = dict[str, Tensor]
 
 
 class Epoch(NamedTuple):
-    """The batches of an epoch: batch i holds the samples order[bounds[i] : bounds[i + 1]]."""
+    """The batches of an epoch: batch i has the samples order[bounds[i] : bounds[i + 1]]."""
 
     order: NDArray[np.int64]
     bounds: NDArray[np.int64]
@@ -41,15 +40,15 @@ def on_device(arrays: Arrays, device: torch.device) -> Batch:
     """A batch of arrays as tensors on a device."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if device.type == "cuda":
-        # Page-locked memory lets the copy run beside the computation; its allocator waits before it is used again.
+        # The copy from page-locked memory overlaps computation; its allocator waits before it reuses a block.
         return {name: value.pin_memory().to(device, non_blocking=True) for name, value in tensors.items()}
     return tensors
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
     """An independent 63-bit seed for a named purpose."""
-    words = "/".join(str(part) for part in (seed, *names))
-    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big") >> 1
+    text = "/".join(str(part) for part in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -58,7 +57,7 @@ def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Batches an epoch. A last batch of a single sample is left out: batch normalisation has no variance of one."""
+    """Number of batches in an epoch. A last batch of one sample is left out: batch normalisation needs two."""
     full, rest = divmod(samples, batch_size)
     return max(1, full + (1 if rest > 1 else 0))
 
@@ -66,12 +65,11 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 def epoch_batches(
     samples: int, batch_size: int, seed: int, epoch: int, sizes: NDArray[np.int64] | None = None
 ) -> Epoch:
-    """The batches of an epoch, always `steps_per_epoch` of them.
+    """The batches of an epoch; their number is `steps_per_epoch`.
 
     Args:
-        sizes: (samples, keys) lengths of the samples where they differ. Then a pool of a hundred batches (with two
-            keys, four hundred) is drawn at a time and cut into batches of samples of like lengths, which come in an
-            order of chance: a batch has little padding.
+        sizes: (samples, keys) lengths of the samples, if they differ. Pools of a hundred batches (with two keys, four
+            hundred) are then sorted by length and cut into batches, which are shuffled: a batch has little padding.
     """
     order = epoch_order(samples, seed, epoch)
     steps = steps_per_epoch(samples, batch_size)
@@ -83,18 +81,18 @@ def epoch_batches(
     pools = [order[begin : begin + pool] for begin in range(0, len(order), pool)]
     parts: list[NDArray[np.int64]] = []
     for chosen in pools:
-        ordered = _alike(chosen, sizes, batch_size)
+        ordered = _sorted_by_size(chosen, sizes, batch_size)
         parts += [ordered[begin : begin + batch_size] for begin in range(0, len(ordered), batch_size)]
     turns = np.random.default_rng(derive_seed(seed, "batches", epoch)).permutation(len(parts))
     parts = [parts[turn] for turn in turns]
     return Epoch(np.concatenate(parts), np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64))
 
 
-def _alike(chosen: NDArray[np.int64], sizes: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
-    """Samples in an order in which neighbours are of like lengths.
+def _sorted_by_size(chosen: NDArray[np.int64], sizes: NDArray[np.int64], batch_size: int) -> NDArray[np.int64]:
+    """Samples in an order in which neighbours have similar lengths.
 
-    By the first key; with two keys, that order is cut into as many groups as each then has batches, and each group is
-    ordered by the second.
+    Sorted by the first key; with two keys, the order is cut into about sqrt(batches) groups, and each group is sorted
+    by the second key.
     """
     ordered = chosen[np.argsort(sizes[chosen, 0], kind="stable")]
     if sizes.shape[1] == 1:
@@ -105,9 +103,9 @@ def _alike(chosen: NDArray[np.int64], sizes: NDArray[np.int64], batch_size: int)
 
 
 def sample_sizes(split: StoredSplit, inputs: tuple[str, ...]) -> NDArray[np.int64] | None:
-    """What samples are sorted by, (samples, 1 or 2): lengths of the first input, and of another array if those differ.
+    """The sizes to sort samples by, (samples, 1 or 2): lengths of the first input, and of another array if they differ.
 
-    None where the first input is of one size.
+    None if the first input has one size.
     """
     ragged = [spec.name for spec in split.specs if spec.layout == "ragged"]
     if inputs[0] not in ragged:

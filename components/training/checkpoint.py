@@ -1,6 +1,7 @@
-"""Checkpoints: one safetensors file and one JSON file each, no pickle; the JSON is written last and names the other.
+"""Checkpoints: a safetensors file and a JSON file each, no pickle; the JSON file is written last.
 
-A checkpoint counts once its JSON stands and both digests fit; the newest good one wins. Two are kept.
+A checkpoint is valid if its JSON file exists and both digests match. Two checkpoints are kept; the newest valid one is
+loaded.
 """
 
 from __future__ import annotations
@@ -17,19 +18,21 @@ from torch import Tensor
 from components.core import atomic
 from components.core.errors import TrainingError
 from components.identity import digest
-from components.training.messages import say
+from components.training.messages import log
 
 KEPT = 2
 
 
-def save_checkpoint(folder: Path, train_key: str, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write a checkpoint; a kill at any line leaves the one before.
+def save_checkpoint(
+    folder: Path, train_fingerprint: str, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]
+) -> None:
+    """Write a checkpoint; a kill at any line leaves the previous checkpoint valid.
 
     Raises:
-        TrainingError: there is no room, or the folder cannot be written.
+        TrainingError: the disk is full, or the folder cannot be written.
     """
     content = safetensors.torch.save({name: value.detach().contiguous() for name, value in tensors.items()})
-    body = {"train_key": train_key, "facts": facts, "sha256": hashlib.sha256(content).hexdigest()}
+    body = {"train_fingerprint": train_fingerprint, "facts": facts, "sha256": hashlib.sha256(content).hexdigest()}
     name = f"{step:010d}"
     try:
         atomic.write_bytes(folder / f"{name}.safetensors", content)
@@ -42,15 +45,15 @@ def save_checkpoint(folder: Path, train_key: str, step: int, tensors: dict[str, 
             "the checkpoint cannot be written",
             where=str(folder),
             got=error,
-            next_step="make room on the disk, then run the pipeline again; it goes on from the checkpoint before",
+            next_step="free disk space, then run the pipeline again; it resumes from the previous checkpoint",
         ) from error
 
 
-def load_checkpoint(folder: Path, train_key: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The newest good checkpoint of a training, or None. A damaged one is named on stderr and passed over.
+def load_checkpoint(folder: Path, train_fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The newest valid checkpoint of a training, or None. A damaged checkpoint is skipped, with a message on stderr.
 
     Raises:
-        TrainingError: a good checkpoint is of another training.
+        TrainingError: a valid checkpoint is of another training.
     """
     for path in sorted(folder.glob("*.json"), reverse=True):
         try:
@@ -58,20 +61,20 @@ def load_checkpoint(folder: Path, train_key: str) -> tuple[dict[str, Tensor], di
             body = document["body"]
             content = path.with_suffix(".safetensors").read_bytes()
             if digest.of_value(body) != document["digest"]:
-                raise ValueError(f"{path.name} is not what was written")
+                raise ValueError(f"the digest of {path.name} differs")
             if hashlib.sha256(content).hexdigest() != body["sha256"]:
-                raise ValueError(f"{path.with_suffix('.safetensors').name} is not what was written")
+                raise ValueError(f"the digest of {path.with_suffix('.safetensors').name} differs")
             tensors = safetensors.torch.load(content)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            say(f"checkpoint {path.stem} is damaged and is passed over: {error}")
+            log(f"checkpoint {path.stem} is damaged and is skipped: {error}")
             continue
-        if body["train_key"] != train_key:
+        if body.get("train_fingerprint") != train_fingerprint:
             raise TrainingError(
                 "the checkpoint is of another training",
                 where=str(path),
-                got=f"train_key {body['train_key']}",
-                expected=f"train_key {train_key}",
-                next_step=f"remove {folder.parent} to train from the beginning",
+                got=f"train_fingerprint {body.get('train_fingerprint', body.get('train_key'))}",
+                expected=f"train_fingerprint {train_fingerprint}",
+                next_step=f"remove {folder.parent} to train from the start",
             )
         return tensors, body["facts"]
     return None

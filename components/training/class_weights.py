@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:
-    """n / (K count), so that each class weighs the same in all (King and Zeng 2001; scikit-learn's `balanced`).
+    """n / (K count): each class has the same total weight (King and Zeng 2001; scikit-learn's `balanced`).
 
     Args:
         labels: int64 (n,).

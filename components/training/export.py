@@ -1,7 +1,7 @@
-"""Trained weights to ONNX graphs for serving, proved against the network on real examples of unequal lengths.
+"""Export of a trained network to ONNX graphs, which are compared with the network on real examples of unequal lengths.
 
-The older exporter on purpose: it takes under a second and needs no more libraries; the newer one several.
-Legend: N batch, T length.
+The TorchScript exporter is used: it takes under a second and no further libraries; the newer exporter takes several
+seconds and two libraries. Legend: N batch, T length.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from components.core.errors import TrainingError
 from components.identity.package import Signature
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch, on_device
-from components.training.graphs import LENGTH, Graph, compute
+from components.training.graphs.graph import LENGTH, Graph, compute
 
-TOLERANCE = 1e-5  # of a probability
-RELATIVE_TOLERANCE = 1e-4  # of other outputs, to the largest of them
+TOLERANCE = 1e-5  # absolute, of a probability
+RELATIVE_TOLERANCE = 1e-4  # of other outputs, relative to the largest value
 EXAMPLES = 8
-SURE = 0.01  # the score from which on a box counts
+CONFIDENT = 0.01  # smallest score of a box that is compared
 
 
-def export(made: list[Graph], split: StoredSplit, folder: Path, classes: list[str]) -> Signature:
-    """Write each graph as `<name>.onnx`, with free batch and length, and compare it with the network.
+def export(graphs: list[Graph], split: StoredSplit, folder: Path, classes: list[str]) -> Signature:
+    """Write each graph as `<name>.onnx`, with dynamic batch and length, and compare it with the network.
 
     Args:
-        made: of a network on the CPU with its final weights.
-        split: real samples to prove it on.
+        graphs: graphs of a network on the CPU with its final weights.
+        split: real samples for the comparison.
 
     Raises:
-        TrainingError: a graph does not say what the network says, or an answer depends on padding.
+        TrainingError: a graph differs from the network, or an answer depends on padding.
     """
     index = examples(split)
     batch = on_device(split.batch(index), torch.device("cpu"))
     singles = [on_device(split.batch(index[row : row + 1]), torch.device("cpu")) for row in range(len(index))]
     specs = {}
-    for graph in made:
+    for graph in graphs:
         target = folder / f"{graph.name}.onnx"
         _write(graph, graph.feed(singles[-1]), target)
         check_parity(graph, batch, singles, target)
-        taken = [node.name for node in _session(target).get_inputs()]  # an input that changes nothing is left out
+        used = [node.name for node in _session(target).get_inputs()]  # without inputs that change nothing
         spec = graph.spec(compute(graph, graph.feed(batch)))
-        specs[graph.name] = spec.model_copy(update={"inputs": [one for one in spec.inputs if one.name in taken]})
+        specs[graph.name] = spec.model_copy(update={"inputs": [one for one in spec.inputs if one.name in used]})
     return Signature(graphs=specs, classes=classes)
 
 
 def examples(split: StoredSplit) -> NDArray[np.int64]:
-    """A few samples, from the shortest to the longest where they differ in length."""
+    """Indices of a few samples, from the shortest to the longest if their lengths differ."""
     ragged = [spec.name for spec in split.specs if spec.layout == "ragged"]
     order = np.argsort(split.lengths(ragged[0]), kind="stable") if ragged else np.arange(len(split))
     places = np.unique(np.linspace(0, len(order) - 1, EXAMPLES).round().astype(np.int64))
@@ -64,27 +64,29 @@ def examples(split: StoredSplit) -> NDArray[np.int64]:
 
 
 def check_parity(graph: Graph, batch: Batch, singles: Sequence[Batch], target: Path) -> None:
-    """Compare what network and graph say of each sample alone and in a padded batch.
+    """Compare the outputs of network and graph for each sample alone and in a padded batch.
 
     Raises:
-        TrainingError: they differ by more than numbers do.
+        TrainingError: they differ by more than the tolerance.
     """
     session = _session(target)
-    taken = [node.name for node in session.get_inputs()]
+    used = [node.name for node in session.get_inputs()]
 
     def from_graph(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
         named = {spec.name: value.numpy() for spec, value in zip(graph.inputs, inputs, strict=True)}
-        found: list[NDArray[Any]] = session.run(list(graph.outputs), {name: named[name] for name in taken})
-        return found
+        outputs: list[NDArray[Any]] = session.run(list(graph.outputs), {name: named[name] for name in used})
+        return outputs
 
     def from_network(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
         return [value.numpy() for value in compute(graph, inputs)]
 
     expected = from_network(graph.feed(batch))
-    fed = [graph.feed(single) for single in _alike(graph, batch, singles)]
+    adapt = graph.single
+    own_batches = singles if adapt is None else [adapt(batch, row, single) for row, single in enumerate(singles)]
+    fed = [graph.feed(single) for single in own_batches]
     alone = [from_network(inputs) for inputs in fed]
-    _compare(graph, expected, alone, "the answers depend on padding, or on what else is in the batch")
-    trouble = "the exported graph does not say what the network says"
+    _compare(graph, expected, alone, "the answers depend on padding, or on other samples of the batch")
+    trouble = "the outputs of the exported graph differ from the network's"
     _compare(graph, expected, [from_graph(inputs) for inputs in fed], trouble)
     together = from_graph(graph.feed(batch))
     rows = [
@@ -105,33 +107,25 @@ def _session(target: Path) -> Any:
     return onnxruntime.InferenceSession(target.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
-def _alike(graph: Graph, batch: Batch, singles: Sequence[Batch]) -> list[Batch]:
-    """The samples alone, cut as the batch is where a graph's feed cuts (the targets of a decoder)."""
-    if "target" not in batch or "target" not in {spec.name for spec in graph.inputs}:
-        return list(singles)
-    return [{**single, "target": batch["target"][row : row + 1]} for row, single in enumerate(singles)]
-
-
 def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArray[Any]]], trouble: str) -> None:
-    """Each sample's outputs (1, ...), without padding, with its row of the batch's (N, ...)."""
+    """Compare the outputs of each sample (1, ...), without padding, with its row of the batch's outputs (N, ...)."""
     for row, outputs in enumerate(found):
         if graph.unordered:
             own, batched = (
                 np.concatenate([value[at] for value in part], axis=1) for part, at in ((outputs, 0), (expected, row))
             )
-            _judge(
-                graph, ", ".join(graph.outputs), _apart(own, batched), float(np.abs(batched).max(initial=0.0)), trouble
-            )
+            names = ", ".join(graph.outputs)
+            _check(graph, names, _distance(own, batched), float(np.abs(batched).max(initial=0.0)), trouble)
             continue
         for name, whole, values in zip(graph.outputs, expected, outputs, strict=True):
             own, batched = values[0], whole[row]
             if graph.outputs[name][1:2] == [LENGTH]:
-                batched = batched[: len(own)]  # beyond its length a sample says nothing
+                batched = batched[: len(own)]  # without padding
             difference = float(np.abs(own - batched).max(initial=0.0))
-            _judge(graph, name, difference, float(np.abs(batched).max(initial=0.0)), trouble)
+            _check(graph, name, difference, float(np.abs(batched).max(initial=0.0)), trouble)
 
 
-def _judge(graph: Graph, name: str, difference: float, largest: float, trouble: str) -> None:
+def _check(graph: Graph, name: str, difference: float, largest: float, trouble: str) -> None:
     allowed = TOLERANCE if graph.exact else RELATIVE_TOLERANCE * max(1.0, largest)
     if not difference <= allowed:
         raise TrainingError(
@@ -139,22 +133,22 @@ def _judge(graph: Graph, name: str, difference: float, largest: float, trouble: 
             where=f"{graph.name}.onnx, {name}",
             got=f"largest difference {difference:.2e}",
             expected=f"at most {allowed:.0e}",
-            next_step="train with precision: fp32; if it stays, the architecture does not export",
+            next_step="train with precision: fp32; if the error remains, the architecture cannot be exported",
         )
 
 
-def _apart(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
-    """The largest distance from a box with its scores (A, 4 + K) to the nearest of the other side, both ways.
+def _distance(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
+    """The largest distance from a box with its scores (A, 4 + K) to the nearest box of the other side, both ways.
 
-    Boxes that are sure of nothing do not count, nor do those that another as sure may have pushed out.
+    Boxes of low scores do not count, nor do boxes near the lowest score, which another of equal score may replace.
     """
     distances = np.abs(ours[:, None] - theirs[None]).max(axis=2)  # (A, A)
-    apart = 0.0
+    largest = 0.0
     for side, nearest in ((ours, distances.min(axis=1)), (theirs, distances.min(axis=0))):
-        sure = side[:, 4:].max(axis=1)  # (A,)
-        counts = (sure > SURE) & (sure > sure.min() + RELATIVE_TOLERANCE)
-        apart = max(apart, float(nearest[counts].max(initial=0.0)))
-    return apart
+        confidence = side[:, 4:].max(axis=1)  # (A,)
+        counts = (confidence > CONFIDENT) & (confidence > confidence.min() + RELATIVE_TOLERANCE)
+        largest = max(largest, float(nearest[counts].max(initial=0.0)))
+    return largest
 
 
 def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:
@@ -167,10 +161,10 @@ def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:
         for name, shape in graph.outputs.items()
     }
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # a kernel of torch's own, which no graph has
+    torch.backends.mha.set_fastpath_enabled(False)  # the fast path has no ONNX operator
     try:
         with warnings.catch_warnings(), _quiet():
-            # The choice is explained above, and onnxruntime proves what comes out: no warning knows more than that.
+            # The choice of the exporter is explained above, and the graph is compared with the network.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 graph.module.eval(),
@@ -187,7 +181,7 @@ def _write(graph: Graph, inputs: tuple[Tensor, ...], target: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What the exporter's C++ says on stderr goes past Python's warnings; it is left out for the same reason."""
+    """Suppress messages of the exporter's C++ code on stderr, which are not Python warnings."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

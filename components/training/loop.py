@@ -1,4 +1,4 @@
-"""The training loop: whatever the network and its objective."""
+"""The training loop, for any network and objective."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from components.contracts.train_spec import TrainSpec
 from components.core.errors import Interrupted
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch, derive_seed, epoch_batches, on_device, steps_per_epoch
-from components.training.objectives.objective import Forward, Objective, Step
+from components.training.objectives.objective import Forward, Objective, StepResult
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
-from components.training.report import Report, not_finite
+from components.training.report import ProgressReporter, not_finite
 from components.training.saver import Saver
 from components.training.schedule import learning_rate
 from components.training.state import EpochTotals, State
@@ -28,15 +28,15 @@ from components.training.transfer import Transfer
 EVALUATION_BATCH = 256
 
 
-class Setting(NamedTuple):
-    """What stays the same through a training.
+class TrainingContext(NamedTuple):
+    """What does not change during a training.
 
     Args:
-        sizes, validation_sizes: what samples are batched by (`batches.sample_sizes`), or None.
+        sizes, validation_sizes: sizes of the samples for batching (`batches.sample_sizes`), or None.
         forward: the network itself, or its compiled form.
         transfer: which weights are trained in which epoch.
         saver: writes checkpoints of the state.
-        stopping: whether someone asked to stop.
+        stopping: whether the training should stop.
     """
 
     spec: TrainSpec
@@ -53,20 +53,20 @@ class Setting(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches an epoch."""
+        """Number of batches in an epoch."""
         return steps_per_epoch(len(self.train), self.spec.batch_size)
 
     @property
     def total_steps(self) -> int:
-        """Batches of the whole training."""
+        """Number of batches in the whole training."""
         return self.spec.epochs * self.steps_per_epoch
 
 
-def fit(state: State, setting: Setting, report: Report) -> Literal["epochs", "early_stopping"]:
-    """Train from wherever `state` stands until the epochs are done or patience is.
+def fit(state: State, setting: TrainingContext, report: ProgressReporter) -> Literal["epochs", "early_stopping"]:
+    """Train from `state` on until all epochs are done or early stopping applies.
 
     Raises:
-        Interrupted: someone asked to stop; the checkpoint is written.
+        Interrupted: the training was stopped; the checkpoint is written.
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
     spec = setting.spec
@@ -81,7 +81,7 @@ def fit(state: State, setting: Setting, report: Report) -> Literal["epochs", "ea
 
 
 def out_of_patience(spec: TrainSpec, values: list[float], *, higher_is_better: bool) -> bool:
-    """Whether the validation metric has not become better by `min_delta` for `patience_epochs`."""
+    """Whether the validation metric has not improved by `min_delta` for `patience_epochs`."""
     rule = spec.early_stopping
     if rule is None:
         return False
@@ -95,11 +95,11 @@ def out_of_patience(spec: TrainSpec, values: list[float], *, higher_is_better: b
     return waited >= rule.patience_epochs
 
 
-def train_epoch(state: State, setting: Setting, report: Report) -> None:
-    """The batches of one epoch, or what is left of them.
+def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter) -> None:
+    """Train on the remaining batches of an epoch.
 
     Raises:
-        Interrupted: someone asked to stop; the checkpoint is written.
+        Interrupted: the training was stopped; the checkpoint is written.
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
     spec, device, objective = setting.spec, setting.precision.device, setting.objective
@@ -133,8 +133,10 @@ def train_epoch(state: State, setting: Setting, report: Report) -> None:
     report.flush()
 
 
-def _train_step(state: State, setting: Setting, batch: Batch, generator: torch.Generator, rate: float) -> Step:
-    """One step on a batch; what came out of it, without a gradient."""
+def _train_step(
+    state: State, setting: TrainingContext, batch: Batch, generator: torch.Generator, rate: float
+) -> StepResult:
+    """One optimizer step on a batch; returns its results without gradients."""
     spec, optimizer, scaler = setting.spec, state.optimizer, state.scaler
     optimizer.zero_grad()
     with setting.precision.autocast():
@@ -144,13 +146,13 @@ def _train_step(state: State, setting: Setting, batch: Batch, generator: torch.G
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), spec.clip_norm)
     set_learning_rate(optimizer, rate)
-    scaler.step(optimizer)  # left out where a scaled gradient overflowed
+    scaler.step(optimizer)  # skipped if a scaled gradient overflowed
     scaler.update()
-    return Step(step.loss.detach(), step.score_sum.detach(), step.count)
+    return StepResult(step.loss.detach(), step.score_sum.detach(), step.count)
 
 
-def _finish_epoch(state: State, setting: Setting, report: Report) -> None:
-    """Evaluate, note the epoch's figures, keep its weights if they are the best so far."""
+def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReporter) -> None:
+    """Evaluate, record the figures of the epoch, keep its weights if they are the best so far."""
     spec, totals, objective = setting.spec, state.totals, setting.objective
     loss, score = evaluate(state, setting, setting.validation, setting.validation_sizes)
     if not math.isfinite(loss):
@@ -164,20 +166,20 @@ def _finish_epoch(state: State, setting: Setting, report: Report) -> None:
     }
     state.history.append({"epoch": float(state.epoch + 1), **values})
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, EpochTotals()
-    standing = (score if objective.higher_is_better else -score, -loss)
-    if spec.keep == "last" or state.best is None or standing > state.best:
-        state.best = standing
+    rank = (score if objective.higher_is_better else -score, -loss)
+    if spec.keep == "last" or state.best is None or rank > state.best:
+        state.best = rank
         state.keep()
     report.epoch(values)
 
 
 def evaluate(
-    state: State, setting: Setting, split: StoredSplit, sizes: NDArray[np.int64] | None = None
+    state: State, setting: TrainingContext, split: StoredSplit, sizes: NDArray[np.int64] | None = None
 ) -> tuple[float, float]:
     """Mean loss and metric on a whole split, without augmentation.
 
     Args:
-        sizes: as `batches.sample_sizes` gives them: then samples of like lengths are evaluated together.
+        sizes: as of `batches.sample_sizes`; samples of similar lengths are then evaluated together.
     """
     state.network.eval()
     device = setting.precision.device

@@ -1,4 +1,4 @@
-"""One-line messages for a person, on stderr."""
+"""Messages of one line on stderr."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import sys
 
 
-def say(line: str) -> None:
-    """Print a line; a reader that has gone away does not stop the training."""
+def log(line: str) -> None:
+    """Print a line; a closed pipe does not stop the training."""
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""torch's optimizers as a spec names them, and their state as plain named tensors."""
+"""torch's optimizers for a train spec, and their state as named tensors."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from components.contracts.train_spec import TrainSpec
 def build_optimizer(
     spec: TrainSpec, network: nn.Module, factors: Mapping[str, float] | None = None
 ) -> torch.optim.Optimizer:
-    """The optimizer that a spec names, over all trained weights of a network, on the device where they lie.
+    """The optimizer of a spec for all trained weights of a network, on their device.
 
-    SGD's momentum is Nesterov's. Fused: one kernel for all weights of a group.
+    SGD uses Nesterov momentum. Fused: one kernel for all weights of a group.
 
     Args:
-        factors: what the learning rates of some weights, by name, are multiplied with.
+        factors: factors of the learning rate, by name of the weight; default 1.
     """
     groups = weight_groups(network, spec.weight_decay, factors or {})
     if spec.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=spec.learning_rate, fused=True)
-    # torch 2.13's fused SGD goes on from uninitialised momentum when the scaler leaves out the very first step.
+    # torch 2.13's fused SGD uses uninitialised momentum after the scaler has skipped the very first step.
     fused = None if spec.precision == "fp16" else True
     nesterov = spec.momentum > 0
     return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum, nesterov=nesterov, fused=fused)
 
 
 def weight_groups(network: nn.Module, weight_decay: float, factors: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The trained weights by the factor of their learning rate and by their decay.
+    """Parameter groups of the trained weights, by factor of the learning rate and by weight decay.
 
-    Matrices and kernels decay; biases and the two vectors of a normalisation do not (Goyal et al. 2017,
+    Matrices and kernels have weight decay; biases and the vectors of normalisations have none (Goyal et al. 2017,
     arXiv:1706.02677, section 5.3).
     """
     trained = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
@@ -50,22 +50,22 @@ def weight_groups(network: nn.Module, weight_decay: float, factors: Mapping[str,
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The rate of the next steps; each group takes it times its factor."""
+    """Set the learning rate of each group: the rate times the factor of the group."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("factor", 1.0)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What a checkpoint must keep beside the weights: `0.exp_avg` is the first weight's. Empty before the first step.
+    """The state of an optimizer for a checkpoint: `0.exp_avg` is of the first weight. Empty before the first step.
 
-    The tensors are the optimizer's own, not copies; the count is by group, as in torch's `state_dict`.
+    The tensors are not copied; weights are numbered by group, as in torch's `state_dict`.
     """
     of_weights: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
     return {f"{index}.{name}": value for index, state in of_weights.items() for name, value in state.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Take back what `optimizer_state` gave; each tensor gets its weight's memory format, which files do not keep."""
+    """Restore the result of `optimizer_state`; each tensor gets the memory format of its weight, which files lose."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     of_weights: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():

@@ -1,4 +1,4 @@
-"""The prepared dataset as the training takes it, every byte compared with its manifest first."""
+"""The prepared dataset of a training; every byte is verified with the manifest first."""
 
 from __future__ import annotations
 
@@ -38,29 +38,31 @@ def open_prepared(folder: Path, data_digest: str) -> Prepared:
     """Verify and map a prepared dataset.
 
     Raises:
-        NotFoundError: it is not there, or its task is not.
-        CorruptArtifactError: a byte is not what was sealed.
-        TrainingError: it is another dataset than was asked for, or a split is empty.
+        NotFoundError: there is no such dataset, or no such task.
+        CorruptArtifactError: a byte differs from the manifest.
+        TrainingError: the digest is not that of the request, or a split is empty.
     """
     sealed = manifest.verify(folder, "prepared")
     if sealed.digest != data_digest:
         raise TrainingError(
-            "the prepared data is not what this training was asked for",
+            "the prepared data is not the data of the request",
             where=str(folder),
             got=sealed.digest,
             expected=data_digest,
-            next_step="run the pipeline again; it makes a new request for the data that is there now",
+            next_step="run the pipeline again; it makes a new request for the present data",
         )
     try:
         facts = _Facts.model_validate(sealed.facts)
         specs = TypeAdapter(list[ArraySpec]).validate_python(facts.arrays, strict=False)
     except ValidationError as error:
-        raise CorruptArtifactError("the facts are no prepared dataset's", where=str(folder), got=error) from error
+        raise CorruptArtifactError(
+            "the facts of the prepared dataset are invalid", where=str(folder), got=error
+        ) from error
     task = tasks.find(facts.task)
     train, validation = StoredSplit(folder / "train", specs), StoredSplit(folder / "validation", specs)
     for name, split in (("train", train), ("validation", validation)):
         if len(split) == 0:
             raise TrainingError(
-                "a split is empty", where=str(folder / name), next_step="raise its share in the dataset"
+                "a split is empty", where=str(folder / name), next_step="raise the share of the split in the dataset"
             )
     return Prepared(folder, task, facts.classes, task.load(folder), train, validation)

@@ -1,6 +1,6 @@
-"""Weights to start from: found, proved by their digest, fitted to a network by name and shape.
+"""Pretrained weights: found, verified by digest, fitted to a network by name and shape.
 
-Nothing that loads here can run code: safetensors, or torch files read with `weights_only=True`.
+Loading cannot run code: safetensors, or torch files with `weights_only=True`.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from components.core import outward
 from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.identity import digest
 from components.identity.package import Package
-from components.training.messages import say
+from components.training.messages import log
 from components.training.transfer import head_names, in_head
 
 NAMES = ("model.safetensors", "pytorch_model.bin")
-COUNTER = "num_batches_tracked"  # of a batch normalisation; old files have none, and nothing depends on it
+COUNTER = "num_batches_tracked"  # of a batch normalisation; old files lack it, and nothing depends on it
 SHOWN = 6
 
 
 class Source(NamedTuple):
-    """A file of weights and what it is known by: the sha256 of the file, or the digest of the package it lies in."""
+    """A file of weights and its identity: the sha256 of the file, or the digest of its package."""
 
     path: Path
     digest: str
 
 
 class Fit(NamedTuple):
-    """What came of loading: names of the network's weights that were found and that stay fresh, of others left over."""
+    """Names of weights after loading: loaded into the network, not in the file, in the file but not in the network."""
 
     fitted: list[str]
     new: list[str]
     left: list[str]
 
     def facts(self, name: str, source: Source) -> dict[str, Any]:
-        """For the manifest of the trained parts."""
+        """Facts for the manifest of the trained parts."""
         return {
             "source": name,
             "sha256": source.digest,
@@ -55,48 +55,48 @@ class Fit(NamedTuple):
 
 
 def start(spec: ArchitectureSpec, network: nn.Module, folder: str | None) -> dict[str, Any] | None:
-    """Load what a spec starts from into a network, tell a person what fitted, and give the facts; None without.
+    """Load the pretrained weights of a spec into a network and log the result; returns facts, or None without weights.
 
     Args:
-        folder: of the package, where the spec says `registry:`.
+        folder: of the package, if the spec has `registry:`.
 
     Raises:
-        NotFoundError, SourceError: the weights are not there.
-        CorruptArtifactError: they are not those that the digest names, or cannot be read.
-        UsageError: they do not fit.
+        NotFoundError, SourceError: the weights are missing.
+        CorruptArtifactError: the digest differs, or the weights cannot be read.
+        UsageError: the weights do not fit.
     """
     if spec.pretrained is None:
         return None
     source = find(spec.pretrained, folder)
     if spec.pretrained_sha256 is not None and source.digest != spec.pretrained_sha256:
         raise CorruptArtifactError(
-            "the pretrained weights are not those of the spec",
+            "the digest of the pretrained weights is not that of the spec",
             where=str(source.path),
             got=source.digest,
             expected=spec.pretrained_sha256,
-            next_step="mend model.pretrained_sha256, or fetch the file again",
+            next_step="correct model.pretrained_sha256, or fetch the file again",
         )
-    found = fit(network, read(source.path), spec.pretrained)
-    say(f"pretrained {spec.pretrained} ({digest.short(source.digest)}): {len(found.fitted)} weights fitted")
-    for word, names in (("new", found.new), ("left over", found.left)):
+    result = fit(network, read(source.path), spec.pretrained)
+    log(f"pretrained {spec.pretrained} ({digest.short(source.digest)}): {len(result.fitted)} weights loaded")
+    for word, names in (("new", result.new), ("left over", result.left)):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            say(f"  {word}: {', '.join(names[:SHOWN])}{more}")
-    return found.facts(spec.pretrained, source)
+            log(f"  {word}: {', '.join(names[:SHOWN])}{more}")
+    return result.facts(spec.pretrained, source)
 
 
 def find(pretrained: str, folder: str | None = None) -> Source:
-    """The file that `pretrained` stands for.
+    """The file of weights of `model.pretrained`.
 
     Raises:
-        NotFoundError, SourceError: it is not there.
+        NotFoundError, SourceError: the file is missing.
         CorruptArtifactError: a package of the registry is damaged.
     """
     kind, _, name = pretrained.partition(":")
     if kind == "registry":
         if folder is None:
-            next_step = "run the pipeline with `modelyard run`, which asks the registry"
-            raise NotFoundError("nobody said which package this is", where=pretrained, next_step=next_step)
+            next_step = "run the pipeline with `modelyard run`, which reads the registry"
+            raise NotFoundError("the request names no package for the alias", where=pretrained, next_step=next_step)
         package = Package.open(Path(folder))
         return Source(package.folder / "model.safetensors", package.digest)
     if kind == "file":
@@ -104,7 +104,7 @@ def find(pretrained: str, folder: str | None = None) -> Source:
         if not path.is_file():
             path = _in_mirror(name) or path
         if not path.is_file():
-            raise NotFoundError("no such file of weights", where=name, next_step="mend model.pretrained")
+            raise NotFoundError("no such file of weights", where=name, next_step="correct model.pretrained")
     elif kind == "package":
         path = _in_package(name)
     else:
@@ -113,34 +113,34 @@ def find(pretrained: str, folder: str | None = None) -> Source:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The weights of a file by name; the wrapper `state_dict` and the prefix `module.` are taken off.
+    """The weights of a file by name, without the wrapper `state_dict` and the prefix `module.`.
 
     Raises:
-        CorruptArtifactError: it is no such file.
+        CorruptArtifactError: the file has no weights, or cannot be read.
     """
     try:
         if path.suffix == ".safetensors":
-            found: Any = safetensors.torch.load(path.read_bytes())
+            content: Any = safetensors.torch.load(path.read_bytes())
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise CorruptArtifactError("the weights cannot be read", where=str(path), got=error) from error
     for wrapper in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         expected = "tensors by name"
         raise CorruptArtifactError(
-            "the file holds no weights", where=str(path), got=type(found).__name__, expected=expected
+            "the file holds no weights", where=str(path), got=type(content).__name__, expected=expected
         )
-    return {name.removeprefix("module."): value for name, value in found.items()}
+    return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def fit(network: nn.Module, weights: dict[str, Tensor], where: str) -> Fit:
-    """Copy weights into a network, by name and shape; a prefix that one of both has more is found out.
+    """Copy weights into a network by name and shape; a prefix of the names of either side is detected.
 
     Raises:
-        UsageError: none fits, or one of another shape does not belong to the head.
+        UsageError: no weight fits, or a weight outside the head has another shape.
     """
     rename = getattr(network, "fit_pretrained", None)
     if rename is not None:
@@ -160,15 +160,15 @@ def fit(network: nn.Module, weights: dict[str, Tensor], where: str) -> Fit:
             left.append(name)
         else:
             raise UsageError(
-                f"pretrained weights of another shape: {mine}",
+                f"the pretrained weight has another shape: {mine}",
                 where=where,
                 got=f"{name} {tuple(value.shape)}",
                 expected=tuple(own[mine].shape),
-                next_step="give the model the settings that the weights were trained with; only its head may differ",
+                next_step="set the model's sizes to those of the weights; only the head may differ",
             )
     if not fitted:
         raise UsageError(
-            "none of the pretrained weights fits this architecture",
+            "no pretrained weight fits this architecture",
             where=where,
             got=", ".join(sorted(weights)[:SHOWN]),
             expected=", ".join(sorted(own)[:SHOWN]),
@@ -178,34 +178,34 @@ def fit(network: nn.Module, weights: dict[str, Tensor], where: str) -> Fit:
 
 
 def _aligned(own: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, str]:
-    """Which of the network's names each of the source's is: by the prefixes under which most weights fit."""
+    """The network's name of each name of the source, with the pair of prefixes under which most weights fit."""
     best: dict[str, str] = {}
     most = (0, 0)
-    for taken in sorted(_prefixes(weights), key=lambda prefix: (len(prefix), prefix)):
-        for given in sorted(_prefixes(own), key=lambda prefix: (len(prefix), prefix)):
+    for prefix in sorted(_prefixes(weights), key=lambda prefix: (len(prefix), prefix)):
+        for own_prefix in sorted(_prefixes(own), key=lambda prefix: (len(prefix), prefix)):
             pairs = {
-                name: given + name.removeprefix(taken)
+                name: own_prefix + name.removeprefix(prefix)
                 for name in weights
-                if name.startswith(taken) and given + name.removeprefix(taken) in own
+                if name.startswith(prefix) and own_prefix + name.removeprefix(prefix) in own
             }
             if len(pairs) < most[0]:
                 continue
             fitting = sum(weights[theirs].shape == own[ours].shape for theirs, ours in pairs.items())
             if (fitting, len(pairs)) > most and fitting:
                 best, most = pairs, (fitting, len(pairs))
-    # What lies outside the prefix, such as a head, may still have the same name on both sides.
+    # Weights outside the prefix, such as a head, may still have the same name on both sides.
     taken_names = set(best.values())
     same = {name: name for name in weights if name in own and name not in taken_names} if best else {}
     return {**same, **best}
 
 
 def _prefixes(names: dict[str, Tensor]) -> set[str]:
-    """Of one, two and three words, as they begin names; and none."""
-    found = {""}
+    """Prefixes of the names of one, two and three parts, and the empty prefix."""
+    prefixes = {""}
     for name in names:
-        words = name.split(".")
-        found |= {".".join(words[:count]) + "." for count in range(1, min(4, len(words)))}
-    return found
+        parts = name.split(".")
+        prefixes |= {".".join(parts[:count]) + "." for count in range(1, min(4, len(parts)))}
+    return prefixes
 
 
 def _in_package(name: str) -> Path:
@@ -218,7 +218,7 @@ def _in_package(name: str) -> Path:
         places = sorted(path for place in found.submodule_search_locations for path in Path(place).rglob(file_name))
         if places:
             return min(places, key=lambda path: len(path.parts))
-    raise NotFoundError("the package holds no weights", where=f"package:{name}", expected=" or ".join(NAMES))
+    raise NotFoundError("the package has no weights", where=f"package:{name}", expected=" or ".join(NAMES))
 
 
 def _in_mirror(name: str) -> Path | None:
@@ -228,7 +228,7 @@ def _in_mirror(name: str) -> Path | None:
 
 
 def _from_hub(name: str) -> Path:
-    """A model of Hugging Face: of the mirror, of the cache, or fetched into the cache, in this order."""
+    """The weights of a Hugging Face model: from the mirror, from the cache, or fetched, in this order."""
     model, _, revision = name.partition("@")
     mirror = os.environ.get("MODELYARD_MIRROR")
     if mirror:
@@ -250,7 +250,7 @@ def _from_hub(name: str) -> Path:
                 except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
                     trouble = error
     raise SourceError(
-        "the model is neither in the cache nor to be fetched",
+        "the model is not in the cache and cannot be fetched",
         where=f"hub:{name}",
         got=trouble,
         next_step=f"put its files into $MODELYARD_MIRROR/{model}, or connect to the network once",

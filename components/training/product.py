@@ -1,4 +1,4 @@
-"""What a finished training leaves: the parts of the model package, sealed as kind `trained`."""
+"""The result of a training: the parts of the model package, sealed as kind `trained`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from components.identity import manifest, user_source
 from components.identity.package import GoldenExample
 from components.inference import body
 from components.training.export import export
-from components.training.graphs import Graph, graphs, runner
-from components.training.messages import say
+from components.training.graphs.graph import Graph, build_graphs, runner
+from components.training.messages import log
 from components.training.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 MAX_PIXELS = 25_000_000
 
 
-def standing(folder: Path, train_key: str) -> manifest.Manifest | None:
-    """The parts that a training of this key left, if every byte of them is good."""
+def finished_parts(folder: Path, train_fingerprint: str) -> manifest.Manifest | None:
+    """The sealed parts of a training with this fingerprint, if there are any and every byte is valid."""
     try:
         sealed = manifest.verify(folder, "trained")
     except NotFoundError:
         return None
     except CorruptArtifactError as error:
-        say(f"the trained parts are damaged and are made again: {error.what} ({error.where})")
+        log(f"the trained parts are damaged and will be made again: {error.what} ({error.where})")
         return None
-    return sealed if sealed.facts.get("train_key") == train_key else None
+    return sealed if sealed.facts.get("train_fingerprint") == train_fingerprint else None
 
 
-def leave(
+def write_parts(
     folder: Path,
     request: TrainRequest,
     prepared: Prepared,
@@ -51,22 +51,22 @@ def leave(
     kept: int,
     pretrained: dict[str, Any] | None = None,
 ) -> manifest.Manifest:
-    """Write all parts at once.
+    """Write and seal all parts atomically.
 
     Args:
         network: on the CPU, with the weights to keep.
-        history: one row of figures an epoch.
+        history: one row of figures for each epoch.
         kept: the epoch whose weights are kept, counted from 1.
-        pretrained: what the training started from (`pretrained.start`).
+        pretrained: facts of the pretrained weights (`pretrained.start`).
 
     Raises:
-        TrainingError: an exported graph does not say what the network says.
+        TrainingError: an exported graph differs from the network.
     """
-    made = graphs(network, prepared.processor)
+    graphs = build_graphs(network, prepared.processor)
     with atomic.folder(folder) as fresh:
         shutil.copytree(prepared.folder / "golden", fresh / "golden")
-        signature = export(made, prepared.validation, fresh, prepared.classes)
-        golden = golden_answers(fresh / "golden", prepared, made)
+        signature = export(graphs, prepared.validation, fresh, prepared.classes)
+        golden = golden_answers(fresh / "golden", prepared, graphs)
         document = {"classes": prepared.classes, "examples": [one.model_dump(mode="json") for one in golden]}
         _write(fresh / "golden" / "outputs.json", document)
         (fresh / "model.safetensors").write_bytes(safetensors.torch.save(_weights(network)))
@@ -75,7 +75,7 @@ def leave(
         _write(fresh / "history.json", {"kept_epoch": kept, "epochs": history})
         prepared.processor.save(fresh)
         facts: dict[str, Any] = {
-            "train_key": request.train_key,
+            "train_fingerprint": request.train_fingerprint,
             "data_digest": request.data_digest,
             "kept_epoch": kept,
             "epochs": len(history),
@@ -86,20 +86,20 @@ def leave(
 
 
 def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> list[GoldenExample]:
-    """The network's own answers to the golden examples, by way of the task's processor."""
+    """The answers of the network itself to the golden examples, through the task's processor."""
     processor = prepared.processor
-    wire = processor.wire(prepared.classes)
+    wire = processor.endpoint(prepared.classes)
     index = json.loads((folder / "index.json").read_bytes())
-    asked: list[tuple[Arrays, Strict | None]] = []
+    requests: list[tuple[Arrays, Strict | None]] = []
     for entry in index:
         read = body.read(processor, wire, (folder / entry["file"]).read_bytes(), entry["media"])
-        asked.append((processor.read(read.items[0], max_pixels=MAX_PIXELS), read.parameters))
+        requests.append((processor.read(read.items[0], max_pixels=MAX_PIXELS), read.parameters))
     run = runner(list(made))
     answers: list[Prediction]
-    if any(parameters is not None for _, parameters in asked):
-        answers = [processor.answer(run, [one], prepared.classes, beside)[0] for one, beside in asked]
+    if any(parameters is not None for _, parameters in requests):
+        answers = [processor.answer(run, [sample], prepared.classes, own)[0] for sample, own in requests]
     else:
-        answers = processor.answer(run, [one for one, _ in asked], prepared.classes, None)
+        answers = processor.answer(run, [sample for sample, _ in requests], prepared.classes, None)
     return [
         GoldenExample(file=entry["file"], media=entry["media"], truth=entry["truth"], answer=answer)
         for entry, answer in zip(index, answers, strict=True)
@@ -107,14 +107,14 @@ def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> l
 
 
 def _lineage(request: TrainRequest, pretrained: dict[str, Any] | None) -> dict[str, str]:
-    """What else than the data went in: for the package's lineage."""
-    found: dict[str, str] = {}
+    """Inputs of the training besides the data, for the lineage of the package."""
+    lineage: dict[str, str] = {}
     if pretrained:
-        found |= {"pretrained": str(pretrained["source"]), "pretrained_digest": str(pretrained["sha256"])}
+        lineage |= {"pretrained": str(pretrained["source"]), "pretrained_digest": str(pretrained["sha256"])}
     if isinstance(request.model, CustomSpec):
-        theirs, _ = user_source.own(request.model.factory.partition(":")[0], Path.cwd())
-        found |= {"factory": request.model.factory, "factory_source": theirs.digest}
-    return found
+        source, _ = user_source.own(request.model.factory.partition(":")[0], Path.cwd())
+        lineage |= {"factory": request.model.factory, "factory_source": source.digest}
+    return lineage
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Every generator that a training draws from: seeded at the start, kept in checkpoints, put back on resume."""
+"""All random generators of a training: seeded at the start, saved in checkpoints, restored on resume."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from components.training.batches import derive_seed
 def seed_all(seed: int, *, deterministic: bool) -> None:
     """Seed Python, numpy and torch (all devices).
 
-    `deterministic` allows only kernels that repeat bit for bit; an operation that has none on a GPU raises
-    RuntimeError, as torch's `use_deterministic_algorithms` says.
+    `deterministic` allows only bitwise reproducible kernels; an operation without one on a GPU raises RuntimeError (see
+    torch's `use_deterministic_algorithms`).
     """
     random.seed(derive_seed(seed, "python"))
     np.random.seed(derive_seed(seed, "numpy") % 2**32)
     torch.manual_seed(derive_seed(seed, "torch"))
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for on CUDA
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by torch on CUDA
         torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(deterministic)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time; we read only what was written
 
 
 def random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All generators' states: those that are tensors, and those that are JSON."""
+    """The states of all generators, as tensors and as JSON."""
     name, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
     tensors = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(np.asarray(keys).astype(np.int64))}
     if torch.cuda.is_available():
         tensors |= {f"cuda{index}": state for index, state in enumerate(torch.cuda.get_rng_state_all())}
-    version, words, gauss_next = random.getstate()
+    version, internal, gauss_next = random.getstate()
     numpy_rest = [name, int(place), int(has_gauss), float(gauss)]
-    return tensors, {"python": [version, list(words), gauss_next], "numpy": numpy_rest}
+    return tensors, {"python": [version, list(internal), gauss_next], "numpy": numpy_rest}
 
 
 def restore_random_state(tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
-    """Put back what `random_state` gave."""
+    """Restore the result of `random_state`."""
     name, place, has_gauss, gauss = rest["numpy"]
     np.random.set_state((name, tensors["numpy"].numpy().astype(np.uint32), place, has_gauss, gauss))
-    version, words, gauss_next = rest["python"]
-    random.setstate((version, tuple(words), gauss_next))
+    version, internal, gauss_next = rest["python"]
+    random.setstate((version, tuple(internal), gauss_next))
     torch.set_rng_state(tensors["torch"])
     if torch.cuda.is_available():
         torch.cuda.set_rng_state_all([tensors[f"cuda{index}"] for index in range(torch.cuda.device_count())])

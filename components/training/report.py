@@ -1,7 +1,7 @@
-"""What the loop tells its listeners: a progress event a few times a second, metrics once a second and once an epoch.
+"""Events of the training loop: progress a few times a second, metrics once a second and once an epoch.
 
-Losses stay on the device, one small tensor a batch, and are read together at each report: a GPU is not made to wait
-for every batch, and the sums are the same however often they are read.
+Losses stay on the device, one small tensor for each batch, and are read together at each report: a GPU is not
+synchronised after every batch, and the sums do not depend on how often they are read.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 import torch
 
 from components.contracts.metric_sink import MetricSink
-from components.contracts.training_request import Metrics, Progress
+from components.contracts.training_request import Metrics, TrainingProgress
 from components.core.errors import TrainingError
-from components.training.objectives.objective import Step
+from components.training.objectives.objective import StepResult
 from components.training.state import State
 
 PROGRESS_SECONDS = 0.25
@@ -22,12 +22,12 @@ METRICS_SECONDS = 1.0
 LARGEST_WINDOW = 1000
 
 
-class Report:
-    """Collects the batches since the last report.
+class ProgressReporter:
+    """Collects the results of batches until the next report.
 
     Args:
-        metric: the objective's, by name.
-        total_steps: batches of the whole training.
+        metric: name of the objective's metric.
+        total_steps: number of batches in the whole training.
     """
 
     def __init__(self, sink: MetricSink, state: State, metric: str, total_steps: int) -> None:
@@ -35,16 +35,16 @@ class Report:
         self._state = state
         self._metric = metric
         self._total_steps = total_steps
-        self._steps: list[Step] = []
+        self._steps: list[StepResult] = []
         self._begin = self._progress_at = self._metrics_at = time.monotonic()
         self._first_step = state.step
         self._seen = 0
 
-    def batch(self, step: Step, samples: int, learning_rate: float) -> None:
-        """Take the results of one batch, still on the device.
+    def batch(self, step: StepResult, samples: int, learning_rate: float) -> None:
+        """Add the results of one batch, which are still on the device.
 
         Raises:
-            TrainingError: a loss is not finite; names the step.
+            TrainingError: a loss is not finite; `where` is the step.
         """
         self._steps.append(step)
         self._seen += samples
@@ -57,7 +57,7 @@ class Report:
         steps_left = self._total_steps - state.step
         metric = state.history[-1][f"validation/{self._metric}"] if state.history else None
         self._sink.emit(
-            Progress(
+            TrainingProgress(
                 epoch=state.epoch,
                 step=state.step,
                 total_steps=self._total_steps,
@@ -80,10 +80,10 @@ class Report:
             self._sink.emit(Metrics(step=state.step, epoch=state.epoch, values=values))
 
     def flush(self) -> tuple[float, float]:
-        """Add what was collected to the epoch's totals; mean loss and metric of it.
+        """Add the collected results to the totals of the epoch; returns their mean loss and metric.
 
         Raises:
-            TrainingError: a loss is not finite; names the step.
+            TrainingError: a loss is not finite; `where` is the step.
         """
         if not self._steps:
             return 0.0, 0.0
@@ -104,15 +104,15 @@ class Report:
         return (totals.loss_sum - loss_before) / max(counted, 1), (totals.score_sum - score_before) / max(counted, 1)
 
     def epoch(self, values: dict[str, float]) -> None:
-        """Tell the figures of an epoch just done."""
+        """Emit the figures of a finished epoch."""
         self._metrics_at = time.monotonic()
         self._sink.emit(Metrics(step=self._state.step, epoch=self._state.epoch, values=values))
 
 
 def not_finite(what: str, step: int, got: float) -> TrainingError:
-    """The error for a loss that left the numbers."""
+    """The error for a loss that is NaN or infinite."""
     return TrainingError(
-        f"{what} is no longer a finite number",
+        f"{what} is not finite",
         where=f"step {step}",
         got=got,
         expected="a finite number",

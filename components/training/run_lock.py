@@ -1,4 +1,4 @@
-"""One trainer a run folder."""
+"""A lock: one training process for each run folder."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.core.errors import TrainingError
-from components.training.messages import say
+from components.training.messages import log
 
 WAIT_SECONDS = 60.0
 
 
 @contextmanager
 def locked(run_folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
-    """Hold a run folder; the kernel lets go of it when the process ends, however it ends.
+    """Lock a run folder; the kernel releases the lock when the process ends.
 
-    Waits first: a trainer that lost its parent needs a moment to write its checkpoint.
+    Waits for another process, which may be writing its last checkpoint after its parent ended.
 
     Raises:
-        TrainingError: another trainer holds it all that time.
+        TrainingError: another process holds the lock for the whole time.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     with (run_folder / "lock").open("a") as file:
         end = time.monotonic() + wait_seconds
-        told = False
+        logged = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,12 +34,12 @@ def locked(run_folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Non
             except BlockingIOError as error:
                 if time.monotonic() >= end:
                     raise TrainingError(
-                        "another process trains here",
+                        "another process trains in this run folder",
                         where=str(run_folder),
-                        next_step="let it finish, or end it; its checkpoint is kept",
+                        next_step="let the other process finish, or end it; its checkpoint is kept",
                     ) from error
-            if not told:
-                say(f"another process trains in {run_folder}; waiting up to {wait_seconds:.0f} s for it")
-                told = True
+            if not logged:
+                log(f"another process trains in {run_folder}; waiting up to {wait_seconds:.0f} s for it")
+                logged = True
             time.sleep(0.1)
         yield

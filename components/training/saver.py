@@ -1,4 +1,4 @@
-"""When a checkpoint is written: after an epoch and, within a long one, every half a minute."""
+"""When checkpoints are written: after an epoch, and every half a minute within a long epoch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ LARGEST_SHARE = 0.02
 
 
 class Saver:
-    """Calls `write` when it is due; after short epochs only so often that it costs a fiftieth of the time.
+    """Calls `write` when a checkpoint is due; after short epochs only so often that it takes 2 % of the time.
 
     Args:
-        write: writes a checkpoint of the state as it is.
+        write: writes a checkpoint of the present state.
         save_seconds: longest time without a checkpoint.
     """
 
@@ -35,6 +35,6 @@ class Saver:
         return now - self._saved >= self._save_seconds
 
     def after_epoch(self) -> None:
-        """Write, unless the last one is so fresh that writing would take more than its share of the time."""
+        """Write, unless the last checkpoint is so recent that writing would take more than its share of the time."""
         if time.monotonic() - self._saved >= self._cost / LARGEST_SHARE:
             self.save()

@@ -1,4 +1,4 @@
-"""Listeners of training's events: lines of JSON for the flow, a TensorBoard log, both at once."""
+"""Receivers of training events: lines of JSON for the flow, a TensorBoard log, several receivers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.contracts.training_request import Event, Metrics
 
 
 class EventStream:
-    """One JSON event a line. A reader that has gone away does not stop the training."""
+    """One JSON event on each line. A closed pipe does not stop the training."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
@@ -28,11 +28,11 @@ class EventStream:
             self._stream = None
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Nothing to flush: every line is flushed."""
 
 
 class TensorBoardLog:
-    """Metrics as scalars. The writer is imported with the first of them: TensorFlow's records, not TensorFlow."""
+    """Metrics as scalars of TensorBoard, without TensorFlow. The writer is imported with the first event."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,7 +46,7 @@ class TensorBoardLog:
             self._writer.add(event)
 
     def close(self) -> None:
-        """Write what is still in memory."""
+        """Flush and close the writer."""
         if self._writer is not None:
             self._writer.close()
 
@@ -69,17 +69,17 @@ class _Writer:
 
 
 class Fanout:
-    """Hands each event to several sinks."""
+    """Passes each event to several sinks."""
 
     def __init__(self, sinks: Sequence[MetricSink]) -> None:
         self._sinks = sinks
 
     def emit(self, event: Event) -> None:
-        """Hand on to each."""
+        """Pass an event to each sink."""
         for sink in self._sinks:
             sink.emit(event)
 
     def close(self) -> None:
-        """Close each."""
+        """Close each sink."""
         for sink in self._sinks:
             sink.close()

@@ -1,4 +1,4 @@
-"""`python -m components.training REQUEST.json`: verify the data, train or go on, leave the parts of the package."""
+"""`python -m components.training REQUEST.json`: verify the data, train or resume, write the parts of the package."""
 
 from __future__ import annotations
 
@@ -19,30 +19,28 @@ from components.training import pretrained, transfer
 from components.training.allocator import keep_freed_memory
 from components.training.batches import sample_sizes
 from components.training.checkpoint import load_checkpoint, save_checkpoint
-from components.training.interruption import Interruption
-from components.training.loop import Setting, fit
-from components.training.messages import say
+from components.training.interruption import StopSignals
+from components.training.loop import TrainingContext, fit
+from components.training.messages import log
 from components.training.objectives.objective import open_objective
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.prepared import Prepared, open_prepared
-from components.training.product import leave, standing
+from components.training.product import finished_parts, write_parts
 from components.training.randomness import seed_all
-from components.training.report import Report
+from components.training.report import ProgressReporter
 from components.training.run_lock import locked
 from components.training.saver import Saver
 from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import State
 
-IMAGES = ("image", "noise")
-
 
 def main(arguments: list[str]) -> None:
-    """Train what a request file asks for.
+    """Run the training of a request file.
 
     Raises:
         UsageError: not one readable request file.
-        TrainingError, CorruptArtifactError, NotFoundError, SourceError, Interrupted: as `train` says.
+        TrainingError, CorruptArtifactError, NotFoundError, SourceError, Interrupted: as of `train`.
     """
     die_with_parent()
     keep_freed_memory()
@@ -51,42 +49,42 @@ def main(arguments: list[str]) -> None:
 
 
 def train(request: TrainRequest, sink: MetricSink) -> None:
-    """Train, or go on from a checkpoint, or return at once where the result stands already.
+    """Train, or resume from a checkpoint, or return at once if the result exists.
 
     Raises:
         NotFoundError, CorruptArtifactError: the prepared data is missing or damaged.
-        UsageError, SourceError: the specs do not fit each other or the data, or pretrained weights are not there.
-        TrainingError: wrong data, another trainer in the run folder, a loss that is not finite, no room.
+        UsageError, SourceError: the specs do not fit each other or the data, or pretrained weights are missing.
+        TrainingError: other data, another process in the run folder, a loss that is not finite, a full disk.
         Interrupted: Ctrl-C or SIGTERM; the checkpoint is written.
     """
     run_folder = Path(request.run_folder)
     with locked(run_folder):
-        if standing(run_folder / "trained", request.train_key):
-            say(f"trained already: {run_folder / 'trained'}")
+        if finished_parts(run_folder / "trained", request.train_fingerprint):
+            log(f"trained already: {run_folder / 'trained'}")
             return
         prepared = open_prepared(Path(request.prepared), request.data_digest)
-        log = TensorBoardLog(run_folder / "tensorboard")
+        tensorboard = TensorBoardLog(run_folder / "tensorboard")
         try:
-            state, facts = _fit(request, prepared, Fanout([sink, log]))
+            state, facts = _fit(request, prepared, Fanout([sink, tensorboard]))
         finally:
-            log.close()
+            tensorboard.close()
         network = fresh_network(request, prepared)
         transfer.begin(request.model.transfer, network)
         network.load_state_dict(state.kept)
         transfer.finish(network)
-        leave(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
+        write_parts(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
 
 
 def fresh_network(request: TrainRequest, prepared: Prepared) -> nn.Module:
-    """The network of a request for a dataset, on the CPU, with fresh weights."""
-    return build(request.model, prepared.processor.given(), prepared.processor.wanted())
+    """The network of a request for a dataset, on the CPU, with random weights."""
+    return build(request.model, prepared.processor.input_spec(), prepared.processor.output_spec())
 
 
 def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[State, dict[str, Any] | None]:
-    """The state that the training ends in, and what it started from."""
+    """The final state of the training, and facts of the pretrained weights."""
     spec = request.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if spec.threads:  # else torch's own choice: all cores, or OMP_NUM_THREADS
+    if spec.threads:  # else torch's default: all cores, or OMP_NUM_THREADS
         torch.set_num_threads(spec.threads)
     objective = open_objective(prepared.task.objective, spec, prepared)
     seed_all(spec.seed, deterministic=spec.deterministic)
@@ -94,23 +92,23 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
     start = pretrained.start(request.model, network, request.pretrained_folder)
     policy = transfer.begin(request.model.transfer, network)
     network = network.to(device)
-    if prepared.processor.given().kind in IMAGES:
-        # Channels last: images lie so on disk, and convolutions are as fast or faster so (textbook of depth 3 and
-        # width 32 at 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows it not
+    if prepared.processor.input_spec().channels_last:
+        # Images have this format on disk, and convolutions are as fast or faster (textbook of depth 3 and width 32 at
+        # 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     precision = choose_precision(spec.precision, device)
     state = State(network, build_optimizer(spec, network, policy.factors()), precision.scaler())
     checkpoints = Path(request.run_folder) / "checkpoints"
-    found = load_checkpoint(checkpoints, request.train_key)
+    found = load_checkpoint(checkpoints, request.train_fingerprint)
     if found:
         state.restore(*found)
 
     def save() -> None:
-        save_checkpoint(checkpoints, request.train_key, state.step, *state.dump())
+        save_checkpoint(checkpoints, request.train_fingerprint, state.step, *state.dump())
 
     inputs = prepared.processor.inputs()
-    with Interruption() as interruption:
-        setting = Setting(
+    with StopSignals() as interruption:
+        setting = TrainingContext(
             spec=spec,
             train=prepared.train,
             validation=prepared.validation,
@@ -121,7 +119,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             precision=precision,
             transfer=policy,
             saver=Saver(save),
-            stopping=interruption.asked,
+            stopping=interruption.received,
         )
         compiled = choose_compile(spec.compile, device, setting.total_steps)
         if compiled:
@@ -140,22 +138,22 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
                 resumed=found is not None,
             )
         )
-        say(
-            f"{'going on' if found else 'training'}: {request.model.name}, {parameters:,} parameters, "
+        log(
+            f"{'resuming' if found else 'training'}: {request.model.name}, {parameters:,} parameters, "
             f"{len(prepared.train):,} samples, {state.epoch} of {spec.epochs} epochs done, "
             f"{_device_name(device)}, {precision.format}"
         )
         begin = time.monotonic()
         before = state.seconds
         try:
-            reason = fit(state, setting, Report(sink, state, objective.metric, setting.total_steps))
+            reason = fit(state, setting, ProgressReporter(sink, state, objective.metric, setting.total_steps))
         except Interrupted as error:
-            error.next_step = f"`modelyard run {request.pipeline}` goes on from here"
+            error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
             raise
         seconds = before + time.monotonic() - begin
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
     last = state.history[state.kept_epoch - 1]
-    say(
+    log(
         f"trained {state.epoch} epochs in {seconds:.1f} s; epoch {state.kept_epoch} is kept, "
         f"validation {objective.metric} {last[f'validation/{objective.metric}']:.4f}"
     )

@@ -1,4 +1,4 @@
-"""All that a training is between two batches; a checkpoint holds exactly this."""
+"""The whole state of a training between two batches, as saved in a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.training.randomness import random_state, restore_random_state
 
 @dataclass
 class EpochTotals:
-    """What the epoch under way has summed up so far."""
+    """Sums over the batches of the present epoch."""
 
     loss_sum: float = 0.0
     score_sum: float = 0.0
@@ -23,18 +23,17 @@ class EpochTotals:
 
 @dataclass
 class State:
-    """Weights, optimizer, place in the data, results so far.
+    """Weights, optimizer, position in the data, results so far.
 
     Args:
-        epoch: epochs done.
-        batch: batches done of the epoch under way.
-        step: batches done in all.
-        history: one row of named figures an epoch.
-        kept: weights of the best epoch so far (empty before the first, or where the last is to be kept).
-        kept_epoch: the epoch they are of, counted from 1.
-        best: their validation metric, negated where lower is better, and negated validation loss, which decides
-            between equal metrics.
-        seconds: spent in the loop so far.
+        epoch: number of finished epochs.
+        batch: number of finished batches of the present epoch.
+        step: number of finished batches in all.
+        history: one row of named figures for each epoch.
+        kept: weights of the best epoch so far, or of the last (empty before the first epoch).
+        kept_epoch: the epoch of these weights, counted from 1.
+        best: rank of these weights: validation metric (negated if lower is better), then negated validation loss.
+        seconds: time in the loop so far.
     """
 
     network: nn.Module
@@ -51,18 +50,18 @@ class State:
     seconds: float = 0.0
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the network's weights and buffers in the main memory, in their usual layout."""
+        """A copy of the network's weights and buffers on the CPU, in contiguous layout."""
         return {
             name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
             for name, value in self.network.state_dict().items()
         }
 
     def keep(self) -> None:
-        """Remember the present weights as those of the epoch just done."""
+        """Keep a copy of the present weights, of the epoch that has just finished."""
         self.kept, self.kept_epoch = self.weights(), self.epoch
 
     def dump(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything, as tensors and as JSON, with the state of every random generator."""
+        """The state as tensors and as JSON, with the state of every random generator."""
         random_tensors, random_rest = random_state()
         groups = {
             "network": self.weights(),
@@ -86,7 +85,7 @@ class State:
         return tensors, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Become what `dump` saw, random generators included."""
+        """Restore the result of `dump`, random generators included."""
         groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "kept": {}, "random": {}}
         for name, value in tensors.items():
             group, _, rest = name.partition(".")

@@ -1,8 +1,8 @@
-"""Which weights are trained, when, and how fast, where a network starts from pretrained ones.
+"""Transfer learning: which weights are trained, in which epoch, and at which rate.
 
-A network is a row of blocks from its input to its head: the head is what its `head_names` say or its last linear layer;
-below it, all weights whose names agree up to their first number are a block (`encoder.layer.3`), and so are neighbours
-without a number.
+A network is a sequence of blocks from input to head. The head is given by `head_names`, or is the last linear layer.
+Below it, weights whose names agree up to their first number are one block (`encoder.layer.3`), and so are consecutive
+weights without a number.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ _NUMBERED = re.compile(r"^(.*?\.)?\d+(?=\.)")
 
 
 class Transfer(NamedTuple):
-    """A policy for a network's blocks: names of weights, from the input to the head."""
+    """A transfer policy and the blocks of a network: names of weights, from input to head."""
 
     spec: TransferSpec
     blocks: list[list[str]]
 
     def factors(self) -> dict[str, float]:
-        """What each weight's learning rate is multiplied with; those that are not named by 1."""
+        """Factors of the learning rate by name of the weight; 1 for all other weights."""
         if not isinstance(self.spec, DecayTransfer):
             return {}
         top = len(self.blocks) - 1
         return {name: self.spec.factor ** (top - place) for place, block in enumerate(self.blocks) for name in block}
 
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
-        """Set what is trained in an epoch (counted from 0); what is not neither drops out nor gathers statistics."""
+        """Set the trained weights of an epoch (counted from 0); frozen modules run in evaluation mode."""
         network.train()
         if isinstance(self.spec, GradualTransfer):
             frozen = self.blocks[: -1 - epoch // self.spec.epochs_per_block]
             names = {name for block in frozen for name in block}
             for name, parameter in network.named_parameters():
-                _let(parameter, learn=name not in names)
+                _set_trainable(parameter, learn=name not in names)
         if isinstance(self.spec, HeadTransfer | GradualTransfer):
             for module in network.modules():
                 parameters = list(module.parameters())
@@ -57,49 +57,49 @@ class Transfer(NamedTuple):
 
 
 def begin(spec: TransferSpec, network: nn.Module) -> Transfer:
-    """Make a network ready for its policy; before its optimizer is built.
+    """Prepare a network for its policy, before the optimizer is built.
 
     Raises:
-        UsageError: LoRA has nothing to lie beside.
+        UsageError: LoRA has no target layer.
     """
     transfer = Transfer(spec, blocks(network))
     head = set(transfer.blocks[-1])
     if isinstance(spec, HeadTransfer):
         for name, parameter in network.named_parameters():
-            _let(parameter, learn=name in head)
+            _set_trainable(parameter, learn=name in head)
     elif isinstance(spec, LoraTransfer):
         _add_adapters(spec, network)
         for name, parameter in network.named_parameters():
-            _let(parameter, learn=name in head or ".lora_" in name)
+            _set_trainable(parameter, learn=name in head or ".lora_" in name)
     return transfer
 
 
 def finish(network: nn.Module) -> None:
-    """The plain architecture again: what LoRA learned is added to the weights that it lies beside."""
+    """Restore the plain architecture: merge LoRA adapters into the weights of their layers."""
     for name, module in list(network.named_modules()):
         if hasattr(module, "get_base_layer") and hasattr(module, "lora_A"):
             module.merge()
             network.set_submodule(name, module.get_base_layer())
     for parameter in network.parameters():
-        _let(parameter, learn=True)
+        _set_trainable(parameter, learn=True)
 
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
-    """Names of the modules that belong to the task alone: what the network says, or its last linear layer."""
-    said: tuple[str, ...] | None = getattr(network, "head_names", None)
-    if said is not None:
-        return tuple(said)
+    """Names of the modules of the head: the network's `head_names`, or its last linear layer."""
+    names: tuple[str, ...] | None = getattr(network, "head_names", None)
+    if names is not None:
+        return tuple(names)
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     return tuple(linear[-1:])
 
 
 def in_head(name: str, heads: tuple[str, ...]) -> bool:
-    """Whether a weight lies in one of the modules."""
+    """Whether a weight belongs to one of the modules."""
     return any(name == head or name.startswith(f"{head}.") for head in heads)
 
 
 def blocks(network: nn.Module) -> list[list[str]]:
-    """Names of the trained weights by block, from the input to the head, which is the last."""
+    """Names of the trained weights by block, from input to head; the head is the last block."""
     heads = head_names(network)
     found: list[list[str]] = []
     before: str | None = None
@@ -132,7 +132,7 @@ def _add_adapters(spec: LoraTransfer, network: nn.Module) -> None:
     ]
     if not targets:
         raise UsageError(
-            "there is no linear layer of that name",
+            "no linear layer matches the targets",
             where="model.transfer.targets",
             got=", ".join(spec.targets) or "every linear layer but the head",
             expected=", ".join(linear[:20]) or "a network with linear layers",
@@ -141,7 +141,7 @@ def _add_adapters(spec: LoraTransfer, network: nn.Module) -> None:
     inject_adapter_in_model(config, network)
 
 
-def _let(parameter: nn.Parameter, *, learn: bool) -> None:
-    """Counts and seeds, which some networks keep as parameters, never learn."""
+def _set_trainable(parameter: nn.Parameter, *, learn: bool) -> None:
+    """Integer parameters (counts and seeds of some networks) are never trained."""
     if parameter.is_floating_point():
         parameter.requires_grad_(learn)

@@ -70,7 +70,7 @@ def _piece(
     digests: list[str] = []
     for start in range(0, len(rows), _ROWS):
         index = rows[start : start + _ROWS]
-        for name, values in task.look_prepared(stored.batch(index)).items():
+        for name, values in task.describe_prepared(stored.batch(index)).items():
             found.setdefault(name, []).append(np.asarray(values))
         digests += [digest_of(stored.sample(row), inputs) for row in index.tolist()]
         progress.advance(len(index))

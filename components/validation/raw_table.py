@@ -36,7 +36,7 @@ def build(task: Task, source: Path, target: Path, name: str, count: int) -> pd.D
     """The table of all samples of a raw file, also written to `target`."""
     found: dict[str, list[object]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, Progress(f"looking at {name}", count) as progress:
-        each = pool.map if task.heavy else map
+        each = pool.map if task.payload_field else map
         for group in sample_file.groups(source):
             parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
             for part in each(lambda part: [_row(task, sample) for sample in part], parts):
@@ -57,6 +57,6 @@ def _row(task: Task, sample: Sample) -> dict[str, object]:
         "split": sample.split,
         "label": sample.values["label"] if "label" in task.fields else "",
         "digest": hashlib.sha256(content).hexdigest(),
-        **task.look(sample.values),
+        **task.describe(sample.values),
         "bytes": len(content),
     }

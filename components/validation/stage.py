@@ -73,11 +73,11 @@ def validate_prepared(folder: Path) -> None:
 
 def _shown(task: Task, source: Path, verdict: Verdict) -> dict[str, bytes | str]:
     """Failing samples for people, by id."""
-    wanted = set(verdict.failing_ids(report.SHOWN))
-    if not wanted:
+    failing = set(verdict.failing_ids(report.SHOWN))
+    if not failing:
         return {}
-    rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in wanted}
-    return {sample.id: task.shown(sample.values) for _, sample in sample_file.pick(source, rows)}
+    rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in failing}
+    return {sample.id: task.preview(sample.values) for _, sample in sample_file.pick(source, rows)}
 
 
 def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, shown: dict[str, bytes | str]) -> None:

@@ -50,7 +50,7 @@ def reproduce(
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
     with disk_space.reported(project.root):
         staleness.check(project, dataset)
-        with _alone(project, on_output):
+        with alone(project, on_output):
             _bring_up_to_date(project, dataset, stage, force=force, on_output=on_output)
 
 
@@ -134,7 +134,7 @@ def _environment(project: Project) -> dict[str, str]:
 
 
 @contextmanager
-def _alone(project: Project, say: Callable[[str], None] | None) -> Iterator[None]:
+def alone(project: Project, say: Callable[[str], None] | None) -> Iterator[None]:
     """One reproduction at a time in a project; the others wait, and say so."""
     project.state.mkdir(parents=True, exist_ok=True)
     with (project.state / "data.lock").open("w") as lock:

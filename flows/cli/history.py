@@ -3,47 +3,60 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from components.core.errors import CorruptArtifactError, NotFoundError
+from components.core.errors import CorruptArtifactError, NotFoundError, UsageError
 from components.core.project import Project
+
+if TYPE_CHECKING:
+    from components.release.ledger import Entry, Ledger
 
 
 @click.command(epilog="Example:  modelyard history digits --verify")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--verify", is_flag=True, help="Only check the chain, and that nothing was cut off its end.")
 @click.option("--steps", is_flag=True, help="Every step, not only how each release ended.")
+@click.option("--export", "export_file", metavar="FILE", help="Write all entries as JSON lines; - is standard output.")
+@click.option("--check", "check_file", metavar="FILE", type=Path, help="Check an exported file: chain and signatures.")
+@click.option(
+    "--key", "key_file", metavar="FILE", type=Path, help="With --check: the ledger key; the project's if none."
+)
+@click.option("--sign-anew", is_flag=True, help="After the ledger key was lost: sign all entries with another one.")
 @click.option("--json", "as_json", is_flag=True, help="Print every entry as JSON.")
-def history(name: str, verify: bool, steps: bool, as_json: bool) -> int:
+def history(
+    name: str | None,
+    verify: bool,
+    steps: bool,
+    export_file: str | None,
+    check_file: Path | None,
+    key_file: Path | None,
+    sign_anew: bool,
+    as_json: bool,
+) -> int:
     """What was in production of NAME when, who asked for it, and what was refused."""
     from components.release import history as histories
     from components.release import ledger as ledgers
     from flows.cli import table
     from flows.releases import promotion
 
+    if check_file is not None:
+        return _check(check_file, key_file, as_json)
     project = Project.find()
+    if sign_anew:
+        return _sign_anew(project, as_json)
+    if name is None:
+        raise UsageError("no model is named", next_step="modelyard history NAME; `modelyard models` lists them")
     ledger = ledgers.of(project, name)
+    if export_file is not None:
+        return _export(ledger, export_file, as_json)
     entries = ledger.entries()
     if not entries:
-        raise NotFoundError(f"nothing was released of {name} yet", where=str(ledger.path))
+        raise _nothing(ledger)
     if verify:
-        anchored = _anchor(project, name)
-        if anchored is not None:
-            number, _, digest = anchored.partition(":")
-            if len(entries) < int(number) or entries[int(number) - 1].digest != digest:
-                raise CorruptArtifactError(
-                    "the ledger is not the one that the registry remembers",
-                    where=str(ledger.path),
-                    got=f"{len(entries)} entries",
-                    expected=f"entry {number} with digest {digest}",
-                )
-        known = "the registry's memory of it agrees" if anchored else "the registry was not asked"
-        if as_json:
-            click.echo(json.dumps({"entries": len(entries), "head": entries[-1].digest, "anchor": anchored}, indent=2))
-        else:
-            click.echo(f"{len(entries)} entries, the chain is whole, head {entries[-1].digest[:12]}; {known}")
-        return 0
+        return _verify(project, name, ledger, entries, as_json)
     if as_json:
         click.echo(json.dumps([entry.model_dump() for entry in entries], indent=2))
         return 0
@@ -64,6 +77,84 @@ def history(name: str, verify: bool, steps: bool, as_json: bool) -> int:
         ],
     )
     return 0
+
+
+def _verify(project: Project, name: str, ledger: Ledger, entries: list[Entry], as_json: bool) -> int:
+    anchored = _anchor(project, name)
+    if anchored is not None:
+        number, _, digest = anchored.partition(":")
+        if len(entries) < int(number) or entries[int(number) - 1].digest != digest:
+            raise CorruptArtifactError(
+                "the ledger is not the one that the registry remembers",
+                where=str(ledger.path),
+                got=f"{len(entries)} entries",
+                expected=f"entry {number} with digest {digest}",
+            )
+    known = "the registry's memory of it agrees" if anchored else "the registry was not asked"
+    if as_json:
+        document = {"entries": len(entries), "head": entries[-1].digest, "signed": True, "anchor": anchored}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        click.echo(f"{len(entries)} entries, the chain is whole and signed, head {entries[-1].digest[:12]}; {known}")
+    return 0
+
+
+def _export(ledger: Ledger, file: str, as_json: bool) -> int:
+    from io import StringIO
+
+    from components.core import atomic
+
+    text = StringIO()
+    count = ledger.export(text)
+    if count == 0:
+        raise _nothing(ledger)
+    if file == "-":
+        click.echo(text.getvalue(), nl=False)
+        return 0
+    atomic.write_text(Path(file), text.getvalue())
+    if as_json:
+        click.echo(json.dumps({"entries": count, "file": file}, indent=2))
+    else:
+        click.echo(f"{count} entries written to {file}; `modelyard history --check {file}` checks them")
+    return 0
+
+
+def _check(file: Path, key_file: Path | None, as_json: bool) -> int:
+    from components.access import secret
+    from components.release import ledger, ledger_file
+
+    if key_file is None:
+        try:
+            key_file = Project.find().ledger / ledger.KEY
+        except NotFoundError:  # outside a project the chain alone is checked
+            key_file = None
+    elif not key_file.exists():
+        raise NotFoundError("no such key file", where=str(key_file))
+    key = secret.read(key_file, "the ledger key") if key_file is not None else None
+    found = ledger_file.check(file, key)
+    if as_json:
+        document = {"model": found.model, "entries": found.entries, "head": found.head, "signed": found.signed}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        signed = f"signed with {key_file}" if found.signed else "the signatures were not checked: no key here"
+        click.echo(f"{found.model}: {found.entries} entries, the chain is whole, head {found.head[:12]}; {signed}")
+    return 0
+
+
+def _sign_anew(project: Project, as_json: bool) -> int:
+    from components.release import ledger
+
+    notes = ledger.sign_anew(project, "asked for with --sign-anew")
+    if as_json:
+        click.echo(json.dumps([note.model_dump() for note in notes], indent=2))
+    else:
+        count = sum(note.facts["entries"] for note in notes)
+        click.echo(f"{count} entries of {len(notes)} models signed anew; an entry in each says so")
+    return 0
+
+
+def _nothing(ledger: Ledger) -> NotFoundError:
+    return NotFoundError(f"nothing was released of {ledger.model} yet", where=str(ledger.path))
 
 
 def _anchor(project: Project, name: str) -> str | None:

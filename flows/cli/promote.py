@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.contracts.pipeline import PipelineSpec
-from components.core import located_yaml
 from components.core.project import Project
 
 if TYPE_CHECKING:
     from components.release.ledger import Role
-    from flows.releases.promotion import Outcome
+    from flows.releases.rollback_command import Outcome
 
 
 @click.command(epilog="Example:  modelyard promote digits 4")
@@ -36,17 +34,25 @@ def promote(name: str, version: str, challenger: bool, as_json: bool) -> int:
 @click.option("--to", metavar="VERSION", help="Go back to this version; it must have served well before.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def rollback(name: str, to: str | None, as_json: bool) -> int:
-    """Go back to what served well last; the alias goes along."""
-    from flows.releases import promotion
+    """Go back to what served well last: its pinned bundle, at once. The alias goes along.
+
+    A release that is going on ends. Neither the registry nor Prefect is needed: they are told when they are back.
+    """
+    from flows.releases import rollback_command
 
     project = Project.find()
-    located_yaml.read(project.pipeline_file(name), PipelineSpec)
-    side = promotion.target_of_rollback(project, name, to)
-    click.echo(f"going back to version {side.version}", err=True)
-    return _show(name, "champion", _ask(name, side.version, "champion", f"modelyard rollback {name}"), as_json)
+    how = f"modelyard rollback {name}" + (f" --to {to}" if to else "")
+    return _show(
+        name,
+        "champion",
+        rollback_command.roll_back(project, name, to, how, lambda text: click.echo(text, err=True)),
+        as_json,
+    )
 
 
 def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
+    from components.contracts.pipeline import PipelineSpec
+    from components.core import located_yaml
     from components.registry.api import Api
     from flows.cli.run import say
     from flows.platform import connections, lifecycle

@@ -130,7 +130,7 @@ def summary(planned: Plan) -> dict[str, Any]:
     return {
         "stages": {stage.stage: "up to date" if stage.current else list(stage.reasons) for stage in planned.stages},
         "data": planned.fingerprints.data_digest if planned.fingerprints else None,
-        "train_key": planned.fingerprints.train.digest if planned.fingerprints else None,
+        "train_fingerprint": planned.fingerprints.train.digest if planned.fingerprints else None,
         "package": planned.package_digest,
         "version": planned.bundle.version.version if planned.bundle else None,
         "bundle": planned.bundle.bundle.tag if planned.bundle else None,

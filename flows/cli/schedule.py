@@ -24,13 +24,16 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
     """Register the `schedule:` of every pipeline file (or of one PIPELINE) with Prefect.
 
     The stack's runner starts the runs, one at a time a pipeline. Schedules whose pipeline file or `schedule:` line is
-    gone are removed. Needs the stack: modelyard up.
+    gone are removed. So is that of gc, which `[retention]` in modelyard.toml sets. Needs the stack: modelyard up.
     """
     project = Project.find()
     from flows.cli.run import say
     from flows.pipelines.schedules import register
+    from flows.retention import schedule as retention
 
-    _show(register(project, _endpoints(project), pipeline, say), as_json)
+    endpoints = _endpoints(project)
+    gc = retention.register(project, endpoints) if pipeline is None else ()
+    _show((*register(project, endpoints, pipeline, say), *gc), as_json)
 
 
 @click.command(epilog="Example:  modelyard unschedule digits")
@@ -41,8 +44,11 @@ def unschedule(pipeline: str | None, as_json: bool) -> None:
     project = Project.find()
     from flows.cli.run import say
     from flows.pipelines.schedules import remove
+    from flows.retention import schedule as retention
 
-    _show(remove(project, _endpoints(project), pipeline, say), as_json)
+    endpoints = _endpoints(project)
+    gc = retention.remove(project, endpoints) if pipeline is None else ()
+    _show((*remove(project, endpoints, pipeline, say), *gc), as_json)
 
 
 def _endpoints(project: Project) -> Endpoints:

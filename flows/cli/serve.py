@@ -31,7 +31,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     from flows.cli import prediction_client
     from flows.cli.run import say
     from flows.platform import connections, lifecycle, services
-    from flows.releases import promotion, service
+    from flows.releases import local_target, promotion
 
     if number is not None and not foreground:
         raise UsageError(
@@ -51,7 +51,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         version = promotion.find_version(api, pipeline, number)
         if foreground:
             bundle = promotion.bundle_of(project, spec, api, version, say)
-            words = service.command(bundle, str(port or services.FIRST_PORT))
+            words = local_target.command(bundle, str(port or services.FIRST_PORT))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))
             os.execv(words[0], words)  # noqa: S606  # this terminal becomes the server

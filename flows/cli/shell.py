@@ -37,6 +37,7 @@ COMMANDS = {
     "open": ("flows.cli.open:open_", "Open Prefect, MLflow or a model's page in the browser."),
     "env": ("flows.cli.env:env", "The variables with which prefect, mlflow, dvc and bentoml work here."),
     "shell": ("flows.cli.env:shell", "A shell with these variables."),
+    "gc": ("flows.cli.gc:gc", "Remove what nothing needs any more, its size said before."),
     "doctor": ("flows.cli.doctor:doctor", "Look over this machine and say what to mend."),
     "schema": ("flows.cli.schema:schema", "JSON Schema of pipeline and dataset files, for editors."),
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from components.contracts.training_request import Event, Metrics, Progress, Started, TrainRequest
+from components.contracts.training_request import Event, Metrics, Started, TrainingProgress, TrainRequest
 from components.core import atomic
 from components.identity import digest
 from components.identity import manifest as manifests
@@ -86,7 +86,7 @@ class _Watch:
             self._begun, self._steps_per_epoch = now, event.steps_per_epoch
         elif isinstance(event, Metrics) and "validation/loss" in event.values:
             self._ends.append(now)
-        elif isinstance(event, Progress) and not self._ends and now - (self._begun or now) >= WARM_SECONDS:
+        elif isinstance(event, TrainingProgress) and not self._ends and now - (self._begun or now) >= WARM_SECONDS:
             self._marks.append((now, event.step))
         known = len(self._ends) > 1 or len(self._marks) > 1
         if self._begun is not None and known and now - self._begun >= TRIED_SECONDS:
@@ -113,7 +113,7 @@ def _tried(work: RunContext, keys: Fingerprints) -> float:
     start = pretrained.package(work.api, work.project, work.spec, keys.train)
     request = TrainRequest(
         pipeline=work.spec.name,
-        train_key=keys.train.digest,
+        train_fingerprint=keys.train.digest,
         data_digest=keys.data_digest,
         prepared=str(prepared.relative_to(root)),
         run_folder=str(folder.relative_to(root)),

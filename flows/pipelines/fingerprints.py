@@ -67,13 +67,14 @@ def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_diges
 def training(
     spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None
 ) -> Fingerprint:
-    """`train_key`: data, model and train spec, what it starts from, the code that this training imports, its libraries.
+    """`train_fingerprint`: data, model and train spec, pretrained weights, the code and libraries of this training.
 
     Raises:
         NotFoundError: there is no such task.
     """
     task = tasks.find(spec.task)
-    modules = [TRAINING, spec.model.module, tasks.module(spec.task), task.objective.partition(":")[0]]
+    named = (task.objective, task.output_type.graph_builder)
+    modules = [TRAINING, spec.model.module, tasks.module(spec.task), *(name.partition(":")[0] for name in named)]
     if isinstance(spec.model, CustomSpec):
         modules.append(spec.model.factory.partition(":")[0])
     return Fingerprint(
@@ -88,14 +89,14 @@ def training(
     )
 
 
-def package(train_key: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
+def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
     """`package_key`: the training and the code that evaluates it.
 
     Raises:
         NotFoundError: there is no such task.
     """
     modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
-    return Fingerprint({"training": train_key, **_code(user_source.identity(modules, source_root))})
+    return Fingerprint({"training": train_fingerprint, **_code(user_source.identity(modules, source_root))})
 
 
 def _package_of(spec: PipelineSpec) -> dict[str, str]:

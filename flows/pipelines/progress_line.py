@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from components.contracts.training_request import Event, Finished, Progress
+from components.contracts.training_request import Event, Finished, TrainingProgress
 
 EVERY_SECONDS = 10.0
 
@@ -22,7 +22,7 @@ class ProgressLine:
 
     def emit(self, event: Event) -> None:
         """Show an event."""
-        if isinstance(event, Progress):
+        if isinstance(event, TrainingProgress):
             self._progress(event)
         elif isinstance(event, Finished):
             self.close()
@@ -33,7 +33,7 @@ class ProgressLine:
             print(file=sys.stderr, flush=True)
             self._drawn = False
 
-    def _progress(self, event: Progress) -> None:
+    def _progress(self, event: TrainingProgress) -> None:
         metric = "" if event.metric is None else f"  {event.metric_name} {event.metric:.4f}"
         text = (
             f"epoch {event.epoch + 1}  step {event.step}/{event.total_steps}  loss {event.loss:.4f}{metric}"

@@ -88,8 +88,12 @@ def evaluation(project: Project, spec: PipelineSpec, keys: Fingerprints) -> Stag
     )
 
 
-def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: Package) -> StageRequest:
-    """Build the bundle of a version."""
+def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: Package, *, force: bool) -> StageRequest:
+    """Build the bundle of a version.
+
+    Args:
+        force: also where it is there; it is replaced only if it is damaged.
+    """
     document = BundleRequest(
         model=spec.name,
         version=plan.version.version,
@@ -98,6 +102,7 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
         home=_place(project, project.bundles),
         requirements=plan.requirements,
         serving=spec.serving,
+        force=force,
     )
     return StageRequest(
         stage="packaging",
@@ -166,7 +171,7 @@ def _train_request(
     facts = manifests.load(prepared, "prepared").facts
     return TrainRequest(
         pipeline=spec.name,
-        train_key=keys.train.digest,
+        train_fingerprint=keys.train.digest,
         data_digest=keys.data_digest,
         prepared=_place(project, prepared),
         run_folder=run_folder,

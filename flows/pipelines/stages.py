@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -202,10 +201,8 @@ def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
         ServingError: BentoML could not build it.
     """
     package = package_of(work, plan.version)
-    if force and plan.bundle.folder.exists():
-        shutil.rmtree(plan.bundle.folder)
     work.say(f"building the bundle {plan.bundle.tag}")
-    work.run(stage_requests.packaging(work.project, work.spec, plan, package))
+    work.run(stage_requests.packaging(work.project, work.spec, plan, package, force=force))
     plan.bundle.verify()
     last_run.record(work.project, work.spec.name, "bundle", plan.key.parts)
     return plan.bundle

@@ -1,6 +1,7 @@
 """`python -m flows.platform.flow_run ENTRYPOINT`: Prefect's engine, with the flow that the command names.
 
-The entry point stands in the command and not in the environment, which a deployment may add to.
+The entry point stands in the command and not in the environment, which a deployment may add to. The work pool runs one
+other flow, gc: which of the two constants it is, the name of the run's flow decides. No name leads to any other code.
 """
 
 from __future__ import annotations
@@ -9,11 +10,36 @@ import os
 import runpy
 import sys
 
+RETENTION_FLOW = "flows/retention/flow.py:collect"
+RETENTION_FLOW_NAME = "retention"
+
 
 def main() -> None:
     """Run the flow run that Prefect's worker names in the environment."""
-    os.environ["PREFECT__FLOW_ENTRYPOINT"] = sys.argv.pop(1)
+    entrypoint = sys.argv.pop(1)
+    if _flow_name() == RETENTION_FLOW_NAME:
+        entrypoint = RETENTION_FLOW
+    os.environ["PREFECT__FLOW_ENTRYPOINT"] = entrypoint
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
+
+
+def _flow_name() -> str | None:
+    """The name of the flow of this run; None where Prefect does not say it."""
+    import httpx
+
+    from components.core.project import Project
+    from flows.platform import connections
+
+    run, url = os.environ.get("PREFECT__FLOW_RUN_ID"), os.environ.get("PREFECT_API_URL")
+    if not run or not url:
+        return None
+    try:
+        with connections.client(connections.of(Project.find()).prefect.credentials, url, timeout=30) as client:
+            flow_id = client.get(f"/flow_runs/{run}").raise_for_status().json()["flow_id"]
+            return str(client.get(f"/flows/{flow_id}").raise_for_status().json()["name"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        print(f"Prefect does not say which flow this is: {error}", file=sys.stderr, flush=True)
+        return None
 
 
 if __name__ == "__main__":

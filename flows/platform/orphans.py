@@ -71,24 +71,25 @@ def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) ->
     left_after(processes, 5.0)
 
 
-def clear(
-    root: str, program: str | None = None, patience_seconds: float = 2.0, spared_session: int | None = None
-) -> int:
+def clear(root: str, program: str | None = None, patience_seconds: float = 2.0, spared: int | None = None) -> int:
     """End what a killed stack (or one program of it) left behind; returns how many processes.
 
     Args:
-        spared_session: processes of this session go on.
+        spared: a process that goes on, and so do its descendants. Not its session: BentoML's process manager gives each
+            worker a session of its own.
     """
-    left = [process for process in find(root, program) if spared_session is None or _session(process) != spared_session]
+    kept = {spared, *(process.pid for process in descendants(spared))} if spared is not None else set()
+    left = [process for process in find(root, program) if process.pid not in kept]
     end(left, patience_seconds)
     return len(left)
 
 
-def _session(process: psutil.Process) -> int:
+def descendants(pid: int) -> list[psutil.Process]:
+    """The children of a process, their children, and so on."""
     try:
-        return os.getsid(process.pid)
-    except ProcessLookupError:
-        return -1
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def left_after(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:

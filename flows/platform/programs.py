@@ -39,6 +39,7 @@ class Program:
         needs_credentials: its environment holds the project's secret, for the clients of Prefect and MLflow.
         hands_over_to: a folder, relative to the project's, in which the workers of the program say that they serve: the
             program is replaced by starting the new one beside it; None: it is ended first.
+        workers: of a program that hands over, how many must say that they serve before the one before it ends.
         shim: a shim keeps it, so that it outlives the supervisor.
     """
 
@@ -51,6 +52,7 @@ class Program:
     clears_leftovers: bool = True
     needs_credentials: bool = False
     hands_over_to: str | None = None
+    workers: int = 1
     shim: bool = True
 
     def write(self, project: Project) -> None:
@@ -211,7 +213,7 @@ def _runner(project: Project, known: StackState) -> Program:
 def _watcher(project: Project, known: StackState) -> Program:
     return Program(
         "watcher",
-        [sys.executable, "-m", "flows.releases.watcher", str(project.root)],
+        [sys.executable, "-m", "flows.releases.controller", str(project.root)],
         {
             "PREFECT_API_URL": _prefect_api(project, known),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",

@@ -7,12 +7,15 @@ import hashlib
 import json
 import time
 import xmlrpc.client
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.core import atomic
 from components.core.errors import StackError
 from components.core.project import Project
+from components.core.waiting import announced
 from flows.platform import health, ports, running, state, supervisor
 from flows.platform.programs import (
     SERVICE_PREFIX,
@@ -38,6 +41,7 @@ def serve(
     port: int | None = None,
     *,
     hands_over_to: str | None = None,
+    workers: int = 1,
     timeout_seconds: float = 120,
 ) -> str:
     """Run a service as `serve-<name>` and wait until its /readyz answers 200; returns its URL.
@@ -48,14 +52,23 @@ def serve(
     Args:
         command: its words; `{port}` in them becomes the port.
         environment: variables beside those of the stack; `{port}` likewise.
-        hands_over_to: as of `Program`.
+        hands_over_to, workers: as of `Program`.
         port: where it listens, or None: where it listened before, else the first free port from 3000 on.
 
     Raises:
         StackError: the stack is not running, the port is taken, or the service does not become ready.
     """
+    program = Program(
+        SERVICE_PREFIX + name,
+        command,
+        environment,
+        priority=20,
+        stop_seconds=STOP_SECONDS,
+        hands_over_to=hands_over_to,
+        workers=workers,
+    )
     for _ in range(ATTEMPTS):
-        chosen = _start(project, SERVICE_PREFIX + name, command, environment, port, hands_over_to)
+        chosen = _start(project, program, port)
         try:
             _wait(project, SERVICE_PREFIX + name, chosen, timeout_seconds)
         except ports.PortTaken:
@@ -64,10 +77,16 @@ def serve(
     raise StackError(f"{SERVICE_PREFIX}{name} has no port", got=f"{chosen} is held by {ports.holder(chosen)}")
 
 
-def stop_serving(project: Project, name: str) -> bool:
-    """Stop a service and forget it (its port is remembered); returns whether there was one."""
+def stop_serving(project: Project, name: str, log: Callable[[str], None] | None = None) -> bool:
+    """Stop a service and forget it (its port is remembered); returns whether there was one.
+
+    A request that the service has accepted may take a minute; it is answered before the process ends.
+
+    Args:
+        log: told every ten seconds that requests are still being answered.
+    """
     program_name = SERVICE_PREFIX + name
-    with state.lock(project):
+    with state.lock(project), announced(f"{program_name} to answer what it has accepted", log):
         there = _include(project, program_name).exists()
         _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
     return there
@@ -125,15 +144,13 @@ def service_state(project: Project, name: str) -> str | None:
     return process.state if process is not None else None
 
 
-def _start(
-    project: Project,
-    program_name: str,
-    command: list[str],
-    environment: dict[str, str],
-    port: int | None,
-    hands_over_to: str | None,
-) -> int:
-    """Have the supervisor run a service, unless it does; where it is to listen."""
+def _start(project: Project, template: Program, port: int | None) -> int:
+    """Have the supervisor run a service, unless it does; where it is to listen.
+
+    Args:
+        template: the program, with `{port}` in its words and variables.
+    """
+    program_name, hands_over_to = template.name, template.hands_over_to
     with state.lock(project):
         present = supervisor.processes(project)
         known = state.load(project)
@@ -141,7 +158,7 @@ def _start(
             raise StackError("the stack is not running", next_step="`modelyard up`")
         same_place = port is None or known.ports.get(program_name) == port
         chosen = known.ports.get(program_name, FIRST_PORT) if port is None else port
-        program = _program(program_name, command, environment, chosen, hands_over_to)
+        program = _at_port(template, chosen)
         process = present.get(program_name)
         unchanged = same_place and process is not None and not program.differs(project)
         runs = process is not None and process.state in ("RUNNING", "STARTING")
@@ -159,7 +176,7 @@ def _start(
                     )
                 others = {other for owner, other in known.ports.items() if owner != program_name}
                 chosen = ports.choose(FIRST_PORT, others)
-                program = _program(program_name, command, environment, chosen, hands_over_to)
+                program = _at_port(template, chosen)
             state.save(project, known.with_port(program_name, chosen))
             program.write(project)
             atomic.write_text(_include(project, program_name), program.section(project))
@@ -178,12 +195,10 @@ def _is_taken(project: Project, process: ProcessState | None, port: int) -> bool
     return orphans.is_taken(str(project.root), port)
 
 
-def _program(
-    name: str, command: list[str], environment: dict[str, str], port: int, hands_over_to: str | None
-) -> Program:
-    words = [word.replace("{port}", str(port)) for word in command]
-    variables = {key: value.replace("{port}", str(port)) for key, value in environment.items()}
-    return Program(name, words, variables, priority=20, stop_seconds=STOP_SECONDS, hands_over_to=hands_over_to)
+def _at_port(template: Program, port: int) -> Program:
+    words = [word.replace("{port}", str(port)) for word in template.command]
+    variables = {key: value.replace("{port}", str(port)) for key, value in template.environment.items()}
+    return replace(template, command=words, environment=variables)
 
 
 def _include(project: Project, program_name: str) -> Path:

@@ -92,15 +92,16 @@ def _replaced(before: _Process, home: Path, program: Program, log: Path, stopped
     from flows.platform import orphans, process_mark
 
     environment = _environment(program)
-    orphans.clear(environment[process_mark.STACK], program.name, spared_session=before.pid)
+    orphans.clear(environment[process_mark.STACK], program.name, spared=before.pid)
     fresh = _spawned(program, environment, log)
     print(f"process {fresh.pid} starts beside process {before.pid}, which runs another version", flush=True)
     folder = Path(program.document["folder"]) / program.document["hands_over_to"]
     until = time.monotonic() + HANDOVER_SECONDS
-    while not _is_ready(fresh.pid, folder):
+    while not _is_ready(fresh.pid, folder, int(program.document.get("workers", 1))):
         if fresh.wait(POLL_SECONDS, stopped) or select.select([stopped], [], [], 0)[0] or time.monotonic() > until:
             print(f"process {fresh.pid} did not become ready; process {before.pid} goes on", flush=True)
             _end(fresh, 5)
+            orphans.clear(environment[process_mark.STACK], program.name, spared=before.pid)
             running.note_failure(home, program.name, program.digest)
             return before
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -108,12 +109,13 @@ def _replaced(before: _Process, home: Path, program: Program, log: Path, stopped
     _record(home, program, fresh)
     print(f"process {fresh.pid} has taken over; process {before.pid} ends", flush=True)
     _end(before, int(program.document["stop_seconds"]))
+    orphans.clear(environment[process_mark.STACK], program.name, spared=fresh.pid)
     return fresh
 
 
-def _is_ready(pid: int, folder: Path) -> bool:
-    """Whether a worker of this process says that it serves: `<worker's pid>.json` in the folder."""
-    return any(path.stem.isdecimal() and _parent(path.stem) == pid for path in folder.glob("*.json"))
+def _is_ready(pid: int, folder: Path, workers: int) -> bool:
+    """Whether so many workers of this process say that they serve: `<worker's pid>.json` in the folder."""
+    return sum(path.stem.isdecimal() and _parent(path.stem) == pid for path in folder.glob("*.json")) >= workers
 
 
 def _parent(pid: str) -> int | None:
@@ -209,12 +211,22 @@ def _keep(process: _Process, program: Program, log: Path, stopped: int) -> int:
 
 
 def _end(process: _Process, seconds: int) -> None:
-    """SIGTERM to the program's whole group, and SIGKILL to what is left of it after its time."""
-    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5)):
+    """SIGTERM to the program's group, which ends its workers; SIGKILL to what is left of both after its time.
+
+    The workers of BentoML's process manager are in sessions of their own, so the group's signal does not reach them.
+    """
+    from flows.platform import orphans
+
+    workers = orphans.descendants(process.pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+    ended = process.wait(seconds) and _group_is_gone(process.pid, seconds)
+    if not ended:
+        workers += orphans.descendants(process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        if process.wait(patience) and number == signal.SIGTERM and _group_is_gone(process.pid, seconds):
-            return
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+    orphans.kill(orphans.left_after(workers, 0))
 
 
 def _group_is_gone(group: int, seconds: float) -> bool:

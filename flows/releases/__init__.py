@@ -1,1 +1,1 @@
-"""Production follows the registry: the watcher that sees a difference, and the Prefect flow that carries it out."""
+"""Production follows the registry: the controller, the Prefect flow of a release, rollbacks, and the serving target."""

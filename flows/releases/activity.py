@@ -1,4 +1,4 @@
-"""What the watcher does about each model, and why it waits: written by the watcher, read by `promote` and its like."""
+"""What the controller does about each model, and what it waits for: `promote` and its like read it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Doing = Literal["releasing", "retrying", "waiting", "idle"]
 
 
 class Activity(Strict):
-    """The watcher's state for one model.
+    """The controller's state for one model.
 
     Args:
-        doing: a worker releases; a release failed and is tried again; something else is waited for; nothing is due.
+        doing: a step is being done; a step failed and is tried again; something else must come first; nothing is due.
         reason: why it is released, or what is waited for.
         champion: the version that the alias named.
         challenger: the version that the alias named.
@@ -52,7 +52,7 @@ def write(project: Project, name: str, activity: Activity) -> None:
 
 
 def read(project: Project, name: str) -> Activity | None:
-    """What the watcher wrote last; None where it never wrote, or another version of us did."""
+    """What the controller wrote last; None where it never wrote, or another Modelyard did."""
     try:
         return Activity.model_validate_json(_file(project, name).read_bytes())
     except (FileNotFoundError, ValidationError):

@@ -1,4 +1,4 @@
-"""The challenger's end: what it did beside the champion is written down, then it goes."""
+"""The challenger's end: its figures beside the champion's are recorded, then the service lets it go."""
 
 from __future__ import annotations
 
@@ -6,44 +6,54 @@ from typing import Any
 
 from components.contracts.serving_spec import RequestStats
 from components.registry import versions
+from components.release.decision import DesiredState
 from flows.releases.rollout import Rollout
 
 
-def take_away(change: Rollout, reason: str, *, broken: bool) -> None:
-    """The challenger goes: its alias was taken away, or it broke a limit."""
-    order = change.service.order()
-    change.record("removing", reason=reason, broken=broken)
-    compare(change)
-    if broken and change.before is not None:
-        wanted = versions.aliases_of(change.api, change.name).get("challenger")
-        if wanted == change.before.version:
-            versions.delete_alias(change.api, change.name, "challenger")
-    if order.challenger is not None and (
-        change.before is None or order.challenger.package_digest == change.before.package_digest
-    ):
-        change.service.give(challenger=None)
-        if change.service.statement() is not None:
-            change.service.wait(lambda worker: worker.challenger is None, "let the challenger go")
+def remove(rollout: Rollout) -> str:
+    """Remove the challenger: its alias was taken away, or it broke a limit. Returns the reason.
+
+    What was recorded when the release began counts: a process that goes on with it need not know why it began.
+    """
+    asked = rollout.entry("asked")
+    broken = asked.facts.get("broken") if asked is not None else None
+    reason = str(broken or "its alias was taken away")
+    compare(rollout)
+    rollout.pin("removing", lambda now: now.without_challenger(), reason=reason, broken=broken is not None)
+    rollout.apply()
+    if broken is not None and rollout.current is not None:
+        desired = DesiredState.of(versions.aliases_of(rollout.api, rollout.name)).challenger
+        if desired == rollout.current.version:
+            versions.delete_alias(rollout.api, rollout.name, "challenger")
+    if rollout.service.status() is not None:
+        rollout.service.wait(lambda worker: worker.challenger is None, "let the challenger go")
+    return reason
 
 
-def compare(change: Rollout) -> None:
-    """Write down what champion and challenger did side by side, if there is a challenger."""
-    said = change.service.statement()
-    if said is None or not any(worker.challenger for worker in said.workers):
+def is_broken(rollout: Rollout) -> bool:
+    """Whether the service took the challenger out."""
+    asked = rollout.entry("asked")
+    return asked is not None and bool(asked.facts.get("broken"))
+
+
+def compare(rollout: Rollout) -> None:
+    """Record what champion and challenger did side by side, if there is a challenger."""
+    status = rollout.service.status()
+    if status is None or not any(worker.challenger for worker in status.workers):
         return
-    change.record(
+    rollout.record(
         "compared",
-        champion=total([worker.champion_tally for worker in said.workers]).model_dump(),
-        challenger=total([worker.challenger_tally for worker in said.workers]).model_dump(),
+        champion=total([worker.champion_stats for worker in status.workers]).model_dump(),
+        challenger=total([worker.challenger_stats for worker in status.workers]).model_dump(),
     )
 
 
-def total(tallies: list[RequestStats]) -> RequestStats:
+def total(stats: list[RequestStats]) -> RequestStats:
     """Counts of all workers together; of the percentiles the worst."""
     counts: dict[str, Any] = {
-        name: sum(getattr(tally, name) for tally in tallies)
+        name: sum(getattr(worker, name) for worker in stats)
         for name in ("requests", "errors", "not_finite", "compared", "agreed")
     }
     for name in ("p50_ms", "p99_ms"):
-        counts[name] = max((value for tally in tallies if (value := getattr(tally, name)) is not None), default=None)
+        counts[name] = max((value for worker in stats if (value := getattr(worker, name)) is not None), default=None)
     return RequestStats(**counts)

@@ -1,8 +1,8 @@
-"""The Prefect flow of a release: one run a change of one role."""
+"""The Prefect flow of a release: one run a rollout of one role, with its steps as tasks."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from prefect import flow, get_run_logger, task
@@ -18,17 +18,19 @@ from prefect.states import Completed, Failed
 from components.contracts.gate_request import GateEvidence, GateResult
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
-from components.core.errors import StackError
+from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 from components.registry.api import Api
 from components.release.ledger import Role
+from components.release.production import Pin
 from flows.pipelines.stages import RunContext
 from flows.platform import crashed_runs, lifecycle
-from flows.releases import challenger, gating, refusal, steps
-from flows.releases import rollout as changes
+from flows.releases import challenger, gating, refusal, steps, telling
+from flows.releases import rollout as rollouts
+from flows.releases.preemption import Preempted, preemptible
 from flows.releases.refusal import Report
-from flows.releases.rollout import Proven, Refused, Rollout, Superseded
-from flows.releases.service import Service
+from flows.releases.rollout import Refused, Rollout, Superseded, VerifiedVersion
+from flows.releases.serving_target import target_of
 
 REFUSED = "Refused"
 
@@ -42,59 +44,65 @@ class Approval(RunInput):
 
 
 @task(name="verify", cache_policy=NO_CACHE)
-def verify_task(change: Rollout) -> Proven:
+def verify_task(rollout: Rollout) -> VerifiedVersion:
     """The package, byte by byte."""
-    return steps.verify(change)
+    return steps.verify(rollout)
 
 
 @task(name="bundle", cache_policy=NO_CACHE)
-def bundle_task(change: Rollout, proven: Proven) -> str:
+def bundle_task(rollout: Rollout, candidate: VerifiedVersion) -> tuple[Pin, str]:
     """The bundle, built if it is not there."""
-    return steps.bundle(change, proven)
+    return steps.bundle(rollout, candidate)
 
 
 @task(name="gates", cache_policy=NO_CACHE)
-def gates_task(change: Rollout, proven: Proven) -> GateEvidence | None:
+def gates_task(rollout: Rollout, candidate: VerifiedVersion) -> GateEvidence | None:
     """Integrity, floors, champion, parity, latency."""
-    return gating.gates(change, proven)
+    return gating.gates(rollout, candidate)
 
 
 @task(name="stage", cache_policy=NO_CACHE)
-def stage_task(change: Rollout, proven: Proven, code: str) -> None:
+def stage_task(rollout: Rollout, pin: Pin, code: str) -> None:
     """Loaded beside the one that serves."""
-    steps.stage(change, proven, code)
+    steps.stage(rollout, pin, code)
 
 
 @task(name="prove", cache_policy=NO_CACHE)
-def prove_task(change: Rollout, proven: Proven) -> None:
+def prove_task(rollout: Rollout, candidate: VerifiedVersion) -> None:
     """Golden examples through the real endpoint."""
-    steps.prove(change, proven)
+    steps.prove(rollout, candidate)
 
 
 @task(name="switch", cache_policy=NO_CACHE)
-def switch_task(change: Rollout, proven: Proven) -> None:
+def switch_task(rollout: Rollout, pin: Pin) -> None:
     """It serves."""
-    steps.switch(change, proven)
+    steps.switch(rollout, pin)
 
 
 @task(name="watch", cache_policy=NO_CACHE)
-def watch_task(change: Rollout) -> dict[str, float]:
+def watch_task(rollout: Rollout) -> dict[str, float]:
     """It serves well."""
-    return steps.watch(change)
+    return steps.watch(rollout)
+
+
+@task(name="tell", cache_policy=NO_CACHE)
+def tell_task(api: Api, project: Project, name: str) -> str:
+    """The registry names what a rollback has left."""
+    return telling.tell(api, project, name, get_run_logger().info)
 
 
 @flow(name="release", flow_run_name="{name}-{role}")
-def release(name: str, role: Role, withdraws: bool = False, broken: str | None = None) -> State[Any]:
+def release(name: str, role: Role, step: str = "release", broken: str | None = None) -> State[Any]:
     """Make what serves in a role what the registry's alias names, or say there why not.
 
     Args:
         name: the pipeline; also the registered model.
         role: the alias: champion or challenger.
-        withdraws: nothing is to be champion any more, and the grace period is over.
-        broken: why the service took the challenger out by itself, if it did.
+        step: `release`; `withdraw`: no version is to be champion, and the grace period is over; `tell`: the registry is
+            told of a rollback.
+        broken: why the service took the version out by itself, or cannot load it.
     """
     project = Project.find()
-    spec = located_yaml.read(project.pipeline_file(name), PipelineSpec)
     endpoints = lifecycle.endpoints(project)
     if endpoints is None:
         raise StackError("the stack is not running", next_step="`modelyard up`")
@@ -102,64 +110,78 @@ def release(name: str, role: Role, withdraws: bool = False, broken: str | None =
     with ExitStack() as during:
         during.enter_context(crashed_runs.present(project, flow_run))
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
-        work = RunContext(project, spec, api, get_run_logger().info)
+        if step == "tell":
+            return Completed(name="Told", message=tell_task(api, project, name))
+        spec = located_yaml.read(project.pipeline_file(name), PipelineSpec)
+        context = RunContext(project, spec, api, get_run_logger().info)
         page = f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}"
-        change = changes.begin(work, Service(project, name), role, page, withdraws=withdraws, broken=broken)
-        if change is None:
-            return Completed(name="Superseded", message="the registry asks for something else by now")
+        withdraws = step == "withdraw"
+        rollout = rollouts.begin(context, target_of(project, name), role, page, withdraws=withdraws, broken=broken)
+        if rollout is None:
+            return Completed(name="Superseded", message="the registry asks for another version by now")
         try:
-            _carry_out(change, broken)
+            with preemptible():
+                _carry_out(rollout, withdraws=withdraws)
         except Refused as refused:
-            return _refused(change, refused)
-        except Superseded:
-            change.record("superseded", reason="the registry asks for something else by now")
-            return Completed(name="Superseded", message="the registry asks for something else by now")
-        refusal.anchor(change)
-        return Completed(name="Released", message=f"{role} is {change.after.version if change.after else 'nothing'}")
+            return _refused(rollout, refused)
+        except (Superseded, Preempted):
+            return _superseded(rollout)
+        refusal.anchor(api, name, rollout.ledger)
+        return Completed(
+            name="Released", message=f"{role} is {rollout.target.version if rollout.target else 'nothing'}"
+        )
 
 
-def _carry_out(change: Rollout, broken: str | None) -> None:
-    if "refusing" in change.done:
+def _carry_out(rollout: Rollout, *, withdraws: bool) -> None:
+    if "refusing" in rollout.done:
         raise Refused([])
-    if change.after is None or "removing" in change.done:
-        if change.role == "champion":
-            steps.withdraw(change)
-        else:
-            reason = broken or "its alias was taken away"
-            challenger.take_away(change, reason, broken=broken is not None)
-            if broken is not None:
-                refusal.remove(change, reason)
-            change.record("removed", reason=reason)
+    if rollout.role == "challenger" and (rollout.target is None or "removing" in rollout.done):
+        reason = challenger.remove(rollout)
+        if challenger.is_broken(rollout):
+            refusal.remove(rollout, reason)
+        rollout.record("removed", reason=reason)
         return
-    proven = verify_task(change)
-    code = bundle_task(change, proven)
-    found = gates_task(change, proven)
-    if found is not None and change.work.spec.gates.manual is not None and "approved" not in change.done:
-        _ask(change, found)
-    stage_task(change, proven, code)
-    prove_task(change, proven)
-    switch_task(change, proven)
-    seen = watch_task(change)
-    report = refusal.accept(change)
-    if found is not None:
-        _tell(change, found.results, report)
-    change.record("served", **seen)  # last: what was not told yet when a process is killed is told by the next
+    if rollout.target is None:
+        if not withdraws and "withdrawing" not in rollout.done:
+            raise Superseded
+        steps.withdraw(rollout)
+        return
+    asked = rollout.entry("asked")
+    if asked is not None and asked.facts.get("broken"):
+        raise steps.unloadable(str(asked.facts["broken"]))
+    candidate = verify_task(rollout)
+    pin, code = bundle_task(rollout, candidate)
+    evidence = None
+    if "switching" not in rollout.done:
+        evidence = gates_task(rollout, candidate)
+        if evidence is not None and rollout.context.spec.gates.manual is not None and "approved" not in rollout.done:
+            _ask(rollout, evidence)
+        stage_task(rollout, pin, code)
+        prove_task(rollout, candidate)
+    if "switched" not in rollout.done:
+        switch_task(rollout, pin)
+    figures = watch_task(rollout)
+    report = refusal.accept(rollout)
+    if evidence is not None:
+        _tell(rollout, evidence.results, report)
+    rollout.record("served", **figures)  # last: what was not told yet when a process is killed is told by the next
 
 
-def _ask(change: Rollout, found: GateEvidence) -> None:
-    """Wait until a person has answered in the Prefect UI."""
-    manual = change.work.spec.gates.manual
+def _ask(rollout: Rollout, evidence: GateEvidence) -> None:
+    """Wait until a person has answered in the Prefect UI. A newer order ends the wait."""
+    manual = rollout.context.spec.gates.manual
     assert manual is not None  # noqa: S101
-    report = refusal.upload(change, str(change.work.project.gates(change.name, found.key)))
-    text = refusal.markdown(change, found.results, report)
+    report = refusal.upload(rollout, str(rollout.context.project.gates(rollout.name, evidence.key)))
+    text = refusal.markdown(rollout, evidence.results, report)
     form = Approval.with_initial_data(description=text, approve=False, your_name="")
+    rollout.record("waiting", until_minutes=manual.timeout_minutes)
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=int(manual.timeout_minutes * 60), poll_interval=2)
     except FlowPauseTimeout as error:
         raise Refused([_manual(f"nobody answered within {manual.timeout_minutes:g} minutes", "ask again")]) from error
     if not answer.approve:
         raise Refused([_manual(f"{answer.your_name} said no: {answer.comment or 'no comment'}", "ask them")])
-    change.record("approved", by=answer.your_name, comment=answer.comment)
+    rollout.record("approved", by=answer.your_name, comment=answer.comment)
 
 
 def _manual(reason: str, next_step: str) -> GateResult:
@@ -168,17 +190,32 @@ def _manual(reason: str, next_step: str) -> GateResult:
     )
 
 
-def _refused(change: Rollout, refused: Refused) -> State[Any]:
-    report = refusal.refuse(change, refused, returned="switched" in change.done)
-    steps.clear_away(change)
-    refusal.anchor(change)
-    decided = change.entry("refusing")
+def _refused(rollout: Rollout, refused: Refused) -> State[Any]:
+    try:
+        report = refusal.refuse(rollout, refused)
+    except Superseded:
+        return _superseded(rollout)
+    steps.leave(rollout)
+    refusal.anchor(rollout.api, rollout.name, rollout.ledger)
+    decided = rollout.entry("refusing")
     results = [GateResult.model_validate(result) for result in decided.facts["results"]] if decided else []
-    _tell(change, results, report)
+    _tell(rollout, results, report)
     return Failed(name=REFUSED, message=refusal.sentence(results))
 
 
-def _tell(change: Rollout, results: list[GateResult], report: Report | None) -> None:
+def _superseded(rollout: Rollout) -> State[Any]:
+    """A newer order has come: what was staged goes, and the release is closed if the order has not closed it."""
+    with suppress(Superseded):
+        rollout.record("superseded", reason="a newer order has come")
+    end = rollout.end()
+    if end is not None and end.event != "superseded":  # the order came after the end
+        return Completed(name="Released", message=f"the release has ended: {end.event}")
+    with suppress(ModelyardError):  # the controller sees to it, whatever stops it here
+        rollout.apply()
+    return Completed(name="Superseded", message="a newer order has come")
+
+
+def _tell(rollout: Rollout, results: list[GateResult], report: Report | None) -> None:
     create_markdown_artifact(
-        key=f"{change.name}-release".replace("_", "-").lower(), markdown=refusal.markdown(change, results, report)
+        key=f"{rollout.name}-release".replace("_", "-").lower(), markdown=refusal.markdown(rollout, results, report)
     )

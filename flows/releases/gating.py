@@ -1,8 +1,7 @@
-"""The step that goes through the gates, or finds that they were gone through with these very things."""
+"""The step that goes through the gates, or finds evidence that these very things went through them."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,25 +11,21 @@ from components.core.errors import ServingError
 from components.gates import evidence
 from components.packaging.bundle import Bundle
 from flows.pipelines import stage_runner
-from flows.releases.rollout import Proven, Refused, Rollout
+from flows.releases.rollout import Refused, Rollout, VerifiedVersion
 
 
-def gates(change: Rollout, proven: Proven) -> GateEvidence | None:
-    """Go through the gates, or find that they were gone through with these very things.
+def gates(rollout: Rollout, candidate: VerifiedVersion) -> GateEvidence | None:
+    """Go through the gates, unless evidence of the same key stands.
 
     Raises:
-        Refused: holds what refused.
+        Refused: holds the gates that refused.
     """
-    asked_entry = change.entry("asked")
-    if asked_entry is not None and asked_entry.facts.get("going_back"):
-        change.record("gated", reused="it served well before: going back asks for integrity and parity alone")
+    if rollout.current is not None and rollout.current.package_digest == candidate.package.digest:
+        rollout.record("gated", reused="it is what serves")
         return None
-    if change.before is not None and change.before.package_digest == proven.package.digest:
-        change.record("gated", reused="it is what serves")
-        return None
-    request = _gate_request(change, proven)
-    key = evidence.key(request, change.work.project.root)
-    folder = change.work.project.gates(change.name, key)
+    request = _gate_request(rollout, candidate)
+    key = evidence.key(request, rollout.context.project.root)
+    folder = rollout.context.project.gates(rollout.name, key)
     found = _evidence(folder / "evidence.json", key)
     reused = found is not None and found.passed
     if not reused:
@@ -38,10 +33,10 @@ def gates(change: Rollout, proven: Proven) -> GateEvidence | None:
         stage_runner.call(
             "gates",
             request.model_copy(update={"folder": str(folder)}).model_dump_json(),
-            folder=change.work.project.root,
-            request_file=change.work.project.state / "requests" / f"gates-{key[:16]}.json",
-            on_line=change.work.say,
-            on_words=change.work.say,
+            folder=rollout.context.project.root,
+            request_file=rollout.context.project.state / "requests" / f"gates-{key[:16]}.json",
+            on_line=rollout.context.say,
+            on_words=rollout.context.say,
         )
         found = _evidence(folder / "evidence.json", key)
     if found is None:
@@ -50,22 +45,22 @@ def gates(change: Rollout, proven: Proven) -> GateEvidence | None:
     if refused:
         raise Refused(refused, str(folder))
     figures = {result.gate: {"reason": result.reason, **result.figures} for result in found.results}
-    change.record("gated", evidence=key, reused=reused, figures=figures)
+    rollout.record("gated", evidence=key, reused=reused, figures=figures)
     return found
 
 
-def _gate_request(change: Rollout, proven: Proven) -> GateRequest:
-    spec, project = change.work.spec, change.work.project
+def _gate_request(rollout: Rollout, candidate: VerifiedVersion) -> GateRequest:
+    spec, project = rollout.context.spec, rollout.context.project
     asked: list[Gate] = ["integrity"]
     asked += ["floors"] if spec.gates.floors else []
-    asked += ["champion"] if spec.gates.champion is not None and change.role == "champion" else []
+    asked += ["champion"] if spec.gates.champion is not None and rollout.role == "champion" else []
     asked += ["parity"]
     asked += ["latency"] if spec.gates.latency is not None else []
     return GateRequest(
         pipeline=spec.name,
-        role=change.role,
-        candidate=_candidate(change, proven.version.version, proven.package.digest, proven.bundle),
-        champion=_champion(change),
+        role=rollout.role,
+        candidate=_candidate(rollout, candidate.version.version, candidate.package.digest, candidate.bundle),
+        champion=_champion(rollout),
         asked=asked,
         gates=spec.gates,
         dataset=str(project.dataset(spec.dataset).relative_to(project.root)),
@@ -73,25 +68,16 @@ def _gate_request(change: Rollout, proven: Proven) -> GateRequest:
     )
 
 
-def _champion(change: Rollout) -> Candidate | None:
-    slot = change.service.order().champion
-    if slot is None:
+def _champion(rollout: Rollout) -> Candidate | None:
+    pin = rollout.pinned().production.champion
+    if pin is None:
         return None
-    digits = slot.bundle.rstrip("/").split("/")[-2]
-    if re.fullmatch(r"[0-9a-f]{12}", digits) is None:
-        raise ServingError(
-            "the champion's bundle was not built by Modelyard",
-            where=str(change.service.folder / "order.json"),
-            got=slot.bundle,
-            expected=str(change.work.project.bundles / "bentos" / change.name / "12 hex digits" / "src"),
-        )
-    bundle = Bundle(change.work.project.bundles, change.name, digits)
-    return _candidate(change, slot.version, slot.package_digest, bundle)
+    return _candidate(rollout, pin.version, pin.package_digest, rollout.service.bundle(pin))
 
 
-def _candidate(change: Rollout, version: str, digest: str, bundle: Bundle) -> Candidate:
+def _candidate(rollout: Rollout, version: str, digest: str, bundle: Bundle) -> Candidate:
     return Candidate(
-        name=change.name, version=version, package_digest=digest, bundle=str(bundle.folder), bundle_key=bundle.key
+        name=rollout.name, version=version, package_digest=digest, bundle=str(bundle.folder), bundle_key=bundle.key
     )
 
 

@@ -1,51 +1,133 @@
-"""Looking at both sides: what the registry asks for, what the service says it holds."""
+"""Everything that the reconcile decision depends on, gathered: aliases, ledger, service, the pipeline's file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fcntl import LOCK_EX, LOCK_NB, flock
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from components.contracts.pipeline import PipelineSpec
-from components.contracts.serving_spec import RolloutPolicy
+from filelock import FileLock, Timeout
+
+from components.contracts.pipeline import PipelineSpec, ReleaseSpec
+from components.contracts.serving_spec import UnreadableSpecError
 from components.core import located_yaml
-from components.core.errors import NotFoundError, SpecError
+from components.core.errors import ModelyardError, NotFoundError, SpecError
 from components.core.project import Project
-from components.registry import versions
-from components.registry.api import Api
 from components.release import history
 from components.release import ledger as ledgers
-from components.release.decision import Decision, DesiredState, ObservedState, decide
-from components.release.ledger import Role
-from flows.releases.service import Service
+from components.release import production as productions
+from components.release.decision import ROLES, DesiredState, ObservedState, Situation
+from components.release.ledger import Entry
+from flows.releases import telling
+from flows.releases.serving_target import ServingTarget, target_of
 
-ROLES: tuple[Role, ...] = ("champion", "challenger")
-
-
-def wanted(api: Api, name: str) -> DesiredState:
-    """What the aliases of a model name."""
-    return DesiredState.of(versions.aliases_of(api, name))
+SETTLE_SECONDS = 5.0  # after a new spec, before workers that hold something else are told to try again
+STATUS_SECONDS = 2.0
 
 
-def terms(project: Project, name: str) -> RolloutPolicy | None:
-    """On which terms a challenger is to be beside the champion; None where the pipeline's file cannot be read."""
-    try:
-        return located_yaml.read(project.pipeline_file(name), PipelineSpec).release.terms()
-    except (SpecError, NotFoundError):
-        return None
+@dataclass
+class Observer:
+    """Looks at one model again and again, and reads again only what has changed."""
 
+    project: Project
+    name: str
+    _release: tuple[tuple[int, int] | None, ReleaseSpec | None] = (None, None)
+    _files: tuple[int, ...] = ()
 
-def to_do(api: Api, project: Project, name: str) -> Decision | None:
-    """What is due for a model, or was left unfinished; None: production is what the registry asks for."""
-    asked = DesiredState.of(versions.aliases_of(api, name), terms(project, name))
-    entries = ledgers.of(project, name).entries()
-    for role in ROLES:
-        left = history.unfinished(entries, role)
-        if left is not None:
-            return Decision(role, f"the release {left.id} of the {role} was left unfinished")
-    return decide(asked, ObservedState.of(Service(project, name).statement()))
+    @cached_property
+    def service(self) -> ServingTarget:
+        """The model's service."""
+        return target_of(self.project, self.name)
+
+    @cached_property
+    def ledger(self) -> ledgers.Ledger:
+        """The model's ledger."""
+        return ledgers.of(self.project, self.name)
+
+    def has_history(self) -> bool:
+        """Whether anything was ever released of the model."""
+        return bool(self.ledger.entries())
+
+    def has_changed(self) -> bool:
+        """Whether ledger or pipeline file were written since this was asked last."""
+        stamp = tuple(_stamp(path) for path in (*self.ledger.files, self.project.pipeline_file(self.name)))
+        changed, self._files = stamp != self._files, stamp
+        return changed
+
+    def release_spec(self) -> ReleaseSpec | None:
+        """The section `release:` of the pipeline's file; None where the file cannot be read."""
+        path = self.project.pipeline_file(self.name)
+        try:
+            about = path.stat()
+            stamp = (about.st_size, about.st_mtime_ns)
+            if self._release[0] != stamp:
+                self._release = (stamp, located_yaml.read(path, PipelineSpec).release)
+        except (OSError, SpecError, NotFoundError):
+            return None
+        return self._release[1]
+
+    def situation(self, aliases: Mapping[str, str] | None, *, champion_gone: bool = False) -> Situation:
+        """What is desired, pinned and observed now.
+
+        Args:
+            aliases: of the model; None: the registry does not answer.
+            champion_gone: whether no version was champion for longer than the grace period.
+
+        Raises:
+            CorruptArtifactError: the ledger cannot be read.
+        """
+        entries = self.ledger.entries()
+        pinned = productions.decided(entries)
+        desired = DesiredState.of(aliases) if aliases is not None else None
+        status = self.service.status(STATUS_SECONDS)
+        untold = history.untold(entries)
+        release = self.release_spec()
+        state = self.service.state() if status is None else "running"
+        return Situation(
+            production=pinned.production,
+            open={role: left for role in ROLES if (left := history.unfinished(entries, role)) is not None},
+            untold=untold,
+            desired=desired,
+            overtaken=untold is not None
+            and desired is not None
+            and telling.alias_is_overtaken(
+                self.project, self.name, untold, desired.champion, telling.handled_by(untold, entries)
+            ),
+            observed=ObservedState.of(status) if status is not None else None,
+            service=state,
+            spec_is_pinned=self.service.is_applied(pinned.production),
+            staged=self._is_staged(),
+            policy=release.policy() if release is not None else None,
+            going_back=self._goes_back(entries, desired),
+            champion_gone=champion_gone,
+            unregistered=history.is_unregistered(entries),
+            settling=state == "starting" or self._is_fresh(),
+        )
+
+    def _is_staged(self) -> bool:
+        try:
+            spec = self.service.spec()
+        except UnreadableSpecError:
+            return False
+        return spec is not None and spec.staged is not None
+
+    def _is_fresh(self) -> bool:
+        age = self.service.age_seconds()
+        return age is not None and age < SETTLE_SECONDS
+
+    def _goes_back(self, entries: list[Entry], desired: DesiredState | None) -> bool:
+        """Whether the desired champion served well before what serves now, and its bundle is there."""
+        champion = productions.decided(entries).production.champion
+        if desired is None or desired.champion is None or champion is None:
+            return False
+        try:
+            pin = history.rollback_target(entries, self.name, desired.champion)
+            return pin.package_digest != champion.package_digest and self.service.bundle(pin).exists()
+        except ModelyardError:
+            return False
 
 
 @contextmanager
@@ -53,16 +135,16 @@ def alone(project: Project, name: str) -> Iterator[bool]:
     """Whether this process is the one that releases this model now; it is, for as long as the block lasts."""
     path = _lock(project, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        try:
-            flock(stream, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            stream.truncate(0)
-            stream.write(str(os.getpid()))
-            stream.flush()
-            yield True
+    try:
+        with FileLock(path, timeout=0):
+            pid = path.with_suffix(".pid")
+            pid.write_text(str(os.getpid()))
+            try:
+                yield True
+            finally:
+                pid.unlink(missing_ok=True)
+    except Timeout:
+        yield False
 
 
 def is_at_work(project: Project, name: str) -> bool:
@@ -70,12 +152,26 @@ def is_at_work(project: Project, name: str) -> bool:
     path = _lock(project, name)
     if not path.exists():
         return False
-    with path.open("a") as stream:
-        try:
-            flock(stream, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def worker(project: Project, name: str) -> int | None:
+    """The process that releases this model now, as far as it is known."""
+    try:
+        return int(_lock(project, name).with_suffix(".pid").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _lock(project: Project, name: str) -> Path:

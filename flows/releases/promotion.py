@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from components.contracts.pipeline import PipelineSpec
 from components.core.errors import (
@@ -24,26 +23,18 @@ from components.registry.versions import Version
 from components.release import history
 from components.release import ledger as ledgers
 from components.release.decision import ObservedState
-from components.release.ledger import CLOSING, Entry, Role, Side
+from components.release.ledger import CLOSING, Entry, Role
 from flows.pipelines import bundle_plan, stages
 from flows.platform import lifecycle
 from flows.platform.programs import log_file
 from flows.releases import activity, observation
 from flows.releases.activity import Activity
-from flows.releases.service import Service
+from flows.releases.rollback_command import Outcome
+from flows.releases.serving_target import ServingTarget, target_of
 
 START_SECONDS = 90.0
 SAY_SECONDS = 10.0
 MOST_FAILURES = 3
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How it ended: the closing entry, or None where nothing had to be done."""
-
-    entry: Entry | None
-    version: str
-    url: str | None
 
 
 def promote(
@@ -114,35 +105,6 @@ def remove_alias(api: Api, name: str, role: Role, how: str) -> None:
     versions.delete_alias(api, name, role, how)
 
 
-def target_of_rollback(project: Project, name: str, to: str | None) -> Side:
-    """What a rollback goes to: what served well last, before what serves now; or the version asked for.
-
-    Raises:
-        UsageError: nothing served before, or that version never served well.
-    """
-    entries = ledgers.of(project, name).entries()
-    served = history.served_well(entries)
-    known = ", ".join(dict.fromkeys(side.version for side in reversed(served))) or "none"
-    if to is not None:
-        found = next((side for side in reversed(served) if side.version == to), None)
-        if found is None:
-            raise UsageError(
-                f"version {to} of {name} never served well",
-                expected=f"one of {known}",
-                next_step=f"`modelyard promote {name} {to}` goes through the gates",
-            )
-        return found
-    order = Service(project, name).order()
-    found = history.to_go_back_to(entries, order.champion.package_digest if order.champion else None)
-    if found is None:
-        raise UsageError(
-            f"nothing to go back to: no other version of {name} served before",
-            got=f"served well: {known}",
-            next_step=f"`modelyard history {name}`",
-        )
-    return found
-
-
 def follow(
     project: Project, name: str, role: Role, version: str, since: int | None, say: Callable[[str], None]
 ) -> Outcome:
@@ -158,7 +120,7 @@ def follow(
         StackError: nobody takes it up, or nobody goes on with it, for `START_SECONDS`.
         ServingError: the release failed `MOST_FAILURES` times, or another version was asked for meanwhile.
     """
-    ledger, service = ledgers.of(project, name), Service(project, name)
+    ledger, service = ledgers.of(project, name), target_of(project, name)
     if since is None:
         entries = ledger.entries()
         left = history.unfinished(entries, role)
@@ -181,8 +143,8 @@ def follow(
         if ends:
             return _ended(ends[-1], service, version)
         if not history.unfinished(entries, role):
-            held = ObservedState.of(service.statement())
-            if (held.champion if role == "champion" else held.challenger) == version and not ours:
+            observed = ObservedState.of(service.status())
+            if (observed.champion if role == "champion" else observed.challenger) == version and not ours:
                 return Outcome(None, version, service.url)
         found = activity.read(project, name)
         if found is not None and found.wants(role, version) and (found.failed_at or 0) > begun:
@@ -249,7 +211,7 @@ def words(entry: Entry) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _ended(entry: Entry, service: Service, version: str) -> Outcome:
+def _ended(entry: Entry, service: ServingTarget, version: str) -> Outcome:
     if entry.event in ("refused", "returned"):
         serves = entry.before.version if entry.before else "nothing"
         raise GateRefused(

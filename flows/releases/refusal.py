@@ -8,16 +8,19 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from components.contracts.gate_request import GateResult
-from components.core.errors import ModelyardError, RegistryError
+from components.core.errors import ModelyardError
 from components.registry import tracking, versions
-from components.registry.api import MissingError
-from components.release.ledger import Event
+from components.registry.api import Api, MissingError
+from components.release.ledger import Event, Ledger, Role
+from components.release.production import Production
+from flows.pipelines.stages import Log
 from flows.releases.rollout import Refused, Rollout
 
 STATE = "modelyard.release"
 REASON = "modelyard.release_reason"
 REPORT = "modelyard.release_report"
 TAG_LENGTH = 1000
+SET_BACK = "Modelyard: the alias names what serves"
 
 
 @dataclass(frozen=True)
@@ -31,61 +34,97 @@ class Report:
 _SECTION = re.compile(r"\n*<!-- release -->.*?<!-- /release -->", re.DOTALL)
 
 
-def refuse(change: Rollout, refused: Refused, *, returned: bool) -> Report | None:
-    """Set the alias back, write tags, description and report on the version; then it stands in the ledger.
+def refuse(rollout: Rollout, refused: Refused) -> Report | None:
+    """Take the version out of production if it serves, set the alias back, tell why on the version, close the release.
+
+    The decision, with what production is made of from now on, is recorded before anything is done: a process that is
+    killed at any line after that finds it, does it and tells it.
 
     Returns:
         Where the report is to be read, if there is one.
     """
-    # Decided: a process that is killed now finds it here and goes on telling.
     results = [result.model_dump() for result in refused.results]
-    change.record("refusing", results=results, evidence=refused.evidence, returned=returned)
-    decided = change.entry("refusing")
+    if "refusing" not in rollout.done:
+        serves = _serves(rollout)
+        if serves:
+            rollout.pin("refusing", _without, results=results, evidence=refused.evidence, returned=True)
+        else:
+            rollout.record("refusing", results=results, evidence=refused.evidence, returned=False)
+    decided = rollout.entry("refusing")
     assert decided is not None  # noqa: S101
     facts = decided.facts
+    production = rollout.apply().production
+    if facts["returned"] and production.champion is not None and rollout.service.status() is not None:
+        back = production.champion
+        rollout.service.wait(
+            lambda worker: worker.champion is not None and worker.champion.package_digest == back.package_digest,
+            f"go back to version {back.version}",
+        )
     found = [GateResult.model_validate(result) for result in facts["results"]]
-    report = upload(change, facts["evidence"])
-    _set_back(change)
-    _annotate(change, found, report)
+    if facts["returned"]:
+        again = f"; version {production.champion.version if production.champion else 'none'} serves again"
+        found = [result.model_copy(update={"reason": result.reason + again}) for result in found]
+    report = upload(rollout, facts["evidence"])
+    _set_back(rollout)
+    _annotate(rollout, found, report)
     end: Event = "returned" if facts["returned"] else "refused"
-    change.record(
+    rollout.record(
         end, gates=[result.gate for result in found], reason=sentence(found), report=report.url if report else None
     )
     return report
 
 
-def accept(change: Rollout) -> Report | None:
-    """The version serves: its tags say so and where the gates' report is; no older refusal stands on it any more.
+def _serves(rollout: Rollout) -> bool:
+    """Whether production is made of the version that is refused."""
+    champion = rollout.pinned().production.champion
+    target = rollout.target.package_digest if rollout.target else None
+    return rollout.role == "champion" and champion is not None and champion.package_digest == target
+
+
+def _without(now: Production) -> Production:
+    """Production after its champion failed: what served before, with the challenger that there is."""
+    challenger = now.challenger if now.previous is not None else None
+    return Production(champion=now.previous, challenger=challenger, policy=now.policy if challenger else None)
+
+
+def accept(rollout: Rollout) -> Report | None:
+    """The version serves: its tags say so and where the gates' report is; an older refusal is removed from it.
 
     Returns:
         The report, if the gates were gone through for this release.
     """
-    assert change.after is not None  # noqa: S101
+    assert rollout.target is not None  # noqa: S101
     report = None
-    tags = {STATE: {"champion": "served", "challenger": "challenger"}[change.role]}
-    gated = change.entry("gated")
+    gated = rollout.entry("gated")
+    tags: dict[str, str] = {}
     if gated is not None and gated.facts.get("reused") is False:
-        report = upload(change, str(change.work.project.gates(change.name, gated.facts["evidence"])))
+        report = upload(rollout, str(rollout.context.project.gates(rollout.name, gated.facts["evidence"])))
         tags |= {REPORT: report.url} if report else {}
-    versions.tag_version(change.api, change.name, change.after.version, tags)
-    versions.untag_version(change.api, change.name, change.after.version, [REASON])
-    version = versions.by_number(change.api, change.name, change.after.version)
-    if _SECTION.search(version.description):
-        versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description))
+    tag_served(rollout.api, rollout.name, rollout.target.version, rollout.role, tags)
     return report
 
 
-def remove(change: Rollout, reason: str) -> None:
+def tag_served(api: Api, name: str, version: str, role: Role, tags: dict[str, str]) -> None:
+    """Tag a version that serves, and remove an older refusal from it."""
+    state = {"champion": "served", "challenger": "challenger"}[role]
+    versions.tag_version(api, name, version, {STATE: state, **tags})
+    versions.untag_version(api, name, version, [REASON])
+    found = versions.by_number(api, name, version)
+    if _SECTION.search(found.description):
+        versions.describe(api, name, version, _SECTION.sub("", found.description))
+
+
+def remove(rollout: Rollout, reason: str) -> None:
     """A challenger that broke its limits: its version says why."""
-    if change.before is not None:
+    if rollout.current is not None:
         tags = {STATE: "removed", REASON: reason[:TAG_LENGTH]}
-        versions.tag_version(change.api, change.name, change.before.version, tags)
+        versions.tag_version(rollout.api, rollout.name, rollout.current.version, tags)
 
 
-def anchor(change: Rollout) -> None:
+def anchor(api: Api, name: str, ledger: Ledger) -> None:
     """The registry remembers the ledger's last entry, so that a ledger cut short is noticed."""
-    last = change.ledger.entries()[-1]
-    versions.tag_model(change.api, change.name, "modelyard.ledger", f"{last.sequence}:{last.digest}")
+    last = ledger.entries()[-1]
+    versions.tag_model(api, name, "modelyard.ledger", f"{last.sequence}:{last.digest}")
 
 
 def sentence(results: list[GateResult]) -> str:
@@ -93,11 +132,11 @@ def sentence(results: list[GateResult]) -> str:
     return "; ".join(f"{result.gate}: {result.reason}" for result in results)
 
 
-def markdown(change: Rollout, results: list[GateResult], report: Report | None) -> str:
+def markdown(rollout: Rollout, results: list[GateResult], report: Report | None) -> str:
     """The gates as a table."""
-    version = change.after.version if change.after else "none"
+    version = rollout.target.version if rollout.target else "none"
     lines = [
-        f"**Version {version} as {change.role}** (release `{change.id}`, asked by {change.asked_by})",
+        f"**Version {version} as {rollout.role}** (release `{rollout.id}`, asked by {rollout.asked_by})",
         "",
         "| gate | passed | why | limit | next |",
         "|---|---|---|---|---|",
@@ -111,53 +150,60 @@ def markdown(change: Rollout, results: list[GateResult], report: Report | None) 
     return "\n".join(lines)
 
 
-def _set_back(change: Rollout) -> None:
+def _set_back(rollout: Rollout) -> None:
     """The alias names what truly serves again; if somebody moved it meanwhile, it is theirs."""
-    if change.after is None or not change.still_wanted():
+    if rollout.target is None or not rollout.is_still_desired():
         return
-    if change.before is None:
-        versions.delete_alias(change.api, change.name, change.role)
-        return
-    try:
-        versions.by_number(change.api, change.name, change.before.version)
-        versions.set_alias(change.api, change.name, change.role, change.before.version)
-    except (MissingError, RegistryError) as error:
-        change.work.say(f"the alias cannot be set back to version {change.before.version}: {error.what}")
-        versions.delete_alias(change.api, change.name, change.role)
+    production = rollout.pinned().production
+    pin = production.champion if rollout.role == "champion" else production.challenger
+    set_to(rollout.api, rollout.name, rollout.role, pin.version if pin else None, rollout.context.say)
 
 
-def _annotate(change: Rollout, results: list[GateResult], report: Report | None) -> None:
-    if change.after is None:
+def set_to(api: Api, name: str, role: Role, version: str | None, log: Log) -> None:
+    """Let an alias name the version that serves; where the registry has no such version, take the alias away."""
+    if version is not None:
+        try:
+            versions.by_number(api, name, version)
+            versions.set_alias(api, name, role, version, SET_BACK)
+        except MissingError as error:
+            log(f"the alias cannot be set back to version {version}: {error.what}")
+        else:
+            return
+    versions.delete_alias(api, name, role, SET_BACK)
+
+
+def _annotate(rollout: Rollout, results: list[GateResult], report: Report | None) -> None:
+    if rollout.target is None:
         return
     try:
-        version = versions.by_number(change.api, change.name, change.after.version)
+        version = versions.by_number(rollout.api, rollout.name, rollout.target.version)
     except MissingError:
         return
     tags = {STATE: "refused", REASON: sentence(results)[:TAG_LENGTH], **({REPORT: report.url} if report else {})}
-    versions.tag_version(change.api, change.name, version.version, tags)
-    section = f"\n\n<!-- release -->\n\n{markdown(change, results, report)}\n\n<!-- /release -->"
-    versions.describe(change.api, change.name, version.version, _SECTION.sub("", version.description) + section)
+    versions.tag_version(rollout.api, rollout.name, version.version, tags)
+    section = f"\n\n<!-- release -->\n\n{markdown(rollout, results, report)}\n\n<!-- /release -->"
+    versions.describe(rollout.api, rollout.name, version.version, _SECTION.sub("", version.description) + section)
 
 
-def upload(change: Rollout, evidence: str | None) -> Report | None:
+def upload(rollout: Rollout, evidence: str | None) -> Report | None:
     """The report as an artifact of the version's run, where the registry's UI shows it."""
-    if evidence is None or change.after is None or not Path(evidence).is_dir():
+    if evidence is None or rollout.target is None or not Path(evidence).is_dir():
         return None
-    gates = change.work.project.state / "gates" / change.name
+    gates = rollout.context.project.state / "gates" / rollout.name
     if Path(evidence).resolve().parent != gates.resolve():  # read from the ledger: no other folder is uploaded
-        change.work.say(f"no report is uploaded: {evidence} is no folder of {gates}")
+        rollout.context.say(f"no report is uploaded: {evidence} is no folder of {gates}")
         return None
     try:
-        version = versions.by_number(change.api, change.name, change.after.version)
-        run = tracking.by_id(change.api, version.run_id)
-        place = f"release/{change.id}"
-        change.api.upload_folder(f"{run.artifact_uri}/{place}", Path(evidence))
+        version = versions.by_number(rollout.api, rollout.name, rollout.target.version)
+        run = tracking.by_id(rollout.api, version.run_id)
+        place = f"release/{rollout.id}"
+        rollout.api.upload_folder(f"{run.artifact_uri}/{place}", Path(evidence))
     except ModelyardError as error:  # a version without a run, or one whose run was deleted: the report stays here
-        change.work.say(f"the report stays in {evidence}: {error.what}")
+        rollout.context.say(f"the report stays in {evidence}: {error.what}")
         return None
     picture = Path(evidence) / "comparison.png"
     query = urlencode({"path": f"{place}/{picture.name}", "run_uuid": run.id})
     return Report(
-        f"{run.url(change.api.url)}/artifacts/{place}/report.html",
-        f"{change.api.url}/get-artifact?{query}" if picture.exists() else None,
+        f"{run.url(rollout.api.url)}/artifacts/{place}/report.html",
+        f"{rollout.api.url}/get-artifact?{query}" if picture.exists() else None,
     )

@@ -1,13 +1,15 @@
-"""One release being carried out: what is known of it, and what of it stands in the ledger."""
+"""One release being carried out: what is known of it, and its entries in the ledger."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from components.contracts.gate_request import GateResult
+from components.contracts.serving_spec import OvertakenError
 from components.core.errors import ModelyardError
 from components.identity.package import Package
 from components.packaging.bundle import Bundle
@@ -17,22 +19,24 @@ from components.registry.api import Api
 from components.registry.versions import Version
 from components.release import history
 from components.release import ledger as ledgers
+from components.release import production as productions
+from components.release.decision import DesiredState
 from components.release.history import Release
-from components.release.ledger import Entry, Event, Ledger, Role, Side
+from components.release.ledger import Entry, Event, Ledger, MovedOnError, Role, Side
+from components.release.production import PRODUCTION, PinnedState, Production
 from flows.pipelines.stages import RunContext
-from flows.releases import observation
-from flows.releases.service import Service
+from flows.releases.serving_target import ServingTarget
 
 NOTE = "alias_note"  # the fact of an entry `asked` that holds the id of the note that it was begun for
 ALIAS_SET = "the alias in the registry"
 
 
 class Refused(Exception):
-    """The version does not get to serve (or no longer does).
+    """The version is not to serve, or is to serve no longer.
 
     Args:
         results: of the gates that refused it.
-        report: the report's folder, where there is one.
+        evidence: folder of the gates' report, where there is one.
     """
 
     def __init__(self, results: list[GateResult], evidence: str | None = None) -> None:
@@ -42,7 +46,7 @@ class Refused(Exception):
 
 
 class Superseded(Exception):
-    """The registry asks for something else by now."""
+    """A newer order has come: the registry asks for another version, or production was rolled back."""
 
 
 @dataclass
@@ -50,66 +54,122 @@ class Rollout:
     """A release of one role.
 
     Args:
-        id: the same for all its entries in the ledger.
-        before: what served in that role when it began.
-        after: what is asked for; None: nothing any more.
+        id: shared by all its entries in the ledger.
+        current: what served in that role when the release began.
+        target: what is to serve; None: nothing any more.
+        done: the steps that were recorded.
     """
 
-    work: RunContext
-    service: Service
+    context: RunContext
+    service: ServingTarget
     role: Role
     id: str
-    before: Side | None
-    after: Side | None
+    current: Side | None
+    target: Side | None
     asked_by: str
     done: set[Event] = field(default_factory=set)
 
     @property
     def api(self) -> Api:
         """The registry."""
-        return self.work.api
+        return self.context.api
 
     @property
     def name(self) -> str:
         """The model."""
-        return self.work.spec.name
+        return self.context.spec.name
 
     @cached_property
     def ledger(self) -> Ledger:
         """The model's ledger."""
-        return ledgers.of(self.work.project, self.name)
+        return ledgers.of(self.context.project, self.name)
 
     def record(self, event: Event, **facts: Any) -> None:
-        """Write a step down, once: one that a killed process had written already is not written again."""
-        if event in self.done:
-            return
-        self.ledger.append(
-            event,
-            release=self.id,
-            role=self.role,
-            before=self.before,
-            after=self.after,
-            asked_by=self.asked_by,
-            facts=facts,
-        )
-        self.done.add(event)
-        words = f" {self.after.version}" if self.after else ""
-        self.work.say(f"{self.role}{words}: {event}")
+        """Record a step once: one that a killed process recorded is not recorded again.
+
+        Raises:
+            Superseded: a rollback has closed this release.
+        """
+        self.record_with(event, lambda _: facts)
+
+    def record_with(self, event: Event, facts: Callable[[Sequence[Entry]], dict[str, Any]]) -> None:
+        """Record a step whose facts depend on the ledger's entries: nothing comes between reading them and writing.
+
+        Raises:
+            Superseded: a rollback has closed this release.
+        """
+        while event not in self.done:
+            entries = self.ledger.entries()
+            own = [entry for entry in entries if entry.release == self.id]
+            if own and history.Release(tuple(own)).end is not None:
+                raise Superseded
+            try:
+                self.ledger.append(
+                    event,
+                    release=self.id,
+                    role=self.role,
+                    before=self.current,
+                    after=self.target,
+                    asked_by=self.asked_by,
+                    facts=facts(entries),
+                    if_last=entries[-1].sequence if entries else 0,
+                )
+            except MovedOnError:
+                continue
+            self.done.add(event)
+            version = f" {self.target.version}" if self.target else ""
+            self.context.say(f"{self.role}{version}: {event}")
+
+    def pin(self, event: Event, change: Callable[[Production], Production], **facts: Any) -> PinnedState:
+        """Record what production is made of from now on; whoever acts on it, acts on what was recorded.
+
+        Args:
+            change: from the production that is pinned now to the one to be pinned.
+
+        Returns:
+            The production that is pinned last: this one, or what a later decision has made of it.
+        """
+
+        def with_production(entries: Sequence[Entry]) -> dict[str, Any]:
+            pinned = change(productions.decided(entries).production)
+            return {**facts, PRODUCTION: pinned.model_dump(mode="json")}
+
+        self.record_with(event, with_production)
+        return self.pinned()
+
+    def pinned(self) -> PinnedState:
+        """What production is made of."""
+        return productions.decided(self.ledger.entries())
+
+    def apply(self, staged: productions.Pin | None = None) -> PinnedState:
+        """Have the service hold what is pinned, and a staged version beside it."""
+        while True:
+            pinned = self.pinned()
+            try:
+                self.service.apply(pinned.production, pinned.sequence, staged=staged)
+            except OvertakenError:
+                continue  # decided meanwhile: the ledger has it
+            return pinned
 
     def entry(self, event: Event) -> Entry | None:
-        """What was written down of a step of this release."""
+        """What was recorded of a step of this release."""
         found = [release for release in history.releases(self.ledger.entries()) if release.id == self.id]
         return found[0].entry(event) if found else None
 
-    def still_wanted(self) -> bool:
+    def end(self) -> Entry | None:
+        """The closing entry of this release; None while it is open."""
+        found = [release for release in history.releases(self.ledger.entries()) if release.id == self.id]
+        return found[0].end if found else None
+
+    def is_still_desired(self) -> bool:
         """Whether the registry still asks for this."""
-        wanted = observation.wanted(self.api, self.name).of_role(self.role)
-        return wanted == (self.after.version if self.after else None)
+        desired = DesiredState.of(versions.aliases_of(self.api, self.name)).of_role(self.role)
+        return desired == (self.target.version if self.target else None)
 
 
 @dataclass(frozen=True)
-class Proven:
-    """A version whose package and bundle are there and were read byte by byte."""
+class VerifiedVersion:
+    """A version whose package was read byte by byte, and its bundle, built or not."""
 
     version: Version
     package: Package
@@ -117,72 +177,60 @@ class Proven:
 
 
 def begin(
-    work: RunContext, service: Service, role: Role, flow_run: str, *, withdraws: bool, broken: str | None
+    context: RunContext, service: ServingTarget, role: Role, flow_run: str, *, withdraws: bool, broken: str | None
 ) -> Rollout | None:
     """The release that is due in a role: the one a killed process left, if it is still asked for, else a new one.
 
     Args:
         withdraws: nothing was champion for the whole grace period; without it, no champion is no order yet.
-        broken: why the service took its challenger out; then that is to go, whatever the alias says.
+        broken: why the service took the role's version out, or cannot load it.
 
     Returns:
         None: what a killed process left is not asked for any more, and what is asked for is another matter.
     """
-    ledger = ledgers.of(work.project, work.spec.name)
+    ledger = ledgers.of(context.project, context.spec.name)
     entries = ledger.entries()
-    asked = observation.wanted(work.api, work.spec.name).of_role(role)
+    desired = DesiredState.of(versions.aliases_of(context.api, context.spec.name)).of_role(role)
+    production = productions.decided(entries).production
+    pin = production.champion if role == "champion" else production.challenger
+    current = pin.side if pin is not None else None
     left = history.unfinished(entries, role)
-    before = serving(service, role)
-    asked = None if broken else asked
-    after = None if asked is None else Side(version=asked, package_digest=_digest_of(work.api, work.spec.name, asked))
     if left is not None:
-        change = _resumed(work, service, left)
-        ending = {"refusing", "removing", "withdrawing"} & change.done
-        same = (change.after.version if change.after else None) == asked
-        if ending or same:
-            work.say(f"going on with the release {left.id}: {left.entries[-1].event} was its last step")
-            return change
-        change.record("superseded", reason=f"the registry asks for {asked or 'nothing'} by now")
+        return _resumed(context, service, left, desired)
+    if role == "champion" and desired is None and not withdraws and broken is None:
         return None
-    if role == "champion" and asked is None and not withdraws:
-        return None
-    note = None if broken else _note(work, role, asked, entries)
+    target = _target(context, role, desired, current, broken)
+    note = None if broken else _note(context, role, desired, entries)
     by, how = ("service", broken) if broken else ("registry", ALIAS_SET)
     if note is not None:
         by, how = note.by, note.how
-    beside = service.order().challenger
-    if role == "challenger" and before == after and beside and beside.terms != work.spec.release.terms():
-        note, by, how = None, "pipeline", "its terms (canary, limits) have changed"
-    change = Rollout(work, service, role, secrets.token_hex(6), before, after, by)
+    rollout = Rollout(context, service, role, secrets.token_hex(6), current, target, by)
     known = {} if note is None else {"known_by": note.known_by, "claimed": note.claimed, NOTE: note.id}
-    change.record("asked", how=how, going_back=_goes_back(entries, role, before, after), flow_run=flow_run, **known)
+    rollout.record("asked", how=how, broken=broken, flow_run=flow_run, **known)
     if note is not None:
-        alias_notes.consume(work.project, note)
-    return change
+        alias_notes.consume(context.project, note)
+    return rollout
 
 
-def serving(service: Service, role: Role) -> Side | None:
-    """What a role's version truly is: what the workers say; what they were ordered where they do not answer."""
-    said = service.statement()
-    held = [worker.champion if role == "champion" else worker.challenger for worker in said.workers] if said else []
-    known = {(slot.version, slot.package_digest) for slot in held if slot is not None}
-    if len(known) == 1 and None not in held:
-        version, package_digest = known.pop()
-        return Side(version=version, package_digest=package_digest)
-    order = service.order()
-    slot = order.champion if role == "champion" else order.challenger
-    return Side(version=slot.version, package_digest=slot.package_digest) if slot else None
+def _target(
+    context: RunContext, role: Role, desired: str | None, current: Side | None, broken: str | None
+) -> Side | None:
+    if broken is not None:  # a challenger goes; a champion that cannot be loaded is the version that is refused
+        return current if role == "champion" else None
+    if desired is None:
+        return None
+    return Side(version=desired, package_digest=_digest_of(context.api, context.spec.name, desired))
 
 
-def _resumed(work: RunContext, service: Service, left: Release) -> Rollout:
+def _resumed(context: RunContext, service: ServingTarget, left: Release, desired: str | None) -> Rollout | None:
     first = left.entries[0]
-    done = {entry.event for entry in left.entries}
-    return Rollout(work, service, left.role, left.id, left.before, left.after, first.asked_by, done)
-
-
-def _goes_back(entries: list[Entry], role: Role, before: Side | None, after: Side | None) -> bool:
-    serving = before.package_digest if before else None
-    return role == "champion" and after is not None and history.is_going_back(entries, after.package_digest, serving)
+    rollout = Rollout(context, service, left.role, left.id, left.before, left.after, first.asked_by, set(left.events))
+    is_decided = bool(rollout.done & (history.DECIDED | {"switching"})) or bool(first.facts.get("broken"))
+    if is_decided or (rollout.target.version if rollout.target else None) == desired:
+        context.say(f"going on with the release {left.id}: {left.entries[-1].event} was its last step")
+        return rollout
+    rollout.record("superseded", reason=f"the registry asks for {desired or 'nothing'} by now")
+    return None
 
 
 def _digest_of(api: Api, name: str, version: str) -> str | None:
@@ -192,10 +240,12 @@ def _digest_of(api: Api, name: str, version: str) -> str | None:
         return None
 
 
-def _note(work: RunContext, role: Role, version: str | None, entries: list[Entry]) -> AliasNote | None:
+def _note(context: RunContext, role: Role, version: str | None, entries: list[Entry]) -> AliasNote | None:
     """Who set the alias to this version, unless an earlier release was for that very change."""
-    note = alias_notes.read(work.project, work.spec.name, role)
-    if note is None or note.version != version:
-        return None
-    consumed = any(entry.event == "asked" and entry.facts.get(NOTE) == note.id for entry in entries)
-    return None if consumed else note
+    note = alias_notes.read(context.project, context.spec.name, role)
+    return None if note is None or note.version != version or is_consumed(note, entries) else note
+
+
+def is_consumed(note: AliasNote, entries: Sequence[Entry]) -> bool:
+    """Whether a release was begun for this change of the alias."""
+    return any(entry.event == "asked" and entry.facts.get(NOTE) == note.id for entry in entries)

@@ -1,4 +1,4 @@
-"""How each model stands: what is asked for, what serves, and since when."""
+"""The status of each model: what is asked for, what is pinned and serves, and since when."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from components.core.errors import CorruptArtifactError, RegistryError
 from components.core.project import Project
 from components.registry import versions
 from components.registry.api import Api
-from components.release import history
-from components.release import ledger as ledgers
-from components.release.decision import DesiredState, ObservedState, decide
+from components.release.decision import ROLES, DesiredState, ObservedState, decide
+from components.release.ledger import Entry
 from flows.platform import connections
 from flows.releases import observation
-from flows.releases.service import Service
+from flows.releases.observation import Observer
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def of_all(project: Project, registry: str | None) -> list[ModelStatus]:
     """Every pipeline's model that is asked for, serves, or was released once.
 
     Args:
-        registry: the registry's URL; None: it is not running.
+        registry: the MLflow server's URL; None: it is not running.
     """
     aliases: dict[str, dict[str, str]] | None = None
     if registry is not None:
@@ -49,40 +48,49 @@ def of_all(project: Project, registry: str | None) -> list[ModelStatus]:
                 aliases = versions.aliases(api)
             except RegistryError:
                 aliases = None
-    found = [_standing(project, path.stem, aliases) for path in sorted(project.pipelines.glob("*.yaml"))]
+    found = [_of_model(project, path.stem, aliases) for path in sorted(project.pipelines.glob("*.yaml"))]
     return [row for row in found if row.desired or row.actual or row.since or row.url]
 
 
-def _standing(project: Project, name: str, aliases: dict[str, dict[str, str]] | None) -> ModelStatus:
-    service = Service(project, name)
-    statement = service.statement(timeout_seconds=2)
+def _of_model(project: Project, name: str, aliases: dict[str, dict[str, str]] | None) -> ModelStatus:
+    observer = Observer(project, name)
     named = (aliases or {}).get(name, {})
-    wanted = DesiredState.of(named, observation.terms(project, name) if "challenger" in named else None)
-    found = ObservedState.of(statement)
+    desired = DesiredState.of(named)
     try:
-        entries = ledgers.of(project, name).entries()
+        situation = observer.situation(named if aliases is not None else None)
+        entries = observer.ledger.entries()
     except CorruptArtifactError as error:
-        state, since = f"{error.what}: {error.where}", None
+        observed, since, state = ObservedState.of(observer.service.status()), None, f"{error.what}: {error.where}"
     else:
-        switched = [e for e in entries if e.role == "champion" and e.event == "switched" and e.after is not None]
-        ours = [e for e in switched if e.after is not None and e.after.version == found.champion]
-        since = ours[-1].time if ours else None
-        left = next((release for role in observation.ROLES if (release := history.unfinished(entries, role))), None)
-        todo = decide(wanted, found)
-        if aliases is None:
-            state = "the registry does not answer"
-        elif left is not None:
+        observed = situation.observed or ObservedState()
+        since = _since(entries, observed.champion)
+        left = next((situation.open[role] for role in ROLES if role in situation.open), None)
+        decision = decide(situation)
+        if left is not None:
             verb = "releasing" if observation.is_at_work(project, name) else "left unfinished"
-            state = f"{verb}: {left.role} {left.after.version if left.after else 'none'}, {left.entries[-1].event}"
+            step = left.entries[-1].event
+            state = f"{verb}: {left.role} {left.after.version if left.after else 'none'}, {step}"
+        elif aliases is None:
+            state = "the registry does not answer"
         else:
-            state = todo.reason if todo is not None else "in step"
+            state = decision.reason if decision is not None else "in step"
     return ModelStatus(
         name,
-        wanted.champion,
-        found.champion,
+        desired.champion,
+        observed.champion,
         since,
-        wanted.challenger,
-        found.challenger,
-        service.url if statement is not None else None,
+        desired.challenger,
+        observed.challenger,
+        observer.service.url if observed.champion or observed.challenger else None,
         state,
     )
+
+
+def _since(entries: list[Entry], version: str | None) -> str | None:
+    """When production was last switched to the version that serves."""
+    found = [
+        entry
+        for entry in entries
+        if entry.role == "champion" and entry.event == "switched" and entry.after and entry.after.version == version
+    ]
+    return found[-1].time if found else None

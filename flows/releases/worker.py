@@ -1,73 +1,89 @@
-"""`python -m flows.releases.worker`: imports what a release needs, waits for names of models, and releases them.
+"""`python -m flows.releases.worker`: imports what a release needs, waits for orders, and carries them out.
 
-The watcher keeps one waiting: importing Prefect takes seconds, which nobody shall wait for who has set an alias.
-A line in is `{"name": ..., "champion_gone": ...}`, a line out is `{"failure": ...}`, null if it ended well; words go to
-stderr.
+The controller keeps one waiting: importing Prefect takes seconds, which nobody shall wait for who has set an alias.
+A line in is an `Order` as JSON, a line out an `Ending`; log lines go to stderr.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
+from typing import Literal
 
 from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
+from components.core.strict import Strict
+from components.release.ledger import Role
 from flows.platform import environment
 
-MOST_ROUNDS = 16
 PATIENCE_SECONDS = 2.0
 NICENESS = 5  # judging and building get a third of the processor time of what serves, where that has none to spare
 
 
+class Order(Strict):
+    """One step for a worker."""
+
+    name: str
+    role: Role
+    step: Literal["release", "withdraw", "tell"]
+    broken: str | None = None
+
+
+class Ending(Strict):
+    """How a step ended. A refusal by a gate is no failure.
+
+    Args:
+        failure: the error that stopped it; None where there was none.
+        refused: whether the version was refused.
+    """
+
+    failure: str | None = None
+    refused: bool = False
+
+
 def main() -> None:
-    """Until the watcher is gone, carry out what it asks for."""
+    """Until the controller is gone, carry out what it orders."""
+    from flows.releases import preemption
+
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever prints shall not be taken for an answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not be taken for an answer
     environment.quiet(os.environ)
     os.nice(NICENESS)
+    preemption.install()
     project = Project.find()
     from flows.releases import flow as _imported_early  # noqa: F401
 
     for line in sys.stdin:
-        asked = json.loads(line)
-        failure = None
         try:
-            release(project, str(asked["name"]), champion_gone=bool(asked["champion_gone"]))
+            ending = release(project, Order.model_validate_json(line))
         except ModelyardError as error:
             print("\n".join(error.lines()), file=sys.stderr, flush=True)
-            failure = f"{error.what}: {error.got}" if error.got is not None else error.what
-        answers.write(json.dumps({"failure": failure}) + "\n")
+            ending = Ending(failure=f"{error.what}: {error.got}" if error.got is not None else error.what)
+        answers.write(ending.model_dump_json() + "\n")
         answers.flush()
 
 
-def release(project: Project, name: str, *, champion_gone: bool) -> None:
-    """Carry out what is due for a model, unless another process is at it."""
+def release(project: Project, order: Order) -> Ending:
+    """Carry out an order, unless another process is at work on the model."""
     from flows.releases import observation
 
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:  # whoever only looks whether somebody is at work holds the lock for a moment
-        with observation.alone(project, name) as ours:
+    while time.monotonic() < deadline:  # who only looks whether somebody is at work holds the lock for a moment
+        with observation.alone(project, order.name) as ours:
             if ours:
-                carry_out(project, name, champion_gone=champion_gone)
-                return
+                return _run(project, order)
         time.sleep(0.05)
+    return Ending()
 
 
-def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
-    """One release after the other until production is what the registry asks for.
-
-    Args:
-        champion_gone: nothing was champion for longer than the grace period: the service is to stop.
+def _run(project: Project, order: Order) -> Ending:
+    """One run of the flow `release`.
 
     Raises:
-        StackError: the servers are not well, or the releases do not come to an end: what was refused is due again,
-            which it is where the version that serves already, or a changed setting of it, cannot be released.
+        StackError: the servers are not well.
     """
-    from components.registry.api import Api
     from flows.platform import crashed_runs, lifecycle
-    from flows.releases import observation
     from flows.releases.flow import REFUSED
     from flows.releases.flow import release as flow
 
@@ -75,20 +91,11 @@ def carry_out(project: Project, name: str, *, champion_gone: bool) -> None:
     if endpoints is None:
         raise StackError("the stack is not well", next_step="`modelyard status`")
     crashed_runs.crashed(project, endpoints.prefect_api)
-    refused = None
-    with Api(endpoints.mlflow, endpoints.credentials) as api:
-        for _ in range(MOST_ROUNDS):
-            todo = observation.to_do(api, project, name)
-            if todo is None or (todo.withdraws and not champion_gone):
-                return
-            if todo == refused:
-                break
-            print(f"{name}: {todo.reason}", flush=True)
-            state = flow(name, todo.role, todo.withdraws, todo.broken, return_state=True)
-            refused = todo if state.name == REFUSED else None
-            if refused is None:  # a refusal is an end as good as any
-                state.result()
-    raise StackError(f"production of {name} does not come to rest", next_step=f"`modelyard history {name}`")
+    state = flow(order.name, order.role, order.step, order.broken, return_state=True)
+    if state.name == REFUSED:
+        return Ending(refused=True)
+    state.result()
+    return Ending()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.contracts.training_request import Metrics, Progress, Started
+from components.contracts.training_request import Metrics, Started, TrainingProgress
 from flows.comparisons import epoch_timing
 
 STARTED = Started(
@@ -13,8 +13,10 @@ STARTED = Started(
 )  # fmt: skip
 
 
-def progress(step: int) -> Progress:
-    return Progress(epoch=0, step=step, total_steps=9, loss=1.0, metric=None, samples_per_second=1.0, seconds_left=1.0)
+def progress(step: int) -> TrainingProgress:
+    return TrainingProgress(
+        epoch=0, step=step, total_steps=9, loss=1.0, metric=None, samples_per_second=1.0, seconds_left=1.0
+    )
 
 
 class Clock:
@@ -31,7 +33,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def watched(clock: Clock, *events: tuple[float, Started | Progress | Metrics]) -> tuple[epoch_timing._Watch, bool]:
+def watched(
+    clock: Clock, *events: tuple[float, Started | TrainingProgress | Metrics]
+) -> tuple[epoch_timing._Watch, bool]:
     watch = epoch_timing._Watch()
     for seconds, event in events:
         clock.now = 100.0 + seconds

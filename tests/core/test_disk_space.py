@@ -21,7 +21,6 @@ from components import versioning
 from components.core import atomic, disk_space
 from components.core.errors import DiskFullError, ModelyardError
 from components.registry.api import Api
-from components.release.ledger import Ledger
 from flows.pipelines import stage_runner
 from tests.small_disk import fill, mounted
 from tests.versioning import small_project
@@ -174,24 +173,6 @@ def test_a_registry_whose_disk_is_full_is_named_at_once(status: int, message: st
         server.shutdown()
     assert str(caught.value.where).startswith(f"http://127.0.0.1:{server.server_port}")
     assert message[:60] in str(caught.value.got)
-
-
-def test_a_ledger_on_a_full_disk_stays_whole(disk: Path) -> None:
-    ledger = Ledger(disk / "ledger" / "digits.jsonl")
-
-    def append(reason: str) -> None:
-        ledger.append(
-            "asked", release="1", role="champion", before=None, after=None, asked_by="a test", facts={"reason": reason}
-        )
-
-    append("first")
-    filler = fill(disk)
-    with pytest.raises(OSError, match="No space left") as caught:
-        append("long " * 10_000)
-    assert disk_space.is_full(caught.value)
-    filler.unlink()
-    append("second")
-    assert [entry.facts["reason"] for entry in Ledger(ledger.path).entries()] == ["first", "second"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

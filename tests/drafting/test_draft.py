@@ -15,10 +15,10 @@ from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from components.core.errors import SourceError, UsageError
 from components.core.project import Project
-from components.drafting import defaults, draft
+from components.drafting import draft
 from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
-from components.tasks import compatibility
+from components.tasks import compatibility, find
 from components.tasks.dataset_file import open_dataset
 from tests import small_package
 from tests.drafting.test_recognise import CONLL, WORDS, put, table
@@ -115,7 +115,7 @@ def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> No
     ("samples", "batch_size", "epochs"), [(20, 8, 60), (200, 8, 35), (1_500, 64, 37), (25_000, 64, 5)]
 )
 def test_little_data_is_trained_on_for_as_many_steps(samples: int, batch_size: int, epochs: int) -> None:
-    train = defaults.pipeline("a", "text-classification", samples)["train"]
+    train = find("text-classification").draft_training(samples)
     assert (train["batch_size"], train["epochs"]) == (batch_size, epochs)
 
 

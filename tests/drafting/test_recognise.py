@@ -161,8 +161,8 @@ def test_tables(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({}, "nothing here that is recognised"),
-        ({"a.bin": b"\0\1"}, "nothing here that is recognised"),
+        ({}, "the layout of the files is not recognised"),
+        ({"a.bin": b"\0\1"}, "the layout of the files is not recognised"),
         ({"1.wav": b"R", "2_b.wav": b"R"}, "do not say their classes alike"),
         ({"a.csv": "x,y\n1,2\n", "b.csv": "x,y\n1,2\n"}, "says no split"),
         ({"a.csv": ""}, "empty"),

@@ -13,7 +13,8 @@ from tests.house import House
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
 OPEN = frozenset({"/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz"})
 OF_BENTOML = (
-    *("/", "/docs", "/docs.json", "/schema.json", "/metrics", "/release", "/livez", "/readyz", "/healthz", "/health"),
+    *("/", "/docs", "/docs.json", "/schema.json", "/metrics", "/livez", "/readyz", "/healthz", "/health"),
+    *("/status", "/release"),
     *("/static_content/index.css", "/assets/x", "/openapi.json", "/predict", "/model", "/task/x", "/favicon.ico"),
 )
 MLFLOW = """

@@ -21,7 +21,8 @@ from components.registry.registration import Registration
 from components.release import ledger as ledgers
 from components.release.ledger import Entry
 from flows.platform import connections
-from flows.releases.service import Service
+from flows.releases import observation
+from flows.releases.local_target import LocalServingTarget
 from tests import small_package
 from tests.house import House
 
@@ -66,7 +67,7 @@ class Releases:
             package = small_package.build(
                 Path(folder) / "package",
                 pipeline=pipeline or name,
-                train_key=secrets.token_hex(32),
+                train_fingerprint=secrets.token_hex(32),
                 seed=seed,
                 **options,
             )
@@ -74,7 +75,7 @@ class Releases:
 
     def register_package(self, name: str, package: Package) -> str:
         """A version with this package."""
-        run = tracking.ensure(self.api, name, package.facts.train_key, {})
+        run = tracking.ensure(self.api, name, package.facts.train_fingerprint, {})
         asked = Registration(name, secrets.token_hex(32), package, "numpy\n", ROOT, {})
         return registration.register(self.api, run, asked, self.house.project.locks).version
 
@@ -94,13 +95,13 @@ class Releases:
         """A version's tags."""
         return versions.by_number(self.api, name, version).tags
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str) -> LocalServingTarget:
         """Its service."""
-        return Service(self.house.project, name)
+        return LocalServingTarget(self.house.project, name)
 
     def says(self, name: str) -> ServiceStatus | None:
         """What its service says."""
-        return self.service(name).statement()
+        return self.service(name).status()
 
     def answer(self, name: str, seed: int = 0, **headers: str) -> httpx.Response:
         """One request to production."""
@@ -159,5 +160,5 @@ class Releases:
         return eventually(found, f"{name} {version}: {event}")
 
     def worker(self, name: str) -> int:
-        """The process that releases it now."""
-        return int((self.house.project.locks / f"release-{name}.lock").read_text())
+        """The process that releases it now; 0: none does."""
+        return observation.worker(self.house.project, name) or 0

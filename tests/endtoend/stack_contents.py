@@ -27,7 +27,8 @@ def of(house: House) -> dict[str, str]:
     """What a stranger might change."""
     found = tables(house.project.state / "prefect" / "prefect.db", LIVE_TABLES)
     found |= tables(house.project.state / "mlflow" / "mlflow.db", set())
-    for folder in ("alias-notes", "ledger", "services"):
+    found |= tables(house.project.ledger / "ledger.db", set()) if (house.project.ledger / "ledger.db").exists() else {}
+    for folder in ("alias-notes", "services"):
         for path in sorted((house.project.state / folder).rglob("*.json*")):
             if "statement" not in path.name and "worker" not in path.name:
                 found[str(path)] = digest.of_value(path.read_text())

@@ -146,7 +146,7 @@ def test_some_of_them_answer_their_owner(house: House, everything: list[Endpoint
     some = {
         ports["prefect"]: ("/api/health", "/api/admin/version", "/api/ui-settings", "/docs"),
         ports["mlflow"]: ("/version", "/api/2.0/mlflow/experiments/search", "/"),
-        ports[f"serve-{NAME}"]: ("/metrics", "/release", "/"),
+        ports[f"serve-{NAME}"]: ("/metrics", "/status", "/release", "/"),
     }
     answers = asked([Endpoint(port, "GET", path) for port, paths in some.items() for path in paths], known.headers)
     assert [(status, one) for one, status, _ in answers if status in (401, 403)] == []

@@ -13,7 +13,7 @@ import torch
 
 from components.evaluation import stage as evaluation
 from components.evaluation.comparison import compare
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.gates.integrity import look_at_metrics
 from components.gates.scoring import Unfit, score
 from components.identity import manifest
@@ -70,7 +70,7 @@ def test_the_graphs_give_the_golden_answers_alone_and_together(trained: tuple[st
         return dict(zip(names, sessions[name].run(names, inputs), strict=True))
 
     golden = json.loads((parts / "golden" / "outputs.json").read_bytes())["examples"]
-    wire = processor.wire(signature.classes)
+    wire = processor.endpoint(signature.classes)
     samples = []
     for example in golden:
         content = (parts / "golden" / example["file"]).read_bytes()
@@ -123,7 +123,7 @@ def test_the_signature_names_free_sizes(trained: tuple[str, Path]) -> None:
 def test_the_package_has_every_metric_of_its_task_pictures_and_a_card(trained: tuple[str, Path]) -> None:
     _, place = trained
     package = Package.open(place / "run" / "package")
-    frozen = Frozen.open(place / "prepared", manifest.load(place / "prepared", "prepared").facts)
+    frozen = FrozenSplit.open(place / "prepared", manifest.load(place / "prepared", "prepared").facts)
     metrics = package.metrics()
     assert metrics["overall"].keys() >= frozen.task.metrics.keys()
     assert metrics["samples"] > 0
@@ -137,7 +137,7 @@ def test_the_package_has_every_metric_of_its_task_pictures_and_a_card(trained: t
 def test_scored_afresh_it_is_as_it_says_and_no_worse_than_itself(trained: tuple[str, Path]) -> None:
     _, place = trained
     package = Package.open(place / "run" / "package")
-    frozen = Frozen.open(place / "prepared", manifest.load(place / "prepared", "prepared").facts)
+    frozen = FrozenSplit.open(place / "prepared", manifest.load(place / "prepared", "prepared").facts)
     first, second = score(package, frozen, "one"), score(package, frozen, "the same")
     assert not isinstance(first, Unfit), first.reason
     assert not isinstance(second, Unfit)

@@ -155,7 +155,7 @@ def targets(house: House, releases: Releases) -> dict[str, dict[str, Any]]:
         },
         "service": {
             "base": urls[f"serve-{NAME}"],
-            "reads": ["/release", "/metrics", "/model"],
+            "reads": ["/status", "/metrics", "/model"],
             "changes": [("POST", "/predict", "{}")],
             "socket": "/predict",
         },
@@ -195,7 +195,7 @@ def test_foreign_pages_get_nowhere_before_and_after_the_login(
         if logged_in:
             for name in ("prefect", "mlflow", NAME):
                 log_in(house, page, name)
-            assert page.request.get(servers["service"]["base"] + "/release").status == 200
+            assert page.request.get(servers["service"]["base"] + "/status").status == 200
         for origin in origins:
             page.goto(origin)
             for name, target in servers.items():

@@ -13,7 +13,7 @@ from components import tasks
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
 from components.evaluation.scorer import Arrays
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity.package import Signature
 from components.preprocessing.stored import StoredSplit
 
@@ -21,13 +21,13 @@ from components.preprocessing.stored import StoredSplit
 class Answers:
     """Answers with a function of a graph's feed; `processor` has whatever else a scorer asks of one."""
 
-    def __init__(self, given: Callable[[Arrays], Arrays], classes: Sequence[str] = (), **processor: Any) -> None:
+    def __init__(self, outputs: Callable[[Arrays], Arrays], classes: Sequence[str] = (), **processor: Any) -> None:
         self.signature = Signature(graphs={}, classes=list(classes))
         self.processor: Any = SimpleNamespace(**processor)
-        self._given = given
+        self._outputs = outputs
 
     def outputs(self, graph: str, feed: Mapping[str, Any]) -> Arrays:
-        return self._given(dict(feed))
+        return self._outputs(dict(feed))
 
     def run(self, graph: str, feed: Mapping[str, Any]) -> Arrays:
         found = self.outputs(graph, feed)
@@ -58,10 +58,10 @@ def frozen(
     classes: Sequence[str] = (),
     processor: Any = None,
     task: str = "image-classification",
-) -> Frozen:
+) -> FrozenSplit:
     """A frozen test split of those samples."""
     split = stored(folder / "test", specs, samples)
-    return Frozen(folder, tasks.find(task), tuple(specs), split, list(classes), processor)
+    return FrozenSplit(folder, tasks.find(task), tuple(specs), split, list(classes), processor)
 
 
 def quiet(_: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.champion_gate import most_by_chance
 from components.evaluation import paired_bootstrap
-from components.evaluation.additive_metrics import Summed
+from components.evaluation.additive_metrics import AdditiveScores
 from components.evaluation.scorer import CardLines, Real, Slice
 
 pytestmark = pytest.mark.slow
@@ -36,19 +36,21 @@ class Nothing:
         return CardLines([], [])
 
 
-def mean(values: Real, overlap: int = 1) -> Summed:
+def mean(values: Real, overlap: int = 1) -> AdditiveScores:
     """A model with those values (N,), scored by their mean."""
     summands = np.stack([values, np.ones(len(values))], axis=1)
-    return Summed(summands, {"mean": lambda total: total[:, 0] / total[:, 1]}, Nothing(), 0, overlap)
+    return AdditiveScores(summands, {"mean": lambda total: total[:, 0] / total[:, 1]}, Nothing(), 0, overlap)
 
 
-def entities(right: Real, found: Real, true: Real) -> Summed:
+def entities(right: Real, found: Real, true: Real) -> AdditiveScores:
     """A tagger with so many entities in each sample, scored by their F1."""
     summands = np.stack([right, found, true], axis=1)
-    return Summed(summands, {"f1": lambda total: 2 * total[:, 0] / (total[:, 1] + total[:, 2])}, Nothing())
+    return AdditiveScores(summands, {"f1": lambda total: 2 * total[:, 0] / (total[:, 1] + total[:, 2])}, Nothing())
 
 
-def passed(candidate: Summed, champion: Summed, metric: str, seed: int, min_effect: float, higher: bool = True) -> bool:
+def passed(
+    candidate: AdditiveScores, champion: AdditiveScores, metric: str, seed: int, min_effect: float, higher: bool = True
+) -> bool:
     bounds = paired_bootstrap.interval(
         candidate, champion, metric, 1 - ALPHA, higher_is_better=higher, resamples=RESAMPLES, seed=seed
     )

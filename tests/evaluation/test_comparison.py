@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from components.evaluation.classification import Classified
-from components.evaluation.comparison import Comparison, Pairs, compare, count_pairs
+from components.evaluation.comparison import ChampionComparison, Pairs, compare, count_pairs
 from components.evaluation.metrics import Labels
 
 CLASSES = ["cat", "dog", "owl"]
@@ -31,7 +31,7 @@ def classified(answers: Labels, sure: float = 0.9) -> Classified:
 
 def compared(
     candidate: Labels, champion: Labels, metric: Literal["accuracy", "macro_f1"] = "accuracy", min_effect: float = 0.0
-) -> Comparison:
+) -> ChampionComparison:
     return compare(classified(candidate), classified(champion), metric, min_effect=min_effect, confidence=0.95)
 
 

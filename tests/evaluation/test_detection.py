@@ -9,20 +9,20 @@ import pytest
 
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
-from components.evaluation.detection import SCORER, THRESHOLDS, Boxes, overlap
+from components.evaluation.detection import SCORER, THRESHOLDS, Detections, overlap
 from components.evaluation.scorer import Arrays
 from tests.evaluation.stub_package import Answers, frozen, quiet
 
 CLASSES = ["cell", "plate"]
 
 
-def boxes(*rows: tuple[float, float, float, float, float, int]) -> Boxes:
+def boxes(*rows: tuple[float, float, float, float, float, int]) -> Detections:
     """Rows of centre x, centre y, width, height, how sure, class."""
     table = np.array(rows, np.float64).reshape(-1, 6)
-    return Boxes(table[:, :4].astype(np.float32), table[:, 4].astype(np.float32), table[:, 5].astype(np.int64))
+    return Detections(table[:, :4].astype(np.float32), table[:, 4].astype(np.float32), table[:, 5].astype(np.int64))
 
 
-def drawn(seed: int, images: int = 12) -> tuple[list[Boxes], list[Boxes]]:
+def drawn(seed: int, images: int = 12) -> tuple[list[Detections], list[Detections]]:
     """True boxes, and detections near some of them, some of another class, some nowhere."""
     random = np.random.default_rng(seed)
     found, truths = [], []
@@ -43,7 +43,7 @@ def drawn(seed: int, images: int = 12) -> tuple[list[Boxes], list[Boxes]]:
     return found, truths
 
 
-def voc(found: list[Boxes], truths: list[Boxes], kind: int, threshold: float) -> float:
+def voc(found: list[Detections], truths: list[Detections], kind: int, threshold: float) -> float:
     """As the development kit has it: detection by detection, then the area below the envelope."""
     rows = sorted(
         ((score, image, box) for image, one in enumerate(found)
@@ -140,7 +140,7 @@ def test_it_asks_the_processor_and_classes_meet_by_name(tmp_path: Path) -> None:
         for place, truth in enumerate(truths)
     ]
 
-    def detections(_: object, images: np.ndarray) -> list[Boxes]:
+    def detections(_: object, images: np.ndarray) -> list[Detections]:
         places = [int(image[0, 0, 0]) for image in images]
         if 5 in places:
             raise NotFiniteError("not finite")

@@ -13,8 +13,8 @@ from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
 from components.evaluation.image_generation import MOST, SCORER
 from components.evaluation.scorer import Arrays, expected_samples
-from components.evaluation.test_split import Frozen
-from components.preprocessing.noise_schedule import kept_signal
+from components.evaluation.test_split import FrozenSplit
+from components.preprocessing.noise_schedule import alphas_cumprod
 from tests.evaluation.stub_package import Answers, frozen, quiet, stored
 
 CLASSES = [str(digit) for digit in range(10)]
@@ -23,7 +23,7 @@ STEPS = 100
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
+def digits(tmp_path_factory: pytest.TempPathFactory) -> FrozenSplit:
     """Real digits: 1,000 to fit the judge on, the rest to score."""
     folder = tmp_path_factory.mktemp("digits")
     found = load_digits()
@@ -33,7 +33,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
     return frozen(folder, SPECS, samples[1000:], CLASSES)
 
 
-def real(digits: Frozen, shift: int = 0) -> Any:
+def real(digits: FrozenSplit, shift: int = 0) -> Any:
     """Draws real train images: of the class asked for, or the one `shift` further."""
     train = digits.other("train")
 
@@ -45,13 +45,13 @@ def real(digits: Frozen, shift: int = 0) -> Any:
     return generate
 
 
-def asked(digits: Frozen, given: Any = None, classes: list[str] = CLASSES, **processor: Any) -> Answers:
-    zeros = given or (lambda feed: {"noise": np.zeros_like(feed["noisy"])})
+def asked(digits: FrozenSplit, outputs: Any = None, classes: list[str] = CLASSES, **processor: Any) -> Answers:
+    zeros = outputs or (lambda feed: {"noise": np.zeros_like(feed["noisy"])})
     facts = {"generate": real(digits), "noise_schedule": "cosine", "noise_steps": STEPS, **processor}
     return Answers(zeros, classes, **facts)
 
 
-def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: Frozen, tmp_path: Path) -> None:
+def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: FrozenSplit, tmp_path: Path) -> None:
     scored = SCORER.score(asked(digits), digits, quiet)
     assert scored.samples == MOST == expected_samples(SCORER, digits)
     assert scored.figures()["label_accuracy"] > 0.97
@@ -59,15 +59,15 @@ def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: Frozen, tmp
     assert [part.name for part in scored.slices()] == CLASSES
     scored.draw(tmp_path / "plots")
     assert (tmp_path / "plots" / "samples.png").stat().st_size > 3000
-    assert "Who judges" in scored.card_lines().limits[0]
+    assert "The judge" in scored.card_lines().limits[0]
 
 
-def test_real_images_of_another_class_are_not(digits: Frozen) -> None:
+def test_real_images_of_another_class_are_not(digits: FrozenSplit) -> None:
     scored = SCORER.score(asked(digits, generate=real(digits, shift=1)), digits, quiet)
     assert scored.figures()["label_accuracy"] < 0.03
 
 
-def test_classes_meet_by_name(digits: Frozen) -> None:
+def test_classes_meet_by_name(digits: FrozenSplit) -> None:
     train = real(digits)
 
     def generate(run: object, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
@@ -77,10 +77,10 @@ def test_classes_meet_by_name(digits: Frozen) -> None:
     assert scored.figures()["label_accuracy"] > 0.97
 
 
-def test_who_tells_no_noise_errs_by_its_variance_and_who_tells_all_of_it_by_nothing(digits: Frozen) -> None:
+def test_who_tells_no_noise_errs_by_its_variance_and_who_tells_all_of_it_by_nothing(digits: FrozenSplit) -> None:
     silent = SCORER.score(asked(digits), digits, quiet).figures()["noise_mse"]
     assert silent == pytest.approx(1, abs=0.02)
-    kept = kept_signal("cosine", STEPS)
+    kept = alphas_cumprod("cosine", STEPS)
     chosen = np.unique(np.linspace(0, len(digits) - 1, MOST).round().astype(np.int64))
     clean = digits.split.batch(chosen)["images"].transpose(0, 3, 1, 2) / 127.5 - 1
     begun: dict[int, int] = {}
@@ -97,7 +97,7 @@ def test_who_tells_no_noise_errs_by_its_variance_and_who_tells_all_of_it_by_noth
     assert [row["share_of_steps"] for row in told.document()["per_noise"]] == [0.1, 0.35, 0.6, 0.85]
 
 
-def test_what_is_not_finite_is_wrong_and_counted(digits: Frozen) -> None:
+def test_what_is_not_finite_is_wrong_and_counted(digits: FrozenSplit) -> None:
     def generate(_: object, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         raise NotFiniteError("not finite")
 
@@ -106,7 +106,7 @@ def test_what_is_not_finite_is_wrong_and_counted(digits: Frozen) -> None:
     assert scored.figures()["label_accuracy"] == 0
 
 
-def test_specks_that_nobody_sees_change_no_verdict(digits: Frozen) -> None:
+def test_specks_that_nobody_sees_change_no_verdict(digits: FrozenSplit) -> None:
     generate = real(digits)
 
     def speckled(run: Any, labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:

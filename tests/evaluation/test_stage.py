@@ -41,7 +41,7 @@ def _evaluate(folder: Path, asked: TrainRequest) -> None:
 def test_the_package_opens_and_says_what_it_is(place: Path) -> None:
     package = Package.open(place / "run" / "package")
     assert package.facts.pipeline == "digits"
-    assert package.facts.train_key == "ab" * 32
+    assert package.facts.train_fingerprint == "ab" * 32
     assert package.facts.data_digest == manifest.load(place / "prepared", "prepared").digest
     assert package.facts.lineage == {"code": "1" * 64}
     assert package.signature().classes == CLASSES
@@ -102,7 +102,7 @@ def test_a_corrupt_byte_of_the_package_is_named(place: Path, tmp_path: Path, nam
 
 def test_another_training_than_asked_for_is_refused(place: Path, tmp_path: Path) -> None:
     asked = request(place / "prepared", place / "run").model_copy(
-        update={"train_key": "cd" * 32, "package": str(tmp_path / "package")}
+        update={"train_fingerprint": "cd" * 32, "package": str(tmp_path / "package")}
     )
     with pytest.raises(CorruptArtifactError, match="trained artifact is not the one"):
         _evaluate(tmp_path, asked)

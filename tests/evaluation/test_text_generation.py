@@ -50,7 +50,7 @@ def test_without_knowledge_the_perplexity_is_the_vocabulary(tmp_path: Path) -> N
 
 
 def test_padding_that_is_not_finite_is_nobodys_fault_and_a_text_that_is_not_is_counted(tmp_path: Path) -> None:
-    def given(feed: Arrays) -> Arrays:
+    def outputs(feed: Arrays) -> Arrays:
         logits = TABLE[feed["tokens"]].copy()
         for row, length in enumerate(feed["tokens_lengths"]):
             logits[row, length:] = np.nan
@@ -60,7 +60,7 @@ def test_padding_that_is_not_finite_is_nobodys_fault_and_a_text_that_is_not_is_c
 
     samples = texts()
     scored = SCORER.score(
-        Answers(given, **INPUTS), frozen(tmp_path, SPECS, [{"tokens": one} for one in samples]), quiet
+        Answers(outputs, **INPUTS), frozen(tmp_path, SPECS, [{"tokens": one} for one in samples]), quiet
     )
     assert scored.not_finite == sum(tokens[0] == 29 and len(tokens) > 1 for tokens in samples) > 0
     assert np.isfinite(scored.figures()["perplexity"])
@@ -68,7 +68,7 @@ def test_padding_that_is_not_finite_is_nobodys_fault_and_a_text_that_is_not_is_c
 
 def test_logits_of_the_last_place_alone_are_refused(tmp_path: Path) -> None:
     asked = Answers(lambda feed: {"logits": TABLE[feed["tokens"][:, 0]]}, **INPUTS)
-    with pytest.raises(InferenceError, match="one place"):
+    with pytest.raises(InferenceError, match="one position"):
         SCORER.score(asked, frozen(tmp_path, SPECS, [{"tokens": np.arange(3)}]), quiet)
 
 

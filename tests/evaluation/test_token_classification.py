@@ -31,13 +31,13 @@ def sample(true: str, answered: str, skipped: int = 0) -> Arrays:
 def answering(names: list[str] = TAGS, bad: int = -1) -> Answers:
     """Answers each token with the tag of its number; a token of the number `bad` with NaN."""
 
-    def given(feed: Arrays) -> Arrays:
+    def outputs(feed: Arrays) -> Arrays:
         numbers = np.array([names.index(tag) for tag in TAGS])[np.minimum(feed["tokens"], 4)]
         probabilities = np.eye(len(TAGS), dtype=np.float32)[numbers]
         probabilities[feed["tokens"] == bad] = np.nan
         return {"probabilities": probabilities}
 
-    return Answers(given, names, inputs=lambda: ("tokens", "tokens_lengths"))
+    return Answers(outputs, names, inputs=lambda: ("tokens", "tokens_lengths"))
 
 
 SAMPLES = [

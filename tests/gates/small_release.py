@@ -12,7 +12,7 @@ from components import tasks
 from components.contracts.gate_request import Candidate, Gate, GateRequest
 from components.contracts.pipeline import ChampionSpec, FloorSpec, GatesSpec
 from components.evaluation import scorer
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package
 from components.inference.predictor import Predictor
@@ -46,7 +46,7 @@ class SmallRelease:
         np.save(test / "labels.npy", truth.astype(np.int64))
         teacher.processor.save(self.dataset / "prepared")
         prepared = self.prepare(validated_digest=validated.digest)
-        frozen = Frozen.open(self.dataset / "prepared", prepared.facts)
+        frozen = FrozenSplit.open(self.dataset / "prepared", prepared.facts)
         self.figures = scorer.of(frozen.task).score(teacher, frozen, lambda _: None).figures()
         lineage = {"raw_digest": "e" * 64, "validated_digest": validated.digest}
         self.facts = {"data_digest": prepared.digest, "lineage": lineage}

@@ -11,7 +11,7 @@ from components.contracts.gate_request import GateResult
 from components.contracts.pipeline import ChampionSpec, GatesSpec
 from components.core.errors import CorruptArtifactError
 from components.gates import stage
-from components.tasks.image_classification import Processor
+from components.tasks.image_classification import ImageClassificationProcessor
 from tests import small_package
 from tests.gates.small_release import SmallRelease
 
@@ -21,7 +21,7 @@ STRICT = GatesSpec(champion=ChampionSpec(min_effect=0.0))
 def judge(release: SmallRelease, candidate: int, champion: int | None, **changes: object) -> GateResult:
     """The result for packages of two seeds; the one of seed 0 is good."""
     one = release.bundle("two", seed=candidate)
-    other = None if champion is None else release.bundle("one", "1", seed=champion, train_key="9" * 64)
+    other = None if champion is None else release.bundle("one", "1", seed=champion, train_fingerprint="9" * 64)
     request = release.request(one, other, ("champion",)).model_copy(update={"gates": STRICT, **changes})
     found = stage.judge(request)
     assert ("champion" in found.pictures) == (found.comparison is not None)
@@ -70,7 +70,7 @@ def test_where_no_comparison_is_asked_for_it_passes(release: SmallRelease) -> No
 
 
 def test_a_champion_whose_package_is_damaged_is_an_error_not_a_refusal(release: SmallRelease) -> None:
-    champion = release.bundle("one", "1", train_key="9" * 64)
+    champion = release.bundle("one", "1", train_fingerprint="9" * 64)
     (Path(champion.bundle) / "src" / "package" / "model.onnx").write_bytes(b"")
     with pytest.raises(CorruptArtifactError, match=r"model\.onnx"):
         stage.judge(release.request(release.bundle("two"), champion, ("champion",)))
@@ -80,7 +80,9 @@ def test_what_does_not_fit_the_data_is_refused(release: SmallRelease) -> None:
     candidate = release.bundle("two")
     prepared = release.dataset / "prepared"
     np.save(prepared / "test" / "images.npy", np.zeros((400, 9, 9, 1), np.uint8))
-    Processor(height=9, width=9, channels=1, mean=[0.5], std=[0.25], classes=small_package.CLASSES).save(prepared)
+    ImageClassificationProcessor(
+        height=9, width=9, channels=1, mean=[0.5], std=[0.25], classes=small_package.CLASSES
+    ).save(prepared)
     release.prepare()
     found = stage.judge(release.request(candidate, release.bundle("one", "1", seed=3), ("floors", "champion")))
     assert [result.passed for result in found.results] == [False, False]

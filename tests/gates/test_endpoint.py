@@ -67,6 +67,7 @@ def test_it_has_the_door_of_a_service(served: SmallRelease, tmp_path: Path, monk
         for path, headers, status in (
             ("/model", {}, 200),
             ("/metrics", {}, 401),
+            ("/status", {}, 401),
             ("/release", {}, 401),
             ("/model", {"Host": "evil.example"}, 403),
             ("/metrics", Credentials("test", secret).headers, 200),

@@ -19,7 +19,7 @@ from tests.gates.small_release import SmallRelease
 
 @pytest.fixture
 def request_(release: SmallRelease) -> GateRequest:
-    return release.request(release.bundle("two"), release.bundle("one", "1", train_key="9" * 64))
+    return release.request(release.bundle("two"), release.bundle("one", "1", train_fingerprint="9" * 64))
 
 
 def test_neither_the_folder_nor_the_place_of_the_bundle_matters(request_: GateRequest) -> None:

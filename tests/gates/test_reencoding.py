@@ -19,7 +19,7 @@ from components.core.errors import NotFoundError, SampleError
 from components.core.project import Project
 from components.evaluation import scorer
 from components.evaluation import stage as evaluation
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.gates.reencoding import reread
 from components.gates.scoring import Unfit, score
 from components.identity import manifest
@@ -33,7 +33,7 @@ from components.training.sinks import EventStream
 from tests.training import prepared_task
 from tests.training.small_cases import CASES, request
 
-WORDS = {"tokenizer": {"kind": "words", "least": 1}, "longest": 24}
+WORDS = {"tokenizer": {"kind": "words", "min_frequency": 1}, "max_length": 24}
 SEEDS = {"old": 1, "new": 2}
 LAYOUTS: dict[str, dict[str, Any]] = {  # which are never read: the raw samples are there
     "text-classification": {"kind": "csv", "files": {"": "x"}, "text": "text", "label": "label"},
@@ -56,7 +56,7 @@ def scratch(tmp_path: Path) -> Path:
     return tmp_path / "scratch"
 
 
-def dataset(name: str, task: str, settings: dict[str, Any], samples: Sequence[Sample], **split: Any) -> Frozen:
+def dataset(name: str, task: str, settings: dict[str, Any], samples: Sequence[Sample], **split: Any) -> FrozenSplit:
     """Prepared by the stage itself, beside its raw samples."""
     folder = Path("data") / name
     (folder / "raw").mkdir(parents=True)
@@ -70,7 +70,7 @@ def dataset(name: str, task: str, settings: dict[str, Any], samples: Sequence[Sa
     manifest.seal(folder / "validated", "validated", {"raw_digest": raw.digest, "success": True})
     stage.main([str(folder)])
     shutil.copytree(Project(Path()).state / "staging" / name / "prepared", folder / "prepared")
-    return Frozen.open(folder / "prepared", manifest.load(folder / "prepared", "prepared").facts)
+    return FrozenSplit.open(folder / "prepared", manifest.load(folder / "prepared", "prepared").facts)
 
 
 def drawn(task: str, name: str, more: Sequence[dict[str, Any]] = ()) -> list[Sample]:
@@ -88,7 +88,7 @@ def drawn(task: str, name: str, more: Sequence[dict[str, Any]] = ()) -> list[Sam
     return [Sample(f"{part}/{row}", part, values) for part, rows in parts for row, values in enumerate(rows)]
 
 
-def same(one: Frozen, other: Frozen, name: str) -> bool:
+def same(one: FrozenSplit, other: FrozenSplit, name: str) -> bool:
     """Whether both hold equal arrays of that name."""
     index = np.arange(len(one))
     return all(
@@ -111,7 +111,7 @@ def test_texts_have_the_packages_tokens_and_the_datas_labels(scratch: Path) -> N
 
 
 def test_tags_stand_beside_the_packages_tokens(scratch: Path) -> None:
-    bpe = {"tokenizer": {"kind": "bpe", "vocabulary": 300}, "longest": 64}
+    bpe = {"tokenizer": {"kind": "bpe", "vocabulary": 300}, "max_length": 64}
     old = dataset("old", "token-classification", bpe, drawn("token-classification", "old"))
     another = [{"tokens": ["Ada", "there"], "tags": ["B-a", "O"]} for _ in range(3)]
     new = dataset("new", "token-classification", WORDS, drawn("token-classification", "new", another))

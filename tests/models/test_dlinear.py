@@ -11,13 +11,13 @@ from components.models.build import build
 from components.models.dlinear import DLinear
 from tests.models.export import Graph
 
-SERIES = SeriesInput(channels=2, longest=12, mean=[1.0, -1.0], std=[2.0, 0.5], fixed=True)
+SERIES = SeriesInput(channels=2, max_length=12, mean=[1.0, -1.0], std=[2.0, 0.5], fixed=True)
 
 
 def _network(quantiles: list[float] | None = None, **settings: Any) -> DLinear:
     torch.manual_seed(0)
-    spec = DLinearSpec(family="linear", name="dlinear", window=5, **settings)
-    network = build(spec, SERIES, ForecastOutput(horizon=4, channels=2, quantiles=quantiles or [0.5]))
+    config = DLinearSpec(family="linear", name="dlinear", window=5, **settings)
+    network = build(config, SERIES, ForecastOutput(horizon=4, channels=2, quantiles=quantiles or [0.5]))
     assert isinstance(network, DLinear)
     return network.eval()
 

@@ -24,15 +24,15 @@ import os
 os.environ["KERAS_BACKEND"] = "torch"
 import keras
 
-def build(given, wanted, width=8, dropout=0.1):
-    images = keras.Input((given.height, given.width, given.channels))
+def build(input_spec, output_spec, width=8, dropout=0.1):
+    images = keras.Input((input_spec.height, input_spec.width, input_spec.channels))
     features = keras.layers.Rescaling(1 / 255)(images)
     features = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(features)
     features = keras.layers.BatchNormalization(momentum=0.9)(features)
     features = keras.layers.Conv2D(2 * width, 3, padding="same", activation="relu")(features)
     features = keras.layers.Flatten()(keras.layers.MaxPooling2D()(features))
     features = keras.layers.Dropout(dropout)(features)
-    return keras.Model(images, keras.layers.Dense(wanted.classes)(features))
+    return keras.Model(images, keras.layers.Dense(output_spec.classes)(features))
 """
 MODEL = {"family": "custom", "factory": "network_in_keras:build"}
 
@@ -45,8 +45,8 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def network(**options: float) -> torch.nn.Module:
-    given = ImageInput(height=8, width=8, channels=1, mean=[0.5], std=[0.5])
-    return build(CustomSpec.model_validate({**MODEL, "options": options}), given, ClassesOutput(classes=10))
+    input_spec = ImageInput(height=8, width=8, channels=1, mean=[0.5], std=[0.5])
+    return build(CustomSpec.model_validate({**MODEL, "options": options}), input_spec, ClassesOutput(classes=10))
 
 
 def test_it_learns_and_its_package_answers(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from components.models.build import build
 from components.models.kim import Kim
 from tests.models.export import padding_changes_nothing, sequences_agree
 
-TEXT = TokensInput(vocabulary=30, longest=12)
+TEXT = TokensInput(vocabulary=30, max_length=12)
 
 
 def _network(windows: list[int]) -> Kim:
     torch.manual_seed(0)
-    spec = KimSpec(family="cnn", name="kim", embedding=6, windows=windows, filters=5)
-    network = build(spec, TEXT, ClassesOutput(classes=3))
+    config = KimSpec(family="cnn", name="kim", embedding=6, windows=windows, filters=5)
+    network = build(config, TEXT, ClassesOutput(classes=3))
     assert isinstance(network, Kim)
     return network.eval()
 

@@ -9,14 +9,14 @@ from components.models.build import build
 from components.models.mamba import Mamba, looped, scan
 from tests.models.export import padding_changes_nothing, sequences_agree
 
-TEXT = TokensInput(vocabulary=30, longest=12)
+TEXT = TokensInput(vocabulary=30, max_length=12)
 
 
-def _network(wanted: ClassesOutput | NextTokenOutput, **settings: Any) -> Mamba:
+def _network(output_spec: ClassesOutput | NextTokenOutput, **settings: Any) -> Mamba:
     torch.manual_seed(0)
     sizes = {"depth": 2, "width": 8, "state": 4, **settings}
-    spec = MambaSpec.model_validate({"family": "state-space", "name": "mamba", **sizes})
-    network = build(spec, TEXT, wanted)
+    config = MambaSpec.model_validate({"family": "state-space", "name": "mamba", **sizes})
+    network = build(config, TEXT, output_spec)
     assert isinstance(network, Mamba)
     return network.eval()
 

@@ -12,16 +12,16 @@ from components.models.build import build
 from components.models.patchtst import PatchTst
 from tests.models.export import Graph
 
-PLAIN = SeriesInput(channels=2, longest=36, mean=[0.0, 0.0], std=[1.0, 1.0], fixed=True)
-SCALED = SeriesInput(channels=2, longest=36, mean=[5.0, -3.0], std=[2.0, 0.5], fixed=True)
+PLAIN = SeriesInput(channels=2, max_length=36, mean=[0.0, 0.0], std=[1.0, 1.0], fixed=True)
+SCALED = SeriesInput(channels=2, max_length=36, mean=[5.0, -3.0], std=[2.0, 0.5], fixed=True)
 
 
-def _network(given: SeriesInput = SCALED, quantiles: int = 1, **settings: Any) -> PatchTst:
+def _network(input_spec: SeriesInput = SCALED, quantiles: int = 1, **settings: Any) -> PatchTst:
     torch.manual_seed(0)
     sizes = {"patch": 8, "stride": 4, "depth": 2, "width": 12, "heads": 3, "inner": 20}
-    spec = PatchTstSpec.model_validate({"family": "transformer", "name": "patchtst", **sizes, **settings})
+    config = PatchTstSpec.model_validate({"family": "transformer", "name": "patchtst", **sizes, **settings})
     levels = [(index + 1) / (quantiles + 1) for index in range(quantiles)]
-    network = build(spec, given, ForecastOutput(horizon=5, channels=2, quantiles=levels))
+    network = build(config, input_spec, ForecastOutput(horizon=5, channels=2, quantiles=levels))
     assert isinstance(network, PatchTst)
     return network.eval()
 
@@ -74,9 +74,9 @@ def test_is_that_of_transformers_with_the_same_weights(
 
 
 def test_of_etth1_it_has_as_many_patches_as_the_paper_says() -> None:
-    spec = PatchTstSpec(family="transformer", name="patchtst")
-    etth1 = SeriesInput(channels=7, longest=336, mean=[0.0] * 7, std=[1.0] * 7, fixed=True)
-    network = build(spec, etth1, ForecastOutput(horizon=96, channels=7, quantiles=[0.5]))
+    config = PatchTstSpec(family="transformer", name="patchtst")
+    etth1 = SeriesInput(channels=7, max_length=336, mean=[0.0] * 7, std=[1.0] * 7, fixed=True)
+    network = build(config, etth1, ForecastOutput(horizon=96, channels=7, quantiles=[0.5]))
     assert network.get_parameter("positions.table").shape == (42, 16)  # PatchTST/42
     assert network(torch.zeros(2, 336, 7)).shape == (2, 96, 7, 1)
 

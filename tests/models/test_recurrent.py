@@ -10,8 +10,8 @@ from components.core.errors import UsageError
 from components.models.build import build
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree
 
-TEXT = TokensInput(vocabulary=30, longest=12)
-SERIES = SeriesInput(channels=2, longest=12, mean=[1.0, -1.0], std=[2.0, 0.5])
+TEXT = TokensInput(vocabulary=30, max_length=12)
+SERIES = SeriesInput(channels=2, max_length=12, mean=[1.0, -1.0], std=[2.0, 0.5])
 WHOLE = SERIES.model_copy(update={"fixed": True})
 FORECAST = ForecastOutput(horizon=4, channels=2, quantiles=[0.1, 0.5, 0.9])
 CELLS = ["rnn", "lstm", "gru"]
@@ -33,8 +33,8 @@ def _values(rows: int = 5) -> torch.Tensor:
 @pytest.mark.parametrize("pooling", ["last", "attention"])
 @pytest.mark.parametrize(("depth", "bidirectional"), [(1, False), (2, True)])
 def test_of_texts_padding_changes_nothing(name: str, pooling: str, depth: int, bidirectional: bool) -> None:
-    spec = _spec(name, pooling=pooling, depth=depth, bidirectional=bidirectional)
-    padding_changes_nothing(build(spec, TEXT, ClassesOutput(classes=3)), _tokens())
+    config = _spec(name, pooling=pooling, depth=depth, bidirectional=bidirectional)
+    padding_changes_nothing(build(config, TEXT, ClassesOutput(classes=3)), _tokens())
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
@@ -53,8 +53,8 @@ def test_of_every_token_padding_changes_nothing() -> None:
 @pytest.mark.parametrize("pooling", ["last", "attention"])
 @pytest.mark.parametrize(("depth", "bidirectional"), [(1, False), (2, True)])
 def test_the_graph_of_texts(name: str, pooling: str, depth: int, bidirectional: bool) -> None:
-    spec = _spec(name, pooling=pooling, depth=depth, bidirectional=bidirectional)
-    sequences_agree(build(spec, TEXT, ClassesOutput(classes=3)), _tokens())
+    config = _spec(name, pooling=pooling, depth=depth, bidirectional=bidirectional)
+    sequences_agree(build(config, TEXT, ClassesOutput(classes=3)), _tokens())
 
 
 def test_the_graphs_of_series_and_of_every_token() -> None:

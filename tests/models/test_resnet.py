@@ -13,10 +13,10 @@ CIFAR_MEAN, CIFAR_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 def _build(depth: int = 8, width: int = 16, channels: int = 3, size: int = 32) -> ResNet:
-    spec = ResNetSpec(family="cnn", name="resnet", depth=depth, width=width)
+    config = ResNetSpec(family="cnn", name="resnet", depth=depth, width=width)
     mean, std = CIFAR_MEAN[:channels], CIFAR_STD[:channels]
-    given = ImageInput(height=size, width=size, channels=channels, mean=mean, std=std)
-    network = build(spec, given, ClassesOutput(classes=10))
+    input_spec = ImageInput(height=size, width=size, channels=channels, mean=mean, std=std)
+    network = build(config, input_spec, ClassesOutput(classes=10))
     assert isinstance(network, ResNet)
     return network
 

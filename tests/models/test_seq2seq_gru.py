@@ -14,8 +14,8 @@ from tests.models.translation import GIVEN, WANTED, graphs_agree, learns_to_turn
 def _network(**settings: Any) -> Seq2SeqGru:
     torch.manual_seed(0)
     sizes = {"width": 16, "embedding": 12, **settings}
-    spec = Seq2SeqGruSpec.model_validate({"family": "rnn", "name": "seq2seq-gru", **sizes})
-    network = build(spec, GIVEN, WANTED)
+    config = Seq2SeqGruSpec.model_validate({"family": "rnn", "name": "seq2seq-gru", **sizes})
+    network = build(config, GIVEN, WANTED)
     assert isinstance(network, Seq2SeqGru)
     return network.eval()
 
@@ -27,12 +27,12 @@ def test_a_step_is_the_papers_formula_with_torchs_cell() -> None:
     states, contexts = layer(steps, state, memory, torch.tensor(lengths))
     for row, length in enumerate(lengths):
         current, real = state[row], memory[row, :length]
-        for index, inward in enumerate(steps[row]):
+        for index, in_features in enumerate(steps[row]):
             energies = torch.stack(
                 [layer.score.weight[0] @ torch.tanh(layer.query(current) + layer.key(one)) for one in real]
             )
             context = (energies.softmax(dim=0)[:, None] * real).sum(dim=0)
-            current = layer.cell(torch.cat([inward, context])[None], current[None])[0]
+            current = layer.cell(torch.cat([in_features, context])[None], current[None])[0]
             torch.testing.assert_close(states[row, index], current, atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(contexts[row, index], context, atol=1e-5, rtol=1e-5)
     last, context = layer.last(steps, state, memory, torch.tensor(lengths))
@@ -59,7 +59,7 @@ def test_the_first_state_has_read_the_whole_source() -> None:
 
 
 def test_two_vocabularies_share_no_embedding() -> None:
-    with pytest.raises(UsageError, match="two vocabularies"):
+    with pytest.raises(UsageError, match="different vocabularies"):
         _network(shared=True)
 
 

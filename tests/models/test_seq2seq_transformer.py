@@ -21,11 +21,11 @@ from tests.models.translation import (
 )
 
 
-def _network(given: TokensInput = GIVEN, **settings: Any) -> Seq2SeqTransformer:
+def _network(input_spec: TokensInput = GIVEN, **settings: Any) -> Seq2SeqTransformer:
     torch.manual_seed(0)
     sizes = {"width": 16, "heads": 2, "depth": 2, "inner": 32, **settings}
-    spec = Seq2SeqTransformerSpec.model_validate({"family": "transformer", "name": "seq2seq-transformer", **sizes})
-    network = build(spec, given, WANTED)
+    config = Seq2SeqTransformerSpec.model_validate({"family": "transformer", "name": "seq2seq-transformer", **sizes})
+    network = build(config, input_spec, WANTED)
     assert isinstance(network, Seq2SeqTransformer)
     return network.eval()
 
@@ -92,7 +92,7 @@ def test_embeddings_are_shared_where_there_is_one_vocabulary() -> None:
         sum(value.numel() for value in network.parameters()) for network in (_network(one), _network(one, shared=True))
     ]
     assert count[0] - count[1] == 20 * 16
-    with pytest.raises(UsageError, match="two vocabularies") as caught:
+    with pytest.raises(UsageError, match="different vocabularies") as caught:
         _network(shared=True)
     assert caught.value.where == "model.shared"
 

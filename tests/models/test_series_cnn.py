@@ -11,13 +11,13 @@ from components.models.build import build
 from components.models.series_cnn import SeriesCnn
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree
 
-SERIES = SeriesInput(channels=2, longest=17, mean=[1.0, -1.0], std=[2.0, 0.5])
+SERIES = SeriesInput(channels=2, max_length=17, mean=[1.0, -1.0], std=[2.0, 0.5])
 
 
 def _network(**settings: Any) -> SeriesCnn:
     torch.manual_seed(0)
-    spec = SeriesCnnSpec(family="cnn", name="series-cnn", width=4, **settings)
-    network = build(spec, SERIES, ClassesOutput(classes=3))
+    config = SeriesCnnSpec(family="cnn", name="series-cnn", width=4, **settings)
+    network = build(config, SERIES, ClassesOutput(classes=3))
     assert isinstance(network, SeriesCnn)
     for name, value in network.named_buffers():
         if "running" in name:  # as after a training
@@ -62,9 +62,9 @@ def test_padding_teaches_nothing_either() -> None:
     lengths, series = torch.tensor([9, 4, 1]), _values(3)
     series[1, 4:], series[2, 1:] = 0, 0
     left = []
-    for longest in (9, 17):
+    for max_length in (9, 17):
         network = _network(dropout=0.0).train()
-        network(series[:, :longest] * (torch.arange(longest) < 9)[:, None], lengths).square().sum().backward()
+        network(series[:, :max_length] * (torch.arange(max_length) < 9)[:, None], lengths).square().sum().backward()
         left.append([value.grad for value in network.parameters()] + list(network.buffers()))
     for short, long in zip(*left, strict=True):
         torch.testing.assert_close(short, long, atol=1e-5, rtol=1e-4)

@@ -11,13 +11,13 @@ from components.models.spectrogram_cnn import SpectrogramCnn
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree
 
 BANDS = 10
-FRAMES = SeriesInput(channels=BANDS, longest=17, mean=[-2.0] * BANDS, std=[3.0] * BANDS)
+FRAMES = SeriesInput(channels=BANDS, max_length=17, mean=[-2.0] * BANDS, std=[3.0] * BANDS)
 
 
 def _network(**settings: Any) -> SpectrogramCnn:
     torch.manual_seed(0)
-    spec = SpectrogramCnnSpec(family="cnn", name="spectrogram-cnn", width=4, **settings)
-    network = build(spec, FRAMES, ClassesOutput(classes=3))
+    config = SpectrogramCnnSpec(family="cnn", name="spectrogram-cnn", width=4, **settings)
+    network = build(config, FRAMES, ClassesOutput(classes=3))
     assert isinstance(network, SpectrogramCnn)
     for name, value in network.named_buffers():
         if "running" in name:  # as after a training

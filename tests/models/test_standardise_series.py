@@ -13,7 +13,7 @@ from components.models.build import build
 from components.models.standardise_series import StandardiseSeries
 from tests.models.export import padding_changes_nothing, sequences_agree
 
-GIVEN = SeriesInput(channels=2, longest=9, mean=[1.0, -1.0], std=[2.0, 0.5])
+GIVEN = SeriesInput(channels=2, max_length=9, mean=[1.0, -1.0], std=[2.0, 0.5])
 OWN = GIVEN.model_copy(update={"instance_norm": True})
 LENGTHS = torch.tensor([9, 5, 2])
 
@@ -49,17 +49,17 @@ def test_a_series_that_stands_still_is_finite() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec",
+    "config",
     [
         RecurrentSpec(family="rnn", name="gru", width=8),
         SeriesCnnSpec(family="cnn", name="series-cnn", width=8),
         EncoderSpec(family="transformer", name="encoder", width=8, heads=2, depth=1),
     ],
-    ids=lambda spec: spec.family,
+    ids=lambda config: config.family,
 )
-def test_level_and_spread_then_change_no_answer(spec: ArchitectureSpec) -> None:
+def test_level_and_spread_then_change_no_answer(config: ArchitectureSpec) -> None:
     torch.manual_seed(0)
-    network = build(spec, OWN, ClassesOutput(classes=3)).eval()
+    network = build(config, OWN, ClassesOutput(classes=3)).eval()
     values = series()
     inside = (torch.arange(9) < LENGTHS[:, None])[..., None]
     moved = (values * 4 + 30) * inside
@@ -67,5 +67,5 @@ def test_level_and_spread_then_change_no_answer(spec: ArchitectureSpec) -> None:
     padding_changes_nothing(network, torch.randn(5, 9, 2))
     sequences_agree(network, torch.randn(5, 9, 2))
     torch.manual_seed(0)
-    plain = build(spec, GIVEN, ClassesOutput(classes=3)).eval()
+    plain = build(config, GIVEN, ClassesOutput(classes=3)).eval()
     assert not torch.allclose(plain(moved, LENGTHS), plain(values, LENGTHS), atol=1e-2)

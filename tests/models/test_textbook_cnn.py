@@ -11,9 +11,9 @@ from components.models.textbook_cnn import TextbookCnn
 
 
 def _build(rows: int = 8, columns: int = 8, channels: int = 1, classes: int = 10, **settings: object) -> TextbookCnn:
-    spec = TextbookCnnSpec.model_validate({"family": "cnn", "name": "textbook", **settings})
-    given = ImageInput(height=rows, width=columns, channels=channels, mean=[0.3] * channels, std=[0.3] * channels)
-    network = build(spec, given, ClassesOutput(classes=classes))
+    config = TextbookCnnSpec.model_validate({"family": "cnn", "name": "textbook", **settings})
+    input_spec = ImageInput(height=rows, width=columns, channels=channels, mean=[0.3] * channels, std=[0.3] * channels)
+    network = build(config, input_spec, ClassesOutput(classes=classes))
     assert isinstance(network, TextbookCnn)
     return network
 
@@ -53,13 +53,13 @@ def test_dropout_stands_before_each_dense_layer() -> None:
 
 
 def test_an_image_too_small_is_refused_with_the_key_to_change() -> None:
-    with pytest.raises(UsageError, match="halve 8x8 pixels to nothing") as caught:
+    with pytest.raises(UsageError, match="8x8 pixels is too small") as caught:
         _build(depth=4)
     assert caught.value.where == "model.depth"
 
 
 def test_other_inputs_are_refused_with_what_it_takes() -> None:
-    spec = TextbookCnnSpec(family="cnn", name="textbook")
+    config = TextbookCnnSpec(family="cnn", name="textbook")
     with pytest.raises(UsageError, match="takes no tokens") as caught:
-        build(spec, TokensInput(vocabulary=5, longest=5), ClassesOutput(classes=2))
+        build(config, TokensInput(vocabulary=5, max_length=5), ClassesOutput(classes=2))
     assert "takes image" in str(caught.value.expected)

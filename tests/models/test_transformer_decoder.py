@@ -9,12 +9,12 @@ from components.models.build import build
 from components.models.transformer_decoder import TransformerDecoder
 from tests.models.export import padding_changes_nothing, sequences_agree
 
-TEXT = TokensInput(vocabulary=30, longest=12)
+TEXT = TokensInput(vocabulary=30, max_length=12)
 
 
 def _network(**settings: Any) -> TransformerDecoder:
-    spec = DecoderSpec(family="transformer", name="decoder", width=8, heads=2, depth=2, **settings)
-    network = build(spec, TEXT, NextTokenOutput(vocabulary=30))
+    config = DecoderSpec(family="transformer", name="decoder", width=8, heads=2, depth=2, **settings)
+    network = build(config, TEXT, NextTokenOutput(vocabulary=30))
     assert isinstance(network, TransformerDecoder)
     return network.eval()
 

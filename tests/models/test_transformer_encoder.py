@@ -11,8 +11,8 @@ from components.models.build import build
 from components.models.transformer_encoder import TransformerEncoder
 from tests.models.export import Graph, padding_changes_nothing, sequences_agree
 
-TEXT = TokensInput(vocabulary=30, longest=12)
-SERIES = SeriesInput(channels=2, longest=12, mean=[1.0, -1.0], std=[2.0, 0.5])
+TEXT = TokensInput(vocabulary=30, max_length=12)
+SERIES = SeriesInput(channels=2, max_length=12, mean=[1.0, -1.0], std=[2.0, 0.5])
 
 
 def _spec(**settings: Any) -> EncoderSpec:

@@ -10,7 +10,7 @@ from components.contracts.architectures.diffusion import UNetSpec
 from components.contracts.shapes import NoiseInput, NoiseOutput
 from components.models.build import build
 from components.models.unet import Block, StepEmbedding, UNet
-from components.preprocessing.noise_schedule import kept_signal
+from components.preprocessing.noise_schedule import alphas_cumprod
 from tests.models.export import Graph
 
 
@@ -21,8 +21,8 @@ def _spec(**settings: Any) -> UNetSpec:
 
 def _network(rows: int = 8, columns: int = 8, channels: int = 1, drawn: bool = True, **settings: Any) -> UNet:
     torch.manual_seed(0)
-    given = NoiseInput(height=rows, width=columns, channels=channels, classes=10)
-    network = build(_spec(**settings), given, NoiseOutput())
+    input_spec = NoiseInput(height=rows, width=columns, channels=channels, classes=10)
+    network = build(_spec(**settings), input_spec, NoiseOutput())
     assert isinstance(network, UNet)
     if drawn:  # as after a training: nothing is zero
         for value in network.parameters():
@@ -64,9 +64,9 @@ def test_a_block_is_the_same_as_its_layers_written_out() -> None:
     theirs = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     for value in block.parameters():
         nn.init.normal_(value, std=0.3)
-    features, told = torch.randn(2, 4, 5, 3), torch.randn(2, 6)
+    features, condition = torch.randn(2, 4, 5, 3), torch.randn(2, 6)
     inner = block.before[2](nn.functional.silu(nn.functional.group_norm(features, 4, *_affine(block.before[0]))))
-    inner = inner + block.told[1](nn.functional.silu(told))[:, :, None, None]
+    inner = inner + block.condition[1](nn.functional.silu(condition))[:, :, None, None]
     inner = block.after[3](nn.functional.silu(nn.functional.group_norm(inner, 4, *_affine(block.after[0]))))
     expected = inner + block.shortcut(features)
     assert block.attention is not None
@@ -78,7 +78,7 @@ def test_a_block_is_the_same_as_its_layers_written_out() -> None:
     places = nn.functional.group_norm(expected, 4, *_affine(block.norm)).flatten(2).transpose(1, 2)
     attended, _ = theirs(places, places, places)
     expected = expected + attended.transpose(1, 2).reshape(2, 8, 5, 3)
-    torch.testing.assert_close(block(features, told), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(block(features, condition), expected, atol=1e-4, rtol=1e-4)
 
 
 def _affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -89,8 +89,8 @@ def test_the_steps_waves_are_the_formula() -> None:
     waves = StepEmbedding(6, 8).waves(torch.tensor([0, 7]))
     expected = [7 / 10000 ** (index / 3) for index in range(3)]
     torch.testing.assert_close(waves[0], torch.tensor([0.0, 0, 0, 1, 1, 1]))
-    wanted = [math.sin(angle) for angle in expected] + [math.cos(angle) for angle in expected]
-    torch.testing.assert_close(waves[1], torch.tensor(wanted), atol=1e-6, rtol=1e-5)
+    expected_wave = [math.sin(angle) for angle in expected] + [math.cos(angle) for angle in expected]
+    torch.testing.assert_close(waves[1], torch.tensor(expected_wave), atol=1e-6, rtol=1e-5)
 
 
 def test_step_and_class_and_no_class_each_say_something() -> None:
@@ -105,14 +105,14 @@ def test_step_and_class_and_no_class_each_say_something() -> None:
 def test_from_the_velocity_comes_the_noise_and_from_that_the_image_at_every_step() -> None:
     network, (noise, _, label) = _network(), _inputs()
     image = torch.rand(noise.shape, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    kept = torch.from_numpy(kept_signal("cosine", 1000))
+    kept = torch.from_numpy(alphas_cumprod("cosine", 1000))
     for at in (0, 500, 980, 999):
         velocity = kept[at].sqrt() * noise - (1 - kept[at]).sqrt() * image
         network.head = Says(velocity.float())
         noisy = kept[at].sqrt() * image + (1 - kept[at]).sqrt() * noise
-        told = network(noisy.float(), torch.full_like(label, at), label)
-        torch.testing.assert_close(told, noise, atol=1e-6, rtol=1e-5)
-        found = (noisy - (1 - kept[at]).sqrt() * told.double()) / kept[at].sqrt()
+        condition = network(noisy.float(), torch.full_like(label, at), label)
+        torch.testing.assert_close(condition, noise, atol=1e-6, rtol=1e-5)
+        found = (noisy - (1 - kept[at]).sqrt() * condition.double()) / kept[at].sqrt()
         torch.testing.assert_close(found, image.double(), atol=0.01, rtol=0)
 
 

@@ -14,9 +14,9 @@ from tests.models.export import Graph
 
 def _network(rows: int = 32, columns: int = 32, channels: int = 3, classes: int = 10, **settings: Any) -> Vgg:
     torch.manual_seed(0)
-    given = ImageInput(height=rows, width=columns, channels=channels, mean=[0.5] * channels, std=[0.25] * channels)
-    spec = VggSpec.model_validate({"family": "cnn", "name": "vgg", **settings})
-    network = build(spec, given, ClassesOutput(classes=classes))
+    input_spec = ImageInput(height=rows, width=columns, channels=channels, mean=[0.5] * channels, std=[0.25] * channels)
+    config = VggSpec.model_validate({"family": "cnn", "name": "vgg", **settings})
+    network = build(config, input_spec, ClassesOutput(classes=classes))
     assert isinstance(network, Vgg)
     return network.eval()
 

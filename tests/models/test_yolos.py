@@ -12,7 +12,7 @@ from components.contracts.shapes import BoxesOutput, ImageInput
 from components.core.errors import UsageError
 from components.models.build import build
 from components.models.centernet import giou
-from components.models.yolos import Found, Yolos
+from components.models.yolos import Yolos, YolosOutputs
 from tests.models.export import HARMLESS
 
 BOXES = torch.tensor([[[0.25, 0.5, 0.25, 0.5], [0.75, 0.25, 0.2, 0.3]], [[0.5, 0.5, 0.5, 0.5], [0.0, 0.0, 0.0, 0.0]]])
@@ -21,10 +21,10 @@ CLASSES, COUNTS = torch.tensor([[2, 0], [1, 0]]), torch.tensor([2, 1])
 
 def _network(rows: int = 32, columns: int = 48, **settings: Any) -> Yolos:
     torch.manual_seed(0)
-    given = ImageInput(height=rows, width=columns, channels=3, mean=[0.5] * 3, std=[0.25] * 3)
+    input_spec = ImageInput(height=rows, width=columns, channels=3, mean=[0.5] * 3, std=[0.25] * 3)
     sizes = {"patch": 8, "depth": 2, "width": 12, "heads": 3, "tokens": 5, **settings}
-    spec = YolosSpec.model_validate({"family": "transformer", "name": "yolos", **sizes})
-    network = build(spec, given, BoxesOutput(classes=3))
+    config = YolosSpec.model_validate({"family": "transformer", "name": "yolos", **sizes})
+    network = build(config, input_spec, BoxesOutput(classes=3))
     assert isinstance(network, Yolos)
     return network
 
@@ -55,14 +55,14 @@ def test_the_loss_is_detrs_formula_on_the_best_matching() -> None:
     for token, kind in ((0, 3), (1, 0), (2, 2)):
         logits[0, token, kind] = 4.0
     boxes[0, 1], boxes[0, 2] = BOXES[0, 1] + 0.02, BOXES[0, 0] - 0.03  # so tokens 2 and 1 are boxes 0 and 1
-    wanted = torch.tensor([3, 0, 2])
+    output_spec = torch.tensor([3, 0, 2])
     weights = torch.tensor([1.0, 1.0, 1.0, 0.1])
-    expected = nn.functional.cross_entropy(logits[0], wanted, weights)
+    expected = nn.functional.cross_entropy(logits[0], output_spec, weights)
     for token, box in ((1, BOXES[0, 1]), (2, BOXES[0, 0])):
         ours = boxes[0, token]
         sides = [torch.cat([one[:2] - one[2:] / 2, one[:2] + one[2:] / 2]) for one in (ours, box)]
         expected = expected + 5 * (ours - box).abs().sum() / 2 + 2 * (1 - giou(*sides)) / 2
-    found = _network().loss(Found(logits, boxes), BOXES[:1], CLASSES[:1], COUNTS[:1])
+    found = _network().loss(YolosOutputs(logits, boxes), BOXES[:1], CLASSES[:1], COUNTS[:1])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -126,5 +126,5 @@ def test_its_graph_is_for_any_batch() -> None:
 
 
 def test_patches_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(UsageError, match="patches do not divide"):
+    with pytest.raises(UsageError, match="patch size does not divide"):
         _network(patch=5)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from components.contracts.shapes import TextOutput, TokensInput
 from tests.models.export import Graph, Method
 
-GIVEN = TokensInput(vocabulary=30, longest=12)
-WANTED = TextOutput(vocabulary=20, longest=9, begin=1, end=2)
+GIVEN = TokensInput(vocabulary=30, max_length=12)
+WANTED = TextOutput(vocabulary=20, max_length=9, begin=1, end=2)
 
 
 def batch() -> tuple[Tensor, Tensor, Tensor]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 
 from components.contracts.pipeline import ServingOptions
 from components.core.errors import CorruptArtifactError
+from components.identity import manifest as manifests
 from components.identity.package import Package
 from components.inference.difference import difference
 from components.packaging import bundle as bundles
@@ -23,7 +26,7 @@ from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
 from flows.pipelines.fingerprints import Fingerprint
 from flows.platform.environment import QUIET
-from tests import small_package
+from tests import small_disk, small_package
 
 pytestmark = pytest.mark.slow
 
@@ -31,23 +34,32 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(folder: Path, spec: ServingOptions) -> Bundle:
+    bundle = request(folder, spec)
+    subprocess.run(command(folder), cwd=ROOT, env={**os.environ, **QUIET}, check=True)
+    return bundle
+
+
+def command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "components.packaging", str(folder / "request.json")]
+
+
+def request(folder: Path, spec: ServingOptions, home: Path | None = None) -> Bundle:
+    """Write a request to build a bundle; the bundle that it is about."""
     package = small_package.build(folder / "package")
     pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
     key = Fingerprint(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
-    request = BundleRequest(
+    document = BundleRequest(
         model="sample",
         version="4",
         key=key,
         package=str(package.folder),
-        home=str(folder / "home"),
+        home=str(home or folder / "home"),
         source_root=str(ROOT),
         requirements=pinned,
         serving=spec,
     )
-    (folder / "request.json").write_text(request.model_dump_json())
-    words = [sys.executable, "-m", "components.packaging", str(folder / "request.json")]
-    subprocess.run(words, cwd=ROOT, env={**os.environ, **QUIET}, check=True)
-    return Bundle(folder / "home", "sample", key)
+    (folder / "request.json").write_text(document.model_dump_json())
+    return Bundle(home or folder / "home", "sample", key)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +93,50 @@ def test_other_settings_give_another_bundle(bundle: Bundle) -> None:
     digest = str(bundle.verify().facts["package_digest"])
     parts = bundles.parts(digest, "4", ServingOptions(max_batch_size=5), pinned, bundles.code(ROOT, small_package.TASK))
     assert Fingerprint(parts).digest != bundle.key
+
+
+def test_a_build_killed_at_any_moment_leaves_a_whole_bundle_or_none(tmp_path: Path) -> None:
+    bundle = request(tmp_path, ServingOptions())
+    begin = time.monotonic()
+    while not bundle.exists():  # each build is given a little longer than the one before
+        patience = 0.3 + 0.8 * (time.monotonic() - begin) * random.random()  # noqa: S311
+        with subprocess.Popen(command(tmp_path), cwd=ROOT, env={**os.environ, **QUIET}) as process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=patience)
+            process.kill()
+        assert time.monotonic() - begin < 200
+    manifests.verify(bundle.folder, "bento", bundles.COMPILED)
+    bundle.verify()
+    request(tmp_path, ServingOptions(max_batch_size=7))
+    subprocess.run(command(tmp_path), cwd=ROOT, env={**os.environ, **QUIET}, check=True)
+    assert not list((bundle.home / "building").iterdir())
+
+
+def test_two_builders_of_one_bundle_both_get_it_and_one_of_another_does_not_wait(tmp_path: Path) -> None:
+    bundle = request(tmp_path, ServingOptions())
+    (tmp_path / "other").mkdir()
+    other = request(tmp_path / "other", ServingOptions(max_batch_size=7), tmp_path / "home")
+    processes = [
+        subprocess.Popen(command(folder), cwd=ROOT, env={**os.environ, **QUIET})
+        for folder in (tmp_path, tmp_path / "other", tmp_path)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    assert not list((bundle.home / "building").iterdir())
+    for one in (bundle, other):
+        one.verify()
+        manifests.verify(one.folder, "bento", bundles.COMPILED)
+
+
+def test_a_full_disk_leaves_no_half_of_a_bundle(tmp_path: Path) -> None:
+    with small_disk.mounted(tmp_path / "small", 1) as disk:
+        bundle = request(tmp_path, ServingOptions(), disk / "home")
+        done = subprocess.run(
+            command(tmp_path), cwd=ROOT, env={**os.environ, **QUIET}, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert "no space left on the disk" in done.stderr
+        assert not bundle.folder.exists()
+        assert not list((disk / "home" / "building").iterdir())
 
 
 @pytest.fixture(scope="module")

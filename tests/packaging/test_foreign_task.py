@@ -25,7 +25,7 @@ package = Package.open(Path(sys.argv[1]))
 predictor = Predictor(package)
 for example in package.golden():
     content = (package.folder / "golden" / example.file).read_bytes()
-    asked = body.read(predictor.processor, predictor.wire, content, example.media)
+    asked = body.read(predictor.processor, predictor.endpoint, content, example.media)
     assert difference(example.answer, predictor.predict(asked.items, asked.parameters)[0]) < 1e-5
 print(sys.modules["tests.echo_task"].__file__)
 print(sys.modules["components.tasks.task"].__file__)
@@ -54,7 +54,7 @@ def test_its_functions_are_part_of_a_bundles_identity() -> None:
     plain, echo = (bundles.code(ROOT, task) for task in ("image-classification", echo_task.NAME))
     assert "tests.echo_task:Processor.answer" in echo.functions
     assert not any(name.startswith("tests") for name in plain.functions)
-    assert "components.tasks.image_classification:Processor.answer" in plain.functions
+    assert "components.tasks.image_classification:ImageClassificationProcessor.answer" in plain.functions
 
 
 def test_a_task_that_is_not_there_is_named(tmp_path: Path) -> None:

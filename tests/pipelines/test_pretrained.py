@@ -37,8 +37,8 @@ def starting_from(alias: str) -> PipelineSpec:
 
 
 def registered(api: Api, folder: Path, seed: int) -> tuple[Package, str]:
-    package = small_package.build(folder / "package", pipeline="begun", train_key=str(seed) * 64, seed=seed)
-    run = tracking.ensure(api, "begun", package.facts.train_key, {})
+    package = small_package.build(folder / "package", pipeline="begun", train_fingerprint=str(seed) * 64, seed=seed)
+    run = tracking.ensure(api, "begun", package.facts.train_fingerprint, {})
     asked = Registration("begun", f"{seed + 2}" * 64, package, "numpy\n", ROOT, {})
     return package, registration.register(api, run, asked, folder).version
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -103,9 +104,10 @@ taken = start["take"](place)
 listening = socket.socket(fileno=taken) if taken else socket.create_server(("127.0.0.1", int(sys.argv[1])))
 start["offer"](place, listening.fileno())
 if os.environ.get("BREAKS"):
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
     sys.exit("it breaks")
 time.sleep(0.5)  # as loading takes
-worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
 pathlib.Path("workers").mkdir(exist_ok=True)
 pathlib.Path(f"workers/{worker.pid}.json").write_text("{}")
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer, bind_and_activate=False)
@@ -303,13 +305,18 @@ def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project
         client.start()
     try:
         first = running(project, "serve-digits")
+        (worker,) = psutil.Process(first).children()
+        watched = watch(lambda: worker.is_running(), until=lambda: "2" in versions)
         assert services.serve(project, "digits", command, {"VERSION": "2"}, hands_over_to="workers") == url
         eventually(lambda: versions[-1] == "2")
+        assert watched.result(10)  # the workers of the earlier process go on until the later one answers
         assert is_gone(first)
+        eventually(lambda: is_gone(worker.pid))
         broken = {"VERSION": "3", "BREAKS": "1"}
         with pytest.raises(StackError, match="it breaks"):
             services.serve(project, "digits", command, broken, hands_over_to="workers", timeout_seconds=60)
         before = running(project, "serve-digits")
+        assert of_service(project) == {before, *(child.pid for child in psutil.Process(before).children())}
         assert services.serve(project, "digits", command, {"VERSION": "4"}, hands_over_to="workers") == url
         eventually(lambda: versions[-1] == "4")  # taken over from the one that had gone on
         assert is_gone(before)
@@ -319,6 +326,27 @@ def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project
             client.join()
     assert refused == []
     assert set(versions) == {"1", "2", "4"}
+
+
+def watch(holds: Callable[[], bool], until: Callable[[], bool]) -> Future[bool]:
+    """Whether something holds all the time until something else does."""
+    result: Future[bool] = Future()
+
+    def look() -> None:
+        held = True
+        while not until() and held:
+            held = holds()
+            time.sleep(0.01)
+        result.set_result(held)
+
+    threading.Thread(target=look, daemon=True).start()
+    return result
+
+
+def of_service(project: Project) -> set[int]:
+    """The processes of the service, without its shim."""
+    found = orphans.find(str(project.root), "serve-digits")
+    return {process.pid for process in found if "flows.platform.shim" not in process.cmdline()}
 
 
 def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:

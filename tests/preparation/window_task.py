@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 
 from components.contracts.array_spec import ArraySpec
+from components.contracts.shapes import ForecastOutput, SeriesInput
 from components.core.strict import Strict
 from components.preprocessing.batch import Arrays
-from components.tasks.processor import Fitted
-from components.tasks.task import Example, Raw, Values
+from components.tasks.processor import BaseProcessor
+from components.tasks.task import Example, RawSample, Values
 
 
 class Settings(Strict):
     """Nothing to set."""
 
 
-class Processor(Fitted):
+class Processor(BaseProcessor):
     """Knows how many rows it was fitted on, and the largest of them."""
 
     rows: int
@@ -34,17 +35,17 @@ class Processor(Fitted):
     def inputs(self) -> tuple[str, ...]:
         return ("seen",)
 
-    def encode(self, samples: Sequence[Raw]) -> list[Arrays]:
+    def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         return [{"rows": raw.values["values"].astype(np.float32)} for raw in samples]
 
 
 class Windows:
     name = "windows"
     fields = {"values": "numbers"}  # noqa: RUF012  # a protocol's attribute
-    heavy = ""
+    payload_field = ""
     settings = Settings
-    given_kind = "series"
-    wanted_kind = "forecast"
+    input_type = SeriesInput
+    output_type = ForecastOutput
     raw_columns = ("first",)
     prepared_columns = ("value",)
 
@@ -57,13 +58,13 @@ class Windows:
     def stratum(self, values: Values) -> str:
         return ""
 
-    def look(self, values: Values) -> dict[str, object]:
+    def describe(self, values: Values) -> dict[str, object]:
         return {"first": float(values["values"][0])}
 
-    def look_prepared(self, batch: Arrays) -> Arrays:
+    def describe_prepared(self, batch: Arrays) -> Arrays:
         return {"value": batch["seen"][:, 0, 0]}
 
-    def shown(self, values: Values) -> str:
+    def preview(self, values: Values) -> str:
         return str(values["values"])
 
     def decode(self, values: Values, settings: Settings) -> Arrays:
@@ -72,7 +73,7 @@ class Windows:
     def key(self, values: Values, decoded: Arrays) -> bytes:
         return self.content(values)
 
-    def fit(self, settings: Settings, train: Iterator[Raw], classes: Sequence[str]) -> Processor:
+    def fit(self, settings: Settings, train: Iterator[RawSample], classes: Sequence[str]) -> Processor:
         seen = [float(raw.values["values"][0]) for raw in train]
         return Processor(rows=len(seen), largest=max(seen))
 

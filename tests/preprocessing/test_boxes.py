@@ -36,22 +36,22 @@ def test_what_is_beyond_the_image_is_cut_and_what_has_no_area_is_left_out() -> N
 def test_no_boxes_are_boxes_too() -> None:
     found, labels = boxes.read([], 10, 10)
     assert (found.shape, labels) == ((0, 4), [])
-    assert boxes.look([], 10, 10) == {"boxes": 0, "degenerate": 0, "outside": 0, "least_side": 0.0}
+    assert boxes.describe([], 10, 10) == {"boxes": 0, "degenerate": 0, "outside": 0, "least_side": 0.0}
 
 
 @pytest.mark.parametrize("wrong", [None, 3, [3], [{"label": "a"}], [box("a", float("nan"), 0, 1, 1)]])
 def test_what_is_no_box_is_refused_and_seen(wrong: object) -> None:
     with pytest.raises(SampleError, match="box"):
         boxes.read(wrong, 10, 10)
-    assert boxes.look(wrong, 10, 10)["boxes"] == -1
+    assert boxes.describe(wrong, 10, 10)["boxes"] == -1
 
 
 def test_facts_of_boxes() -> None:
-    seen = boxes.look(
+    seen = boxes.describe(
         [box("a", 0, 0, 4, 9), box("a", 5, 5, 5, 9), box("b", -3, 0, 4, 4), box("b", 5, 5, 11, 11)], 10, 10
     )
     assert seen == {"boxes": 4, "degenerate": 1, "outside": 1, "least_side": 0.0}
-    assert tuple(seen) == boxes.LOOKED
+    assert tuple(seen) == boxes.DESCRIBED
 
 
 def test_intersection_over_union() -> None:
@@ -62,12 +62,14 @@ def test_intersection_over_union() -> None:
 
 def test_suppression_is_the_greedy_one() -> None:
     """Against the textbook's loop, over random boxes."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(20):
-        given = np.concatenate([dice.random((40, 2)), dice.random((40, 2)) * 0.5], axis=1)
-        scores = dice.random((40, 3))
-        overlaps = boxes.intersection_over_union(given, given)
-        found = boxes.suppressed(given, scores, least=0.3, overlap=0.3, most=1000)
+        candidates = np.concatenate([rng.random((40, 2)), rng.random((40, 2)) * 0.5], axis=1)
+        scores = rng.random((40, 3))
+        overlaps = boxes.intersection_over_union(candidates, candidates)
+        found = boxes.non_max_suppression(
+            candidates, scores, score_threshold=0.3, iou_threshold=0.3, max_detections=1000
+        )
         expected: list[tuple[float, int, int]] = []
         for score, place, kind in sorted(
             ((scores[place, kind], place, kind) for place in range(40) for kind in range(3)), reverse=True
@@ -77,14 +79,18 @@ def test_suppression_is_the_greedy_one() -> None:
                 expected.append((score, place, kind))
         assert found.scores == pytest.approx([score for score, _, _ in expected])
         assert found.classes.tolist() == [kind for _, _, kind in expected]
-        assert found.boxes == pytest.approx(given[[place for _, place, _ in expected]])
+        assert found.boxes == pytest.approx(candidates[[place for _, place, _ in expected]])
 
 
 def test_at_most_so_many_remain_the_surest_ones() -> None:
-    given = np.asarray([[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]])
-    found = boxes.suppressed(given, np.asarray([[0.5], [0.9], [0.7]]), least=0.1, overlap=0.5, most=2)
+    candidates = np.asarray([[0.1, 0.1, 0.1, 0.1], [0.5, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]])
+    found = boxes.non_max_suppression(
+        candidates, np.asarray([[0.5], [0.9], [0.7]]), score_threshold=0.1, iou_threshold=0.5, max_detections=2
+    )
     assert found.scores == pytest.approx([0.9, 0.7])
-    none = boxes.suppressed(given, np.zeros((3, 1)), least=0.1, overlap=0.5, most=2)
+    none = boxes.non_max_suppression(
+        candidates, np.zeros((3, 1)), score_threshold=0.1, iou_threshold=0.5, max_detections=2
+    )
     assert (none.boxes.shape, none.scores.shape, none.classes.shape) == ((0, 4), (0,), (0,))
 
 

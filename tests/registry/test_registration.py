@@ -34,12 +34,12 @@ def asked(package: Package, name: str, key: str) -> Registration:
 
 
 def test_the_same_key_is_the_same_version(api: Api, tmp_path: Path) -> None:
-    package = small_package.build(tmp_path / "package", train_key="1" * 64)
-    run = tracking.ensure(api, "twice", package.facts.train_key, {})
+    package = small_package.build(tmp_path / "package", train_fingerprint="1" * 64)
+    run = tracking.ensure(api, "twice", package.facts.train_fingerprint, {})
     first = registration.register(api, run, asked(package, "twice", "k1"), tmp_path)
     again = registration.register(api, run, asked(package, "twice", "k1"), tmp_path)
     assert (first.version, again.version) == ("1", "1")
-    assert tracking.ensure(api, "twice", package.facts.train_key, {}).id == run.id
+    assert tracking.ensure(api, "twice", package.facts.train_fingerprint, {}).id == run.id
     other = registration.register(api, run, asked(package, "twice", "k2"), tmp_path)
     assert other.version == "2"
     assert [version.version for version in versions.versions(api, "twice")] == ["2", "1"]
@@ -67,7 +67,7 @@ if kill == "upload":
 elif kill == "create":
     versions.create = die
 with Api(url, Credentials('test', secret)) as api:
-    run = tracking.ensure(api, name, package.facts.train_key, {})
+    run = tracking.ensure(api, name, package.facts.train_fingerprint, {})
     asked = Registration(name, "key", package, "numpy\\n", Path.cwd(), {})
     print(registration.register(api, run, asked, Path(locks)).version)
 """
@@ -90,7 +90,7 @@ def start(api: Api, package: Package, name: str, locks: Path, kill: str = "") ->
 @pytest.mark.parametrize("locks", ["shared", "apart"])
 def test_two_that_race_make_one_version(api: Api, tmp_path: Path, locks: str) -> None:
     name = f"race-{locks}"
-    package = small_package.build(tmp_path / "package", train_key="2" * 64)
+    package = small_package.build(tmp_path / "package", train_fingerprint="2" * 64)
     folders = [tmp_path / ("locks" if locks == "shared" else f"machine-{index}") for index in range(3)]
     racing = [start(api, package, name, folder) for folder in folders]
     said = [process.communicate(timeout=90)[0].strip() for process in racing]
@@ -102,7 +102,7 @@ def test_two_that_race_make_one_version(api: Api, tmp_path: Path, locks: str) ->
 @pytest.mark.parametrize("kill", ["upload", "create"])
 def test_one_killed_half_way_is_finished_by_the_next(api: Api, tmp_path: Path, kill: str) -> None:
     name = f"killed-at-{kill}"
-    package = small_package.build(tmp_path / "package", train_key="3" * 64)
+    package = small_package.build(tmp_path / "package", train_fingerprint="3" * 64)
     process = start(api, package, name, tmp_path, kill)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
@@ -113,8 +113,8 @@ def test_one_killed_half_way_is_finished_by_the_next(api: Api, tmp_path: Path, k
 
 
 def test_a_changed_byte_in_the_registry_is_named(api: Api, tmp_path: Path) -> None:
-    package = small_package.build(tmp_path / "package", train_key="4" * 64)
-    run = tracking.ensure(api, "tampered", package.facts.train_key, {})
+    package = small_package.build(tmp_path / "package", train_fingerprint="4" * 64)
+    run = tracking.ensure(api, "tampered", package.facts.train_fingerprint, {})
     version = registration.register(api, run, asked(package, "tampered", "k"), tmp_path)
     content = bytearray((package.folder / "model.onnx").read_bytes())
     content[100] ^= 1
@@ -126,8 +126,8 @@ def test_a_changed_byte_in_the_registry_is_named(api: Api, tmp_path: Path) -> No
 
 
 def test_aliases_and_what_is_not_there(api: Api, tmp_path: Path) -> None:
-    package = small_package.build(tmp_path / "package", train_key="5" * 64)
-    run = tracking.ensure(api, "aliased", package.facts.train_key, {})
+    package = small_package.build(tmp_path / "package", train_fingerprint="5" * 64)
+    run = tracking.ensure(api, "aliased", package.facts.train_fingerprint, {})
     version = registration.register(api, run, asked(package, "aliased", "k"), tmp_path)
     assert versions.by_alias(api, "aliased", "champion") is None
     versions.set_alias(api, "aliased", "champion", version.version)

@@ -12,9 +12,12 @@ import pytest
 from components.core import waiting
 from components.core.errors import ServingError, StackError
 from components.core.project import Project
+from components.release.decision import DesiredState
 from components.versioning import reproduction
-from flows.releases import activity, promotion, watcher
+from flows.releases import activity, controller, promotion
 from flows.releases.activity import Activity
+from flows.releases.observation import Observer
+from flows.releases.worker import Ending, Order
 from tests.provenance import small_chain
 
 
@@ -78,30 +81,54 @@ def test_failures_of_another_version_do_not_count(project: Project) -> None:
     thread.join()
 
 
-def test_a_worker_says_why_it_failed_and_the_watcher_writes_it_down(project: Project) -> None:
-    seen = watcher.Watcher(project, api=None)  # type: ignore[arg-type]  # nothing here asks the registry
-    known = seen.known.setdefault("sample", watcher.Known(wanted=watcher.DesiredState("3", None)))
-    hands = []
+class NoRegistry:
+    """Nothing here asks the registry."""
+
+    def aliases(self) -> None:
+        return None
+
+    def error(self) -> str:
+        return ""
+
+
+def test_a_worker_says_why_it_failed_and_the_controller_writes_it_down(project: Project) -> None:
+    found = controller.Controller(project, NoRegistry())  # type: ignore[arg-type]
+    memory = controller.Memory(Observer(project, "sample"), desired=DesiredState("3", None))
+    found.models["sample"] = memory
+    workers = []
     for kill in (False, True):
-        hand = seen._hand_over(name="sample", champion_gone=False)
+        worker = found._hand_over(Order(name="sample", role="champion", step="release"))
         if kill:
-            hand._process.kill()
-        while (ending := hand.ending()) is None:
+            worker._process.kill()
+        while (ending := worker.ending()) is None:
             time.sleep(0.05)
-        known.worker = hand
-        seen._finished("sample", known, time.monotonic(), ending)
-        found = activity.read(project, "sample")
-        assert found is not None
-        assert found.wants("champion", "3")
-        assert found.failure == (
+        memory.worker = worker
+        found._finished("sample", memory, time.monotonic(), ending)
+        written = activity.read(project, "sample")
+        assert written is not None
+        assert written.wants("champion", "3")
+        assert written.failure == (
             "the process that released it was killed or crashed" if kill else "the stack is not well"
         )
-        assert found.failures == 1 + kill
-        hands.append(hand)
-    for hand in hands:
-        hand.dismiss()
-        with hand._process:
+        assert written.failures == 1 + kill
+        workers.append(worker)
+    for worker in workers:
+        worker.dismiss()
+        with worker._process:
             pass
+
+
+def test_a_worker_that_is_preempted_and_does_not_end_is_killed_and_that_is_no_failure(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "PREEMPT_SECONDS", 0.0)
+    worker = controller.WorkerProcess()
+    worker.preempt()
+    worker._process.wait(10)
+    assert worker.ending() == Ending()
+    worker.dismiss()
+    with worker._process:
+        pass
 
 
 def test_what_was_written_by_another_version_of_us_is_nothing(project: Project) -> None:

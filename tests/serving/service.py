@@ -32,7 +32,7 @@ LIMITS = ChallengerLimits(max_error_rate=0.1, max_latency_ratio=5.0, min_request
 
 def challenger(slot: SlotSpec, percent: float, limits: ChallengerLimits = LIMITS) -> ChallengerSpec:
     """A slot as a challenger's."""
-    return ChallengerSpec(**slot.model_dump(), terms=RolloutPolicy(canary_percent=percent, limits=limits))
+    return ChallengerSpec(**slot.model_dump(), policy=RolloutPolicy(canary_percent=percent, limits=limits))
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Service:
 
     def statement(self) -> WorkerStatus:
         """What this worker says over HTTP; the first, others come after it."""
-        document = self.client.get("/release").json()
+        document = self.client.get("/status").json()
         return WorkerStatus.model_validate(document["workers"][0])
 
     def ask(self, content: bytes = IMAGE, *, want: str | None = None, key: str | None = None) -> httpx.Response:

@@ -30,7 +30,7 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SlotSpec]:
     kinds: dict[str, dict[str, Any]] = {
         "1": {"seed": 1},
         "2": {"seed": 2},
-        "3": {"seed": 1, "train_key": "b" * 64},
+        "3": {"seed": 1, "train_fingerprint": "b" * 64},
         "4": {"seed": 1, "nan_above": 0.8},
         "5": {"seed": 1, "slow": 600},
     }
@@ -52,8 +52,8 @@ def test_a_canary_gets_its_share(service: Service, slots: dict[str, SlotSpec]) -
     found = Counter(service.answered_by() for _ in range(400))
     assert 0.2 < found["2"] / 400 < 0.4  # four standard errors
     statement = service.statement()
-    assert (statement.champion_tally.requests, statement.challenger_tally.requests) == (found["1"], found["2"])
-    assert statement.challenger_tally.compared == 0
+    assert (statement.champion_stats.requests, statement.challenger_stats.requests) == (found["1"], found["2"])
+    assert statement.challenger_stats.compared == 0
 
 
 def test_everybody_and_nobody(service: Service, slots: dict[str, SlotSpec]) -> None:
@@ -91,8 +91,8 @@ def test_a_key_has_the_same_side_in_another_process(service: Service, slots: dic
 def test_in_the_shadow_it_answers_too_and_is_compared(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
     own = {index: service.ask(small_package.image(index)).json()["predictions"][0]["label"] for index in range(12)}
-    eventually(lambda: service.statement().challenger_tally.compared == 12)
-    tally = service.statement().challenger_tally
+    eventually(lambda: service.statement().challenger_stats.compared == 12)
+    tally = service.statement().challenger_stats
     theirs = {
         index: service.ask(small_package.image(index), want=slots["2"].package_digest).json()["predictions"][0]["label"]
         for index in range(12)
@@ -107,8 +107,8 @@ def test_the_same_weights_agree_always(service: Service, slots: dict[str, SlotSp
     service.order(champion=slots["1"], challenger=challenger(slots["3"], 0))
     for index in range(12):
         service.ask(small_package.image(index))
-    eventually(lambda: service.statement().challenger_tally.compared == 12)
-    assert service.statement().challenger_tally.agreed == 12
+    eventually(lambda: service.statement().challenger_stats.compared == 12)
+    assert service.statement().challenger_stats.agreed == 12
     labels = {"model": "sample", "version": "3"}
     assert REGISTRY.get_sample_value("modelyard_agreed_total", labels) == 12
 
@@ -122,8 +122,8 @@ def test_in_a_canary_nobody_gets_nan_and_the_challenger_goes(service: Service, s
     assert statement.challenger
     assert (statement.challenger.version, statement.challenger.state) == ("4", "removed")
     assert "100.0% of its last 10 answers" in (statement.challenger.reason or "")
-    assert (statement.challenger_tally.errors, statement.challenger_tally.not_finite) == (10, 10)
-    assert statement.champion_tally.errors == 0
+    assert (statement.challenger_stats.errors, statement.challenger_stats.not_finite) == (10, 10)
+    assert statement.champion_stats.errors == 0
     assert service.answered_by() == "1"
     refused = service.ask(want=slots["4"].package_digest)
     assert refused.status_code == 409
@@ -139,7 +139,7 @@ def test_in_the_shadow_a_failing_challenger_goes(service: Service, slots: dict[s
         return held is not None and held.state == "removed"
 
     eventually(asked_and_gone)
-    assert service.statement().challenger_tally.not_finite >= LIMITS.min_requests
+    assert service.statement().challenger_stats.not_finite >= LIMITS.min_requests
 
 
 def test_a_slow_challenger_goes(service: Service, slots: dict[str, SlotSpec]) -> None:
@@ -163,12 +163,12 @@ def test_a_removed_challenger_stays_out_until_an_order_without_it(service: Servi
     again = service.order(champion=slots["1"], challenger=challenger(slots["4"], 50), staged=slots["2"])
     assert again.challenger
     assert again.challenger.state == "removed"
-    assert again.challenger_tally.errors == 10
+    assert again.challenger_stats.errors == 10
     assert service.order(champion=slots["1"]).challenger is None
     afresh = service.order(champion=slots["1"], challenger=challenger(slots["4"], 100))
     assert afresh.challenger
     assert afresh.challenger.state == "ready"
-    assert afresh.challenger_tally.requests == 0
+    assert afresh.challenger_stats.requests == 0
 
 
 def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dict[str, SlotSpec]) -> None:
@@ -214,7 +214,7 @@ def test_a_champion_that_fails_says_so_and_is_counted(service: Service, slots: d
     response = service.ask(small_package.white())
     assert (response.status_code, response.json()["error"]["code"]) == (500, "not_finite")
     assert service.ask().status_code == 200
-    tally = service.statement().champion_tally
+    tally = service.statement().champion_stats
     assert (tally.requests, tally.errors, tally.not_finite) == (2, 1, 1)
     labels = {"model": "sample", "version": "4", "role": "champion", "code": "not_finite"}
     assert REGISTRY.get_sample_value("modelyard_failures_total", labels) == 1
@@ -226,14 +226,14 @@ def test_what_nobody_can_read_is_nobodys_failure(service: Service, slots: dict[s
     statement = service.statement()
     assert statement.challenger
     assert statement.challenger.state == "ready"
-    assert (statement.champion_tally.errors, statement.challenger_tally.errors) == (0, 0)
+    assert (statement.champion_stats.errors, statement.challenger_stats.errors) == (0, 0)
 
 
 @pytest.mark.parametrize("percent", [0.0, 100.0])
 def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
     percent: float, service: Service, tmp_path: Path, slots: dict[str, SlotSpec]
 ) -> None:
-    picky = small_package.bundle(tmp_path / "picky", "6", seed=1, train_key="f" * 64)
+    picky = small_package.bundle(tmp_path / "picky", "6", seed=1, train_fingerprint="f" * 64)
     path = Path(picky.bundle) / "serving.json"
     path.write_text(path.read_text().replace('"max_image_pixels": 1000000', '"max_image_pixels": 100'))
     service.order(champion=slots["1"], challenger=challenger(picky, percent))
@@ -241,7 +241,7 @@ def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
     Image.new("L", (20, 20)).save(large, "PNG")
     answers = [service.ask(large.getvalue()) for _ in range(LIMITS.min_requests)]
     assert {(answer.status_code, answer.headers["x-modelyard-version"]) for answer in answers} == {(200, "1")}
-    eventually(lambda: service.statement().challenger_tally.errors == LIMITS.min_requests)
+    eventually(lambda: service.statement().challenger_stats.errors == LIMITS.min_requests)
     held = service.statement().challenger
     assert held
     assert held.state == "removed"
@@ -256,12 +256,12 @@ def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: d
         assert seat.background.offer(lambda: go_on.wait(30), 0, lambda: False)
     assert {service.answered_by() for _ in range(5)} == {"1"}
     statement = service.statement()
-    assert (statement.shadow_dropped, statement.challenger_tally.requests) == (5, 0)
+    assert (statement.shadow_dropped, statement.challenger_stats.requests) == (5, 0)
     go_on.set()
 
     def answers_again() -> bool:
         service.ask()
-        return service.statement().challenger_tally.compared > 0
+        return service.statement().challenger_stats.compared > 0
 
     eventually(answers_again)
 

@@ -18,7 +18,15 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from components.contracts.serving_spec import SPEC_FILE, ServingSpec, SlotSpec
+from components.contracts.serving_spec import (
+    FORMER_VERSION_HEADER,
+    SPEC_FILE,
+    SPEC_FORMAT,
+    ServingSpec,
+    SlotSpec,
+    UnreadableSpecError,
+    set_aside,
+)
 from tests import small_package
 from tests.serving.service import Service, challenger, eventually, running
 
@@ -66,7 +74,7 @@ def test_without_an_order_it_serves_its_own_package(service: Service, slots: dic
 
 def test_without_a_service_folder_no_orders_are_taken(slots: dict[str, SlotSpec]) -> None:
     with running(Path(slots["1"].bundle), None) as service:
-        document = service.client.get("/release").json()
+        document = service.client.get("/status").json()
         assert document["expected"] == len(document["workers"]) == 1
         assert document["workers"][0]["champion"]["version"] == "1"
         assert not list(Path(slots["1"].bundle).glob("workers*"))
@@ -108,8 +116,19 @@ def test_the_champion_keeps_its_tally_while_others_come_and_go(service: Service,
     service.ask()
     statement = service.statement()
     assert statement.champion == since
-    assert statement.champion_tally.requests == 2
-    assert statement.champion_tally.p50_ms
+    assert statement.champion_stats.requests == 2
+    assert statement.champion_stats.p50_ms
+
+
+def test_a_request_names_the_version_by_number_and_under_the_former_header(
+    service: Service, slots: dict[str, SlotSpec]
+) -> None:
+    service.order(champion=slots["2"], previous=slots["1"])
+    assert [service.answered_by(want=version) for version in ("1", "2")] == ["1", "2"]
+    former = {"content-type": "image/png", FORMER_VERSION_HEADER: slots["1"].package_digest}
+    answer = service.client.post("/predict", content=small_package.image(0), headers=former)
+    assert answer.headers["x-modelyard-version"] == "1"
+    assert service.ask(want="7").status_code == 409
 
 
 def test_a_request_names_the_package_that_shall_answer(service: Service, slots: dict[str, SlotSpec]) -> None:
@@ -181,6 +200,10 @@ def test_an_order_that_cannot_be_read_changes_nothing(
     eventually(lambda: "cannot be read" in log.text)
     assert service.statement() == before
     assert service.answered_by() == "2"
+    with pytest.raises(UnreadableSpecError, match="cannot be read"):
+        service.order(champion=slots["2"], previous=slots["3"])
+    assert (service.folder / SPEC_FILE).read_text() == content
+    assert set_aside(service.folder)
     after = service.order(champion=slots["2"], previous=slots["3"])
     assert after.champion == before.champion
     (service.folder / SPEC_FILE).unlink()
@@ -204,6 +227,25 @@ def test_an_order_that_could_not_be_read_for_a_moment_is_carried_out(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     eventually(lambda: service.statement().generation == order.generation)
     assert service.answered_by() == "2"
+
+
+@pytest.mark.parametrize("content", ["{", '{"generation": "two"}'])
+def test_a_worker_that_cannot_read_its_spec_does_not_start(
+    content: str, slots: dict[str, SlotSpec], tmp_path: Path
+) -> None:
+    (tmp_path / SPEC_FILE).write_text(content)
+    with pytest.raises(UnreadableSpecError), running(Path(slots["1"].bundle), tmp_path):
+        pass
+
+
+def test_a_worker_says_what_it_was_started_from(service: Service, slots: dict[str, SlotSpec]) -> None:
+    manifest = json.loads((Path(slots["1"].bundle) / "manifest.json").read_text())
+    status = service.statement()
+    assert (status.bundle_digest, status.spec_format) == (manifest["digest"], SPEC_FORMAT)
+    ServingSpec.apply(service.folder, {"champion": slots["2"]}, decision=12)
+    eventually(lambda: service.statement().decision == 12)
+    assert service.answered_by() == "2"
+    assert service.client.get("/release").json() == service.client.get("/status").json()
 
 
 def test_it_starts_with_its_order(slots: dict[str, SlotSpec], tmp_path: Path) -> None:
@@ -267,7 +309,7 @@ def test_another_worker_is_heard_until_it_ends(service: Service, slots: dict[str
     os.utime(path, (time.monotonic(), time.monotonic()))  # as a worker touches its file
 
     def workers() -> set[int]:
-        return {worker["worker"] for worker in service.client.get("/release").json()["workers"]}
+        return {worker["worker"] for worker in service.client.get("/status").json()["workers"]}
 
     assert workers() == {os.getpid(), sleeper.pid}
     sleeper.communicate(b"\n")  # it has ended and was waited for

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from components.contracts.serving_spec import SlotSpec
 from components.identity import manifest
-from components.tasks.task import Wire
+from components.tasks.task import EndpointSchema
 from serving import page
 from tests import echo_task
 from tests.serving.service import Service, challenger, eventually, running
@@ -135,8 +135,8 @@ def test_a_shadow_is_compared_as_the_task_compares(service: Service, tmp_path: P
     slot, other = bundle(tmp_path / "one", "1"), bundle(tmp_path / "two", "2")
     service.order(champion=slot, challenger=challenger(other, 0))
     predictions(service, json={"texts": ["a", "b"]})
-    eventually(lambda: service.statement().challenger_tally.compared == 2)
-    assert service.statement().challenger_tally.agreed == 2
+    eventually(lambda: service.statement().challenger_stats.compared == 2)
+    assert service.statement().challenger_stats.agreed == 2
 
 
 def test_the_page_has_an_example_of_numbers() -> None:
@@ -146,7 +146,7 @@ def test_the_page_has_an_example_of_numbers() -> None:
     kinds = {"class": {"enum": ["</script>", "b"]}, "seed": {"type": "integer", "minimum": 1}, "steps": {"default": 20}}
     asked = {"type": "object", "properties": kinds, "required": ["class", "seed", "steps"]}
     assert page.example_of(asked) == {"class": "</script>", "seed": 1, "steps": 20}
-    wire = Wire("draw", "draws", (), asked, {}, "json", "Draw")
+    wire = EndpointSchema("draw", "draws", (), asked, {}, "json", "Draw")
     shown = page.render({"name": "a", "version": "1", "package": "c"}, wire)
     assert "&lt;/script&gt;" in shown
     assert shown.count("</script>") == 2

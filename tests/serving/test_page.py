@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route as Path_
 
 from components.ingestion import png
-from components.tasks.task import Wire
+from components.tasks.task import EndpointSchema
 from flows.platform import ports
 from serving import page as pages
 from serving.app import ModelApp
@@ -123,7 +123,7 @@ def test_every_kind_of_answer_is_shown_as_what_it_is(
     page: Page,
     tmp_path: Path,
 ) -> None:
-    wire = Wire("thing", "things", ("a/b",), {"type": "number"}, {}, form, "Do it")
+    wire = EndpointSchema("thing", "things", ("a/b",), {"type": "number"}, {}, form, "Do it")
     content = pages.render({"name": NASTY, "version": "1", "package": "c"}, wire)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))

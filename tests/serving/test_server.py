@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from flows.releases.service import HANDOVER, Service, command
 
 from components.contracts.pipeline import PipelineSpec, ServingOptions
 from components.contracts.serving_spec import (
@@ -43,7 +44,6 @@ from flows.pipelines.stages import RunContext
 from flows.platform.environment import QUIET
 from flows.releases import steps
 from flows.releases.rollout import Proven, Refused, Rollout
-from flows.releases.service import HANDOVER, Service, command
 from tests import small_package
 from tests.serving.service import challenger, eventually
 
@@ -99,7 +99,7 @@ class Server:
 
         def complete() -> bool:
             try:
-                found.append(ServiceStatus.model_validate_json(self.client.get("/release").content))
+                found.append(ServiceStatus.model_validate_json(self.client.get("/status").content))
             except httpx.TransportError:  # the worker of this connection was killed
                 return False
             return len(found[-1].workers) == found[-1].expected
@@ -301,17 +301,17 @@ def test_the_golden_examples_are_asked_of_every_worker(server: Server, monkeypat
     for times in range(1, 6):  # whichever worker is quicker to take a connection
         assert service.prove(package, 1e-4, workers=2) <= 1e-4
         least = times * len(package.golden())
-        eventually(lambda least=least: all(w.champion_tally.requests >= least for w in server.statement().workers))  # type: ignore[misc]
+        eventually(lambda least=least: all(w.champion_stats.requests >= least for w in server.statement().workers))  # type: ignore[misc]
     monkeypatch.setattr("flows.releases.service.PROVE_SECONDS", 3.0)
     stopped = server.statement().workers[0].worker
     os.kill(stopped, signal.SIGSTOP)
     try:
         with pytest.raises(StackError, match="not every worker") as caught:
             service.prove(package, 1e-4, workers=2)
-        assert caught.value.got in (f"not reached: worker {stopped}", "not reached: 1 that cannot be seen at /release")
+        assert caught.value.got in (f"not reached: worker {stopped}", "not reached: 1 that cannot be seen at /status")
         with pytest.raises(StackError) as three:  # once the stopped one is not among the living any more
             service.prove(package, 1e-4, workers=3)
-        assert "that cannot be seen at /release" in str(three.value.got)
+        assert "that cannot be seen at /status" in str(three.value.got)
     finally:
         os.kill(stopped, signal.SIGCONT)
     eventually(lambda: len(server.statement().workers) == 2)

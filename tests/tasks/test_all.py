@@ -7,23 +7,22 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
+from pydantic import TypeAdapter
 
-from components.contracts.shapes import Input, Output
-from components.tasks import MODULES, find
-
-KINDS = [{kind.model_fields["kind"].default for kind in get_args(get_args(union)[0])} for union in (Input, Output)]
+from components.contracts.model_spec import ModelSpec
+from components.contracts.shapes import InputSpec, OutputSpec
+from components.tasks import MODULES, find, of_fields
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_task_is_what_its_name_says_and_fits_some_network(name: str) -> None:
     task = find(name)
     assert task.name == name
-    assert task.given_kind in KINDS[0]
-    assert task.wanted_kind in KINDS[1]
-    assert task.heavy in {"", *task.fields}
+    assert issubclass(task.input_type, InputSpec)
+    assert issubclass(task.output_type, OutputSpec)
+    assert task.payload_field in {"", *task.fields}
     assert task.metrics
     assert set(task.fields.values()) <= {"text", "binary", "numbers", "json"}
     assert len(set(task.raw_columns)) == len(task.raw_columns)
@@ -31,14 +30,31 @@ def test_a_task_is_what_its_name_says_and_fits_some_network(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_its_objective_and_its_scorer_are_there(name: str) -> None:
-    for place in (find(name).objective, find(name).scorer):
+def test_its_starting_model_and_its_networks_of_families_fit_it(name: str) -> None:
+    task, adapter = find(name), TypeAdapter(ModelSpec)
+    models = [task.starting_model, *({"family": family, **model} for family, model in task.family_models.items())]
+    for model in models:
+        spec = adapter.validate_python(model)
+        assert spec.supports_input(task.input_type.kind)
+        assert spec.supports_output(task.output_type.kind)
+
+
+def test_a_task_is_found_by_the_fields_that_it_reads() -> None:
+    for name in set(MODULES) - {"image-generation"}:  # it reads the same fields as image classification
+        assert of_fields(find(name).fields) == name
+    assert of_fields(["image", "label", "time"]) == "image-classification"
+    assert of_fields(["label"]) is None
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_its_objective_its_scorer_and_its_graph_builder_are_there(name: str) -> None:
+    for place in (find(name).objective, find(name).scorer, find(name).output_type.graph_builder):
         module, _, attribute = place.partition(":")
         found = importlib.util.find_spec(module)
         assert found is not None
         assert found.origin is not None
         tree = ast.parse(Path(found.origin).read_text())
-        classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+        classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
         values = {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
                   if isinstance(target, ast.Name)}  # fmt: skip
         assert attribute in classes | values

@@ -27,22 +27,23 @@ def stepping(logits: NDArray[np.float64]):
     return step
 
 
-def ask(logits: NDArray[np.float64], beams: int, strength: float, longest: int) -> list[Hypothesis]:
+def ask(logits: NDArray[np.float64], beams: int, strength: float, max_length: int) -> list[Hypothesis]:
     return search(stepping(logits), len(logits), begin=BEGIN, end=END, never=(PAD, BEGIN), beams=beams,
-                  length_penalty=strength, longest=longest)  # fmt: skip
+                  length_penalty=strength, max_length=max_length)  # fmt: skip
 
 
-def every(logits: NDArray[np.float64], sample: int, strength: float, longest: int) -> tuple[float, list[int]]:
+def every(logits: NDArray[np.float64], sample: int, strength: float, max_length: int) -> tuple[float, list[int]]:
     """The best of all hypotheses, one by one: finished ones, and those that are cut."""
     masked = logits.copy()
     masked[..., [PAD, BEGIN]] = -np.inf
-    odds = log_softmax(masked)
+    probabilities = log_softmax(masked)
     best = (-np.inf, [])
-    for count in range(longest + 1):
+    for count in range(max_length + 1):
         for words in itertools.product([1, 4, 5], repeat=count):
-            whole = [BEGIN, *words, *([END] if count < longest else [])]
+            whole = [BEGIN, *words, *([END] if count < max_length else [])]
             total = sum(
-                odds[sample, whole[place - 1], whole[max(place - 2, 0)], whole[place]] for place in range(1, len(whole))
+                probabilities[sample, whole[place - 1], whole[max(place - 2, 0)], whole[place]]
+                for place in range(1, len(whole))
             )
             best = max(best, (total / penalty(len(whole) - 1, strength), list(words)))
     return best

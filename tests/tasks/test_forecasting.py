@@ -13,7 +13,7 @@ from components.core.errors import SampleError, UsageError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit
 from components.tasks import find
-from components.tasks.forecasting import Processor, Settings
+from components.tasks.forecasting import ForecastingProcessor, ForecastingSettings
 from tests.tasks import whole_path
 
 TASK = find("forecasting")
@@ -22,7 +22,7 @@ SAMPLES = [{"time": f"2016-07-01 {hour:02}:00:00", "values": row} for hour, row 
 
 
 @pytest.fixture
-def processor(tmp_path: Path) -> Processor:
+def processor(tmp_path: Path) -> ForecastingProcessor:
     return whole_path.fitted(TASK, SAMPLES[:12], tmp_path, look_back=4, horizon=2, channels=["up", "down"])
 
 
@@ -35,7 +35,7 @@ def network(graph: str, feed: Arrays) -> Arrays:
     return {"values": np.stack([ahead + 1, ahead, ahead - 1], axis=-1)}
 
 
-def test_from_rows_to_answers(processor: Processor) -> None:
+def test_from_rows_to_answers(processor: ForecastingProcessor) -> None:
     window = SAMPLES[10:16]
     example = TASK.window_example(window, processor.look_back)
     assert (example.media, example.suffix) == ("text/csv", ".csv")
@@ -53,7 +53,7 @@ def test_from_rows_to_answers(processor: Processor) -> None:
 
 
 def test_stored_rows_are_standardised_by_the_train_rows_and_windows_are_those_of_the_rows(
-    processor: Processor, tmp_path: Path
+    processor: ForecastingProcessor, tmp_path: Path
 ) -> None:
     assert processor.mean == pytest.approx(ROWS[:12].mean(axis=0))
     assert processor.std == pytest.approx(ROWS[:12].std(axis=0))
@@ -68,32 +68,38 @@ def test_stored_rows_are_standardised_by_the_train_rows_and_windows_are_those_of
     assert batch["future"].shape == (2, 2, 2)
     assert (batch["past"][1] == processor.read(ROWS[10:14].tolist(), max_pixels=0)["past"]).all()
     assert (batch["future"][1] == table[14:16]).all()
-    looked = TASK.look_prepared(batch)
+    looked = TASK.describe_prepared(batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["mean"].shape == (2,)
 
 
-def test_what_a_network_gets_and_gives(processor: Processor) -> None:
-    given, wanted = processor.given(), processor.wanted()
-    assert (given.longest, given.channels, given.fixed, given.mean, given.std) == (4, 2, True, [0, 0], [1, 1])
-    assert (wanted.horizon, wanted.channels, wanted.quantiles) == (2, 2, [0.1, 0.5, 0.9])
+def test_what_a_network_gets_and_gives(processor: ForecastingProcessor) -> None:
+    input_spec, output_spec = processor.input_spec(), processor.output_spec()
+    assert (input_spec.max_length, input_spec.channels, input_spec.fixed, input_spec.mean, input_spec.std) == (
+        4,
+        2,
+        True,
+        [0, 0],
+        [1, 1],
+    )
+    assert (output_spec.horizon, output_spec.channels, output_spec.quantiles) == (2, 2, [0.1, 0.5, 0.9])
 
 
 @pytest.mark.parametrize(
     "item", [ROWS[:3].tolist(), ROWS[:5].tolist(), [[1, 2, 3]] * 4, [[1, float("nan")]] * 4, "x,y\n1,2\n", b"\xff", 3]
 )
-def test_bad_requests_are_refused(processor: Processor, item: object) -> None:
+def test_bad_requests_are_refused(processor: ForecastingProcessor, item: object) -> None:
     with pytest.raises(SampleError):
         processor.read(item, max_pixels=0)
 
 
-def test_bad_rows_are_seen_and_refused(processor: Processor) -> None:
+def test_bad_rows_are_seen_and_refused(processor: ForecastingProcessor) -> None:
     odd = {"time": "yesterday", "values": np.asarray([1.0, np.nan])}
-    seen = TASK.look(odd)
+    seen = TASK.describe(odd)
     assert tuple(seen) == TASK.raw_columns
     assert np.isnan(seen["time_seconds"])
     assert seen["finite"] is False
-    assert TASK.look(SAMPLES[0])["time_seconds"] == 1467331200.0
+    assert TASK.describe(SAMPLES[0])["time_seconds"] == 1467331200.0
     for values in (odd["values"], np.asarray([1.0])):
         with pytest.raises(SampleError) as caught:
             processor.encode(whole_path.raws(TASK, [SAMPLES[0], {"time": "", "values": values}], processor))
@@ -104,14 +110,14 @@ def test_bad_rows_are_seen_and_refused(processor: Processor) -> None:
                                     {"channels": ["a", "a"]}, {"look_back": 0}])  # fmt: skip
 def test_settings_that_cannot_be_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Settings.model_validate(change)
+        ForecastingSettings.model_validate(change)
 
 
 def test_names_of_channels_are_as_many_as_columns() -> None:
-    settings = Settings(channels=["one"])
+    settings = ForecastingSettings(channels=["one"])
     with pytest.raises(UsageError, match="names"):
         TASK.fit(settings, iter(whole_path.raws(TASK, SAMPLES, settings)), [])
-    assert TASK.fit(Settings(), iter(whole_path.raws(TASK, SAMPLES, settings)), []).names() == ["0", "1"]
+    assert TASK.fit(ForecastingSettings(), iter(whole_path.raws(TASK, SAMPLES, settings)), []).names() == ["0", "1"]
 
 
 def test_forecasts_agree_if_they_are_all_but_equal() -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.tasks import find
-from components.tasks.object_detection import Parameters, Processor
+from components.tasks.object_detection import ObjectDetectionParameters, ObjectDetectionProcessor
 from tests.preprocessing.test_boxes import box
 from tests.tasks import whole_path
 
@@ -38,7 +38,7 @@ SETTINGS = {"height": 16, "width": 16, "channels": 1}
 
 
 @pytest.fixture
-def processor(tmp_path: Path) -> Processor:
+def processor(tmp_path: Path) -> ObjectDetectionProcessor:
     return whole_path.fitted(TASK, SAMPLES, tmp_path, **SETTINGS)
 
 
@@ -58,7 +58,7 @@ def network(graph: str, feed: Arrays) -> Arrays:
     return {"boxes": boxes, "scores": scores}
 
 
-def test_boxes_come_back_in_pixels_of_the_image_that_was_sent(processor: Processor) -> None:
+def test_boxes_come_back_in_pixels_of_the_image_that_was_sent(processor: ObjectDetectionProcessor) -> None:
     samples = [processor.read(sample["image"], max_pixels=10_000) for sample in SAMPLES]
     answers = whole_path.alone_and_batched(processor, network, samples, ["red", "white"])
     expected = [[(8, 8, 24, 24)], [], [(0, 0, 8, 32)]]
@@ -66,27 +66,29 @@ def test_boxes_come_back_in_pixels_of_the_image_that_was_sent(processor: Process
         found = [tuple(one[name] for name in ("xmin", "ymin", "xmax", "ymax")) for one in answer["boxes"]]
         assert found == [pytest.approx(place, abs=2.1) for place in places]
         assert all((one["label"], round(one["score"], 3)) == ("white", 0.9) for one in answer["boxes"])
-    unsure = processor.answer(network, samples, ["red", "white"], Parameters(score_threshold=0.1, max_boxes=2))
+    unsure = processor.answer(
+        network, samples, ["red", "white"], ObjectDetectionParameters(score_threshold=0.1, max_boxes=2)
+    )
     assert [len(answer["boxes"]) for answer in unsure] == [2, 1, 2]
-    both = processor.answer(network, samples[:1], ["red", "white"], Parameters(iou_threshold=1.0))
+    both = processor.answer(network, samples[:1], ["red", "white"], ObjectDetectionParameters(iou_threshold=1.0))
     assert len(both[0]["boxes"]) == 2
 
 
-def test_prepared_samples_hold_boxes_in_parts_of_the_image(processor: Processor) -> None:
+def test_prepared_samples_hold_boxes_in_parts_of_the_image(processor: ObjectDetectionProcessor) -> None:
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES, processor))
     batch = whole_path.stored(processor, encoded)
     assert processor.classes == ["red", "white"]
     assert batch["boxes_lengths"].tolist() == batch["box_classes_lengths"].tolist() == [2, 0, 1]  # one has no area
     assert batch["boxes"][0].tolist() == [[0.25, 0.5, 0.25, 0.5], [0.5, 0.5, 1.0, 1.0]]
     assert batch["box_classes"][0].tolist() == [1, 0]
-    looked = TASK.look_prepared(batch)
+    looked = TASK.describe_prepared(batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["boxes"].tolist() == [2, 0, 1]
     assert looked["least_side"].tolist() == [0.25, 1, 0.5]
     assert looked["largest_class"].tolist() == [1, -1, 1]
 
 
-def test_what_is_scored_has_unsure_boxes_too(processor: Processor) -> None:
+def test_what_is_scored_has_unsure_boxes_too(processor: ObjectDetectionProcessor) -> None:
     images = np.stack([processor.read(sample["image"], max_pixels=10_000)["images"] for sample in SAMPLES])
     found = processor.detections(network, images)
     assert [one.classes.tolist() for one in found] == [[1, 0], [0], [1, 0]]
@@ -94,28 +96,28 @@ def test_what_is_scored_has_unsure_boxes_too(processor: Processor) -> None:
     assert stored[0]["boxes"][0]["xmax"] == pytest.approx(6)  # of the network's own image, 16 pixels wide
 
 
-def test_what_a_network_gets_and_gives(processor: Processor) -> None:
-    assert (processor.given().kind, processor.wanted().kind) == (TASK.given_kind, TASK.wanted_kind)
-    assert processor.wanted().classes == 2
+def test_what_a_network_gets_and_gives(processor: ObjectDetectionProcessor) -> None:
+    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
+    assert processor.output_spec().classes == 2
     pixels = np.concatenate([raw.decoded["images"].ravel() for raw in whole_path.raws(TASK, SAMPLES, processor)]) / 255
     assert processor.mean == pytest.approx([pixels.mean()])
     assert processor.std == pytest.approx([pixels.std()])
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", SAMPLES[0]["image"][:60]])
-def test_bad_images_are_refused_and_seen(processor: Processor, content: bytes) -> None:
+def test_bad_images_are_refused_and_seen(processor: ObjectDetectionProcessor, content: bytes) -> None:
     with pytest.raises(SampleError):
         processor.read(content, max_pixels=10_000)
-    seen = TASK.look({"image": content, "boxes": []})
+    seen = TASK.describe({"image": content, "boxes": []})
     assert seen["readable"] is False
     assert tuple(seen) == TASK.raw_columns
     with pytest.raises(SampleError, match="too many pixels"):
         processor.read(SAMPLES[0]["image"], max_pixels=100)
 
 
-def test_bad_boxes_are_seen_and_refused(processor: Processor) -> None:
-    assert TASK.look(SAMPLES[2])["degenerate"] == 1
-    for wrong, why in (([{"label": "red"}], "no boxes"), ([box("blue", 0, 0, 9, 9)], "none of the classes")):
+def test_bad_boxes_are_seen_and_refused(processor: ObjectDetectionProcessor) -> None:
+    assert TASK.describe(SAMPLES[2])["degenerate"] == 1
+    for wrong, why in (([{"label": "red"}], "cannot be read"), ([box("blue", 0, 0, 9, 9)], "none of the classes")):
         raws = whole_path.raws(TASK, [SAMPLES[1], {"image": picture(9, 9), "boxes": wrong}], processor)
         with pytest.raises(SampleError, match=why) as caught:
             processor.encode(raws)
@@ -125,7 +127,7 @@ def test_bad_boxes_are_seen_and_refused(processor: Processor) -> None:
 def test_parameters_that_cannot_be_are_refused() -> None:
     for wrong in ({"score_threshold": 0.0}, {"iou_threshold": 2.0}, {"max_boxes": 0}, {"spam": 1}):
         with pytest.raises(ValidationError):
-            Parameters.model_validate(wrong)
+            ObjectDetectionParameters.model_validate(wrong)
 
 
 def test_an_example_says_what_is_in_it() -> None:

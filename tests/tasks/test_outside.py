@@ -45,8 +45,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "data" / "bits"
     folder.mkdir(parents=True)
     (folder / "dataset.yaml").write_text(dataset)
-    dice = np.random.default_rng(0)
-    texts = sorted({"".join(dice.choice(["0", "1"], dice.integers(1, 12))) for _ in range(300)})
+    rng = np.random.default_rng(0)
+    texts = sorted({"".join(rng.choice(["0", "1"], rng.integers(1, 12))) for _ in range(300)})
     rows = [f"{text},{'odd' if text.count('1') % 2 else 'even'}" for text in texts]
     (folder / "bits.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     monkeypatch.chdir(tmp_path)
@@ -59,7 +59,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_it_is_found_by_its_name_and_nothing_else_is(project: Path) -> None:
     spec, task, settings = open_dataset(Path("data/bits"))
-    assert (spec.task, task.name, settings.longest) == (NAME, "parity", 32)
+    assert (spec.task, task.name, settings.max_length) == (NAME, "parity", 32)
     assert tasks.module(NAME) == "my_tasks.parity"
     for wrong in ("parity", "my_tasks.parity:NOTHING", "my_tasks.other:TASK"):
         with pytest.raises(NotFoundError):
@@ -80,7 +80,7 @@ def test_it_runs_from_a_file_to_answers_of_its_graph(project: Path) -> None:
 
     threads = torch.get_num_threads()
     request = {
-        "pipeline": "bits", "train_key": "ab" * 32, "data_digest": facts.digest, "prepared": str(prepared),
+        "pipeline": "bits", "train_fingerprint": "ab" * 32, "data_digest": facts.digest, "prepared": str(prepared),
         "run_folder": str(project / "run"), "package": str(project / "run" / "package"), "lineage": {},
         "model": {"family": "rnn", "name": "gru", "width": 8, "embedding": 8},
         "train": {"epochs": 1, "batch_size": 32, "threads": 1},
@@ -97,7 +97,7 @@ def test_it_runs_from_a_file_to_answers_of_its_graph(project: Path) -> None:
         assert graph == "model"
         return {"probabilities": session.run(["probabilities"], feed)[0]}
 
-    wire = processor.wire(classes)
+    wire = processor.endpoint(classes)
     golden = json.loads((parts / "golden" / "outputs.json").read_bytes())["examples"]
     assert len(golden) == 16
     for example in golden:
@@ -112,7 +112,7 @@ def test_it_runs_from_a_file_to_answers_of_its_graph(project: Path) -> None:
 
 def test_its_samples_are_refused_and_answered_like_any_other(project: Path, tmp_path: Path) -> None:
     samples = [{"text": "0110", "label": "even"}, {"text": "1", "label": "odd"}]
-    processor = whole_path.fitted(tasks.find(NAME), samples, tmp_path, longest=8)
+    processor = whole_path.fitted(tasks.find(NAME), samples, tmp_path, max_length=8)
 
     def run(graph: str, feed: dict[str, Any]) -> dict[str, Any]:
         odd = ((feed["tokens"] == 2).sum(axis=1) % 2).astype(np.float32)

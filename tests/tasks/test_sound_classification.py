@@ -10,12 +10,12 @@ import pytest
 from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.tasks import find
-from components.tasks.sound_classification import Processor
+from components.tasks.sound_classification import SoundClassificationProcessor
 from tests.preprocessing.test_sound import wav
 from tests.tasks import whole_path
 
 TASK = find("sound-classification")
-SETTINGS = {"rate": 8000, "bands": 16, "longest_seconds": 0.5}
+SETTINGS = {"rate": 8000, "bands": 16, "max_seconds": 0.5}
 
 
 def tone(hertz: float, seconds: float, rate: int = 8000) -> bytes:
@@ -32,7 +32,7 @@ SAMPLES = [
 
 
 @pytest.fixture
-def processor(tmp_path: Path) -> Processor:
+def processor(tmp_path: Path) -> SoundClassificationProcessor:
     return whole_path.fitted(TASK, SAMPLES, tmp_path, **SETTINGS)
 
 
@@ -46,30 +46,30 @@ def network(graph: str, feed: Arrays) -> Arrays:
     return {"probabilities": np.stack([high, 1 - high], axis=1).astype(np.float32)}
 
 
-def test_from_files_to_answers(processor: Processor) -> None:
+def test_from_files_to_answers(processor: SoundClassificationProcessor) -> None:
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES, processor))
     batch = whole_path.stored(processor, encoded)
     assert batch["series_lengths"].tolist() == [8, 28, 3, 48]
-    assert processor.given().longest == 48
+    assert processor.input_spec().max_length == 48
     assert batch["labels"].tolist() == [1, 0, 1, 0]
     read = [processor.read(sample["sound"], max_pixels=0) for sample in SAMPLES]
     for one, other in zip(read, encoded, strict=True):
         assert (one["series"] == other["series"]).all()
     answers = whole_path.alone_and_batched(processor, network, read, ["high", "low"])
     assert [answer["label"] for answer in answers] == ["low", "high", "low", "high"]
-    looked = TASK.look_prepared(batch)
+    looked = TASK.describe_prepared(batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["minimum"][0] == encoded[0]["series"].min()
     assert looked["mean"][2] == pytest.approx(encoded[2]["series"].mean(), rel=1e-5)
 
 
-def test_statistics_are_those_of_all_frames(processor: Processor) -> None:
+def test_statistics_are_those_of_all_frames(processor: SoundClassificationProcessor) -> None:
     frames = np.concatenate([raw.decoded["series"] for raw in whole_path.raws(TASK, SAMPLES, processor)])
     assert processor.mean == pytest.approx(frames.mean(axis=0, dtype=np.float64), rel=1e-6)
     assert processor.std == pytest.approx(frames.std(axis=0, dtype=np.float64), rel=1e-6)
 
 
-def test_a_sound_is_the_same_at_any_rate_and_in_stereo(processor: Processor) -> None:
+def test_a_sound_is_the_same_at_any_rate_and_in_stereo(processor: SoundClassificationProcessor) -> None:
     plain = processor.read(tone(500, 0.3), max_pixels=0)["series"]
     for rate in (16_000, 44_100):
         other = processor.read(tone(500, 0.3, rate), max_pixels=0)["series"]
@@ -88,18 +88,18 @@ def test_silence_around_a_sound_is_trimmed_where_it_is_asked_for(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", tone(500, 0.1)[:-7], b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_sound_is_refused_and_seen(processor: Processor, content: bytes) -> None:
+def test_what_is_no_sound_is_refused_and_seen(processor: SoundClassificationProcessor, content: bytes) -> None:
     with pytest.raises(SampleError):
         processor.read(content, max_pixels=0)
-    seen = TASK.look({"sound": content, "label": "low"})
+    seen = TASK.describe({"sound": content, "label": "low"})
     assert seen["readable"] is False
     assert tuple(seen) == TASK.raw_columns
 
 
-def test_an_example_is_what_a_client_sends(processor: Processor) -> None:
+def test_an_example_is_what_a_client_sends(processor: SoundClassificationProcessor) -> None:
     example = TASK.example(SAMPLES[0])
-    assert example.media == processor.wire(["high", "low"]).media[0]
-    assert processor.wire([]).schema["contentEncoding"] == "base64"
+    assert example.media == processor.endpoint(["high", "low"]).media[0]
+    assert processor.endpoint([]).schema["contentEncoding"] == "base64"
     assert (processor.read(example.content, max_pixels=0)["series"] ==
             processor.read(SAMPLES[0]["sound"], max_pixels=0)["series"]).all()  # fmt: skip
-    assert "0.10 s, 8000 Hz" in TASK.shown(SAMPLES[0])
+    assert "0.10 s, 8000 Hz" in TASK.preview(SAMPLES[0])

@@ -10,7 +10,7 @@ import pytest
 from components.core.errors import CorruptArtifactError, SampleError
 from components.preprocessing.batch import Arrays
 from components.tasks import find
-from components.tasks.text_classification import Processor
+from components.tasks.text_classification import TextClassificationProcessor
 from tests.tasks import whole_path
 
 TASK = find("text-classification")
@@ -23,11 +23,11 @@ SAMPLES = [
 
 
 @pytest.fixture
-def processor(tmp_path: Path) -> Processor:
-    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "words", "least": 1}, longest=5)
+def processor(tmp_path: Path) -> TextClassificationProcessor:
+    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "words", "min_frequency": 1}, max_length=5)
 
 
-def network(processor: Processor):
+def network(processor: TextClassificationProcessor):
     """A network that looks no further than the lengths: the share of "good" is the probability of "yes"."""
     good = processor.tokenizer.encode(["good"], 1)[0][0]
 
@@ -41,7 +41,7 @@ def network(processor: Processor):
     return run
 
 
-def test_from_raw_to_answers(processor: Processor) -> None:
+def test_from_raw_to_answers(processor: TextClassificationProcessor) -> None:
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES, None))
     batch = whole_path.stored(processor, encoded)
     assert batch["tokens"].shape == (4, 5)  # the first text has 6 tokens and is cut
@@ -53,19 +53,19 @@ def test_from_raw_to_answers(processor: Processor) -> None:
     answers = whole_path.alone_and_batched(processor, network(processor), read, ["no", "yes"])
     assert [answer["label"] for answer in answers] == ["no", "no", "no", "yes"]
     assert answers[3]["probabilities"] == {"no": 0.0, "yes": 1.0}
-    looked = TASK.look_prepared(batch)
+    looked = TASK.describe_prepared(batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["tokens"].tolist() == [5, 1, 5, 1]
 
 
-def test_what_a_network_gets_and_gives(processor: Processor) -> None:
-    given, wanted = processor.given(), processor.wanted()
-    assert (given.kind, wanted.kind) == (TASK.given_kind, TASK.wanted_kind)
-    assert (given.vocabulary, given.longest, given.pad) == (processor.tokenizer.vocabulary, 5, 0)
-    assert wanted.classes == 2
+def test_what_a_network_gets_and_gives(processor: TextClassificationProcessor) -> None:
+    input_spec, output_spec = processor.input_spec(), processor.output_spec()
+    assert (input_spec.kind, output_spec.kind) == (TASK.input_type.kind, TASK.output_type.kind)
+    assert (input_spec.vocabulary, input_spec.max_length, input_spec.pad) == (processor.tokenizer.vocabulary, 5, 0)
+    assert output_spec.classes == 2
 
 
-def test_a_body_and_a_json_request_are_read_alike(processor: Processor) -> None:
+def test_a_body_and_a_json_request_are_read_alike(processor: TextClassificationProcessor) -> None:
     items = processor.items({"texts": ["good film", "bad"]})
     assert processor.items({"text": "bad"}) == ["bad"]
     for item in items:
@@ -77,28 +77,28 @@ def test_a_body_and_a_json_request_are_read_alike(processor: Processor) -> None:
         processor.read(b"\xff", max_pixels=0)
 
 
-def test_a_sample_that_does_not_fit_is_named(processor: Processor) -> None:
+def test_a_sample_that_does_not_fit_is_named(processor: TextClassificationProcessor) -> None:
     raw = whole_path.raws(TASK, [*SAMPLES, {"text": "good", "label": "perhaps"}], None)
     with pytest.raises(SampleError, match="none of the classes") as caught:
         processor.encode(raw)
     assert caught.value.where == "sample 4"
 
 
-def test_an_example_is_what_a_client_sends(processor: Processor) -> None:
+def test_an_example_is_what_a_client_sends(processor: TextClassificationProcessor) -> None:
     example = TASK.example(SAMPLES[0])
     assert (example.media, example.suffix, example.truth) == ("text/plain", ".txt", "yes")
-    assert example.media == processor.wire(["no", "yes"]).media[0]
+    assert example.media == processor.endpoint(["no", "yes"]).media[0]
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES[:1], None))[0]
     assert (processor.read(example.content, max_pixels=0)["tokens"] == encoded["tokens"]).all()
 
 
 def test_raw_samples_are_seen_as_they_are() -> None:
-    assert tuple(TASK.look(SAMPLES[0])) == TASK.raw_columns
+    assert tuple(TASK.describe(SAMPLES[0])) == TASK.raw_columns
     assert TASK.labels(SAMPLES[0]) == ["yes"]
     assert TASK.content({"text": "e\u0301"}) == TASK.content({"text": "\u00e9"})
 
 
-def test_a_damaged_tokenizer_is_refused(processor: Processor, tmp_path: Path) -> None:
+def test_a_damaged_tokenizer_is_refused(processor: TextClassificationProcessor, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(CorruptArtifactError, match="tokenizer"):
         TASK.load(tmp_path)

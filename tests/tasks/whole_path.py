@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from components.preprocessing.batch import Arrays, collate
-from components.tasks.task import Prediction, Processor, Raw, Task, Values
+from components.tasks.task import Prediction, Processor, RawSample, Task, Values
 
 
-def raws(task: Task, values: Sequence[Values], settings: Any) -> list[Raw]:
+def raws(task: Task, values: Sequence[Values], settings: Any) -> list[RawSample]:
     """Samples as preparation hands them to `fit` and `encode`."""
     made = []
     for sample in values:
         decoded = task.decode(sample, settings)
-        made.append(Raw({name: value for name, value in sample.items() if name != task.heavy}, decoded))
+        made.append(RawSample({name: value for name, value in sample.items() if name != task.payload_field}, decoded))
     return made
 
 

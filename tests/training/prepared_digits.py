@@ -12,7 +12,7 @@ from PIL import Image
 
 from components.contracts.training_request import TrainRequest
 from components.identity import manifest
-from components.tasks.image_classification import Processor
+from components.tasks.image_classification import ImageClassificationProcessor
 
 CLASSES = [str(digit) for digit in range(10)]
 TEXTBOOK = {"family": "cnn", "name": "textbook", "depth": 2, "width": 8, "convolutions": 1}
@@ -33,7 +33,7 @@ def prepare(folder: Path, train: int = 640, validation: int = 160, test: int = 1
         np.save(folder / name / "labels.npy", labels[begin : begin + count])
         begin += count
     pixels = images[:train] / 255
-    processor = Processor(
+    processor = ImageClassificationProcessor(
         height=8, width=8, channels=1, mean=[float(pixels.mean())], std=[float(pixels.std())], classes=CLASSES
     )
     processor.save(folder)
@@ -63,7 +63,7 @@ def request(prepared: Path, run_folder: Path, *, model: dict[str, Any] | None = 
     return TrainRequest.model_validate(
         {
             "pipeline": "digits",
-            "train_key": "ab" * 32,
+            "train_fingerprint": "ab" * 32,
             "data_digest": manifest.load(prepared, "prepared").digest,
             "prepared": str(prepared),
             "run_folder": str(run_folder),

@@ -12,7 +12,7 @@ from components import tasks
 from components.contracts.array_spec import ArraySpec
 from components.identity import manifest
 from components.ingestion import png
-from components.tasks.task import Raw
+from components.tasks.task import RawSample
 
 Samples = list[dict[str, Any]]
 NOUNS = ("cat", "dog", "house", "river", "tree", "bird")
@@ -119,7 +119,7 @@ def prepare(folder: Path, name: str, settings: dict[str, Any], counts: tuple[int
     rng = np.random.default_rng(0)
     chosen = task.settings.model_validate(settings)
     made = MAKERS[name](sum(counts), rng)
-    raws = [Raw(values, task.decode(values, chosen)) for values in made]
+    raws = [RawSample(values, task.decode(values, chosen)) for values in made]
     classes = sorted({label for values in made for label in task.labels(values)})
     processor = task.fit(chosen, iter(raws[: counts[0]]), classes)
     folder.mkdir(parents=True)

@@ -8,8 +8,8 @@ from typing import Any
 from components.contracts.training_request import TrainRequest
 from components.identity import manifest
 
-WORDS = {"tokenizer": {"kind": "words", "least": 1}, "longest": 24}
-BPE = {"tokenizer": {"kind": "bpe", "vocabulary": 320}, "longest": 32}
+WORDS = {"tokenizer": {"kind": "words", "min_frequency": 1}, "max_length": 24}
+BPE = {"tokenizer": {"kind": "bpe", "vocabulary": 320}, "max_length": 32}
 SMALL = {"width": 16, "dropout": 0.1}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], float]] = {
     # name: task, its settings, model, train, what the validation metric must reach (at least, or at most)
@@ -22,7 +22,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], floa
     ),
     "encoder": (
         "token-classification",
-        WORDS | {"tokenizer": {"kind": "words", "least": 1, "lower": False}},
+        WORDS | {"tokenizer": {"kind": "words", "min_frequency": 1, "lower": False}},
         {"family": "transformer", "name": "encoder", "depth": 1, **SMALL},
         {"epochs": 4},
         0.95,
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], floa
     ),
     "series": (
         "series-classification",
-        {"longest": 40},
+        {"max_length": 40},
         {"family": "rnn", "name": "gru", "pooling": "attention", **SMALL},
         {"epochs": 5},
         0.9,
@@ -85,7 +85,7 @@ def request(place: Path, run_folder: Path, case: str, **train: Any) -> TrainRequ
     digest = manifest.load(place, "prepared").digest
     document = {
         "pipeline": case,
-        "train_key": "ab" * 32,
+        "train_fingerprint": "ab" * 32,
         "data_digest": digest,
         "prepared": str(place),
         "run_folder": str(run_folder),

@@ -14,13 +14,13 @@ from components.core.errors import Interrupted, TrainingError
 from components.models.build import build
 from components.training import transfer
 from components.training.class_weights import balanced_weights
-from components.training.loop import Setting, fit, out_of_patience
-from components.training.objectives.classification import Classification
+from components.training.loop import TrainingContext, fit, out_of_patience
+from components.training.objectives.classification import ClassificationObjective
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.prepared import Prepared, open_prepared
 from components.training.randomness import seed_all
-from components.training.report import Report
+from components.training.report import ProgressReporter
 from components.training.saver import Saver
 from components.training.state import State
 from tests.training.prepared_digits import prepare
@@ -43,21 +43,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return open_prepared(folder, prepare(folder).digest)
 
 
-def _begin(spec: TrainSpec, data: Prepared) -> tuple[State, Setting]:
+def _begin(spec: TrainSpec, data: Prepared) -> tuple[State, TrainingContext]:
     torch.set_num_threads(1)
     seed_all(spec.seed, deterministic=spec.deterministic)
     model = TextbookCnnSpec(family="cnn", name="textbook", depth=2, width=8, convolutions=1)
-    network = build(model, data.processor.given(), data.processor.wanted())
+    network = build(model, data.processor.input_spec(), data.processor.output_spec())
     precision = choose_precision(spec.precision, torch.device("cpu"))
     policy = transfer.begin(model.transfer, network)
     state = State(network, build_optimizer(spec, network), precision.scaler())
-    setting = Setting(
+    setting = TrainingContext(
         spec=spec,
         train=data.train,
         validation=data.validation,
         sizes=None,
         validation_sizes=None,
-        objective=Classification(spec, data),
+        objective=ClassificationObjective(spec, data),
         forward=network,
         precision=precision,
         transfer=policy,
@@ -67,8 +67,8 @@ def _begin(spec: TrainSpec, data: Prepared) -> tuple[State, Setting]:
     return state, setting
 
 
-def _report(sink: MetricSink, state: State, setting: Setting) -> Report:
-    return Report(sink, state, setting.objective.metric, setting.total_steps)
+def _report(sink: MetricSink, state: State, setting: TrainingContext) -> ProgressReporter:
+    return ProgressReporter(sink, state, setting.objective.metric, setting.total_steps)
 
 
 def _fit(spec: TrainSpec, data: Prepared) -> tuple[State, list[Event]]:
@@ -147,7 +147,7 @@ def test_a_loss_that_is_no_number_names_the_step(data: Prepared) -> None:
         logits: torch.Tensor = state.network(images)
         return logits * (float("nan") if state.step == 4 else 1.0)
 
-    with pytest.raises(TrainingError, match="training loss is no longer") as caught:
+    with pytest.raises(TrainingError, match="training loss is not finite") as caught:
         fit(state, setting._replace(forward=forward), _report(_Recorder(), state, setting))
     assert caught.value.where == "step 5"
     assert "learning_rate" in str(caught.value.next_step)
@@ -243,7 +243,7 @@ def test_class_weights_and_smoothing_reach_the_loss(data: Prepared) -> None:
     smooth, _ = _fit(TrainSpec(epochs=1, label_smoothing=0.2), data)
     assert smooth.history[0]["train/loss"] != plain.history[0]["train/loss"]
     state, setting = _begin(TrainSpec(epochs=3, learning_rate=0.01), data)
-    assert isinstance(setting.objective, Classification)
+    assert isinstance(setting.objective, ClassificationObjective)
     setting.objective.weights = torch.zeros(10).index_fill(0, torch.tensor([3]), 1.0)
     fit(state, setting, _report(_Recorder(), state, setting))
     with torch.inference_mode():

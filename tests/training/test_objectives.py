@@ -20,16 +20,16 @@ from components.contracts.shapes import ForecastOutput, ImageInput, TokensInput
 from components.contracts.train_spec import TrainSpec
 from components.core.errors import NotFoundError, UsageError
 from components.preprocessing.batch import collate
-from components.preprocessing.noise_schedule import kept_signal
+from components.preprocessing.noise_schedule import alphas_cumprod
 from components.training.batches import Batch
-from components.training.objectives.classification import Classification
-from components.training.objectives.detection import Detection
-from components.training.objectives.diffusion import Diffusion
-from components.training.objectives.forecasting import Forecasting, pinball
-from components.training.objectives.next_token import NextToken
-from components.training.objectives.objective import Step, open_objective
-from components.training.objectives.token_classification import TokenClassification
-from components.training.objectives.translation import Translation
+from components.training.objectives.classification import ClassificationObjective
+from components.training.objectives.detection import DetectionObjective
+from components.training.objectives.diffusion import DiffusionObjective
+from components.training.objectives.forecasting import ForecastingObjective, pinball
+from components.training.objectives.next_token import NextTokenObjective
+from components.training.objectives.objective import StepResult, open_objective
+from components.training.objectives.token_classification import TokenClassificationObjective
+from components.training.objectives.translation import TranslationObjective
 from components.training.prepared import Prepared
 
 VOCABULARY = 11
@@ -37,8 +37,8 @@ TOKENS = ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=7
 
 
 def _prepared(inputs: tuple[str, ...], **more: Any) -> Prepared:
-    given = more.pop("given", TokensInput(vocabulary=VOCABULARY, longest=9))
-    processor = SimpleNamespace(inputs=lambda: inputs, given=lambda: given, **more.pop("processor", {}))
+    input_spec = more.pop("input_spec", TokensInput(vocabulary=VOCABULARY, max_length=9))
+    processor = SimpleNamespace(inputs=lambda: inputs, input_spec=lambda: input_spec, **more.pop("processor", {}))
     return cast(Prepared, SimpleNamespace(processor=processor, task=SimpleNamespace(name="a-task"), **more))
 
 
@@ -68,7 +68,7 @@ class _Toy(nn.Module):
         return logits
 
 
-def _values(step: Step) -> tuple[float, float, int]:
+def _values(step: StepResult) -> tuple[float, float, int]:
     return step.loss.item(), float(step.score_sum), int(step.count)
 
 
@@ -79,7 +79,7 @@ def test_classification_is_cross_entropy_and_right_answers() -> None:
         ("images",), classes=["a", "b", "c"], train=SimpleNamespace(all=lambda _: np.array([0, 0, 0, 1, 1, 2]))
     )
     spec = TrainSpec(class_weights="balanced", label_smoothing=0.1)
-    objective = Classification(spec, prepared)
+    objective = ClassificationObjective(spec, prepared)
     batch = {"images": logits, "labels": labels}
     weights = torch.tensor([6 / 9, 1.0, 2.0])
     found = objective.step(lambda images: images, batch, _generator(), training=True)
@@ -98,7 +98,7 @@ def test_token_classification_leaves_out_padding_and_tokens_without_a_tag() -> N
         sample["tags"] = rng.integers(0, 3, len(sample["tokens"]))
     samples[2]["tags"][[0, 4]] = -100
     train = SimpleNamespace(all=lambda _: np.array([0, 0, 0, 0, 1, 2, -100, -100]))
-    objective = TokenClassification(
+    objective = TokenClassificationObjective(
         TrainSpec(class_weights="balanced"),
         _prepared(("tokens", "tokens_lengths"), classes=["O", "B", "I"], train=train),
     )
@@ -121,14 +121,14 @@ def test_token_classification_leaves_out_padding_and_tokens_without_a_tag() -> N
 def test_a_batch_without_any_tag_has_no_loss_instead_of_no_number() -> None:
     tags = ArraySpec(name="tags", type="int64", shape=(), layout="ragged", pad=-100)
     samples = [{"tokens": np.array([1, 2]), "tags": np.array([-100, -100])}]
-    objective = TokenClassification(TrainSpec(), _prepared(("tokens", "tokens_lengths"), classes=["O"]))
+    objective = TokenClassificationObjective(TrainSpec(), _prepared(("tokens", "tokens_lengths"), classes=["O"]))
     assert _values(objective.step(_Toy(3), _batch([TOKENS, tags], samples), _generator(), training=True)) == (0, 0, 0)
 
 
 def test_a_language_model_guesses_each_next_token() -> None:
     toy = _Toy()
     samples = _texts()
-    objective = NextToken(TrainSpec(label_smoothing=0.1), _prepared(("tokens", "tokens_lengths")))
+    objective = NextTokenObjective(TrainSpec(label_smoothing=0.1), _prepared(("tokens", "tokens_lengths")))
     found = objective.step(toy, _batch([TOKENS], samples), _generator(), training=False)
     losses, right = [], 0
     for sample in samples:
@@ -157,7 +157,7 @@ def test_a_translation_is_told_its_target_so_far() -> None:
         seen.append((source.shape, source_lengths.tolist(), so_far.tolist()))
         return cast(Tensor, toy(so_far))
 
-    objective = Translation(TrainSpec(), _prepared(("source", "source_lengths", "target")))
+    objective = TranslationObjective(TrainSpec(), _prepared(("source", "source_lengths", "target")))
     found = objective.step(forward, _batch([source, target], samples), _generator(), training=True)
     assert seen == [((2, 3), [3, 1], [[1, 6, 7], [1, 2, 0]])]
     pairs = torch.tensor([(1, 6), (6, 7), (7, 2), (1, 2)])
@@ -170,10 +170,10 @@ def test_a_translation_is_told_its_target_so_far() -> None:
 def test_a_forecast_is_scored_by_its_quantiles(kind: str) -> None:
     values = torch.randn(3, 4, 2, 3, generator=_generator())
     future = torch.randn(3, 4, 2, generator=_generator(1))
-    wanted = ForecastOutput(horizon=4, channels=2, quantiles=[0.1, 0.5, 0.9])
-    prepared = _prepared(("past",), processor={"wanted": lambda: wanted})
+    output_spec = ForecastOutput(horizon=4, channels=2, quantiles=[0.1, 0.5, 0.9])
+    prepared = _prepared(("past",), processor={"output_spec": lambda: output_spec})
     spec = TrainSpec.model_validate({"forecast_loss": kind})
-    found = Forecasting(spec, prepared).step(
+    found = ForecastingObjective(spec, prepared).step(
         lambda past: past, {"past": values, "future": future}, _generator(), training=True
     )
     losses = []
@@ -200,8 +200,8 @@ def test_diffusion_adds_noise_as_its_schedule_says(schedule: Any) -> None:
     labels = torch.arange(6) % 3
     settings = {"noise_schedule": schedule, "noise_steps": 50, "unlabelled": 0.0}
     prepared = _prepared(("noisy", "step", "label"), processor=settings, classes=["a", "b", "c"])
-    objective = Diffusion(TrainSpec(), prepared)
-    kept = kept_signal(schedule, 50)
+    objective = DiffusionObjective(TrainSpec(), prepared)
+    kept = alphas_cumprod(schedule, 50)
     assert 0.95 < kept[0] < 1
     assert 0 < kept[-1] < 0.01
     assert (np.diff(kept) < 0).all()
@@ -228,7 +228,7 @@ def test_diffusion_adds_noise_as_its_schedule_says(schedule: Any) -> None:
 
 def test_diffusion_hides_some_classes_while_it_trains() -> None:
     settings = {"noise_schedule": "cosine", "noise_steps": 50, "unlabelled": 0.25}
-    objective = Diffusion(TrainSpec(), _prepared((), processor=settings, classes=["a", "b"]))
+    objective = DiffusionObjective(TrainSpec(), _prepared((), processor=settings, classes=["a", "b"]))
     batch = {"images": torch.zeros(400, 2, 2, 1, dtype=torch.uint8), "labels": torch.zeros(400, dtype=torch.int64)}
     seen: list[Tensor] = []
 
@@ -254,10 +254,10 @@ def test_detection_mirrors_and_shifts_images_with_their_boxes() -> None:
     batch["box_classes"] = torch.tensor([3, 0]).expand(count, 2)
     asked = {"flip": True, "flip_vertical": True, "shift_pixels": 6}
     spec = TrainSpec.model_validate({"augment": asked})
-    objective = Detection(spec, _prepared(("images",)))
+    objective = DetectionObjective(spec, _prepared(("images",)))
     found = objective.augment(batch, spec.augment, _generator())
     seen = set()
-    for image, given, kinds, left in zip(
+    for image, moved, kinds, left in zip(
         found["images"][..., 0], found["boxes"], found["box_classes"], found["boxes_lengths"].tolist(), strict=True
     ):
         rows, columns = torch.nonzero(image.any(dim=1))[:, 0], torch.nonzero(image.any(dim=0))[:, 0]
@@ -266,7 +266,7 @@ def test_detection_mirrors_and_shifts_images_with_their_boxes() -> None:
             top, bottom, first, last = (int(value) for value in (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
             middle = [(first + last) / 2 / width, (top + bottom) / 2 / height]
             expected = torch.tensor([*middle, (last - first) / width, (bottom - top) / height])
-            torch.testing.assert_close(given[0], expected)
+            torch.testing.assert_close(moved[0], expected)
             assert int(kinds[0]) == 3
             seen.add((top, first))
     assert len(seen) > 60
@@ -289,19 +289,23 @@ def test_detection_mirrors_and_shifts_images_with_their_boxes() -> None:
             return counts.float().mean()
 
     assert _values(objective.step(Detector(), batch, _generator(), training=True)) == (1.0, 64.0, 64)
-    with pytest.raises(UsageError, match="mirrored and shifted, not otherwise"):
-        Detection(TrainSpec.model_validate({"augment": {"flip": True, "rotate_degrees": 3.0}}), _prepared(("images",)))
+    with pytest.raises(UsageError, match="can only be mirrored and shifted"):
+        DetectionObjective(
+            TrainSpec.model_validate({"augment": {"flip": True, "rotate_degrees": 3.0}}), _prepared(("images",))
+        )
 
 
 def test_augmentation_is_refused_before_training_where_there_is_none() -> None:
     spec = TrainSpec.model_validate({"augment": {"flip": True}})
     place = "components.training.objectives"
     with pytest.raises(UsageError, match="has no augmentation"):
-        open_objective(f"{place}.next_token:NextToken", spec, _prepared(("tokens", "tokens_lengths")))
-    with pytest.raises(UsageError, match="only images are augmented"):
-        open_objective(f"{place}.classification:Classification", spec, _prepared(("tokens", "tokens_lengths")))
-    given = ImageInput(height=4, width=4, channels=1, mean=[0.5], std=[0.5])
-    objective = open_objective(f"{place}.classification:Classification", spec, _prepared(("images",), given=given))
+        open_objective(f"{place}.next_token:NextTokenObjective", spec, _prepared(("tokens", "tokens_lengths")))
+    with pytest.raises(UsageError, match="only images can be augmented"):
+        open_objective(f"{place}.classification:ClassificationObjective", spec, _prepared(("tokens", "tokens_lengths")))
+    input_spec = ImageInput(height=4, width=4, channels=1, mean=[0.5], std=[0.5])
+    objective = open_objective(
+        f"{place}.classification:ClassificationObjective", spec, _prepared(("images",), input_spec=input_spec)
+    )
     images = torch.arange(16, dtype=torch.uint8).reshape(1, 4, 4, 1).repeat(50, 1, 1, 1)
     changed = objective.augment({"images": images}, spec.augment, _generator())["images"]
     assert 10 < sum(not torch.equal(image, images[0]) for image in changed) < 40
@@ -316,6 +320,6 @@ def test_the_loss_of_a_toy_is_that_of_its_guess() -> None:
     """A uniform guess costs ln V, whatever the lengths."""
     toy = _Toy()
     nn.init.zeros_(toy.table.weight)
-    objective = NextToken(TrainSpec(), _prepared(("tokens", "tokens_lengths")))
+    objective = NextTokenObjective(TrainSpec(), _prepared(("tokens", "tokens_lengths")))
     step = objective.step(toy, _batch([TOKENS], _texts()), _generator(), training=False)
     assert step.loss.item() == pytest.approx(math.log(VOCABULARY), rel=1e-6)

@@ -99,8 +99,8 @@ def test_restoring_leaves_what_it_was_given_alone() -> None:
     network = _network()
     optimizer = build_optimizer(TrainSpec(), network)
     _step(network, optimizer, 0)
-    given = {key: value.clone() for key, value in optimizer_state(optimizer).items()}
-    restore_optimizer(optimizer, given)
+    state = {key: value.clone() for key, value in optimizer_state(optimizer).items()}
+    restore_optimizer(optimizer, state)
     _step(network, optimizer, 1)
-    assert given["0.step"].item() == 1.0
+    assert state["0.step"].item() == 1.0
     assert optimizer_state(optimizer)["0.step"].item() == 2.0

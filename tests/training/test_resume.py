@@ -108,7 +108,7 @@ def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happen
     assert process.returncode == Interrupted.exit_code
     error = ModelyardError.from_dict(json.loads(error_file.read_text()))
     assert isinstance(error, Interrupted)
-    assert error.next_step == "`modelyard run digits` goes on from here"
+    assert error.next_step == "`modelyard run digits` resumes from the checkpoint"
     stopped_at = int(str(error.where).rsplit(" ", 1)[1])
 
     with _host() as host:

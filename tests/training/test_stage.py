@@ -18,7 +18,7 @@ from components.identity.package import Signature
 from components.preprocessing.image import decode
 from components.training import product, stage
 from components.training.export import check_parity
-from components.training.graphs import compute, graphs
+from components.training.graphs.graph import build_graphs, compute
 from components.training.prepared import open_prepared
 from components.training.run_lock import locked
 from components.training.sinks import EventStream
@@ -62,7 +62,7 @@ def test_leaves_the_parts_of_a_package(place: Path) -> None:
     trained = place / "run" / "trained"
     sealed = manifest.verify(trained, "trained")
     assert sealed.facts == {
-        "train_key": "ab" * 32,
+        "train_fingerprint": "ab" * 32,
         "data_digest": manifest.load(place / "prepared", "prepared").digest,
         "kept_epoch": sealed.facts["kept_epoch"],
         "epochs": 2,
@@ -86,7 +86,7 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     made = open_prepared(place / "prepared", manifest.load(place / "prepared", "prepared").digest)
     network = stage.fresh_network(request(place / "prepared", place / "run"), made)
     network.load_state_dict(safetensors.torch.load_file(trained / "model.safetensors"))
-    [graph] = graphs(network, made.processor)
+    [graph] = build_graphs(network, made.processor)
     golden = json.loads((trained / "golden" / "outputs.json").read_bytes())["examples"]
     contents = [(trained / "golden" / row["file"]).read_bytes() for row in golden]
     images = torch.stack([torch.from_numpy(decode(content, 8, 8, 1)) for content in contents])
@@ -99,7 +99,7 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     check_parity(graph, batch, singles, trained / "model.onnx")
     with torch.no_grad():
         network.head[-1].bias[0] += 1e-3
-    with pytest.raises(TrainingError, match="does not say what the network says"):
+    with pytest.raises(TrainingError, match="exported graph differ from the network's"):
         check_parity(graph, batch, singles, trained / "model.onnx")
 
 
@@ -113,8 +113,8 @@ def test_a_network_of_anyones_leaves_the_digest_of_its_source(
         def forward(self, images):
             return super().forward(images.flatten(1).float() / 255)
 
-    def build(given, wanted, bias=True):
-        return Flat(given.height * given.width * given.channels, wanted.classes, bias=bias)
+    def build(input_spec, output_spec, bias=True):
+        return Flat(input_spec.height * input_spec.width * input_spec.channels, output_spec.classes, bias=bias)
     """
     (tmp_path / "anyones_network.py").write_text(textwrap.dedent(source))
     monkeypatch.syspath_prepend(tmp_path)
@@ -174,14 +174,14 @@ def test_a_corrupt_prepared_file_is_named_and_refused(tmp_path: Path) -> None:
 
 def test_other_data_than_asked_for_is_refused(place: Path, tmp_path: Path) -> None:
     asked = request(place / "prepared", tmp_path / "run").model_copy(update={"data_digest": "f" * 64})
-    with pytest.raises(TrainingError, match="not what this training was asked for"):
+    with pytest.raises(TrainingError, match="not the data of the request"):
         stage.train(asked, EventStream(io.StringIO()))
 
 
 def test_a_checkpoint_of_another_training_is_refused(place: Path, tmp_path: Path) -> None:
     _train(place, tmp_path / "run")
-    other = request(place / "prepared", tmp_path / "run").model_copy(update={"train_key": "cd" * 32})
-    assert product.standing(tmp_path / "run" / "trained", other.train_key) is None
+    other = request(place / "prepared", tmp_path / "run").model_copy(update={"train_fingerprint": "cd" * 32})
+    assert product.finished_parts(tmp_path / "run" / "trained", other.train_fingerprint) is None
     with pytest.raises(TrainingError, match="another training"):
         stage.train(other, EventStream(io.StringIO()))
 
@@ -190,7 +190,10 @@ def test_a_second_trainer_waits_and_then_refuses(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with (tmp_path / "run" / "lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(TrainingError, match="another process trains here"), locked(tmp_path / "run", 0.3):
+        with (
+            pytest.raises(TrainingError, match="another process trains in this run"),
+            locked(tmp_path / "run", 0.3),
+        ):
             pass
     with locked(tmp_path / "run", 0.0):
         assert (tmp_path / "run" / "lock").exists()

@@ -38,8 +38,8 @@ def _spec(**policy: Any) -> TransferSpec:
 def _network(model: dict[str, Any]) -> nn.Module:
     torch.manual_seed(0)
     adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
-    given = TokensInput(vocabulary=9, longest=7) if model["family"] == "transformer" else IMAGES
-    return build(adapter.validate_python(model), given, ClassesOutput(classes=3))
+    input_spec = TokensInput(vocabulary=9, max_length=7) if model["family"] == "transformer" else IMAGES
+    return build(adapter.validate_python(model), input_spec, ClassesOutput(classes=3))
 
 
 def _steps(network: nn.Module, policy: transfer.Transfer, epochs: int, rate: float = 0.01) -> list[set[str]]:
@@ -150,7 +150,7 @@ def test_lora_trains_thin_matrices_and_is_merged_in_the_end() -> None:
 
 
 def test_lora_beside_nothing_is_refused() -> None:
-    with pytest.raises(UsageError, match="no linear layer of that name") as caught:
+    with pytest.raises(UsageError, match="no linear layer matches the targets") as caught:
         transfer.begin(_spec(policy="lora", targets=["nothing"]), _network(ENCODER))
     assert "query" in str(caught.value.expected)
 
@@ -191,7 +191,7 @@ def test_a_whole_training_from_pretrained_weights(
         "source": f"file:{weights}", "sha256": sha256, "fitted": facts["pretrained"]["fitted"], "new": [], "left": [],
     }  # fmt: skip
     assert facts["lineage"] == {"pretrained": f"file:{weights}", "pretrained_digest": sha256}
-    assert "weights fitted" in capsys.readouterr().err
+    assert "weights loaded" in capsys.readouterr().err
     ours, theirs = (safetensors.torch.load_file(path) for path in (trained / "model.safetensors", weights))
     assert ours.keys() == theirs.keys()
     assert not torch.equal(ours["head.5.weight"], theirs["head.5.weight"])

@@ -13,8 +13,8 @@ from components.core.errors import Interrupted, TrainingError
 from components.identity import manifest
 from components.training import stage
 from components.training.export import export
-from components.training.graphs import graphs
-from components.training.interruption import Interruption
+from components.training.graphs.graph import build_graphs
+from components.training.interruption import StopSignals
 from components.training.prepared import open_prepared
 from components.training.sinks import EventStream
 from tests.training.prepared_task import prepare
@@ -31,7 +31,7 @@ def test_batches_by_length_go_on_bit_for_bit(
     prepare(tmp_path / "prepared", *CASES[case][:2])
     steps = 0
 
-    def asked(self: Interruption) -> bool:
+    def asked(self: StopSignals) -> bool:
         nonlocal steps
         steps += 1
         return steps == stop_after
@@ -40,7 +40,7 @@ def test_batches_by_length_go_on_bit_for_bit(
     stage.train(through, EventStream(io.StringIO()))
     broken = request(tmp_path / "prepared", tmp_path / "broken", case, epochs=2)
     with monkeypatch.context() as patched:
-        patched.setattr(Interruption, "asked", asked)
+        patched.setattr(StopSignals, "asked", asked)
         with pytest.raises(Interrupted):
             stage.train(broken, EventStream(io.StringIO()))
     torch.rand(17)
@@ -65,6 +65,6 @@ def test_a_network_that_sees_padding_is_refused(tmp_path: Path) -> None:
     digest = prepare(tmp_path / "prepared", *CASES["lstm"][:2])
     prepared = open_prepared(tmp_path / "prepared", digest)
     torch.manual_seed(0)
-    network = _SeesPadding(prepared.processor.given().vocabulary)  # type: ignore[union-attr]
+    network = _SeesPadding(prepared.processor.input_spec().vocabulary)  # type: ignore[union-attr]
     with pytest.raises(TrainingError, match="depend on padding"):
-        export(graphs(network, prepared.processor), prepared.validation, tmp_path, prepared.classes)
+        export(build_graphs(network, prepared.processor), prepared.validation, tmp_path, prepared.classes)

@@ -1,1 +1,1 @@
-"""One spec class an architecture: the settings that a pipeline file may give it, and where its network is written."""
+"""One spec class for each architecture: the settings in a pipeline file, and the module that builds the network."""

@@ -1,4 +1,4 @@
-"""What the specs of all architectures have in common: what fits them, what they start from, what of them is trained."""
+"""Base of all architecture specs: supported inputs and outputs, pretrained weights, transfer learning."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from components.core.strict import Strict
 
+ANY_KIND = frozenset({"*"})
 SHA256 = r"^[0-9a-f]{64}$"
 PRETRAINED = (
     r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+)$"
@@ -15,42 +16,42 @@ PRETRAINED = (
 
 
 class WholeTransfer(Strict):
-    """All weights are trained alike."""
+    """All weights are trained at the same rate."""
 
     policy: Literal["none"] = "none"
 
 
 class HeadTransfer(Strict):
-    """Only the head is trained; what lies below is frozen, its running statistics and dropout too."""
+    """Only the head is trained; all layers below are frozen, including running statistics and dropout."""
 
     policy: Literal["head"]
 
 
 class GradualTransfer(Strict):
-    """The head first; every `epochs_per_block` epochs one block more, from the top down (Howard and Ruder 2018,
-    arXiv:1801.06146, section 3.3)."""
+    """Gradual unfreezing: the head first, then one more block every `epochs_per_block` epochs, from the top down
+    (Howard and Ruder 2018, arXiv:1801.06146, section 3.3)."""
 
     policy: Literal["gradual"]
     epochs_per_block: int = Field(default=1, ge=1)
 
 
 class DecayTransfer(Strict):
-    """Every block learns at `factor` times the rate of the one above it; the head at the full rate (Howard and Ruder
-    2018, arXiv:1801.06146, section 3.2)."""
+    """Discriminative learning rates: every block has `factor` times the rate of the block above it, the head has the
+    full rate (Howard and Ruder 2018, arXiv:1801.06146, section 3.2)."""
 
     policy: Literal["decay"]
     factor: float = Field(default=0.8, gt=0, le=1)
 
 
 class LoraTransfer(Strict):
-    """The head is trained, and beside each target a product of two thin matrices (Hu et al. 2021, arXiv:2106.09685).
+    """The head is trained, and a low-rank adapter beside each target layer (LoRA, Hu et al. 2021, arXiv:2106.09685).
 
-    They are merged into the weights when the training ends: what is exported is the plain architecture.
+    The adapters are merged into the weights at the end of training, so the plain architecture is exported.
 
     Args:
-        rank: of the product.
-        alpha: it counts alpha / rank.
-        targets: names of linear layers, or ends of names; none given: every linear layer but the head.
+        rank: rank of the adapters.
+        alpha: the adapters are scaled by alpha / rank.
+        targets: names of linear layers, or ends of names; empty: every linear layer but the head.
     """
 
     policy: Literal["lora"]
@@ -67,14 +68,15 @@ TransferSpec = Annotated[
 class ArchitectureSpec(Strict):
     """Base of all specs.
 
-    `module` is where the architecture is written, with `build(spec, given, wanted) -> nn.Module`; its code belongs to
-    the identity of a training. `takes` and `gives` are the kinds of `Input` and `Output` (contracts/shapes.py) it can.
+    `module` is the module that defines `build(config, input_spec, output_spec) -> nn.Module`; its code is part of the
+    training's fingerprint. `takes` and `gives` are the kinds of input and output spec (contracts/shapes.py) that the
+    architecture supports; `ANY_KIND` supports every kind.
 
     Args:
-        pretrained: weights to start from: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>`
-            (relative to the project), or `package:<python package>`; none: fresh ones.
-        pretrained_sha256: of the file of weights; a `file:` needs it, the others may have it.
-        transfer: which of the weights are trained, and how fast.
+        pretrained: initial weights: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>` (relative to
+            the project), or `package:<python package>`; null: random weights.
+        pretrained_sha256: digest of the file of weights; required for `file:`, optional for the others.
+        transfer: which of the weights are trained, and at which rate.
     """
 
     module: ClassVar[str]
@@ -85,10 +87,20 @@ class ArchitectureSpec(Strict):
     pretrained_sha256: str | None = Field(default=None, pattern=SHA256)
     transfer: TransferSpec = WholeTransfer()
 
+    @classmethod
+    def supports_input(cls, kind: str) -> bool:
+        """Whether a network of this architecture takes inputs of this kind."""
+        return cls.takes == ANY_KIND or kind in cls.takes
+
+    @classmethod
+    def supports_output(cls, kind: str) -> bool:
+        """Whether a network of this architecture gives outputs of this kind."""
+        return cls.gives == ANY_KIND or kind in cls.gives
+
     @model_validator(mode="after")
     def _pretrained_is_known(self) -> Self:
         if self.pretrained is None and (self.pretrained_sha256 or self.transfer.policy in ("head", "lora")):
-            raise ValueError("pretrained_sha256 and transfer of the head or by lora need pretrained weights")
+            raise ValueError("pretrained_sha256, transfer head and transfer lora need pretrained weights")
         if self.pretrained is not None and self.pretrained.startswith("file:") and self.pretrained_sha256 is None:
             raise ValueError("a file of pretrained weights needs its sha256: give pretrained_sha256")
         return self

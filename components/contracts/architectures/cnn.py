@@ -15,8 +15,8 @@ class TextbookCnnSpec(ArchitectureSpec):
     Args:
         depth: number of blocks; each halves height and width, the width doubles from block to block.
         width: channels of the first block.
-        convolutions: convolutions a block, before its pooling.
-        dropout: share of features dropped before the dense layer.
+        convolutions: convolutions of each block, before its pooling.
+        dropout: dropout rate before the dense layer.
         hidden: size of a dense layer between the features and the output, or null for none.
     """
 
@@ -39,7 +39,7 @@ class ResNetSpec(ArchitectureSpec):
     Args:
         depth: 6n+2 layers: 8, 14, 20, 32, 44, 56, 110.
         width: channels of the first of the three stages; they double from stage to stage.
-        dropout: share of features dropped before the dense layer.
+        dropout: dropout rate before the dense layer.
     """
 
     module: ClassVar[str] = "components.models.resnet"

@@ -1,4 +1,4 @@
-"""A network of anyone's."""
+"""A network from a function outside this package."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from components.contracts.architectures.architecture import ArchitectureSpec
+from components.contracts.architectures.architecture import ANY_KIND, ArchitectureSpec
 
 
 class CustomSpec(ArchitectureSpec):
-    """Any `nn.Module`, Keras 3 models on the torch backend included, made by a function of one's own or of a package.
+    """Any `nn.Module`, including Keras 3 models on the torch backend, built by a function that the pipeline names.
 
     Args:
-        factory: `package.module:function`, called as `function(given, wanted, **options)` (contracts/shapes.py); it
-            gives a module whose forward takes and gives what components/models/__init__.py says.
-        options: what else the function takes.
+        factory: `package.module:function`, called as `function(input_spec, output_spec, **options)`; it returns a
+            module whose forward is as components/models/__init__.py says.
+        options: further keyword arguments of the function.
     """
 
     module: ClassVar[str] = "components.models.custom"
-    takes: ClassVar[frozenset[str]] = frozenset({"image", "tokens", "series", "noise"})
-    gives: ClassVar[frozenset[str]] = frozenset(
-        {"classes", "token-classes", "forecast", "next-token", "text", "boxes", "noise"}
-    )
+    takes: ClassVar[frozenset[str]] = ANY_KIND
+    gives: ClassVar[frozenset[str]] = ANY_KIND
 
     family: Literal["custom"]
     name: Literal["custom"] = "custom"

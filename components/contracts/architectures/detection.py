@@ -1,4 +1,4 @@
-"""Networks that find objects in images."""
+"""Object detectors."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from components.contracts.architectures.architecture import ArchitectureSpec
 
 
 class CenterSpec(ArchitectureSpec):
-    """A convolutional detector without anchors: every object is the peak at its centre, and four distances.
+    """A convolutional detector without anchors: an object is a peak at its centre and four distances to its sides.
 
     Zhou et al. 2019 (CenterNet, arXiv:1904.07850) for the peaks; Liu et al. 2020 (TTFNet, arXiv:1909.00700) for the
-    distances, which are learned all around the centre: it needs fewer epochs. The body is a small residual network with
+    distances, which are trained around the centre and need fewer epochs. The backbone is a small residual network with
     a feature pyramid (Lin et al. 2017, arXiv:1612.03144).
 
     Args:
         width: channels of the first stage; they double from stage to stage.
-        blocks: residual blocks a stage.
-        stages: number of stages; the first is at a quarter of the image's size, each halves it.
-        stride: pixels from one place of the heat map to the next.
+        blocks: residual blocks of each stage.
+        stages: number of stages; the first has a quarter of the image's size, each further stage half of the last.
+        stride: pixels from one position of the heat map to the next.
         features: channels of the pyramid and of the head.
-        kept: at most so many peaks an image leave the network.
+        kept: largest number of peaks of an image in the output.
     """
 
     module: ClassVar[str] = "components.models.centernet"
@@ -40,19 +40,20 @@ class CenterSpec(ArchitectureSpec):
 
 
 class YolosSpec(ArchitectureSpec):
-    """A Transformer over patches of an image and tokens that each become a box, from transformers: Fang et al. 2021,
-    arXiv:2106.00666. It learns by matching tokens to objects one to one (Carion et al. 2020, DETR, arXiv:2005.12872).
+    """A Transformer over patches of an image and detection tokens, from transformers: Fang et al. 2021,
+    arXiv:2106.00666. Each token gives one box; the loss matches tokens to objects (DETR, Carion et al. 2020,
+    arXiv:2005.12872).
 
-    From fresh weights it needs many more images and epochs than `center`.
+    Without pretrained weights it needs many more images and epochs than `center`.
 
     Args:
-        patch: pixels on a side of a patch; it divides height and width.
+        patch: side of a patch in pixels; it divides height and width.
         depth: number of layers.
         width: of every vector between the layers.
         heads: of the attention; they divide the width.
         inner: width inside the feed-forward; null for four times the width.
-        tokens: as many boxes can be found in an image.
-        dropout: share dropped of vectors and attention weights.
+        tokens: number of detection tokens: the largest number of boxes of an image.
+        dropout: dropout rate of vectors and attention weights.
     """
 
     module: ClassVar[str] = "components.models.yolos"

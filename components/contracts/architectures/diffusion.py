@@ -1,4 +1,4 @@
-"""Networks that take noise out of images."""
+"""Diffusion networks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from components.contracts.architectures.architecture import ArchitectureSpec
 
 
 class UNetSpec(ArchitectureSpec):
-    """The U-Net of DDPM (Ho et al. 2020, arXiv:2006.11239), told the step and the class.
+    """The U-Net of DDPM (Ho et al. 2020, arXiv:2006.11239), conditioned on the step and the class.
 
-    A class beyond the last means none: so one network learns both halves of classifier-free guidance (Ho and Salimans
-    2022, arXiv:2207.12598).
+    The class number after the last class is the empty class, for classifier-free guidance (Ho and Salimans 2022,
+    arXiv:2207.12598).
 
     Args:
         width: channels of the first level.
         multipliers: channels of each level, as multiples of the width; each level but the first has half the size.
-        blocks: residual blocks a level.
+        blocks: residual blocks of each level.
         attention: levels with self-attention, counted from 0; the middle always has it.
         heads: of the attention; they divide the channels of those levels.
-        groups: of the group normalisation; they divide the width.
-        dropout: share dropped inside the blocks.
+        groups: groups of the group normalisation; they divide the width.
+        dropout: dropout rate inside the blocks.
     """
 
     module: ClassVar[str] = "components.models.unet"

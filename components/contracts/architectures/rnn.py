@@ -12,19 +12,18 @@ from components.contracts.architectures.architecture import ArchitectureSpec
 class RecurrentSpec(ArchitectureSpec):
     """Layers of a recurrent cell over a text or a series.
 
-    `rnn` is the textbook's (Elman 1990, doi:10.1207/s15516709cog1402_1), `lstm` remembers in a cell of its own
-    (Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735), `gru` has two gates (Cho et al. 2014,
-    arXiv:1406.1078).
+    `rnn` is the plain cell (Elman 1990, doi:10.1207/s15516709cog1402_1), `lstm` has a memory cell (Hochreiter and
+    Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735), `gru` has two gates (Cho et al. 2014, arXiv:1406.1078).
 
     Args:
-        depth: number of layers, one on the other.
+        depth: number of stacked layers.
         width: of the state, in each direction.
-        embedding: of a token; of no meaning for series.
-        bidirectional: a second cell reads from the end (Schuster and Paliwal 1997, doi:10.1109/78.650093).
-        dropout: share dropped of the embedding, between layers and before the head.
-        pooling: what the head sees of the states: the last, their mean, the largest of each feature, or weighted by
-            attention.
-        instance_norm: for forecasts: each series has its own mean taken out and put back (RevIN; see `patchtst`).
+        embedding: size of a token's vector; not used for series.
+        bidirectional: whether a second cell reads from the end (Schuster and Paliwal 1997, doi:10.1109/78.650093).
+        dropout: dropout rate of the embedding, between layers and before the head.
+        pooling: how the states become one vector: the last state, mean, maximum of each feature, or attention.
+        instance_norm: for forecasts: whether each series is normalised by its own mean and standard deviation, and the
+            forecast is denormalised (RevIN; see `patchtst`).
     """
 
     module: ClassVar[str] = "components.models.recurrent"
@@ -43,17 +42,17 @@ class RecurrentSpec(ArchitectureSpec):
 
 
 class Seq2SeqGruSpec(ArchitectureSpec):
-    """Translation by a bidirectional GRU that reads and one that writes, looking back at what was read.
+    """Translation by a bidirectional GRU encoder and a GRU decoder with additive attention.
 
-    Bahdanau et al. 2015, arXiv:1409.0473, with its additive attention.
+    Bahdanau et al. 2015, arXiv:1409.0473.
 
     Args:
         depth: layers of the encoder; the decoder has one, as in the paper.
         width: of the state, in each direction of the encoder and in the decoder.
-        embedding: of a token.
-        dropout: share dropped of embeddings, between the encoder's layers and before the output.
-        shared: source and target are of one vocabulary and share their embedding.
-        tied: the output layer ends with the target embedding's own matrix.
+        embedding: size of a token's vector.
+        dropout: dropout rate of embeddings, between the encoder's layers and before the output.
+        shared: whether source and target have one vocabulary and share their embedding.
+        tied: whether the output layer uses the matrix of the target embedding.
     """
 
     module: ClassVar[str] = "components.models.seq2seq_gru"

@@ -1,4 +1,4 @@
-"""Networks for series: sound as log-mel frames, sensors, forecasts. Recurrent ones stand with their family."""
+"""Networks for series: log-mel frames of sounds, sensors, forecasts. Recurrent networks are in rnn.py."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class SeriesCnnSpec(ArchitectureSpec):
     Args:
         depth: number of blocks of convolution, batch normalisation and ReLU; each halves the length.
         width: channels of the first block; they double from block to block, up to eight times.
-        window: steps that a filter sees; odd.
-        dropout: share of features dropped before the dense layer.
-        pooling: how the places become one vector.
+        window: steps of a filter; odd.
+        dropout: dropout rate before the dense layer.
+        pooling: how the steps become one vector.
     """
 
     module: ClassVar[str] = "components.models.series_cnn"
@@ -46,9 +46,9 @@ class SpectrogramCnnSpec(ArchitectureSpec):
     Args:
         depth: number of blocks; each halves time and frequency, the width doubles from block to block.
         width: channels of the first block.
-        convolutions: convolutions a block, before its pooling.
-        dropout: share of features dropped before the dense layer.
-        pooling: how the frames become one vector; the frequencies stay apart.
+        convolutions: convolutions of each block, before its pooling.
+        dropout: dropout rate before the dense layer.
+        pooling: how the frames become one vector; frequencies are not pooled.
     """
 
     module: ClassVar[str] = "components.models.spectrogram_cnn"
@@ -65,17 +65,18 @@ class SpectrogramCnnSpec(ArchitectureSpec):
 
 
 class PatchTstSpec(TransformerSpec):
-    """A Transformer over patches of each channel by itself: Nie et al. 2023, arXiv:2211.14730.
+    """A Transformer over patches of each channel separately: Nie et al. 2023, arXiv:2211.14730.
 
-    The defaults are the authors' for ETTh1.
+    The defaults are the authors' settings for ETTh1.
 
     Args:
-        patch: steps that become one vector.
+        patch: steps of a patch.
         stride: steps from one patch to the next.
-        norm: `post` after each part, as in the authors' code, or `pre` before it.
+        norm: normalisation `post` after each sublayer, as in the authors' code, or `pre` before it.
         normalisation: over the `batch`, as in the paper, or over each vector (`layer`).
-        head_dropout: share dropped before the last layer.
-        instance_norm: each series has its own mean and spread taken out and put back (RevIN).
+        head_dropout: dropout rate before the last layer.
+        instance_norm: whether each series is normalised by its own mean and standard deviation, and the forecast is
+            denormalised (RevIN).
     """
 
     module: ClassVar[str] = "components.models.patchtst"
@@ -97,13 +98,13 @@ class PatchTstSpec(TransformerSpec):
 
 
 class DLinearSpec(ArchitectureSpec):
-    """Trend and remainder, each through one linear layer from the past to the future: Zeng et al. 2023,
+    """One linear layer from the past to the future for the trend, and one for the remainder: Zeng et al. 2023,
     arXiv:2205.13504.
 
     Args:
         window: steps of the moving average that is the trend; odd.
-        individual: layers of its own for every channel.
-        instance_norm: each series has its own mean and spread taken out and put back (RevIN); not in the paper.
+        individual: whether every channel has layers of its own.
+        instance_norm: as of `patchtst` (RevIN); not in the paper.
     """
 
     module: ClassVar[str] = "components.models.dlinear"

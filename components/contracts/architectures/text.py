@@ -1,4 +1,4 @@
-"""Networks for texts alone; recurrent ones and Transformers for texts stand with their families."""
+"""Networks for texts only; further networks for texts are in rnn.py and transformer.py."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from components.contracts.architectures.architecture import ArchitectureSpec
 
 
 class KimSpec(ArchitectureSpec):
-    """Convolutions of several widths over the words, the largest of each over the text: Kim 2014, arXiv:1408.5882.
+    """Convolutions of several widths over the tokens, with max pooling over the text: Kim 2014, arXiv:1408.5882.
 
-    The paper's limit on the norm of the output's weights is left out; the optimizer's weight decay stands for it.
+    The optimizer's weight decay replaces the paper's limit on the norm of the output weights.
 
     Args:
-        embedding: of a token.
-        windows: how many tokens a filter sees, one group of filters each.
+        embedding: size of a token's vector.
+        windows: tokens of a filter, for each group of filters.
         filters: number of filters of each group.
-        dropout: share dropped before the dense layer.
+        dropout: dropout rate before the dense layer.
     """
 
     module: ClassVar[str] = "components.models.kim"
@@ -34,20 +34,20 @@ class KimSpec(ArchitectureSpec):
 
 
 class BertSpec(ArchitectureSpec):
-    """An encoder of transformers' BERT type (Devlin et al. 2019, arXiv:1810.04805), of given sizes or as a model says.
+    """An encoder of the BERT type from transformers (Devlin et al. 2019, arXiv:1810.04805).
 
     Args:
-        config: whose config.json gives kind and sizes: `package:<python package>`, `folder:<path>`, or `hub:<name>`
-            (from MODELYARD_MIRROR, else the cache, else fetched). Null: as `pretrained`, if that is one of these, else
-            as the fields below.
-        kind: which of transformers' encoders.
+        config: source of the config.json with kind and sizes: `package:<python package>`, `folder:<path>`, or
+            `hub:<name>` (from MODELYARD_MIRROR, else the cache, else fetched). Null: `pretrained`, if it has such a
+            source, else the fields below.
+        kind: which encoder of transformers.
         depth: number of layers.
         width: of every vector between the layers.
         heads: of the attention; they divide the width.
         inner: width inside the feed-forward.
-        positions: as many places as there are vectors for.
-        dropout: share dropped inside the encoder and before the head.
-        pooling: how the tokens become one vector: their mean, the `first` ([CLS]), or weighted by attention.
+        positions: largest number of tokens.
+        dropout: dropout rate inside the encoder and before the head.
+        pooling: how the tokens become one vector: mean, maximum, `first` ([CLS]), or attention.
     """
 
     module: ClassVar[str] = "components.models.bert"
@@ -68,7 +68,7 @@ class BertSpec(ArchitectureSpec):
 
     @property
     def config_source(self) -> str | None:
-        """Whose config.json says kind and sizes, or None where the fields do."""
+        """Source of the config.json with kind and sizes, or None if the fields of the spec give them."""
         if self.config is None and self.pretrained is not None and self.pretrained.startswith(("package:", "hub:")):
             return self.pretrained
         return self.config
@@ -76,10 +76,10 @@ class BertSpec(ArchitectureSpec):
     @model_validator(mode="after")
     def _sizes_are_said_once(self) -> Self:
         sizes = {"kind", "depth", "width", "heads", "inner", "positions"} & self.model_fields_set
-        defaults = type(self).model_fields  # a spec that was written out says them all
-        said = sorted(name for name in sizes if getattr(self, name) != defaults[name].default)
-        if said and self.config_source is not None:
-            raise ValueError(f"{', '.join(said)}: the sizes are those of {self.config_source}; leave them out")
+        defaults = type(self).model_fields  # a spec that was dumped sets all of them
+        changed = sorted(name for name in sizes if getattr(self, name) != defaults[name].default)
+        if changed and self.config_source is not None:
+            raise ValueError(f"{', '.join(changed)}: {self.config_source} gives the sizes; leave them out")
         if self.width % self.heads:
             raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
         return self
@@ -88,16 +88,16 @@ class BertSpec(ArchitectureSpec):
 class MambaSpec(ArchitectureSpec):
     """A selective state space model, from transformers: Gu and Dao 2023, arXiv:2312.00752.
 
-    Without the kernels for GPUs (`mamba-ssm`, `causal-conv1d`) it goes step by step, and is slow to train.
+    Without the GPU kernels (`mamba-ssm`, `causal-conv1d`) the scan is a loop over the steps, and slow to train.
 
     Args:
         depth: number of layers.
         width: of every vector between the layers.
-        state: numbers that each channel remembers.
+        state: size of each channel's state.
         expand: channels inside a layer, as a multiple of the width.
-        window: steps that the convolution before the state sees.
-        dropout: share dropped before the head of a classifier.
-        pooling: for classes, how the tokens become one vector: the `last`, their mean, and so on.
+        window: steps of the convolution before the state.
+        dropout: dropout rate before the head of a classifier.
+        pooling: how the tokens become one vector, for classes: the `last` token, mean, maximum, or attention.
     """
 
     module: ClassVar[str] = "components.models.mamba"

@@ -1,4 +1,4 @@
-"""Transformers that are written here part by part: Vaswani et al. 2017, arXiv:1706.03762."""
+"""Transformers of this package: Vaswani et al. 2017, arXiv:1706.03762."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from components.contracts.architectures.architecture import ArchitectureSpec
 
 
 class TransformerSpec(ArchitectureSpec):
-    """What all Transformers share.
+    """Settings of all Transformers.
 
     Args:
         depth: number of layers.
         width: of every vector between the layers.
         heads: of the attention; they divide the width.
         inner: width inside the feed-forward; null for four times the width.
-        dropout: share dropped of the sums of vectors and positions, of attention weights and of every layer's parts.
+        dropout: dropout rate of the embeddings with positions, of attention weights and of every sublayer.
     """
 
     family: Literal["transformer"]
@@ -40,13 +40,14 @@ class TransformerSpec(ArchitectureSpec):
 
 
 class EncoderSpec(TransformerSpec):
-    """Layers of self-attention over a text or a series, then one vector for all or one a token.
+    """An encoder over a text or a series, for one class or for one class for each token.
 
     Args:
-        norm: `pre` before each part (arXiv:2002.04745; learns without a warm-up), `post` after it, as in the paper.
-        positions: `sinusoidal` as in the paper, or one `learned` vector a place.
-        pooling: how the places become one vector: their mean, the largest of each feature, or weighted by attention.
-        patch: steps of a series that become one vector; for texts it is 1.
+        norm: normalisation `pre` before each sublayer (arXiv:2002.04745; needs no warm-up), or `post` after it, as in
+            the paper.
+        positions: `sinusoidal` as in the paper, or one `learned` vector for each position.
+        pooling: how the positions become one vector: mean, maximum of each feature, or attention.
+        patch: steps of a series in one patch; 1 for texts.
     """
 
     module: ClassVar[str] = "components.models.transformer_encoder"
@@ -61,12 +62,13 @@ class EncoderSpec(TransformerSpec):
 
 
 class DecoderSpec(TransformerSpec):
-    """A causal language model: each token sees those before it and says which comes next (GPT, Radford et al. 2018).
+    """A causal language model: each token attends to the tokens before it and predicts the next (GPT, Radford et al.
+    2018).
 
     Args:
-        norm: `pre` before each part, as in GPT-2, or `post` after it.
-        positions: one `learned` vector a place, or `sinusoidal`.
-        tied: the output layer is the embedding's own matrix (Press and Wolf 2017, arXiv:1608.05859).
+        norm: normalisation `pre` before each sublayer, as in GPT-2, or `post` after it.
+        positions: one `learned` vector for each position, or `sinusoidal`.
+        tied: whether the output layer uses the matrix of the embedding (Press and Wolf 2017, arXiv:1608.05859).
     """
 
     module: ClassVar[str] = "components.models.transformer_decoder"
@@ -84,11 +86,11 @@ class Seq2SeqTransformerSpec(TransformerSpec):
 
     Args:
         depth: layers of the encoder.
-        decoder_depth: layers of the decoder; null for as many as the encoder has.
-        norm: `pre` before each part, or `post` after it, as in the paper.
+        decoder_depth: layers of the decoder; null for as many as of the encoder.
+        norm: normalisation `pre` before each sublayer, or `post` after it, as in the paper.
         positions: `sinusoidal` as in the paper, or `learned`.
-        shared: source and target are of one vocabulary and share their embedding.
-        tied: the output layer is the target embedding's own matrix (arXiv:1608.05859).
+        shared: whether source and target have one vocabulary and share their embedding.
+        tied: whether the output layer uses the matrix of the target embedding (arXiv:1608.05859).
     """
 
     module: ClassVar[str] = "components.models.seq2seq_transformer"

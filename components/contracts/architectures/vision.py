@@ -1,4 +1,4 @@
-"""Networks for images, in the forms that public ImageNet weights have; those for small images stand in cnn."""
+"""Networks for images in the forms of public ImageNet weights; networks for small images are in cnn.py."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from components.contracts.architectures.architecture import ArchitectureSpec
 
 
 class VggSpec(ArchitectureSpec):
-    """Rows of 3x3 convolutions with pooling between them, then three dense layers: Simonyan and Zisserman 2015,
+    """Stacks of 3x3 convolutions with pooling between them, then three dense layers: Simonyan and Zisserman 2015,
     arXiv:1409.1556.
 
-    Its weights are named as torchvision's, and those fit where `divide` is 1 and `pooled` is 7.
+    The weights have torchvision's names; torchvision's weights fit if `divide` is 1 and `pooled` is 7.
 
     Args:
         depth: 11, 13, 16 or 19 layers with weights: A, B, D and E of the paper's table 1.
-        divide: all widths are the paper's divided by this, the dense layers' too.
-        batch_norm: batch normalisation behind every convolution; not in the paper, but it learns from fresh weights.
-        pooled: the features are averaged to so many rows and columns before the dense layers, for images of any size.
-        dropout: share dropped between the dense layers.
+        divide: divisor of all widths of the paper, also of the dense layers.
+        batch_norm: batch normalisation after every convolution; not in the paper, but trains from random weights.
+        pooled: rows and columns of the features after average pooling, before the dense layers.
+        dropout: dropout rate between the dense layers.
     """
 
     module: ClassVar[str] = "components.models.vgg"
@@ -44,7 +44,7 @@ class ImageNetResNetSpec(ArchitectureSpec):
         width: channels of the first stage's convolutions; 64 in the paper.
     """
 
-    module: ClassVar[str] = "components.models.imagenet"
+    module: ClassVar[str] = "components.models.resnet_imagenet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
 
@@ -58,14 +58,14 @@ class ConvNextSpec(ArchitectureSpec):
     """Large depthwise convolutions, built like a Transformer, from transformers: Liu et al. 2022, arXiv:2201.03545.
 
     Args:
-        version: 2 has a norm over each channel's places (Woo et al. 2023, arXiv:2301.00808), 1 a learned scale.
+        version: 2 has global response normalisation (Woo et al. 2023, arXiv:2301.00808), 1 a learned layer scale.
         widths: channels of each stage; the default is ConvNeXt V2 Atto, 3.7 M weights with 1000 classes.
         depths: blocks of each stage.
-        patch: pixels on a side that become one place at first; each further stage halves the size.
-        drop_path: the largest share of samples that skip a block in training; it grows from block to block.
+        patch: side in pixels of a patch of the stem; each further stage halves the size.
+        drop_path: largest rate of stochastic depth; the rate grows from block to block.
     """
 
-    module: ClassVar[str] = "components.models.imagenet"
+    module: ClassVar[str] = "components.models.convnext"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
 
@@ -80,7 +80,7 @@ class ConvNextSpec(ArchitectureSpec):
     @model_validator(mode="after")
     def _a_depth_a_width(self) -> Self:
         if len(self.widths) != len(self.depths):
-            raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths: each stage has one of both")
+            raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths: each stage needs one of both")
         if min(*self.widths, *self.depths) < 1:
             raise ValueError("widths and depths are at least 1")
         return self
@@ -90,15 +90,15 @@ class VitSpec(ArchitectureSpec):
     """A Transformer over patches of an image, from transformers: Dosovitskiy et al. 2021, arXiv:2010.11929.
 
     Args:
-        patch: pixels on a side of a patch; it divides height and width.
+        patch: side of a patch in pixels; it divides height and width.
         depth: number of layers.
         width: of every vector between the layers.
         heads: of the attention; they divide the width.
         inner: width inside the feed-forward; null for four times the width.
-        dropout: share dropped of vectors and attention weights.
+        dropout: dropout rate of vectors and attention weights.
     """
 
-    module: ClassVar[str] = "components.models.imagenet"
+    module: ClassVar[str] = "components.models.vit"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes"})
 

@@ -1,1 +1,1 @@
-"""What a training makes small, and the figure it is followed by: one objective a file (see objective.py)."""
+"""Objectives: the loss of a training and the metric it is followed by, one for each module (see objective.py)."""

@@ -1,4 +1,4 @@
-"""One class a sample: cross entropy and the share of right answers.
+"""One class for each sample: cross entropy, and accuracy.
 
 Legend: N batch, K classes.
 """
@@ -16,18 +16,18 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.training.batches import Batch
 from components.training.class_weights import balanced_weights
-from components.training.objectives.objective import Forward, Step
+from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class Classification:
-    """Of any input; images may be augmented.
+class ClassificationObjective:
+    """Cross entropy of any kind of input; images may be augmented.
 
     Args:
-        spec: of it class_weights and label_smoothing, which count while training.
-        prepared: the array `labels` of its train split says how often each class is there.
+        spec: class_weights and label_smoothing apply to training, not to validation.
+        prepared: the array `labels` of the train split gives the class frequencies.
     """
 
     metric = "accuracy"
@@ -40,16 +40,16 @@ class Classification:
         if spec.class_weights == "balanced":
             labels = torch.from_numpy(np.array(prepared.train.all("labels")))
             self.weights = balanced_weights(labels, len(prepared.classes))
-        if spec.augment.active and prepared.processor.given().kind != "image":
+        if spec.augment.active and not prepared.processor.input_spec().augmentable:
             raise UsageError(
-                "only images are augmented",
+                "only images can be augmented",
                 where="train.augment",
-                got=prepared.processor.given().kind,
+                got=prepared.processor.input_spec().kind,
                 next_step=f"leave it out of the pipeline of a task {prepared.task.name}",
             )
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
-        """Cross entropy (nats) and the number of right answers."""
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """Cross entropy (nats) and the number of correct answers."""
         labels = batch["labels"]  # (N,)
         logits: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, K)
         if training:
@@ -58,11 +58,11 @@ class Classification:
             loss = functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self._smoothing)
         else:
             loss = functional.cross_entropy(logits, labels)
-        right = (logits.detach().argmax(dim=1) == labels).sum()
-        return Step(loss, right, torch.full((), len(labels), device=loss.device))
+        correct = (logits.detach().argmax(dim=1) == labels).sum()
+        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device))
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """Images changed each by its own draw."""
+        """The batch with augmented images."""
         from components.preprocessing.augmentation import augment
 
         return {**batch, "images": augment(batch["images"], spec, generator)}

@@ -1,4 +1,4 @@
-"""Boxes of objects: what is made small is the detector's own affair, since it knows what its outputs mean.
+"""Boxes of objects: the loss is a method of the detector, which defines its outputs.
 
 Legend: N batch, H height, W width, M boxes of a sample.
 """
@@ -14,41 +14,41 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.preprocessing import augmentation
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, Step
+from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
-LEAST_LEFT = 0.3  # of a box's area, once it is shifted
+MIN_VISIBLE = 0.3  # smallest share of a box's area inside the image after augmentation
 
 
-class Detection:
-    """Arrays `images`, `boxes` (cx, cy, w, h in 0..1) and `box_classes`; the network has a method `loss`."""
+class DetectionObjective:
+    """Arrays `images`, `boxes` (cx, cy, w, h in 0..1) and `box_classes`; the network has the method `loss`."""
 
     metric = "loss"
     higher_is_better = False
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
-        asked = spec.augment
-        if asked.rotate_degrees or asked.erase:
+        augment = spec.augment
+        if augment.rotate_degrees or augment.erase:
             raise UsageError(
-                "images with boxes are mirrored and shifted, not otherwise changed",
+                "images with boxes can only be mirrored and shifted",
                 where="train.augment",
-                got=asked.model_dump(exclude_defaults=True),
+                got=augment.model_dump(exclude_defaults=True),
                 expected="flip, flip_vertical and shift_pixels",
             )
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
-        """The network's loss of its own outputs."""
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """The network's loss."""
         outputs = forward(batch["images"])
         loss: Tensor = forward.loss(  # type: ignore[attr-defined]  # the network, or its compiled form
             outputs, batch["boxes"], batch["box_classes"], batch["boxes_lengths"]
         )
         count = torch.full((), len(batch["images"]), device=loss.device)
-        return Step(loss, loss.detach() * count, count)
+        return StepResult(loss, loss.detach() * count, count)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """Images mirrored and shifted, and their boxes with them; a box of which little is left is left out."""
+        """Images and boxes, mirrored and shifted; a box of which less than `MIN_VISIBLE` is left is dropped."""
         images, boxes = batch["images"], batch["boxes"]  # (N, H, W, C), (N, M, 4)
         count, height, width, _ = images.shape
         upside_down = augmentation.draw_flip(count, spec, generator)  # (N,)
@@ -59,9 +59,9 @@ class Detection:
         x = torch.where(mirror.to(x.device)[:, None], 1 - x, x) + right[:, None]
         y = torch.where(upside_down.to(y.device)[:, None], 1 - y, y) + down[:, None]
         moved = _inside(torch.stack([x, y, wide, high], dim=2))
-        kept = moved[..., 2] * moved[..., 3] >= LEAST_LEFT * wide * high  # (N, M)
+        kept = moved[..., 2] * moved[..., 3] >= MIN_VISIBLE * wide * high  # (N, M)
         kept &= torch.arange(kept.shape[1], device=kept.device) < batch["boxes_lengths"][:, None]
-        order = torch.argsort(~kept, dim=1, stable=True)  # (N, M): those that are kept first
+        order = torch.argsort(~kept, dim=1, stable=True)  # (N, M): kept boxes first
         return {
             **batch,
             "images": images,
@@ -72,7 +72,7 @@ class Detection:
 
 
 def _inside(boxes: Tensor) -> Tensor:
-    """The part of boxes (N, M, 4) that lies in the image."""
+    """Boxes (N, M, 4), clipped to the image."""
     low = (boxes[..., :2] - boxes[..., 2:] / 2).clamp(0, 1)
     high = (boxes[..., :2] + boxes[..., 2:] / 2).clamp(0, 1)
     return torch.cat([(low + high) / 2, high - low], dim=2)

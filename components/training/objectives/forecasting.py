@@ -1,4 +1,4 @@
-"""Quantiles of the values ahead.
+"""Quantiles of the values ahead: pinball loss.
 
 Legend: N batch, H steps ahead, C channels, Q quantiles.
 """
@@ -13,27 +13,27 @@ from torch import Tensor
 from components.contracts.shapes import ForecastOutput
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, Step
+from components.training.objectives.objective import Forward, NoAugmentation, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class Forecasting(NoAugmentation):
-    """The array `future`; the metric is the squared error of the forecast itself, the quantile 0.5."""
+class ForecastingObjective(NoAugmentation):
+    """The array `future`; the metric is the squared error of the point forecast, the quantile 0.5."""
 
     metric = "mse"
     higher_is_better = False
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
-        quantiles = cast(ForecastOutput, prepared.processor.wanted()).quantiles
+        quantiles = cast(ForecastOutput, prepared.processor.output_spec()).quantiles
         self._levels = torch.tensor(quantiles)  # (Q,)
         self._middle = quantiles.index(0.5)
         self._squared = spec.forecast_loss == "mse"
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
-        """The mean of the quantiles' losses; with forecast_loss mse, the squared error in place of 0.5's."""
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """The mean pinball loss of the quantiles; with forecast_loss mse, the squared error for the quantile 0.5."""
         future = batch["future"]  # (N, H, C)
         values: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, H, C, Q)
         losses = pinball(values, future, self._levels.to(values.device))  # (Q,)
@@ -41,11 +41,11 @@ class Forecasting(NoAugmentation):
         if self._squared:
             here = torch.arange(len(losses), device=losses.device) == self._middle
             losses = torch.where(here, squared.mean(), losses)
-        return Step(losses.mean(), squared.detach().sum(), torch.full((), future.numel(), device=values.device))
+        return StepResult(losses.mean(), squared.detach().sum(), torch.full((), future.numel(), device=values.device))
 
 
 def pinball(values: Tensor, truth: Tensor, levels: Tensor) -> Tensor:
-    """The loss that a quantile makes small (Koenker and Bassett 1978, doi:10.2307/1913643).
+    """The pinball loss, which the quantile of a level minimises (Koenker and Bassett 1978, doi:10.2307/1913643).
 
     Args:
         values: (N, H, C, Q).
@@ -53,7 +53,7 @@ def pinball(values: Tensor, truth: Tensor, levels: Tensor) -> Tensor:
         levels: (Q,) between 0 and 1.
 
     Returns:
-        (Q,): its mean for each level.
+        (Q,): the mean loss of each level.
     """
     above = truth[..., None] - values  # (N, H, C, Q)
     return torch.maximum(levels * above, (levels - 1) * above).mean(dim=(0, 1, 2))

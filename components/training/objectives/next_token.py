@@ -1,4 +1,4 @@
-"""Causal language models: each token says the next. The loss is cross entropy; exp of it is the perplexity.
+"""Causal language models: cross entropy of the next token; its exponential is the perplexity.
 
 Legend: N batch, T length, V vocabulary.
 """
@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, Step
-from components.training.objectives.tokens import IGNORED, behind, token_step
+from components.training.objectives.objective import Forward, NoAugmentation, StepResult
+from components.training.objectives.tokens import IGNORED, mask_padding, token_step
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class NextToken(NoAugmentation):
-    """The array `tokens` is both what is seen and, one place on, what is guessed."""
+class NextTokenObjective(NoAugmentation):
+    """The array `tokens` is the input and, shifted by one position, the target."""
 
     metric = "accuracy"
     higher_is_better = True
@@ -29,9 +29,9 @@ class NextToken(NoAugmentation):
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._smoothing = spec.label_smoothing
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
-        """Of every token but the first of each sample."""
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """Cross entropy of every token but the first of each sample."""
         tokens, lengths = batch["tokens"], batch["tokens_lengths"]  # (N, T), (N,)
-        truth = functional.pad(behind(tokens, lengths)[:, 1:], (0, 1), value=IGNORED)  # (N, T)
+        truth = functional.pad(mask_padding(tokens, lengths)[:, 1:], (0, 1), value=IGNORED)  # (N, T)
         logits: Tensor = forward(tokens, lengths)  # (N, T, V)
         return token_step(logits, truth, self._smoothing if training else 0.0)

@@ -1,4 +1,4 @@
-"""What an objective is. A task names its own as `package.module:Class`; the class is called with (spec, prepared)."""
+"""What an objective is. A task names a class, `package.module:Class`, which is called with (spec, prepared)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Forward = Callable[..., Any]  # the network, or its compiled form: its inputs in
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What came out of one batch; all are tensors () on the batch's device.
+class StepResult:
+    """Results of one batch; tensors () on the device of the batch.
 
     Args:
-        loss: its mean over what counts, with a gradient.
-        score_sum: the metric's sum over what counts.
-        count: how many count: samples, tokens that are no padding, values.
+        loss: mean loss over what is counted, with a gradient.
+        score_sum: sum of the metric over what is counted.
+        count: number of samples, of tokens without padding, or of values.
     """
 
     loss: Tensor
@@ -39,32 +39,32 @@ class Objective(Protocol):
     """Loss and metric of a task.
 
     Args:
-        metric: its name in the history: `train/<metric>`, `validation/<metric>`. `loss` for the loss itself.
-        higher_is_better: of the metric; keeping the best epoch and early stopping go by it.
+        metric: name in the history: `train/<metric>`, `validation/<metric>`; `loss` for the loss itself.
+        higher_is_better: direction of the metric, for the best epoch and early stopping.
     """
 
     metric: str
     higher_is_better: bool
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Loss and metric of one batch.
 
         Args:
-            batch: arrays by name, ragged ones padded and with their lengths.
-            generator: on the CPU, for whatever is drawn; its state depends on the seed and the step alone, and on the
-                batch alone while validating.
+            batch: arrays by name; ragged arrays are padded, with their lengths.
+            generator: on the CPU, for random draws; its state depends on the seed and the step alone, in validation on
+                the batch alone.
             training: False for validation: the plain loss, without weights and smoothing.
         """
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """A batch with random changes; called only where a pipeline asks for them."""
+        """The batch, augmented; called only if the pipeline sets `train.augment`."""
 
 
 class NoAugmentation:
-    """For objectives of tasks without random changes of their samples."""
+    """Base of objectives without augmentation."""
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """There is none: `open_objective` has refused it."""
+        """The batch itself; `open_objective` refuses augmentation."""
         return batch
 
 
@@ -72,8 +72,8 @@ def open_objective(name: str, spec: TrainSpec, prepared: Prepared) -> Objective:
     """The objective that a task names.
 
     Raises:
-        NotFoundError: it does not import.
-        UsageError: the train spec asks for something that this task has not, such as augmentation.
+        NotFoundError: the objective cannot be imported.
+        UsageError: the train spec has settings that the task does not support, such as augmentation.
     """
     module, _, attribute = name.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""One class a token: cross entropy and the share of right tags, over the tokens that have one.
+"""One class for each token: cross entropy, and accuracy, over the tokens that have a tag.
 
 Legend: N batch, T length, K classes.
 """
@@ -14,15 +14,15 @@ from torch import Tensor
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
 from components.training.class_weights import balanced_weights
-from components.training.objectives.objective import Forward, NoAugmentation, Step
-from components.training.objectives.tokens import IGNORED, behind, token_step
+from components.training.objectives.objective import Forward, NoAugmentation, StepResult
+from components.training.objectives.tokens import IGNORED, mask_padding, token_step
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class TokenClassification(NoAugmentation):
-    """Arrays `tokens` and `tags`; a tag of -100 does not count."""
+class TokenClassificationObjective(NoAugmentation):
+    """Arrays `tokens` and `tags`; tokens with the tag -100 are ignored."""
 
     metric = "accuracy"
     higher_is_better = True
@@ -35,9 +35,9 @@ class TokenClassification(NoAugmentation):
             tags = torch.from_numpy(np.array(prepared.train.all("tags")))  # (all tokens,)
             self._weights = balanced_weights(tags[tags != IGNORED], len(prepared.classes))
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
-        """Of the tokens before each sample's end."""
-        tags = behind(batch["tags"], batch["tags_lengths"])  # (N, T)
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """Cross entropy of the tokens without padding."""
+        tags = mask_padding(batch["tags"], batch["tags_lengths"])  # (N, T)
         logits: Tensor = forward(*(batch[name] for name in self._inputs))  # (N, T, K)
         if not training:
             return token_step(logits, tags)

@@ -1,6 +1,6 @@
-"""Cross entropy over the places of padded batches: what token classification, language models and translation share.
+"""Cross entropy over the tokens of padded batches, for token classification, language models and translation.
 
-Legend: N batch, T length, V what a token may be.
+Legend: N batch, T length, V vocabulary or number of classes.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from components.training.objectives.objective import Step
+from components.training.objectives.objective import StepResult
 
 IGNORED = -100
 
 
-def behind(truth: Tensor, lengths: Tensor) -> Tensor:
-    """Numbers (N, T) with `IGNORED` from each sample's length on."""
+def mask_padding(truth: Tensor, lengths: Tensor) -> Tensor:
+    """Numbers (N, T) with `IGNORED` after the end of each sample."""
     places = torch.arange(truth.shape[1], device=truth.device)  # (T,)
     return truth.masked_fill(places >= lengths[:, None], IGNORED)
 
 
-def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> Step:
-    """Mean cross entropy (nats) of the places that are not ignored, and how many are right.
+def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: Tensor | None = None) -> StepResult:
+    """Mean cross entropy (nats) of the tokens that are not ignored, and the number of correct ones.
 
     Args:
         logits: (N, T, V).
-        truth: int64 (N, T), `IGNORED` where nothing counts.
+        truth: int64 (N, T), or `IGNORED`.
         weights: (V,), as in torch's `cross_entropy`.
     """
     flat = truth.flatten()  # (N T,)
@@ -36,5 +36,5 @@ def token_step(logits: Tensor, truth: Tensor, smoothing: float = 0.0, weights: T
         rows, flat, weight=weights, label_smoothing=smoothing, ignore_index=IGNORED, reduction="sum"
     )
     weight = counted if weights is None else weights[flat[counts]].sum()
-    right = ((rows.detach().argmax(dim=1) == flat) & counts).sum()
-    return Step(loss_sum / torch.clamp(weight, min=1e-9 if weights is not None else 1), right, counted)
+    correct = ((rows.detach().argmax(dim=1) == flat) & counts).sum()
+    return StepResult(loss_sum / torch.clamp(weight, min=1e-9 if weights is not None else 1), correct, counted)

@@ -1,4 +1,4 @@
-"""Encoder and decoder under teacher forcing: what the decoder has seen so far is the true target.
+"""Encoder and decoder with teacher forcing: the decoder's input is the true target.
 
 Legend: N batch, S source length, T target length, V vocabulary.
 """
@@ -12,15 +12,15 @@ from torch import Tensor
 
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, Step
-from components.training.objectives.tokens import behind, token_step
+from components.training.objectives.objective import Forward, NoAugmentation, StepResult
+from components.training.objectives.tokens import mask_padding, token_step
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
 
 
-class Translation(NoAugmentation):
-    """Arrays `source` and `target`, which includes its begin and its end."""
+class TranslationObjective(NoAugmentation):
+    """Arrays `source` and `target`; the target has its begin and end token."""
 
     metric = "accuracy"
     higher_is_better = True
@@ -28,9 +28,9 @@ class Translation(NoAugmentation):
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._smoothing = spec.label_smoothing
 
-    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> Step:
-        """Of every token of the targets but their begin."""
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """Cross entropy of every token of the target but the begin token."""
         target = batch["target"]  # (N, T)
-        truth = behind(target, batch["target_lengths"])[:, 1:]  # (N, T - 1)
+        truth = mask_padding(target, batch["target_lengths"])[:, 1:]  # (N, T - 1)
         logits: Tensor = forward(batch["source"], batch["source_lengths"], target[:, :-1])  # (N, T - 1, V)
         return token_step(logits, truth, self._smoothing if training else 0.0)

@@ -8,7 +8,7 @@ from components.contracts.model_spec import ModelSpec
 from components.contracts.shapes import ClassesOutput, ImageInput
 from components.core.errors import UsageError
 from components.models.build import build
-from components.models.imagenet import ImageNet
+from components.models.transformers_classifier import TransformersClassifier
 from tests.models.export import Graph
 
 SPEC: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
@@ -26,11 +26,11 @@ TINY: list[dict[str, Any]] = [
 
 def _network(
     settings: dict[str, Any], rows: int = 32, columns: int = 48, channels: int = 3, classes: int = 7
-) -> ImageNet:
+) -> TransformersClassifier:
     torch.manual_seed(0)
-    given = ImageInput(height=rows, width=columns, channels=channels, mean=[0.4] * channels, std=[0.25] * channels)
-    network = build(SPEC.validate_python(settings), given, ClassesOutput(classes=classes))
-    assert isinstance(network, ImageNet)
+    input_spec = ImageInput(height=rows, width=columns, channels=channels, mean=[0.4] * channels, std=[0.25] * channels)
+    network = build(SPEC.validate_python(settings), input_spec, ClassesOutput(classes=classes))
+    assert isinstance(network, TransformersClassifier)
     return network.eval()
 
 
@@ -99,9 +99,9 @@ def test_its_head_is_a_module_of_it(settings: dict[str, Any]) -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(UsageError, match="patches do not divide"):
+    with pytest.raises(UsageError, match="patch size does not divide"):
         _network({**VIT, "patch": 5})
-    with pytest.raises(UsageError, match="leave nothing of so small an image") as caught:
+    with pytest.raises(UsageError, match="too small for the number of stages") as caught:
         _network({**CONVNEXT, "patch": 8})
     assert caught.value.expected == "at least 64x64"
     with pytest.raises(ValidationError, match="3 heads do not divide a width of 10"):

@@ -1,7 +1,12 @@
-"""A model's service: what it is ordered to hold, what it says it holds, and starting and stopping it."""
+"""A serving target on this machine: BentoML's process group for one model, run by the platform's supervisor.
+
+The spec is `spec.json` in the service's folder, which every worker follows. The status is what the workers report over
+HTTP. See `flows/releases/serving_target.py` for what a target must do.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -18,21 +23,27 @@ from pydantic import ValidationError
 
 from components.access import project_door
 from components.access.secret import SECRET_FILE, Credentials
+from components.contracts import serving_spec
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
+    SPEC_FILE,
     VERSION_HEADER,
     WORKER_HEADER,
+    ChallengerSpec,
     ServiceStatus,
     ServingSpec,
     SlotSpec,
+    UnreadableSpecError,
     WorkerStatus,
 )
-from components.core.errors import ServingError, StackError
+from components.core.errors import CorruptArtifactError, NotFoundError, ServingError, StackError
 from components.core.project import Project
 from components.identity.package import GoldenExample, Package
 from components.inference.difference import difference
-from components.packaging.bundle import Bundle
+from components.packaging.bundle import START, Bundle
+from components.release.production import Pin, Production
 from flows.platform import connections, services
+from flows.releases.serving_target import ServiceState
 
 READY_SECONDS = 120.0
 HANDOVER = "MODELYARD_HANDOVER"  # as in serving/start.py
@@ -42,15 +53,15 @@ MOST_CONNECTIONS = 32
 
 
 @dataclass(frozen=True)
-class Service:
-    """One model's service in the stack of a project."""
+class LocalServingTarget:
+    """One model's service in a project's platform."""
 
     project: Project
     name: str
 
     @cached_property
     def folder(self) -> Path:
-        """Where its order lies."""
+        """The service's folder, with its spec."""
         return self.project.service(self.name)
 
     @cached_property
@@ -59,74 +70,116 @@ class Service:
 
     @property
     def url(self) -> str | None:
-        """Where it answers; None if the stack does not run it."""
+        """Where the service answers; None if the platform does not run it."""
         return services.service_url(self.project, self.name)
 
-    def statement(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
-        """What its processes say they hold; None if it does not answer, or another server answers in its place."""
+    def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
+        """What the workers report; None if the service does not answer, or another server answers on its port."""
         url = self.url
         if url is None:
             return None
         try:
             with connections.client(self._credentials, url, timeout=timeout_seconds) as client:
-                answer = client.get("/release")
-            said = ServiceStatus.model_validate_json(answer.content)
+                answer = client.get("/status")
+            status = ServiceStatus.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError):
             return None
-        return said if answer.is_success and said.model == self.name else None
+        return status if answer.is_success and status.model == self.name else None
 
-    def order(self) -> ServingSpec:
-        """The order given last; an empty one before the first, or in place of one that cannot be read."""
+    def state(self) -> ServiceState:
+        """Whether the platform runs the service's processes. They may not answer yet."""
         try:
-            return ServingSpec.read(self.folder) or ServingSpec(generation=0)
-        except ValueError:
-            return ServingSpec(generation=int(time.time()))
+            known = services.service_state(self.project, self.name)
+        except (OSError, StackError):
+            return "stopped"
+        return "running" if known == "RUNNING" else "starting" if known in ("STARTING", "BACKOFF") else "stopped"
 
-    def give(self, **slots: SlotSpec | None) -> ServingSpec:
-        """Change slots of the order; the same again is no new order."""
-        present = self.order()
-        asked = present.model_copy(update=slots)
-        if asked == present and (self.folder / "order.json").exists():
-            return present
-        given = asked.model_copy(update={"generation": present.generation + 1})
-        given.write(self.folder)
-        return given
+    def spec(self) -> ServingSpec | None:
+        """The spec that was applied last; None before the first.
 
-    def repeat(self) -> ServingSpec:
-        """Give the same order again, so that workers which could not carry it out try again."""
-        present = self.order()
-        given = present.model_copy(update={"generation": present.generation + 1})
-        given.write(self.folder)
-        return given
+        Raises:
+            UnreadableSpecError: the file cannot be read.
+        """
+        return ServingSpec.load(self.folder)
+
+    def age_seconds(self) -> float | None:
+        """How long ago the spec was written; None where there is none."""
+        try:
+            return max(0.0, time.time() - (self.folder / SPEC_FILE).stat().st_mtime)
+        except FileNotFoundError:
+            return None
+
+    def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
+        """Write the spec: what production is made of, and a version to load beside it.
+
+        Args:
+            decision: number of the ledger's entry that decided on this production.
+
+        Raises:
+            OvertakenError: the present spec carries out a later decision.
+        """
+        spec = self._spec(production, decision, staged)
+        try:
+            return spec.write(self.folder)
+        except UnreadableSpecError:  # what was in it is known: the ledger pins it
+            serving_spec.set_aside(self.folder)
+            return spec.write(self.folder)
+
+    def is_applied(self, production: Production) -> bool:
+        """Whether the present spec names this production."""
+        try:
+            present = ServingSpec.load(self.folder)
+        except UnreadableSpecError:
+            return False
+        if present is None:
+            return production == Production()
+        due = self._spec(production, 0, None)
+        return all(getattr(present, role) == getattr(due, role) for role in ("champion", "previous", "challenger"))
 
     def wait(
         self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = CONVERGE_SECONDS
     ) -> ServiceStatus:
-        """Wait until every worker says so.
+        """Wait until every worker reports it.
+
+        Args:
+            what: the state that is waited for, as in "the workers did not <what> within 60 s".
 
         Raises:
-            ServingError: not within the time; holds what the workers say instead.
+            ServingError: not within the time; holds what the workers report instead.
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
-            said = self.statement()
-            if said is not None and len(said.workers) >= said.expected and all(map(holds, said.workers)):
-                return said
+            status = self.status()
+            if status is not None and len(status.workers) >= status.expected and all(map(holds, status.workers)):
+                return status
             if time.monotonic() > deadline:
                 raise ServingError(
-                    f"the service does not {what}",
+                    f"the workers did not {what} within {timeout_seconds:.0f} s",
                     where=self.url or self.name,
-                    got=said.model_dump_json() if said else "no answer",
-                    next_step="`modelyard status`; its log says more",
+                    got=status.model_dump_json() if status else "no answer",
+                    next_step="`modelyard status`; the service's log says more",
                 )
-            time.sleep(0.05)
+            time.sleep(0.03)
 
-    def start(self, bundle: Bundle, port: int | None = None) -> str:
-        """Have the stack run the service from a bundle; one that runs from this bundle is left alone.
+    def start(self, bundle: Bundle) -> str:
+        """Run the service's processes from a bundle; processes that run from this bundle are left alone.
+
+        Processes of another bundle are replaced without a pause: the new ones start beside them, and take over.
 
         Returns:
-            Its URL, once it answers.
+            The service's URL, once it answers.
+
+        Raises:
+            NotFoundError: the bundle is not there.
+            StackError: the platform does not run, or the service does not become ready; what ran before goes on.
         """
+        if not bundle.exists():
+            raise NotFoundError(
+                f"the bundle {bundle.tag} is not there",
+                where=str(bundle.folder),
+                next_step=f"`modelyard promote {self.name} VERSION` builds it anew, through the gates",
+            )
+        bundle.require_spec_format()
         inside = self.folder.relative_to(self.project.root)
         variables = {
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -137,30 +190,56 @@ class Service:
             HANDOVER: str(inside / "handover"),
             SECRET_FILE: str(project_door.secret_file(self.project)),
         }
-        words = command(bundle, "{port}")
         return services.serve(
             self.project,
             self.name,
-            words,
+            command(bundle, "{port}"),
             variables,
-            port,
             hands_over_to=str(inside / "workers"),
             timeout_seconds=READY_SECONDS,
         )
 
     def stop(self) -> None:
-        """Let it answer what it is answering, then end it; its order goes with it."""
+        """Let the service answer what it is answering, then end it; its spec goes with it."""
         services.stop_serving(self.project, self.name)
-        (self.folder / "order.json").unlink(missing_ok=True)
+        (self.folder / SPEC_FILE).unlink(missing_ok=True)
 
-    def is_coming_up(self) -> bool:
-        """Whether the stack has it and does not call it failed; it may not answer yet."""
-        try:
-            return services.service_state(self.project, self.name) in ("STARTING", "RUNNING", "BACKOFF")
-        except (OSError, StackError):
-            return False
+    def bundle(self, pin: Pin) -> Bundle:
+        """The bundle that a pin names.
 
-    def prove(self, package: Package, tolerance: float, workers: int) -> float:
+        Raises:
+            CorruptArtifactError: the pin names no bundle that Modelyard builds.
+        """
+        model, _, digits = pin.bundle.partition(":")
+        if model != self.name or not digits or not set(digits) <= set("0123456789abcdef-"):
+            raise CorruptArtifactError(
+                "the ledger pins something that is no bundle of this model", where=self.name, got=pin.bundle
+            )
+        return Bundle(self.project.bundles, self.name, digits)
+
+    def slot(self, pin: Pin) -> SlotSpec:
+        """The slot that holds a pinned bundle."""
+        return SlotSpec(
+            version=pin.version,
+            package_digest=pin.package_digest,
+            bundle=os.path.relpath(self.bundle(pin).source.resolve(), self.folder.resolve()),
+            tolerance=pin.tolerance,
+        )
+
+    def _spec(self, production: Production, decision: int, staged: Pin | None) -> ServingSpec:
+        beside = production.challenger
+        return ServingSpec(
+            generation=int(time.time()),  # a service that is started anew has left no spec
+            decision=decision,
+            champion=self.slot(production.champion) if production.champion else None,
+            previous=self.slot(production.previous) if production.previous else None,
+            challenger=ChallengerSpec(**self.slot(beside).model_dump(), policy=production.policy)
+            if beside is not None and production.policy is not None
+            else None,
+            staged=self.slot(staged) if staged is not None else None,
+        )
+
+    def check_golden_examples(self, package: Package, tolerance: float, workers: int) -> float:
         """Ask every worker for the golden examples of a package that it holds.
 
         Returns:
@@ -175,7 +254,7 @@ class Service:
         count = 2 * max(1, workers)
         deadline = time.monotonic() + PROVE_SECONDS
         while True:
-            said = self.statement()
+            said = self.status()
             stated = {str(worker.worker) for worker in said.workers} if said else set()
             unreached = {worker for worker in stated if len(answers[worker]) < len(golden)}
             if said is not None and len(stated) >= workers and not unreached:
@@ -260,14 +339,9 @@ def _unreached(workers: set[str], missing: int) -> str:
 
 
 def command(bundle: Bundle, port: str) -> list[str]:
-    """How a bundle is served, on loopback.
+    """How a bundle is served, on loopback, by the program that the bundle brings.
 
     The file is run, not the module: the package `serving` of this tree would take the place of the bundle's own.
     """
-    start = str(start_file())
-    return [sys.executable, "-P", start, str(bundle.folder), "--host", "127.0.0.1", "--port", port]
-
-
-def start_file() -> Path:
-    """The program that serves a bundle."""
-    return Path(__file__).resolve().parents[2] / "serving" / "start.py"
+    start = bundle.source.joinpath(*START.split(".")).with_suffix(".py")
+    return [sys.executable, "-P", str(start), str(bundle.folder), "--host", "127.0.0.1", "--port", port]

@@ -1,0 +1,182 @@
+"""The ledger's SQLite database: its tables, its transactions, and its errors as ours.
+
+One database a project, in WAL mode with `synchronous=FULL`: a committed entry is on the disk, a reader never waits for
+a writer, and a kill at any line leaves the state before a transaction or after it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from components.core import atomic_database, disk_space
+from components.core.errors import CorruptArtifactError, ModelyardError, StackError
+
+BUSY_SECONDS = 30.0
+_NEARLY_FULL_BYTES = 1 << 18
+_TABLES = """
+CREATE TABLE entry (model TEXT NOT NULL, sequence INTEGER NOT NULL, document TEXT NOT NULL);
+CREATE UNIQUE INDEX entry_of_model ON entry (model, sequence);
+CREATE TABLE head (
+    model TEXT PRIMARY KEY, sequence INTEGER NOT NULL, digest TEXT NOT NULL, signature TEXT NOT NULL
+);
+"""
+_abandoned: list[sqlite3.Connection] = []  # of the parent, in a process that was forked: never closed here
+
+
+class LedgerDatabase:
+    """A connection that is opened when it is needed, and again after a fork or when the file was replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int, int] | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection | None]:
+        """One state of the database, however many statements read it; None where there is no database.
+
+        Raises:
+            CorruptArtifactError: the file is damaged.
+            StackError: this user cannot read it, or another process keeps it locked.
+            DiskFullError: there is no space for the index of the write-ahead log.
+        """
+        with self._errors():
+            if not self.path.exists():
+                self.close()
+                yield None
+                return
+            with self._transaction("BEGIN") as connection:
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The only writer for as long as the block lasts; all of what it does, or nothing. Makes the database.
+
+        Raises:
+            CorruptArtifactError, StackError, DiskFullError: as `reading`; nothing was written.
+        """
+        with self._errors():
+            self._create()
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                yield connection
+
+    def close(self) -> None:
+        """Close the connection; the next transaction opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._opened is not None and self._opened[0] != os.getpid():
+            _abandoned.append(connection)  # its locks and its log are the parent's
+            return
+        with suppress(sqlite3.Error):
+            connection.close()
+
+    def _create(self) -> None:
+        if self.path.exists():
+            return
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self.path.with_name(f"{self.path.name}.lock").open("a") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if atomic_database.create(self.path, _make_tables):
+                self.path.chmod(0o600)
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        connection = self._connected()
+        try:
+            connection.execute(begin)
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            self.close()
+            raise
+
+    def _connected(self) -> sqlite3.Connection:
+        about = self.path.stat()
+        if about.st_uid != os.geteuid():
+            raise StackError(
+                "the ledger belongs to another user",
+                where=str(self.path),
+                got=f"user id {about.st_uid}",
+                expected=f"user id {os.geteuid()}",
+                next_step="run Modelyard as the user who started the stack",
+            )
+        opened = (os.getpid(), about.st_dev, about.st_ino)
+        if self._connection is None or self._opened != opened:
+            self.close()
+            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("PRAGMA trusted_schema=OFF")
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._opened = connection, opened
+        return self._connection
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _as_ours(error, self.path) from error
+        except PermissionError as error:
+            raise _not_ours(self.path, str(error)) from error
+        except OSError as error:
+            if disk_space.is_full(error):
+                raise disk_space.as_error(error, self.path) from error
+            raise
+
+
+def _make_tables(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+
+
+def _as_ours(error: sqlite3.Error, path: Path) -> ModelyardError:
+    name = getattr(error, "sqlite_errorname", "")  # absent where the module itself raised
+    if disk_space.is_full(error) or (name.startswith("SQLITE_IOERR") and _is_nearly_full(path)):
+        return disk_space.as_error(error, path)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StackError(
+            "another process keeps the ledger locked",
+            where=str(path),
+            got=f"{error}, for {BUSY_SECONDS:.0f} s",
+            next_step=f"`fuser {path}` names the process; nothing was written",
+        )
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+        return _not_ours(path, str(error))
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return CorruptArtifactError(
+            "the ledger's database is damaged",
+            where=str(path),
+            got=str(error),
+            next_step=f"`modelyard down`, restore {path.name} and its -wal from a backup, or save what can be read "
+            f"with `sqlite3 {path.name} .recover`; nothing was written",
+        )
+    return StackError("the ledger's database does not answer", where=str(path), got=f"{name} {error}".strip())
+
+
+def _not_ours(path: Path, got: str) -> StackError:
+    return StackError(
+        "this user cannot open the ledger for writing",
+        where=str(path),
+        got=got,
+        next_step=f"run Modelyard as the owner of {path.parent}, and let that user write there",
+    )
+
+
+def _is_nearly_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _NEARLY_FULL_BYTES
+    except OSError:
+        return False

@@ -1,0 +1,10 @@
+"""From a trained network to its graphs for serving: one builder for each kind of output (see graph.py).
+
+classes, token-classes    model     probabilities
+forecast                  model     values
+next-token                model     logits of the token after each token; serving uses the last, evaluation all
+text                      encoder   memory
+                          decoder   logits of the next token, from memory and the target so far
+boxes                     model     boxes, scores
+noise                     model     noise, from a noisy image, its step and its class
+"""

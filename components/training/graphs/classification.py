@@ -1,0 +1,34 @@
+"""Graphs of classifiers: the network with its softmax.
+
+Legend: N batch, T length, K classes.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from components.tasks.task import Processor
+from components.training.graphs.graph import BATCH, LENGTH, Graph, model_graph
+
+
+def of_samples(network: nn.Module, processor: Processor) -> list[Graph]:
+    """`model` gives `probabilities` (N, K)."""
+    return [model_graph(Probabilities(network), processor, {"probabilities": [BATCH]}, exact=True)]
+
+
+def of_tokens(network: nn.Module, processor: Processor) -> list[Graph]:
+    """`model` gives `probabilities` (N, T, K)."""
+    return [model_graph(Probabilities(network), processor, {"probabilities": [BATCH, LENGTH]}, exact=True)]
+
+
+class Probabilities(nn.Module):
+    """A network of logits (N, K) or (N, T, K), followed by softmax over the classes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Inputs of the network to probabilities."""
+        logits: Tensor = self.network(*inputs)
+        return logits.softmax(dim=-1)

@@ -1,0 +1,139 @@
+"""What a graph is, and how the graphs of a network are built: by the builder that the output spec names.
+
+Legend: N batch, T length.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from components.contracts.array_spec import ArraySpec, lengths
+from components.core.errors import NotFoundError
+from components.identity.package import GraphSpec, TensorSpec
+from components.tasks.task import Processor
+from components.training.batches import Batch
+
+BATCH, LENGTH, TARGET_LENGTH = "batch", "length", "target_length"
+
+Feed = Callable[[Batch], tuple[Tensor, ...]]
+
+
+class Graph(NamedTuple):
+    """One graph.
+
+    Args:
+        module: maps the inputs, in order, to one tensor or a tuple of tensors.
+        inputs: names, types and shapes; an input that changes nothing is left out at export.
+        outputs: names and shapes, as far as they are known before an example has run; all are float32.
+        feed: maps a batch of the validation split to the inputs of the module.
+        exact: whether the outputs are probabilities, which have an absolute tolerance.
+        unordered: whether the rows of a sample's outputs have no fixed order, as boxes of equal score.
+        single: maps a batch and the batch of one of its samples (by row) to that sample's batch as `feed` needs it;
+            None where the sample's batch is used as it is.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: list[TensorSpec]
+    outputs: dict[str, list[str | None]]
+    feed: Feed
+    exact: bool = False
+    unordered: bool = False
+    single: Callable[[Batch, int, Batch], Batch] | None = None
+
+    def spec(self, outputs: tuple[Tensor, ...]) -> GraphSpec:
+        """The signature, with the sizes of the outputs of an example."""
+        found = [
+            TensorSpec(
+                name=name,
+                type="float32",
+                shape=[known or size for known, size in zip(_filled(shape, value.ndim), value.shape, strict=True)],
+            )
+            for (name, shape), value in zip(self.outputs.items(), outputs, strict=True)
+        ]
+        return GraphSpec(inputs=self.inputs, outputs=found)
+
+
+GraphBuilder = Callable[[nn.Module, Processor], list[Graph]]
+
+
+def build_graphs(network: nn.Module, processor: Processor) -> list[Graph]:
+    """The graphs of a network, made by the builder that the processor's output spec names.
+
+    Raises:
+        NotFoundError: the builder cannot be imported.
+    """
+    name = processor.output_spec().graph_builder
+    module, _, attribute = name.partition(":")
+    try:
+        builder: GraphBuilder = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise NotFoundError("the graph builder cannot be imported", where=name, got=error) from error
+    return builder(network, processor)
+
+
+def runner(graphs: Sequence[Graph]) -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
+    """A function that runs a graph of the network by its name: arrays to arrays, as a package's graphs do."""
+    by_name = {graph.name: graph for graph in graphs}
+
+    def run(name: str, feed: Mapping[str, Any]) -> dict[str, Any]:
+        graph = by_name[name]
+        inputs = tuple(torch.tensor(feed[spec.name]) for spec in graph.inputs)
+        return {key: value.numpy() for key, value in zip(graph.outputs, compute(graph, inputs), strict=True)}
+
+    return run
+
+
+def compute(graph: Graph, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The outputs of the network itself."""
+    graph.module.eval()
+    with torch.inference_mode():
+        outputs = graph.module(*inputs)
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def model_graph(
+    module: nn.Module,
+    processor: Processor,
+    outputs: dict[str, list[str | None]],
+    *,
+    exact: bool = False,
+    unordered: bool = False,
+) -> Graph:
+    """The one graph `model` of most outputs, with the processor's inputs; arguments as of `Graph`."""
+    names = processor.inputs()
+
+    def feed(batch: Batch) -> tuple[Tensor, ...]:
+        return tuple(batch[name] for name in names)
+
+    inputs = tensor_specs(processor.arrays(), names)
+    return Graph("model", module, inputs, outputs, feed, exact=exact, unordered=unordered)
+
+
+def tensor_specs(arrays: Sequence[ArraySpec], names: Sequence[str]) -> list[TensorSpec]:
+    """The graph's inputs for arrays of a batch, by their names (lengths included)."""
+    by_name = {spec.name: spec for spec in arrays}
+    ragged = {lengths(spec.name) for spec in arrays if spec.layout == "ragged"}
+    found: list[TensorSpec] = []
+    for name in names:
+        if name in ragged:
+            found.append(TensorSpec(name=name, type="int64", shape=[BATCH]))
+            continue
+        spec = by_name[name]
+        first: list[int | str] = [BATCH]
+        if spec.layout == "ragged":
+            first.append(LENGTH)
+        elif spec.layout == "window":
+            first.append(spec.stop - spec.start)
+        kind = "int64" if spec.type == "int32" else spec.type
+        found.append(TensorSpec(name=name, type=kind, shape=[*first, *spec.shape]))
+    return found
+
+
+def _filled(shape: list[str | None], ndim: int) -> list[str | None]:
+    return [*shape, *[None] * (ndim - len(shape))]

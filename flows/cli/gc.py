@@ -1,0 +1,100 @@
+"""`modelyard gc`"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.core.project import Project
+
+if TYPE_CHECKING:
+    from components.retention.reachability import Verdict
+
+
+@click.command(epilog="Example:  modelyard gc --plan")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--keep", type=click.IntRange(min=1), help="Rollback targets whose bundles stay (default: 3).")
+@click.option("--yes", is_flag=True, help="Do not ask before removing.")
+@click.option("--all", "show_all", is_flag=True, help="Show what stays too, and what needs it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bool) -> int:
+    """Remove what nothing needs any more: bundles, packages, run folders, evidence, reports, caches, logs.
+
+    What aliases, production, rollback targets, open runs and the pipelines of today need stays, and so does what was
+    written within the last hour. `[retention]` in modelyard.toml changes that, and lets the stack do it by itself.
+    """
+    from contextlib import ExitStack
+
+    from components.registry.api import Api
+    from flows.platform import lifecycle
+    from flows.retention import removal
+    from flows.retention.collection import Collection, settings_of
+
+    project = Project.find()
+    settings = settings_of(project, keep)
+    endpoints = lifecycle.endpoints(project)
+    with ExitStack() as during:
+        api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
+        if not only_plan:
+            during.enter_context(removal.alone(project))
+            removal.finish(project, _say)
+        collection = Collection(project, settings, api, endpoints, _say)
+        verdicts = collection.look()
+        removable = [verdict for verdict in verdicts if verdict.removable]
+        if not as_json:
+            _show(verdicts, show_all)
+        if only_plan or not removable:
+            if as_json:
+                click.echo(json.dumps({"plan": _documents(verdicts), "removed": []}, indent=2))
+            return 0
+        if not yes and not as_json and sys.stdin.isatty():
+            click.confirm("remove these?", abort=True, err=True)
+        done = collection.collect(verdicts)
+    if as_json:
+        removed = [{**one.item.model_dump(), "why": one.why} for one in done.removed]
+        document = {"plan": _documents(verdicts), "removed": removed, "bytes": done.bytes, "failed": done.failed}
+        click.echo(json.dumps({**document, "kept_after_all": done.kept_after_all}, indent=2))
+    else:
+        click.echo(f"{len(done.removed)} things removed, {_size(done.bytes)}")
+        for name, why in (*done.kept_after_all, *done.failed):
+            click.echo(f"stays: {name}: {why}")
+    return 1 if done.failed else 0
+
+
+def _documents(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    return [{**one.item.model_dump(), "removable": one.removable, "why": one.why} for one in verdicts]
+
+
+def _show(verdicts: Sequence[Verdict], show_all: bool) -> None:
+    from flows.cli import table
+
+    removable = [verdict for verdict in verdicts if verdict.removable]
+    shown = list(verdicts) if show_all else removable
+    if shown:
+        rows = [
+            [one.item.kind, one.item.name, _size(one.item.bytes), "goes" if one.removable else "stays", one.why]
+            for one in shown
+        ]
+        table.show(["kind", "name", "size", "", "why"], rows)
+    reasons: dict[str, int] = defaultdict(int)
+    for verdict in verdicts:
+        if not verdict.removable and verdict.why.startswith("not judged"):
+            reasons[verdict.why] += 1
+    for why, count in reasons.items():
+        click.echo(f"{count} things are {why}", err=True)
+    size = sum(one.item.bytes for one in removable)
+    stays = sum(one.item.bytes for one in verdicts) - size
+    click.echo(f"{len(removable)} things can go, {_size(size)}; {len(verdicts) - len(removable)} stay, {_size(stays)}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

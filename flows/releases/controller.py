@@ -1,0 +1,457 @@
+"""`python -m flows.releases.controller`: one loop that makes what serves what the registry asks for.
+
+Level-triggered: observe (registry, ledger, service), decide (`components.release.decision`), do one step, observe
+again. What it missed, or saw twice, or while it was away, makes no difference. Steps that need neither gates nor
+servers (what is pinned is applied, started, rolled back) are done by a thread of this process; a release is handed to a
+worker process, which a newer order preempts. A registry that does not answer changes nothing: what is pinned goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from components.core.errors import ModelyardError
+from components.core.project import Project
+from components.registry import alias_notes, versions
+from components.registry.api import Api
+from components.release import history
+from components.release.decision import Decision, DesiredState, Situation, decide, is_overtaken
+from flows.platform import environment, lifecycle
+from flows.releases import activity as activities
+from flows.releases import observation, rollback, telling
+from flows.releases.activity import Activity, Doing
+from flows.releases.observation import Observer
+from flows.releases.preemption import PREEMPT
+from flows.releases.worker import Ending, Order
+
+PERIOD_SECONDS = 1.0
+WAKE_SECONDS = 0.05  # between two looks at whether anything has changed
+STALE_SECONDS = 8.0  # an answer of the registry that is older is none
+PREEMPT_SECONDS = 5.0  # for a release to end after a newer order, before its process is killed
+LONGEST_PAUSE_SECONDS = 60.0
+COMING_UP_SECONDS = 60.0
+DEFAULT_GRACE_SECONDS = 30.0
+MOST_RELEASES = 100  # of one worker process, then a fresh one takes its place
+
+
+class WorkerProcess:
+    """A release worker, seen from here.
+
+    It has a session of its own: a release goes on when the controller is killed; one that waits ends with its pipe.
+    """
+
+    def __init__(self) -> None:
+        words = [sys.executable, "-m", "flows.releases.worker"]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self._preempted_at: float | None = None
+        self.orders = 0
+
+    def give(self, order: Order) -> None:
+        """Hand it an order."""
+        assert self._process.stdin is not None  # noqa: S101  # a pipe
+        self.orders += 1
+        self._preempted_at = None
+        self._process.stdin.write(order.model_dump_json() + "\n")
+        self._process.stdin.flush()
+
+    def ending(self) -> Ending | None:
+        """How the order ended; None while it is carried out."""
+        if not self.has_answered():
+            return None
+        assert self._process.stdout is not None  # noqa: S101  # a pipe
+        line = self._process.stdout.readline()
+        try:
+            return Ending.model_validate_json(line)
+        except ValidationError:
+            if self._preempted_at is not None:  # it did not end by itself
+                return Ending()
+            return Ending(failure="the process that released it was killed or crashed")
+
+    def has_answered(self) -> bool:
+        """Whether its answer, or its end, can be read."""
+        assert self._process.stdout is not None  # noqa: S101  # a pipe
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
+    def preempt(self) -> None:
+        """End what it is doing; kill it where that takes too long."""
+        now = time.monotonic()
+        self._preempted_at = self._preempted_at or now
+        if self.is_alive():
+            self._process.send_signal(PREEMPT if now - self._preempted_at < PREEMPT_SECONDS else signal.SIGKILL)
+
+    def is_alive(self) -> bool:
+        """Whether it can be given another order."""
+        return self._process.poll() is None
+
+    def dismiss(self) -> None:
+        """It ends once it has nothing to do."""
+        assert self._process.stdin is not None  # noqa: S101  # a pipe
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+
+class RegistryPoll:
+    """Asks for the aliases of all models in a thread of its own: a registry that hangs holds up nothing.
+
+    Args:
+        wake: called when an answer differs from the one before.
+    """
+
+    def __init__(self, api: Api, project: Project) -> None:
+        self._api, self._notes = api, alias_notes.folder(project)
+        self._aliases: dict[str, dict[str, str]] | None = None
+        self._answered, self._error = 0.0, "it was not asked yet"
+        self.changed = threading.Event()
+
+    def start(self) -> None:
+        """Ask each second, and at once when the registry's server noted that an alias was set."""
+        threading.Thread(target=self._run, name="registry", daemon=True).start()
+
+    def aliases(self) -> dict[str, dict[str, str]] | None:
+        """The last answer; None where the registry does not answer."""
+        return self._aliases if time.monotonic() - self._answered < STALE_SECONDS else None
+
+    def error(self) -> str:
+        """Why there is no answer."""
+        return self._error
+
+    def ask(self) -> None:
+        """Ask once."""
+        begun = time.monotonic()
+        try:
+            found = versions.aliases(self._api)
+        except ModelyardError as error:
+            self._error = str(error.got)
+            if self._answered:
+                self.changed.set()
+            self._answered, self._aliases = 0.0, None
+            return
+        if found != self._aliases:
+            self.changed.set()
+        self._aliases, self._answered = found, begun
+
+    def _run(self) -> None:
+        while True:
+            noted = _stamp(self._notes)
+            self.ask()
+            end = time.monotonic() + PERIOD_SECONDS
+            while time.monotonic() < end and _stamp(self._notes) == noted:
+                time.sleep(WAKE_SECONDS)
+
+
+@dataclass
+class Memory:
+    """What the controller remembers of a model between two looks.
+
+    Args:
+        gone_since: when its champion was first seen to be nobody's.
+        silent_since: when its service was first seen to be starting and not answering.
+        desired: what the failures below were about.
+        failures: steps in a row that did not come to their end.
+        failure: what stopped the last one of them.
+        failed_at: when, in seconds since 1970.
+        not_before: the next try.
+        order: what the worker does, or did last.
+        release: the release that it carries out, once that has begun.
+        decision: what the last step was decided by.
+        refused: what was decided before the last refusal: deciding it again means that refusals do not end.
+        step: what a thread of this process does.
+    """
+
+    observer: Observer
+    gone_since: float | None = None
+    silent_since: float | None = None
+    desired: DesiredState | None = None
+    failures: int = 0
+    failure: str = ""
+    failed_at: float | None = None
+    not_before: float = 0.0
+    worker: WorkerProcess | None = None
+    order: Order | None = None
+    release: str | None = None
+    decision: Decision | None = None
+    refused: Decision | None = None
+    step: Future[None] | None = None
+
+
+@dataclass
+class Controller:
+    """Looks at all models of a project."""
+
+    project: Project
+    registry: RegistryPoll
+    models: dict[str, Memory] = field(default_factory=dict)
+    idle: list[WorkerProcess] = field(default_factory=list)
+    logged: dict[str, str] = field(default_factory=dict)
+    written: dict[str, Activity] = field(default_factory=dict)
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "step"))
+
+    def reconcile_all(self) -> None:
+        """One look at every model."""
+        self.idle = [worker for worker in self.idle if worker.is_alive()]
+        if not self.idle and not any(memory.worker for memory in self.models.values()):
+            self.idle.append(WorkerProcess())
+        aliases = self.registry.aliases()
+        if aliases is None:
+            why = self.registry.error()
+            self._log("registry", f"the registry does not answer ({why}); what is pinned goes on")
+        else:
+            self._log("registry", "the registry answers")
+        for name in sorted(path.stem for path in self.project.pipelines.glob("*.yaml")):
+            memory = self.models.setdefault(name, Memory(Observer(self.project, name)))
+            known = memory.observer.service.url is not None or memory.worker is not None
+            if known or memory.observer.has_history() or name in (aliases or {}):
+                try:
+                    self._reconcile(name, memory, None if aliases is None else aliases.get(name, {}))
+                except (ModelyardError, OSError) as error:
+                    self._log(name, f"{name}: {error}")
+                    self._write(name, "waiting", str(error))
+        lifecycle.watcher_sign(self.project).touch()
+
+    def _reconcile(self, name: str, memory: Memory, aliases: Mapping[str, str] | None) -> None:
+        now = time.monotonic()
+        desired = DesiredState.of(aliases) if aliases is not None else None
+        if self._is_busy(name, memory, desired, now):
+            return
+        if desired is not None and memory.desired != desired:
+            memory.desired, memory.failures, memory.not_before = desired, 0, 0.0
+            memory.failure, memory.failed_at, memory.refused = "", None, None
+        if now < memory.not_before:
+            return
+        situation = memory.observer.situation(aliases, champion_gone=self._is_champion_gone(memory, desired, now))
+        decision = decide(situation)
+        if decision is None:
+            memory.refused, memory.failures = None, 0
+            self._write(name, "idle", "")
+        elif decision.step == "wait":
+            reason = decision.reason if desired is not None else f"{decision.reason} ({self.registry.error()})"
+            self._write(name, "waiting", reason)
+        elif self._is_coming_up(situation, decision, memory, now):
+            self._write(name, "waiting", "the service is starting")
+        elif observation.is_at_work(self.project, name) and decision.step not in ("apply", "roll back"):
+            self._preempt_other(name, decision, desired)
+            self._write(name, "releasing", "another process releases it")
+        elif decision == memory.refused:
+            self._failed(name, memory, now, f"production of {name} does not come to rest")
+            memory.refused = None
+        else:
+            print(f"{name}: {decision.reason}", flush=True)
+            self._write(name, "releasing", decision.reason)
+            memory.decision = decision
+            self._do(name, memory, decision, situation)
+
+    def _is_busy(self, name: str, memory: Memory, desired: DesiredState | None, now: float) -> bool:
+        """Whether a step is still being done; a release that a newer order overtook is preempted."""
+        if memory.step is not None:
+            if not memory.step.done():
+                return True
+            step, memory.step = memory.step, None
+            error = step.exception()
+            if error is not None:
+                self._failed(name, memory, now, _reason(error))
+            elif memory.decision is not None and memory.decision.retries:
+                self._failed(name, memory, now, memory.decision.reason)
+            else:
+                memory.failures = 0
+        if memory.worker is None:
+            return False
+        ending = memory.worker.ending()
+        if ending is not None:
+            self._finished(name, memory, now, ending)
+            return False
+        if memory.order is not None and memory.order.step != "tell" and self._is_overtaken(memory, desired):
+            self._log(name, f"{name}: a newer order has come; the release of the {memory.order.role} ends")
+            memory.worker.preempt()
+        return True
+
+    def _is_overtaken(self, memory: Memory, desired: DesiredState | None) -> bool:
+        assert memory.order is not None  # noqa: S101
+        entries = memory.observer.ledger.entries()
+        left = history.unfinished(entries, memory.order.role)
+        if memory.release is None:
+            memory.release = left.id if left is not None else None
+            return left is not None and is_overtaken(left, memory.order.role, desired)
+        if left is None or left.id != memory.release:
+            own = next(release for release in history.releases(entries) if release.id == memory.release)
+            return own.end is not None and own.end.event == "superseded"
+        return is_overtaken(left, memory.order.role, desired)
+
+    def _preempt_other(self, name: str, decision: Decision, desired: DesiredState | None) -> None:
+        """A worker that a killed controller left is preempted as one of this controller is."""
+        left = history.unfinished(self.models[name].observer.ledger.entries(), decision.role)
+        pid = observation.worker(self.project, name)
+        if pid is not None and left is not None and is_overtaken(left, decision.role, desired):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, PREEMPT)
+
+    def _do(self, name: str, memory: Memory, decision: Decision, situation: Situation) -> None:
+        if decision.step in ("release", "withdraw", "tell"):
+            order = Order(name=name, role=decision.role, step=decision.step, broken=decision.broken)
+            memory.order, memory.release, memory.worker = order, None, self._hand_over(order)
+        else:
+            memory.step = self.threads.submit(self._step, name, memory, decision, situation)
+
+    def _step(self, name: str, memory: Memory, decision: Decision, situation: Situation) -> None:
+        """A step that needs neither gates nor servers."""
+        service, project = memory.observer.service, self.project
+
+        def log(text: str) -> None:
+            print(f"{name}: {text}", flush=True)
+
+        if decision.step == "apply":
+            rollback.apply_pinned(service, project, name)
+        elif decision.step == "start":
+            rollback.start_pinned(service, project, name)
+        elif decision.step == "stop":
+            service.stop()
+        elif decision.step == "set policy" and situation.policy is not None:
+            rollback.set_policy(service, project, name, situation.policy, log)
+        elif decision.step == "roll back":
+            left = situation.open.get(decision.role)
+            if left is not None and left.is_direct:
+                rollback.finish(service, project, name, left, log)
+            elif situation.desired is not None and situation.desired.champion is not None:
+                requester, note = telling.requester_of_alias(project, name, memory.observer.ledger.entries())
+                rollback.roll_back(service, project, name, situation.desired.champion, requester, log)
+                if note is not None:
+                    alias_notes.consume(project, note)
+
+    def _finished(self, name: str, memory: Memory, now: float, ending: Ending) -> None:
+        worker, memory.worker = memory.worker, None
+        if worker is not None and worker.is_alive():
+            if self.idle or worker.orders >= MOST_RELEASES:
+                worker.dismiss()
+            else:
+                self.idle.append(worker)
+        memory.refused = memory.decision if ending.refused else None
+        if ending.failure is None:
+            memory.failures = 0
+        else:
+            self._failed(name, memory, now, ending.failure)
+
+    def _failed(self, name: str, memory: Memory, now: float, failure: str) -> None:
+        memory.failures += 1
+        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (memory.failures - 1))
+        memory.not_before = now + pause
+        memory.failure, memory.failed_at = failure, time.time()
+        self._write(name, "retrying", failure, next_try=memory.failed_at + pause)
+        print(f"{name}: {failure}; again in {pause:.0f} s", flush=True)
+
+    def _is_coming_up(self, situation: Situation, decision: Decision, memory: Memory, now: float) -> bool:
+        """A service that is starting is given its time; what its workers hold is not known before they answer."""
+        if situation.observed is not None or situation.service == "stopped" or decision.step in ("apply", "roll back"):
+            memory.silent_since = None
+            return False
+        if decision.step in ("tell", "withdraw"):
+            return False
+        memory.silent_since = memory.silent_since or now
+        return now - memory.silent_since < COMING_UP_SECONDS
+
+    def _is_champion_gone(self, memory: Memory, desired: DesiredState | None, now: float) -> bool:
+        """Whether no version was champion for longer than the grace period."""
+        if desired is None:
+            return False
+        if desired.champion is not None:
+            memory.gone_since = None
+            return False
+        memory.gone_since = memory.gone_since or now
+        release = memory.observer.release_spec()
+        grace = release.grace_seconds if release is not None else DEFAULT_GRACE_SECONDS
+        return now - memory.gone_since >= grace
+
+    def _hand_over(self, order: Order) -> WorkerProcess:
+        while self.idle:
+            worker = self.idle.pop()
+            with contextlib.suppress(BrokenPipeError):  # it was killed since it was last looked at
+                worker.give(order)
+                return worker
+        worker = WorkerProcess()
+        worker.give(order)
+        return worker
+
+    def _write(self, name: str, doing: Doing, reason: str, next_try: float | None = None) -> None:
+        """For who waits for the release: written where something has changed."""
+        memory = self.models[name]
+        activity = Activity(
+            doing=doing,
+            reason=reason,
+            champion=memory.desired.champion if memory.desired else None,
+            challenger=memory.desired.challenger if memory.desired else None,
+            failures=memory.failures,
+            failure=memory.failure,
+            failed_at=memory.failed_at,
+            next_try=next_try,
+        )
+        if self.written.get(name) != activity:
+            self.written[name] = activity
+            activities.write(self.project, name, activity)
+
+    def _log(self, about: str, text: str) -> None:
+        """Log something once, until something else is to be said about it."""
+        if self.logged.get(about) != text:
+            self.logged[about] = text
+            print(text, flush=True)
+
+    def wait(self) -> None:
+        """Until something has changed that may make a step due, a second at most."""
+        end = time.monotonic() + PERIOD_SECONDS
+        busy = {name for name, memory in self.models.items() if memory.worker or memory.step}
+        while time.monotonic() < end:
+            if self.registry.changed.is_set() or any(self._has_ended(name) for name in busy):
+                break
+            if any(memory.observer.has_changed() for memory in self.models.values()):
+                break
+            time.sleep(WAKE_SECONDS)
+        self.registry.changed.clear()
+
+    def _has_ended(self, name: str) -> bool:
+        memory = self.models[name]
+        return (memory.step is not None and memory.step.done()) or (
+            memory.worker is not None and memory.worker.has_answered()
+        )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ModelyardError):
+        return f"{error.what}: {error.got}" if error.got is not None else error.what
+    return repr(error)
+
+
+def _stamp(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def main() -> None:
+    """Reconcile for good."""
+    environment.quiet(os.environ)
+    project = Project(Path(sys.argv[1]))
+    endpoints = lifecycle.configured(project)
+    with Api(endpoints.mlflow, endpoints.credentials, patience_seconds=0, timeout_seconds=5) as api:
+        registry = RegistryPoll(api, project)
+        registry.start()
+        controller = Controller(project, registry)
+        while True:
+            controller.reconcile_all()
+            controller.wait()
+
+
+if __name__ == "__main__":
+    main()

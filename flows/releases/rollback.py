@@ -1,0 +1,322 @@
+"""Decisions that need neither gates nor servers: going back to a pinned bundle, and a changed policy.
+
+What production is made of is recorded in the ledger, then the service's spec is written; the workers follow within a
+fraction of a second. The registry is told afterwards, or when it is back. Whoever finds a rollback that a killed
+process left carries it out to its end.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.contracts.serving_spec import OvertakenError, RolloutPolicy, ServiceStatus, WorkerStatus
+from components.core.errors import NotFoundError, ServingError
+from components.core.project import Project
+from components.release import history
+from components.release import ledger as ledgers
+from components.release import production as productions
+from components.release.history import Release
+from components.release.ledger import Entry, Event, Ledger, MovedOnError
+from components.release.production import PRODUCTION, Pin, PinnedState, Production
+from flows.releases.serving_target import ServingTarget
+
+Log = Callable[[str], None]
+
+POLL_SECONDS = 0.02
+CONVERGE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Who asked, and how.
+
+    Args:
+        facts: more for the entry: how the name is known, the id of the alias's note.
+    """
+
+    by: str
+    how: str
+    facts: Mapping[str, Any]
+
+
+def roll_back(
+    service: ServingTarget, project: Project, name: str, to: str | None, requester: Requester, log: Log
+) -> Entry:
+    """Make the champion a version that served well before: its pinned bundle, at once.
+
+    The gates are not asked, nothing is built, and a release that is going on ends. Nothing waits for the registry.
+
+    Args:
+        to: the version; None: what served well last before what serves now.
+
+    Returns:
+        The entry that closes the rollback.
+
+    Raises:
+        UsageError: nothing served before, or that version never served well.
+        NotFoundError: the pinned bundle was removed.
+        ServingError: a worker cannot load it; what served before serves on.
+    """
+    ledger = ledgers.of(project, name)
+    release = secrets.token_hex(6)
+    while True:
+        entries = ledger.entries()
+        open_release = history.unfinished(entries, "champion")
+        if open_release is not None and open_release.is_direct and to is None:
+            log(f"another rollback of {name} is going on")  # the same is asked for twice: it is done once
+            return carry_out(service, ledger, open_release, log)
+        pinned = productions.decided(entries).production
+        pin = history.rollback_target(entries, name, to)
+        if not service.bundle(pin).exists():
+            raise NotFoundError(
+                f"the bundle of version {pin.version} was removed",
+                where=str(service.bundle(pin).folder),
+                next_step=f"`modelyard promote {name} {pin.version}` builds it anew, through the gates",
+            )
+        facts = {
+            "how": requester.how,
+            "going_back": True,
+            **requester.facts,
+            PRODUCTION: pinned.with_champion(pin).model_dump(mode="json"),
+        }
+        current = pinned.champion.side if pinned.champion else None
+        try:
+            entry = ledger.append(
+                "asked",
+                release=release,
+                role="champion",
+                before=current,
+                after=pin.side,
+                asked_by=requester.by,
+                facts=facts,
+                if_last=entries[-1].sequence if entries else 0,
+            )
+        except MovedOnError:
+            continue
+        if open_release is not None:
+            _close(ledger, open_release, f"rolled back to version {pin.version}")
+        log(f"champion {pin.version}: asked")
+        return carry_out(service, ledger, history.Release((entry,)), log)
+
+
+def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log) -> Entry:
+    """Do what a rollback decided, from where a killed process left it.
+
+    Returns:
+        The entry that closes the release.
+
+    Raises:
+        ServingError: the workers do not follow.
+    """
+    begun = time.monotonic()
+    record = Recorder(ledger, release, log)
+    left = next((other for other in _open(ledger) if other.id != release.id and other.role == "champion"), None)
+    if left is not None:  # of a process that was killed before it could close it
+        _close(ledger, left, f"rolled back to version {release.after.version if release.after else 'none'}")
+    pinned = _apply(service, ledger)
+    pin = pinned.production.champion
+    if pin is None or release.after is None or pin.package_digest != release.after.package_digest:
+        return record("superseded", reason="a later decision has come")
+    if "switched" not in release.events:
+        if service.status() is None:
+            service.start(service.bundle(pin))
+        status = _followed(service, pin)
+        failed = next((worker.champion_failed for worker in status.workers if worker.champion_failed), None)
+        if failed is not None:
+            return _give_up(service, record, release, pin, failed.reason or "it does not load")
+        record("switched", seconds=round(time.monotonic() - begun, 3))
+    return record("served")
+
+
+def set_policy(service: ServingTarget, project: Project, name: str, policy: RolloutPolicy, log: Log) -> Entry | None:
+    """Have the challenger run under another policy; its pinned bundle stays as it is.
+
+    Returns:
+        The closing entry; None: there is no challenger any more.
+    """
+    ledger = ledgers.of(project, name)
+    release = secrets.token_hex(6)
+    while True:
+        entries = ledger.entries()
+        pinned = productions.decided(entries).production
+        beside = pinned.challenger
+        if beside is None or pinned.policy == policy:
+            return None
+        facts = {
+            "how": "its policy (canary_percent, limits) has changed",
+            PRODUCTION: pinned.with_policy(policy).model_dump(mode="json"),
+        }
+        try:
+            entry = ledger.append(
+                "asked",
+                release=release,
+                role="challenger",
+                before=beside.side,
+                after=beside.side,
+                asked_by="pipeline",
+                facts=facts,
+                if_last=entries[-1].sequence if entries else 0,
+            )
+        except MovedOnError:
+            continue
+        return _follow_policy(service, ledger, history.Release((entry,)), policy, log)
+
+
+def finish(service: ServingTarget, project: Project, name: str, release: Release, log: Log) -> Entry:
+    """Go on with a rollback, or a change of policy, that a killed process left."""
+    ledger = ledgers.of(project, name)
+    if release.role == "champion":
+        return carry_out(service, ledger, release, log)
+    policy = productions.decided(ledger.entries()).production.policy
+    if policy is None:
+        return Recorder(ledger, release, log)("superseded", reason="there is no challenger any more")
+    return _follow_policy(service, ledger, release, policy, log)
+
+
+def _follow_policy(service: ServingTarget, ledger: Ledger, release: Release, policy: RolloutPolicy, log: Log) -> Entry:
+    record = Recorder(ledger, release, log)
+    _apply(service, ledger)
+    begun = time.monotonic()
+
+    def holds(worker: WorkerStatus) -> bool:
+        return worker.challenger is None or worker.challenger.state != "ready" or worker.policy == policy
+
+    if service.status() is not None:
+        service.wait(holds, "apply the challenger's policy")
+    seconds = round(time.monotonic() - begun, 3)
+    record("switched", canary_percent=policy.canary_percent, seconds=seconds)
+    return record("served")
+
+
+def apply_pinned(service: ServingTarget, project: Project, name: str) -> None:
+    """Have the service hold what is pinned, and nothing staged."""
+    _apply(service, ledgers.of(project, name))
+
+
+def start_pinned(service: ServingTarget, project: Project, name: str) -> None:
+    """Start the service's processes from the pinned champion's bundle."""
+    champion = _apply(service, ledgers.of(project, name)).production.champion
+    if champion is not None:
+        service.start(service.bundle(champion))
+
+
+def _apply(service: ServingTarget, ledger: Ledger) -> PinnedState:
+    """Write the spec of what is pinned."""
+    while True:
+        pinned = productions.decided(ledger.entries())
+        try:
+            service.apply(pinned.production, pinned.sequence)
+        except OvertakenError:
+            continue  # decided meanwhile: the ledger has it
+        return pinned
+
+
+def _followed(service: ServingTarget, pin: Pin) -> ServiceStatus:
+    """Wait until every worker serves a version, or reports that it cannot load it."""
+    deadline = time.monotonic() + CONVERGE_SECONDS
+    while True:
+        status = service.status()
+        if status is not None and len(status.workers) >= status.expected:
+            if all(
+                worker.champion is not None
+                and worker.champion.package_digest == pin.package_digest
+                and worker.champion.state == "ready"
+                for worker in status.workers
+            ):
+                return status
+            if any(
+                worker.champion_failed is not None and worker.champion_failed.package_digest == pin.package_digest
+                for worker in status.workers
+            ):
+                return status
+        if time.monotonic() > deadline:
+            raise ServingError(
+                f"the workers did not serve version {pin.version} within {CONVERGE_SECONDS:.0f} s",
+                where=service.url or service.name,
+                got=status.model_dump_json() if status else "no answer",
+                next_step="`modelyard status`; the controller goes on with it",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _give_up(service: ServingTarget, record: Recorder, release: Release, pin: Pin, reason: str) -> Entry:
+    """A pinned bundle that cannot be loaded: what served before the rollback is pinned again."""
+    before = _production_before(record.ledger, release)
+    record("refusing", reason=reason, **{PRODUCTION: before.model_dump(mode="json")})
+    _apply(service, record.ledger)
+    record("refused", reason=f"load: no worker can load version {pin.version}: {reason}", gates=["load"])
+    serving = before.champion.version if before.champion else "nothing"
+    raise ServingError(
+        f"version {pin.version} cannot be loaded any more",
+        where=service.name,
+        got=reason,
+        expected="a bundle as it was sealed",
+        next_step=f"{serving} serves as before; `modelyard promote {service.name} {pin.version}` builds it anew",
+    )
+
+
+def _production_before(ledger: Ledger, release: Release) -> Production:
+    first = release.entries[0].sequence
+    return productions.decided([entry for entry in ledger.entries() if entry.sequence < first]).production
+
+
+def _open(ledger: Ledger) -> list[Release]:
+    return [release for release in history.releases(ledger.entries()) if release.end is None]
+
+
+def _close(ledger: Ledger, release: Release, reason: str) -> None:
+    """Record that a release was overtaken, unless it came to its end meanwhile."""
+    while True:
+        entries = ledger.entries()
+        own = history.Release(tuple(entry for entry in entries if entry.release == release.id))
+        if own.end is not None:
+            return
+        try:
+            _append(ledger, own, "superseded", {"reason": reason}, entries[-1].sequence)
+        except MovedOnError:
+            continue
+        return
+
+
+class Recorder:
+    """Records the steps of one release, each once.
+
+    Args:
+        release: its entries so far.
+    """
+
+    def __init__(self, ledger: Ledger, release: Release, log: Log) -> None:
+        self.ledger, self._release, self._log = ledger, release, log
+
+    def __call__(self, event: Event, **facts: Any) -> Entry:
+        """Record a step; the entry that stands, if another process was first, or the release has its end."""
+        while True:
+            entries = self.ledger.entries()
+            own = history.Release(tuple(entry for entry in entries if entry.release == self._release.id))
+            standing = own.entry(event) or (own.end if event != "told" else None)
+            if standing is not None:
+                return standing
+            try:
+                entry = _append(self.ledger, own, event, facts, entries[-1].sequence)
+            except MovedOnError:
+                continue
+            self._log(f"{entry.role} {entry.after.version if entry.after else 'none'}: {event}")
+            return entry
+
+
+def _append(ledger: Ledger, release: Release, event: Event, facts: dict[str, Any], last: int) -> Entry:
+    first = release.entries[0]
+    return ledger.append(
+        event,
+        release=release.id,
+        role=release.role,
+        before=first.before,
+        after=first.after,
+        asked_by=first.asked_by,
+        facts=facts,
+        if_last=last,
+    )

@@ -1,0 +1,70 @@
+"""The seam between releases and what serves: apply a spec, observe the status, start, stop, roll the processes.
+
+`LocalServingTarget` (flows/releases/local_target.py) is the process group on this machine. A target on several hosts or
+on Kubernetes implements the same protocol; the controller and the steps of a release know nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from components.contracts.serving_spec import ServiceStatus, ServingSpec, WorkerStatus
+from components.core.project import Project
+from components.identity.package import Package
+from components.packaging.bundle import Bundle
+from components.release.production import Pin, Production
+
+ServiceState = Literal["running", "starting", "stopped"]
+
+
+class ServingTarget(Protocol):
+    """One model's service."""
+
+    @property
+    def name(self) -> str:
+        """The model."""
+
+    @property
+    def url(self) -> str | None:
+        """Where the service answers; None if it does not run."""
+
+    def spec(self) -> ServingSpec | None:
+        """The spec that was applied last; None before the first."""
+
+    def age_seconds(self) -> float | None:
+        """How long ago the spec was applied; None before the first."""
+
+    def apply(self, production: Production, decision: int, *, staged: Pin | None = None) -> ServingSpec:
+        """Make this the spec; a later decision is not replaced (`serving_spec.OvertakenError`)."""
+
+    def is_applied(self, production: Production) -> bool:
+        """Whether the present spec names this production."""
+
+    def status(self, timeout_seconds: float = 5.0) -> ServiceStatus | None:
+        """What every worker reports; None if the service does not answer."""
+
+    def state(self) -> ServiceState:
+        """Whether the service's processes run."""
+
+    def wait(self, holds: Callable[[WorkerStatus], bool], what: str, timeout_seconds: float = 60.0) -> ServiceStatus:
+        """Wait until every worker reports it."""
+
+    def start(self, bundle: Bundle) -> str:
+        """Run the processes from a bundle; running ones of another bundle are replaced without a pause."""
+
+    def stop(self) -> None:
+        """End the processes once they have answered what they are answering."""
+
+    def bundle(self, pin: Pin) -> Bundle:
+        """The bundle that a pin names."""
+
+    def check_golden_examples(self, package: Package, tolerance: float, workers: int) -> float:
+        """Ask every worker for the golden examples of a package that it holds; returns the largest difference."""
+
+
+def target_of(project: Project, name: str) -> ServingTarget:
+    """The serving target of a project's model: the local process group."""
+    from flows.releases.local_target import LocalServingTarget
+
+    return LocalServingTarget(project, name)

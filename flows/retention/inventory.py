@@ -1,0 +1,207 @@
+"""Everything on disk that may go, with its size, its digest and its age."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import ModelyardError
+from components.core.project import Project
+from components.identity import manifest as manifests
+from components.identity.manifest import Kind as SealedKind
+from components.identity.manifest import Manifest
+from components.registry.deleted_runs import DeletedRuns
+from components.retention.item import Item, Kind
+from components.versioning.unused_cache import UnusedCache
+from flows.platform import state
+from flows.platform.programs import SERVICE_PREFIX
+
+CACHE = "DVC's cache"
+_IS_BUILT = "it is being built"
+_ROTATED = re.compile(r"\.log\.\d+$")
+
+
+def on_disk(project: Project) -> list[Item]:
+    """Bundles, packages, run folders, evidence, reports, services, logs and requests."""
+    return [
+        *_bundles(project),
+        *_packages(project),
+        *_runs(project),
+        *_evidence(project),
+        *(_item(project, "report", path.name, path) for path in _entries(project.state / "reports")),
+        *(
+            _item(project, "service", path.name, path, model=path.name)
+            for path in _entries(project.service("any").parent)
+        ),
+        *_logs(project),
+        *(_item(project, "request", path.name, path) for path in _entries(project.state / "requests")),
+    ]
+
+
+def of_cache(found: UnusedCache) -> list[Item]:
+    """What of DVC's cache nothing names: one thing, for DVC removes all of it or nothing."""
+    if not found.files:
+        return []
+    name = f"{CACHE}, {found.files} files"
+    return [Item(kind="data", name=name, path=None, bytes=found.bytes, changed=found.youngest)]
+
+
+def of_mlflow(found: DeletedRuns) -> list[Item]:
+    """Runs that were deleted in MLflow; those that a version rests on are held."""
+    return [
+        Item(
+            kind="mlflow-run",
+            name=run.id,
+            path=None,
+            bytes=_measured(run.folder)[0],
+            changed=run.ended,
+            held=f"{run.needed_by} rests on it" if run.needed_by else found.unsafe,
+        )
+        for run in found.runs
+    ]
+
+
+def _bundles(project: Project) -> Iterator[Item]:
+    for model in _entries(project.bundles / "bentos"):
+        for folder in _entries(model):
+            if folder.is_dir():
+                yield _bundle(project, f"{model.name}:{folder.name}", model.name, folder)
+    for folder in _entries(project.bundles / "damaged"):
+        model_name = folder.name.rsplit("-", 2)[0]
+        runs = (state.folder(project) / "programs" / f"{SERVICE_PREFIX}{model_name}.json").exists()
+        held = "the service runs, perhaps from it" if runs else None
+        yield _item(project, "bundle", f"damaged {folder.name}", folder, model=model_name, held=held)
+
+
+def _bundle(project: Project, name: str, model: str, folder: Path) -> Item:
+    sealed = _sealed(folder / "src", "bundle")
+    facts: dict[str, Any] = sealed.facts if sealed is not None else {}
+    return _item(
+        project,
+        "bundle",
+        name,
+        folder,
+        model=model,
+        version=facts.get("version"),
+        digest=sealed.digest if sealed is not None else None,
+        package_digest=facts.get("package_digest"),
+        held=_IS_BUILT if is_locked(_build_lock(project, name)) else None,
+    )
+
+
+def _build_lock(project: Project, tag: str) -> Path:
+    """The lock that a build of a bundle holds (`components/packaging/bundle_store.py`)."""
+    return project.bundles / "building" / f"{tag.replace(':', '-')}.lock"
+
+
+def _packages(project: Project) -> Iterator[Item]:
+    for folder in _entries(project.state / "packages"):
+        sealed = _sealed(folder, "package")
+        digest = sealed.digest if sealed is not None else None
+        model = sealed.facts.get("pipeline") if sealed is not None else None
+        yield _item(project, "package", folder.name, folder, model=model, digest=digest, package_digest=digest)
+
+
+def _runs(project: Project) -> Iterator[Item]:
+    for folder in _entries(project.state / "runs"):
+        sealed = _sealed(folder / "trained", "trained")
+        held = "a training is at work in it" if is_locked(folder / "lock") else None
+        yield _item(
+            project,
+            "run",
+            folder.name,
+            folder,
+            model=_pipeline_of(folder / "request.json"),
+            digest=sealed.digest if sealed is not None else None,
+            held=held,
+        )
+
+
+def _evidence(project: Project) -> Iterator[Item]:
+    for model in _entries(project.state / "gates"):
+        for folder in _entries(model):
+            yield _item(project, "evidence", f"{model.name}/{folder.name}", folder, model=model.name)
+
+
+def _logs(project: Project) -> Iterator[Item]:
+    """Rotated logs, and logs of services that the platform does not run."""
+    programs = {path.stem for path in (state.folder(project) / "programs").glob("*.json")}
+    for path in _entries(state.folder(project) / "logs"):
+        program = path.name.partition(".")[0]
+        gone = program.startswith(SERVICE_PREFIX) and program not in programs
+        if gone or _ROTATED.search(path.name):
+            yield _item(project, "log", path.name, path)
+
+
+def in_use(project: Project, item: Item) -> str | None:
+    """Why a thing is not to go just now: a process is at work in it, or has written in it since it was looked at."""
+    if item.path is None:
+        return None
+    place = project.root / item.path
+    if item.kind == "run" and is_locked(place / "lock"):
+        return "a training is at work in it"
+    if item.kind == "bundle" and is_locked(_build_lock(project, item.name)):
+        return _IS_BUILT
+    return "written meanwhile" if _measured(place)[1] > item.changed else None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _item(project: Project, kind: Kind, name: str, path: Path, **facts: Any) -> Item:
+    size, changed = _measured(path)
+    place = path.relative_to(project.root).as_posix()
+    return Item(kind=kind, name=name, path=place, bytes=size, changed=changed, **facts)
+
+
+def _measured(path: Path) -> tuple[int, float]:
+    """Bytes of a file or of all files in a folder, and when the latest of them was written."""
+    size, changed = 0, 0.0
+    for place in (path, *path.rglob("*")) if path.is_dir() and not path.is_symlink() else (path,):
+        try:
+            about = place.lstat()
+        except FileNotFoundError:
+            continue
+        size += about.st_size if not place.is_dir() or place.is_symlink() else 0
+        changed = max(changed, about.st_mtime)
+    return size, changed
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; what is on its way to its place, or out of it, begins with a dot."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _sealed(folder: Path, kind: SealedKind) -> Manifest | None:
+    try:
+        return manifests.load(folder, kind)
+    except ModelyardError:
+        return None
+
+
+def _pipeline_of(request: Path) -> str | None:
+    try:
+        found = json.loads(request.read_bytes())["pipeline"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None

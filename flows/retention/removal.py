@@ -1,0 +1,162 @@
+"""Removing things so that a kill at any line loses nothing that is to stay, and the next gc goes on.
+
+The plan is written first. Each thing is renamed into the trash, its tombstone is written, then its bytes are deleted.
+What a killed gc left in the trash is finished by the next one; what it had not renamed yet is judged anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from components.core import atomic
+from components.core.errors import StackError
+from components.core.project import Project
+from components.core.strict import Strict
+from components.provenance import tombstone
+from components.provenance.tombstone import Tombstone
+from components.retention.item import Item
+from components.retention.reachability import Verdict
+
+
+class Removal(Strict):
+    """One thing that is to go.
+
+    Args:
+        place: where its bytes are while they are deleted, relative to the project's folder; None: its owner removes it.
+    """
+
+    item: Item
+    why: str
+    place: str | None
+
+
+class PlanFile(Strict):
+    """`retention/plan.json`."""
+
+    removals: list[Removal]
+
+
+@contextmanager
+def alone(project: Project) -> Iterator[None]:
+    """One gc at a time.
+
+    Raises:
+        StackError: another one is at work.
+    """
+    project.locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(project.locks / "retention.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StackError(
+            "another gc is at work", where=lock.lock_file, next_step="wait until it has ended, then run it again"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def plan(project: Project, verdicts: Sequence[Verdict]) -> list[Removal]:
+    """Write down what is to go, before any of it does."""
+    removals = [
+        Removal(item=verdict.item, why=verdict.why, place=_place(project, number) if verdict.item.path else None)
+        for number, verdict in enumerate(verdict for verdict in verdicts if verdict.removable)
+    ]
+    if removals:
+        atomic.write_text(_file(project), PlanFile(removals=removals).model_dump_json(indent=1) + "\n")
+    return removals
+
+
+def remove(project: Project, removal: Removal) -> bool:
+    """Move a thing out of its place, record it, delete it; returns whether it was still there."""
+    if removal.item.path is None or removal.place is None:
+        return False
+    source, trash = project.root / removal.item.path, project.root / removal.place
+    trash.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.rename(source, trash)  # noqa: PTH104  # the one step that counts
+    except FileNotFoundError:  # somebody else has removed it
+        return False
+    _finish(project, removal, trash)
+    return True
+
+
+def record(project: Project, removal: Removal) -> None:
+    """The tombstone of a thing that is removed."""
+    item = removal.item
+    stone = Tombstone(
+        kind=item.kind,
+        name=item.name,
+        model=item.model,
+        version=item.version,
+        digest=item.digest,
+        package_digest=item.package_digest,
+        bytes=item.bytes,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        reason=removal.why,
+    )
+    tombstone.write(project, stone)
+
+
+def finish(project: Project, say: Callable[[str], None]) -> int:
+    """Finish what a killed gc has begun; returns how many things that were."""
+    count = 0
+    try:
+        left = PlanFile.model_validate_json(_file(project).read_bytes()).removals
+    except FileNotFoundError:
+        left = []
+    except ValidationError:  # of another Modelyard; what it moved away is deleted below
+        left = []
+    for removal in left:
+        if removal.place is not None and os.path.lexists(project.root / removal.place):
+            say(f"finishing what an earlier gc began: {removal.item.kind} {removal.item.name}")
+            _finish(project, removal, project.root / removal.place)
+            count += 1
+    shutil.rmtree(_trash(project), ignore_errors=True)
+    _file(project).unlink(missing_ok=True)
+    return count
+
+
+def done(project: Project) -> None:
+    """Everything planned is removed, or stays after all."""
+    shutil.rmtree(_trash(project), ignore_errors=True)
+    _file(project).unlink(missing_ok=True)
+
+
+def _finish(project: Project, removal: Removal, trash: Path) -> None:
+    record(project, removal)
+    if removal.item.kind == "bundle" and removal.item.path is not None:
+        _forget_latest(project.root / removal.item.path)
+    if trash.is_dir() and not trash.is_symlink():
+        shutil.rmtree(trash)
+    else:
+        trash.unlink(missing_ok=True)
+
+
+def _forget_latest(folder: Path) -> None:
+    """BentoML keeps the name of a model's latest bundle in a file beside the bundles."""
+    latest = folder.parent / "latest"
+    with suppress(FileNotFoundError):
+        if latest.read_text().strip() == folder.name:
+            latest.unlink()
+
+
+def _place(project: Project, number: int) -> str:
+    return (_trash(project) / str(number)).relative_to(project.root).as_posix()
+
+
+def _trash(project: Project) -> Path:
+    return project.retention / "trash"
+
+
+def _file(project: Project) -> Path:
+    return project.retention / "plan.json"

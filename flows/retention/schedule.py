@@ -1,0 +1,105 @@
+"""The schedule of gc in Prefect, as `[retention]` in modelyard.toml says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from components.core.errors import StackError
+from components.core.project import Project
+from flows.pipelines.schedules import Scheduled, next_runs
+from flows.platform import connections
+from flows.platform.flow_run import RETENTION_FLOW, RETENTION_FLOW_NAME
+from flows.platform.lifecycle import Endpoints
+from flows.retention.collection import settings_of
+
+NAME = "retention"
+TIMEOUT_SECONDS = 60.0
+
+
+def register(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
+    """Make Prefect's deployment of gc what the file says; nothing to do where neither has one.
+
+    Raises:
+        SpecError: modelyard.toml is wrong.
+        StackError: Prefect refused, or did not answer.
+    """
+    settings = settings_of(project)
+    try:
+        with _client(endpoints) as client:
+            present = _present(project, client)
+            if settings.cron is None:
+                return _removed(client, present)
+            body = {"name": RETENTION_FLOW_NAME, "tags": [connections.OWN_NAME]}
+            flow = client.post("/flows/", json=body).raise_for_status().json()
+            wanted = _deployment(project, settings.cron, settings.timezone) | {"flow_id": flow["id"]}
+            client.post("/deployments/", json=wanted).raise_for_status()
+    except httpx.HTTPError as error:
+        raise StackError(
+            "Prefect does not take the schedule of gc",
+            where=endpoints.prefect_api,
+            got=error,
+            next_step="`modelyard status`, then `modelyard schedule` again",
+        ) from error
+    word = "added" if present is None else "kept" if _cron(present) == (settings.cron, settings.timezone) else "changed"
+    runs = next_runs(settings.cron, settings.timezone)
+    return (Scheduled(NAME, settings.cron, settings.timezone, word, runs),)
+
+
+def remove(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
+    """Take the schedule away; the file stays as it is.
+
+    Raises:
+        StackError: Prefect refused, or did not answer.
+    """
+    try:
+        with _client(endpoints) as client:
+            return _removed(client, _present(project, client))
+    except httpx.HTTPError as error:
+        raise StackError("Prefect does not answer", where=endpoints.prefect_api, got=error) from error
+
+
+def _client(endpoints: Endpoints) -> httpx.Client:
+    return connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
+
+
+def _present(project: Project, client: httpx.Client) -> dict[str, Any] | None:
+    answer = client.get(f"/deployments/name/{RETENTION_FLOW_NAME}/{connections.deployment_name(project, NAME)}")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
+
+
+def _removed(client: httpx.Client, present: dict[str, Any] | None) -> tuple[Scheduled, ...]:
+    if present is None:
+        return ()
+    answer = client.delete(f"/deployments/{present['id']}")
+    if answer.status_code != httpx.codes.NOT_FOUND:
+        answer.raise_for_status()
+    return (Scheduled(NAME, *_cron(present), "removed", ()),)
+
+
+def _deployment(project: Project, cron: str, timezone: str) -> dict[str, Any]:
+    return {
+        "name": connections.deployment_name(project, NAME),
+        "description": "Removes what nothing needs any more (`modelyard gc`)",
+        "tags": [connections.shared_name(project)],
+        "work_pool_name": connections.shared_name(project),
+        "path": str(project.root),
+        "entrypoint": RETENTION_FLOW,
+        "pull_steps": None,
+        "job_variables": {},
+        "parameters": {},
+        "concurrency_limit": 1,
+        "concurrency_options": {"collision_strategy": "CANCEL_NEW"},
+        "schedules": [{"schedule": {"cron": cron, "timezone": timezone, "day_or": True}}],
+    }
+
+
+def _cron(deployment: dict[str, Any]) -> tuple[str, str]:
+    for entry in deployment["schedules"]:
+        if "cron" in entry["schedule"]:
+            return entry["schedule"]["cron"], entry["schedule"]["timezone"] or "UTC"
+    return "", "UTC"

@@ -1,0 +1,236 @@
+"""Going back to what served: a pinned bundle, at once, whatever else goes on, is down or is broken."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from components.contracts.serving_spec import SPEC_FILE
+from components.identity import manifest as manifests
+from components.release import production as productions
+from components.release.production import Pin
+from flows.platform import orphans
+from tests import prefect_api
+from tests.endtoend.releases import Releases, eventually
+from tests.house import House
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def releases(house: House) -> Iterator[Releases]:
+    releases = Releases(house)
+    with releases.api:
+        yield releases
+
+
+@pytest.fixture
+def two(releases: Releases) -> str:
+    """A pipeline whose versions 1 and 2 have served; 2 serves."""
+    name = "two"
+    if releases.serves(name) is None:
+        releases.pipeline(name)
+        for seed in (1, 2):
+            releases.register(name, seed=seed)
+        releases.set(name, "1")
+        releases.wait_until_serves(name, "1")
+    if releases.serves(name) != "2":
+        releases.set(name, "2")
+    releases.wait_until_serves(name, "2")
+    return name
+
+
+def champion(releases: Releases, name: str) -> Pin:
+    """What is pinned, its bundle read byte by byte."""
+    pin = productions.decided(releases.entries(name)).production.champion
+    assert pin is not None
+    bundle = releases.service(name).bundle(pin)
+    assert bundle.verify().digest == pin.bundle_digest
+    return pin
+
+
+def held(releases: Releases, name: str) -> set[str | None]:
+    """The versions that the workers hold as champion."""
+    status = releases.says(name)
+    return {worker.champion.version if worker.champion else None for worker in status.workers} if status else set()
+
+
+@contextlib.contextmanager
+def broken_tree(releases: Releases) -> Iterator[None]:
+    """A syntax error in the serving code of the working tree."""
+    path = releases.house.root / "serving" / "canary.py"
+    content = path.read_text()
+    path.write_text(content + "\ndef (\n")
+    try:
+        yield
+    finally:
+        path.write_text(content)
+
+
+@contextlib.contextmanager
+def stopped(releases: Releases, *programs: str) -> Iterator[None]:
+    """Servers that answer nothing."""
+    found = [process for program in programs for process in orphans.find(str(releases.house.root), program)]
+    assert found
+    for process in found:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def test_back_and_forth_is_the_same_bundle_whatever_the_tree_is(releases: Releases, two: str) -> None:
+    second = champion(releases, two)
+    since = len(releases.entries(two))
+    with broken_tree(releases):
+        releases.house.run("rollback", two)
+        assert held(releases, two) == {"1"}
+        first = champion(releases, two)
+        # What was gone back from counts as not having served well: the way to it is through the gates, which are code
+        # of the tree. The alias in the registry is another way to go back.
+        with pytest.raises(AssertionError, match="nothing to go back to"):
+            releases.house.run("rollback", two)
+    assert not {"bundled", "gated"} & {entry.event for entry in releases.entries(two)[since:]}
+    eventually(lambda: releases.alias(two) == "1", "the alias goes along")
+    releases.set(two, "2")
+    releases.wait_until_serves(two, "2")
+    assert champion(releases, two) == second
+    with broken_tree(releases):
+        releases.set(two, "1")
+        releases.wait_until_serves(two, "1")
+    assert champion(releases, two) == first
+
+
+def test_a_restart_uses_the_pinned_bundle(releases: Releases, two: str) -> None:
+    pinned = champion(releases, two)
+    digest = manifests.load(releases.service(two).bundle(pinned).source, "bundle").digest
+    with broken_tree(releases):
+        for process in orphans.find(str(releases.house.root), f"serve-{two}"):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        eventually(lambda: releases.serves(two) == "2", "the service is back")
+    assert champion(releases, two) == pinned
+    assert pinned.bundle_digest == digest
+
+
+@contextlib.contextmanager
+def gates(releases: Releases, name: str, **gates: Any) -> Iterator[None]:
+    """More gates, for as long as the block lasts."""
+    path = releases.house.project.pipeline_file(name)
+    content = path.read_text()
+    document = yaml.safe_load(content)
+    path.write_text(yaml.safe_dump({**document, "gates": {**document["gates"], **gates}}))
+    try:
+        yield
+    finally:
+        path.write_text(content)
+
+
+def test_while_gates_run(releases: Releases, two: str) -> None:
+    version = releases.register(two, seed=30)
+    with gates(releases, two, latency={"p99_ms": 10_000, "seconds": 120}):
+        releases.set(two, version)
+        releases.wait_for(two, version, "bundled")
+        time.sleep(2)
+        assert releases.house.json("rollback", two)["version"] == "1"
+        assert held(releases, two) == {"1"}
+        releases.wait_for(two, version, "superseded")
+    eventually(lambda: releases.alias(two) == "1" and releases.is_settled(two), "the registry was told")
+    eventually(lambda: not releases.worker(two), "the release has ended", seconds=15)
+    assert held(releases, two) == {"1"}
+    assert "switching" not in releases.events(two, version)
+
+
+def test_while_an_approval_waits(releases: Releases, two: str) -> None:
+    version = releases.register(two, seed=31)
+    with gates(releases, two, manual={"timeout_minutes": 20}):
+        releases.set(two, version)
+        releases.wait_for(two, version, "waiting")
+        releases.house.run("rollback", two)
+        assert held(releases, two) == {"1"}
+        releases.wait_for(two, version, "superseded")
+        eventually(lambda: releases.alias(two) == "1", "the registry was told")
+
+
+def test_another_promotion_ends_the_wait_for_an_approval(releases: Releases, two: str) -> None:
+    version = releases.register(two, seed=32)
+    with gates(releases, two, manual={"timeout_minutes": 20}):
+        releases.set(two, version)
+        waiting = releases.wait_for(two, version, "waiting")
+        releases.set(two, "1")
+        releases.wait_until_serves(two, "1")
+    release = [entry for entry in releases.entries(two) if entry.release == waiting.release]
+    assert release[-1].event == "superseded"
+    page = release[0].facts["flow_run"]
+    url = f"{page.partition('/runs/')[0]}/api/flow_runs/{page.rpartition('/')[2]}"
+
+    def has_ended() -> bool:
+        return bool(prefect_api.ask(releases.house, "GET", url)["state"]["name"] == "Superseded")
+
+    eventually(has_ended, "Prefect shows that a newer order has come")
+
+
+def test_with_registry_and_prefect_down(releases: Releases, two: str) -> None:
+    since = len(releases.entries(two))
+    with stopped(releases, "mlflow", "prefect"):
+        done = releases.house.run("rollback", two)
+        assert held(releases, two) == {"1"}
+        assert "told when it is back" in done.stderr
+        time.sleep(12)  # until the controller knows that the registry does not answer
+        assert held(releases, two) == {"1"}
+    releases.wait_for(two, "1", "told", since=since)
+    assert releases.alias(two) == "1"
+    assert releases.tags(two, "2")["modelyard.release"] == "rolled back"
+    assert held(releases, two) == {"1"}
+
+
+def test_an_alias_set_after_the_rollback_is_a_newer_order(releases: Releases, two: str) -> None:
+    os.kill(_controller(releases), signal.SIGSTOP)
+    try:
+        releases.house.run("rollback", two)
+        releases.set(two, "2")  # the version that was left, asked for again
+    finally:
+        os.kill(_controller(releases), signal.SIGCONT)
+    releases.wait_until_serves(two, "2")
+    assert releases.alias(two) == "2"
+
+
+def test_a_rollback_killed_after_its_decision_is_carried_out(releases: Releases, two: str) -> None:
+    code = (
+        "import os, sys\n"
+        "from flows.releases import rollback\n"
+        "rollback.carry_out = lambda *_: os.kill(os.getpid(), 9)\n"
+        "from flows.cli import main\n"
+        f"main(['rollback', {two!r}])\n"
+    )
+    house, since = releases.house, len(releases.entries(two))
+    done = subprocess.run([sys.executable, "-c", code], cwd=house.root, env=house.environment, check=False)
+    assert done.returncode == -9
+    releases.wait_for(two, "1", "told", since=since)
+    assert held(releases, two) == {"1"}
+    assert releases.alias(two) == "1"
+
+
+def test_an_unreadable_spec_is_written_anew_from_the_ledger(releases: Releases, two: str) -> None:
+    service = releases.service(two)
+    path = service.folder / SPEC_FILE
+    path.write_text("{ torn")
+    eventually(lambda: service.is_applied(productions.decided(releases.entries(two)).production), "the spec is whole")
+    assert releases.serves(two) == "2"
+
+
+def _controller(releases: Releases) -> int:
+    return int(next(row["pid"] for row in releases.house.json_of_status() if row["name"] == "watcher"))

@@ -1,0 +1,56 @@
+"""DVC's cache: what no commit and no present dataset names goes, through DVC itself."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from components import versioning
+from components.core.project import Project
+from components.versioning import unused_cache
+from tests.versioning import small_project
+
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+
+
+def commit(project: Project, message: str) -> None:
+    for words in (["add", "-A"], ["commit", "-qm", message]):
+        subprocess.run([*GIT, *words], cwd=project.root, check=True)
+
+
+def ingest(project: Project, seed: int) -> None:
+    path = project.dataset(small_project.DATASET) / "photos" / "a" / "0.png"
+    path.write_bytes((project.dataset(small_project.DATASET) / "photos" / "b" / f"{2 * seed + 1}.png").read_bytes())
+    versioning.reproduce(project, small_project.DATASET, "ingest", force=True)
+
+
+def cached(project: Project) -> set[str]:
+    files = project.root / ".dvc" / "cache" / "files"
+    return {path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()}
+
+
+def test_what_a_commit_or_the_workspace_names_stays(tmp_path: Path) -> None:
+    project = small_project.make(tmp_path)
+    ingest(project, 0)
+    commit(project, "first")
+    committed = cached(project)
+    ingest(project, 1)
+    never_committed = cached(project) - committed
+    ingest(project, 2)
+    present = cached(project) - committed - never_committed
+    assert committed
+    assert never_committed
+    assert present
+    before = cached(project)
+    found = unused_cache.unused(project, "commits")
+    assert cached(project) == before
+    assert found.files == len(never_committed)
+    assert found.bytes == sum((project.root / ".dvc/cache/files" / name).stat().st_size for name in never_committed)
+    assert time.time() - found.youngest < 600
+    unused_cache.collect(project, "commits")
+    assert cached(project) == committed | present
+    assert unused_cache.unused(project, "commits").files == 0
+    unused_cache.collect(project, "workspace")
+    assert not (cached(project) & committed) - present
+    small_project.dvc(project, "checkout", "ingest@things")
