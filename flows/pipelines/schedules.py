@@ -131,8 +131,7 @@ def _put(
 def _deployment(project: Project, name: str, schedule: ScheduleSpec) -> dict[str, Any]:
     root, owner = str(project.root), connections.shared_name(project)
     return {
-        # On a server that several projects use, two of them may have a pipeline of the same name.
-        "name": name if owner == connections.OWN_NAME else f"{name} ({owner})",
+        "name": connections.deployment_name(project, name),
         "description": f"Runs pipelines/{name}.yaml",
         "tags": [owner],
         "work_pool_name": owner,

@@ -208,6 +208,12 @@ def shared_name(project: Project) -> str:
     return f"{OWN_NAME}-{project_door.project_id(secret)}"
 
 
+def deployment_name(project: Project, name: str) -> str:
+    """The name of a deployment. On a server that others use, too, another project may have one of the same name."""
+    owner = shared_name(project)
+    return name if owner == OWN_NAME else f"{name} ({owner})"
+
+
 def credentials(project: Project) -> Credentials | None:
     """This user's name and the project's secret, for the project's own servers and model services.
 

@@ -34,7 +34,7 @@ def _flow_name() -> str | None:
     if not run or not url:
         return None
     try:
-        with connections.client(connections.credentials(Project.find()), url, timeout=30) as client:
+        with connections.client(connections.of(Project.find()).prefect.credentials, url, timeout=30) as client:
             flow_id = client.get(f"/flow_runs/{run}").raise_for_status().json()["flow_id"]
             return str(client.get(f"/flows/{flow_id}").raise_for_status().json()["name"])
     except (httpx.HTTPError, ValueError, KeyError) as error:

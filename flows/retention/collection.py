@@ -138,6 +138,8 @@ class Collection:
     def _mlflow(self) -> list[Item]:
         if self.api is None or not (self.project.state / "mlflow" / "mlflow.db").is_file():
             return []
+        if not connections.of(self.project).mlflow.is_own:  # a shared registry has an owner of its own
+            return []
         return inventory.of_mlflow(deleted_runs.find(self.project, self.api))
 
     def _owned(self, what: str, find: Callable[[], list[Item]]) -> list[Item]:

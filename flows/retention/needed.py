@@ -222,7 +222,7 @@ def _pipeline_of(endpoints: Endpoints | None, flow_run: str) -> str | None:
     if endpoints is None:
         return None
     try:
-        with connections.client(endpoints.credentials, endpoints.prefect_api, timeout=10) as client:
+        with connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=10) as client:
             answer: Any = client.get(f"/flow_runs/{flow_run}").raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None

@@ -27,17 +27,12 @@ def register(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
     """
     settings = settings_of(project)
     try:
-        with connections.client(
-            endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS
-        ) as client:
-            present = _present(client, project)
+        with _client(endpoints) as client:
+            present = _present(project, client)
             if settings.cron is None:
                 return _removed(client, present)
-            flow = (
-                client.post("/flows/", json={"name": RETENTION_FLOW_NAME, "tags": [connections.OWN_NAME]})
-                .raise_for_status()
-                .json()
-            )
+            body = {"name": RETENTION_FLOW_NAME, "tags": [connections.OWN_NAME]}
+            flow = client.post("/flows/", json=body).raise_for_status().json()
             wanted = _deployment(project, settings.cron, settings.timezone) | {"flow_id": flow["id"]}
             client.post("/deployments/", json=wanted).raise_for_status()
     except httpx.HTTPError as error:
@@ -59,10 +54,8 @@ def remove(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
         StackError: Prefect refused, or did not answer.
     """
     try:
-        with connections.client(
-            endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS
-        ) as client:
-            return _removed(client, _present(client, project))
+        with _client(endpoints) as client:
+            return _removed(client, _present(project, client))
     except httpx.HTTPError as error:
         raise StackError("Prefect does not answer", where=endpoints.prefect_api, got=error) from error
 
@@ -71,14 +64,8 @@ def _client(endpoints: Endpoints) -> httpx.Client:
     return connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
 
 
-def _name(project: Project) -> str:
-    """The deployment's name: on a server that several projects use, each has its own."""
-    owner = connections.shared_name(project)
-    return NAME if owner == connections.OWN_NAME else f"{NAME} ({owner})"
-
-
-def _present(client: httpx.Client, project: Project) -> dict[str, Any] | None:
-    answer = client.get(f"/deployments/name/{RETENTION_FLOW_NAME}/{_name(project)}")
+def _present(project: Project, client: httpx.Client) -> dict[str, Any] | None:
+    answer = client.get(f"/deployments/name/{RETENTION_FLOW_NAME}/{connections.deployment_name(project, NAME)}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
     found: dict[str, Any] = answer.raise_for_status().json()
@@ -95,12 +82,11 @@ def _removed(client: httpx.Client, present: dict[str, Any] | None) -> tuple[Sche
 
 
 def _deployment(project: Project, cron: str, timezone: str) -> dict[str, Any]:
-    owner = connections.shared_name(project)
     return {
-        "name": _name(project),
+        "name": connections.deployment_name(project, NAME),
         "description": "Removes what nothing needs any more (`modelyard gc`)",
-        "tags": [owner],
-        "work_pool_name": owner,
+        "tags": [connections.shared_name(project)],
+        "work_pool_name": connections.shared_name(project),
         "path": str(project.root),
         "entrypoint": RETENTION_FLOW,
         "pull_steps": None,
