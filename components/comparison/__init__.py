@@ -1,1 +1,1 @@
-"""Models of one dataset side by side: quality against parameters, training time, latency and size."""
+"""Compares models of one dataset: quality against parameters, training time, latency and size."""

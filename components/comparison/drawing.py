@@ -1,4 +1,4 @@
-"""The picture of a comparison: quality against what it costs, one small panel a cost, one point a model."""
+"""The plot of a comparison: quality against cost, one panel for each cost, one point for each model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from components.contracts.comparison import ComparisonTable, Row
 from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, ORANGE, plain, titled
 
 COLOURS = {"cnn": BLUE, "rnn": ORANGE, "transformer": "#3c8d5a", "linear": "#8a5fa8", "state-space": "#b0404f"}
-LEAST_SPAN = 4.0  # of a panel's costs: equal ones stand in its middle
-LABEL_POINTS = 11.0  # height of a name
+MIN_SPAN = 4.0  # smallest ratio of a panel's largest to its smallest cost; equal costs are drawn in the middle
+LABEL_POINTS = 11.0  # height of a label
 
 
 class _Cost(NamedTuple):
@@ -27,7 +27,7 @@ class _Cost(NamedTuple):
 
 
 def draw(table: ComparisonTable) -> bytes:
-    """A PNG of quality, with its interval, against parameters, training time, latency and size, all logarithmic."""
+    """A PNG of quality with its interval against parameters, training time, latency and size on logarithmic axes."""
     rows = table.rows
     costs = (
         _Cost("Parameters", "weights", [float(row.parameters) for row in rows]),
@@ -43,9 +43,9 @@ def draw(table: ComparisonTable) -> bytes:
     for axes in (panels[0], panels[2]):
         axes.set_ylabel(_quality_name(table))
     _bound_quality(panels[0], rows)
-    figure.draw_without_rendering()  # places the panels, so that names know where their points are
+    figure.draw_without_rendering()  # places the panels: labels need the positions of their points
     for axes, cost in zip(panels, costs, strict=True):
-        _names(axes, rows, cost.values)
+        _labels(axes, rows, cost.values)
     stream = io.BytesIO()
     canvas.print_figure(stream, dpi=DOTS_PER_INCH, format="png", metadata={"Software": None})
     return stream.getvalue()
@@ -56,13 +56,13 @@ def _panel(axes: Axes, rows: list[Row], cost: _Cost) -> None:
     for row, value in zip(rows, cost.values, strict=True):
         if value is None:
             continue
-        found, colour = row.quality, COLOURS.get(row.family, DARK)
-        axes.plot([value, value], [found.lower, found.upper], color=colour, linewidth=2.5, alpha=0.4)
-        axes.plot([value], [found.value], "o", color=colour, markersize=8, markeredgecolor="white")
+        quality, colour = row.quality, COLOURS.get(row.family, DARK)
+        axes.plot([value, value], [quality.lower, quality.upper], color=colour, linewidth=2.5, alpha=0.4)
+        axes.plot([value], [quality.value], "o", color=colour, markersize=8, markeredgecolor="white")
     known = [value for value in cost.values if value is not None and value > 0]
     if known:
         middle = math.sqrt(min(known) * max(known))
-        half = max(math.sqrt(LEAST_SPAN), math.sqrt(max(known) / min(known)) * 1.5)
+        half = max(math.sqrt(MIN_SPAN), math.sqrt(max(known) / min(known)) * 1.5)
         axes.set_xlim(middle / half, middle * half)
         crowded = half > 15
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if crowded else (1.0, 2.0, 5.0)))
@@ -75,14 +75,14 @@ def _panel(axes: Axes, rows: list[Row], cost: _Cost) -> None:
 
 
 def _bound_quality(axes: Axes, rows: list[Row]) -> None:
-    """From the lowest bound to the highest, with room for names."""
+    """Set the limits of quality to the lowest and the highest bound, with room for labels."""
     lower, upper = min(row.quality.lower for row in rows), max(row.quality.upper for row in rows)
     room = 0.12 * (upper - lower) or 0.05 * (abs(upper) or 1)
     axes.set_ylim(lower - room, upper + room)
 
 
-def _names(axes: Axes, rows: list[Row], values: list[float | None]) -> None:
-    """Each name beside its point, on the side that has room; those that would meet are moved apart."""
+def _labels(axes: Axes, rows: list[Row], values: list[float | None]) -> None:
+    """Write each name beside its point, on the side with more room, without overlaps."""
     points = axes.figure.dpi / 72
     width = axes.bbox.width
     placed: dict[bool, list[float]] = {True: [], False: []}

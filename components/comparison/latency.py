@@ -1,6 +1,6 @@
-"""How long an answer takes: the same golden examples put to all models in turns, in one process.
+"""Measures latency: all models answer the same golden examples in turns, in one process.
 
-What else the machine does meets all of them alike, since each waits for its turn in every round.
+Other load of the machine affects all models alike, because each model takes part in every round.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from components.identity.package import Package
 from components.inference import body
 from components.inference.predictor import Predictor
 
-LEAST_ROUNDS = 5
-MOST_ROUNDS = 400
-SECONDS = 2.0  # a model
+MIN_ROUNDS = 5
+MAX_ROUNDS = 400
+SECONDS = 2.0  # for each model
 
 
 def medians(packages: Sequence[Package], *, seconds: float = SECONDS) -> list[float]:
-    """Median milliseconds of one answer of each package: reading the body, preprocessing, the graph, the words.
+    """Median milliseconds of one answer of each package, from the body of the request to the prediction.
 
     Args:
-        packages: of one dataset, so with the same golden examples.
-        seconds: for how long each is asked, if that makes enough rounds.
+        packages: packages of one dataset, hence with the same golden examples.
+        seconds: time for each package; there are at least `MIN_ROUNDS` rounds.
 
     Raises:
-        SampleError, InferenceError: a package does not answer its own golden example.
+        SampleError, InferenceError: a package fails on its own golden example.
     """
-    asked = [_Asked(package) for package in packages]
-    for one in asked:  # the first call pays for memory
-        one.milliseconds(0)
+    models = [_LoadedModel(package) for package in packages]
+    for model in models:  # the first call allocates memory
+        model.milliseconds(0)
     taken: list[list[float]] = [[] for _ in packages]
     begin = time.perf_counter()
-    for round_ in range(MOST_ROUNDS):
-        if round_ >= LEAST_ROUNDS and time.perf_counter() - begin >= seconds * len(packages):
+    for round_ in range(MAX_ROUNDS):
+        if round_ >= MIN_ROUNDS and time.perf_counter() - begin >= seconds * len(packages):
             break
         for turn in range(len(packages)):
-            number = (round_ + turn) % len(packages)  # nobody always comes after the same one
-            taken[number].append(asked[number].milliseconds(round_))
+            number = (round_ + turn) % len(packages)
+            taken[number].append(models[number].milliseconds(round_))
     return [statistics.median(times) for times in taken]
 
 
-class _Asked:
+class _LoadedModel:
     """A loaded package and the bodies of its golden examples."""
 
     def __init__(self, package: Package) -> None:
@@ -51,9 +51,9 @@ class _Asked:
         self._bodies = [((folder / example.file).read_bytes(), example.media) for example in package.golden()]
 
     def milliseconds(self, number: int) -> float:
-        """Of one answer to the golden example of that number, counted round and round."""
+        """Milliseconds of one answer to the golden example of this number, modulo their count."""
         content, media = self._bodies[number % len(self._bodies)]
         begin = time.perf_counter()
-        asked = body.read(self._predictor.processor, self._predictor.endpoint, content, media)
-        self._predictor.predict(asked.items, asked.parameters)
+        request = body.read(self._predictor.processor, self._predictor.endpoint, content, media)
+        self._predictor.predict(request.items, request.parameters)
         return 1000 * (time.perf_counter() - begin)

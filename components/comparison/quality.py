@@ -1,12 +1,12 @@
-"""How good a model is on the test split, and how sure that is: a 95 % interval.
+"""A model's quality on the test split with a 95 % confidence interval.
 
 Legend: N samples, R resamples.
 
-accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212): it stands also where all answers are right.
-any other  the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): samples are drawn with replacement and the
-           figure is computed anew.
-blocks     where neighbouring samples overlap (windows of one series), runs of neighbours are drawn, and the interval is
-           widened for what such runs do not see, as in components.evaluation.paired_bootstrap.
+accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212), which is valid also if all answers are right.
+any other  the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): samples are drawn with replacement, and the
+           metric is computed for each resample.
+blocks     if neighbouring samples overlap (windows of one series), runs of neighbours are drawn, and the interval is
+           widened for the variance that runs miss, as in components.evaluation.paired_bootstrap.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from components.evaluation.scorer import Real, Scored
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-AT_ONCE = 2_000_000  # counts drawn in one piece, to bound the memory
+CHUNK = 2_000_000  # counts drawn at once; bounds the memory
 
 
 def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Quality:
@@ -35,12 +35,12 @@ def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: in
     pieces = _drawn(np.random.default_rng(seed), scored.samples, length, resamples)
     drawn = np.concatenate([scored.resampled(metric, weights) for weights in pieces])  # (R,)
     lower, upper = (float(np.quantile(drawn, share)) for share in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    wider = _wider(scored.samples, length)
-    return Quality(value=value, lower=value - wider * (value - lower), upper=value + wider * (upper - value))
+    factor = _widening(scored.samples, length)
+    return Quality(value=value, lower=value - factor * (value - lower), upper=value + factor * (upper - value))
 
 
 def wilson(share: float, samples: int) -> Quality:
-    """A share of so many samples."""
+    """Wilson's score interval of a share of `samples`."""
     z = float(special.ndtri((1 + CONFIDENCE) / 2))
     middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
     half = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples * samples))
@@ -48,7 +48,7 @@ def wilson(share: float, samples: int) -> Quality:
 
 
 def method(scored: Scored, metric: str) -> str:
-    """How `quality` finds its interval, in words."""
+    """A description of the method that `quality` uses for the interval."""
     if metric == "accuracy" and isinstance(scored, Classified):
         return "Wilson's score interval"
     runs = f" of runs of {min(2 * scored.overlap, scored.samples)} neighbours" if scored.overlap > 1 else ""
@@ -56,10 +56,10 @@ def method(scored: Scored, metric: str) -> str:
 
 
 def _drawn(random: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
-    """How often each sample counts, piece by piece: (rows, N), R rows in all; drawn in runs of neighbours."""
+    """Counts of each sample in resamples, in chunks (rows, N) with R rows in all; drawn in runs of neighbours."""
     left = resamples
     while left:
-        rows = min(left, max(1, AT_ONCE // samples))
+        rows = min(left, max(1, CHUNK // samples))
         begins = random.integers(0, samples, (rows, -(-samples // length)))
         drawn = ((begins[:, :, None] + np.arange(length)) % samples).reshape(rows, -1)[:, :samples]
         places = drawn + samples * np.arange(rows)[:, None]
@@ -67,8 +67,8 @@ def _drawn(random: np.random.Generator, samples: int, length: int, resamples: in
         left -= rows
 
 
-def _wider(samples: int, length: int) -> float:
-    """Runs see 5/6 of the variance of a mean, and there are few of them: Student's t over the normal quantile."""
+def _widening(samples: int, length: int) -> float:
+    """Factor for an interval: runs show 5/6 of the variance of a mean; Student's t quantile, as there are few runs."""
     if length == 1:
         return 1.0
     runs = max(2, samples // length)

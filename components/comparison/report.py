@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that stands alone: no scripts, nothing from the network."""
+"""A comparison as one self-contained HTML page: no scripts, nothing from the network."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ for training on; a bundle holds the whole package and the serving code.</p>
 
 
 def cells(row: Row) -> list[str]:
-    """A row as people read it, in the order of `HEADS`; what was not measured is a dash."""
-    found = row.quality
+    """The texts of a row in the order of `HEADS`; a dash for what was not measured."""
+    quality = row.quality
     return [
         row.name,
-        f"{found.value:.4f} [{found.lower:.4f}, {found.upper:.4f}]",
+        f"{quality.value:.4f} [{quality.lower:.4f}, {quality.upper:.4f}]",
         f"{row.parameters:,}",
         f"{row.epochs} (kept {row.kept_epoch})",
         _number(row.training_seconds, 1),

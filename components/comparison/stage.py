@@ -23,7 +23,7 @@ WEIGHTS = "model.safetensors"  # for training on; nothing that answers reads the
 
 
 def main(arguments: list[str]) -> None:
-    """Measure what a request names and leave table.json, table.csv, plot.png and report.html.
+    """Measure what a request names and write table.json, table.csv, plot.png and report.html.
 
     Raises:
         UsageError: not one readable request file.
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     frozen = FrozenSplit.open(Path(request.prepared), data.facts)
     packages = [Package.open(Path(model.package)) for model in request.models]
     table = measure(request, frozen, packages)
-    leave(table, Path(request.target))
+    write_report(table, Path(request.target))
 
 
 def measure(request: ComparisonRequest, frozen: FrozenSplit, packages: list[Package]) -> ComparisonTable:
@@ -87,7 +87,7 @@ def serves_bytes(package: Package) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def leave(table: ComparisonTable, folder: Path) -> None:
+def write_report(table: ComparisonTable, folder: Path) -> None:
     """Write the report's folder, at once."""
     from components.comparison.drawing import draw
     from components.comparison.report import render

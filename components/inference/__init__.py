@@ -1,4 +1,4 @@
-"""A model package, answering: its graphs and its task's preprocessing, together, without torch.
+"""Predictions of a model package: its graphs and its task's preprocessing, without torch.
 
-The one way from a request's body to an answer. The service, the registry's pyfunc and the gates all use it.
+The service, the registry's pyfunc and the gates all use this one path from a request's body to an answer.
 """

@@ -1,6 +1,6 @@
-"""A request's body -> the items that a task reads, and parameters. The service and every proof read bodies here.
+"""Reads a request's body into a task's items and parameters, for the service and for all gates.
 
-A body is one sample as a file or text, of a media type that the task names, or JSON with one of the keys it names:
+A body is one sample as a file or text with a media type of the task's endpoint, or JSON with one key of the endpoint:
 
     {"image": ...}    {"images": [..., ...]}    {"pixels": ...}    and, if the task has any: "parameters": {...}
 """
@@ -22,12 +22,12 @@ from components.tasks.task import EndpointSchema, Processor
 JSON = "application/json"
 PARAMETERS = "parameters"
 ENCODED = "base64"
-# From this size on a body is parsed so that other threads run meanwhile: some milliseconds of parsing.
+# Bodies of this size and larger take milliseconds to parse; their parser lets other threads run.
 LARGE_BYTES = 100_000
 
 
 class Body(NamedTuple):
-    """What a request asks about: items for `Predictor.read`, and what it sets beside them."""
+    """The content of a request: items for `Predictor.read`, and parameters."""
 
     items: list[Any]
     parameters: Strict | None = None
@@ -39,10 +39,10 @@ def takes(wire: EndpointSchema, media: str) -> bool:
 
 
 def read(processor: Processor, wire: EndpointSchema, content: bytes, media: str) -> Body:
-    """The items of a body; a media type other than JSON is taken as the task's own.
+    """The items of a body; a body of a media type other than JSON is one sample.
 
     Raises:
-        SampleError: it does not fit; its code is `json`, `keys`, `type`, `base64`, `parameters`, or the task's own.
+        SampleError: the body does not fit; the code is `json`, `keys`, `type`, `base64`, `parameters`, or a task's.
     """
     return of_json(processor, wire, content) if media == JSON else Body([content])
 
@@ -51,32 +51,32 @@ def of_json(processor: Processor, wire: EndpointSchema, content: bytes) -> Body:
     """The items of a JSON body.
 
     Raises:
-        SampleError: as `read`.
+        SampleError: as in `read`.
     """
     try:
         document = _parsed(content)
     except (ValueError, RecursionError) as error:
         raise SampleError(f"the body is no JSON: {error}", code="json") from error
     keys = [wire.item, wire.items, *wire.others]
-    found = [key for key in document if key != PARAMETERS] if isinstance(document, dict) else []
-    if len(found) != 1 or found[0] not in keys:
+    used = [key for key in document if key != PARAMETERS] if isinstance(document, dict) else []
+    if len(used) != 1 or used[0] not in keys:
         got = sorted(map(str, document)) if isinstance(document, dict) else type(document).__name__
         raise SampleError("one key is expected", code="keys", got=got, expected=" or ".join(keys))
-    key = found[0]
+    key = used[0]
     if key == wire.items and not isinstance(document[key], list):
         raise SampleError(f"{key} must be a list", code="type", got=type(document[key]).__name__)
-    set_beside = parameters(wire, json.dumps(document[PARAMETERS])) if PARAMETERS in document else None
+    values = parameters(wire, json.dumps(document[PARAMETERS])) if PARAMETERS in document else None
     if key in wire.others or wire.schema.get("contentEncoding") != ENCODED:
-        return Body(processor.items(document), set_beside)
+        return Body(processor.items(document), values)
     texts = document[key] if key == wire.items else [document[key]]
-    return Body([_decoded(f"{wire.item} {position}", text) for position, text in enumerate(texts)], set_beside)
+    return Body([_decoded(f"{wire.item} {position}", text) for position, text in enumerate(texts)], values)
 
 
 def parameters(wire: EndpointSchema, text: str) -> Strict:
-    """What a request sets beside its samples, from JSON text.
+    """A request's parameters, from JSON text.
 
     Raises:
-        SampleError: the task takes none, or not these.
+        SampleError: the task has no parameters, or refuses the values.
     """
     if wire.parameters is None:
         raise SampleError("this task takes no parameters", code="keys", got=PARAMETERS)
@@ -89,12 +89,12 @@ def parameters(wire: EndpointSchema, text: str) -> Strict:
 
 
 def joined(wire: EndpointSchema, bodies: list[tuple[bytes, str]]) -> Mapping[str, Any]:
-    """The JSON document that asks for several bodies at once, each of one sample and without parameters."""
+    """One JSON request for several bodies, each of one sample and without parameters."""
     return {wire.items: [value(wire, content, media) for content, media in bodies]}
 
 
 def value(wire: EndpointSchema, content: bytes, media: str) -> Any:
-    """The one sample of a body as a JSON request holds it."""
+    """The one sample of a body as a value in a JSON request."""
     if media == JSON:
         return json.loads(content)[wire.item]
     encoded = wire.schema.get("contentEncoding") == ENCODED
@@ -104,8 +104,8 @@ def value(wire: EndpointSchema, content: bytes, media: str) -> Any:
 def _parsed(content: bytes) -> Any:
     """The JSON of a body.
 
-    Python's parser keeps the interpreter's lock from its begin to its end. A function of ours that makes the numbers
-    gives the lock to other threads when they ask for it.
+    Python's C parser holds the interpreter's lock during the whole parse. Python functions that convert the numbers
+    release the lock for other threads.
     """
     if len(content) < LARGE_BYTES:
         return json.loads(content)

@@ -1,7 +1,7 @@
-"""How far an answer is from the one that was expected, whatever the task: one number for every gate and every proof.
+"""The difference between an expected and an actual answer of any task, as one number; all gates use it.
 
-Numbers with a fraction differ by their distance (above 1 in units of the larger one); pictures by the mean distance of
-their levels; all else (structure, words, whole numbers, lengths) is the same or infinitely far.
+Floats differ by their distance (relative to the larger one above 1); images by the mean distance of their pixels; all
+other values (structure, text, integers, lengths) are equal or infinitely far apart.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _GREY, _RGB = 0, 2
 def difference(expected: Any, answered: Any) -> float:
     """The largest difference between two JSON answers; inf where they differ in kind.
 
-    A `label` beside `probabilities` follows from these and is left out: two classes that are all but equal may change
-    places within any tolerance. An `image` is a base64 PNG, compared by its pixels in units of 0..1.
+    A `label` beside `probabilities` is ignored: within a tolerance, the order of two nearly equal classes may change.
+    An `image` is a base64 PNG, compared by its pixels in units of 0..1.
     """
     if isinstance(expected, Mapping) and isinstance(answered, Mapping):
         return _of_mappings(expected, answered)
@@ -42,13 +42,13 @@ def difference(expected: Any, answered: Any) -> float:
 def _of_mappings(expected: Mapping[str, Any], answered: Mapping[str, Any]) -> float:
     if expected.keys() != answered.keys():
         return FAR
-    found = [0.0]
+    differences = [0.0]
     for key, value in expected.items():
         if key == "label" and "probabilities" in expected:
             continue
         picture = key == "image" and isinstance(value, str) and isinstance(answered[key], str)
-        found.append(_of_pictures(value, answered[key]) if picture else difference(value, answered[key]))
-    return max(found)
+        differences.append(_of_pictures(value, answered[key]) if picture else difference(value, answered[key]))
+    return max(differences)
 
 
 def _of_pictures(expected: str, answered: str) -> float:
@@ -61,9 +61,9 @@ def _of_pictures(expected: str, answered: str) -> float:
 
 
 def _levels(text: str) -> tuple[bytes, bytes] | None:
-    """Header and bytes of a PNG whose rows have no filter, as ours have (without Pillow, which a bundle may not have).
+    """Header and bytes of a PNG without row filters, as Modelyard writes them; a bundle may not include Pillow.
 
-    Each row begins with its filter's number, a zero, which counts as a level that is always the same.
+    Each row begins with the number of its filter, 0, which counts as one more pixel.
     """
     try:
         content = base64.b64decode(text, validate=True)

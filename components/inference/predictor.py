@@ -1,4 +1,4 @@
-"""Samples in, answers out: the package's graphs, between its task's preprocessing and its task's words."""
+"""Answers requests with a package's graphs and its task's preprocessing and postprocessing."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from components.tasks.task import Prediction
 
 Arrays = dict[str, NDArray[Any]]
 
-_TYPES = {"uint8": "uint8", "int64": "int64", "float32": "float", "bool": "bool"}  # ours -> onnxruntime's
+_TYPES = {"uint8": "uint8", "int64": "int64", "float32": "float", "bool": "bool"}  # numpy's names -> onnxruntime's
 
 
 class Predictor:
-    """A package loaded for answering. Safe to call from several threads.
+    """A loaded package. Safe to call from several threads.
 
     Args:
-        package: an opened package; its bytes are trusted from here on.
+        package: an opened package; its files are not verified again.
         threads: threads of one call; 1 is best for small graphs under load.
-        max_pixels: images with more are refused before they are decoded.
+        max_pixels: larger images are refused before they are decoded.
 
     Raises:
-        NotFoundError: its task is not installed here.
-        CorruptArtifactError: the processor cannot be read, a graph does not load, or does not fit the signature.
+        NotFoundError: the package's task is not installed.
+        CorruptArtifactError: the processor cannot be read, or a graph does not load or does not fit the signature.
     """
 
     def __init__(self, package: Package, *, threads: int = 1, max_pixels: int = 25_000_000) -> None:
@@ -46,10 +46,10 @@ class Predictor:
         }
 
     def read(self, items: Sequence[Any]) -> list[Arrays]:
-        """Items of a request, as they came over the wire, to the arrays of each.
+        """Convert the items of a request to arrays.
 
         Raises:
-            SampleError: one is not what the task takes; `where` says which by its position.
+            SampleError: the task refuses an item; `where` has its position.
         """
         samples = []
         for position, item in enumerate(items):
@@ -62,11 +62,11 @@ class Predictor:
         return samples
 
     def run(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        """A graph's outputs by name. What the graph does not take of the feed is left out.
+        """A graph's outputs by name; arrays of the feed that are no inputs of the graph are ignored.
 
         Raises:
-            InferenceError: the graph failed, or there is none of that name.
-            NotFiniteError: NaN or infinity among the outputs; such an answer is none.
+            InferenceError: the graph failed, or the package has no graph of this name.
+            NotFiniteError: NaN or infinity among the outputs.
         """
         outputs = self.outputs(graph, feed)
         for name, values in outputs.items():
@@ -81,21 +81,21 @@ class Predictor:
         return outputs
 
     def outputs(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        """As `run`, finite or not.
+        """As `run`, but without the check for NaN and infinity.
 
         Raises:
-            InferenceError: the graph failed, or there is none of that name.
+            InferenceError: the graph failed, or the package has no graph of this name.
         """
         if graph not in self._graphs:
             raise InferenceError("the package has no such graph", got=graph, expected=", ".join(self._graphs))
         return self._graphs[graph].run(feed)
 
     def answer(self, samples: Sequence[Arrays], parameters: Strict | None = None) -> list[Prediction]:
-        """One prediction a sample, in order.
+        """One prediction for each sample, in order.
 
         Raises:
             InferenceError: a graph failed.
-            NotFiniteError: NaN or infinity among its outputs.
+            NotFiniteError: NaN or infinity among the graph's outputs.
         """
         if not samples:
             return []
@@ -107,7 +107,7 @@ class Predictor:
 
 
 class _Graph:
-    """One graph, loaded, that fits what the signature says of it."""
+    """A loaded graph whose inputs and outputs fit the signature."""
 
     def __init__(self, path: Path, spec: GraphSpec, threads: int) -> None:
         self._path = path
@@ -121,28 +121,28 @@ class _Graph:
         except Exception as error:  # onnxruntime raises a dozen classes of its own, without a common base
             raise CorruptArtifactError("the graph does not load", where=str(path), got=error) from error
         nodes = [*self._session.get_inputs(), *self._session.get_outputs()]
-        said = [*spec.inputs, *spec.outputs]
-        if len(spec.inputs) != len(self._session.get_inputs()) or not _fit(said, nodes):
+        tensors = [*spec.inputs, *spec.outputs]
+        if len(spec.inputs) != len(self._session.get_inputs()) or not _fit(tensors, nodes):
             raise CorruptArtifactError(
                 "the graph does not fit its signature",
                 where=str(path),
                 got=[(node.name, node.type, node.shape) for node in nodes],
-                expected=[(tensor.name, tensor.type, tensor.shape) for tensor in said],
+                expected=[(tensor.name, tensor.type, tensor.shape) for tensor in tensors],
             )
-        self._takes = [tensor.name for tensor in spec.inputs]
-        self._gives = [tensor.name for tensor in spec.outputs]
+        self._inputs = [tensor.name for tensor in spec.inputs]
+        self._outputs = [tensor.name for tensor in spec.outputs]
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> Arrays:
         try:
-            taken = {name: feed[name] for name in self._takes}
-            return dict(zip(self._gives, self._session.run(self._gives, taken), strict=True))
+            inputs = {name: feed[name] for name in self._inputs}
+            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
         except Exception as error:  # as above: no common base
             raise InferenceError("the graph failed", where=str(self._path), got=repr(error)) from error
 
 
-def _fit(said: Sequence[TensorSpec], found: Sequence[Any]) -> bool:
-    """Whether names and types are the same, in order; and every size that both know."""
-    return len(said) == len(found) and all(
+def _fit(tensors: Sequence[TensorSpec], nodes: Sequence[Any]) -> bool:
+    """Whether names and types are equal, in order, and every size that is fixed in both."""
+    return len(tensors) == len(nodes) and all(
         tensor.name == node.name
         and node.type == f"tensor({_TYPES[tensor.type]})"
         and len(tensor.shape) == len(node.shape)
@@ -151,5 +151,5 @@ def _fit(said: Sequence[TensorSpec], found: Sequence[Any]) -> bool:
             for one, other in zip(tensor.shape, node.shape, strict=True)
             if isinstance(one, int) and isinstance(other, int)
         )
-        for tensor, node in zip(said, found, strict=True)
+        for tensor, node in zip(tensors, nodes, strict=True)
     )

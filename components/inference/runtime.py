@@ -1,7 +1,7 @@
-"""onnxruntime with its telemetry off: the one place that imports it.
+"""onnxruntime without telemetry: the only module that imports it.
 
-onnxruntime reads the variable when it is imported. Without the variable it keeps a device id and a store of events in
-`$HOME/.cache/Microsoft`, to be sent to its maker; `disable_telemetry_events()` comes too late for that store.
+onnxruntime reads the variable on import. Without the variable, onnxruntime writes a device id and a store of events for
+Microsoft to `$HOME/.cache/Microsoft`; `disable_telemetry_events()` comes too late for that store.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Archives unpacked without harm: nothing outside the folder, no links, no devices, no bombs."""
+"""Unpacks archives safely: nothing outside the folder, no links, no devices, no archive bombs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PIECE = 1 << 20
 
 
 class ArchiveLimits(NamedTuple):
-    """The most that an archive may hold; the bytes are counted as they come out, not as the archive declares them."""
+    """Upper limits of an archive's content; bytes are counted while unpacking, not taken from the archive's headers."""
 
     files: int = 2_000_000
     unpacked_bytes: int = 64 << 30
@@ -34,10 +34,10 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None) -> None:
-    """Unpack into a folder. What is written before a refusal stays there: use a folder that is thrown away.
+    """Unpack into a folder. Files written before a refusal are not removed: use a temporary folder.
 
     Raises:
-        UnsafeArchiveError: a member would land outside, or is no plain file or folder, or there is too much of it.
+        UnsafeArchiveError: a member is outside the folder, is no plain file or folder, or a limit is exceeded.
         SourceError: the archive is damaged.
     """
     limits = limits or ArchiveLimits()

@@ -1,4 +1,4 @@
-"""One file by URL: resumed where it broke off, tried again, and kept only if its sha256 is the one asked for."""
+"""Downloads one file: with retries and resumption; the file is kept only if its sha256 is the expected one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _MEGABYTE = 1_000_000
 
 
 class _TryAgainError(Exception):
-    """The server said that it may work later."""
+    """The server's answer allows another attempt."""
 
 
 def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
-    """The file in the download folder, named by its sha256; fetched unless it is there.
+    """The file in the download folder, named by its sha256; downloaded if missing.
 
     Raises:
-        SourceError: it has no URL, cannot be reached, or what came is another file (nothing is kept then).
+        SourceError: the file has no URL, cannot be fetched, or has another sha256 (then nothing is kept).
     """
     if file.url is None:
         raise SourceError(
@@ -73,7 +73,7 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
 
 
 def _client(url: str) -> httpx.Client:
-    """A client that goes through the proxies, and trusts the certificates, that the environment names."""
+    """A client with the proxies and the certificates of the environment."""
     try:
         with outward.restored():
             return httpx.Client(follow_redirects=True, timeout=_TIMEOUT_SECONDS)

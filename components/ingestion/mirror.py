@@ -1,4 +1,4 @@
-"""Files found by their sha256 below the folder that MODELYARD_MIRROR names."""
+"""Finds files by sha256 in the folder of the environment variable MODELYARD_MIRROR."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _Entry = list[int | str]  # size, modification time in nanoseconds, sha256
 
 
 def find(sha256: str, name: str, cache: Path) -> Path | None:
-    """The first file with this sha256; files of this name are looked at before all others.
+    """The first file with this sha256; files with this name are checked first.
 
     Args:
-        cache: where the digests of files seen before are kept, so that a second search reads no file again.
+        cache: file of known digests; a second search reads no file again.
     """
     named = os.environ.get(VARIABLE)
     if not named or not Path(named).is_dir():
@@ -33,7 +33,7 @@ def find(sha256: str, name: str, cache: Path) -> Path | None:
             entry = known.get(str(path))
             if entry is None or entry[:2] != [facts.st_size, facts.st_mtime_ns]:
                 entry = known[str(path)] = [facts.st_size, facts.st_mtime_ns, digest.of_file(path)]
-            # What the cache says is only where to look: the bytes themselves decide.
+            # The cache only suggests a file: the sha256 of its bytes decides.
             if entry[2] == sha256 and digest.of_file(path) == sha256:
                 return path
     finally:

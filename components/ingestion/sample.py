@@ -1,4 +1,4 @@
-"""One raw sample, as every source hands it over."""
+"""One raw sample, the same for all sources."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Sample(NamedTuple):
 
     Args:
         id: stable and unique in its dataset: `train/000123`, or the file's relative path.
-        split: train, validation or test, where the source gives it.
-        values: by field; text is str, binary bytes as they came (not necessarily readable), numbers an ndarray float64
-            (n,), json anything that JSON holds.
+        split: train, validation or test; None if the source gives no split.
+        values: by field; text is str, binary is unchecked bytes, numbers is an ndarray float64 (n,), json is any JSON
+            value.
     """
 
     id: str
@@ -34,10 +34,10 @@ class Sample(NamedTuple):
 
 
 def split_name(name: str, where: str) -> str:
-    """The split that a source means by a name.
+    """The split for a source's name of a split.
 
     Raises:
-        SourceError: it is none of ours.
+        SourceError: unknown name.
     """
     known = _SPLITS.get(name.strip().lower())
     if known is None:

@@ -1,4 +1,4 @@
-"""`samples.parquet`: the one form in which every source arrives. The kind of each field stands in the file's schema."""
+"""`samples.parquet`: the common file format of all sources. The file's schema has the kind of each field."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from components.ingestion.sample import Sample
 
 FILE_NAME = "samples.parquet"
 ROW_GROUP = 1024
-_ROW_GROUP_BYTES = 64 << 20  # large photos: fewer rows a group
+_ROW_GROUP_BYTES = 64 << 20  # a row group of large images has fewer rows
 _REPLACEMENT = "\ufffd".encode()
 
 _TYPES: dict[Kind, pa.DataType] = {
@@ -32,10 +32,10 @@ _COLUMNS: dict[Kind, Callable[[Any], pa.Array]] = {
 
 
 class SampleCounts(NamedTuple):
-    """What was written: samples in all, of each split (`null`: not given) and of each label ({} without labels).
+    """Number of written samples: all, by split (`null`: no split) and by label ({} without labels).
 
     Args:
-        replaced: samples in whose texts something could not be decoded, and U+FFFD stands instead.
+        replaced: samples whose text has U+FFFD in place of bytes that could not be decoded.
     """
 
     samples: int
@@ -45,7 +45,7 @@ class SampleCounts(NamedTuple):
 
 
 def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> SampleCounts:
-    """Write samples in the order in which they come, a row group at a time: memory does not grow with them.
+    """Write samples in order, by row group: the memory does not grow with the number of samples.
 
     Raises:
         SourceError: a value is not of its field's kind.

@@ -1,4 +1,4 @@
-"""From a source's spec to its stream of samples."""
+"""Opens a source by its spec as a stream of samples."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def opened(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
     """The samples of a source, to be read once inside the block.
 
     Args:
-        folder: the dataset's folder, from which relative paths are taken.
+        folder: the dataset's folder, the base of relative paths.
 
     Raises:
-        SourceError: it cannot be fetched or read; also while the samples are read.
+        SourceError: the source cannot be fetched or read; also while the samples are read.
     """
     match source:
         case SklearnSource():

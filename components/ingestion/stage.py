@@ -1,4 +1,4 @@
-"""The stage: `data/<dataset>/dataset.yaml` -> `data/<dataset>/raw`."""
+"""The stage `ingest`: `data/<dataset>/dataset.yaml` -> `data/<dataset>/raw`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from components.ingestion import sample_file, sources
 
 
 def main(arguments: list[str]) -> None:
-    """Bring a dataset in.
+    """Ingest a dataset.
 
     Raises:
         UsageError: not called with one dataset's folder.
-        SourceError: the source cannot be fetched or read; raw/ stands as it was.
+        SourceError: the source cannot be fetched or read; raw/ is unchanged.
     """
     if len(arguments) != 1:
         raise UsageError("one dataset's folder is expected", got=arguments, expected="data/<dataset>")

@@ -1,4 +1,4 @@
-"""The staged dataset, sealed with its verdict, takes the place of the last good one."""
+"""Replaces the prepared dataset with the staged one and its verdict."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ VERDICT = "verdict.json"
 
 
 def accept(folder: Path) -> manifest.Manifest:
-    """Seal the staged folder with the verdict passed on exactly these bytes, and swap it in; atomic.
+    """Seal the staged folder together with the verdict on exactly these bytes, and move it to `prepared/`; atomic.
 
     Raises:
-        NotFoundError: nothing is staged, or no verdict was passed on it.
-        CorruptArtifactError: it was changed after the verdict, or the verdict is not a good one.
+        NotFoundError: there is no staged dataset, or no verdict on it.
+        CorruptArtifactError: the staged dataset changed after the verdict, or the verdict is negative.
     """
     staging = Project(Path()).state / "staging" / folder.resolve().name
     staged = manifest.verify(staging / "prepared", "prepared")
@@ -29,7 +29,7 @@ def accept(folder: Path) -> manifest.Manifest:
     verdict = json.loads(verdict_file.read_text())
     if verdict["subject_digest"] != staged.digest or verdict["success"] is not True:
         raise CorruptArtifactError(
-            "the verdict is not on this dataset, or not a good one",
+            "the verdict is negative, or on another dataset",
             where=str(verdict_file),
             got=f"{verdict['subject_digest']}, success: {verdict['success']}",
             expected=f"{staged.digest}, success: True",

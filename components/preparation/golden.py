@@ -1,4 +1,4 @@
-"""Golden examples: a few raw samples of the test split that travel with the model, as a client would send them."""
+"""Golden examples: a few raw samples of the test split in the model package, in the form of a client's request."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def write(table: Path, folder: Path, task: Task, assigned: NDArray[np.uint8], st
 
 
 def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, look_back: int, length: int) -> None:
-    """The same of a task whose samples are windows of a table; each is named by the first row that is predicted.
+    """Write the golden examples of a task whose samples are windows of a table; the first predicted row gives the id.
 
     Args:
         task: has `window_example(rows: list[Values], look_back: int) -> Example`.
-        first: the raw row at which the test split's first window begins; it has `count` windows.
-        length: rows of a window, `look_back` of them before what is predicted.
+        first: raw row of the beginning of the test split's first window.
+        count: number of the test split's windows.
+        length: rows of a window; the first `look_back` of them are the input.
     """
     begins = sorted({first + int(place) for place in np.linspace(0, count - 1, min(LIMIT, count))})
     row_numbers = {row for begin in begins for row in range(begin, begin + length)}
@@ -51,7 +52,7 @@ def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, 
 
 
 def choose(rows: NDArray[np.intp], strata: NDArray[np.uint32]) -> list[int]:
-    """Up to `LIMIT` of the rows: the first of each stratum in turn, then the second of each, and so on; sorted."""
+    """Choose up to `LIMIT` rows: the first of each stratum, then the second of each, and so on; sorted."""
     queues = [rows[strata[rows] == number][:LIMIT].tolist() for number in np.unique(strata[rows])]
     chosen: list[int] = []
     for turn in range(LIMIT):

@@ -1,8 +1,8 @@
-"""Raw samples -> memory-mapped arrays by split, in three passes of flat memory.
+"""Raw samples -> memory-mapped arrays by split, in three passes; the memory does not grow with the samples' size.
 
-The first decodes each sample's heavy field once, several at a time, into one scratch file, and keeps a few bytes a
-sample: its key for the draw, its stratum, its split. The second fits the task's processor on the train split. The third
-encodes and shares out. Everything is read and written a row group at a time.
+The first pass decodes each sample's payload once, in several threads, into one scratch file, and keeps a few bytes for
+each sample: the key of the draw, the stratum, the split. The second pass fits the task's processor on the train split.
+The third pass encodes the samples and writes each to its split. Files are read and written by row group.
 """
 
 from __future__ import annotations
@@ -33,14 +33,16 @@ from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Processor, RawSample, Task
 
-_NEXT_STEP = "take the sample out of the source, or let expectations.json expect what it lacks: that names all at once"
+_NEXT_STEP = (
+    "remove the sample from the source, or add an expectation to expectations.json: validation names all such samples"
+)
 
 
-_PART = 32  # samples that a thread takes at once
+_PART = 32  # samples of one call of a thread
 
 
 class _Index(NamedTuple):
-    """What is held of all samples at once: (N,) each; and the classes that occur."""
+    """Values of all samples, (N,) each, and the classes that occur."""
 
     keys: NDArray[np.uint64]
     strata: NDArray[np.uint32]
@@ -49,18 +51,18 @@ class _Index(NamedTuple):
 
 
 class _Windows(NamedTuple):
-    """Where samples are windows of a table: rows before what is predicted, and rows in all. 0 and 1 elsewhere."""
+    """Size of samples that are windows of a table: rows of the input, and all rows. 0 and 1 for other samples."""
 
     look_back: int
     length: int
 
 
 def prepare(folder: Path) -> manifest.Manifest:
-    """Fill `.modelyard/staging/<dataset>/prepared` from `raw/`; atomic.
+    """Write `.modelyard/staging/<dataset>/prepared` from `raw/`; atomic.
 
     Raises:
-        CorruptArtifactError: raw/ or validated/ is not what its manifest says, or they do not belong together.
-        SampleError: a sample does not become arrays.
+        CorruptArtifactError: raw/ or validated/ differs from its manifest, or the verdict is on other raw data.
+        SampleError: a sample cannot be converted to arrays.
         SpecError: the splits do not fit the task.
     """
     spec, task, settings = open_dataset(folder)
@@ -114,7 +116,7 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
     keys, strata = np.empty(count, np.uint64), np.empty(count, np.uint32)
     source_splits = np.empty(count, np.uint8)
     classes: set[str] = set()
-    numbers: dict[str, int] = {}  # of the strata, as they come
+    numbers: dict[str, int] = {}  # of the strata, in the order of their first samples
     split_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
 
     def decoded(sample: Sample) -> tuple[Arrays, int]:
@@ -132,8 +134,8 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
         each = pool.map if task.payload_field else map
         for group in sample_file.groups(table):
             parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
-            found = (one for part in each(lambda part: [decoded(sample) for sample in part], parts) for one in part)
-            for sample, (arrays, key) in zip(group, found, strict=True):
+            results = (one for part in each(lambda part: [decoded(sample) for sample in part], parts) for one in part)
+            for sample, (arrays, key) in zip(group, results, strict=True):
                 scratch.append(arrays)
                 classes.update(task.labels(sample.values))
                 strata[row] = numbers.setdefault(task.stratum(sample.values), len(numbers))
@@ -158,7 +160,7 @@ def _assign(index: _Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]
 
 
 def _raws(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, RawSample]]]:
-    """Ids and samples, a row group at a time."""
+    """Ids and samples of each row group."""
     arrays = scratch.read()
     for group in sample_file.groups(table, leave_out=[task.payload_field]):
         yield [(sample.id, RawSample(sample.values, next(arrays))) for sample in group]
@@ -188,7 +190,7 @@ def _encode(
     windows: _Windows, name: str,
 ) -> None:  # fmt: skip
     stored = _stored(assigned, windows.look_back)  # (3, N)
-    ids: list[list[str]] = [[] for _ in splits.SPLITS]  # of the tables' rows, where samples are windows of them
+    ids: list[list[str]] = [[] for _ in splits.SPLITS]  # of the table's rows, for samples that are windows
     start = 0
     with (
         SplitFiles(fresh, processor.arrays()) as files,
@@ -224,7 +226,7 @@ def _encode(
 def _list_windows(
     fresh: Path, processor: Processor, listed: SampleList, ids: list[list[str]], windows: _Windows
 ) -> None:
-    """Each window is a sample; its id is that of the first row that is predicted."""
+    """List each window as a sample; the first predicted row gives the id."""
     for split, names in zip(splits.SPLITS, ids, strict=True):
         stored = StoredSplit(fresh / split, processor.arrays())
         rows = np.arange(len(stored))
@@ -248,7 +250,7 @@ def _encoded(processor: Processor, samples: list[tuple[str, RawSample]]) -> list
 
 
 def _stored(assigned: NDArray[np.uint8], look_back: int) -> NDArray[np.bool_]:
-    """(3, N): whether a row is written to a split: its own rows, and so many before the first of them."""
+    """(3, N): whether a row is written to a split: the split's rows, and `look_back` rows before the first of them."""
     stored: NDArray[np.bool_] = assigned == np.arange(len(splits.SPLITS), dtype=np.uint8)[:, None]
     for mask in stored[1:]:
         first = int(np.argmax(mask))
@@ -257,7 +259,7 @@ def _stored(assigned: NDArray[np.uint8], look_back: int) -> NDArray[np.bool_]:
 
 
 def _count(assigned: NDArray[np.uint8], number: int, windows: _Windows) -> int:
-    """Samples of a split: its rows, or the windows that fit into them and the look-back before them."""
+    """Number of samples of a split: its rows, or the windows within its rows and the look-back before them."""
     rows = int((assigned == number).sum())
     before = 0 if number == splits.TRAIN else min(windows.look_back, int(np.argmax(assigned == number)))
     return max(0, rows + before - windows.length + 1)

@@ -1,4 +1,4 @@
-"""Decoded arrays of all samples in one file, to be read again from the front; their shapes may differ."""
+"""A temporary file of the decoded arrays of all samples, for several passes; their shapes may differ."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 
 from components.preprocessing.batch import Arrays
 
-_Form = tuple[tuple[str, str, tuple[int, ...]], ...]  # name, dtype and shape of each array of a sample
+_ArrayHeaders = tuple[tuple[str, str, tuple[int, ...]], ...]  # name, dtype and shape of each array of a sample
 
 
 class Scratch:
-    """Written once, then read as often as needed. Held in memory: a number a sample, and each form once."""
+    """Written once, then read any number of times. In memory: one number for each sample, and each header once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream = path.open("wb")
-        self._forms: dict[_Form, int] = {}
-        self._of_sample = array("I")
+        self._headers: dict[_ArrayHeaders, int] = {}
+        self._header_numbers = array("I")
 
     def __enter__(self) -> Self:
         return self
@@ -32,19 +32,19 @@ class Scratch:
 
     def append(self, sample: Arrays) -> None:
         """Write one sample's arrays."""
-        form = tuple((name, value.dtype.str, value.shape) for name, value in sample.items())
-        self._of_sample.append(self._forms.setdefault(form, len(self._forms)))
+        header = tuple((name, value.dtype.str, value.shape) for name, value in sample.items())
+        self._header_numbers.append(self._headers.setdefault(header, len(self._headers)))
         for value in sample.values():
             self._stream.write(np.ascontiguousarray(value).data)
 
     def read(self) -> Iterator[Arrays]:
-        """All samples in the order in which they were written."""
+        """All samples in the order of writing."""
         self._stream.flush()
-        forms = list(self._forms)
+        headers = list(self._headers)
         with self._path.open("rb", buffering=1 << 20) as stream:
-            for number in self._of_sample:
+            for number in self._header_numbers:
                 sample: Arrays = {}
-                for name, kind, shape in forms[number]:
+                for name, kind, shape in headers[number]:
                     dtype: np.dtype[Any] = np.dtype(kind)
                     count = int(np.prod(shape))
                     sample[name] = np.frombuffer(stream.read(count * dtype.itemsize), dtype).reshape(shape)

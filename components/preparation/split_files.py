@@ -24,14 +24,14 @@ _SCHEMA = pa.schema(
 
 
 class SplitFiles:
-    """Takes samples of all splits in any order and appends each to its split's arrays.
+    """Appends samples of all splits, in any order, to the arrays of their splits.
 
     Args:
-        specs: the arrays; those of layout window name a table, of which each sample brings a row.
+        specs: the arrays; for an array of layout window, each sample has one row of the table that the spec names.
     """
 
     def __init__(self, folder: Path, specs: Sequence[ArraySpec]) -> None:
-        # What is stored, by its name: of several windows of one table the table once.
+        # Stored arrays by name: a table with several windows is stored once.
         self._stored = {spec.of or spec.name: spec for spec in reversed(specs)}
         self._files: list[dict[str, _Growing]] = []
         for split in SPLITS:
@@ -54,17 +54,17 @@ class SplitFiles:
         self.close()
 
     def close(self) -> None:
-        """Finish all arrays; once more does nothing."""
+        """Finish all arrays; a second call does nothing."""
         for files in self._files:
             for file in files.values():
                 file.close()
         self._files = []
 
     def append(self, number: int, ids: Sequence[str], samples: Sequence[Arrays]) -> NDArray[np.int64]:
-        """Append samples to a split by its number; the rows that they are there.
+        """Append samples to the split of this number and return their rows in the split.
 
         Raises:
-            SampleError: an array is not as its spec says.
+            SampleError: an array does not fit its spec.
         """
         rows = np.arange(self._rows[number], self._rows[number] + len(samples))
         self._rows[number] += len(samples)
@@ -83,7 +83,7 @@ class SplitFiles:
 
 
 class SampleList:
-    """`samples.parquet`: of each sample its split, its row there, its id, label and digest."""
+    """`samples.parquet`: split, row in the split, id, label and digest of each sample."""
 
     def __init__(self, folder: Path) -> None:
         self._table = pq.ParquetWriter(folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False)
@@ -112,7 +112,7 @@ def _offsets(name: str) -> str:
 
 
 class _Growing:
-    """A .npy file whose number of rows is known at its end only; its header leaves room for it."""
+    """A .npy file whose number of rows is known only at the end; the header has room for the number."""
 
     def __init__(self, path: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> None:
         self._stream: IO[bytes] = path.open("wb")
@@ -126,7 +126,7 @@ class _Growing:
         self.rows += len(values)
 
     def close(self) -> None:
-        """Write the number of rows into the header. numpy pads it so that a larger number fits in the same place."""
+        """Write the number of rows into the header; numpy pads headers so that a larger number fits."""
         self._stream.seek(0)
         self._header()
         self._stream.close()
@@ -141,7 +141,7 @@ def _check(array: NDArray[Any], spec: ArraySpec, identity: str) -> None:
     shape = array.shape[1:] if spec.layout == "ragged" else array.shape
     if array.dtype != np.dtype(spec.type) or shape != spec.shape or (spec.layout == "ragged" and array.ndim == 0):
         raise SampleError(
-            f"the task made another array of it than it declares: {spec.of or spec.name}",
+            f"the task's array differs from its declaration: {spec.of or spec.name}",
             where=identity,
             got=f"{array.dtype} {array.shape}",
             expected=f"{spec.type} {spec.shape}, {spec.layout}",

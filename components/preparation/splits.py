@@ -14,11 +14,11 @@ from components.core.errors import UsageError
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 OPEN = 255  # the source gives no split
-UNUSED = 254  # behind the last row that a split by time uses
+UNUSED = 254  # after the last row of a split by time
 
 
 def key(content: bytes, seed: int) -> int:
-    """A sample's place in the draw, 64 bits: of the seed and its content alone. Equal content has equal keys."""
+    """A sample's sort key in the draw, 64 bits, from the seed and the content alone. Equal content has equal keys."""
     return int.from_bytes(hashlib.sha256(f"{seed}:".encode() + content).digest()[:8], "big")
 
 
@@ -27,17 +27,17 @@ def assign(
 ) -> NDArray[np.uint8]:
     """The split of each sample (N,), 0 train, 1 validation, 2 test.
 
-    What the source gives is kept. A split that it gives nowhere is drawn from the rest, stratum by stratum, in the
-    order of the keys. Samples of the same content stay together: they have the same key, so they are drawn as one; and
-    a sample that the source left open, or gave to train, follows its twin where the source gave that one to another.
+    The splits of the source are kept. A missing split is drawn from the other samples, within each stratum, in the
+    order of the keys. Samples with equal content go to the same split: they have the same key and are drawn as one. A
+    duplicate of a sample in a fixed split (validation or test of the source) is not drawn.
 
     Args:
-        keys, strata: (N,) key and number of the stratum (of a class) of each sample.
-        source_splits: (N,) the split that the source names for each sample, or `OPEN`.
+        keys, strata: (N,) key and stratum number (of a class) of each sample.
+        source_splits: (N,) the split that the source gives for each sample, or `OPEN`.
     """
     result = source_splits.copy()
     has_test, has_validation = bool((source_splits == TEST).any()), bool((source_splits == VALIDATION).any())
-    # Train stays open for the draw of what the source lacks.
+    # The missing splits are drawn from train.
     pool = (source_splits == OPEN) | (source_splits == TRAIN)
     if has_test and has_validation:
         result[source_splits == OPEN] = TRAIN
@@ -49,7 +49,7 @@ def assign(
     order = candidates[np.argsort(keys[candidates], kind="stable")]
     unique, first = np.unique(keys[order], return_index=True)
     counts = np.diff(np.append(first, len(order)))
-    stratum = np.minimum.reduceat(strata[order], first) if len(order) else strata[:0]  # twins of two strata: the lower
+    stratum = np.minimum.reduceat(strata[order], first) if len(order) else strata[:0]  # lower of two strata
     drawn = np.full(len(unique), TRAIN, np.uint8)
     for number in np.unique(stratum):
         groups = np.flatnonzero(stratum == number)
@@ -64,15 +64,15 @@ def assign(
 
 
 def by_time(count: int, rows: SplitRows) -> NDArray[np.uint8]:
-    """The split of each row of a table in time order (N,); `UNUSED` behind the last.
+    """The split of each row of a table in time order (N,); `UNUSED` after the last split.
 
     Raises:
-        UsageError: the table has fewer rows than are asked for.
+        UsageError: the table has fewer rows than the splits need.
     """
     sizes = (rows.train, rows.validation, rows.test)
     if sum(sizes) > count:
         raise UsageError(
-            "the table has fewer rows than the splits ask for", where="split.rows", got=count, expected=sum(sizes)
+            "the table has fewer rows than the splits need", where="split.rows", got=count, expected=sum(sizes)
         )
     result = np.full(count, UNUSED, np.uint8)
     result[: sum(sizes)] = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)

@@ -1,8 +1,8 @@
-"""The stage: `raw/` -> a staged `prepared/`; then, once its expectations are met, that one in place of the last.
+"""The stage `prepare`: `raw/` -> a staged `prepared/`, which replaces the last one after its validation.
 
-python -m components.preparation data/<dataset>               fills .modelyard/staging/<dataset>/prepared
-python -m components.validation prepared data/<dataset>       looks at it, leaves its verdict beside it
-python -m components.preparation data/<dataset> --accept      seals it and puts it in its place
+python -m components.preparation data/<dataset>               writes .modelyard/staging/<dataset>/prepared
+python -m components.validation prepared data/<dataset>       validates the staged folder and writes verdict.json
+python -m components.preparation data/<dataset> --accept      seals the staged folder and moves it to data/<dataset>
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from components.core.errors import UsageError
 
 
 def main(arguments: list[str]) -> None:
-    """Prepare a dataset, or accept what was prepared.
+    """Prepare a dataset, or accept the staged dataset.
 
     Raises:
         UsageError: not called with one dataset's folder.
-        CorruptArtifactError: raw/, validated/ or the staged folder is not what its manifest says.
-        SampleError: a sample does not become arrays.
+        CorruptArtifactError: raw/, validated/ or the staged folder differs from its manifest.
+        SampleError: a sample cannot be converted to arrays.
     """
     match arguments:
         case [folder]:
             from components.preparation import prepare
 
             prepare.prepare(Path(folder))
-        case [folder, "--accept"]:  # imports neither numpy nor PIL: it only moves a folder
+        case [folder, "--accept"]:  # imports neither numpy nor PIL: acceptance only moves a folder
             from components.preparation import accept
 
             accept.accept(Path(folder))

@@ -11,7 +11,7 @@ _MOST_ROWS = 40
 
 
 def stacked_bars(counts: dict[str, dict[str, int]]) -> str:
-    """One bar a label, its splits side by side in it, the number behind it; the largest labels where there are many."""
+    """One stacked bar for each label, a part for each split, with the counts; at most `_MOST_ROWS` largest labels."""
     splits = sorted({split for row in counts.values() for split in row})
     splits.sort(key=lambda split: [*_COLOURS, split].index(split))
     largest = max((sum(row.values()) for row in counts.values()), default=1)

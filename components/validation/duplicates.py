@@ -1,4 +1,4 @@
-"""What Great Expectations cannot ask across rows, as columns of each row: equal samples and where they stand."""
+"""Duplicates as columns of the sample table: Great Expectations compares no rows with each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def columns(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """`copies`, `in_other_split`, `label_conflict` of a table with `digest`, `split`, `label`."""
+    """Columns `copies`, `in_other_split`, `label_conflict` for a table with `digest`, `split`, `label`."""
     groups = table.groupby("digest", sort=False)
     return {
         "copies": groups["id"].transform("size").astype("int64"),

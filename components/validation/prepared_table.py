@@ -1,4 +1,4 @@
-"""The sample table of a prepared dataset: one row a sample, looked up in the arrays that training will read."""
+"""The sample table of a prepared dataset: one row for each sample, computed from the arrays that training reads."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _ROWS = 1024
 
 
 def columns(task: Task) -> tuple[str, ...]:
-    """What the table says of each sample.
+    """Names of the table's columns.
 
-    `digest`: of what the network gets, computed anew from the arrays. Then what the task looks at. `copies_in_split`:
-    how often the same stands in this split. `label_in_every_split`: its label occurs in all three. `label_balance`: the
-    label's share of this split over its share of the whole dataset. `copies`, `in_other_split`, `label_conflict`: as of
-    raw data.
+    `digest`: of the network's inputs, computed from the arrays. Then the task's columns (`describe_prepared`).
+    `copies_in_split`: number of equal samples in the split. `label_in_every_split`: the label occurs in all three
+    splits. `label_balance`: the label's share of the split over its share of the whole dataset. `copies`,
+    `in_other_split`, `label_conflict`: as in the raw table.
     """
-    ours = ("copies", "copies_in_split", "in_other_split", "label_conflict", "label_in_every_split", "label_balance")
-    return "id", "split", "row", "label", "digest", *task.prepared_columns, *ours
+    common = ("copies", "copies_in_split", "in_other_split", "label_conflict", "label_in_every_split", "label_balance")
+    return "id", "split", "row", "label", "digest", *task.prepared_columns, *common
 
 
 def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
     listed = pq.read_table(folder / "samples.parquet", columns=["split", "row", "id", "label"]).to_pandas()
     listed["order"] = listed["split"].map({split: number for number, split in enumerate(_SPLITS)})
     listed = listed.sort_values(["order", "row"], kind="stable").reset_index(drop=True).drop(columns="order")
-    with Progress(f"looking at prepared {name}", len(listed)) as progress:
+    with Progress(f"describing prepared {name}", len(listed)) as progress:
         pieces = [
             _piece(task, StoredSplit(folder / split, specs), inputs, rows, progress)
             for split, rows in ((split, listed.loc[listed["split"] == split, "row"].to_numpy()) for split in _SPLITS)
@@ -59,19 +59,19 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
 
 
 def _size(table: pd.DataFrame, *by: str) -> pd.Series:
-    """How many rows share each row's values in these columns."""
+    """Number of rows with the same values in these columns, for each row."""
     return table.groupby(list(by), sort=False)["id"].transform("size").astype("int64")
 
 
 def _piece(
     task: Task, stored: StoredSplit, inputs: tuple[str, ...], rows: NDArray[np.int64], progress: Progress
 ) -> pd.DataFrame:
-    found: dict[str, list[NDArray[Any]]] = {}
+    described: dict[str, list[NDArray[Any]]] = {}
     digests: list[str] = []
     for start in range(0, len(rows), _ROWS):
         index = rows[start : start + _ROWS]
         for name, values in task.describe_prepared(stored.batch(index)).items():
-            found.setdefault(name, []).append(np.asarray(values))
+            described.setdefault(name, []).append(np.asarray(values))
         digests += [digest_of(stored.sample(row), inputs) for row in index.tolist()]
         progress.advance(len(index))
-    return pd.DataFrame({"digest": digests, **{name: np.concatenate(pieces) for name, pieces in found.items()}})
+    return pd.DataFrame({"digest": digests, **{name: np.concatenate(pieces) for name, pieces in described.items()}})

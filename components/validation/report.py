@@ -1,4 +1,4 @@
-"""The report as one HTML page that stands alone: no scripts, nothing from the network."""
+"""The report as one self-contained HTML page: no scripts, nothing from the network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STYLE_FILE = Path(__file__).with_name("report.css")
 
 
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Samples of each label in each split; `not split yet` where the source gives none, `all` without labels."""
+    """Count the samples of each label and split; `not split yet` without a split, `all` without labels."""
     split = table["split"].fillna("not split yet")
     found = table.groupby([table["label"].replace("", "all"), split], sort=True).size()
     result: dict[str, dict[str, int]] = {}
@@ -53,7 +53,7 @@ def render(
         "data": digest.short(verdict.subject_digest),
         "suite": digest.short(verdict.suite_digest),
     }
-    # What failed comes first; the order of the suite is kept within.
+    # Failed expectations come first, each group in the order of the suite.
     ordered = sorted(verdict.results, key=lambda result: result.success)
     rows = "\n".join(part for result in ordered for part in _rows(result, shown))
     return f"""<!doctype html>
@@ -119,7 +119,7 @@ def _picture(sample: bytes | str | None) -> str:
 
 
 def _thumbnail(content: bytes) -> str | None:
-    """A small PNG as a data: address; None where the file is no image."""
+    """A small PNG as a data: URL; None if the file is no image."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.thumbnail((_SIDE, _SIDE))

@@ -1,4 +1,4 @@
-"""The stage: `raw/` -> `validated/`, and the look at a prepared dataset before it is accepted."""
+"""The stage `validate`: `raw/` -> `validated/`, and the check of a prepared dataset before its acceptance."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SUITE_FILE = "expectations.json"
 
 
 def main(arguments: list[str]) -> None:
-    """Hold raw or prepared data against its expectations.
+    """Check raw or prepared data against its expectations.
 
     Raises:
         UsageError: not called with a part and one dataset's folder.
-        SpecError: expectations.json is wrong; nothing was looked at.
-        CorruptArtifactError: the data is not what its manifest says.
-        ValidationRefused: the data does not meet its expectations; what was good before stands.
+        SpecError: expectations.json is wrong; no data was read.
+        CorruptArtifactError: the data differs from its manifest.
+        ValidationRefused: the data does not meet its expectations; the last valid output is kept.
     """
     match arguments:
         case ["raw", folder]:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
 
 
 def validate_raw(folder: Path) -> None:
-    """`raw/` -> `validated/`: the verdict and the sample table; atomic, and only if every expectation is met."""
+    """Write the verdict and the sample table to `validated/`, atomically, if every expectation is met."""
     spec, task, _ = open_dataset(folder)
     suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.columns(task))
     raw = manifest.verify(folder / "raw", "raw")
@@ -48,7 +48,7 @@ def validate_raw(folder: Path) -> None:
     with atomic.folder(folder / "validated") as fresh:
         table = raw_table.build(task, source, fresh / "samples.parquet", spec.name, int(raw.facts["samples"]))
         verdict = suite.judge(table, raw.digest)
-        _report(spec, verdict, table, _shown(task, source, verdict))
+        _report(spec, verdict, table, _previews(task, source, verdict))
         atomic.write_text(fresh / "verdict.json", verdict.to_json())
         facts = {
             "raw_digest": raw.digest,
@@ -60,19 +60,19 @@ def validate_raw(folder: Path) -> None:
 
 
 def validate_prepared(folder: Path) -> None:
-    """Judge the staged dataset; the verdict is left beside it."""
+    """Validate the staged dataset and write the verdict beside it."""
     spec, task, _ = open_dataset(folder)
     suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.columns(task))
     staging = Project(Path()).state / "staging" / spec.name
     staged = manifest.verify(staging / "prepared", "prepared")
     table = prepared_table.build(task, staging / "prepared", spec.name)
     verdict = suite.judge(table, staged.digest)
-    _report(spec, verdict, table, _shown(task, folder / "raw" / sample_file.FILE_NAME, verdict))
+    _report(spec, verdict, table, _previews(task, folder / "raw" / sample_file.FILE_NAME, verdict))
     atomic.write_text(staging / "verdict.json", verdict.to_json())
 
 
-def _shown(task: Task, source: Path, verdict: Verdict) -> dict[str, bytes | str]:
-    """Failing samples for people, by id."""
+def _previews(task: Task, source: Path, verdict: Verdict) -> dict[str, bytes | str]:
+    """Previews of the failing samples by id, for the report."""
     failing = set(verdict.failing_ids(report.SHOWN))
     if not failing:
         return {}
@@ -80,10 +80,10 @@ def _shown(task: Task, source: Path, verdict: Verdict) -> dict[str, bytes | str]
     return {sample.id: task.preview(sample.values) for _, sample in sample_file.pick(source, rows)}
 
 
-def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, shown: dict[str, bytes | str]) -> None:
+def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, previews: dict[str, bytes | str]) -> None:
     folder = Project(Path()).reports(spec.name)
     page = folder / f"{verdict.part}.html"
-    atomic.write_text(page, report.render(spec, verdict, report.counts(table), shown))
+    atomic.write_text(page, report.render(spec, verdict, report.counts(table), previews))
     atomic.write_text(folder / f"{verdict.part}.json", verdict.to_json())
     if not verdict.success:
         failed = [result for result in verdict.results if not result.success]

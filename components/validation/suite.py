@@ -1,4 +1,4 @@
-"""`expectations.json`: a list of Great Expectations for the raw data, another for the prepared data."""
+"""`expectations.json`: Great Expectations for the raw data and for the prepared data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
 
 
 class ExpectationSpec(BaseModel):
-    """One expectation: its type and arguments as Great Expectations names them, and what it means in words."""
+    """One expectation: type and arguments of Great Expectations, and a description."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -34,7 +34,7 @@ class ExpectationSpec(BaseModel):
 
 
 class SuiteFile(BaseModel):
-    """The whole file."""
+    """The content of expectations.json."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -43,7 +43,7 @@ class SuiteFile(BaseModel):
 
 
 class Suite:
-    """The expectations of one part, checked and ready."""
+    """The checked expectations of one part."""
 
     def __init__(self, part: Literal["raw", "prepared"], expectations: list[ExpectationSpec]) -> None:
         self.part: Literal["raw", "prepared"] = part
@@ -52,11 +52,11 @@ class Suite:
 
     @staticmethod
     def read(path: Path, part: Literal["raw", "prepared"], columns: tuple[str, ...]) -> Suite:
-        """Read one part of a suite file, and check every expectation against its own rules and the table's columns.
+        """Read one part of a suite file and check every expectation's arguments and columns.
 
         Raises:
-            NotFoundError: there is no such file.
-            SpecError: no JSON, an unknown expectation, wrong arguments, an unknown column: all problems at once.
+            NotFoundError: the file is missing.
+            SpecError: invalid JSON, unknown expectations, wrong arguments or unknown columns; names all problems.
         """
         try:
             json.loads(path.read_bytes())
@@ -80,12 +80,12 @@ class Suite:
         return Suite(part, expectations)
 
     def judge(self, table: pd.DataFrame, subject_digest: str) -> Verdict:
-        """Hold a table with a column `id` against the suite."""
+        """Validate a table with a column `id` against the suite."""
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
         asset = context.data_sources.add_pandas("table").add_dataframe_asset(self.part)
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": table})
-        # GX drops an expectation that stands twice: each is numbered, so that results come back in order, all of them.
+        # GX drops repeated expectations: a position makes each of them unique, and gives the order of the results.
         configurations = [
             {"type": item.type, "kwargs": item.kwargs, "meta": {"position": position}}
             for position, item in enumerate(self.expectations)
@@ -131,29 +131,29 @@ def _position(outcome: Any) -> int:
 
 
 def _result(expectation: ExpectationSpec, outcome: Any) -> Result:
-    found: dict[str, Any] = outcome.result or {}
-    rows: list[dict[str, Any]] = found.get("partial_unexpected_index_list") or []
+    details: dict[str, Any] = outcome.result or {}
+    rows: list[dict[str, Any]] = details.get("partial_unexpected_index_list") or []
     column = str(expectation.kwargs.get("column"))
-    count = int(found.get("unexpected_count") or 0)
+    count = int(details.get("unexpected_count") or 0)
     return Result(
         type=expectation.type,
         kwargs=expectation.kwargs,
         description=expectation.description,
         success=bool(outcome.success),
-        observed=_observed(found),
+        observed=_observed(details),
         failing=tuple(Failing(str(row["id"]), _plain(row.get(column))) for row in rows if "id" in row),
         failing_count=count,
         error=_error(outcome.exception_info),
     )
 
 
-def _observed(found: dict[str, Any]) -> str:
-    if (value := found.get("observed_value")) is not None:
+def _observed(details: dict[str, Any]) -> str:
+    if (value := details.get("observed_value")) is not None:
         return json.dumps(_plain(value), ensure_ascii=False)
-    if counts := found.get("details", {}).get("value_counts"):
+    if counts := details.get("details", {}).get("value_counts"):
         return ", ".join(f"{entry['value']} ({entry['count']:,})" for entry in counts)
-    if total := found.get("element_count"):
-        failing = found["unexpected_count"]
+    if total := details.get("element_count"):
+        failing = details["unexpected_count"]
         return f"{failing:,} of {total:,} samples fail" if failing else f"all {total:,} samples"
     return "met"
 
@@ -165,7 +165,7 @@ def _error(information: Any) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value: numbers of numpy become Python's, what is not finite becomes text."""
+    """Convert to a JSON value: numpy numbers become Python numbers, values that are not finite become text."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set):

@@ -1,4 +1,4 @@
-"""What came of holding a table against its expectations. Plain values; nothing here needs Great Expectations."""
+"""The result of a validation, in plain values; this module does not import Great Expectations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FAILING_SHOWN = 20
 
 
 class Failing(NamedTuple):
-    """A sample that did not meet an expectation, and its value."""
+    """A sample that does not meet an expectation, and its value."""
 
     id: str
     value: Any
@@ -19,10 +19,10 @@ class Result(NamedTuple):
     """One expectation's result.
 
     Args:
-        observed: the value that was looked at, or how many of how many samples failed, in words.
-        failing: the first `FAILING_SHOWN` failing samples, where the expectation is about single samples.
-        failing_count: how many there are in all.
-        error: why the expectation could not be evaluated, where it could not.
+        observed: the observed value, or the number of failing samples, as text.
+        failing: the first `FAILING_SHOWN` failing samples; empty for an expectation on the whole table.
+        failing_count: number of all failing samples.
+        error: why the expectation could not be evaluated; None if it was.
     """
 
     type: str
@@ -42,11 +42,11 @@ class Result(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """All results on one part of a dataset.
+    """All results for one part of a dataset.
 
     Args:
-        subject_digest: digest of the manifest of what was judged.
-        suite_digest: digest of the expectations it was held against.
+        subject_digest: digest of the manifest of the validated data.
+        suite_digest: digest of the expectations.
     """
 
     part: Literal["raw", "prepared"]
@@ -61,12 +61,12 @@ class Verdict(NamedTuple):
 
     @property
     def statistics(self) -> dict[str, int]:
-        """How many expectations were evaluated, and how many met."""
+        """Number of evaluated and of met expectations."""
         met = sum(result.success for result in self.results)
         return {"evaluated": len(self.results), "met": met}
 
     def failing_ids(self, limit: int) -> list[str]:
-        """The failing samples of all expectations, each once, at most `limit`."""
+        """Ids of the failing samples of all expectations, without duplicates, at most `limit`."""
         ids = dict.fromkeys(str(failing.id) for result in self.results for failing in result.failing)
         return list(ids)[:limit]
 

@@ -1,6 +1,6 @@
-"""DVC: what is stale, what a dataset's digest is. The only room that imports dvc, and only where it is really asked.
+"""DVC: stale stages and the digest of a dataset. The only room that imports dvc, inside the functions that need it.
 
-status(project, dataset)             for each data stage: is it current, and if not, why
+status(project, dataset)             for each data stage: whether it is current, and the reasons why not
 reproduce(project, dataset, stage)   run one stage through DVC
 data_digest(project, dataset)        the identity of the prepared data
 """
@@ -20,7 +20,7 @@ def data_digest(project: Project, dataset: str) -> str:
     """The digest of the prepared dataset's manifest.
 
     Raises:
-        NotFoundError: it is not prepared.
+        NotFoundError: the dataset is not prepared.
         CorruptArtifactError: the manifest was changed.
     """
     return manifest.load(project.dataset(dataset) / "prepared", "prepared").digest

@@ -1,8 +1,8 @@
-"""DVC's word that a dataset is current, good for as long as nothing moved that DVC looks at.
+"""A cache of DVC's answer that a dataset is current.
 
-Asking DVC takes a second, most of it for imports. After it found everything current, a fingerprint is kept of all that
-it looked at: the content of the small files, time, size and inode of the large ones (DVC trusts the same), and the
-code. While the fingerprint stays the same, so does the answer.
+DVC needs a second for the answer, mostly for imports. If all stages are current, a fingerprint of everything that DVC
+checks is kept: the content of the small files, time, size and inode of the large files (as in DVC), and the code. An
+equal fingerprint gives the same answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FOLDERS = ("raw", "validated", "prepared")
 
 
 def fingerprint(project: Project, dataset: str, code: Mapping[str, SourceIdentity]) -> str:
-    """The state of everything that decides whether a dataset is current."""
+    """A digest of everything that decides whether a dataset is current."""
     folder = project.dataset(dataset)
     small = [project.root / name for name in ("dvc.yaml", "dvc.lock", "params.yaml")]
     small += [folder / name for name in ("dataset.yaml", "expectations.json")]
@@ -32,17 +32,17 @@ def fingerprint(project: Project, dataset: str, code: Mapping[str, SourceIdentit
     )
 
 
-def is_known(project: Project, dataset: str, found: str) -> bool:
-    """Whether DVC found this very state current."""
+def is_known(project: Project, dataset: str, state: str) -> bool:
+    """Whether DVC has found the state with this fingerprint current."""
     try:
-        return _file(project, dataset).read_text() == found
+        return _file(project, dataset).read_text() == state
     except FileNotFoundError:
         return False
 
 
-def keep(project: Project, dataset: str, found: str) -> None:
-    """Keep the fingerprint of a state that DVC found current."""
-    atomic.write_text(_file(project, dataset), found)
+def keep(project: Project, dataset: str, state: str) -> None:
+    """Keep the fingerprint of a state that DVC has found current."""
+    atomic.write_text(_file(project, dataset), state)
 
 
 def _content(path: Path) -> str | None:
@@ -50,8 +50,8 @@ def _content(path: Path) -> str | None:
 
 
 def _stat(folder: Path) -> list[tuple[str, int, int, int]]:
-    found = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [(str(path.relative_to(folder)), at.st_mtime_ns, at.st_size, at.st_ino) for path, at in found]
+    files = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return [(str(path.relative_to(folder)), at.st_mtime_ns, at.st_size, at.st_ino) for path, at in files]
 
 
 def _file(project: Project, dataset: str) -> Path:

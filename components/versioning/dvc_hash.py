@@ -1,4 +1,4 @@
-"""DVC's own name for a folder's content, without DVC: what dvc.lock says of an output, and what the folder is."""
+"""DVC's hash of a folder, without DVC: the hash recorded in dvc.lock, and the hash of the files on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from components.core.errors import CorruptArtifactError
 
 
 def recorded(root: Path, output: str) -> str | None:
-    """The md5 that dvc.lock names for an output (`data/digits/raw`); None where it names none.
+    """The md5 of an output (`data/digits/raw`) in dvc.lock; None if dvc.lock has none.
 
     Raises:
         CorruptArtifactError: dvc.lock cannot be read.
@@ -29,7 +29,7 @@ def recorded(root: Path, output: str) -> str | None:
 
 
 def of_folder(folder: Path) -> str:
-    """The md5 that DVC gives a folder: of the sorted list of its files with theirs, in JSON.
+    """DVC's md5 of a folder: of the sorted list of its files and their md5, as JSON.
 
     As in dvc-data's `Tree.as_bytes`.
     """

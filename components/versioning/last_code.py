@@ -1,4 +1,4 @@
-"""The code that a stage last ran with, kept to say which function or library changed since."""
+"""The code of a stage's last run, kept to name the functions and libraries that changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.identity.source_code import SourceIdentity
 
 
 def read(project: Project, dataset: str, stage: str) -> SourceIdentity | None:
-    """What was kept; None where nothing was, or it cannot be read: the record only words reasons."""
+    """The kept code; None if there is none or the file cannot be read: the record only serves messages."""
     try:
         document = json.loads(_file(project, dataset, stage).read_text())
         return SourceIdentity(dict(document["functions"]), dict(document["libraries"]))
@@ -20,7 +20,7 @@ def read(project: Project, dataset: str, stage: str) -> SourceIdentity | None:
 
 
 def keep(project: Project, dataset: str, stage: str, code: SourceIdentity) -> None:
-    """Keep the code that a stage is current with."""
+    """Keep the code of a current stage."""
     if read(project, dataset, stage) != code:
         atomic.write_text(_file(project, dataset, stage), json.dumps(code._asdict(), sort_keys=True))
 

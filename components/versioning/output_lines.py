@@ -1,4 +1,4 @@
-"""What a stage's process says, line by line, through a FIFO: DVC starts the process and hands over no pipe of ours."""
+"""The output of a stage's process, line by line, through a FIFO: DVC starts the process and passes on no pipe."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _KEPT = 20
 
 
 class OutputLines:
-    """Reads a FIFO in a thread and hands each line on; without a listener there is no FIFO.
+    """Reads a FIFO in a thread and passes each line to the listener; without a listener there is no FIFO.
 
     Raises:
-        Exception: at the end of the block, what the listener raised, if the block itself ended well.
+        Exception: the listener's exception, at the end of a block that raised none.
     """
 
     def __init__(self, folder: Path, listener: Callable[[str], None] | None) -> None:
@@ -44,7 +44,7 @@ class OutputLines:
                 raise failure
 
     def last(self) -> str:
-        """The last line so far that is not empty."""
+        """The last line so far that is not blank."""
         return next((line for line in reversed(self._kept) if line.strip()), "")
 
     def _lines(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One stage, run through DVC in this process; the stage itself is a process of its own."""
+"""Runs one data stage through DVC in this process; DVC starts the stage in its own process."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def reproduce(
     force: bool = False,
     on_output: Callable[[str], None] | None = None,
 ) -> None:
-    """Run one data stage if DVC finds it stale; waits while another process uses DVC here.
+    """Run one data stage if DVC finds the stage stale; wait while another process uses DVC in this project.
 
     Args:
-        force: run it also where it is current.
-        on_output: takes each line that the stage says; without it the lines go where this process's go.
+        force: run the stage even if it is current.
+        on_output: called with each line of the stage's output; None: the lines go to this process's output.
 
     Raises:
         UsageError: no such stage.
@@ -66,7 +66,7 @@ def _bring_up_to_date(
 
 
 def _code_file_differs(project: Project, dataset: str, stage: str, code: SourceIdentity) -> bool:
-    """Whether the file says something else than the source and the installed libraries do: DVC sees only the source."""
+    """Whether the code file differs from the source and the installed libraries: DVC checks only the source."""
     path = stage_code.file(project.root, dataset, stage)
     return not path.is_file() or path.read_text() != stage_code.as_text(code)
 
@@ -77,9 +77,9 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
     from dvc.repo import Repo
     from dvc.stage.exceptions import StageCmdFailedError
 
-    logging.getLogger("dvc").setLevel(logging.WARNING)  # what runs is said by who called
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # the caller reports the running stage
     begun = time.monotonic()
-    next_word = begun + PERIOD_SECONDS
+    next_message = begun + PERIOD_SECONDS
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, OutputLines(Path(folder), on_output) as lines:
         error_file = Path(folder) / "error.json"
         environment = _environment(project) | {ERROR_FILE: str(error_file)}
@@ -95,24 +95,26 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
             except (DvcException, LockError) as error:
                 cause = error.__cause__ if isinstance(error, ReproductionError) else error
                 if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
-                    if on_output is not None and time.monotonic() > next_word:
+                    if on_output is not None and time.monotonic() > next_message:
                         on_output("waiting for a `dvc` command that holds DVC's lock")
-                        next_word += PERIOD_SECONDS
-                    time.sleep(0.5)  # a `dvc` command of somebody's own is at work
+                        next_message += PERIOD_SECONDS
+                    time.sleep(0.5)  # a `dvc` command of the user is running
                     continue
                 if disk_space.is_full(error):  # of DVC itself: its cache, its lock, its database
                     raise
                 status = _exit_status(cause) if isinstance(cause, StageCmdFailedError) else None
-                raise _as_ours(name, error_file, status, cause, lines.last(), project.root) from error
+                raise _stage_error(name, error_file, status, cause, lines.last(), project.root) from error
 
 
 def _exit_status(failure: object) -> int | None:
-    """DVC keeps the command's exit status in the words of its error only."""
-    found = re.search(r"exited with (-?\d+)$", str(failure))
-    return int(found[1]) if found else None
+    """The command's exit status, from the text of DVC's error, the only place that has it."""
+    match = re.search(r"exited with (-?\d+)$", str(failure))
+    return int(match[1]) if match else None
 
 
-def _as_ours(name: str, error_file: Path, status: int | None, cause: object, last: str, root: Path) -> ModelyardError:
+def _stage_error(
+    name: str, error_file: Path, status: int | None, cause: object, last: str, root: Path
+) -> ModelyardError:
     if left := failure(status or 0, error_file):
         return left
     if status == _INTERRUPTED:
@@ -128,16 +130,16 @@ def _as_ours(name: str, error_file: Path, status: int | None, cause: object, las
 
 
 def _environment(project: Project) -> dict[str, str]:
-    """What the stage's shell needs: our own Python first in the path, whatever started this process."""
+    """Environment of the stage's shell: the directory of this Python is first in the path."""
     path = os.environ.get("PATH", "")
     return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{path}"}
 
 
 @contextmanager
-def alone(project: Project, say: Callable[[str], None] | None) -> Iterator[None]:
-    """One reproduction at a time in a project; the others wait, and say so."""
+def alone(project: Project, log: Callable[[str], None] | None) -> Iterator[None]:
+    """Lock the project: one reproduction at a time; others wait, and log that they wait."""
     project.state.mkdir(parents=True, exist_ok=True)
     with (project.state / "data.lock").open("w") as lock:
-        with announced(f"another run that works on the data ({project.state / 'data.lock'})", say):
+        with announced(f"another run that works on the data ({project.state / 'data.lock'})", log):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,6 +1,6 @@
-"""What code a dataset's stages consist of, as the files that DVC compares.
+"""The identity of the code of a dataset's stages, in the files that DVC compares.
 
-The stage's own modules, and the module of the dataset's task: an edited task makes only its own datasets stale.
+It covers the stage's modules and the module of the dataset's task: an edited task makes only its own datasets stale.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WITH_TASK = ("validate", "prepare")
 
 
 def main(arguments: list[str]) -> None:
-    """Write `data/.code/<dataset>/<stage>.json` for each stage; a file whose content stays the same is not touched.
+    """Write `data/.code/<dataset>/<stage>.json` for each stage; a file with equal content is not written.
 
     Raises:
         UsageError: not called with one dataset's folder.
@@ -43,15 +43,15 @@ def main(arguments: list[str]) -> None:
 
 
 def file(root: Path, dataset: str, stage: str) -> Path:
-    """Where the identity of a stage's code is written."""
+    """The file of a stage's code identity."""
     return root / "data" / ".code" / dataset / f"{stage}.json"
 
 
 def identity(root: Path, dataset: Path, stage: str) -> SourceIdentity:
-    """The identity of a stage's code for the dataset that a dataset.yaml describes, read from the source now.
+    """The current identity of a stage's code for the dataset of a dataset.yaml.
 
     Raises:
-        SpecError: the file is wrong, or there is no such task.
+        SpecError: the file is wrong, or its task is unknown.
     """
     task = located_yaml.read(dataset, DatasetSpec).task
     if task not in tasks.MODULES and ":" not in task:
@@ -60,6 +60,6 @@ def identity(root: Path, dataset: Path, stage: str) -> SourceIdentity:
     return user_source.identity([*_ENTRIES[stage], *([tasks.module(task)] if stage in _WITH_TASK else [])], root)
 
 
-def as_text(found: SourceIdentity) -> str:
+def as_text(code: SourceIdentity) -> str:
     """The content of a stage's file."""
-    return json.dumps(found._asdict(), indent=1, sort_keys=True) + "\n"
+    return json.dumps(code._asdict(), indent=1, sort_keys=True) + "\n"

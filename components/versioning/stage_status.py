@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StageStatus:
-    """A data stage: `ingest`, `validate` or `prepare`; `reasons` says in words why it is not current."""
+    """A data stage: `ingest`, `validate` or `prepare`, and the reasons why it is not current."""
 
     stage: str
     current: bool

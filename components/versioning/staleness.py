@@ -1,4 +1,4 @@
-"""What DVC holds for stale, said in words."""
+"""The stale stages of a dataset according to DVC, with reasons."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SHOWN = 5
 
 
 def status(project: Project, dataset: str) -> tuple[StageStatus, ...]:
-    """The data stages in order. Agrees with what `dvc repro` would do; runs nothing.
+    """The status of the data stages in order, as `dvc repro` would find it; runs no stage.
 
-    A stage behind one that is not current is not current either, though DVC may find its inputs unchanged then.
+    A stage after a stale stage is stale too, even if DVC finds its inputs unchanged.
 
     Raises:
-        NotFoundError: no such dataset, or it is not listed in params.yaml.
+        NotFoundError: the dataset does not exist, or params.yaml does not list it.
         SpecError: dataset.yaml is wrong, or lacks a section that a stage depends on.
         CorruptArtifactError: a file of a stage's output was changed by hand.
     """
@@ -39,46 +39,51 @@ def status(project: Project, dataset: str) -> tuple[StageStatus, ...]:
     state = clean_state.fingerprint(project, dataset, code)
     if clean_state.is_known(project, dataset, state):
         return tuple(StageStatus(name, True, ()) for name in stage_code.STAGES)
-    found = _ask_dvc(project, dataset, code)
-    if all(stage.current for stage in found):
+    statuses = _dvc_status(project, dataset, code)
+    if all(stage.current for stage in statuses):
         clean_state.keep(project, dataset, state)
-    return found
+    return statuses
 
 
-def _ask_dvc(project: Project, dataset: str, code: dict[str, source_code.SourceIdentity]) -> tuple[StageStatus, ...]:
-    from dvc.repo import Repo  # a second's worth of imports
+def _dvc_status(project: Project, dataset: str, code: dict[str, source_code.SourceIdentity]) -> tuple[StageStatus, ...]:
+    from dvc.repo import Repo  # the import takes a second
 
-    found: list[StageStatus] = []
+    statuses: list[StageStatus] = []
     with Repo(str(project.root)) as repo:
         for name in stage_code.STAGES:
             stage = load(repo, project, f"{name}@{dataset}")
             reasons = list(_reasons(project, dataset, name, stage, code[name]))
-            first = next((before.stage for before in found if not before.current), None)
+            first = next((before.stage for before in statuses if not before.current), None)
             if first:
                 reasons.append(f"{first} runs before it")
             if not reasons:
                 last_code.keep(project, dataset, name, code[name])
-            found.append(StageStatus(name, not reasons, tuple(reasons)))
-    return tuple(found)
+            statuses.append(StageStatus(name, not reasons, tuple(reasons)))
+    return tuple(statuses)
 
 
 def check(project: Project, dataset: str) -> None:
-    """Refuse a dataset that DVC could not find its way in."""
+    """Check that a dataset has everything that DVC's stages depend on.
+
+    Raises:
+        NotFoundError: expectations.json is missing.
+        SpecError: dataset.yaml is wrong, or lacks a section that a stage depends on.
+    """
     path = project.dataset(dataset) / "dataset.yaml"
     spec = located_yaml.read(path, DatasetSpec)
     missing = [name for name in ("source", "split", "input") if name not in spec.model_fields_set]
     if missing:
-        message = "this section must stand in the file: the stages depend on it"
+        message = "this section is required: the stages depend on it"
         raise SpecError(str(path), tuple(Problem(name, message) for name in missing))
     if not (path.parent / "expectations.json").is_file():
         raise NotFoundError(f"no such file: {path.parent / 'expectations.json'}", next_step="write its expectations")
 
 
 def load(repo: Repo, project: Project, name: str) -> PipelineStage:
-    """One stage of dvc.yaml with what dvc.lock says about it.
+    """One stage of dvc.yaml with its entry of dvc.lock.
 
     Raises:
-        NotFoundError: the dataset is not listed in params.yaml.
+        NotFoundError: params.yaml does not list the dataset.
     """
     from dvc.stage.exceptions import StageNotFound
 

@@ -1,7 +1,7 @@
-"""DVC's record of who reads and writes what, `.dvc/tmp/rwlock`, where a kill left half of it.
+"""Removes DVC's record of readers and writers, `.dvc/tmp/rwlock`, if a killed process has left the file incomplete.
 
-DVC writes it anew in place; killed in that moment it leaves a file that is no JSON, and from then on DVC refuses all
-work until somebody removes it.
+DVC overwrites the file in place. If DVC is killed while writing, the file is invalid JSON, and DVC refuses all further
+work until the file is removed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _SETTLED_SECONDS = 0.2
 
 
 def clear(root: Path) -> None:
-    """Remove the record if it is torn, and stays so: a `dvc` command of somebody's own may be writing it just now."""
+    """Remove the record if it is invalid and stays so: a `dvc` command of the user may be writing the file."""
     path = root / ".dvc" / "tmp" / "rwlock"
     if _is_torn(path):
         time.sleep(_SETTLED_SECONDS)

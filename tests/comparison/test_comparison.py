@@ -131,7 +131,7 @@ def test_names_of_equal_models_stand_apart(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_left_holds_every_figure(tmp_path: Path) -> None:
     rows = (row(*GOOD), row("rnn gru", "rnn", "gru", 0.79, 2_500_000, None))
     made = table(*rows, failed={"transformer <x>": "the loss is no longer a finite number"})
-    stage.leave(made, tmp_path / "compare")
+    stage.write_report(made, tmp_path / "compare")
     folder = tmp_path / "compare"
     assert {path.name for path in folder.iterdir()} == {"plot.png", "report.html", "table.csv", "table.json"}
     assert ComparisonTable.model_validate_json((folder / "table.json").read_bytes()) == made

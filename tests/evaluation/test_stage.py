@@ -104,7 +104,7 @@ def test_another_training_than_asked_for_is_refused(place: Path, tmp_path: Path)
     asked = request(place / "prepared", place / "run").model_copy(
         update={"train_fingerprint": "cd" * 32, "package": str(tmp_path / "package")}
     )
-    with pytest.raises(CorruptArtifactError, match="trained artifact is not the one"):
+    with pytest.raises(CorruptArtifactError, match="trained artifact is not that of the request"):
         _evaluate(tmp_path, asked)
     assert not (tmp_path / "package").exists()
 

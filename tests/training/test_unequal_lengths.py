@@ -40,7 +40,7 @@ def test_batches_by_length_go_on_bit_for_bit(
     stage.train(through, EventStream(io.StringIO()))
     broken = request(tmp_path / "prepared", tmp_path / "broken", case, epochs=2)
     with monkeypatch.context() as patched:
-        patched.setattr(StopSignals, "asked", asked)
+        patched.setattr(StopSignals, "received", asked)
         with pytest.raises(Interrupted):
             stage.train(broken, EventStream(io.StringIO()))
     torch.rand(17)
