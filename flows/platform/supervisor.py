@@ -153,14 +153,13 @@ def call(project: Project, seconds: float = 0) -> xmlrpc.client.ServerProxy:
 
 
 def restart(project: Project, names: Collection[str]) -> None:
-    """Have programs run what their files say now; the others go on."""
+    """Have programs run what their files say now, one after the other; the other programs go on."""
     with call(project, SHIM_SECONDS) as proxy:
         for name in names:
             with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
                 proxy.supervisor.stopProcess(name)
-        for name in names:
             with contextlib.suppress(xmlrpc.client.Fault):  # it was started meanwhile
-                proxy.supervisor.startProcess(name, False)
+                proxy.supervisor.startProcess(name)
 
 
 def remove(project: Project, names: Collection[str]) -> None:

@@ -199,6 +199,22 @@ def test_a_killed_shim_leaves_its_program_to_the_next_one(project: Project) -> N
     eventually(lambda: running(project, "sleeper") == program)
 
 
+def test_programs_are_restarted_one_after_the_other_and_the_rest_goes_on(project: Project) -> None:
+    names = ("first", "second")
+    start_small(project, sleeper("other"), *map(sleeper, names))
+    eventually(lambda: all(running(project, name) for name in (*names, "other")))
+    before = {name: running(project, name) for name in (*names, "other")}
+    done = threading.Event()
+    watched = watch(
+        lambda: any(psutil.pid_exists(before[name]) or running(project, name) for name in names), done.is_set
+    )
+    supervisor.restart(project, names)
+    eventually(lambda: all(running(project, name) not in (0, before[name]) for name in names))
+    done.set()
+    assert watched.result(10)  # at no moment are both away
+    assert running(project, "other") == before["other"]
+
+
 def test_a_killed_guardian_comes_back(project: Project) -> None:
     start_small(project, guardian(project))
     eventually(lambda: running(project, "guardian"))
