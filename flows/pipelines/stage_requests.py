@@ -12,6 +12,7 @@ from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
 from components.contracts.training_request import TrainRequest
+from components.core.errors import CorruptArtifactError, NotFoundError
 from components.core.project import Project
 from components.identity import manifest as manifests
 from components.identity.manifest import Kind
@@ -136,10 +137,8 @@ def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
 
     Args:
         name: of the request's file.
-        document: its paths may be absolute; they are made relative to the project.
-
-    Raises:
-        NotFoundError, CorruptArtifactError: a bundle is not there, or its manifest was changed.
+        document: its paths may be absolute; they are made relative to the project. A bundle or a dataset that is
+            damaged or missing is not among the inputs: the gates refuse it.
     """
     bundles = [one for one in (document.candidate, document.champion) if one is not None]
     dataset = project.root / document.dataset
@@ -157,8 +156,8 @@ def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
         document=inside.model_dump_json(),
         request_file=_request_file(project, name),
         inputs=(
-            *(_sealed(project, project.root / bundle.bundle, "bento") for bundle in bundles),
-            *(_sealed(project, dataset / kind, kind) for kind in sealed if (dataset / kind).is_dir()),
+            *(artifact for bundle in bundles for artifact in _whole(project, project.root / bundle.bundle, "bento")),
+            *(artifact for kind in sealed for artifact in _whole(project, dataset / kind, kind)),
         ),
         outputs=(StageOutput(kind="report", path=inside.folder),),
     )
@@ -189,6 +188,14 @@ def _package(project: Project, package: Package) -> PlacedArtifact:
 
 def _sealed(project: Project, folder: Path, kind: Kind) -> PlacedArtifact:
     return PlacedArtifact(kind=kind, digest=manifests.load(folder, kind).digest, path=_place(project, folder))
+
+
+def _whole(project: Project, folder: Path, kind: Kind) -> tuple[PlacedArtifact, ...]:
+    """The artifact in a folder; none where its manifest is missing or was changed."""
+    try:
+        return (_sealed(project, folder, kind),)
+    except (NotFoundError, CorruptArtifactError):
+        return ()
 
 
 def _request_file(project: Project, name: str) -> str:

@@ -55,14 +55,20 @@ class RunContext:
     say: Log
     runner: StageRunner | None = None
 
-    def run(self, request: StageRequest, on_event: LineSink | None = None) -> StageResult:
+    def run(
+        self,
+        request: StageRequest,
+        on_event: LineSink | None = None,
+        grace_seconds: float = stage_runner.GRACE_SECONDS,
+    ) -> StageResult:
         """Run a stage to its end.
 
         Args:
             on_event: takes the stage's events; default: they are logged.
+            grace_seconds: how long a cancelled stage has to keep its work, before it is killed.
         """
         runner = self.runner or LocalProcessRunner(self.project.root)
-        return stage_runner.run(runner, request, on_event or self.say, self.say)
+        return stage_runner.run(runner, request, on_event or self.say, self.say, grace_seconds)
 
 
 def data_stage(work: RunContext, stage: str, *, force: bool) -> None:

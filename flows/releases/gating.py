@@ -10,8 +10,10 @@ from components.contracts.gate_request import Candidate, Gate, GateEvidence, Gat
 from components.core.errors import ServingError
 from components.gates import evidence
 from components.packaging.bundle import Bundle
-from flows.pipelines import stage_runner
+from flows.pipelines import stage_requests
 from flows.releases.rollout import Refused, Rollout, VerifiedVersion
+
+CANCEL_GRACE_SECONDS = 10.0  # for the endpoints that the gates have started to end
 
 
 def gates(rollout: Rollout, candidate: VerifiedVersion) -> GateEvidence | None:
@@ -30,13 +32,10 @@ def gates(rollout: Rollout, candidate: VerifiedVersion) -> GateEvidence | None:
     reused = found is not None and found.passed
     if not reused:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        stage_runner.call(
-            "gates",
-            request.model_copy(update={"folder": str(folder)}).model_dump_json(),
-            folder=rollout.context.project.root,
-            request_file=rollout.context.project.state / "requests" / f"gates-{key[:16]}.json",
-            on_line=rollout.context.say,
-            on_words=rollout.context.say,
+        placed = request.model_copy(update={"folder": str(folder)})
+        context = rollout.context
+        context.run(
+            stage_requests.gates(context.project, f"gates-{key[:16]}", placed), grace_seconds=CANCEL_GRACE_SECONDS
         )
         found = _evidence(folder / "evidence.json", key)
     if found is None:
