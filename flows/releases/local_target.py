@@ -6,6 +6,7 @@ HTTP. See `flows/releases/serving_target.py` for what a target must do.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -196,6 +197,7 @@ class LocalServingTarget:
             command(bundle, "{port}"),
             variables,
             hands_over_to=str(inside / "workers"),
+            workers=int(json.loads((bundle.source / "serving.json").read_bytes())["workers"]),
             timeout_seconds=READY_SECONDS,
         )
 
@@ -335,7 +337,7 @@ def _connected(during: ExitStack, known: Credentials | None, url: str, count: in
 def _unreached(workers: set[str], missing: int) -> str:
     """The workers that were not reached, in words; `missing` of them say nothing of themselves."""
     named = [f"worker {worker}" for worker in sorted(workers)]
-    return ", ".join([*named, *([f"{missing} that cannot be seen at /release"] if missing > 0 else [])])
+    return ", ".join([*named, *([f"{missing} that cannot be seen at /status"] if missing > 0 else [])])
 
 
 def command(bundle: Bundle, port: str) -> list[str]:

@@ -157,14 +157,14 @@ def test_a_run_says_that_another_one_works_on_the_data(project: Project, monkeyp
     held = threading.Event()
 
     def hold() -> None:
-        with reproduction._alone(project, None):
+        with reproduction.alone(project, None):
             held.set()
             while not said:
                 time.sleep(0.01)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait()
-    with reproduction._alone(project, said.append):
+    assert held.wait(10)
+    with reproduction.alone(project, said.append):
         assert said[0].startswith("waiting for another run that works on the data")
     thread.join()

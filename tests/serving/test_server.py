@@ -18,7 +18,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from flows.releases.service import HANDOVER, Service, command
 
 from components.contracts.pipeline import PipelineSpec, ServingOptions
 from components.contracts.serving_spec import (
@@ -39,11 +38,12 @@ from components.packaging import requirements
 from components.packaging.bundle import Bundle, BundleRequest
 from components.registry.api import Api
 from components.registry.versions import Version
-from components.release.ledger import Side
+from components.release.production import Pin
 from flows.pipelines.stages import RunContext
 from flows.platform.environment import QUIET
 from flows.releases import steps
-from flows.releases.rollout import Proven, Refused, Rollout
+from flows.releases.local_target import HANDOVER, LocalServingTarget, command
+from flows.releases.rollout import Refused, Rollout, VerifiedVersion
 from tests import small_package
 from tests.serving.service import challenger, eventually
 
@@ -283,7 +283,7 @@ def test_series_of_versions_that_have_gone_are_not_shown(server: Server) -> None
 
 
 @dataclass(frozen=True)
-class Released(Service):
+class Released(LocalServingTarget):
     """A service that no stack runs."""
 
     address: str
@@ -299,26 +299,26 @@ def test_the_golden_examples_are_asked_of_every_worker(server: Server, monkeypat
     service = Released(Project(server.folder), "sample", server.url)
     package = Package.open(Path(server.slots["2"].bundle) / "package")
     for times in range(1, 6):  # whichever worker is quicker to take a connection
-        assert service.prove(package, 1e-4, workers=2) <= 1e-4
+        assert service.check_golden_examples(package, 1e-4, workers=2) <= 1e-4
         least = times * len(package.golden())
         eventually(lambda least=least: all(w.champion_stats.requests >= least for w in server.statement().workers))  # type: ignore[misc]
-    monkeypatch.setattr("flows.releases.service.PROVE_SECONDS", 3.0)
+    monkeypatch.setattr("flows.releases.local_target.PROVE_SECONDS", 3.0)
     stopped = server.statement().workers[0].worker
     os.kill(stopped, signal.SIGSTOP)
     try:
         with pytest.raises(StackError, match="not every worker") as caught:
-            service.prove(package, 1e-4, workers=2)
+            service.check_golden_examples(package, 1e-4, workers=2)
         assert caught.value.got in (f"not reached: worker {stopped}", "not reached: 1 that cannot be seen at /status")
         with pytest.raises(StackError) as three:  # once the stopped one is not among the living any more
-            service.prove(package, 1e-4, workers=3)
+            service.check_golden_examples(package, 1e-4, workers=3)
         assert "that cannot be seen at /status" in str(three.value.got)
     finally:
         os.kill(stopped, signal.SIGCONT)
     eventually(lambda: len(server.statement().workers) == 2)
-    assert service.prove(package, 1e-4, workers=2) <= 1e-4
+    assert service.check_golden_examples(package, 1e-4, workers=2) <= 1e-4
 
 
-def _change(server: Server, slot: SlotSpec, folder: Path) -> tuple[Rollout, Proven]:
+def _rollout(server: Server, slot: SlotSpec, folder: Path) -> tuple[Rollout, VerifiedVersion, Pin]:
     """A release of a version, whatever the gates said of it."""
     project = Project(folder)
     overrides = {"serving.workers": 2, "gates.parity.tolerance": 1e-4}
@@ -326,27 +326,28 @@ def _change(server: Server, slot: SlotSpec, folder: Path) -> tuple[Rollout, Prov
     service = Released(project, "sample", server.url)
     service.folder.parent.mkdir(parents=True)
     service.folder.symlink_to(server.folder)
-    side = Side(version=slot.version, package_digest=slot.package_digest)
-    work = RunContext(project, spec, Api("http://127.0.0.1:9"), print)
-    bundle = Bundle(folder / "home", "sample", "b" * 64)
+    pin = Pin(version=slot.version, package_digest=slot.package_digest, bundle=f"sample:{'b' * 12}", bundle_digest=None)
+    bundle = service.bundle(pin)
     bundle.folder.mkdir(parents=True)
     bundle.source.symlink_to(slot.bundle)
     version = Version("sample", slot.version, "", "", {}, (), 0)
     package = Package.open(Path(slot.bundle) / "package", verify=False)
-    return Rollout(work, service, "champion", "a-release", None, side, "a test"), Proven(version, package, bundle)
+    context = RunContext(project, spec, Api("http://127.0.0.1:9"), print)
+    rollout = Rollout(context, service, "champion", "a-release", None, pin.side, "a test")
+    return rollout, VerifiedVersion(version, package, bundle), pin
 
 
 def test_a_refusal_by_the_service_names_the_limit_that_was_missed(server: Server, tmp_path: Path) -> None:
     server.order(champion=server.slots["1"])
-    change, proven = _change(server, server.slots["broken"], tmp_path / "broken")
+    rollout, _, pin = _rollout(server, server.slots["broken"], tmp_path / "broken")
     with pytest.raises(Refused) as load:
-        steps.stage(change, proven, "")
+        steps.stage(rollout, pin, "")
     assert [(result.gate, result.limit) for result in load.value.results] == [("load", "it loads in every worker")]
     other = small_package.bundle(tmp_path / "6", "6", seed=6, graph_scale=1 / 200)
     server.order(champion=server.slots["1"], staged=other.model_copy(update={"tolerance": 10.0}))
-    change, proven = _change(server, other, tmp_path / "other")
+    rollout, candidate, _ = _rollout(server, other, tmp_path / "other")
     with pytest.raises(Refused, match="answers otherwise") as parity:
-        steps.prove(change, proven)
+        steps.prove(rollout, candidate)
     limit = "each number within 0.0001 in every worker"
     assert [(result.gate, result.limit) for result in parity.value.results] == [("parity", limit)]
 
