@@ -171,6 +171,7 @@ class Memory:
         decision: what the last step was decided by.
         refused: what was decided before the last refusal: deciding it again means that refusals do not end.
         step: what a thread of this process does.
+        at_rest: what was seen of a model without a service when nothing was due.
     """
 
     observer: Observer
@@ -187,6 +188,7 @@ class Memory:
     decision: Decision | None = None
     refused: Decision | None = None
     step: Future[None] | None = None
+    at_rest: tuple[DesiredState | None, tuple[int, ...], str | None] | None = None
 
 
 @dataclass
@@ -226,6 +228,10 @@ class Controller:
     def _reconcile(self, name: str, memory: Memory, aliases: Mapping[str, str] | None) -> None:
         now = time.monotonic()
         desired = DesiredState.of(aliases) if aliases is not None else None
+        seen = (desired, memory.observer.stamps(), memory.observer.service.url)
+        if memory.at_rest == seen:  # nothing serves, nothing is asked for, and nothing has changed
+            return
+        memory.at_rest = None
         if self._is_busy(name, memory, desired, now):
             return
         if desired is not None and memory.desired != desired:
@@ -237,6 +243,7 @@ class Controller:
         decision = decide(situation)
         if decision is None:
             memory.refused, memory.failures = None, 0
+            memory.at_rest = seen if memory.observer.service.url is None else None
             self._write(name, "idle", "")
         elif decision.step == "wait":
             reason = decision.reason if desired is not None else f"{decision.reason} ({self.registry.error()})"

@@ -89,6 +89,8 @@ class LocalServingTarget:
 
     def state(self) -> ServiceState:
         """Whether the platform runs the service's processes. They may not answer yet."""
+        if self.url is None:
+            return "stopped"
         try:
             known = services.service_state(self.project, self.name)
         except (OSError, StackError):

@@ -36,6 +36,7 @@ class Observer:
     name: str
     _release: tuple[tuple[int, int] | None, ReleaseSpec | None] = (None, None)
     _files: tuple[int, ...] = ()
+    _has_history: bool = False
 
     @cached_property
     def service(self) -> ServingTarget:
@@ -49,13 +50,18 @@ class Observer:
 
     def has_history(self) -> bool:
         """Whether anything was ever released of the model."""
-        return bool(self.ledger.entries())
+        self._has_history = self._has_history or bool(self.ledger.entries())
+        return self._has_history
 
     def has_changed(self) -> bool:
         """Whether ledger or pipeline file were written since this was asked last."""
-        stamp = tuple(_stamp(path) for path in (*self.ledger.files, self.project.pipeline_file(self.name)))
-        changed, self._files = stamp != self._files, stamp
+        stamps = self.stamps()
+        changed, self._files = stamps != self._files, stamps
         return changed
+
+    def stamps(self) -> tuple[int, ...]:
+        """When ledger and pipeline file were written last."""
+        return tuple(_stamp(path) for path in (*self.ledger.files, self.project.pipeline_file(self.name)))
 
     def release_spec(self) -> ReleaseSpec | None:
         """The section `release:` of the pipeline's file; None where the file cannot be read."""
