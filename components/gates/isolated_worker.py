@@ -1,6 +1,6 @@
 """Start one worker process of a Bento that finds nothing of ours but what lies in the Bento.
 
-    python -I -B clean_worker.py BENTO --fd N ...
+    python -I -B isolated_worker.py BENTO --fd N ...
 
 It is the process that `bentoml serve` starts for each worker, without the supervisor above it (two thirds of the time
 until it answers). Where this project is installed for editing, Python finds its rooms from anywhere; they are hidden

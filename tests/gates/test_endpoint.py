@@ -32,7 +32,7 @@ def workers() -> set[int]:
     found = set()
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if any(word.endswith("clean_worker.py") for word in words):
+        if any(word.endswith("isolated_worker.py") for word in words):
             found.add(process.pid)
     return found
 

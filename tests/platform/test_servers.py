@@ -46,9 +46,9 @@ def said() -> list[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("servers")
     (root / "dvc.yaml").write_text("stages: {}\n")
-    for folder in ("pipelines", "flows"):
-        (root / folder).mkdir()
-    (root / "flows" / "pipeline.py").write_text(FLOW)
+    for folder in ("pipelines", "flows/pipelines"):
+        (root / folder).mkdir(parents=True)
+    (root / "flows" / "pipelines" / "flow.py").write_text(FLOW)
     (root / "pipelines" / "tick.yaml").write_text(PIPELINE)
     found = Project(root)
     yield found

@@ -58,12 +58,12 @@ package = Package.open(Path(package))
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 if kill == "upload":
-    real = Api.upload
+    real = Api.upload_file
     def upload(self, uri, path, content):
         real(self, uri, path, content)
         if path == "MLmodel":
             die()
-    Api.upload = upload
+    Api.upload_file = upload
 elif kill == "create":
     versions.create = die
 with Api(url, Credentials('test', secret)) as api:
