@@ -320,6 +320,7 @@ def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project
     for client in clients:
         client.start()
     try:
+        eventually(lambda: running(project, "serve-digits"))
         first = running(project, "serve-digits")
         (worker,) = psutil.Process(first).children()
         watched = watch(lambda: worker.is_running(), until=lambda: "2" in versions)
@@ -331,6 +332,7 @@ def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project
         broken = {"VERSION": "3", "BREAKS": "1"}
         with pytest.raises(StackError, match="it breaks"):
             services.serve(project, "digits", command, broken, hands_over_to="workers", timeout_seconds=60)
+        eventually(lambda: running(project, "serve-digits"))
         before = running(project, "serve-digits")
         assert of_service(project) == {before, *(child.pid for child in psutil.Process(before).children())}
         assert services.serve(project, "digits", command, {"VERSION": "4"}, hands_over_to="workers") == url
