@@ -125,7 +125,8 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
         if service.status() is None:
             service.start(service.bundle(pin))
         status = _followed(service, pin)
-        failed = next((worker.champion_failed for worker in status.workers if worker.champion_failed), None)
+        refused = [worker.champion_failed for worker in status.workers if worker.champion_failed is not None]
+        failed = next((slot for slot in refused if slot.package_digest == pin.package_digest), None)
         if failed is not None:
             return _give_up(service, record, release, pin, failed.reason or "it does not load")
         record("switched", seconds=round(time.monotonic() - begun, 3))

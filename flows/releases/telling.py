@@ -55,7 +55,7 @@ def tell(api: Api, project: Project, name: str, log: Log) -> str:
 def is_overtaken(api: Api, project: Project, name: str, release: Release) -> bool:
     """Whether the champion's alias was last set before a rollback, and does not name what the rollback left."""
     alias = versions.aliases_of(api, name).get("champion")
-    return alias_is_overtaken(project, name, release, alias, _taken_by(project, name, release))
+    return alias_is_overtaken(project, name, release, alias, handled_by(release, ledgers.of(project, name).entries()))
 
 
 def alias_is_overtaken(
@@ -74,10 +74,6 @@ def alias_is_overtaken(
         since = datetime.fromisoformat(release.entries[0].time)
         return datetime.fromisoformat(note.at) < since
     return alias is None or alias in handled
-
-
-def _taken_by(project: Project, name: str, release: Release) -> frozenset[str]:
-    return handled_by(release, ledgers.of(project, name).entries())
 
 
 def handled_by(release: Release, entries: list[Entry]) -> frozenset[str]:
