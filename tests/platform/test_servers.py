@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -18,6 +19,8 @@ from flows.platform.lifecycle import Endpoints
 from flows.platform.state import StackState
 
 pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FLOW = """
 from pathlib import Path
@@ -46,8 +49,9 @@ def said() -> list[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("servers")
     (root / "dvc.yaml").write_text("stages: {}\n")
-    for folder in ("pipelines", "flows/pipelines"):
-        (root / folder).mkdir(parents=True)
+    (root / "pipelines").mkdir()
+    # Programs start in the project's folder: its `flows` comes before the one that is installed, so it is whole.
+    shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "flows" / "pipelines" / "flow.py").write_text(FLOW)
     (root / "pipelines" / "tick.yaml").write_text(PIPELINE)
     found = Project(root)
