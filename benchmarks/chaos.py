@@ -123,7 +123,7 @@ class Accidents:
             (2, "set a bad champion", self.set_bad),
             (3, "set challenger", self.set_challenger),
             (2, "clear challenger", self.clear_challenger),
-            (3, "kill watcher", self.kill_watcher),
+            (3, "kill controller", self.kill_controller),
             (5, "kill release", self.kill_release),
             (2, "kill a serving worker", self.kill_serving_worker),
             (1, "kill the service", self.kill_service),
@@ -165,8 +165,8 @@ class Accidents:
         with contextlib.suppress(ModelyardError):
             self.releases.clear(MODEL, "challenger")
 
-    def kill_watcher(self) -> None:
-        self._kill_program("watcher")
+    def kill_controller(self) -> None:
+        self._kill_program("controller")
 
     def kill_registry(self) -> None:
         self._kill_program("mlflow")

@@ -27,7 +27,7 @@ from tests.project_copy import running_copy
 
 NAME = "kills"
 MODEL = "kills"
-PARTS = ("supervisor", "watcher", "runner", "mlflow", "prefect", "worker")
+PARTS = ("supervisor", "controller", "runner", "mlflow", "prefect", "worker")
 PATIENCE_SECONDS = 120
 BACK_SECONDS = 15
 

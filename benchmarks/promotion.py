@@ -113,7 +113,7 @@ def _promote(releases: Releases, version: str) -> float:
     seconds = time.monotonic() - begun
     tell(f"version {version} answered after {seconds:.2f} s")
     releases.wait_until_serves(MODEL, version)
-    time.sleep(1.5)  # not always at the same moment of the watcher's second
+    time.sleep(1.5)  # not always at the same moment of the controller's second
     return seconds
 
 

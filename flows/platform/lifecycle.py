@@ -36,8 +36,8 @@ from flows.platform.supervisor import ProcessState
 Say = Callable[[str], None]
 
 TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
-ALWAYS = ("runner", "watcher")  # beside the servers that no setting names
-WATCHER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
+ALWAYS = ("runner", "controller")  # beside the servers that no setting names
+CONTROLLER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
 ATTEMPTS = 3  # to find ports that nobody else takes before the servers listen, which is seconds after their start
 
@@ -74,9 +74,9 @@ def silent_servers(project: Project) -> tuple[str, ...]:
     )
 
 
-def watcher_sign(project: Project) -> Path:
-    """A file that the watcher touches after each look."""
-    return state.folder(project) / "watcher.seen"
+def controller_sign(project: Project) -> Path:
+    """A file that the controller touches after each look."""
+    return state.folder(project) / "controller.seen"
 
 
 def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
@@ -155,9 +155,10 @@ def _start_where_needed(project: Project, say: Say) -> StackState:
         supervisor.start(project)
         return known
     running = supervisor.processes(project) or {}
-    unneeded = [name for name in FIRST_PORT if name in running and name not in first_ports]
-    if unneeded:
-        say(f"stopping {', '.join(unneeded)}: a setting names another server")
+    needed = {program.name for program in programs}
+    unneeded = sorted(name for name in running if name not in needed and not name.startswith(SERVICE_PREFIX))
+    if unneeded:  # a setting names another server, or an earlier version of Modelyard had this program
+        say(f"stopping {', '.join(unneeded)}: not a part of this stack any more")
         supervisor.remove(project, unneeded)
     ended = [p.name for p in programs if p.name not in running or running[p.name].state in ENDED]
     again = [program.name for program in programs if program.name in {*changed, *ended}]
@@ -270,10 +271,10 @@ def _is_ready(project: Project, known: StackState, name: str) -> bool:
     record = running.read(state.folder(project), name)
     if record is None or not record.identity.lives():  # what it left says that it was well
         return False
-    if name == "watcher":
-        sign = watcher_sign(project)
+    if name == "controller":
+        sign = controller_sign(project)
         # In both directions: the clock may have been set back since.
-        return sign.exists() and abs(time.time() - sign.stat().st_mtime) < WATCHER_SECONDS
+        return sign.exists() and abs(time.time() - sign.stat().st_mtime) < CONTROLLER_SECONDS
     return connections.worker_is_online(project, connections.shared_name(project), record.since)
 
 

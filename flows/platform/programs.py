@@ -129,7 +129,7 @@ def of_stack(project: Project, known: StackState) -> tuple[Program, ...]:
         *((_prefect(project, known),) if "prefect" in own else ()),
         *((_mlflow(project, known),) if "mlflow" in own else ()),
         _runner(project, known),
-        _watcher(project, known),
+        _controller(project, known),
     )
 
 
@@ -210,9 +210,9 @@ def _runner(project: Project, known: StackState) -> Program:
     )
 
 
-def _watcher(project: Project, known: StackState) -> Program:
+def _controller(project: Project, known: StackState) -> Program:
     return Program(
-        "watcher",
+        "controller",
         [sys.executable, "-m", "flows.releases.controller", str(project.root)],
         {
             "PREFECT_API_URL": _prefect_api(project, known),
@@ -222,6 +222,6 @@ def _watcher(project: Project, known: StackState) -> Program:
         priority=30,
         stop_seconds=8,
         after=_after(project, known, "mlflow"),
-        clears_leftovers=False,  # a release of a killed watcher goes on to its end
+        clears_leftovers=False,  # a release of a killed controller goes on to its end
         needs_credentials=True,
     )

@@ -10,22 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from components.core.errors import ModelyardError
 from components.core.project import Project
-from components.registry import alias_notes, versions
+from components.registry import alias_notes
 from components.registry.api import Api
 from components.release import history
 from components.release.decision import Decision, DesiredState, Situation, decide, is_overtaken
@@ -35,123 +29,16 @@ from flows.releases import observation, rollback, telling
 from flows.releases.activity import Activity, Doing
 from flows.releases.observation import Observer
 from flows.releases.preemption import PREEMPT
+from flows.releases.registry_poll import RegistryPoll
 from flows.releases.worker import Ending, Order
+from flows.releases.worker_process import WorkerProcess
 
 PERIOD_SECONDS = 1.0
 WAKE_SECONDS = 0.05  # between two looks at whether anything has changed
-STALE_SECONDS = 8.0  # an answer of the registry that is older is none
-PREEMPT_SECONDS = 5.0  # for a release to end after a newer order, before its process is killed
 LONGEST_PAUSE_SECONDS = 60.0
 COMING_UP_SECONDS = 60.0
 DEFAULT_GRACE_SECONDS = 30.0
 MOST_RELEASES = 100  # of one worker process, then a fresh one takes its place
-
-
-class WorkerProcess:
-    """A release worker, seen from here.
-
-    It has a session of its own: a release goes on when the controller is killed; one that waits ends with its pipe.
-    """
-
-    def __init__(self) -> None:
-        words = [sys.executable, "-m", "flows.releases.worker"]
-        self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
-        self._preempted_at: float | None = None
-        self.orders = 0
-
-    def give(self, order: Order) -> None:
-        """Hand it an order."""
-        assert self._process.stdin is not None  # noqa: S101  # a pipe
-        self.orders += 1
-        self._preempted_at = None
-        self._process.stdin.write(order.model_dump_json() + "\n")
-        self._process.stdin.flush()
-
-    def ending(self) -> Ending | None:
-        """How the order ended; None while it is carried out."""
-        if not self.has_answered():
-            return None
-        assert self._process.stdout is not None  # noqa: S101  # a pipe
-        line = self._process.stdout.readline()
-        try:
-            return Ending.model_validate_json(line)
-        except ValidationError:
-            if self._preempted_at is not None:  # it did not end by itself
-                return Ending()
-            return Ending(failure="the process that released it was killed or crashed")
-
-    def has_answered(self) -> bool:
-        """Whether its answer, or its end, can be read."""
-        assert self._process.stdout is not None  # noqa: S101  # a pipe
-        return bool(select.select([self._process.stdout], [], [], 0)[0])
-
-    def preempt(self) -> None:
-        """End what it is doing; kill it where that takes too long."""
-        now = time.monotonic()
-        self._preempted_at = self._preempted_at or now
-        if self.is_alive():
-            self._process.send_signal(PREEMPT if now - self._preempted_at < PREEMPT_SECONDS else signal.SIGKILL)
-
-    def is_alive(self) -> bool:
-        """Whether it can be given another order."""
-        return self._process.poll() is None
-
-    def dismiss(self) -> None:
-        """It ends once it has nothing to do."""
-        assert self._process.stdin is not None  # noqa: S101  # a pipe
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-
-
-class RegistryPoll:
-    """Asks for the aliases of all models in a thread of its own: a registry that hangs holds up nothing.
-
-    Args:
-        wake: called when an answer differs from the one before.
-    """
-
-    def __init__(self, api: Api, project: Project) -> None:
-        self._api, self._notes = api, alias_notes.folder(project)
-        self._aliases: dict[str, dict[str, str]] | None = None
-        self._answered, self._error = 0.0, "it was not asked yet"
-        self.changed = threading.Event()
-
-    def start(self) -> None:
-        """Ask each second, and at once when the registry's server noted that an alias was set."""
-        threading.Thread(target=self._run, name="registry", daemon=True).start()
-
-    def aliases(self) -> dict[str, dict[str, str]] | None:
-        """The last answer; None where the registry does not answer."""
-        return self._aliases if time.monotonic() - self._answered < STALE_SECONDS else None
-
-    def error(self) -> str:
-        """Why there is no answer."""
-        return self._error
-
-    def ask(self) -> None:
-        """Ask once."""
-        begun = time.monotonic()
-        try:
-            found = versions.aliases(self._api)
-        except ModelyardError as error:
-            self._error = str(error.got)
-            if self._answered:
-                self.changed.set()
-            self._answered, self._aliases = 0.0, None
-            return
-        if found != self._aliases:
-            self.changed.set()
-        self._aliases, self._answered = found, begun
-
-    def _run(self) -> None:
-        while True:
-            noted = _stamp(self._notes)
-            self.ask()
-            end = time.monotonic() + PERIOD_SECONDS
-            while time.monotonic() < end and _stamp(self._notes) == noted:
-                time.sleep(WAKE_SECONDS)
 
 
 @dataclass
@@ -223,7 +110,7 @@ class Controller:
                 except (ModelyardError, OSError) as error:
                     self._log(name, f"{name}: {error}")
                     self._write(name, "waiting", str(error))
-        lifecycle.watcher_sign(self.project).touch()
+        lifecycle.controller_sign(self.project).touch()
 
     def _reconcile(self, name: str, memory: Memory, aliases: Mapping[str, str] | None) -> None:
         now = time.monotonic()
@@ -437,13 +324,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ModelyardError):
         return f"{error.what}: {error.got}" if error.got is not None else error.what
     return repr(error)
-
-
-def _stamp(folder: Path) -> int:
-    try:
-        return folder.stat().st_mtime_ns
-    except FileNotFoundError:
-        return 0
 
 
 def main() -> None:

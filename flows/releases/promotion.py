@@ -161,8 +161,8 @@ def follow(
         if time.monotonic() > deadline:
             raise StackError(
                 f"nobody {'goes on with the release' if ours else 'took up'} that {role} is to be version {version}",
-                got=_watcher_state(project),
-                next_step="`modelyard status`; `.modelyard/stack/logs/watcher.log` says more",
+                got=_controller_state(project),
+                next_step="`modelyard status`; `.modelyard/stack/logs/controller.log` says more",
             )
         time.sleep(0.1)
 
@@ -176,16 +176,16 @@ def _waited_for(project: Project, name: str, role: Role, entries: list[Entry], f
         return f"for the step after `{left.entries[-1].event}` of release {left.id}"
     if found is not None and found.reason:
         return f"since {found.reason}"
-    return f"for the watcher to take it up: {_watcher_state(project)}"
+    return f"for the controller to take it up: {_controller_state(project)}"
 
 
 def _failed(project: Project, name: str, version: str, found: Activity) -> ServingError:
     return ServingError(
         f"the release of version {version} failed {found.failures} times",
-        where=str(log_file(project, "watcher")),
+        where=str(log_file(project, "controller")),
         got=found.failure,
         expected="a release that ends",
-        next_step=f"mend that: the watcher tries again by itself; `modelyard history {name}` tells how it ends",
+        next_step=f"mend that: the controller tries again by itself; `modelyard history {name}` tells how it ends",
     )
 
 
@@ -226,9 +226,9 @@ def _ended(entry: Entry, service: ServingTarget, version: str) -> Outcome:
     return Outcome(entry, version, service.url)
 
 
-def _watcher_state(project: Project) -> str:
+def _controller_state(project: Project) -> str:
     try:
         found = {row.name: row for row in lifecycle.status(project)}
     except ModelyardError as error:
         return error.what
-    return f"the watcher is {found['watcher'].state}" if "watcher" in found else "there is no watcher"
+    return f"the controller is {found['controller'].state}" if "controller" in found else "there is no controller"

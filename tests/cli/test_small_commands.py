@@ -105,7 +105,7 @@ def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
         ("prefect", "stopped"),
         ("mlflow", "stopped"),
         ("runner", "stopped"),
-        ("watcher", "stopped"),
+        ("controller", "stopped"),
     ]
     assert modelyard("down").stdout == "nothing was running\n"
 

@@ -100,7 +100,7 @@ def test_registration_and_schedules_go_to_the_existing_servers(team: House, serv
     assert package.digest == version.package_digest
     rows = {row["name"]: row for row in team.json_of_status()}
     assert {name: row["is_own"] for name, row in rows.items()} == {
-        "prefect": False, "mlflow": False, "runner": True, "watcher": True,
+        "prefect": False, "mlflow": False, "runner": True, "controller": True,
     }  # fmt: skip
     assert rows["mlflow"]["state"] == rows["prefect"]["state"] == "ready"
     assert rows["mlflow"]["detail"] == "named by modelyard.toml"

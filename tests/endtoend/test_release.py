@@ -1,4 +1,4 @@
-"""Production follows the registry: real watcher, flow, gates, service; small packages instead of trained ones."""
+"""Production follows the registry: real controller, flow, gates, service; small packages instead of trained ones."""
 
 from __future__ import annotations
 

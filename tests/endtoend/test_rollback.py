@@ -233,4 +233,4 @@ def test_an_unreadable_spec_is_written_anew_from_the_ledger(releases: Releases, 
 
 
 def _controller(releases: Releases) -> int:
-    return int(next(row["pid"] for row in releases.house.json_of_status() if row["name"] == "watcher"))
+    return int(next(row["pid"] for row in releases.house.json_of_status() if row["name"] == "controller"))

@@ -45,9 +45,9 @@ def test_a_named_server_takes_the_place_of_an_own_one(project: Project) -> None:
     assert (found.mlflow.url, found.mlflow.named_by) == (MLFLOW, "modelyard.toml")
     assert found.prefect.is_own
     started = {program.name for program in programs.of_stack(project, state.load_or_new(project))}
-    assert started == {"guardian", "prefect", "runner", "watcher"}
-    [watcher] = [one for one in programs.of_stack(project, state.load_or_new(project)) if one.name == "watcher"]
-    assert watcher.after is None
+    assert started == {"guardian", "prefect", "runner", "controller"}
+    [controller] = [one for one in programs.of_stack(project, state.load_or_new(project)) if one.name == "controller"]
+    assert controller.after is None
 
 
 def test_the_environment_overrides_the_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

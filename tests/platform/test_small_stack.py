@@ -69,7 +69,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_f
 """
 )
 
-WATCHER = """
+CONTROLLER = """
 import pathlib, sys, time
 while True:
     pathlib.Path(sys.argv[1]).touch()
@@ -373,9 +373,9 @@ def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:
         Program(name, [sys.executable, "-c", SERVER, str(known.ports[name]), secret_file(project)])
         for name in ("prefect", "mlflow")
     ]
-    sign = str(lifecycle.watcher_sign(project))
-    watcher = Program("watcher", [sys.executable, "-c", WATCHER, sign])
-    return guardian(project), *servers, sleeper("runner"), watcher
+    sign = str(lifecycle.controller_sign(project))
+    controller = Program("controller", [sys.executable, "-c", CONTROLLER, sign])
+    return guardian(project), *servers, sleeper("runner"), controller
 
 
 def test_a_port_that_another_took_before_the_server_listened(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def test_a_worker_that_is_preempted_and_does_not_end_is_killed_and_that_is_no_fa
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(controller, "PREEMPT_SECONDS", 0.0)
-    worker = controller.WorkerProcess()
+    worker = worker_process.WorkerProcess()
     worker.preempt()
     worker._process.wait(10)
     assert worker.ending() == Ending()
