@@ -32,7 +32,8 @@ from components.contracts.serving_spec import SERVICE_FOLDER
 from components.core.project import Project
 from components.identity import manifest
 from components.packaging import requirements
-from components.packaging.bundle import Bundle, BundleRequest
+from components.packaging.bundle import Bundle
+from components.packaging.bundle_request import BundleRequest
 from flows.platform import lifecycle, ports, services, state, supervisor
 from flows.platform.environment import QUIET
 from flows.platform.state import StackState

@@ -43,7 +43,8 @@ from components.contracts.serving_spec import (
 from components.gates import load
 from components.gates.load import Load
 from components.packaging import requirements
-from components.packaging.bundle import Bundle, BundleRequest
+from components.packaging.bundle import Bundle
+from components.packaging.bundle_request import BundleRequest
 from flows.platform import ports
 from flows.platform.environment import QUIET
 from tests import small_package

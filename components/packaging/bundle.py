@@ -1,26 +1,17 @@
-"""Bundles: what makes one, where it lies, whether it is whole.
+"""A bundle on disk: its tag, its folders, whether it is whole.
 
-A bundle's key covers the package, the serving code and its libraries, the settings and the pinned requirements: a
-change of serving code makes a new bundle and trains nothing. Its tag is `<model>:<first 12 digits of the key>`.
+Its tag is `<model>:<first 12 digits of the key>`; `bundle_inputs` computes the key.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field
-
-from components import tasks
-from components.contracts.pipeline import ServingOptions
 from components.contracts.serving_spec import SPEC_FORMAT
 from components.core.errors import ServingError
-from components.core.project import Project
-from components.core.strict import Strict
-from components.identity import digest, user_source
+from components.identity import digest
 from components.identity import manifest as manifests
-from components.identity.source_code import SourceIdentity
 
 ENTRY = "serving.service"
 START = "serving.start"  # the program that starts the processes; it travels along, as the rest of what serves
@@ -28,25 +19,6 @@ START = "serving.start"  # the program that starts the processes; it travels alo
 # BentoML writes its own record beside our files, and Python its compiled ones.
 COMPILED = frozenset({"__pycache__"})
 BESIDE = COMPILED | {"bentofile.yaml"}
-
-
-class BundleRequest(Strict):
-    """`python -m components.packaging REQUEST.json`; paths are relative to the working directory.
-
-    Args:
-        source_root: folder that holds our rooms; default: the rooms of the process that builds.
-        force: also build a bundle that is there; it is replaced only if it is damaged.
-    """
-
-    model: str
-    version: str
-    key: str
-    package: str
-    home: str
-    requirements: list[str]
-    serving: ServingOptions
-    force: bool = False
-    source_root: str = Field(default_factory=lambda: str(Project(Path()).source_root), exclude=True)
 
 
 @dataclass(frozen=True)
@@ -102,31 +74,3 @@ class Bundle:
             CorruptArtifactError: names the file that is not as sealed.
         """
         return manifests.verify(self.source, "bundle", BESIDE)
-
-
-def entries(task: str) -> list[str]:
-    """The modules that a bundle's code is reached from: service, its start, and the task, which is found by name."""
-    return [ENTRY, START, tasks.module(task)]
-
-
-def code(source_root: Path, task: str) -> SourceIdentity:
-    """The identity of the code that a bundle of a task holds."""
-    return user_source.identity(entries(task), source_root)
-
-
-def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:
-    """What a serving process runs beside its package: equal for bundles that differ in package or settings alone."""
-    return digest.of_value({"functions": identity.functions, "requirements": requirements})
-
-
-def parts(
-    package_digest: str, version: str, serving: ServingOptions, requirements: list[str], identity: SourceIdentity
-) -> dict[str, Any]:
-    """What a bundle is made of; the digest of this is its key."""
-    return {
-        "package": package_digest,
-        "version": version,
-        **{f"serving.{name}": value for name, value in serving.model_dump(mode="json").items()},
-        **{f"library {name}": number for name, _, number in (line.partition("==") for line in requirements)},
-        **{f"function {name}": value for name, value in identity.functions.items()},
-    }

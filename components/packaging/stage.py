@@ -16,7 +16,9 @@ from components.identity import manifest as manifests
 from components.identity import user_source
 from components.identity.package import Package
 from components.packaging import bundle_store
-from components.packaging.bundle import ENTRY, Bundle, BundleRequest, code, code_digest, entries
+from components.packaging.bundle import ENTRY, Bundle
+from components.packaging.bundle_inputs import code, code_digest, entries
+from components.packaging.bundle_request import BundleRequest
 
 
 def main(arguments: list[str]) -> None:

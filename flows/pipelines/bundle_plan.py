@@ -8,8 +8,7 @@ from components import tasks
 from components.contracts.pipeline import PipelineSpec
 from components.core.errors import ServingError
 from components.core.project import Project
-from components.packaging import bundle as bundles
-from components.packaging import requirements
+from components.packaging import bundle_inputs, requirements
 from components.packaging.bundle import Bundle
 from components.registry.versions import Version
 from flows.pipelines.fingerprints import Fingerprint
@@ -43,6 +42,6 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             next_step="choose a version that `modelyard run` registered",
         )
     pinned = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
-    code = bundles.code(project.source_root, spec.task)
-    key = Fingerprint(bundles.parts(version.package_digest, version.version, spec.serving, pinned, code))
+    code = bundle_inputs.code(project.source_root, spec.task)
+    key = Fingerprint(bundle_inputs.inputs(version.package_digest, version.version, spec.serving, pinned, code))
     return BundlePlan(version, key, Bundle(project.bundles, spec.name, key.digest), pinned)

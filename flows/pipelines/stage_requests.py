@@ -17,7 +17,7 @@ from components.core.project import Project
 from components.identity import manifest as manifests
 from components.identity.manifest import Kind
 from components.identity.package import Package
-from components.packaging.bundle import BundleRequest
+from components.packaging.bundle_request import BundleRequest
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 

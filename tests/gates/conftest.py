@@ -11,7 +11,8 @@ import pytest
 
 from components.contracts.pipeline import ServingOptions
 from components.packaging import requirements
-from components.packaging.bundle import Bundle, BundleRequest
+from components.packaging.bundle import Bundle
+from components.packaging.bundle_request import BundleRequest
 from flows.platform.environment import QUIET
 from tests import small_package
 from tests.gates.small_release import SmallRelease

@@ -21,9 +21,9 @@ from components.core.errors import CorruptArtifactError
 from components.identity import manifest as manifests
 from components.identity.package import Package
 from components.inference.difference import difference
-from components.packaging import bundle as bundles
-from components.packaging import requirements
-from components.packaging.bundle import Bundle, BundleRequest
+from components.packaging import bundle_inputs, requirements
+from components.packaging.bundle import COMPILED, Bundle
+from components.packaging.bundle_request import BundleRequest
 from flows.pipelines.fingerprints import Fingerprint
 from flows.platform.environment import QUIET
 from tests import small_disk, small_package
@@ -47,7 +47,9 @@ def request(folder: Path, spec: ServingOptions, home: Path | None = None) -> Bun
     """Write a request to build a bundle; the bundle that it is about."""
     package = small_package.build(folder / "package")
     pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
-    key = Fingerprint(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
+    key = Fingerprint(
+        bundle_inputs.inputs(package.digest, "4", spec, pinned, bundle_inputs.code(ROOT, small_package.TASK))
+    ).digest
     document = BundleRequest(
         model="sample",
         version="4",
@@ -91,7 +93,9 @@ def test_the_same_inputs_give_the_same_bundle_in_another_folder(bundle: Bundle, 
 def test_other_settings_give_another_bundle(bundle: Bundle) -> None:
     pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
     digest = str(bundle.verify().facts["package_digest"])
-    parts = bundles.parts(digest, "4", ServingOptions(max_batch_size=5), pinned, bundles.code(ROOT, small_package.TASK))
+    parts = bundle_inputs.inputs(
+        digest, "4", ServingOptions(max_batch_size=5), pinned, bundle_inputs.code(ROOT, small_package.TASK)
+    )
     assert Fingerprint(parts).digest != bundle.key
 
 
@@ -105,7 +109,7 @@ def test_a_build_killed_at_any_moment_leaves_a_whole_bundle_or_none(tmp_path: Pa
                 process.wait(timeout=patience)
             process.kill()
         assert time.monotonic() - begin < 200
-    manifests.verify(bundle.folder, "bento", bundles.COMPILED)
+    manifests.verify(bundle.folder, "bento", COMPILED)
     bundle.verify()
     request(tmp_path, ServingOptions(max_batch_size=7))
     subprocess.run(command(tmp_path), cwd=ROOT, env={**os.environ, **QUIET}, check=True)
@@ -124,7 +128,7 @@ def test_two_builders_of_one_bundle_both_get_it_and_one_of_another_does_not_wait
     assert not list((bundle.home / "building").iterdir())
     for one in (bundle, other):
         one.verify()
-        manifests.verify(one.folder, "bento", bundles.COMPILED)
+        manifests.verify(one.folder, "bento", COMPILED)
 
 
 def test_a_full_disk_leaves_no_half_of_a_bundle(tmp_path: Path) -> None:

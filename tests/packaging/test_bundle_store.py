@@ -18,7 +18,8 @@ import pytest
 from components.core.errors import DiskFullError, ServingError
 from components.identity import manifest
 from components.packaging import bundle_store, stage
-from components.packaging.bundle import COMPILED, Bundle, BundleRequest
+from components.packaging.bundle import COMPILED, Bundle
+from components.packaging.bundle_request import BundleRequest
 
 # Python's audit events of calls that change the disk.
 CHANGES = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.utime", "os.truncate", "open"})

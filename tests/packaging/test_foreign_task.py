@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.identity import user_source
-from components.packaging import bundle as bundles
+from components.packaging import bundle_inputs
 from tests import echo_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ print(sys.modules["components.tasks.task"].__file__)
 def test_it_answers_from_its_copy_alone(tmp_path: Path) -> None:
     package = echo_task.build(tmp_path / "package")
     code = tmp_path / "code"
-    user_source.copy(bundles.entries(package.facts.task), ROOT, code)
+    user_source.copy(bundle_inputs.entries(package.facts.task), ROOT, code)
     held = {path.relative_to(code).as_posix() for path in code.rglob("*.py")}
     assert {"tests/echo_task.py", "serving/service.py", "components/preprocessing/batch.py"} <= held
     assert not any(name.startswith(("components/training", "components/tasks/image", "tests/small")) for name in held)
@@ -51,7 +51,7 @@ def test_it_answers_from_its_copy_alone(tmp_path: Path) -> None:
 
 
 def test_its_functions_are_part_of_a_bundles_identity() -> None:
-    plain, echo = (bundles.code(ROOT, task) for task in ("image-classification", echo_task.NAME))
+    plain, echo = (bundle_inputs.code(ROOT, task) for task in ("image-classification", echo_task.NAME))
     assert "tests.echo_task:Processor.answer" in echo.functions
     assert not any(name.startswith("tests") for name in plain.functions)
     assert "components.tasks.image_classification:ImageClassificationProcessor.answer" in plain.functions
@@ -59,4 +59,4 @@ def test_its_functions_are_part_of_a_bundles_identity() -> None:
 
 def test_a_task_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nobody"):
-        user_source.copy(bundles.entries("nobody.nowhere:TASK"), ROOT, tmp_path)
+        user_source.copy(bundle_inputs.entries("nobody.nowhere:TASK"), ROOT, tmp_path)

@@ -15,9 +15,9 @@ import yaml
 from components.contracts.pipeline import ServingOptions
 from components.core.project import Project
 from components.identity import digest, manifest
-from components.packaging import bundle as bundles
-from components.packaging import requirements
-from components.packaging.bundle import Bundle, BundleRequest
+from components.packaging import bundle_inputs, requirements
+from components.packaging.bundle import Bundle
+from components.packaging.bundle_request import BundleRequest
 from components.versioning import dvc_hash
 from flows.pipelines.fingerprints import Fingerprint
 from flows.platform.environment import QUIET
@@ -45,7 +45,9 @@ def make(root: Path) -> Bundle:
     package = small_package.build(root / "package", facts=facts)
     pinned = requirements.pinned(project.lock_file, small_package.LIBRARIES)
     spec = ServingOptions()
-    key = Fingerprint(bundles.parts(package.digest, "4", spec, pinned, bundles.code(ROOT, small_package.TASK))).digest
+    key = Fingerprint(
+        bundle_inputs.inputs(package.digest, "4", spec, pinned, bundle_inputs.code(ROOT, small_package.TASK))
+    ).digest
     request = BundleRequest(
         model="sample",
         version="4",

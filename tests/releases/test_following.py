@@ -14,7 +14,7 @@ from components.core.errors import ServingError, StackError
 from components.core.project import Project
 from components.release.decision import DesiredState
 from components.versioning import reproduction
-from flows.releases import activity, controller, promotion
+from flows.releases import activity, controller, promotion, worker_process
 from flows.releases.activity import Activity
 from flows.releases.observation import Observer
 from flows.releases.worker import Ending, Order
@@ -121,7 +121,7 @@ def test_a_worker_says_why_it_failed_and_the_controller_writes_it_down(project: 
 def test_a_worker_that_is_preempted_and_does_not_end_is_killed_and_that_is_no_failure(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controller, "PREEMPT_SECONDS", 0.0)
+    monkeypatch.setattr(worker_process, "PREEMPT_SECONDS", 0.0)
     worker = worker_process.WorkerProcess()
     worker.preempt()
     worker._process.wait(10)

@@ -33,9 +33,9 @@ from components.core import located_yaml
 from components.core.errors import CorruptArtifactError, StackError
 from components.core.project import Project
 from components.identity.package import Package
-from components.packaging import bundle as bundles
-from components.packaging import requirements
-from components.packaging.bundle import Bundle, BundleRequest
+from components.packaging import bundle_inputs, requirements
+from components.packaging.bundle import Bundle
+from components.packaging.bundle_request import BundleRequest
 from components.registry.api import Api
 from components.registry.versions import Version
 from components.release.production import Pin
@@ -207,9 +207,8 @@ def loaded(server: Server, content: bytes, connections: int = 8) -> Iterator[Cal
 def test_it_says_which_code_it_runs(server: Server) -> None:
     """The release compares this with the code of the bundle it would switch to."""
     found = server.statement()
-    code = bundles.code_digest(
-        bundles.code(ROOT, small_package.TASK), requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
-    )
+    pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
+    code = bundle_inputs.code_digest(bundle_inputs.code(ROOT, small_package.TASK), pinned)
     assert (found.model, {worker.code for worker in found.workers}) == ("sample", {code})
 
 

@@ -1,0 +1,44 @@
+"""What a bundle is made of: the inputs of its key.
+
+The key covers the package, the serving code and its libraries, the settings and the pinned requirements: a change of
+serving code makes a new bundle and trains nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from components import tasks
+from components.contracts.pipeline import ServingOptions
+from components.identity import digest, user_source
+from components.identity.source_code import SourceIdentity
+from components.packaging.bundle import ENTRY, START
+
+
+def entries(task: str) -> list[str]:
+    """The modules that a bundle's code is reached from: service, its start, and the task, which is found by name."""
+    return [ENTRY, START, tasks.module(task)]
+
+
+def code(source_root: Path, task: str) -> SourceIdentity:
+    """The identity of the code that a bundle of a task holds."""
+    return user_source.identity(entries(task), source_root)
+
+
+def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:
+    """What a serving process runs beside its package: equal for bundles that differ in package or settings alone."""
+    return digest.of_value({"functions": identity.functions, "requirements": requirements})
+
+
+def inputs(
+    package_digest: str, version: str, serving: ServingOptions, requirements: list[str], identity: SourceIdentity
+) -> dict[str, Any]:
+    """What a bundle is made of; the digest of this is its key."""
+    return {
+        "package": package_digest,
+        "version": version,
+        **{f"serving.{name}": value for name, value in serving.model_dump(mode="json").items()},
+        **{f"library {name}": number for name, _, number in (line.partition("==") for line in requirements)},
+        **{f"function {name}": value for name, value in identity.functions.items()},
+    }

@@ -1,0 +1,30 @@
+"""The request of the packaging stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from components.contracts.pipeline import ServingOptions
+from components.core.project import Project
+from components.core.strict import Strict
+
+
+class BundleRequest(Strict):
+    """`python -m components.packaging REQUEST.json`; paths are relative to the working directory.
+
+    Args:
+        source_root: folder that holds our rooms; default: the rooms of the process that builds.
+        force: also build a bundle that is there; it is replaced only if it is damaged.
+    """
+
+    model: str
+    version: str
+    key: str
+    package: str
+    home: str
+    requirements: list[str]
+    serving: ServingOptions
+    force: bool = False
+    source_root: str = Field(default_factory=lambda: str(Project(Path()).source_root), exclude=True)
