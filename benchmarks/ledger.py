@@ -78,7 +78,7 @@ def _document(sequence: int, previous: str) -> dict[str, Any]:
         event="compared",
         role="champion",
         before=None,
-        after=entries.Side(version="3", package_digest="3" * 64),
+        after=entries.VersionRef(version="3", package_digest="3" * 64),
         asked_by="ann",
         facts=FACTS,
         previous=previous,

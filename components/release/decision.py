@@ -93,7 +93,7 @@ class Situation:
         open: the unfinished release of each role.
         untold: the last rollback, if the registry was not told of it.
         desired: None: the registry does not answer.
-        overtaken: whether the champion's alias was last set before the last rollback.
+        alias_is_stale: whether the champion's alias was last set before the last rollback.
         observed: None: the service does not answer.
         service: whether its processes run.
         spec_is_pinned: whether the service's spec names what is pinned.
@@ -109,7 +109,7 @@ class Situation:
     open: Mapping[Role, Release] = field(default_factory=dict)
     untold: Release | None = None
     desired: DesiredState | None = None
-    overtaken: bool = False
+    alias_is_stale: bool = False
     observed: ObservedState | None = None
     service: Literal["running", "starting", "stopped"] = "stopped"
     spec_is_pinned: bool = True
@@ -144,7 +144,7 @@ def decide(now: Situation) -> Decision | None:
     return _keep_pinned(now) or _finish(now) or _follow_workers(now) or _follow_registry(now)
 
 
-def is_overtaken(left: Release | None, role: Role, desired: DesiredState | None) -> bool:
+def is_superseded(left: Release | None, role: Role, desired: DesiredState | None) -> bool:
     """Whether a release that is being carried out is to end: another version is asked for, or it was closed.
 
     A release that decided on its end goes on to it.
@@ -207,7 +207,7 @@ def _follow_registry(now: Situation) -> Decision | None:
             return Decision("wait", "champion", "the registry does not answer")
         return _policy(now)
     serving = champion.version if champion else None
-    if now.untold is not None and (now.overtaken or desired.champion == serving):
+    if now.untold is not None and (now.alias_is_stale or desired.champion == serving):
         return Decision("tell", "champion", f"the registry is to name version {serving or 'none'} as champion")
     if (left := now.open.get("champion")) is not None:
         return Decision("release", "champion", _unfinished(left))

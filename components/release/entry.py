@@ -53,7 +53,7 @@ FIRST = "0" * 64
 Document = dict[str, Any]
 
 
-class Side(Strict):
+class VersionRef(Strict):
     """A version, with its package's digest where that is known."""
 
     version: str
@@ -78,8 +78,8 @@ class Entry(Strict):
     release: str
     event: Event
     role: Role
-    before: Side | None
-    after: Side | None
+    before: VersionRef | None
+    after: VersionRef | None
     asked_by: str
     facts: dict[str, Any]
     previous: str

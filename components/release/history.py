@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from components.core.errors import UsageError
 from components.release import production
-from components.release.ledger import CLOSING, NOTES, Entry, Event, Role, Side
+from components.release.ledger import CLOSING, NOTES, Entry, Event, Role, VersionRef
 from components.release.production import Pin
 
 # Entries after which a release goes on to its end, whatever the registry asks for meanwhile.
@@ -31,12 +31,12 @@ class Release:
         return self.entries[0].role
 
     @property
-    def before(self) -> Side | None:
+    def before(self) -> VersionRef | None:
         """What served in the role when the release began."""
         return self.entries[0].before
 
     @property
-    def after(self) -> Side | None:
+    def after(self) -> VersionRef | None:
         """The version to serve, with its package's digest once that is known."""
         return self.entries[-1].after
 
@@ -96,13 +96,13 @@ def is_unregistered(entries: Sequence[Entry]) -> bool:
     return told is not None and told.facts.get("missing") is True
 
 
-def served_well(entries: Sequence[Entry]) -> list[Side]:
+def served_well(entries: Sequence[Entry]) -> list[VersionRef]:
     """The champions that production can go back to, the present one last.
 
     Each release that ended well adds its version. Going back to one of them, once that is decided, removes those above
     it: what was left in that way did not serve well enough to be gone back to.
     """
-    found: list[Side] = []
+    found: list[VersionRef] = []
     for entry in entries:
         if entry.role != "champion" or entry.after is None:
             continue

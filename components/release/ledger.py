@@ -27,10 +27,22 @@ from components.core.errors import CorruptArtifactError
 from components.core.project import Project
 from components.release import entry as entries_
 from components.release import ledger_file
-from components.release.entry import CLOSING, FIRST, NOTES, Document, Entry, Event, Role, Side
+from components.release.entry import CLOSING, FIRST, NOTES, Document, Entry, Event, Role, VersionRef
 from components.release.ledger_database import LedgerDatabase
 
-__all__ = ["CLOSING", "FIRST", "NOTES", "Entry", "Event", "Ledger", "MovedOnError", "Role", "Side", "of", "sign_anew"]
+__all__ = [
+    "CLOSING",
+    "FIRST",
+    "NOTES",
+    "Entry",
+    "Event",
+    "Ledger",
+    "MovedOnError",
+    "Role",
+    "VersionRef",
+    "of",
+    "sign_anew",
+]
 
 DATABASE, KEY = "ledger.db", "key"
 
@@ -107,8 +119,8 @@ class Ledger:
         *,
         release: str,
         role: Role,
-        before: Side | None,
-        after: Side | None,
+        before: VersionRef | None,
+        after: VersionRef | None,
         asked_by: str,
         facts: dict[str, Any] | None = None,
         if_last: int | None = None,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from components.contracts.serving_spec import RolloutPolicy
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
-from components.release.ledger import Entry, Side
+from components.release.ledger import Entry, VersionRef
 
 PRODUCTION = "production"  # the fact of an entry that holds a decision
 
@@ -34,9 +34,9 @@ class Pin(Strict):
     tolerance: float = 1e-4
 
     @property
-    def side(self) -> Side:
+    def side(self) -> VersionRef:
         """The version and its package."""
-        return Side(version=self.version, package_digest=self.package_digest)
+        return VersionRef(version=self.version, package_digest=self.package_digest)
 
 
 class Production(Strict):

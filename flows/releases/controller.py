@@ -22,7 +22,7 @@ from components.core.project import Project
 from components.registry import alias_notes
 from components.registry.api import Api
 from components.release import history
-from components.release.decision import Decision, DesiredState, Situation, decide, is_overtaken
+from components.release.decision import Decision, DesiredState, Situation, decide, is_superseded
 from flows.platform import environment, lifecycle
 from flows.releases import activity as activities
 from flows.releases import observation, rollback, telling
@@ -168,28 +168,28 @@ class Controller:
         if ending is not None:
             self._finished(name, memory, now, ending)
             return False
-        if memory.order is not None and memory.order.step != "tell" and self._is_overtaken(memory, desired):
+        if memory.order is not None and memory.order.step != "tell" and self._is_superseded(memory, desired):
             self._log(name, f"{name}: a newer order has come; the release of the {memory.order.role} ends")
             memory.worker.preempt()
         return True
 
-    def _is_overtaken(self, memory: Memory, desired: DesiredState | None) -> bool:
+    def _is_superseded(self, memory: Memory, desired: DesiredState | None) -> bool:
         assert memory.order is not None  # noqa: S101
         entries = memory.observer.ledger.entries()
         left = history.unfinished(entries, memory.order.role)
         if memory.release is None:
             memory.release = left.id if left is not None else None
-            return left is not None and is_overtaken(left, memory.order.role, desired)
+            return left is not None and is_superseded(left, memory.order.role, desired)
         if left is None or left.id != memory.release:
             own = next(release for release in history.releases(entries) if release.id == memory.release)
             return own.end is not None and own.end.event == "superseded"
-        return is_overtaken(left, memory.order.role, desired)
+        return is_superseded(left, memory.order.role, desired)
 
     def _preempt_other(self, name: str, decision: Decision, desired: DesiredState | None) -> None:
         """A worker that a killed controller left is preempted as one of this controller is."""
         left = history.unfinished(self.models[name].observer.ledger.entries(), decision.role)
         pid = observation.worker(self.project, name)
-        if pid is not None and left is not None and is_overtaken(left, decision.role, desired):
+        if pid is not None and left is not None and is_superseded(left, decision.role, desired):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, PREEMPT)
 

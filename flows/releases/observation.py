@@ -97,9 +97,9 @@ class Observer:
             open={role: left for role in ROLES if (left := history.unfinished(entries, role)) is not None},
             untold=untold,
             desired=desired,
-            overtaken=untold is not None
+            alias_is_stale=untold is not None
             and desired is not None
-            and telling.alias_is_overtaken(
+            and telling.alias_precedes(
                 self.project, self.name, untold, desired.champion, telling.handled_by(untold, entries)
             ),
             observed=ObservedState.of(status) if status is not None else None,

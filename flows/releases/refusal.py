@@ -123,7 +123,8 @@ def remove(rollout: Rollout, reason: str) -> None:
 
 def anchor(api: Api, name: str, ledger: Ledger) -> None:
     """The registry remembers the ledger's last entry, so that a ledger cut short is noticed."""
-    last = ledger.entries()[-1]
+    last = ledger.head()
+    assert last is not None  # noqa: S101  # the caller has just appended one
     versions.tag_model(api, name, "modelyard.ledger", f"{last.sequence}:{last.digest}")
 
 

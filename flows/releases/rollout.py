@@ -22,7 +22,7 @@ from components.release import ledger as ledgers
 from components.release import production as productions
 from components.release.decision import DesiredState
 from components.release.history import Release
-from components.release.ledger import Entry, Event, Ledger, MovedOnError, Role, Side
+from components.release.ledger import Entry, Event, Ledger, MovedOnError, Role, VersionRef
 from components.release.production import PRODUCTION, PinnedState, Production
 from flows.pipelines.stages import RunContext
 from flows.releases.serving_target import ServingTarget
@@ -64,8 +64,8 @@ class Rollout:
     service: ServingTarget
     role: Role
     id: str
-    current: Side | None
-    target: Side | None
+    current: VersionRef | None
+    target: VersionRef | None
     asked_by: str
     done: set[Event] = field(default_factory=set)
 
@@ -213,13 +213,13 @@ def begin(
 
 
 def _target(
-    context: RunContext, role: Role, desired: str | None, current: Side | None, broken: str | None
-) -> Side | None:
+    context: RunContext, role: Role, desired: str | None, current: VersionRef | None, broken: str | None
+) -> VersionRef | None:
     if broken is not None:  # a challenger goes; a champion that cannot be loaded is the version that is refused
         return current if role == "champion" else None
     if desired is None:
         return None
-    return Side(version=desired, package_digest=_digest_of(context.api, context.spec.name, desired))
+    return VersionRef(version=desired, package_digest=_digest_of(context.api, context.spec.name, desired))
 
 
 def _resumed(context: RunContext, service: ServingTarget, left: Release, desired: str | None) -> Rollout | None:

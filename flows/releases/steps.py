@@ -12,7 +12,7 @@ from components.contracts.serving_spec import RequestStats, SlotStatus, WorkerSt
 from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, ServingError
 from components.registry import versions
 from components.registry.api import MissingError
-from components.release.ledger import Side
+from components.release.ledger import VersionRef
 from components.release.production import Pin, Production
 from flows.pipelines import bundle_plan, stages
 from flows.releases import challenger
@@ -49,7 +49,7 @@ def verify(rollout: Rollout) -> VerifiedVersion:
             "register it under its own name, or choose another version",
             limit=f"a package of the pipeline {rollout.name}",
         )
-    rollout.target = Side(version=version.version, package_digest=package.digest)
+    rollout.target = VersionRef(version=version.version, package_digest=package.digest)
     rollout.record("verified", package=package.digest, run=version.run_id, data=package.facts.data_digest)
     return VerifiedVersion(version, package, planned.bundle)
 

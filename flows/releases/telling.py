@@ -33,7 +33,7 @@ def tell(api: Api, project: Project, name: str, log: Log) -> str:
     champion = productions.decided(ledger.entries()).production.champion
     done = "the alias was set by somebody else since"
     missing = False
-    if champion is not None and is_overtaken(api, project, name, release):
+    if champion is not None and registry_is_behind(api, project, name, release):
         refusal.set_to(api, name, "champion", champion.version, log)
         done = f"champion is version {champion.version}"
     if champion is not None:
@@ -52,15 +52,13 @@ def tell(api: Api, project: Project, name: str, log: Log) -> str:
     return done
 
 
-def is_overtaken(api: Api, project: Project, name: str, release: Release) -> bool:
+def registry_is_behind(api: Api, project: Project, name: str, release: Release) -> bool:
     """Whether the champion's alias was last set before a rollback, and does not name what the rollback left."""
     alias = versions.aliases_of(api, name).get("champion")
-    return alias_is_overtaken(project, name, release, alias, handled_by(release, ledgers.of(project, name).entries()))
+    return alias_precedes(project, name, release, alias, handled_by(release, ledgers.of(project, name).entries()))
 
 
-def alias_is_overtaken(
-    project: Project, name: str, release: Release, alias: str | None, handled: frozenset[str]
-) -> bool:
+def alias_precedes(project: Project, name: str, release: Release, alias: str | None, handled: frozenset[str]) -> bool:
     """Whether what an alias names is older than a rollback.
 
     The registry's server notes when an alias is set. Where there is no note, an alias that names what served before the
@@ -102,7 +100,7 @@ def tell_soon(api: Api, project: Project, name: str, release: str, log: Log) -> 
     if not found:
         return
     try:
-        if is_overtaken(api, project, name, found[0]):
+        if registry_is_behind(api, project, name, found[0]):
             champion = found[0].after
             if champion is not None:
                 versions.set_alias(api, name, "champion", champion.version, refusal.SET_BACK)

@@ -11,13 +11,13 @@ from typing import Any
 
 from components.access import secret
 from components.release import entry as entries
-from components.release.ledger import Event, Ledger, Role, Side
+from components.release.ledger import Event, Ledger, Role, VersionRef
 
 Rows = list[dict[str, Any]]
 
 
-def side(version: str | None) -> Side | None:
-    return None if version is None else Side(version=version, package_digest=version * 64)
+def side(version: str | None) -> VersionRef | None:
+    return None if version is None else VersionRef(version=version, package_digest=version * 64)
 
 
 def write(

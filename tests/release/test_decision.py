@@ -20,10 +20,10 @@ from components.release.decision import (
     ObservedState,
     Situation,
     decide,
-    is_overtaken,
+    is_superseded,
 )
 from components.release.history import Release
-from components.release.ledger import Entry, Event, Role, Side
+from components.release.ledger import Entry, Event, Role, VersionRef
 from components.release.production import PRODUCTION, Pin, Production
 
 
@@ -79,7 +79,7 @@ def release(role: Role, target: str | None, *events: Event, **facts: Any) -> Rel
     def entry(number: int, event: Event) -> Entry:
         return Entry(
             sequence=number, time="2026-01-01T00:00:00.000+00:00", release="r", event=event, role=role, before=None,
-            after=Side(version=target, package_digest=target * 64) if target else None, asked_by="a",
+            after=VersionRef(version=target, package_digest=target * 64) if target else None, asked_by="a",
             facts=facts if number == 1 else {}, previous="", digest="",
         )  # fmt: skip
 
@@ -163,24 +163,24 @@ def test_a_release_that_was_decided_goes_on_to_its_end(last: Event) -> None:
     found = decide(situation({"champion": "3"}, pinned("2", previous="1"), ("2", None), open={"champion": left}))
     assert found is not None
     assert (found.step, found.role) == ("release", "champion")
-    assert not is_overtaken(left, "champion", DesiredState.of({"champion": "3"}))
+    assert not is_superseded(left, "champion", DesiredState.of({"champion": "3"}))
     assert decide(situation(None, pinned(), ("1", None), open={"champion": left})).step == "wait"  # type: ignore[union-attr]
 
 
-def test_which_release_is_overtaken() -> None:
+def test_which_release_is_superseded() -> None:
     left = release("champion", "2", "verified", "gated", "waiting")
-    assert is_overtaken(left, "champion", DesiredState.of({"champion": "3"}))
-    assert is_overtaken(left, "champion", DesiredState.of({}))
-    assert not is_overtaken(left, "champion", DesiredState.of({"champion": "2"}))
-    assert not is_overtaken(left, "champion", None)
-    assert is_overtaken(None, "champion", None)  # it was closed: by a rollback
+    assert is_superseded(left, "champion", DesiredState.of({"champion": "3"}))
+    assert is_superseded(left, "champion", DesiredState.of({}))
+    assert not is_superseded(left, "champion", DesiredState.of({"champion": "2"}))
+    assert not is_superseded(left, "champion", None)
+    assert is_superseded(None, "champion", None)  # it was closed: by a rollback
     broken = release("challenger", None, broken="NaN")
-    assert not is_overtaken(broken, "challenger", DesiredState.of({"champion": "1", "challenger": "2"}))
+    assert not is_superseded(broken, "challenger", DesiredState.of({"champion": "1", "challenger": "2"}))
 
 
 def test_a_rollback_that_the_registry_does_not_know_is_told() -> None:
     left = release("champion", "1", "served", **{PRODUCTION: pinned().model_dump()})
-    now = situation({"champion": "2"}, pinned(), ("1", None), untold=left, overtaken=True)
+    now = situation({"champion": "2"}, pinned(), ("1", None), untold=left, alias_is_stale=True)
     assert decide(now).step == "tell"  # type: ignore[union-attr]
     now = situation({"champion": "1"}, pinned(), ("1", None), untold=left)
     assert decide(now).step == "tell"  # type: ignore[union-attr]

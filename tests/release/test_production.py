@@ -11,7 +11,7 @@ from components.core.errors import CorruptArtifactError, UsageError
 from components.core.project import Project
 from components.release import history, production
 from components.release import ledger as ledgers
-from components.release.ledger import Event, Ledger, Role, Side
+from components.release.ledger import Event, Ledger, Role, VersionRef
 from components.release.production import PRODUCTION, Pin, Production
 
 LIMITS = ChallengerLimits(max_error_rate=0.1, max_latency_ratio=5.0, min_requests=10)
@@ -35,7 +35,7 @@ def write(ledger: Ledger, release: str, version: str, *events: Event, role: Role
             release=release,
             role=role,
             before=None,
-            after=Side(version=version, package_digest=version * 64),
+            after=VersionRef(version=version, package_digest=version * 64),
             asked_by="a",
             facts=dict(facts),
         )

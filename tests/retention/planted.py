@@ -14,7 +14,7 @@ from components.core.project import Project
 from components.identity import manifest
 from components.registry.api import Api, MissingError
 from components.release import ledger as ledgers
-from components.release.ledger import Side
+from components.release.ledger import VersionRef
 from components.release.production import Pin, Production
 from flows.platform import process_identity
 
@@ -111,7 +111,7 @@ def serve(project: Project, model: str, pinned: Pin, key: str | None = None, pre
     """A release that ended well, in the ledger."""
     ledger = ledgers.of(project, model)
     release = f"{model}-{pinned.version}-{len(ledger.entries())}"
-    side = Side(version=pinned.version, package_digest=pinned.package_digest)
+    side = VersionRef(version=pinned.version, package_digest=pinned.package_digest)
     production = Production(champion=pinned, previous=previous).model_dump(mode="json")
 
     def write(event: Any, **facts: Any) -> None:
