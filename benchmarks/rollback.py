@@ -16,19 +16,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import psutil
 import yaml
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from components.release import production as productions
-from flows.platform import orphans
 from tests import small_package
+from tests.endtoend import faults
 from tests.endtoend.releases import Releases, eventually
 from tests.project_copy import running_copy
 
@@ -92,14 +90,15 @@ def measure(times: int = 10) -> list[Figure]:
         with Clients(releases.service(MODEL).url or "") as clients:
             for what, situation in (
                 ("at rest", lambda _: contextlib.nullcontext()),
-                ("while gates run", lambda turn: _gates(releases, spare[turn])),
-                ("while an approval waits", lambda turn: _approval(releases, spare[times + turn])),
-                ("MLflow and Prefect answer nothing", lambda _: _stopped(releases)),
-                ("serving code of the tree broken", lambda _: _broken(releases)),
+                ("while gates run", lambda turn: faults.gates_running(releases, MODEL, spare[turn])),
+                ("while an approval waits", lambda turn: faults.approval_pending(releases, MODEL, spare[times + turn])),
+                ("MLflow and Prefect answer nothing", lambda _: faults.suspended(house, "mlflow", "prefect")),
+                ("serving code of the tree broken", lambda _: faults.broken_tree(house)),
             ):
                 seconds = []
                 for turn in range(times):
                     with situation(turn):
+                        time.sleep(2)  # it goes on
                         seconds.append(_roll_back(releases))
                     eventually(lambda: releases.alias(MODEL) == "1", "the registry was told")
                     releases.set(MODEL, "2")
@@ -145,60 +144,6 @@ def _bundle(releases: Releases) -> str:
     pin = productions.decided(releases.entries(MODEL)).production.champion
     assert pin is not None
     return releases.service(MODEL).bundle(pin).verify().digest
-
-
-@contextlib.contextmanager
-def _with_gates(releases: Releases, **gates: object) -> Iterator[None]:
-    path = releases.house.project.pipeline_file(MODEL)
-    content = path.read_text()
-    document = yaml.safe_load(content)
-    path.write_text(yaml.safe_dump({**document, "gates": {**document["gates"], **gates}}))
-    try:
-        yield
-    finally:
-        path.write_text(content)
-
-
-@contextlib.contextmanager
-def _gates(releases: Releases, version: str) -> Iterator[None]:
-    with _with_gates(releases, latency={"p99_ms": 100_000, "seconds": 120}):
-        releases.set(MODEL, version)
-        releases.wait_for(MODEL, version, "bundled")
-        time.sleep(2)
-        yield
-
-
-@contextlib.contextmanager
-def _approval(releases: Releases, version: str) -> Iterator[None]:
-    with _with_gates(releases, manual={"timeout_minutes": 60}):
-        releases.set(MODEL, version)
-        releases.wait_for(MODEL, version, "waiting")
-        yield
-
-
-@contextlib.contextmanager
-def _stopped(releases: Releases) -> Iterator[None]:
-    root = str(releases.house.root)
-    found = [process for program in ("mlflow", "prefect") for process in orphans.find(root, program)]
-    for process in found:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in found:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
-
-
-@contextlib.contextmanager
-def _broken(releases: Releases) -> Iterator[None]:
-    path = releases.house.root / "serving" / "canary.py"
-    content = path.read_text()
-    path.write_text(content + "\ndef (\n")
-    try:
-        yield
-    finally:
-        path.write_text(content)
 
 
 if __name__ == "__main__":

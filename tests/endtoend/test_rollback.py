@@ -9,11 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import psutil
 import pytest
-import yaml
 
 from components.contracts.serving_spec import SPEC_FILE
 from components.identity import manifest as manifests
@@ -21,6 +19,7 @@ from components.release import production as productions
 from components.release.production import Pin
 from flows.platform import orphans
 from tests import prefect_api
+from tests.endtoend.faults import approval_pending, broken_tree, gates_running, suspended
 from tests.endtoend.releases import Releases, eventually
 from tests.house import House
 
@@ -65,37 +64,10 @@ def held(releases: Releases, name: str) -> set[str | None]:
     return {worker.champion.version if worker.champion else None for worker in status.workers} if status else set()
 
 
-@contextlib.contextmanager
-def broken_tree(releases: Releases) -> Iterator[None]:
-    """A syntax error in the serving code of the working tree."""
-    path = releases.house.root / "serving" / "canary.py"
-    content = path.read_text()
-    path.write_text(content + "\ndef (\n")
-    try:
-        yield
-    finally:
-        path.write_text(content)
-
-
-@contextlib.contextmanager
-def stopped(releases: Releases, *programs: str) -> Iterator[None]:
-    """Servers that answer nothing."""
-    found = [process for program in programs for process in orphans.find(str(releases.house.root), program)]
-    assert found
-    for process in found:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in found:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.resume()
-
-
 def test_back_and_forth_is_the_same_bundle_whatever_the_tree_is(releases: Releases, two: str) -> None:
     second = champion(releases, two)
     since = len(releases.entries(two))
-    with broken_tree(releases):
+    with broken_tree(releases.house):
         releases.house.run("rollback", two)
         assert held(releases, two) == {"1"}
         first = champion(releases, two)
@@ -108,7 +80,7 @@ def test_back_and_forth_is_the_same_bundle_whatever_the_tree_is(releases: Releas
     releases.set(two, "2")
     releases.wait_until_serves(two, "2")
     assert champion(releases, two) == second
-    with broken_tree(releases):
+    with broken_tree(releases.house):
         releases.set(two, "1")
         releases.wait_until_serves(two, "1")
     assert champion(releases, two) == first
@@ -117,7 +89,7 @@ def test_back_and_forth_is_the_same_bundle_whatever_the_tree_is(releases: Releas
 def test_a_restart_uses_the_pinned_bundle(releases: Releases, two: str) -> None:
     pinned = champion(releases, two)
     digest = manifests.load(releases.service(two).bundle(pinned).source, "bundle").digest
-    with broken_tree(releases):
+    with broken_tree(releases.house):
         for process in orphans.find(str(releases.house.root), f"serve-{two}"):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -126,24 +98,9 @@ def test_a_restart_uses_the_pinned_bundle(releases: Releases, two: str) -> None:
     assert pinned.bundle_digest == digest
 
 
-@contextlib.contextmanager
-def gates(releases: Releases, name: str, **gates: Any) -> Iterator[None]:
-    """More gates, for as long as the block lasts."""
-    path = releases.house.project.pipeline_file(name)
-    content = path.read_text()
-    document = yaml.safe_load(content)
-    path.write_text(yaml.safe_dump({**document, "gates": {**document["gates"], **gates}}))
-    try:
-        yield
-    finally:
-        path.write_text(content)
-
-
 def test_while_gates_run(releases: Releases, two: str) -> None:
     version = releases.register(two, seed=30)
-    with gates(releases, two, latency={"p99_ms": 10_000, "seconds": 120}):
-        releases.set(two, version)
-        releases.wait_for(two, version, "bundled")
+    with gates_running(releases, two, version):
         time.sleep(2)
         assert releases.house.json("rollback", two)["version"] == "1"
         assert held(releases, two) == {"1"}
@@ -156,9 +113,7 @@ def test_while_gates_run(releases: Releases, two: str) -> None:
 
 def test_while_an_approval_waits(releases: Releases, two: str) -> None:
     version = releases.register(two, seed=31)
-    with gates(releases, two, manual={"timeout_minutes": 20}):
-        releases.set(two, version)
-        releases.wait_for(two, version, "waiting")
+    with approval_pending(releases, two, version):
         releases.house.run("rollback", two)
         assert held(releases, two) == {"1"}
         releases.wait_for(two, version, "superseded")
@@ -167,9 +122,7 @@ def test_while_an_approval_waits(releases: Releases, two: str) -> None:
 
 def test_another_promotion_ends_the_wait_for_an_approval(releases: Releases, two: str) -> None:
     version = releases.register(two, seed=32)
-    with gates(releases, two, manual={"timeout_minutes": 20}):
-        releases.set(two, version)
-        waiting = releases.wait_for(two, version, "waiting")
+    with approval_pending(releases, two, version) as waiting:
         releases.set(two, "1")
         releases.wait_until_serves(two, "1")
     release = [entry for entry in releases.entries(two) if entry.release == waiting.release]
@@ -185,7 +138,7 @@ def test_another_promotion_ends_the_wait_for_an_approval(releases: Releases, two
 
 def test_with_registry_and_prefect_down(releases: Releases, two: str) -> None:
     since = len(releases.entries(two))
-    with stopped(releases, "mlflow", "prefect"):
+    with suspended(releases.house, "mlflow", "prefect"):
         done = releases.house.run("rollback", two)
         assert held(releases, two) == {"1"}
         assert "told when it is back" in done.stderr
