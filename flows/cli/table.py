@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
-
-import click
 
 COLOURS = {"ready": "green", "ok": "green", "starting": "yellow", "warn": "yellow", "failed": "red", "fail": "red"}
 COLOURS |= {"broken": "red", "absent": "yellow"}
+PLAIN_WIDTH = 10_000  # characters: no line of a file or a pipe is folded
 
 
 def show(head: list[str], rows: list[list[str]]) -> None:
-    """Print rows of text under a head. Words of state get their colour on a terminal; NO_COLOR is respected."""
-    widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(_line(head, widths, {"": "bold"} if colour else None))
+    """Print rows of text under a head. On a terminal, words of state get their colour and long cells are folded."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in head:
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
-        click.echo(_line(row, widths, COLOURS if colour else None))
-
-
-def _line(row: list[str], widths: list[int], colours: dict[str, str] | None) -> str:
-    cells = []
-    for cell, width in zip(row, widths, strict=True):
-        text = cell.ljust(width)
-        if colours is not None and cell in colours:
-            text = click.style(text, fg=colours[cell])
-        elif colours is not None and "" in colours:
-            text = click.style(text, bold=True)
-        cells.append(text)
-    return "  ".join(cells).rstrip()
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    if sys.stdout.isatty():
+        Console().print(table)
+        return
+    console = Console(width=PLAIN_WIDTH, no_color=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print(line.rstrip())
