@@ -394,6 +394,12 @@ def of(project: Project, name: str) -> Ledger:
     return Ledger(project.ledger, name)
 
 
+def stamps(project: Project) -> tuple[int, ...]:
+    """When the project's ledger was written last, in nanoseconds since 1970; one of them changes with each append."""
+    path = project.ledger / DATABASE
+    return tuple(_modified(file) for file in (path, path.with_name(f"{DATABASE}-wal")))
+
+
 def models(project: Project) -> list[str]:
     """The models that have a ledger, in the database or in a file of before."""
     found = {path.stem for path in project.ledger.glob("*.jsonl")}
@@ -410,6 +416,13 @@ def sign_anew(project: Project, reason: str) -> list[Entry]:
         CorruptArtifactError: a chain is broken; the models before it are signed.
     """
     return [entry for name in models(project) if (entry := of(project, name).sign_anew(reason)) is not None]
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _note(event: Event, last: Document, facts: dict[str, Any]) -> Document:

@@ -22,14 +22,15 @@ from components.core.project import Project
 from components.registry import alias_notes
 from components.registry.api import Api
 from components.release import history
+from components.release import ledger as ledgers
 from components.release.decision import Decision, DesiredState, Situation, decide, is_superseded
-from flows.platform import environment, lifecycle
+from flows.platform import connections, environment, lifecycle
 from flows.releases import activity as activities
 from flows.releases import observation, rollback, telling
 from flows.releases.activity import Activity, Doing
 from flows.releases.observation import Observer
 from flows.releases.preemption import PREEMPT
-from flows.releases.registry_poll import RegistryPoll
+from flows.releases.registry_poll import OWN_PERIOD_SECONDS, RegistryPoll
 from flows.releases.worker import Ending, Order
 from flows.releases.worker_process import WorkerProcess
 
@@ -88,6 +89,7 @@ class Controller:
     idle: list[WorkerProcess] = field(default_factory=list)
     logged: dict[str, str] = field(default_factory=dict)
     written: dict[str, Activity] = field(default_factory=dict)
+    ledger_stamps: tuple[int, ...] = ()
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "step"))
 
     def reconcile_all(self) -> None:
@@ -308,7 +310,9 @@ class Controller:
         while time.monotonic() < end:
             if self.registry.changed.is_set() or any(self._has_ended(name) for name in busy):
                 break
-            if any(memory.observer.has_changed() for memory in self.models.values()):
+            stamps = ledgers.stamps(self.project)
+            if stamps != self.ledger_stamps:
+                self.ledger_stamps = stamps
                 break
             time.sleep(WAKE_SECONDS)
         self.registry.changed.clear()
@@ -332,7 +336,8 @@ def main() -> None:
     project = Project(Path(sys.argv[1]))
     endpoints = lifecycle.configured(project)
     with Api(endpoints.mlflow, endpoints.credentials, patience_seconds=0, timeout_seconds=5) as api:
-        registry = RegistryPoll(api, project)
+        is_own = connections.of(project).mlflow.is_own
+        registry = RegistryPoll(api, project, OWN_PERIOD_SECONDS if is_own else PERIOD_SECONDS)
         registry.start()
         controller = Controller(project, registry)
         while True:

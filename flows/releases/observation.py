@@ -35,7 +35,6 @@ class Observer:
     project: Project
     name: str
     _release: tuple[tuple[int, int] | None, ReleaseSpec | None] = (None, None)
-    _files: tuple[int, ...] = ()
     _has_history: bool = False
 
     @cached_property
@@ -52,12 +51,6 @@ class Observer:
         """Whether anything was ever released of the model."""
         self._has_history = self._has_history or bool(self.ledger.entries())
         return self._has_history
-
-    def has_changed(self) -> bool:
-        """Whether ledger or pipeline file were written since this was asked last."""
-        stamps = self.stamps()
-        changed, self._files = stamps != self._files, stamps
-        return changed
 
     def stamps(self) -> tuple[int, ...]:
         """When ledger and pipeline file were written last."""
