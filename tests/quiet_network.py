@@ -1,7 +1,10 @@
-"""Run commands in a network of their own, and count the packets that would have left the machine.
+"""Run commands one after the other and note what became of each, in a network of their own if told so.
 
-`python -m tests.quiet_network COMMANDS.json RESULT.json`, as root, in fresh network and mount namespaces, brings
-loopback up and gives the default route, with the only name server, to an interface whose other end nobody reads.
+`python -m tests.quiet_network SCRIPT.json RESULT.json counted`, as root, in fresh network and mount namespaces, brings
+loopback up and gives the default route, with the only name server, to an interface whose other end nobody reads: the
+packets that it sends are those that would have left the machine. Without `counted` the network stays as it is.
+
+The script names `environment` (all variables), `folder` (where they run) and `commands`.
 """
 
 from __future__ import annotations
@@ -36,11 +39,14 @@ def packets() -> int:
     return int(json.loads(shown)[0]["stats64"]["tx"]["packets"])
 
 
-def main() -> None:
-    """Set the network up, run the commands, write exit code, output and packets of each."""
-    commands, result = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
-    names = result.with_name("resolv.conf")
+def isolate(names: Path) -> None:
+    """Set up the network of this namespace.
+
+    Args:
+        names: a file that takes the place of `/etc/resolv.conf`.
+    """
     names.write_text(f"nameserver {NAME_SERVER}\noptions timeout:1 attempts:1\n")
+    names.chmod(0o644)
     for words in (
         "ip link set lo up",
         PAIR,
@@ -53,11 +59,22 @@ def main() -> None:
         f"mount --bind {names} {Path('/etc/resolv.conf').resolve()}",
     ):
         subprocess.run(words.split(), check=True)
+
+
+def main() -> None:
+    """Run the commands, write exit code, output and packets of each."""
+    script, result = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2])
+    counted = sys.argv[3:] == ["counted"]
+    if counted:
+        isolate(result.with_name("resolv.conf"))
     rows = []
-    for command in commands:
-        before = packets()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        rows.append({"code": done.returncode, "said": done.stdout + done.stderr, "packets": packets() - before})
+    for command in script["commands"]:
+        before = packets() if counted else 0
+        done = subprocess.run(
+            command, cwd=script["folder"], env=script["environment"], capture_output=True, text=True, check=False
+        )
+        sent = packets() - before if counted else 0
+        rows.append({"code": done.returncode, "output": done.stdout, "errors": done.stderr, "packets": sent})
     result.write_text(json.dumps(rows))
 
 
