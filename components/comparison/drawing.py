@@ -59,10 +59,10 @@ def _panel(axes: Axes, rows: list[Row], cost: _Cost) -> None:
         quality, colour = row.quality, COLOURS.get(row.family, DARK)
         axes.plot([value, value], [quality.lower, quality.upper], color=colour, linewidth=2.5, alpha=0.4)
         axes.plot([value], [quality.value], "o", color=colour, markersize=8, markeredgecolor="white")
-    known = [value for value in cost.values if value is not None and value > 0]
-    if known:
-        middle = math.sqrt(min(known) * max(known))
-        half = max(math.sqrt(MIN_SPAN), math.sqrt(max(known) / min(known)) * 1.5)
+    positive = [value for value in cost.values if value is not None and value > 0]
+    if positive:
+        middle = math.sqrt(min(positive) * max(positive))
+        half = max(math.sqrt(MIN_SPAN), math.sqrt(max(positive) / min(positive)) * 1.5)
         axes.set_xlim(middle / half, middle * half)
         crowded = half > 15
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if crowded else (1.0, 2.0, 5.0)))

@@ -32,19 +32,23 @@ def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: in
     if metric == "accuracy" and isinstance(scored, Classified):
         return wilson(value, scored.samples)
     length = 1 if scored.overlap == 1 else min(2 * scored.overlap, scored.samples)
-    pieces = _drawn(np.random.default_rng(seed), scored.samples, length, resamples)
-    drawn = np.concatenate([scored.resampled(metric, weights) for weights in pieces])  # (R,)
-    lower, upper = (float(np.quantile(drawn, share)) for share in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    chunks = _resample_counts(np.random.default_rng(seed), scored.samples, length, resamples)
+    resampled = np.concatenate([scored.resampled(metric, weights) for weights in chunks])  # (R,)
+    lower, upper = (
+        float(np.quantile(resampled, probability)) for probability in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+    )
     factor = _widening(scored.samples, length)
     return Quality(value=value, lower=value - factor * (value - lower), upper=value + factor * (upper - value))
 
 
-def wilson(share: float, samples: int) -> Quality:
+def wilson(proportion: float, samples: int) -> Quality:
     """Wilson's score interval of a share of `samples`."""
     z = float(special.ndtri((1 + CONFIDENCE) / 2))
-    middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
-    half = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples * samples))
-    return Quality(value=share, lower=min(share, middle - half), upper=max(share, middle + half))
+    middle = (proportion + z * z / (2 * samples)) / (1 + z * z / samples)
+    half = (
+        z / (1 + z * z / samples) * math.sqrt(proportion * (1 - proportion) / samples + z * z / (4 * samples * samples))
+    )
+    return Quality(value=proportion, lower=min(proportion, middle - half), upper=max(proportion, middle + half))
 
 
 def method(scored: Scored, metric: str) -> str:
@@ -55,16 +59,16 @@ def method(scored: Scored, metric: str) -> str:
     return f"bootstrap{runs} over the test samples ({RESAMPLES:,} resamples, seeded)"
 
 
-def _drawn(random: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
+def _resample_counts(rng: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
     """Counts of each sample in resamples, in chunks (rows, N) with R rows in all; drawn in runs of neighbours."""
-    left = resamples
-    while left:
-        rows = min(left, max(1, CHUNK // samples))
-        begins = random.integers(0, samples, (rows, -(-samples // length)))
-        drawn = ((begins[:, :, None] + np.arange(length)) % samples).reshape(rows, -1)[:, :samples]
-        places = drawn + samples * np.arange(rows)[:, None]
-        yield np.bincount(places.ravel(), minlength=rows * samples).reshape(rows, samples).astype(np.float64)
-        left -= rows
+    remaining = resamples
+    while remaining:
+        rows = min(remaining, max(1, CHUNK // samples))
+        starts = rng.integers(0, samples, (rows, -(-samples // length)))
+        indices = ((starts[:, :, None] + np.arange(length)) % samples).reshape(rows, -1)[:, :samples]
+        flat_indices = indices + samples * np.arange(rows)[:, None]
+        yield np.bincount(flat_indices.ravel(), minlength=rows * samples).reshape(rows, samples).astype(np.float64)
+        remaining -= rows
 
 
 def _widening(samples: int, length: int) -> float:
