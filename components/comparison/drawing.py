@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from components.contracts.comparison import ComparisonTable, Row
-from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, ORANGE, plain, titled
+from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, ORANGE, set_titles, style_axes
 
 COLOURS = {"cnn": BLUE, "rnn": ORANGE, "transformer": "#3c8d5a", "linear": "#8a5fa8", "state-space": "#b0404f"}
 MIN_SPAN = 4.0  # smallest ratio of a panel's largest to its smallest cost; equal costs are drawn in the middle
@@ -70,8 +70,8 @@ def _panel(axes: Axes, rows: list[Row], cost: _Cost) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.set_xlabel(cost.unit)
-    titled(axes, cost.title, f"{missing} not timed" if missing else "")
-    plain(axes)
+    set_titles(axes, cost.title, f"{missing} not timed" if missing else "")
+    style_axes(axes)
 
 
 def _bound_quality(axes: Axes, rows: list[Row]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import special
 
 from components.contracts.comparison import Quality
-from components.evaluation.classification import Classified
+from components.evaluation.classification import ClassificationScores
 from components.evaluation.scorer import Real, Scored
 
 CONFIDENCE = 0.95
@@ -29,7 +29,7 @@ CHUNK = 2_000_000  # counts drawn at once; bounds the memory
 def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Quality:
     """A metric of a scored package, with its interval."""
     value = scored.figures()[metric]
-    if metric == "accuracy" and isinstance(scored, Classified):
+    if metric == "accuracy" and isinstance(scored, ClassificationScores):
         return wilson(value, scored.samples)
     length = 1 if scored.overlap == 1 else min(2 * scored.overlap, scored.samples)
     chunks = _resample_counts(np.random.default_rng(seed), scored.samples, length, resamples)
@@ -53,7 +53,7 @@ def wilson(proportion: float, samples: int) -> Quality:
 
 def method(scored: Scored, metric: str) -> str:
     """A description of the method that `quality` uses for the interval."""
-    if metric == "accuracy" and isinstance(scored, Classified):
+    if metric == "accuracy" and isinstance(scored, ClassificationScores):
         return "Wilson's score interval"
     runs = f" of runs of {min(2 * scored.overlap, scored.samples)} neighbours" if scored.overlap > 1 else ""
     return f"bootstrap{runs} over the test samples ({RESAMPLES:,} resamples, seeded)"

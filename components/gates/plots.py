@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from components.evaluation.comparison import ChampionComparison
-from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, GREY, ORANGE, plain, titled
+from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, GREY, ORANGE, set_titles, style_axes
 from components.gates.latency import EndpointLatency
 
 RED = "#c0352b"
@@ -42,8 +42,8 @@ def draw_comparison(comparison: ChampionComparison) -> bytes:
     subtitle = (
         "" if len(rows) == len(comparison.slices) else f"the {len(rows)} that differ most of {len(comparison.slices)}"
     )
-    titled(lower, "By class", subtitle)
-    plain(lower)
+    set_titles(lower, "By class", subtitle)
+    style_axes(lower)
     lower.grid(axis="y", visible=False)
     return _png(figure)
 
@@ -63,8 +63,8 @@ def draw_latency(measured: list[EndpointLatency], budget_ms: float) -> bytes:
     axes.set_xlabel("milliseconds (log)")
     axes.set_ylabel("share of answers")
     axes.legend(frameon=False, loc="lower right")
-    titled(axes, "Time to answer", "measured in turns, in the same minute")
-    plain(axes)
+    set_titles(axes, "Time to answer", "measured in turns, in the same minute")
+    style_axes(axes)
     return _png(figure)
 
 
@@ -90,12 +90,12 @@ def _interval(axes: Axes, comparison: ChampionComparison) -> None:
                   color=DARK, fontsize=8)  # fmt: skip
     axes.set_xlabel(_gain_label(comparison))
     word = "enough" if comparison.passed else "not enough"
-    titled(
+    set_titles(
         axes,
         f"Difference: {word}",
         f"{comparison.samples:,} test samples, {comparison.confidence:.0%} confidence each side",
     )
-    plain(axes)
+    style_axes(axes)
     axes.spines["left"].set_visible(False)
 
 

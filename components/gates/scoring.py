@@ -59,7 +59,7 @@ def score(
                 except ModelyardError as error:
                     return ScoringFailure(f"{problem}; {_one_line(error)}")
                 label += ", which reads samples in its own way"
-            task_scorer = scorer.of(frozen.task)
+            task_scorer = scorer.load_scorer(frozen.task)
             with Progress(f"scoring {label}", scorer.expected_samples(task_scorer, frozen)) as progress:
                 return task_scorer.score(predictor, frozen, progress.advance)
     except (SampleError, InferenceError, CorruptArtifactError, NotFoundError) as error:
