@@ -194,7 +194,7 @@ def test_a_scorer_from_outside_that_does_not_say_its_truth_is_not_compared(
 ) -> None:
     old, new = (dataset(name, "text-classification", WORDS, drawn("text-classification", name)) for name in SEEDS)
     assert old.processor is not None
-    monkeypatch.setattr(scorer, "of", lambda task: object())
+    monkeypatch.setattr(scorer, "load_scorer", lambda task: object())
     with pytest.raises(SampleError, match="read in two ways do not compare"):
         reencode(new, old.processor, scratch)
 
