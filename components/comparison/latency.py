@@ -1,4 +1,4 @@
-"""Measures latency: all models answer the same golden examples in turns, in one process.
+"""Measure latency: all models predict the same golden examples in turns, in one process.
 
 Other load of the machine affects all models alike, because each model takes part in every round.
 """
@@ -19,7 +19,7 @@ SECONDS = 2.0  # for each model
 
 
 def medians(packages: Sequence[Package], *, seconds: float = SECONDS) -> list[float]:
-    """Median milliseconds of one answer of each package, from the body of the request to the prediction.
+    """Median latency of each package in milliseconds, from the body of the request to the prediction.
 
     Args:
         packages: packages of one dataset, hence with the same golden examples.
@@ -51,7 +51,7 @@ class _LoadedModel:
         self._bodies = [((folder / example.file).read_bytes(), example.media) for example in package.golden()]
 
     def milliseconds(self, number: int) -> float:
-        """Milliseconds of one answer to the golden example of this number, modulo their count."""
+        """Latency in milliseconds for the golden example of this number, modulo their count."""
         content, media = self._bodies[number % len(self._bodies)]
         start = time.perf_counter()
         request = body.read(self._predictor.processor, self._predictor.endpoint, content, media)

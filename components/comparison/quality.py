@@ -2,7 +2,7 @@
 
 Legend: N samples, R resamples.
 
-accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212), which is valid also if all answers are right.
+accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212), which is valid also if all predictions are correct.
 any other  the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): samples are drawn with replacement, and the
            metric is computed for each resample.
 blocks     if neighbouring samples overlap (windows of one series), runs of neighbours are drawn, and the interval is

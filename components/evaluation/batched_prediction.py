@@ -76,7 +76,7 @@ def predictions(
 
 
 def _predict(predictor: PackagePredictor, samples: list[Arrays]) -> list[Prediction | None]:
-    """Predictions of a batch; a NaN fails its whole batch, which is then halved until the sample is found."""
+    """Predictions of a batch; a NaN fails the whole batch, which is halved until the sample with the NaN is alone."""
     try:
         return [*predictor.answer(samples)]
     except NotFiniteError:

@@ -286,7 +286,7 @@ def _true_boxes(batch: Arrays) -> list[Detections]:
 
 
 def _detections(predictor: PackagePredictor, images: NDArray[np.uint8]) -> list[Detections | None]:
-    """Detections of a batch; a NaN fails its whole batch, which is then halved until the image is found."""
+    """Detections of a batch; a NaN fails the whole batch, which is halved until the image with the NaN is alone."""
     try:
         return [*cast(DetectionProcessor, predictor.processor).detections(predictor.run, images)]
     except NotFiniteError:

@@ -64,7 +64,7 @@ def macro_f1_of_counts(
     is_true, is_predicted = np.zeros((len(truth), classes)), np.zeros((len(truth), classes))
     is_true[rows, truth], is_predicted[rows, answers] = 1, 1
     correct = counts @ (is_true * is_predicted)  # (R, K)
-    support_and_predicted = counts @ (is_true + is_predicted)  # (R, K): support and answers of each class
+    support_and_predicted = counts @ (is_true + is_predicted)  # (R, K): true and predicted samples of each class
     f1 = np.divide(
         2 * correct, support_and_predicted, out=np.zeros_like(support_and_predicted), where=support_and_predicted > 0
     )

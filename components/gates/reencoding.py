@@ -49,7 +49,7 @@ def reencode(frozen: FrozenSplit, processor: Processor, scratch: Path) -> Frozen
         NotFoundError: the raw samples of the split are missing or of another version.
         SampleError: a sample does not fit the package, or the outputs of the package are not those of the data.
     """
-    truth = getattr(scorer.load_scorer(frozen.task), "truth", None)  # a scorer of a plug-in may lack it
+    truth = getattr(scorer.load_scorer(frozen.task), "truth", None)  # a scorer of a plug-in may have none
     if truth is None:
         raise SampleError(f"figures of {frozen.task.name} that were read in two ways do not compare")
     raw = _raw_folder(frozen)

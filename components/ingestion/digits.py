@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, read from the installed package without importing it (an import takes seconds)."""
+"""scikit-learn's handwritten digits, read from the installed package without an import, which takes seconds."""
 
 from __future__ import annotations
 

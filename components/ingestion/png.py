@@ -1,6 +1,6 @@
 """An array as a PNG file whose bytes depend on the pixels only.
 
-The pixels are stored, not compressed: no two versions of zlib disagree about them, it costs a few microseconds, and
+The pixels are stored, not compressed: the bytes do not depend on the version of zlib, storing takes microseconds, and
 the Parquet file compresses them better than single small files can be. PNG specification: https://www.w3.org/TR/png-3/
 """
 

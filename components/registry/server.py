@@ -21,7 +21,7 @@ ARTIFACTS = "mlflow-artifacts:/"
 DATABASE = "mlflow.db"
 ALIAS_PATH = "/mlflow/registered-models/alias"
 MAX_BODY_BYTES = 100_000
-# What MLflow's pages keep in the browser: which of its two kinds of work they show, and that its assistant stays shut.
+# Settings that MLflow's pages store in the browser: show the machine learning view, keep the assistant closed.
 PAGE_SETTINGS = {
     "mlflow.workflowType_v1": '"machine_learning"',
     "mlflow.assistant.panelOpen_v1": "false",

@@ -1,4 +1,4 @@
-"""Runs one data stage through DVC in this process; DVC starts the stage in its own process."""
+"""Run one data stage through DVC in this process; DVC starts the stage in a subprocess."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def reproduce(
     Raises:
         UsageError: no such stage.
         StageKilled: the stage's process was killed.
-        ModelyardError: the stage's own error, of its own class.
+        ModelyardError: the error that the stage raised, with its class.
     """
     if stage not in stage_code.STAGES:
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
@@ -107,7 +107,7 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
 
 
 def _exit_status(failure: object) -> int | None:
-    """The command's exit status, from the text of DVC's error, the only place that has it."""
+    """The exit status of the command, from the text of DVC's error: DVC has it nowhere else."""
     match = re.search(r"exited with (-?\d+)$", str(failure))
     return int(match[1]) if match else None
 
