@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from components.contracts.comparison import ComparisonTable, Row
-from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, ORANGE, plain, titled
+from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, ORANGE, set_titles, style_axes
 
 COLOURS = {"cnn": BLUE, "rnn": ORANGE, "transformer": "#3c8d5a", "linear": "#8a5fa8", "state-space": "#b0404f"}
 MIN_SPAN = 4.0  # smallest ratio of a panel's largest to its smallest cost; equal costs are drawn in the middle
@@ -59,10 +59,10 @@ def _panel(axes: Axes, rows: list[Row], cost: _Cost) -> None:
         quality, colour = row.quality, COLOURS.get(row.family, DARK)
         axes.plot([value, value], [quality.lower, quality.upper], color=colour, linewidth=2.5, alpha=0.4)
         axes.plot([value], [quality.value], "o", color=colour, markersize=8, markeredgecolor="white")
-    known = [value for value in cost.values if value is not None and value > 0]
-    if known:
-        middle = math.sqrt(min(known) * max(known))
-        half = max(math.sqrt(MIN_SPAN), math.sqrt(max(known) / min(known)) * 1.5)
+    positive = [value for value in cost.values if value is not None and value > 0]
+    if positive:
+        middle = math.sqrt(min(positive) * max(positive))
+        half = max(math.sqrt(MIN_SPAN), math.sqrt(max(positive) / min(positive)) * 1.5)
         axes.set_xlim(middle / half, middle * half)
         crowded = half > 15
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if crowded else (1.0, 2.0, 5.0)))
@@ -70,8 +70,8 @@ def _panel(axes: Axes, rows: list[Row], cost: _Cost) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.set_xlabel(cost.unit)
-    titled(axes, cost.title, f"{missing} not timed" if missing else "")
-    plain(axes)
+    set_titles(axes, cost.title, f"{missing} not timed" if missing else "")
+    style_axes(axes)
 
 
 def _bound_quality(axes: Axes, rows: list[Row]) -> None:

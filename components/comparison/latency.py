@@ -1,4 +1,4 @@
-"""Measures latency: all models answer the same golden examples in turns, in one process.
+"""Measure latency: all models predict the same golden examples in turns, in one process.
 
 Other load of the machine affects all models alike, because each model takes part in every round.
 """
@@ -19,7 +19,7 @@ SECONDS = 2.0  # for each model
 
 
 def medians(packages: Sequence[Package], *, seconds: float = SECONDS) -> list[float]:
-    """Median milliseconds of one answer of each package, from the body of the request to the prediction.
+    """Median latency of each package in milliseconds, from the body of the request to the prediction.
 
     Args:
         packages: packages of one dataset, hence with the same golden examples.
@@ -31,15 +31,15 @@ def medians(packages: Sequence[Package], *, seconds: float = SECONDS) -> list[fl
     models = [_LoadedModel(package) for package in packages]
     for model in models:  # the first call allocates memory
         model.milliseconds(0)
-    taken: list[list[float]] = [[] for _ in packages]
-    begin = time.perf_counter()
+    latencies_ms: list[list[float]] = [[] for _ in packages]
+    start = time.perf_counter()
     for round_ in range(MAX_ROUNDS):
-        if round_ >= MIN_ROUNDS and time.perf_counter() - begin >= seconds * len(packages):
+        if round_ >= MIN_ROUNDS and time.perf_counter() - start >= seconds * len(packages):
             break
         for turn in range(len(packages)):
             number = (round_ + turn) % len(packages)
-            taken[number].append(models[number].milliseconds(round_))
-    return [statistics.median(times) for times in taken]
+            latencies_ms[number].append(models[number].milliseconds(round_))
+    return [statistics.median(times) for times in latencies_ms]
 
 
 class _LoadedModel:
@@ -51,9 +51,9 @@ class _LoadedModel:
         self._bodies = [((folder / example.file).read_bytes(), example.media) for example in package.golden()]
 
     def milliseconds(self, number: int) -> float:
-        """Milliseconds of one answer to the golden example of this number, modulo their count."""
+        """Latency in milliseconds for the golden example of this number, modulo their count."""
         content, media = self._bodies[number % len(self._bodies)]
-        begin = time.perf_counter()
+        start = time.perf_counter()
         request = body.read(self._predictor.processor, self._predictor.endpoint, content, media)
         self._predictor.predict(request.items, request.parameters)
-        return 1000 * (time.perf_counter() - begin)
+        return 1000 * (time.perf_counter() - start)

@@ -2,7 +2,7 @@
 
 Legend: N samples, R resamples.
 
-accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212), which is valid also if all answers are right.
+accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212), which is valid also if all predictions are correct.
 any other  the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): samples are drawn with replacement, and the
            metric is computed for each resample.
 blocks     if neighbouring samples overlap (windows of one series), runs of neighbours are drawn, and the interval is
@@ -18,7 +18,7 @@ import numpy as np
 from scipy import special
 
 from components.contracts.comparison import Quality
-from components.evaluation.classification import Classified
+from components.evaluation.classification import ClassificationScores
 from components.evaluation.scorer import Real, Scored
 
 CONFIDENCE = 0.95
@@ -29,42 +29,46 @@ CHUNK = 2_000_000  # counts drawn at once; bounds the memory
 def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Quality:
     """A metric of a scored package, with its interval."""
     value = scored.figures()[metric]
-    if metric == "accuracy" and isinstance(scored, Classified):
+    if metric == "accuracy" and isinstance(scored, ClassificationScores):
         return wilson(value, scored.samples)
     length = 1 if scored.overlap == 1 else min(2 * scored.overlap, scored.samples)
-    pieces = _drawn(np.random.default_rng(seed), scored.samples, length, resamples)
-    drawn = np.concatenate([scored.resampled(metric, weights) for weights in pieces])  # (R,)
-    lower, upper = (float(np.quantile(drawn, share)) for share in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    chunks = _resample_counts(np.random.default_rng(seed), scored.samples, length, resamples)
+    resampled = np.concatenate([scored.resampled(metric, weights) for weights in chunks])  # (R,)
+    lower, upper = (
+        float(np.quantile(resampled, probability)) for probability in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+    )
     factor = _widening(scored.samples, length)
     return Quality(value=value, lower=value - factor * (value - lower), upper=value + factor * (upper - value))
 
 
-def wilson(share: float, samples: int) -> Quality:
+def wilson(proportion: float, samples: int) -> Quality:
     """Wilson's score interval of a share of `samples`."""
     z = float(special.ndtri((1 + CONFIDENCE) / 2))
-    middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
-    half = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples * samples))
-    return Quality(value=share, lower=min(share, middle - half), upper=max(share, middle + half))
+    middle = (proportion + z * z / (2 * samples)) / (1 + z * z / samples)
+    half = (
+        z / (1 + z * z / samples) * math.sqrt(proportion * (1 - proportion) / samples + z * z / (4 * samples * samples))
+    )
+    return Quality(value=proportion, lower=min(proportion, middle - half), upper=max(proportion, middle + half))
 
 
 def method(scored: Scored, metric: str) -> str:
     """A description of the method that `quality` uses for the interval."""
-    if metric == "accuracy" and isinstance(scored, Classified):
+    if metric == "accuracy" and isinstance(scored, ClassificationScores):
         return "Wilson's score interval"
     runs = f" of runs of {min(2 * scored.overlap, scored.samples)} neighbours" if scored.overlap > 1 else ""
     return f"bootstrap{runs} over the test samples ({RESAMPLES:,} resamples, seeded)"
 
 
-def _drawn(random: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
+def _resample_counts(rng: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
     """Counts of each sample in resamples, in chunks (rows, N) with R rows in all; drawn in runs of neighbours."""
-    left = resamples
-    while left:
-        rows = min(left, max(1, CHUNK // samples))
-        begins = random.integers(0, samples, (rows, -(-samples // length)))
-        drawn = ((begins[:, :, None] + np.arange(length)) % samples).reshape(rows, -1)[:, :samples]
-        places = drawn + samples * np.arange(rows)[:, None]
-        yield np.bincount(places.ravel(), minlength=rows * samples).reshape(rows, samples).astype(np.float64)
-        left -= rows
+    remaining = resamples
+    while remaining:
+        rows = min(remaining, max(1, CHUNK // samples))
+        starts = rng.integers(0, samples, (rows, -(-samples // length)))
+        indices = ((starts[:, :, None] + np.arange(length)) % samples).reshape(rows, -1)[:, :samples]
+        flat_indices = indices + samples * np.arange(rows)[:, None]
+        yield np.bincount(flat_indices.ravel(), minlength=rows * samples).reshape(rows, samples).astype(np.float64)
+        remaining -= rows
 
 
 def _widening(samples: int, length: int) -> float:

@@ -23,7 +23,7 @@ HEADS = (
 
 
 def render(table: ComparisonTable, picture: bytes) -> str:
-    """The page."""
+    """Render the page."""
     metric = table.metric.replace("_", " ")
     better = "higher" if table.higher_is_better else "lower"
     facts = {
@@ -65,7 +65,7 @@ for training on; a bundle holds the whole package and the serving code.</p>
 
 
 def cells(row: Row) -> list[str]:
-    """The texts of a row in the order of `HEADS`; a dash for what was not measured."""
+    """The texts of a row in the order of `HEADS`; a dash for a figure that was not measured."""
     quality = row.quality
     return [
         row.name,

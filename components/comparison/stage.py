@@ -1,4 +1,4 @@
-"""`python -m components.comparison REQUEST.json`: trained models, measured side by side; a table, a plot, a page."""
+"""`python -m components.comparison REQUEST.json`: measure trained models; write a table, a plot and a page."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package
 
-WEIGHTS = "model.safetensors"  # for training on; nothing that answers reads them
+WEIGHTS = "model.safetensors"  # only for further training; predictions do not need them
 
 
 def main(arguments: list[str]) -> None:
     """Measure what a request names and write table.json, table.csv, plot.png and report.html.
 
     Raises:
-        UsageError: not one readable request file.
-        NotFoundError, CorruptArtifactError: a package or the data is missing, damaged or another one.
-        InferenceError: a package does not answer.
+        UsageError: not called with one readable request file.
+        NotFoundError, CorruptArtifactError: a package or the data is missing, damaged, or has another digest.
+        InferenceError: a package cannot predict.
     """
     die_with_parent()
     request = ComparisonRequest.read(arguments)
@@ -48,34 +48,36 @@ def main(arguments: list[str]) -> None:
 
 
 def measure(request: ComparisonRequest, frozen: FrozenSplit, packages: list[Package]) -> ComparisonTable:
-    """The table: what the request says of each model, its quality, latency and size."""
-    metric, meaning = next(iter(frozen.task.metrics.items()))
-    judged = [
-        _judged(request, model, package, frozen, metric)
+    """Measure quality, latency and size of each model of the request."""
+    metric, metric_spec = next(iter(frozen.task.metrics.items()))
+    scored_models = [
+        _score_once(request, model, package, frozen, metric)
         for model, package in zip(request.models, packages, strict=True)
     ]
     print("measuring latency, in turns", file=sys.stderr, flush=True)
-    taken = latency.medians(packages)
+    latencies_ms = latency.medians(packages)
     rows = [
         Row(
             **model.model_dump(),
-            quality=found.quality,
+            quality=scored_model.quality,
             latency_ms=milliseconds,
             serves_bytes=serves_bytes(package),
         )
-        for model, package, found, milliseconds in zip(request.models, packages, judged, taken, strict=True)
+        for model, package, scored_model, milliseconds in zip(
+            request.models, packages, scored_models, latencies_ms, strict=True
+        )
     ]
-    rows.sort(key=lambda row: -row.quality.value if meaning.higher_is_better else row.quality.value)
+    rows.sort(key=lambda row: -row.quality.value if metric_spec.higher_is_better else row.quality.value)
     return ComparisonTable(
         title=request.title,
         dataset=request.dataset,
         task=frozen.task.name,
         budget=request.budget,
         metric=metric,
-        words=meaning.description,
-        higher_is_better=meaning.higher_is_better,
-        interval=judged[0].method,
-        samples=judged[0].samples,
+        words=metric_spec.description,
+        higher_is_better=metric_spec.higher_is_better,
+        interval=scored_models[0].method,
+        samples=scored_models[0].samples,
         rows=rows,
         failed=request.failed,
     )
@@ -88,7 +90,7 @@ def serves_bytes(package: Package) -> int:
 
 
 def write_report(table: ComparisonTable, folder: Path) -> None:
-    """Write the report's folder, at once."""
+    """Write the folder of the report; atomic."""
     from components.comparison.drawing import draw
     from components.comparison.report import render
 
@@ -101,21 +103,23 @@ def write_report(table: ComparisonTable, folder: Path) -> None:
 
 
 def as_csv(table: ComparisonTable) -> str:
-    """One line a model, numbers as they are; what was not measured is empty."""
+    """One line for each model, with unrounded numbers; a figure that was not measured is empty."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    plain = [name for name in Compared.model_fields if name != "package"]
-    own = ("latency_ms", "serves_bytes")
-    writer.writerow([*plain, table.metric, f"{table.metric}_lower", f"{table.metric}_upper", *own])
+    columns = [name for name in Compared.model_fields if name != "package"]
+    measured = ("latency_ms", "serves_bytes")
+    writer.writerow([*columns, table.metric, f"{table.metric}_lower", f"{table.metric}_upper", *measured])
     for row in table.rows:
-        found = row.quality
-        figures = [found.value, found.lower, found.upper]
-        writer.writerow([*(getattr(row, name) for name in plain), *figures, *(getattr(row, name) for name in own)])
+        quality = row.quality
+        figures = [quality.value, quality.lower, quality.upper]
+        writer.writerow(
+            [*(getattr(row, name) for name in columns), *figures, *(getattr(row, name) for name in measured)]
+        )
     return stream.getvalue()
 
 
-class _Judged(Strict):
-    """What scoring a package gave; kept, so that a package is scored once."""
+class _ScoredModel(Strict):
+    """The scores of a package, cached in a file so that a package is scored once."""
 
     scoring: str
     metric: str
@@ -124,24 +128,26 @@ class _Judged(Strict):
     quality: Quality
 
 
-def _judged(request: ComparisonRequest, model: Compared, package: Package, frozen: FrozenSplit, metric: str) -> _Judged:
-    kept = Path(request.known) / f"{package.digest[:16]}.json"
-    if kept.is_file():
+def _score_once(
+    request: ComparisonRequest, model: Compared, package: Package, frozen: FrozenSplit, metric: str
+) -> _ScoredModel:
+    cache_file = Path(request.known) / f"{package.digest[:16]}.json"
+    if cache_file.is_file():
         try:
-            found = _Judged.model_validate_json(kept.read_bytes())
-        except ValueError:  # of an older form
+            scored_model = _ScoredModel.model_validate_json(cache_file.read_bytes())
+        except ValueError:  # of an older version
             pass
         else:
-            if found.scoring == request.scoring and found.metric == metric:
-                return found
+            if scored_model.scoring == request.scoring and scored_model.metric == metric:
+                return scored_model
     print(f"scoring {model.name}", file=sys.stderr, flush=True)
     scored = score(package, frozen)
-    found = _Judged(
+    scored_model = _ScoredModel(
         scoring=request.scoring,
         metric=metric,
         samples=scored.samples,
         method=method(scored, metric),
         quality=quality(scored, metric),
     )
-    atomic.write_text(kept, found.model_dump_json())
-    return found
+    atomic.write_text(cache_file, scored_model.model_dump_json())
+    return scored_model

@@ -1,4 +1,4 @@
-"""What the columns of a table hold: labels, texts, values, a time, pixels."""
+"""Recognise the columns of a table: labels, texts, values, a time, pixels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 from components.core.errors import SourceError
 
-SEEN = 2000  # rows
+MAX_ROWS = 2000  # rows read to recognise the columns
 LABELS = ("label", "class", "category", "target", "sentiment", "tag", "y", "outcome")
 TEXTS = ("text", "sentence", "review", "message", "content", "body", "document", "tweet", "comment", "sms")
 TIMES = ("time", "date", "datetime", "timestamp", "ds", "hour", "day")
 MOST_CLASSES = 200
 IDENTITIES = ("id", "index", "uid", "key", "split", "")
 
-RecognisedTable = tuple[dict[str, Any], str]  # keys of the layout, and what they were recognised by
+RecognisedTable = tuple[dict[str, Any], str]  # keys of the layout, and how they were recognised
 
 
 class Column(NamedTuple):
@@ -32,27 +32,27 @@ class Column(NamedTuple):
 
     @property
     def distinct(self) -> int:
-        """How many values."""
+        """Number of different cells."""
         return len(set(self.cells))
 
     @property
     def is_number(self) -> bool:
         """Whether every cell that is not empty is a number."""
-        return all(_number(cell) for cell in self.cells if cell) and any(self.cells)
+        return all(_is_number(cell) for cell in self.cells if cell) and any(self.cells)
 
     @property
     def is_time(self) -> bool:
         """Whether every cell is a date or a time."""
-        return bool(self.cells) and all(_time(cell) for cell in self.cells)
+        return bool(self.cells) and all(_is_time(cell) for cell in self.cells)
 
     @property
     def length(self) -> float:
-        """Mean characters."""
+        """Mean number of characters of a cell."""
         return sum(map(len, self.cells)) / max(1, len(self.cells))
 
 
 def recognise(path: Path, kind: str) -> RecognisedTable:
-    """Which columns make a sample, by the first rows of the table.
+    """Recognise the columns of a sample from the first rows of the table.
 
     Raises:
         SourceError: the table has no rows, or its columns are not recognised.
@@ -65,44 +65,44 @@ def recognise(path: Path, kind: str) -> RecognisedTable:
     header = _has_header(rows)
     names = rows[0] if header else [f"column_{number}" for number in range(len(rows[0]))]
     body = [row for row in (rows[1:] if header else rows) if len(row) == len(names)]
-    found = [Column(name, [row[place] for row in body]) for place, name in enumerate(names)]
-    layout, why = _of_columns(found, path)
+    columns = [Column(name, [row[index] for row in body]) for index, name in enumerate(names)]
+    layout, why = _recognise_columns(columns, path)
     if not header:
         layout |= {"header": False, "columns": names}
     return layout, why
 
 
-def lines(path: Path, most: int, errors: str = "replace") -> list[str]:
-    """The first lines of a text, plain or gzip, without their ends.
+def lines(path: Path, count: int, errors: str = "replace") -> list[str]:
+    """The first `count` lines of a text file, plain or gzip, without newlines.
 
     Args:
-        errors: what becomes of bytes that are no UTF-8; `strict`: they are refused.
+        errors: how to decode bytes that are not UTF-8, as in `open`.
 
     Raises:
-        SourceError: it is empty.
-        UnicodeDecodeError: it is no text, strictly.
+        SourceError: the file is empty.
+        UnicodeDecodeError: the file is not UTF-8 text, and `errors` is `strict`.
     """
     with (
         gzip.open(path, "rt", encoding="utf-8-sig", errors=errors)
         if path.suffix == ".gz"
         else path.open(encoding="utf-8-sig", errors=errors)
     ) as text:
-        found = [line.rstrip("\n") for line in islice(text, most)]
-    if not found:
+        first_lines = [line.rstrip("\n") for line in islice(text, count)]
+    if not first_lines:
         raise SourceError("the file is empty", where=str(path))
-    return found
+    return first_lines
 
 
-def _of_columns(found: Sequence[Column], path: Path) -> RecognisedTable:
-    numbers = [column for column in found if column.is_number]
-    time = next((column for column in found if column.name.lower() in TIMES and column.is_time), None)
-    time = time or next((column for column in found if not column.is_number and column.is_time), None)
+def _recognise_columns(columns: Sequence[Column], path: Path) -> RecognisedTable:
+    numbers = [column for column in columns if column.is_number]
+    time = next((column for column in columns if column.name.lower() in TIMES and column.is_time), None)
+    time = time or next((column for column in columns if not column.is_number and column.is_time), None)
     values = [column.name for column in numbers if column.name.lower() not in IDENTITIES and column is not time]
-    if time is not None and values and len(values) >= len(found) - 2:
+    if time is not None and values and len(values) >= len(columns) - 2:
         layout: dict[str, Any] = {"time": time.name, "values": values, "label": None}
         return layout, f"a time ({time.name}) and {len(values)} columns of numbers"
-    text = _text(found)
-    label = _label([column for column in found if column is not text])
+    text = _text_column(columns)
+    label = _label_column([column for column in columns if column is not text])
     if text is not None and label is not None:
         why = f"texts ({text.name}) and labels ({label.name})"
         return {"text": text.name, "label": label.name}, why
@@ -110,47 +110,43 @@ def _of_columns(found: Sequence[Column], path: Path) -> RecognisedTable:
         return {"text": text.name, "label": None}, f"texts ({text.name}) without labels"
     values = [name for name in values if label is None or name != label.name]
     if label is not None and len(values) > 1:
-        prefix = _pixels(values)
+        prefix = _pixel_prefix(values)
         if prefix is not None:
             layout = {"pixels": prefix, "label": label.name}
             return layout, f"{len(values)} columns of pixels and labels ({label.name})"
         layout = {"values": values, "label": label.name}
         return layout, f"{len(values)} columns of numbers and labels ({label.name})"
-    names = ", ".join(column.name for column in found[:12])
+    names = ", ".join(column.name for column in columns[:12])
     expected = "a label with a text or with numbers, texts, or a time with numbers"
     raise SourceError("the columns are not recognised", where=str(path), got=names, expected=expected)
 
 
-def _text(found: Sequence[Column]) -> Column | None:
-    words = [column for column in found if not column.is_number and not column.is_time]
-    named = next((column for column in words if column.name.lower() in TEXTS), None)
+def _text_column(columns: Sequence[Column]) -> Column | None:
+    texts = [column for column in columns if not column.is_number and not column.is_time]
+    named = next((column for column in texts if column.name.lower() in TEXTS), None)
     if named is not None:
         return named
-    max_length = max(words, key=lambda column: column.length, default=None)
-    return (
-        max_length
-        if max_length is not None and max_length.length >= 10 and " " in "".join(max_length.cells[:50])
-        else None
-    )
+    longest = max(texts, key=lambda column: column.length, default=None)
+    return longest if longest is not None and longest.length >= 10 and " " in "".join(longest.cells[:50]) else None
 
 
-def _label(found: Sequence[Column]) -> Column | None:
-    named = next((column for column in found if column.name.lower() in LABELS), None)
+def _label_column(columns: Sequence[Column]) -> Column | None:
+    named = next((column for column in columns if column.name.lower() in LABELS), None)
     if named is not None:
         return named
-    few = [
+    candidates = [
         column
-        for column in found
+        for column in columns
         if 2 <= column.distinct <= min(MOST_CLASSES, max(2, len(column.cells) // 4))
         and column.name.lower() not in IDENTITIES
-        and all(_whole(cell) or not _number(cell) for cell in column.cells)
+        and all(_is_integer(cell) or not _is_number(cell) for cell in column.cells)
     ]
-    words = [column for column in few if not column.is_number]
-    return min(words or few, key=lambda column: column.distinct, default=None)
+    texts = [column for column in candidates if not column.is_number]
+    return min(texts or candidates, key=lambda column: column.distinct, default=None)
 
 
-def _pixels(names: Sequence[str]) -> str | None:
-    """The prefix of columns numbered from 0 on, as many as a square has."""
+def _pixel_prefix(names: Sequence[str]) -> str | None:
+    """The prefix of columns numbered from 0, if their number is a square; else None."""
     prefix = re.sub(r"\d+$", "", names[0])
     side = math.isqrt(len(names))
     numbered = {f"{prefix}{number}" for number in range(len(names))}
@@ -162,23 +158,23 @@ def _parquet(path: Path) -> RecognisedTable:
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(path)
-    image = next((field.name for field in schema if _is_image(field.type)), None)
-    head = next(pq.ParquetFile(path).iter_batches(SEEN), None)
+    image_column = next((field.name for field in schema if _is_image(field.type)), None)
+    head = next(pq.ParquetFile(path).iter_batches(MAX_ROWS), None)
     if head is None:
         raise SourceError("the table holds no row", where=str(path))
-    lists = next((field.name for field in schema if pa.types.is_list(field.type)), None)
-    plain = [field.name for field in schema if field.name not in (image, lists)]
-    found = [
+    list_column = next((field.name for field in schema if pa.types.is_list(field.type)), None)
+    plain = [field.name for field in schema if field.name not in (image_column, list_column)]
+    columns = [
         Column(name, ["" if cell is None else str(cell) for cell in head.column(name).to_pylist()]) for name in plain
     ]
-    label = _label(found)
-    if image is not None and label is not None:
-        why = f"images ({image}) and labels ({label.name})"
-        return {"image": image, "label": label.name}, why
-    if lists is not None and label is not None:
-        why = f"lists of numbers ({lists}) and labels ({label.name})"
-        return {"values": lists, "label": label.name}, why
-    return _of_columns(found, path)
+    label = _label_column(columns)
+    if image_column is not None and label is not None:
+        why = f"images ({image_column}) and labels ({label.name})"
+        return {"image": image_column, "label": label.name}, why
+    if list_column is not None and label is not None:
+        why = f"lists of numbers ({list_column}) and labels ({label.name})"
+        return {"values": list_column, "label": label.name}, why
+    return _recognise_columns(columns, path)
 
 
 def _is_image(kind: Any) -> bool:
@@ -192,22 +188,22 @@ def _is_image(kind: Any) -> bool:
 
 
 def _rows(path: Path, kind: str) -> list[list[str]]:
-    found = [line for line in lines(path, SEEN) if line]
-    return [line.split("\t") for line in found] if kind == "tsv" else list(csv.reader(found))
+    rows = [line for line in lines(path, MAX_ROWS) if line]
+    return [line.split("\t") for line in rows] if kind == "tsv" else list(csv.reader(rows))
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names the columns: known names, or words over numbers."""
-    first, body = rows[0], rows[1:]
-    if any(cell.strip().lower() in (*LABELS, *TEXTS, *TIMES, *IDENTITIES[:-1]) for cell in first):
+    """Whether the first row has the names of the columns: known names, or text above numbers."""
+    head, body = rows[0], rows[1:]
+    if any(cell.strip().lower() in (*LABELS, *TEXTS, *TIMES, *IDENTITIES[:-1]) for cell in head):
         return True
-    over = [any(_number(row[place]) for row in body[:50] if len(row) > place) for place in range(len(first))]
-    return len(set(first)) == len(first) and any(
-        numbers and not _number(cell) for numbers, cell in zip(over, first, strict=True)
+    above_number = [any(_is_number(row[index]) for row in body[:50] if len(row) > index) for index in range(len(head))]
+    return len(set(head)) == len(head) and any(
+        numbers and not _is_number(cell) for numbers, cell in zip(above_number, head, strict=True)
     )
 
 
-def _number(cell: str) -> bool:
+def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
@@ -215,12 +211,12 @@ def _number(cell: str) -> bool:
     return True
 
 
-def _whole(cell: str) -> bool:
+def _is_integer(cell: str) -> bool:
     return bool(re.fullmatch(r"[+-]?\d+", cell.strip()))
 
 
-def _time(cell: str) -> bool:
-    if _number(cell):
+def _is_time(cell: str) -> bool:
+    if _is_number(cell):
         return False
     try:
         datetime.datetime.fromisoformat(cell.strip())

@@ -1,4 +1,4 @@
-"""`data/<name>/` and `pipelines/<name>.yaml`, written from the data; nothing that is there is overwritten."""
+"""Write `data/<name>/` and `pipelines/<name>.yaml` from the data; existing files are not overwritten."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from components.core.errors import SourceError, UsageError
 from components.core.project import Project
 from components.drafting import expectations, profile
 from components.drafting.profile import Profile
-from components.drafting.recognise import Recognised, inner, recognise
+from components.drafting.recognise import Recognised, innermost_folder, recognise
 from components.tasks import compatibility
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
 
 
 class Draft(NamedTuple):
-    """What was written.
+    """The result of a draft.
 
     Args:
-        why: what the task was recognised by.
-        files: relative to the project.
+        why: how the task was recognised.
+        samples, labels: number of samples, number of different labels.
+        files: the written files, relative to the project.
     """
 
     task: str
@@ -38,59 +39,61 @@ class Draft(NamedTuple):
     files: list[str]
 
 
-def write(project: Project, name: str, place: Path, task: str | None = None) -> Draft:
+def write(project: Project, name: str, source: Path, task: str | None = None) -> Draft:
     """Recognise the layout, profile every sample, and write the files.
 
     Args:
+        name: name of the dataset and of the pipeline.
+        source: file or folder of the samples.
         task: name of the task, or `package.module:NAME`; default: the task that reads the fields of the samples.
 
     Raises:
-        UsageError: there is a dataset or pipeline of that name already, or the task has no defaults.
-        SourceError: the layout is not recognised, the source cannot be read, or its samples are not for the task.
-        SpecError: the files that are written do not fit their contracts.
+        UsageError: a dataset or pipeline of that name exists, or the task has no defaults.
+        SourceError: the layout is not recognised, the source cannot be read, or its samples do not fit the task.
+        SpecError: the written files do not fit their contracts.
     """
     folder, file = project.dataset(name), project.pipeline_file(name)
-    taken = [path for path in (folder, file) if path.exists()]
-    if taken or name in _listed(project):
-        where = ", ".join(str(path.relative_to(project.root)) for path in taken) or "params.yaml"
+    existing = [path for path in (folder, file) if path.exists()]
+    if existing or name in _listed_datasets(project):
+        where = ", ".join(str(path.relative_to(project.root)) for path in existing) or "params.yaml"
         raise UsageError(f"there is a {name} already", where=where, next_step="choose another name, or remove it")
-    place = inner(place)
-    recognised = recognise(place)
-    task_name, task_ = _task_of(recognised, task, place)
-    recognised = recognised._replace(layout=task_.draft_layout(recognised.layout))
+    source = innermost_folder(source)
+    recognised = recognise(source)
+    task_name, task_spec = _choose_task(recognised, task, source)
+    recognised = recognised._replace(layout=task_spec.draft_layout(recognised.layout))
     document: dict[str, Any] = {
         "name": name,
         "task": task_name,
         "title": name.replace("-", " ").capitalize(),
-        "source": _source(recognised, place, folder),
+        "source": _source(recognised, source, folder),
     }
     with atomic.folder(folder) as fresh:
-        # Relative paths of a source start at the dataset's folder, which has another place yet: first the absolute one.
-        first = {**document, "source": {**document["source"], "path": str(place.resolve())}}
-        spec = _opened(fresh, first, task_)
-        samples = profile.describe(task_, spec, fresh, str(place))
-        if len(samples.labels) < task_.output_type.min_labels:
+        # The dataset is still in a temporary folder, where a relative path of its source would be wrong.
+        absolute = {**document, "source": {**document["source"], "path": str(source.resolve())}}
+        spec = _read_spec(fresh, absolute, task_spec)
+        samples = profile.describe(task_spec, spec, fresh, str(source))
+        if len(samples.labels) < task_spec.output_type.min_labels:
             got = ", ".join(samples.labels)
             raise SourceError(
-                "a single class: there is nothing to tell apart", where=str(place), got=got, expected="several labels"
+                "a single class: there is nothing to tell apart", where=str(source), got=got, expected="several labels"
             )
-        document["split"] = task_.draft_split(samples)
-        document["input"] = task_.draft_settings(samples, recognised.layout)
+        document["split"] = task_spec.draft_split(samples)
+        document["input"] = task_spec.draft_settings(samples, recognised.layout)
         pipeline = {
             "name": name,
             "task": task_name,
             "dataset": name,
-            "model": task_.starting_model,
-            "train": task_.draft_training(samples.samples),
+            "model": task_spec.starting_model,
+            "train": task_spec.draft_training(samples.samples),
         }
-        _dump(fresh / "dataset.yaml", document, f"Drafted from {place.name}: {recognised.why}.")
+        _dump(fresh / "dataset.yaml", document, f"Drafted from {source.name}: {recognised.why}.")
         open_dataset(fresh)
-        _write_expectations(fresh / "expectations.json", expectations.expectations(task_, samples, str(place)))
-        (fresh / "README.md").write_text(_card(name, place, recognised, samples), encoding="utf-8")
+        _write_expectations(fresh / "expectations.json", expectations.expectations(task_spec, samples, str(source)))
+        (fresh / "README.md").write_text(_readme(name, source, recognised, samples), encoding="utf-8")
     try:
-        _dump(file, pipeline, f"{task_.name}: a small network to begin with.")
+        _dump(file, pipeline, f"{task_spec.name}: a small network to begin with.")
         compatibility.check(located_yaml.read(file, PipelineSpec), file, folder)
-        _list(project, name)
+        _add_to_params(project, name)
     except BaseException:
         shutil.rmtree(folder)
         file.unlink(missing_ok=True)
@@ -100,11 +103,11 @@ def write(project: Project, name: str, place: Path, task: str | None = None) -> 
     return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files)
 
 
-def _task_of(recognised: Recognised, name: str | None, place: Path) -> tuple[str, Task]:
-    """The task that was named, or else the task of the recognised fields; its name and itself."""
+def _choose_task(recognised: Recognised, name: str | None, source: Path) -> tuple[str, Task]:
+    """Name and object of the given task, or else of the task for the recognised fields."""
     name = name or recognised.task
     if name is None:
-        raise SourceError("no task reads samples like these", where=str(place), got=recognised.why)
+        raise SourceError("no task reads samples like these", where=str(source), got=recognised.why)
     task = tasks.find(name)
     if not getattr(task, "starting_model", None):
         raise UsageError(
@@ -116,22 +119,22 @@ def _task_of(recognised: Recognised, name: str | None, place: Path) -> tuple[str
     return name, task
 
 
-def _source(recognised: Recognised, place: Path, folder: Path) -> dict[str, Any]:
-    """`source:`, with a path relative to the dataset's folder where the data lies in the project."""
-    whole = place.resolve()
+def _source(recognised: Recognised, source: Path, folder: Path) -> dict[str, Any]:
+    """The section `source:`; its path is relative to the dataset's folder if the data is in the project."""
+    absolute = source.resolve()
     project = folder.parent.parent.resolve()
-    inside = whole.is_relative_to(project)
-    path = str(Path("../..") / whole.relative_to(project)) if inside else str(whole)
-    if place.is_file():
-        own = {key: value for key, value in recognised.layout.items() if key not in ("kind", "files")}
-        return {"kind": recognised.layout["kind"], "path": path, **own}
+    in_project = absolute.is_relative_to(project)
+    path = str(Path("../..") / absolute.relative_to(project)) if in_project else str(absolute)
+    if source.is_file():
+        options = {key: value for key, value in recognised.layout.items() if key not in ("kind", "files")}
+        return {"kind": recognised.layout["kind"], "path": path, **options}
     if recognised.layout["kind"] == "folder":
         return {"kind": "folder", "path": path, **{k: v for k, v in recognised.layout.items() if k == "splits"}}
     return {"kind": "folder", "path": path, "layout": recognised.layout}
 
 
-def _opened(folder: Path, document: dict[str, Any], task: Task) -> DatasetSpec:
-    """The spec so far; its source must give the fields of the task."""
+def _read_spec(folder: Path, document: dict[str, Any], task: Task) -> DatasetSpec:
+    """Write and read the incomplete spec; its source must have the fields of the task."""
     _dump(folder / "dataset.yaml", document, "")
     spec = located_yaml.read(folder / "dataset.yaml", DatasetSpec)
     fields = spec.source_fields()
@@ -146,12 +149,13 @@ def _opened(folder: Path, document: dict[str, Any], task: Task) -> DatasetSpec:
     return spec
 
 
-def _card(name: str, place: Path, recognised: Recognised, samples: Profile) -> str:
+def _readme(name: str, source: Path, recognised: Recognised, samples: Profile) -> str:
     shares = ", ".join(f"{label} {count:,}" for label, count in samples.labels.most_common(20)) or "none"
     splits = ", ".join(f"{split or 'open'} {count:,}" for split, count in sorted(samples.splits.items()))
     return (
         f"# {name}\n\nDrafted by `modelyard new`. Say here what this is, who made it and under which licence.\n\n"
-        f"| | |\n|---|---|\n| source | `{place}` |\n| origin | |\n| licence | |\n| recognised by | {recognised.why} |\n"
+        f"| | |\n|---|---|\n| source | `{source}` |\n| origin | |\n| licence | |\n"
+        f"| recognised by | {recognised.why} |\n"
         f"| samples | {samples.samples:,} ({splits}) |\n| labels | {shares} |\n"
         f"| contents that stand there several times | {sum(n > 1 for n in samples.copies.values()):,} |\n"
     )
@@ -171,14 +175,14 @@ def _write_expectations(path: Path, document: dict[str, list[dict[str, Any]]]) -
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
 
 
-def _listed(project: Project) -> list[str]:
+def _listed_datasets(project: Project) -> list[str]:
     path = project.root / "params.yaml"
     document = yaml.safe_load(path.read_text()) if path.is_file() else None
     return list((document or {}).get("datasets") or [])
 
 
-def _list(project: Project, name: str) -> None:
-    """Add a dataset to params.yaml behind the last one; everything else in it stays as it is."""
+def _add_to_params(project: Project, name: str) -> None:
+    """Add a dataset to params.yaml after the last one; the rest of the file is unchanged."""
     path = project.root / "params.yaml"
     lines = path.read_text().splitlines() if path.is_file() else ["datasets:"]
     begin = next(number for number, line in enumerate(lines) if line.startswith("datasets:"))
@@ -187,7 +191,7 @@ def _list(project: Project, name: str) -> None:
         end += 1
     lines.insert(end, f"  - {name}")
     atomic.write_text(path, "\n".join(lines) + "\n")
-    if name not in _listed(project):
+    if name not in _listed_datasets(project):
         raise UsageError(
             "params.yaml is not written as it was expected", where=str(path), next_step=f"add {name} to datasets"
         )

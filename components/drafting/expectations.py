@@ -1,6 +1,6 @@
-"""Expectations drafted from a profile: counts and labels as they are, ranges with some room.
+"""Expectations drafted from a profile: counts and labels as observed, ranges with a margin.
 
-What is true of almost all samples is expected with `mostly`, a little below its present share: a person decides whether
+A property of almost all samples is expected with `mostly`, slightly below the observed share: a person decides whether
 to correct the data or the expectation.
 """
 
@@ -16,11 +16,11 @@ from components.tasks.task import Task
 Expectation = dict[str, Any]
 
 SPLITS = ("test", "train", "validation")
-ROOM = 0.25  # of a range, on both sides
-USUAL = 0.9  # a boolean that is equal in this share of the samples is expected to be so
-SOUND = ("readable", "valid", "finite")  # booleans that must be true, whatever the samples say
+MARGIN = 0.25  # of a range, added on both sides
+MIN_SHARE = 0.9  # a boolean column with an equal value in this share of the samples gets an expectation
+REQUIRED = ("readable", "valid", "finite")  # endings of boolean columns that must be true
 MOST_LABELS = 1000
-ALIKE = 0.05  # share of samples that may become equal arrays where the input is lossy
+LOSSY_DUPLICATES = 0.05  # share of samples that may become equal arrays if the input type is lossy
 
 
 def expectations(task: Task, profile: Profile, where: str) -> dict[str, list[Expectation]]:
@@ -30,48 +30,51 @@ def expectations(task: Task, profile: Profile, where: str) -> dict[str, list[Exp
         where: name of the source in messages.
 
     Raises:
-        SourceError: more than one sample in ten is unreadable, no text, or has NaN.
+        SourceError: more than one sample in ten is unreadable, not text, or has NaN.
     """
     return {"raw": _raw(task, profile, where), "prepared": _prepared(task, profile)}
 
 
 def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
-    found = [
-        _of("expect_table_row_count_to_equal", "all samples have arrived", value=profile.samples),
-        _of("expect_column_values_to_not_be_null", "every sample has an id", column="id"),
-        _of("expect_column_values_to_be_unique", "ids are unique", column="id"),
-        *_labels(profile),
+    result = [
+        _expectation("expect_table_row_count_to_equal", "all samples have arrived", value=profile.samples),
+        _expectation("expect_column_values_to_not_be_null", "every sample has an id", column="id"),
+        _expectation("expect_column_values_to_be_unique", "ids are unique", column="id"),
+        *_label_expectations(profile),
     ]
-    named = sorted(name for name in profile.splits if name)
-    if named and "" not in profile.splits:
-        found.append(
-            _of(
-                "expect_column_distinct_values_to_equal_set", "the source's own splits", column="split", value_set=named
+    splits = sorted(name for name in profile.splits if name)
+    if splits and "" not in profile.splits:
+        result.append(
+            _expectation(
+                "expect_column_distinct_values_to_equal_set",
+                "the source's own splits",
+                column="split",
+                value_set=splits,
             )
         )
     for column in task.raw_columns:
-        expected = _of_column(column, profile, where)
-        if expected is not None:
-            found.append(expected)
-    found.append(
+        expectation = _column_expectation(column, profile, where)
+        if expectation is not None:
+            result.append(expectation)
+    result.append(
         _duplicates(
             "in_other_split", "no sample stands in two splits of the source", profile.share(profile.content_splits)
         )
     )
     if profile.labels:
-        found.append(
+        result.append(
             _duplicates("label_conflict", "equal samples have equal labels", profile.share(profile.content_labels))
         )
-    most = max(profile.copies.values())
-    description = "no sample is there twice" if most == 1 else f"no sample is there more than {most} times"
-    found.append(_between("copies", description, maximum=most))
-    return found
+    max_copies = max(profile.copies.values())
+    description = "no sample is there twice" if max_copies == 1 else f"no sample is there more than {max_copies} times"
+    result.append(_between("copies", description, maximum=max_copies))
+    return result
 
 
 def _prepared(task: Task, profile: Profile) -> list[Expectation]:
-    found = [
-        _of("expect_column_values_to_be_unique", "no sample is there twice", column="id"),
-        _of(
+    result = [
+        _expectation("expect_column_values_to_be_unique", "no sample is there twice", column="id"),
+        _expectation(
             "expect_column_distinct_values_to_equal_set",
             "there are three splits",
             column="split",
@@ -80,96 +83,99 @@ def _prepared(task: Task, profile: Profile) -> list[Expectation]:
         _duplicates(
             "in_other_split",
             "no sample of the test or validation split is in train",
-            max(profile.share(profile.content_splits), ALIKE if task.input_type.lossy else 0.0),
+            max(profile.share(profile.content_splits), LOSSY_DUPLICATES if task.input_type.lossy else 0.0),
         ),
     ]
     if profile.labels:
         description = "every class is in every split"
-        found += [
-            *_labels(profile),
-            _of("expect_column_values_to_be_in_set", description, column="label_in_every_split", value_set=[True]),
+        result += [
+            *_label_expectations(profile),
+            _expectation(
+                "expect_column_values_to_be_in_set", description, column="label_in_every_split", value_set=[True]
+            ),
         ]
-    return found
+    return result
 
 
-def _labels(profile: Profile) -> list[Expectation]:
+def _label_expectations(profile: Profile) -> list[Expectation]:
     if not 0 < len(profile.labels) <= MOST_LABELS:
         return []
     description = "the labels are the known classes, all of them"
     names = sorted(profile.labels)
-    return [_of("expect_column_distinct_values_to_equal_set", description, column="label", value_set=names)]
+    return [_expectation("expect_column_distinct_values_to_equal_set", description, column="label", value_set=names)]
 
 
-def _of_column(column: str, profile: Profile, where: str) -> Expectation | None:
-    """A yes or no as it usually is; one whole number as it is; any other number within its range."""
+def _column_expectation(column: str, profile: Profile, where: str) -> Expectation | None:
+    """A boolean: its most frequent value; a constant integer: its value; other numbers: their range with a margin."""
     values = profile.columns.get(column, [])
     if values and all(isinstance(value, bool) for value in values):
-        usual = values.count(True) * 2 >= len(values)
-        share = values.count(usual) / len(values)
-        if column.endswith(SOUND) and (not usual or share < USUAL):
-            good = values.count(True)
+        majority = values.count(True) * 2 >= len(values)
+        share = values.count(majority) / len(values)
+        if column.endswith(REQUIRED) and (not majority or share < MIN_SHARE):
+            true_count = values.count(True)
             raise SourceError(
                 f"too many samples are not {column.replace('_', ' ')}",
                 where=where,
-                got=f"{good:,} of {len(values):,} are",
-                expected=f"at least {USUAL:.0%}",
+                got=f"{true_count:,} of {len(values):,} are",
+                expected=f"at least {MIN_SHARE:.0%}",
                 next_step="mend the files; texts are to be in UTF-8",
             )
-        if share < USUAL:
+        if share < MIN_SHARE:
             return None
-        description = column if usual else f"not {column}"
-        return _of(
+        description = column if majority else f"not {column}"
+        return _expectation(
             "expect_column_values_to_be_in_set", f"every sample is {description.replace('_', ' ')}", _mostly(share),
-            column=column, value_set=[usual],
+            column=column, value_set=[majority],
         )  # fmt: skip
     numbers = profile.numbers(column)
     if not numbers:
         return None
     low, high = min(numbers), max(numbers)
-    whole = all(number == int(number) for number in numbers)
+    all_integers = all(number == int(number) for number in numbers)
     description = column.replace("_", " ")
     share = len(numbers) / len(values)
-    if whole and low == high:
-        return _of(
+    if all_integers and low == high:
+        return _expectation(
             "expect_column_values_to_be_in_set", f"{description} as it is everywhere", _mostly(share),
             column=column, value_set=[int(low)],
         )  # fmt: skip
     if column == "time_seconds":
         description = "the rows are in the order of time"
-        return _of("expect_column_values_to_be_increasing", description, column=column, strictly=True)
-    room = ROOM * (high - low)
-    least = max(0.0, low - room) if low >= 0 else low - room
-    bounds = (math.floor(least), math.ceil(high + room)) if whole else (_rounded(least, down=True),
-                                                                        _rounded(high + room, down=False))  # fmt: skip
-    return _between(column, f"{description} within what was profile, and a quarter more", *bounds, **_mostly(share))
+        return _expectation("expect_column_values_to_be_increasing", description, column=column, strictly=True)
+    margin = MARGIN * (high - low)
+    lower = max(0.0, low - margin) if low >= 0 else low - margin
+    upper = high + margin
+    bounds = (math.floor(lower), math.ceil(upper)) if all_integers else (_rounded(lower, down=True),
+                                                                         _rounded(upper, down=False))  # fmt: skip
+    return _between(column, f"{description} within what was seen, and a quarter more", *bounds, **_mostly(share))
 
 
 def _duplicates(column: str, description: str, share: float) -> Expectation:
-    """The column is false, with `mostly` where it is true for this share of the samples."""
+    """Expect a false column, with `mostly` if it is true for this share of the samples."""
     if share:
         description = f"{description}, but for a few"
     kind = "expect_column_values_to_be_in_set"
-    return _of(kind, description, _mostly(1 - share), column=column, value_set=[False])
+    return _expectation(kind, description, _mostly(1 - share), column=column, value_set=[False])
 
 
 def _between(
     column: str, description: str, minimum: float | None = None, maximum: float | None = None, **mostly: float
 ) -> Expectation:
     bounds = {name: value for name, value in (("min_value", minimum), ("max_value", maximum)) if value is not None}
-    return _of("expect_column_values_to_be_between", description, mostly, column=column, **bounds)
+    return _expectation("expect_column_values_to_be_between", description, mostly, column=column, **bounds)
 
 
-def _of(kind: str, description: str, mostly: dict[str, float] | None = None, **arguments: Any) -> Expectation:
+def _expectation(kind: str, description: str, mostly: dict[str, float] | None = None, **arguments: Any) -> Expectation:
     return {"type": kind, "kwargs": {**arguments, **(mostly or {})}, "description": description}
 
 
 def _mostly(share: float) -> dict[str, float]:
-    """A little below a share of less than all."""
+    """`mostly` slightly below the share; {} for a share of 1."""
     return {} if share >= 1 else {"mostly": max(0.0, math.floor(share * 990) / 1000)}
 
 
 def _rounded(value: float, *, down: bool) -> float:
-    """To three digits, away from the middle."""
+    """Round to three digits, down or up."""
     if value == 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 2)

@@ -55,7 +55,7 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile
         SourceError: the source cannot be read, or is empty.
     """
     profile = Profile()
-    with sources.opened(spec.source, folder) as samples, Progress(f"describing {spec.name}", None) as progress:
+    with sources.open_source(spec.source, folder) as samples, Progress(f"describing {spec.name}", None) as progress:
         for sample in samples:
             values = sample.values
             digest = hashlib.sha256(task.content(values)).digest()

@@ -1,4 +1,4 @@
-"""How files are laid out, from their names and first lines, and which task reads samples with such fields."""
+"""Recognise the layout of files from their names and first lines, and the task that reads their samples."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Recognised(NamedTuple):
     """A recognised layout.
 
     Args:
-        layout: as dataset.yaml has it; for `kind: folder` of a source, where it is a folder.
-        why: what the layout was recognised by.
+        layout: as in dataset.yaml; `kind: folder` for a source that is a folder of class folders.
+        why: how the layout was recognised.
     """
 
     layout: dict[str, Any]
@@ -45,72 +45,72 @@ class Recognised(NamedTuple):
         return tasks.of_fields(layout.fields)
 
 
-def inner(place: Path) -> Path:
-    """The folder that holds more than one thing, where folders lie in each other."""
-    while place.is_dir():
-        within = [path for path in place.iterdir() if not path.name.startswith(".")]
-        if len(within) != 1 or not within[0].is_dir():
+def innermost_folder(source: Path) -> Path:
+    """Descend while a folder has a single entry and that entry is a folder; return the last folder."""
+    while source.is_dir():
+        children = [path for path in source.iterdir() if not path.name.startswith(".")]
+        if len(children) != 1 or not children[0].is_dir():
             break
-        place = within[0]
-    return place
+        source = children[0]
+    return source
 
 
-def recognise(place: Path) -> Recognised:
-    """The layout of a file or a folder.
+def recognise(source: Path) -> Recognised:
+    """Recognise the layout of a file or a folder.
 
     Raises:
         SourceError: there is no such file or folder, or its layout is not recognised.
     """
-    if place.is_file():
-        return _of_table({"": place}, place.parent)
-    if not place.is_dir():
-        raise SourceError("no such file or folder", where=str(place))
-    files = sorted(path for path in place.rglob("*") if path.is_file() and not _hidden(path.relative_to(place)))
+    if source.is_file():
+        return _table({"": source}, source.parent)
+    if not source.is_dir():
+        raise SourceError("no such file or folder", where=str(source))
+    files = sorted(path for path in source.rglob("*") if path.is_file() and not _hidden(path.relative_to(source)))
     for recogniser in (_voc, _coco, _wav, _class_folders, _pairs, _conll, _tables):
-        recognised = recogniser(place, files)
+        recognised = recogniser(source, files)
         if recognised is not None:
             return recognised
     kinds = sorted({path.suffix or path.name for path in files})
     raise SourceError(
         "the layout of the files is not recognised",
-        where=str(place),
+        where=str(source),
         got=f"{len(files)} files: {', '.join(kinds[:8])}" if files else "no file",
         expected=KINDS,
         next_step="write data/NAME/dataset.yaml by hand; `modelyard schema --dataset` says what is allowed",
     )
 
 
-def _voc(place: Path, files: Sequence[Path]) -> Recognised | None:
+def _voc(source: Path, files: Sequence[Path]) -> Recognised | None:
     for folder in sorted({path.parent.parent for path in files if path.parent.name == "Annotations"}):
         if (folder / "JPEGImages").is_dir():
-            root = folder.relative_to(place).as_posix()
-            return Recognised({"kind": "voc", "root": root}, "Pascal VOC: JPEGImages, Annotations")
+            relative = folder.relative_to(source).as_posix()
+            return Recognised({"kind": "voc", "root": relative}, "Pascal VOC: JPEGImages, Annotations")
     return None
 
 
-def _coco(place: Path, files: Sequence[Path]) -> Recognised | None:
+def _coco(source: Path, files: Sequence[Path]) -> Recognised | None:
     annotations: dict[str, str] = {}
     images: dict[str, str] = {}
     for path in files:
         if path.suffix != ".json":
             continue
-        document = _json(path)
+        document = _read_json(path)
         if not isinstance(document, dict) or not {"images", "annotations", "categories"} <= document.keys():
             continue
-        split = _split_of(path, place)
+        split = _split_of(path, source)
         first = Path(str(document["images"][0]["file_name"])).name if document["images"] else ""
-        folder = next((found.parent for found in files if found.name == first), None)
+        folder = next((image.parent for image in files if image.name == first), None)
         if folder is None:
             continue
-        annotations[split] = path.relative_to(place).as_posix()
-        images[split] = folder.relative_to(place).as_posix()
+        annotations[split] = path.relative_to(source).as_posix()
+        images[split] = folder.relative_to(source).as_posix()
     if not annotations:
         return None
     return Recognised({"kind": "coco", "annotations": annotations, "images": images}, "COCO annotations")
 
 
-def _wav(place: Path, files: Sequence[Path]) -> Recognised | None:
-    sounds = [path.relative_to(place) for path in files if path.suffix.lower() == ".wav"]
+def _wav(source: Path, files: Sequence[Path]) -> Recognised | None:
+    sounds = [path.relative_to(source) for path in files if path.suffix.lower() == ".wav"]
     if not sounds or len(sounds) * 2 < len(files):
         return None
     suffix = sounds[0].suffix
@@ -122,7 +122,7 @@ def _wav(place: Path, files: Sequence[Path]) -> Recognised | None:
     if len(parts) != 1 or parts == {1} or len(folders) != 1:
         raise SourceError(
             "WAV files whose names do not say their classes alike",
-            where=str(place),
+            where=str(source),
             got=", ".join(str(path) for path in sounds[:3]),
             expected="<class>/<name>.wav, or <class>_<name>.wav",
         )
@@ -132,8 +132,8 @@ def _wav(place: Path, files: Sequence[Path]) -> Recognised | None:
     return Recognised(layout, "WAV files named after their class")
 
 
-def _class_folders(place: Path, files: Sequence[Path]) -> Recognised | None:
-    images = [path.relative_to(place) for path in files if path.suffix.lower() in IMAGES]
+def _class_folders(source: Path, files: Sequence[Path]) -> Recognised | None:
+    images = [path.relative_to(source) for path in files if path.suffix.lower() in IMAGES]
     if not images or len(images) * 2 < len(files):
         return None
     depths = {len(path.parts) for path in images}
@@ -146,7 +146,7 @@ def _class_folders(place: Path, files: Sequence[Path]) -> Recognised | None:
     return None
 
 
-def _pairs(place: Path, files: Sequence[Path]) -> Recognised | None:
+def _pairs(source: Path, files: Sequence[Path]) -> Recognised | None:
     sides: dict[str, dict[str, Path]] = {}
     for path in files:
         stem, _, language = path.name.removesuffix(".gz").rpartition(".")
@@ -156,36 +156,36 @@ def _pairs(place: Path, files: Sequence[Path]) -> Recognised | None:
     if len(languages) != 2 or sides[languages[0]].keys() != sides[languages[1]].keys():
         return None
     stems = sorted(sides[languages[0]])
-    splits = {stem: _split_of(Path(stem), place) if len(stems) > 1 else "" for stem in stems}
+    splits = {stem: _split_of(Path(stem), source) if len(stems) > 1 else "" for stem in stems}
     named = [
-        {splits[stem]: sides[language][stem].relative_to(place).as_posix() for stem in stems} for language in languages
+        {splits[stem]: sides[language][stem].relative_to(source).as_posix() for stem in stems} for language in languages
     ]
     layout = {"kind": "pairs", "source": named[0], "target": named[1]}
     return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}")
 
 
-def _conll(place: Path, files: Sequence[Path]) -> Recognised | None:
+def _conll(source: Path, files: Sequence[Path]) -> Recognised | None:
     tagged = [path for path in files if path.suffix not in TABLES and _is_conll(path)]
     if not tagged:
         return None
-    names = {_split_of(path, place) if len(tagged) > 1 else "": path.relative_to(place).as_posix() for path in tagged}
+    names = {_split_of(path, source) if len(tagged) > 1 else "": path.relative_to(source).as_posix() for path in tagged}
     return Recognised({"kind": "conll", "files": names}, "CoNLL: a token and its tag a line")
 
 
-def _tables(place: Path, files: Sequence[Path]) -> Recognised | None:
+def _tables(source: Path, files: Sequence[Path]) -> Recognised | None:
     tables = [path for path in files if _table_kind(path)]
     if not tables:
         return None
     if len(tables) == 1:
-        return _of_table({"": tables[0]}, place)
-    return _of_table({_split_of(path, place): path for path in tables}, place)
+        return _table({"": tables[0]}, source)
+    return _table({_split_of(path, source): path for path in tables}, source)
 
 
-def _of_table(files: dict[str, Path], place: Path) -> Recognised:
+def _table(files: dict[str, Path], source: Path) -> Recognised:
     first = next(iter(files.values()))
     kind = _table_kind(first) or ("tsv" if "\t" in columns.lines(first, 1)[0] else "csv")
     layout, why = columns.recognise(first, kind)
-    named = {split: path.relative_to(place).as_posix() for split, path in files.items()}
+    named = {split: path.relative_to(source).as_posix() for split, path in files.items()}
     return Recognised({"kind": kind, "files": named, **layout}, why)
 
 
@@ -195,35 +195,35 @@ def _table_kind(path: Path) -> str | None:
 
 def _is_conll(path: Path) -> bool:
     try:
-        found = [line.split() for line in columns.lines(path, 200, "strict")]
+        lines = [line.split() for line in columns.lines(path, 200, "strict")]
     except UnicodeDecodeError:
         return False
-    words = [line for line in found if len(line) >= 2]
-    return len(words) >= 5 and all(TAG.match(line[-1]) for line in words) and any(line[-1] != "O" for line in words)
+    tokens = [line for line in lines if len(line) >= 2]
+    return len(tokens) >= 5 and all(TAG.match(line[-1]) for line in tokens) and any(line[-1] != "O" for line in tokens)
 
 
-def _split_of(path: Path, place: Path) -> str:
-    """The split that a file's name, or its folder's, says.
+def _split_of(path: Path, source: Path) -> str:
+    """The split in the name of a file or of its folder.
 
     Raises:
-        SourceError: it says none.
+        SourceError: there is none.
     """
-    for word in _words(path):
-        if _is_split(word):
-            return word
+    for part in _name_parts(path):
+        if _is_split(part):
+            return part
     raise SourceError(
         "several files, and this one's name says no split",
-        where=str(place),
+        where=str(source),
         got=path.name,
         expected="train, validation (val, dev) or test in the name",
     )
 
 
-def _words(path: Path) -> Iterable[str]:
+def _name_parts(path: Path) -> Iterable[str]:
     yield from (word for word in re.split(r"[^a-z]+", path.name.lower()) if word)
-    for known in ("train", "valid", "dev", "test"):  # emerging.dev.conll, wnut17train.conll
-        if known in path.stem.lower():
-            yield known
+    for split in ("train", "valid", "dev", "test"):  # emerging.dev.conll, wnut17train.conll
+        if split in path.stem.lower():
+            yield split
     yield path.parent.name.lower()
 
 
@@ -235,7 +235,7 @@ def _is_split(word: str) -> bool:
     return True
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except ValueError:

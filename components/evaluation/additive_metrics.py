@@ -1,4 +1,4 @@
-"""Metrics that are functions of sums over samples: the summands of each sample, and the metric of the sums.
+"""Metrics that are functions of sums over samples: summands of each sample, and the metric as a function of the sums.
 
 Legend: N samples, S summands, R resamples.
 """
@@ -31,7 +31,7 @@ class View(Protocol):
         """PNG files."""
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
-        """For the model card."""
+        """Lines for the model card."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class AdditiveScores:
     """A `Scored` whose metrics are functions of sums.
 
     Args:
-        summands: (N, S).
+        summands: (N, S), of each sample.
         metrics: functions of the sums, by name.
     """
 
@@ -71,10 +71,10 @@ class AdditiveScores:
         """A metric (R,) of samples with weights (R, N)."""
         return self.metrics[metric](weights @ self.summands)
 
-    def beside(self, other: AdditiveScores) -> AdditiveScores:
-        """These samples, then the others."""
-        both = np.concatenate([self.summands, other.summands])
-        return replace(self, summands=both, not_finite=self.not_finite + other.not_finite)
+    def concatenate(self, other: AdditiveScores) -> AdditiveScores:
+        """The samples of both, one after the other."""
+        summands = np.concatenate([self.summands, other.summands])
+        return replace(self, summands=summands, not_finite=self.not_finite + other.not_finite)
 
     def differs(self, other: AdditiveScores) -> NDArray[np.bool_]:
         """Samples (N,) whose summands differ between two models."""

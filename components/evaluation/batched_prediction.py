@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
-from components.evaluation.scorer import AnsweringPackage, Arrays, ReportSamples
+from components.evaluation.scorer import Arrays, PackagePredictor, ReportSamples
 from components.preprocessing.stored import StoredSplit
 from components.tasks.task import Prediction
 
@@ -30,13 +30,13 @@ def batches(split: StoredSplit, inputs: Sequence[str], size: int) -> Iterator[In
 
 
 def outputs(
-    asked: AnsweringPackage, split: StoredSplit, step: ReportSamples, size: int = BATCH, graph: str = "model"
+    predictor: PackagePredictor, split: StoredSplit, step: ReportSamples, size: int = BATCH, graph: str = "model"
 ) -> Iterator[tuple[Index, Arrays, Arrays]]:
     """For each batch: indices of the samples (B,), all their arrays, and the outputs of the graph, finite or not."""
-    inputs = asked.processor.inputs()
+    inputs = predictor.processor.inputs()
     for index in batches(split, inputs, size):
         batch = split.batch(index)
-        yield index, batch, asked.outputs(graph, {name: batch[name] for name in inputs})
+        yield index, batch, predictor.outputs(graph, {name: batch[name] for name in inputs})
         step(len(index))
 
 
@@ -46,41 +46,41 @@ def finite(values: NDArray[Any]) -> NDArray[np.bool_]:
     return rows
 
 
-def answers(
-    asked: AnsweringPackage,
+def predictions(
+    predictor: PackagePredictor,
     split: StoredSplit,
     step: ReportSamples,
     size: int = BATCH,
     names: Sequence[str] | None = None,
 ) -> Iterator[tuple[Index, Arrays, list[Prediction | None]]]:
-    """Predictions as of the service; for each batch: indices of the samples (B,), their arrays, their predictions.
+    """Predictions as in the service; for each batch: indices of the samples (B,), their arrays, their predictions.
 
     A prediction is None if the model gives NaN or infinity.
 
     Args:
         names: arrays of the request; default: all inputs of the network.
     """
-    inputs = asked.processor.inputs() if names is None else names
-    stored = [spec for spec in split.specs if spec.name in inputs]
+    inputs = predictor.processor.inputs() if names is None else names
+    input_specs = [spec for spec in split.specs if spec.name in inputs]
     for index in batches(split, inputs, size):
         batch = split.batch(index)
         samples = []
         for row in range(len(index)):
             sample = {}
-            for spec in stored:
-                whole = batch[spec.name][row]
-                sample[spec.name] = whole[: batch[f"{spec.name}_lengths"][row]] if spec.layout == "ragged" else whole
+            for spec in input_specs:
+                padded = batch[spec.name][row]
+                sample[spec.name] = padded[: batch[f"{spec.name}_lengths"][row]] if spec.layout == "ragged" else padded
             samples.append(sample)
-        yield index, batch, _answered(asked, samples)
+        yield index, batch, _predict(predictor, samples)
         step(len(index))
 
 
-def _answered(asked: AnsweringPackage, samples: list[Arrays]) -> list[Prediction | None]:
-    """Predictions of a batch; a NaN fails its whole batch, which is then halved until the sample is found."""
+def _predict(predictor: PackagePredictor, samples: list[Arrays]) -> list[Prediction | None]:
+    """Predictions of a batch; a NaN fails the whole batch, which is halved until the sample with the NaN is alone."""
     try:
-        return [*asked.answer(samples)]
+        return [*predictor.answer(samples)]
     except NotFiniteError:
         if len(samples) == 1:
             return [None]
         half = len(samples) // 2
-        return _answered(asked, samples[:half]) + _answered(asked, samples[half:])
+        return _predict(predictor, samples[:half]) + _predict(predictor, samples[half:])

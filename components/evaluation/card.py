@@ -19,13 +19,13 @@ def card(
         data: facts of the prepared dataset's manifest.
         trained: facts of the trained parts' manifest.
     """
-    model = ", ".join(f"{key} {_plain(value)}" for key, value in request.model.model_dump(mode="json").items())
-    into = f" into {len(frozen.classes)} classes: {', '.join(frozen.classes)}" if frozen.classes else ""
-    own, lineage = scored.card_lines(), {**request.lineage, **trained.get("lineage", {})}
+    model = ", ".join(f"{key} {_as_text(value)}" for key, value in request.model.model_dump(mode="json").items())
+    classes = f" into {len(frozen.classes)} classes: {', '.join(frozen.classes)}" if frozen.classes else ""
+    task_lines, lineage = scored.card_lines(), {**request.lineage, **trained.get("lineage", {})}
     lines = [
         f"# {request.pipeline}",
         "",
-        f"{data['task']}{into}.",
+        f"{data['task']}{classes}.",
         "",
         "## Model",
         f"- architecture: {model}",
@@ -38,20 +38,20 @@ def card(
         f"- samples: {', '.join(f'{name} {number:,}' for name, number in data['counts'].items())}",
         "",
         "## Training",
-        f"- {trained['epochs']} epochs, weights of epoch {trained['kept_epoch']} ({_kept(request)})",
-        *(f"- {name}: {_plain(value)}" for name, value in request.train.model_dump(mode="json").items()),
+        f"- {trained['epochs']} epochs, weights of epoch {trained['kept_epoch']} ({_checkpoint_rule(request)})",
+        *(f"- {name}: {_as_text(value)}" for name, value in request.train.model_dump(mode="json").items()),
         "",
         *_transfer(trained.get("pretrained") or {}),
         f"## Results on the frozen test split ({scored.samples:,} samples)",
         "| metric | value | what it is |",
         "|---|---|---|",
-        *(_figure(name, value, frozen) for name, value in scored.figures().items()),
+        *(_metric_row(name, value, frozen) for name, value in scored.figures().items()),
         "",
-        *own.results,
+        *task_lines.results,
         "",
         "## Limits",
         f"- Measured on samples like those of {data['dataset']} only; predictions for other samples are meaningless.",
-        *own.limits,
+        *task_lines.limits,
         "",
         "## Lineage",
         *([f"- {name}: `{value}`" for name, value in sorted(lineage.items())] or ["- none given"]),
@@ -60,7 +60,7 @@ def card(
     return "\n".join(lines)
 
 
-def _figure(name: str, value: float, frozen: FrozenSplit) -> str:
+def _metric_row(name: str, value: float, frozen: FrozenSplit) -> str:
     metric = frozen.task.metrics.get(name)
     better = (
         "" if metric is None else f"{metric.description}; {'higher' if metric.higher_is_better else 'lower'} is better"
@@ -72,7 +72,11 @@ def _transfer(pretrained: dict[str, Any]) -> list[str]:
     """The facts of the pretrained weights, if there are any."""
     if not pretrained:
         return []
-    return ["## Transfer", *(f"- {name.replace('_', ' ')}: {_plain(value)}" for name, value in pretrained.items()), ""]
+    return [
+        "## Transfer",
+        *(f"- {name.replace('_', ' ')}: {_as_text(value)}" for name, value in pretrained.items()),
+        "",
+    ]
 
 
 def _kind_and_sizes(spec: InputSpec | OutputSpec) -> str:
@@ -82,13 +86,13 @@ def _kind_and_sizes(spec: InputSpec | OutputSpec) -> str:
     return ", ".join([spec.kind, *sizes])
 
 
-def _kept(request: TrainRequest) -> str:
+def _checkpoint_rule(request: TrainRequest) -> str:
     return "the best on the validation split" if request.train.keep == "best" else "the last"
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items() if inner) or "none"
+        return ", ".join(f"{name} {_as_text(inner)}" for name, inner in value.items() if inner) or "none"
     if isinstance(value, list):
-        return ", ".join(_plain(inner) for inner in value) or "none"
+        return ", ".join(_as_text(inner) for inner in value) or "none"
     return "none" if value is None else str(value)

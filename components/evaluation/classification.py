@@ -27,20 +27,20 @@ from components.evaluation.metrics import (
     negative_log_likelihood,
     true_class_loss,
 )
-from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
 from components.evaluation.slices import ClassSlice as ClassSlice
 from components.evaluation.slices import class_slices
 from components.evaluation.test_split import FrozenSplit
 
 
-class Classified:
+class ClassificationScores:
     """Predictions of a classifier and the truth.
 
     Args:
-        probabilities: (N, K + 1), of the data's classes in the data's order; the last column is of none of them:
-            classes that only the package has, or 1 for a prediction that is not finite.
+        probabilities: (N, K + 1), of the data's classes in the data's order; the last column is for all other classes:
+            those that only the package has, or 1 for a prediction that is not finite.
         truth: (N,), numbers of the data's classes.
-        answers: (N,), the predicted class (of equal probabilities the package's first), K for none of them.
+        answers: (N,), the predicted class (of equal probabilities the package's first), K for any other class.
     """
 
     overlap = 1
@@ -53,7 +53,7 @@ class Classified:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """Counts (K + 1, K + 1): rows are true classes, columns predicted ones; the last is none of them."""
+        """Counts (K + 1, K + 1): rows are true classes, columns predicted ones; the last is any other class."""
         return confusion_matrix(self.truth, self.answers, len(self.classes) + 1)
 
     @cached_property
@@ -91,19 +91,19 @@ class Classified:
         if metric == "macro_f1":
             return macro_f1_of_counts(weights, self.truth, self.answers, len(self.classes) + 1)
         if metric == "ece":
-            confidence, right, place = confidence_bins(self.probabilities, self.truth)
-            inside = np.zeros((self.samples, BINS))
-            inside[np.arange(self.samples), place] = confidence - right
-            return np.asarray(np.abs(weights @ inside).sum(axis=1) / weights.sum(axis=1))
+            confidence, correct, bin_index = confidence_bins(self.probabilities, self.truth)
+            gaps = np.zeros((self.samples, BINS))
+            gaps[np.arange(self.samples), bin_index] = confidence - correct
+            return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1))
         raise KeyError(metric)
 
-    def beside(self, other: Classified) -> Classified:
+    def concatenate(self, other: ClassificationScores) -> ClassificationScores:
         """The samples of both, one after the other."""
         probabilities = np.concatenate([self.probabilities, other.probabilities])
         truth, answers = (np.concatenate(pair) for pair in ((self.truth, other.truth), (self.answers, other.answers)))
-        return Classified(probabilities, truth, answers, self.classes, self.not_finite + other.not_finite)
+        return ClassificationScores(probabilities, truth, answers, self.classes, self.not_finite + other.not_finite)
 
-    def differs(self, other: Classified) -> NDArray[np.bool_]:
+    def differs(self, other: ClassificationScores) -> NDArray[np.bool_]:
         """Samples (N,) whose probabilities differ."""
         differing: NDArray[np.bool_] = (self.probabilities != other.probabilities).any(axis=1)
         return differing
@@ -129,7 +129,7 @@ class Classified:
     def card_lines(self) -> CardLines:
         """The figures of the classes, the weakest class, and the uncertainty of the accuracy."""
         weakest = self._weakest_first()[0]
-        instead = f", most often taken for {weakest.taken_for}" if weakest.taken_for else ""
+        confusion = f", most often taken for {weakest.taken_for}" if weakest.taken_for else ""
         results = [
             "| class | precision | recall | F1 | samples |",
             "|---|---|---|---|---|",
@@ -139,7 +139,7 @@ class Classified:
             ),
         ]
         limits = [
-            f"- Weakest class: {weakest.name}, {weakest.accuracy:.1%} right{instead}.",
+            f"- Weakest class: {weakest.name}, {weakest.accuracy:.1%} right{confusion}.",
             f"- With {self.samples:,} test samples the accuracy is known to about ±{self.margin:.2%} (95 %).",
         ]
         return CardLines(results, limits)
@@ -150,8 +150,8 @@ class Classified:
     @property
     def margin(self) -> float:
         """Half the width of the accuracy's 95 % interval (Wilson 1927)."""
-        share, z, n = accuracy(self.confusion), 1.959964, self.samples
-        return z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        proportion, z, n = accuracy(self.confusion), 1.959964, self.samples
+        return z / (1 + z * z / n) * math.sqrt(proportion * (1 - proportion) / n + z * z / (4 * n * n))
 
 
 class ClassificationScorer(NamedTuple):
@@ -159,25 +159,25 @@ class ClassificationScorer(NamedTuple):
 
     truth: tuple[str, ...] | None = ("labels",)
 
-    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Classified:
+    def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> ClassificationScores:
         """Classes are matched by name, so the order of a package's classes does not matter."""
         count = len(frozen.classes)
         numbers = {name: number for number, name in enumerate(frozen.classes)}
-        data_numbers = np.array([numbers.get(name, count) for name in asked.signature.classes])
-        known = data_numbers < count
+        data_numbers = np.array([numbers.get(name, count) for name in predictor.signature.classes])
+        has_class = data_numbers < count
         probabilities = np.zeros((len(frozen), count + 1), np.float32)
         truth, answers = np.empty(len(frozen), np.int64), np.empty(len(frozen), np.int64)
         not_finite = 0
-        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step):
-            own = outputs["probabilities"]  # (B, classes of the package)
-            finite = batched_prediction.finite(own)
-            own = np.where(finite[:, None], own, np.float32(0))
+        for index, batch, outputs in batched_prediction.outputs(predictor, frozen.split, step):
+            package_probabilities = outputs["probabilities"]  # (B, classes of the package)
+            finite = batched_prediction.finite(package_probabilities)
+            package_probabilities = np.where(finite[:, None], package_probabilities, np.float32(0))
             truth[index] = batch["labels"]
-            probabilities[np.ix_(index, data_numbers[known])] = own[:, known]
-            probabilities[index, count] = np.where(finite, own[:, ~known].sum(axis=1), 1)
-            answers[index] = np.where(finite, data_numbers[own.argmax(axis=1)], count)
+            probabilities[np.ix_(index, data_numbers[has_class])] = package_probabilities[:, has_class]
+            probabilities[index, count] = np.where(finite, package_probabilities[:, ~has_class].sum(axis=1), 1)
+            answers[index] = np.where(finite, data_numbers[package_probabilities.argmax(axis=1)], count)
             not_finite += int(np.count_nonzero(~finite))
-        return Classified(probabilities, truth, answers, frozen.classes, not_finite)
+        return ClassificationScores(probabilities, truth, answers, frozen.classes, not_finite)
 
 
 def _mean(weights: Real, values: NDArray[Any]) -> Real:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from components.evaluation import paired_bootstrap, paired_proportions
-from components.evaluation.classification import Classified
+from components.evaluation.classification import ClassificationScores
 from components.evaluation.metrics import Labels
 from components.evaluation.scorer import Scored
 
@@ -78,9 +78,9 @@ def compare(
     The candidate passes if its gain is above `min_effect` at the confidence: for accuracy by the exact test of
     `paired_proportions`, for every other metric by the lower bound of `paired_bootstrap`.
     """
-    ours, theirs = candidate.figures()[metric], champion.figures()[metric]
+    candidate_figure, champion_figure = candidate.figures()[metric], champion.figures()[metric]
     pairs, p_value = None, None
-    if isinstance(candidate, Classified) and isinstance(champion, Classified):
+    if isinstance(candidate, ClassificationScores) and isinstance(champion, ClassificationScores):
         pairs = count_pairs(candidate.truth, candidate.answers, champion.answers)
     if pairs is not None and metric == "accuracy":
         b, c, count = pairs.candidate_only, pairs.champion_only, candidate.samples
@@ -94,8 +94,8 @@ def compare(
         metric=metric,
         higher_is_better=higher_is_better,
         samples=candidate.samples,
-        candidate=ours,
-        champion=theirs,
+        candidate=candidate_figure,
+        champion=champion_figure,
         lower=bounds.lower,
         upper=bounds.upper,
         min_effect=min_effect,
@@ -111,7 +111,11 @@ def compare(
 def _bootstrap(
     candidate: Scored, champion: Scored, metric: str, confidence: float, higher_is_better: bool
 ) -> paired_proportions.Interval:
-    if metric == "macro_f1" and isinstance(candidate, Classified) and isinstance(champion, Classified):
+    if (
+        metric == "macro_f1"
+        and isinstance(candidate, ClassificationScores)
+        and isinstance(champion, ClassificationScores)
+    ):
         classes = len(candidate.classes) + 1  # and none of them
         return paired_bootstrap.macro_f1_interval(
             candidate.truth, candidate.answers, champion.answers, classes, confidence
@@ -121,22 +125,22 @@ def _bootstrap(
 
 def _slices(candidate: Scored, champion: Scored, metric: str, higher_is_better: bool) -> list[SliceDifference]:
     """The slices that have this metric."""
-    theirs = {part.name: part.figures for part in champion.slices()}
-    found = []
+    champion_figures = {part.name: part.figures for part in champion.slices()}
+    differences = []
     for part in candidate.slices():
-        figures = part.figures.get(metric), theirs.get(part.name, {}).get(metric)
+        figures = part.figures.get(metric), champion_figures.get(part.name, {}).get(metric)
         if figures[0] is not None and figures[1] is not None:
             gain = figures[0] - figures[1] if higher_is_better else figures[1] - figures[0]
-            found.append(SliceDifference(part.name, part.samples, figures[0], figures[1], gain))
-    return found
+            differences.append(SliceDifference(part.name, part.samples, figures[0], figures[1], gain))
+    return differences
 
 
 def count_pairs(truth: Labels, candidate: Labels, champion: Labels) -> Pairs:
     """Count correct and wrong samples of both models, from labels (N,)."""
-    first, second = candidate == truth, champion == truth
+    candidate_correct, champion_correct = candidate == truth, champion == truth
     return Pairs(
-        both=int(np.count_nonzero(first & second)),
-        candidate_only=int(np.count_nonzero(first & ~second)),
-        champion_only=int(np.count_nonzero(~first & second)),
-        neither=int(np.count_nonzero(~first & ~second)),
+        both=int(np.count_nonzero(candidate_correct & champion_correct)),
+        candidate_only=int(np.count_nonzero(candidate_correct & ~champion_correct)),
+        champion_only=int(np.count_nonzero(~candidate_correct & champion_correct)),
+        neither=int(np.count_nonzero(~candidate_correct & ~champion_correct)),
     )

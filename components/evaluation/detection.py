@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from components.core.errors import NotFiniteError
 from components.evaluation import batched_prediction
-from components.evaluation.scorer import AnsweringPackage, Arrays, CardLines, Real, ReportSamples, Slice
+from components.evaluation.scorer import Arrays, CardLines, PackagePredictor, Real, ReportSamples, Slice
 from components.evaluation.test_split import FrozenSplit
 from components.preprocessing.boxes import Detections
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BATCH = 32
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 METRICS = {"map_50": THRESHOLDS[:1], "map_50_95": THRESHOLDS}
-AT_ONCE = 4_000_000  # weights of detections in one piece, to bound the memory
+CHUNK = 4_000_000  # weights of detections in one piece, to bound the memory
 
 
 class DetectionProcessor(Protocol):
@@ -43,21 +43,21 @@ class DetectionProcessor(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Detected:
+class DetectionScores:
     """Detections and the truth of all images.
 
     Args:
         images: (D,) the image of each detection; detections are sorted by falling score.
-        right: (D, T) whether a detection is correct at each threshold.
-        scores, kinds: (D,) score, and number of the data's class; K for a class that the data does not have.
-        true: (N, K) number of true boxes of each class in each image.
+        scores, class_numbers: (D,) score, and number of the data's class; K for a class that the data does not have.
+        correct: (D, T) whether a detection is correct at each threshold.
+        true_counts: (N, K) number of true boxes of each class in each image.
     """
 
     images: NDArray[np.int64]
     scores: Real
-    kinds: NDArray[np.int64]
-    right: NDArray[np.bool_]
-    true: NDArray[np.int64]
+    class_numbers: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    true_counts: NDArray[np.int64]
     classes: list[str]
     not_finite: int = 0
     overlap: int = 1
@@ -65,16 +65,18 @@ class Detected:
     @property
     def samples(self) -> int:
         """N."""
-        return len(self.true)
+        return len(self.true_counts)
 
     @cached_property
     def average_precision(self) -> Real:
         """(K, T); NaN for a class without true boxes."""
         ones = np.ones((1, self.samples))
-        return np.stack([self._averages(kind, len(THRESHOLDS), ones)[:, 0] for kind in self._kinds])
+        return np.stack(
+            [self._average_precision(class_number, len(THRESHOLDS), ones)[:, 0] for class_number in self._class_range]
+        )
 
     @property
-    def _kinds(self) -> range:
+    def _class_range(self) -> range:
         return range(len(self.classes))
 
     def figures(self) -> dict[str, float]:
@@ -83,7 +85,7 @@ class Detected:
 
     def slices(self) -> list[Slice]:
         """Each class that has true boxes."""
-        rows = zip(self.classes, self.true.sum(axis=0), self.average_precision, strict=True)
+        rows = zip(self.classes, self.true_counts.sum(axis=0), self.average_precision, strict=True)
         return [
             Slice(name, int(count), {"map_50": float(row[0]), "map_50_95": float(row.mean())})
             for name, count, row in rows
@@ -94,68 +96,79 @@ class Detected:
         """A metric (R,) of images with weights (R, N), over the classes that have a true box in the resample."""
         count = len(METRICS[metric])
         pieces = []
-        rows = max(1, AT_ONCE // max(1, len(self.images)))
+        rows = max(1, CHUNK // max(1, len(self.images)))
         for begin in range(0, len(weights), rows):
             piece = weights[begin : begin + rows]
-            by_class = np.stack([self._averages(kind, count, piece).mean(axis=0) for kind in self._kinds])  # (K, rows)
-            known = ~np.isnan(by_class)
-            total = np.where(known, by_class, 0).sum(axis=0)
-            pieces.append(total / np.maximum(known.sum(axis=0), 1))
+            by_class = np.stack(
+                [self._average_precision(class_number, count, piece).mean(axis=0) for class_number in self._class_range]
+            )  # (K, rows)
+            has_boxes = ~np.isnan(by_class)
+            total = np.where(has_boxes, by_class, 0).sum(axis=0)
+            pieces.append(total / np.maximum(has_boxes.sum(axis=0), 1))
         return np.concatenate(pieces)
 
-    def _averages(self, kind: int, thresholds: int, weights: Real) -> Real:
+    def _average_precision(self, class_number: int, thresholds: int, weights: Real) -> Real:
         """Average precision (T, R) of one class at the first `thresholds` thresholds; NaN without a true box.
 
         The best precision is always at a correct detection, so only those are evaluated.
         """
-        chosen = self.kinds == kind
-        share = weights[:, self.images[chosen]]  # (R, D)
-        found = np.cumsum(share, axis=1)
-        true = weights @ self.true[:, kind].astype(np.float64)  # (R,)
+        selected = self.class_numbers == class_number
+        detection_weights = weights[:, self.images[selected]]  # (R, D)
+        cumulative = np.cumsum(detection_weights, axis=1)
+        true_counts = weights @ self.true_counts[:, class_number].astype(np.float64)  # (R,)
         averages = np.full((thresholds, len(weights)), np.nan)
         for threshold in range(thresholds):
-            places = np.flatnonzero(self.right[chosen, threshold])
-            gained = share[:, places]
-            right, of = np.cumsum(gained, axis=1), found[:, places]
-            precision = np.divide(right, of, out=np.zeros_like(right), where=of > 0)
-            best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            np.divide((best * gained).sum(axis=1), true, out=averages[threshold], where=true > 0)
+            correct_positions = np.flatnonzero(self.correct[selected, threshold])
+            correct_weights = detection_weights[:, correct_positions]
+            correct, detected = np.cumsum(correct_weights, axis=1), cumulative[:, correct_positions]
+            precision = np.divide(correct, detected, out=np.zeros_like(correct), where=detected > 0)
+            best_precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            np.divide(
+                (best_precision * correct_weights).sum(axis=1),
+                true_counts,
+                out=averages[threshold],
+                where=true_counts > 0,
+            )
         return averages
 
-    def beside(self, other: Detected) -> Detected:
+    def concatenate(self, other: DetectionScores) -> DetectionScores:
         """The images of both, one after the other; detections sorted by falling score."""
         images = np.concatenate([self.images, other.images + self.samples])
         scores = np.concatenate([self.scores, other.scores])
         order = np.argsort(-scores, kind="stable")
-        return Detected(
+        return DetectionScores(
             images[order],
             scores[order],
-            np.concatenate([self.kinds, other.kinds])[order],
-            np.concatenate([self.right, other.right])[order],
-            np.concatenate([self.true, other.true]),
+            np.concatenate([self.class_numbers, other.class_numbers])[order],
+            np.concatenate([self.correct, other.correct])[order],
+            np.concatenate([self.true_counts, other.true_counts]),
             self.classes,
             self.not_finite + other.not_finite,
         )
 
-    def differs(self, other: Detected) -> NDArray[np.bool_]:
+    def differs(self, other: DetectionScores) -> NDArray[np.bool_]:
         """Images (N,) whose detections differ."""
         differing = []
         for image in range(self.samples):
             ours, theirs = self.images == image, other.images == image
-            pairs = ((self.scores, other.scores), (self.kinds, other.kinds), (self.right, other.right))
-            differing.append(not all(np.array_equal(one[ours], another[theirs]) for one, another in pairs))
+            pairs = (
+                (self.scores, other.scores),
+                (self.class_numbers, other.class_numbers),
+                (self.correct, other.correct),
+            )
+            differing.append(not all(np.array_equal(own[ours], others[theirs]) for own, others in pairs))
         return np.array(differing, np.bool_)
 
     def document(self) -> dict[str, Any]:
         """By class, with the recall of all detections."""
-        true = self.true.sum(axis=0)
+        true_counts = self.true_counts.sum(axis=0)
         rows = []
-        for kind, name in enumerate(self.classes):
-            if true[kind]:
-                recall = float(self.right[self.kinds == kind, 0].sum() / true[kind])
-                row = self.average_precision[kind]
+        for class_number, name in enumerate(self.classes):
+            if true_counts[class_number]:
+                recall = float(self.correct[self.class_numbers == class_number, 0].sum() / true_counts[class_number])
+                row = self.average_precision[class_number]
                 figures = {"ap_50": float(row[0]), "ap_50_95": float(row.mean()), "recall_50": recall}
-                rows.append({"class": name, **figures, "boxes": int(true[kind])})
+                rows.append({"class": name, **figures, "boxes": int(true_counts[class_number])})
         return {"per_class": rows}
 
     def draw(self, folder: Path) -> None:
@@ -167,12 +180,12 @@ class Detected:
     def curves(self) -> list[tuple[str, float, Real, Real]]:
         """Of each class with true boxes: its name, average precision at .5, recall (D,) and precision (D,)."""
         curves = []
-        for kind, name in enumerate(self.classes):
-            true = int(self.true[:, kind].sum())
-            if true:
-                right = np.cumsum(self.right[self.kinds == kind, 0])
-                precision = right / np.arange(1, len(right) + 1)
-                curves.append((name, float(self.average_precision[kind, 0]), right / true, precision))
+        for class_number, name in enumerate(self.classes):
+            true_counts = int(self.true_counts[:, class_number].sum())
+            if true_counts:
+                correct = np.cumsum(self.correct[self.class_numbers == class_number, 0])
+                precision = correct / np.arange(1, len(correct) + 1)
+                curves.append((name, float(self.average_precision[class_number, 0]), correct / true_counts, precision))
         return curves
 
     def card_lines(self) -> CardLines:
@@ -194,81 +207,93 @@ class DetectionScorer(NamedTuple):
 
     truth: tuple[str, ...] | None = ("boxes", "box_classes")
 
-    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Detected:
+    def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> DetectionScores:
         """Classes are matched by name. An image with a prediction that is not finite counts as without detections."""
         numbers = {name: number for number, name in enumerate(frozen.classes)}
-        data_numbers = np.array([numbers.get(name, len(numbers)) for name in asked.signature.classes])
-        found: list[Detections] = []
-        truths: list[Detections] = []
+        data_numbers = np.array([numbers.get(name, len(numbers)) for name in predictor.signature.classes])
+        detections: list[Detections] = []
+        true_boxes: list[Detections] = []
         not_finite = 0
         for index in batched_prediction.batches(frozen.split, ("images",), BATCH):
             batch = frozen.split.batch(index)
-            for answer in _detections(asked, batch["images"]):
+            for answer in _detections(predictor, batch["images"]):
                 not_finite += answer is None
                 empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
-                found.append(empty if answer is None else answer._replace(classes=data_numbers[answer.classes]))
-            truths += _truths(batch)
+                detections.append(empty if answer is None else answer._replace(classes=data_numbers[answer.classes]))
+            true_boxes += _true_boxes(batch)
             step(len(index))
-        return self.of_images(found, truths, frozen.classes, not_finite)
+        return self.of_images(detections, true_boxes, frozen.classes, not_finite)
 
     def of_images(
-        self, found: Sequence[Detections], truths: Sequence[Detections], classes: list[str], not_finite: int = 0
-    ) -> Detected:
+        self,
+        detections: Sequence[Detections],
+        true_boxes: Sequence[Detections],
+        classes: list[str],
+        not_finite: int = 0,
+    ) -> DetectionScores:
         """The result for detections and true boxes, image by image."""
-        rights = [_right(one, truth) for one, truth in zip(found, truths, strict=True)]
-        images = np.repeat(np.arange(len(found)), [len(one.scores) for one in found])
-        scores = np.concatenate([one.scores for one in found]).astype(np.float64)
+        matches = [
+            _match(image_detections, truth) for image_detections, truth in zip(detections, true_boxes, strict=True)
+        ]
+        images = np.repeat(
+            np.arange(len(detections)), [len(image_detections.scores) for image_detections in detections]
+        )
+        scores = np.concatenate([image_detections.scores for image_detections in detections]).astype(np.float64)
         order = np.argsort(-scores, kind="stable")
-        kinds = np.concatenate([one.classes for one in found])
-        true = np.stack([np.bincount(truth.classes, minlength=len(classes)) for truth in truths])
-        right = np.concatenate(rights)
-        return Detected(images[order], scores[order], kinds[order], right[order], true, classes, not_finite)
+        class_numbers = np.concatenate([image_detections.classes for image_detections in detections])
+        true_counts = np.stack([np.bincount(truth.classes, minlength=len(classes)) for truth in true_boxes])
+        correct = np.concatenate(matches)
+        return DetectionScores(
+            images[order], scores[order], class_numbers[order], correct[order], true_counts, classes, not_finite
+        )
 
 
-def overlap(one: NDArray[Any], other: NDArray[Any]) -> Real:
+def pairwise_iou(boxes: NDArray[Any], other_boxes: NDArray[Any]) -> Real:
     """Intersection over union (A, B) of boxes (A, 4) and (B, 4), centre x, centre y, width, height."""
-    one, other = one.astype(np.float64)[:, None], other.astype(np.float64)[None]
-    low = np.maximum(one[..., :2] - one[..., 2:] / 2, other[..., :2] - other[..., 2:] / 2)
-    high = np.minimum(one[..., :2] + one[..., 2:] / 2, other[..., :2] + other[..., 2:] / 2)
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
-    union = np.prod(one[..., 2:], axis=-1) + np.prod(other[..., 2:], axis=-1) - shared
-    found: Real = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return found
+    boxes, other_boxes = boxes.astype(np.float64)[:, None], other_boxes.astype(np.float64)[None]
+    low = np.maximum(boxes[..., :2] - boxes[..., 2:] / 2, other_boxes[..., :2] - other_boxes[..., 2:] / 2)
+    high = np.minimum(boxes[..., :2] + boxes[..., 2:] / 2, other_boxes[..., :2] + other_boxes[..., 2:] / 2)
+    intersection = np.prod(np.maximum(high - low, 0), axis=-1)
+    union = np.prod(boxes[..., 2:], axis=-1) + np.prod(other_boxes[..., 2:], axis=-1) - intersection
+    iou: Real = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return iou
 
 
-def _right(found: Detections, truth: Detections) -> NDArray[np.bool_]:
+def _match(detections: Detections, truth: Detections) -> NDArray[np.bool_]:
     """(D, T): by falling score, a detection takes the free true box of its class with the largest IoU."""
-    right = np.zeros((len(found.scores), len(THRESHOLDS)), np.bool_)
-    shared = overlap(found.boxes, truth.boxes)  # (D, M)
-    shared[found.classes[:, None] != truth.classes[None]] = 0
-    if shared.size == 0:
-        return right
-    for place, threshold in enumerate(THRESHOLDS):
+    correct = np.zeros((len(detections.scores), len(THRESHOLDS)), np.bool_)
+    iou = pairwise_iou(detections.boxes, truth.boxes)  # (D, M)
+    iou[detections.classes[:, None] != truth.classes[None]] = 0
+    if iou.size == 0:
+        return correct
+    for threshold_index, threshold in enumerate(THRESHOLDS):
         free = np.ones(len(truth.classes), np.bool_)
-        for detection in np.argsort(-found.scores, kind="stable"):
-            candidates = np.where(free, shared[detection], 0)
+        for detection in np.argsort(-detections.scores, kind="stable"):
+            candidates = np.where(free, iou[detection], 0)
             best = int(candidates.argmax())
             if candidates[best] >= threshold:
-                right[detection, place], free[best] = True, False
-    return right
+                correct[detection, threshold_index], free[best] = True, False
+    return correct
 
 
-def _truths(batch: Arrays) -> list[Detections]:
+def _true_boxes(batch: Arrays) -> list[Detections]:
     return [
-        Detections(boxes[:count], np.ones(count, np.float32), kinds[:count])
-        for boxes, kinds, count in zip(batch["boxes"], batch["box_classes"], batch["boxes_lengths"], strict=True)
+        Detections(boxes[:count], np.ones(count, np.float32), class_numbers[:count])
+        for boxes, class_numbers, count in zip(
+            batch["boxes"], batch["box_classes"], batch["boxes_lengths"], strict=True
+        )
     ]
 
 
-def _detections(asked: AnsweringPackage, images: NDArray[np.uint8]) -> list[Detections | None]:
-    """Detections of a batch; a NaN fails its whole batch, which is then halved until the image is found."""
+def _detections(predictor: PackagePredictor, images: NDArray[np.uint8]) -> list[Detections | None]:
+    """Detections of a batch; a NaN fails the whole batch, which is halved until the image with the NaN is alone."""
     try:
-        return [*cast(DetectionProcessor, asked.processor).detections(asked.run, images)]
+        return [*cast(DetectionProcessor, predictor.processor).detections(predictor.run, images)]
     except NotFiniteError:
         if len(images) == 1:
             return [None]
         half = len(images) // 2
-        return _detections(asked, images[:half]) + _detections(asked, images[half:])
+        return _detections(predictor, images[:half]) + _detections(predictor, images[half:])
 
 
 SCORER = DetectionScorer()

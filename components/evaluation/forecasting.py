@@ -13,13 +13,13 @@ import numpy as np
 from components.contracts.shapes import ForecastOutput
 from components.evaluation import batched_prediction
 from components.evaluation.additive_metrics import AdditiveScores
-from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
 from components.evaluation.test_split import FrozenSplit
 
 BATCH = 256
 
 
-class Horizon(NamedTuple):
+class ForecastView(NamedTuple):
     """Sums: squared (H * C) and absolute (H * C) errors, pinball losses (Q), values at or below each quantile (Q),
     values between the outermost quantiles, windows."""
 
@@ -60,16 +60,16 @@ class Horizon(NamedTuple):
         below = total[2 * self.values + len(self.quantiles) :][: len(self.quantiles)] / (self.values * total[-1])
         return {
             "per_channel": [
-                {"channel": name, "mse": float(squared[:, place].mean()), "mae": float(absolute[:, place].mean())}
-                for place, name in enumerate(self.channels)
+                {"channel": name, "mse": float(squared[:, index].mean()), "mae": float(absolute[:, index].mean())}
+                for index, name in enumerate(self.channels)
             ],
             "per_step": [
                 {"step": step + 1, "mse": float(squared[step].mean()), "mae": float(absolute[step].mean())}
                 for step in range(self.steps)
             ],
             "quantiles": [
-                {"quantile": level, "at_or_below": float(found)}
-                for level, found in zip(self.quantiles, below, strict=True)
+                {"quantile": level, "at_or_below": float(observed)}
+                for level, observed in zip(self.quantiles, below, strict=True)
             ],
         }
 
@@ -108,40 +108,40 @@ class ForecastingScorer(NamedTuple):
 
     truth: tuple[str, ...] | None = ()
 
-    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+    def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """Windows overlap: a value ahead belongs to all windows up to H steps away.
 
         Errors are in units of the data's standard deviations, also if the package standardises by others.
         """
-        output_spec = cast(ForecastOutput, asked.processor.output_spec())
+        output_spec = cast(ForecastOutput, predictor.processor.output_spec())
         names = getattr(frozen.processor, "channels", None) or [str(number) for number in range(output_spec.channels)]
-        horizon = Horizon(output_spec.horizon, tuple(names), tuple(output_spec.quantiles))
-        summands = np.zeros((len(frozen), 2 * horizon.values + 2 * len(horizon.quantiles) + 2))
-        own, data = (getattr(processor, "std", 1.0) for processor in (asked.processor, frozen.processor))
-        scale = np.broadcast_to(np.asarray(own) / np.asarray(data), output_spec.channels)  # (C,)
+        view = ForecastView(output_spec.horizon, tuple(names), tuple(output_spec.quantiles))
+        summands = np.zeros((len(frozen), 2 * view.values + 2 * len(view.quantiles) + 2))
+        package_std, data_std = (
+            getattr(processor, "std", 1.0) for processor in (predictor.processor, frozen.processor)
+        )
+        scale = np.broadcast_to(np.asarray(package_std) / np.asarray(data_std), output_spec.channels)  # (C,)
         not_finite = 0
-        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
+        for index, batch, outputs in batched_prediction.outputs(predictor, frozen.split, step, BATCH):
             finite = batched_prediction.finite(outputs["values"])
             not_finite += int(np.count_nonzero(~finite))
             values = np.where(finite[:, None, None, None], outputs["values"], 0).astype(np.float64)
-            summands[index] = self.of_windows(
-                horizon, values * scale[:, None], batch["future"].astype(np.float64) * scale
-            )
-        metrics = {"mse": horizon.mse, "mae": horizon.mae, "pinball": horizon.pinball, "coverage": horizon.coverage}
-        return AdditiveScores(summands, metrics, horizon, not_finite, overlap=horizon.steps)
+            summands[index] = self.of_windows(view, values * scale[:, None], batch["future"].astype(np.float64) * scale)
+        metrics = {"mse": view.mse, "mae": view.mae, "pinball": view.pinball, "coverage": view.coverage}
+        return AdditiveScores(summands, metrics, view, not_finite, overlap=view.steps)
 
-    def of_windows(self, horizon: Horizon, values: Real, truth: Real) -> Real:
+    def of_windows(self, view: ForecastView, values: Real, truth: Real) -> Real:
         """Summands of windows (B, S), from forecasts (B, H, C, Q), whose quantiles are sorted, and truth (B, H, C)."""
         values = np.sort(values, axis=-1)
-        levels = np.array(horizon.quantiles)
+        levels = np.array(view.quantiles)
         count = len(values)
         errors = truth - values[..., int(np.abs(levels - 0.5).argmin())]  # (B, H, C)
-        over = truth[..., None] - values  # (B, H, C, Q)
-        pinball = np.maximum(levels * over, (levels - 1) * over).sum(axis=(1, 2))  # (B, Q)
-        below = (over <= 0).sum(axis=(1, 2))  # (B, Q)
-        inside = ((truth >= values[..., 0]) & (truth <= values[..., -1])).sum(axis=(1, 2))  # (B,)
+        residuals = truth[..., None] - values  # (B, H, C, Q)
+        pinball = np.maximum(levels * residuals, (levels - 1) * residuals).sum(axis=(1, 2))  # (B, Q)
+        below = (residuals <= 0).sum(axis=(1, 2))  # (B, Q)
+        covered = ((truth >= values[..., 0]) & (truth <= values[..., -1])).sum(axis=(1, 2))  # (B,)
         columns = [(errors**2).reshape(count, -1), np.abs(errors).reshape(count, -1), pinball, below]
-        return np.concatenate([*columns, inside[:, None], np.ones((count, 1))], axis=1)
+        return np.concatenate([*columns, covered[:, None], np.ones((count, 1))], axis=1)
 
 
 SCORER = ForecastingScorer()

@@ -1,4 +1,4 @@
-"""Floors of a model's metrics."""
+"""Floors for the metrics of a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from components.core.errors import GateRefused
 
 
 def floors(metrics: Mapping[str, float], required: Mapping[str, FloorSpec]) -> None:
-    """Refuse a model that misses a floor.
+    """Raise GateRefused if a metric misses its floor.
 
     Args:
         metrics: `overall` of a package's metrics.json.
@@ -36,8 +36,8 @@ def figure_of(metrics: Mapping[str, float], name: str) -> float:
     return metrics.get(name, float("nan"))
 
 
-def missed(what: str, figure: float, floor: FloorSpec) -> str:
+def missed(name: str, figure: float, floor: FloorSpec) -> str:
     """A figure and the floor that it misses, as text."""
     return (
-        f"{what} {figure:.4f} < {floor.min:.4f}" if floor.min is not None else f"{what} {figure:.4f} > {floor.max:.4f}"
+        f"{name} {figure:.4f} < {floor.min:.4f}" if floor.min is not None else f"{name} {figure:.4f} > {floor.max:.4f}"
     )

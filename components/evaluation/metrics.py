@@ -38,11 +38,11 @@ def class_figures(confusion: NDArray[np.int64]) -> list[ClassFigures]:
 
     van Rijsbergen 1979, "Information Retrieval", chapter 7.
     """
-    right = np.diag(confusion).astype(np.float64)  # (K,)
-    support, answers = confusion.sum(axis=1), confusion.sum(axis=0)  # (K,), (K,)
-    precision = _share(right, answers)
-    recall = _share(right, support)
-    f1 = _share(2 * right, support + answers)
+    correct = np.diag(confusion).astype(np.float64)  # (K,)
+    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)  # (K,), (K,)
+    precision = _share(correct, predicted)
+    recall = _share(correct, support)
+    f1 = _share(2 * correct, support + predicted)
     return [
         ClassFigures(float(precision[index]), float(recall[index]), float(f1[index]), int(support[index]))
         for index in range(len(confusion))
@@ -61,12 +61,14 @@ def macro_f1_of_counts(
 ) -> NDArray[np.float64]:
     """`macro_f1` (R,) of samples with weights `counts` (R, N); truth and answers are (N,)."""
     rows = np.arange(len(truth))
-    is_true, answered = np.zeros((len(truth), classes)), np.zeros((len(truth), classes))
-    is_true[rows, truth], answered[rows, answers] = 1, 1
-    right = counts @ (is_true * answered)  # (R, K)
-    both = counts @ (is_true + answered)  # (R, K): support and answers of each class
-    f1 = np.divide(2 * right, both, out=np.zeros_like(both), where=both > 0)
-    return np.asarray(f1.sum(axis=1) / (both > 0).sum(axis=1))
+    is_true, is_predicted = np.zeros((len(truth), classes)), np.zeros((len(truth), classes))
+    is_true[rows, truth], is_predicted[rows, answers] = 1, 1
+    correct = counts @ (is_true * is_predicted)  # (R, K)
+    support_and_predicted = counts @ (is_true + is_predicted)  # (R, K): true and predicted samples of each class
+    f1 = np.divide(
+        2 * correct, support_and_predicted, out=np.zeros_like(support_and_predicted), where=support_and_predicted > 0
+    )
+    return np.asarray(f1.sum(axis=1) / (support_and_predicted > 0).sum(axis=1))
 
 
 def negative_log_likelihood(probabilities: Probabilities, truth: Labels) -> float:
@@ -76,8 +78,8 @@ def negative_log_likelihood(probabilities: Probabilities, truth: Labels) -> floa
 
 def true_class_loss(probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
     """-ln p(true class) of each sample (N,); a probability of 0 counts as the smallest positive float32."""
-    right = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return np.asarray(-np.log(np.maximum(right, np.finfo(np.float32).tiny)))
+    probability = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return np.asarray(-np.log(np.maximum(probability, np.finfo(np.float32).tiny)))
 
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

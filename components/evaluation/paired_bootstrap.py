@@ -35,7 +35,7 @@ from components.evaluation.paired_proportions import Interval
 from components.evaluation.scorer import Real, Scored
 
 RESAMPLES = 10_000
-AT_ONCE = 2_000_000  # counts drawn in one piece, to bound the memory
+CHUNK = 2_000_000  # counts drawn in one piece, to bound the memory
 
 
 def interval(
@@ -49,17 +49,19 @@ def interval(
     seed: int = 0,
 ) -> Interval:
     """Bounds of the candidate's gain, each at the one-sided confidence."""
-    drawn = gains(candidate, champion, metric, higher_is_better=higher_is_better, resamples=resamples, seed=seed)
-    found = _bounds(drawn, confidence)
+    resampled_gains = gains(
+        candidate, champion, metric, higher_is_better=higher_is_better, resamples=resamples, seed=seed
+    )
+    bounds = _bounds(resampled_gains, confidence)
     length = _run_length(candidate, champion)
     if length == 1:
-        return found
+        return bounds
     runs = max(2, candidate.samples // length)
-    tails = float(special.stdtrit(runs - 1, confidence) / special.ndtri(confidence))
-    wider = math.sqrt(6 / 5 * runs / (runs - 1)) * tails
+    t_ratio = float(special.stdtrit(runs - 1, confidence) / special.ndtri(confidence))
+    factor = math.sqrt(6 / 5 * runs / (runs - 1)) * t_ratio
     gain = candidate.figures()[metric] - champion.figures()[metric]
     gain = gain if higher_is_better else -gain
-    return Interval(gain - wider * (gain - found.lower), gain + wider * (found.upper - gain))
+    return Interval(gain - factor * (gain - bounds.lower), gain + factor * (bounds.upper - gain))
 
 
 def gains(
@@ -72,17 +74,17 @@ def gains(
     seed: int = 0,
 ) -> Real:
     """The candidate's gain in R resamples, (R,)."""
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     length = _run_length(candidate, champion)
     if length > 1:
-        pieces = _runs(random, candidate.samples, length, resamples)
+        chunks = _run_resamples(rng, candidate.samples, length, resamples)
     else:
         differing = np.flatnonzero(candidate.differs(champion))
-        candidate, champion = candidate.beside(champion), champion.beside(candidate)
-        pieces = _with_pseudo_samples(random, candidate.samples // 2, differing, resamples)
+        candidate, champion = candidate.concatenate(champion), champion.concatenate(candidate)
+        chunks = _with_pseudo_samples(rng, candidate.samples // 2, differing, resamples)
     sign = 1 if higher_is_better else -1
     return sign * np.concatenate(
-        [candidate.resampled(metric, weights) - champion.resampled(metric, weights) for weights in pieces]
+        [candidate.resampled(metric, weights) - champion.resampled(metric, weights) for weights in chunks]
     )
 
 
@@ -105,40 +107,40 @@ def macro_f1_interval(
     support = np.bincount(truth, minlength=classes)
     occurring = np.flatnonzero(support)
     other = np.roll(occurring, 1) if len(occurring) > 1 else (occurring + 1) % classes
-    imagined = [np.stack([occurring, occurring, other], axis=1), np.stack([occurring, other, occurring], axis=1)]
-    cells = np.concatenate([cells, *imagined])
+    pseudo_samples = [np.stack([occurring, occurring, other], axis=1), np.stack([occurring, other, occurring], axis=1)]
+    cells = np.concatenate([cells, *pseudo_samples])
     weights = np.concatenate([counts, *[support[occurring] / len(truth)] * 2]).astype(np.float64)
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
     def draw(rows: int) -> Real:
-        sample = random.multinomial(len(truth), weights / weights.sum(), size=rows).astype(np.float64)  # (rows, D)
+        sample = rng.multinomial(len(truth), weights / weights.sum(), size=rows).astype(np.float64)  # (rows, D)
         first, second = (macro_f1_of_counts(sample, cells[:, 0], cells[:, model], classes) for model in (1, 2))
         return first - second
 
     return _bounds(np.concatenate(list(_pieces(resamples, len(cells), draw))), confidence)
 
 
-def _with_pseudo_samples(random: Generator, samples: int, differing: Labels, resamples: int) -> Iterator[Real]:
+def _with_pseudo_samples(rng: Generator, samples: int, differing: Labels, resamples: int) -> Iterator[Real]:
     """Counts (rows, 2N) of each sample, then of each sample with the answers of the models swapped."""
     pseudo_samples = 2 if len(differing) else 0
 
     def draw(rows: int) -> Real:
-        drawn = random.integers(0, samples + pseudo_samples, (rows, samples))
+        indices = rng.integers(0, samples + pseudo_samples, (rows, samples))
         for kind in range(pseudo_samples):
-            chosen = drawn == samples + kind
-            drawn[chosen] = random.choice(differing, int(np.count_nonzero(chosen))) + kind * samples
-        return _counted(drawn, 2 * samples)
+            chosen = indices == samples + kind
+            indices[chosen] = rng.choice(differing, int(np.count_nonzero(chosen))) + kind * samples
+        return _occurrences(indices, 2 * samples)
 
     return _pieces(resamples, 2 * samples, draw)
 
 
-def _runs(random: Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
+def _run_resamples(rng: Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
     """Counts (rows, N) of each sample, drawn in runs of neighbours; the last run is cut to a total of N."""
 
     def draw(rows: int) -> Real:
-        starts = random.integers(0, samples, (rows, -(-samples // length)))
-        drawn = (starts[:, :, None] + np.arange(length)) % samples  # (rows, runs, length)
-        return _counted(drawn.reshape(rows, -1)[:, :samples], samples)
+        starts = rng.integers(0, samples, (rows, -(-samples // length)))
+        indices = (starts[:, :, None] + np.arange(length)) % samples  # (rows, runs, length)
+        return _occurrences(indices.reshape(rows, -1)[:, :samples], samples)
 
     return _pieces(resamples, samples, draw)
 
@@ -149,20 +151,24 @@ def _run_length(candidate: Scored, champion: Scored) -> int:
     return 1 if overlapping == 1 else min(2 * overlapping, candidate.samples)
 
 
-def _counted(drawn: Labels, count: int) -> Real:
+def _occurrences(indices: Labels, count: int) -> Real:
     """Occurrences of each number below `count` in each row: (rows, draws) -> (rows, count)."""
-    places = drawn + count * np.arange(len(drawn))[:, None]
-    return np.bincount(places.ravel(), minlength=len(drawn) * count).reshape(len(drawn), count).astype(np.float64)
+    flat_indices = indices + count * np.arange(len(indices))[:, None]
+    return (
+        np.bincount(flat_indices.ravel(), minlength=len(indices) * count)
+        .reshape(len(indices), count)
+        .astype(np.float64)
+    )
 
 
 def _pieces(resamples: int, width: int, draw: Callable[[int], Real]) -> Iterator[Real]:
     """Results of `draw` for `resamples` rows, piece by piece, to bound the memory."""
-    left = resamples
-    while left:
-        rows = min(left, max(1, AT_ONCE // width))
+    remaining = resamples
+    while remaining:
+        rows = min(remaining, max(1, CHUNK // width))
         yield draw(rows)
-        left -= rows
+        remaining -= rows
 
 
-def _bounds(drawn: Real, confidence: float) -> Interval:
-    return Interval(float(np.quantile(drawn, 1 - confidence)), float(np.quantile(drawn, confidence)))
+def _bounds(gains: Real, confidence: float) -> Interval:
+    return Interval(float(np.quantile(gains, 1 - confidence)), float(np.quantile(gains, confidence)))

@@ -38,7 +38,9 @@ def score(b: ArrayLike, c: ArrayLike, n: int, margin: float) -> Real:
     b, c = np.asarray(b, np.float64), np.asarray(c, np.float64)
     linear = (2 * n - b + c) * margin - b - c
     root = np.sqrt(np.maximum(linear**2 + 8 * n * c * margin * (1 - margin), 0))
-    share = (root - linear) / (4 * n)  # of samples that only the champion gets, most likely under the hypothesis
+    share = (root - linear) / (
+        4 * n
+    )  # of samples that only the champion answers correctly, most likely under the hypothesis
     variance = n * (2 * share + margin * (1 - margin))
     spread = np.sqrt(np.maximum(variance, 0))
     return np.asarray(np.divide(b - c - n * margin, spread, out=np.zeros_like(spread), where=variance > 1e-12))
@@ -60,15 +62,15 @@ def p_value(b: int, c: int, n: int, margin: float) -> float:
         raise ValueError(f"impossible counts or margin: b={b}, c={c}, n={n}, margin={margin}")
     lowest, highest = _discordant_share(b + c, n)
     lowest, highest = max(lowest, abs(margin)), max(highest, abs(margin))
-    candidates = _likely(n, (lowest - margin) / 2, (highest - margin) / 2)
-    least = _least(candidates, n, margin, float(score(b, c, n, margin)))
+    candidates = _plausible_c(n, (lowest - margin) / 2, (highest - margin) / 2)
+    smallest_b = _smallest_b(candidates, n, margin, float(score(b, c, n, margin)))
     worst = 0.0
     for _ in range(2):
         shares = np.linspace(lowest, highest, GRID)
-        chances = _tail(candidates, least, n, (shares - margin) / 2, margin)
-        worst = max(worst, float(chances.max()))
-        at, step = shares[int(chances.argmax())], (highest - lowest) / (GRID - 1)
-        lowest, highest = max(lowest, at - step), min(highest, at + step)
+        probabilities = _tail(candidates, smallest_b, n, (shares - margin) / 2, margin)
+        worst = max(worst, float(probabilities.max()))
+        most_likely, step = shares[int(probabilities.argmax())], (highest - lowest) / (GRID - 1)
+        lowest, highest = max(lowest, most_likely - step), min(highest, most_likely + step)
     return min(1.0, worst + SHARE_ERROR)
 
 
@@ -116,29 +118,36 @@ def _discordant_share(count: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _likely(n: int, low: float, high: float) -> NDArray[np.int64]:
+def _plausible_c(n: int, low: float, high: float) -> NDArray[np.int64]:
     """Possible values of c, without those that are ten standard deviations off for every share."""
     first = max(0, int(n * low - 10 * np.sqrt(n * low) - 20))
     return np.arange(first, min(n, int(n * high + 10 * np.sqrt(n * high) + 20)) + 1)
 
 
-def _least(c: NDArray[np.int64], n: int, margin: float, reached: float) -> NDArray[np.int64]:
+def _smallest_b(c: NDArray[np.int64], n: int, margin: float, min_score: float) -> NDArray[np.int64]:
     """For each c the smallest b whose score is at least `reached`; n - c + 1 if there is none."""
     low, high = np.zeros_like(c), n - c + 1  # the score grows with b
     while (low < high).any():
         middle = (low + high) // 2
-        enough = score(np.minimum(middle, n - c), c, n, margin) >= reached - 1e-9
-        enough |= middle > n - c
-        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
+        reaches = score(np.minimum(middle, n - c), c, n, margin) >= min_score - 1e-9
+        reaches |= middle > n - c
+        low, high = np.where(reaches, low, middle + 1), np.where(reaches, middle, high)
     return low
 
 
-def _tail(c: NDArray[np.int64], least: NDArray[np.int64], n: int, share: Real, margin: float) -> Real:
-    """P(b >= least(c)) for each share (S,) of samples that only the champion answers correctly; c, least are (C,)."""
+def _tail(c: NDArray[np.int64], smallest_b: NDArray[np.int64], n: int, share: Real, margin: float) -> Real:
+    """P(b >= smallest_b(c)) for each share (S,) of samples that only the champion answers correctly.
+
+    Args:
+        c, smallest_b: (C,).
+        share: (S,).
+    """
     share = np.clip(share, 0, 1)[:, None]  # (S, 1)
-    ways = special.gammaln(n + 1) - special.gammaln(c + 1) - special.gammaln(n - c + 1)
-    weights = np.exp(ways + special.xlogy(c, share) + special.xlog1py(n - c, -share))  # (S, C)
-    chance = np.clip((share + margin) / np.maximum(1 - share, 1e-300), 0, 1)  # of b, among the samples that are not c
-    tails = np.where(least > 0, special.bdtrc(np.maximum(least - 1, 0), n - c, chance), 1.0)
-    tails = np.where(least > n - c, 0.0, tails)
+    log_coefficient = special.gammaln(n + 1) - special.gammaln(c + 1) - special.gammaln(n - c + 1)
+    weights = np.exp(log_coefficient + special.xlogy(c, share) + special.xlog1py(n - c, -share))  # (S, C)
+    probability = np.clip(
+        (share + margin) / np.maximum(1 - share, 1e-300), 0, 1
+    )  # of b among the samples that are not c
+    tails = np.where(smallest_b > 0, special.bdtrc(np.maximum(smallest_b - 1, 0), n - c, probability), 1.0)
+    tails = np.where(smallest_b > n - c, 0.0, tails)
     return np.asarray((weights * tails).sum(axis=1))

@@ -25,7 +25,7 @@ def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path)
     axes = figure.add_subplot()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)  # (K, K)
     # The square root lets the rare confusions be seen beside the diagonal.
-    picture = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
     if count <= LARGEST_NUMBERED:
         rotated = max(len(name) for name in classes) > 3
         axes.set_xticks(range(count), classes, rotation=45 if rotated else 0, ha="right" if rotated else "center")
@@ -40,9 +40,9 @@ def draw_confusion(confusion: NDArray[np.int64], classes: list[str], path: Path)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    right = np.trace(confusion)
-    titled(axes, "Confusion matrix", f"test split, {right:,} of {confusion.sum():,} right")
-    bar = figure.colorbar(picture, ax=axes, fraction=0.045, pad=0.03)
+    correct = np.trace(confusion)
+    set_titles(axes, "Confusion matrix", f"test split, {correct:,} of {confusion.sum():,} right")
+    bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.03)
     bar.set_ticks([0, 0.1**0.5, 0.5, 1], labels=["0", "10 %", "25 %", "100 %"])
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
@@ -53,23 +53,25 @@ def draw_reliability(bins: list[Bin], path: Path) -> None:
     """Plot accuracy over confidence by bin, and the number of samples."""
     figure = Figure(figsize=(5.4, 6.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    used = [part for part in bins if part.samples]
+    occupied = [bin_ for bin_ in bins if bin_.samples]
     width = 1 / len(bins)
-    centres = [(part.lower + part.upper) / 2 for part in used]
-    upper.bar(centres, [part.accuracy for part in used], width * 0.92, color=BLUE, alpha=0.85, label="accuracy")
-    upper.plot([part.confidence for part in used], [part.accuracy for part in used], "o", color=DARK, markersize=4)
+    centres = [(bin_.lower + bin_.upper) / 2 for bin_ in occupied]
+    upper.bar(centres, [bin_.accuracy for bin_ in occupied], width * 0.92, color=BLUE, alpha=0.85, label="accuracy")
+    upper.plot(
+        [bin_.confidence for bin_ in occupied], [bin_.accuracy for bin_ in occupied], "o", color=DARK, markersize=4
+    )
     upper.plot([0, 1], [0, 1], "--", color=ORANGE, linewidth=1.5, label="perfect calibration")
     upper.set_ylim(0, 1.02)
     upper.set_ylabel("accuracy")
     upper.legend(frameon=False, loc="upper left")
-    titled(upper, "Reliability", f"expected calibration error {expected_calibration_error(bins):.4f}")
-    lower.bar(centres, [part.samples for part in used], width * 0.92, color=GREY)
+    set_titles(upper, "Reliability", f"expected calibration error {expected_calibration_error(bins):.4f}")
+    lower.bar(centres, [bin_.samples for bin_ in occupied], width * 0.92, color=GREY)
     lower.set_yscale("log")
     lower.set_ylabel("samples")
     lower.set_xlabel("confidence of the answer")
     lower.set_xlim(0, 1)
     for axes in (upper, lower):
-        plain(axes)
+        style_axes(axes)
     save(figure, path)
 
 
@@ -87,26 +89,26 @@ def draw_training(history: list[dict[str, float]], kept_epoch: int, path: Path) 
                 marker = "." if len(epochs) < 40 else None
                 axes.plot(epochs, values, color=colour, linewidth=2, label=split, marker=marker)
         axes.legend(frameon=False)
-        titled(axes, name.replace("_", " ").capitalize(), "" if name == "loss" else f"epoch {kept_epoch} kept")
+        set_titles(axes, name.replace("_", " ").capitalize(), "" if name == "loss" else f"epoch {kept_epoch} kept")
     if names[:1] == ["loss"] and min(row["validation/loss"] for row in history) > 0:
         panels[0].set_yscale("log")
     rates.plot(epochs, [row["learning_rate"] for row in history], color=DARK, linewidth=2)
-    titled(rates, "Learning rate", "at the end of the epoch")
+    set_titles(rates, "Learning rate", "at the end of the epoch")
     for axes in (*panels, rates):
         axes.axvline(kept_epoch, color=ORANGE, linestyle=":", linewidth=1.5)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        plain(axes)
+        style_axes(axes)
     save(figure, path)
 
 
-def titled(axes: Axes, title: str, detail: str) -> None:
+def set_titles(axes: Axes, title: str, detail: str) -> None:
     """Set a title on the left and a detail on the right."""
     axes.set_title(title, loc="left", color=DARK, fontweight="bold")
     axes.set_title(detail, loc="right", color=GREY, fontsize=9)
 
 
-def plain(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     """Remove the box and add a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e8ecf0", linewidth=0.8)

@@ -1,10 +1,10 @@
-"""What an evaluation is: a `Scorer` runs a package on the frozen test split; the result is a `Scored`.
+"""Protocols of an evaluation: a `Scorer` runs a package on the frozen test split; the result is a `Scored`.
 
     package ─┐
              ├─► Scorer.score ─► Scored ─► figures, slices, resampled figures, tables, plots, lines for the model card
     split  ──┘
 
-The evaluation stage and the gates score in the same way, through the class that answers in the bundle. A task names its
+The evaluation stage and the gates both score with `Predictor`, the class that predicts in the bundle. A task names its
 scorer, `package.module:NAME`. Legend: N samples, R resamples.
 """
 
@@ -29,8 +29,8 @@ Real = NDArray[np.float64]
 ReportSamples = Callable[[int], None]  # called with the number of samples that were just scored
 
 
-class AnsweringPackage(Protocol):
-    """A package that answers, such as `components.inference.predictor.Predictor`."""
+class PackagePredictor(Protocol):
+    """A package that predicts, such as `components.inference.predictor.Predictor`."""
 
     signature: Signature
     processor: Processor
@@ -86,7 +86,7 @@ class Scored(Protocol):
             KeyError: no such metric.
         """
 
-    def beside(self, other: Self) -> Self:
+    def concatenate(self, other: Self) -> Self:
         """These samples, then another model's on the same split, as 2N samples of one model."""
 
     def differs(self, other: Self) -> NDArray[np.bool_]:
@@ -110,7 +110,7 @@ class Scorer(Protocol):
         """Arrays that keep the data's values for a package with another processor (another tokenizer, another scaler);
         all others are encoded by the package's processor. None: figures of such packages are not comparable."""
 
-    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> Scored:
+    def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> Scored:
         """Score all samples of the test split.
 
         Raises:
@@ -118,7 +118,7 @@ class Scorer(Protocol):
         """
 
 
-def of(task: Task) -> Scorer:
+def load_scorer(task: Task) -> Scorer:
     """The scorer that a task names.
 
     Raises:
@@ -131,7 +131,7 @@ def of(task: Task) -> Scorer:
         raise NotFoundError("the task's scorer cannot be imported", where=task.scorer, got=error) from error
 
 
-def expected_samples(found: Scorer, frozen: FrozenSplit) -> int:
-    """Number of samples that a scorer uses: all, or its `most`, if a sample needs many runs of the graph."""
-    most: int | None = getattr(found, "most", None)
-    return len(frozen) if most is None else min(most, len(frozen))
+def expected_samples(task_scorer: Scorer, frozen: FrozenSplit) -> int:
+    """Number of samples that a scorer uses: all, or its `max_samples`, if a sample needs many runs of the graph."""
+    max_samples: int | None = getattr(task_scorer, "max_samples", None)
+    return len(frozen) if max_samples is None else min(max_samples, len(frozen))

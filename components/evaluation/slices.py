@@ -22,15 +22,15 @@ class ClassSlice(NamedTuple):
 def class_slices(probabilities: Probabilities, truth: Labels, classes: list[str]) -> list[ClassSlice]:
     """A slice for each class that has samples, the weakest first; probabilities (N, K), truth (N,)."""
     predicted = probabilities.argmax(axis=1)  # (N,)
-    found = []
+    slices = []
     for index, name in enumerate(classes):
-        chosen = truth == index  # (N,)
-        if not chosen.any():
+        selected = truth == index  # (N,)
+        if not selected.any():
             continue
-        answers = np.bincount(predicted[chosen], minlength=len(classes))  # (K,)
-        right = int(answers[index])
-        answers[index] = 0
-        wrong = classes[int(answers.argmax())] if answers.any() else None
-        confidence = float(probabilities[chosen].max(axis=1).astype(np.float64).mean())
-        found.append(ClassSlice(name, int(chosen.sum()), right / int(chosen.sum()), confidence, wrong))
-    return sorted(found, key=lambda part: (part.accuracy, part.name))
+        predictions = np.bincount(predicted[selected], minlength=len(classes))  # (K,)
+        correct = int(predictions[index])
+        predictions[index] = 0
+        taken_for = classes[int(predictions.argmax())] if predictions.any() else None
+        confidence = float(probabilities[selected].max(axis=1).astype(np.float64).mean())
+        slices.append(ClassSlice(name, int(selected.sum()), correct / int(selected.sum()), confidence, taken_for))
+    return sorted(slices, key=lambda row: (row.accuracy, row.name))

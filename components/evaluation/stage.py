@@ -29,14 +29,14 @@ def main(arguments: list[str]) -> None:
     """Evaluate the trained parts of a request and seal the package.
 
     Raises:
-        UsageError: not one readable request file.
+        UsageError: not called with one readable request file.
         NotFoundError, CorruptArtifactError: the trained parts or the data are missing, damaged or of another request.
-        NotFiniteError: the exported graph answers with NaN or infinity.
+        NotFiniteError: the exported graph gives NaN or infinity.
     """
     die_with_parent()
     request = TrainRequest.read(arguments)
     trained, prepared = Path(request.run_folder) / "trained", Path(request.prepared)
-    parts, data = _open(trained, "trained", request), _open(prepared, "prepared", request)
+    parts, data = _verify_input(trained, "trained", request), _verify_input(prepared, "prepared", request)
     frozen = FrozenSplit.open(prepared, data.facts)
     facts = PackageFacts(
         pipeline=request.pipeline,
@@ -55,13 +55,13 @@ def main(arguments: list[str]) -> None:
 
 
 def score(package: Package, frozen: FrozenSplit) -> Scored:
-    """Scores of the package's graphs on the test split, through the class that answers in the bundle.
+    """Score the package's graphs on the test split with `Predictor`, the class that predicts in the bundle.
 
     Raises:
         NotFiniteError: predictions are NaN or infinite.
     """
     predictor = Predictor(package, threads=os.cpu_count() or 1)
-    task_scorer = scorer.of(frozen.task)
+    task_scorer = scorer.load_scorer(frozen.task)
     with Progress("evaluating", scorer.expected_samples(task_scorer, frozen)) as progress:
         scored = task_scorer.score(predictor, frozen, progress.advance)
     if scored.not_finite:
@@ -75,7 +75,7 @@ def score(package: Package, frozen: FrozenSplit) -> Scored:
 
 
 def _seal(request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict[str, Any]) -> manifest.Manifest:
-    """Write trained parts, figures and model card to the folder of the package, atomically."""
+    """Write trained parts, figures and model card to the folder of the package; atomic."""
     source = Path(request.run_folder) / "trained"
     with atomic.folder(Path(request.package)) as fresh:
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY), dirs_exist_ok=True)
@@ -84,16 +84,16 @@ def _seal(request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict
         return manifest.seal(fresh, "package", facts)
 
 
-def _open(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.Manifest:
-    """Verify an input of the request."""
+def _verify_input(folder: Path, kind: manifest.Kind, request: TrainRequest) -> manifest.Manifest:
+    """Verify the manifest of an input and that the input is the one of the request."""
     sealed = manifest.verify(folder, kind)
-    found = sealed.facts.get("train_fingerprint") if kind == "trained" else sealed.digest
+    actual = sealed.facts.get("train_fingerprint") if kind == "trained" else sealed.digest
     expected = request.train_fingerprint if kind == "trained" else request.data_digest
-    if found != expected:
+    if actual != expected:
         raise CorruptArtifactError(
             f"the {kind} artifact is not that of the request",
             where=str(folder),
-            got=found,
+            got=actual,
             expected=expected,
             next_step="run the pipeline again",
         )

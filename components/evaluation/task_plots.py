@@ -10,25 +10,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from components.evaluation.plots import BLUE, DARK, GREY, ORANGE, plain, save, titled
+from components.evaluation.plots import BLUE, DARK, GREY, ORANGE, save, set_titles, style_axes
 
 Real = NDArray[np.float64]
-MOST_CURVES = 12
+MAX_CURVES = 12
 
 
-def draw_kinds(rows: Sequence[tuple[str, float, float, int]], path: Path) -> None:
+def draw_entities(rows: Sequence[tuple[str, float, float, int]], path: Path) -> None:
     """Plot precision and recall of each entity label: (name, precision, recall, number of true entities)."""
     figure = Figure(figsize=(7.6, 1.6 + 0.5 * max(1, len(rows))), layout="constrained")
     axes = figure.add_subplot()
-    places = np.arange(len(rows))
-    for shift, place, colour, label in ((-0.19, 1, BLUE, "precision"), (0.19, 2, ORANGE, "recall")):
-        axes.barh(places + shift, [row[place] for row in rows], 0.36, color=colour, label=label)
-    axes.set_yticks(places, [f"{row[0]} ({row[3]:,})" for row in rows])
+    positions = np.arange(len(rows))
+    for shift, column, colour, label in ((-0.19, 1, BLUE, "precision"), (0.19, 2, ORANGE, "recall")):
+        axes.barh(positions + shift, [row[column] for row in rows], 0.36, color=colour, label=label)
+    axes.set_yticks(positions, [f"{row[0]} ({row[3]:,})" for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.legend(frameon=False, loc="lower right")
-    titled(axes, "Entities", "of the same words and kind")
-    plain(axes)
+    set_titles(axes, "Entities", "of the same words and kind")
+    style_axes(axes)
     axes.grid(axis="y", visible=False)
     save(figure, path)
 
@@ -43,8 +43,8 @@ def draw_horizon(squared: Real, absolute: Real, path: Path) -> None:
     axes.set_xlabel("steps ahead")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    titled(axes, "Error by horizon", "standardised values, all test windows")
-    plain(axes)
+    set_titles(axes, "Error by horizon", "standardised values, all test windows")
+    style_axes(axes)
     save(figure, path)
 
 
@@ -57,12 +57,12 @@ def draw_quantiles(rows: Sequence[tuple[float, float]], path: Path) -> None:
     axes.set_xlabel("quantile")
     axes.set_ylabel("share of values at or below it")
     axes.legend(frameon=False)
-    titled(axes, "Quantiles", "")
-    plain(axes)
+    set_titles(axes, "Quantiles", "")
+    style_axes(axes)
     save(figure, path)
 
 
-def draw_places(rows: Sequence[tuple[int, float]], path: Path) -> None:
+def draw_positions(rows: Sequence[tuple[int, float]], path: Path) -> None:
     """Plot perplexity by position in the text: (first token of a range, perplexity)."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
@@ -71,8 +71,8 @@ def draw_places(rows: Sequence[tuple[int, float]], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("position in the text, tokens (log)")
     axes.set_ylabel("perplexity")
-    titled(axes, "Perplexity by position", "test split")
-    plain(axes)
+    set_titles(axes, "Perplexity by position", "test split")
+    style_axes(axes)
     save(figure, path)
 
 
@@ -82,13 +82,13 @@ def draw_ngrams(precisions: Sequence[float], path: Path) -> None:
     axes = figure.add_subplot()
     orders = [str(order + 1) for order in range(len(precisions))]
     axes.bar(orders, precisions, 0.6, color=BLUE)
-    for place, value in enumerate(precisions):
-        axes.text(place, value + 0.02, f"{value:.1%}", ha="center", color=DARK, fontsize=9)
+    for index, value in enumerate(precisions):
+        axes.text(index, value + 0.02, f"{value:.1%}", ha="center", color=DARK, fontsize=9)
     axes.set_ylim(0, 1)
     axes.set_xlabel("words in a row")
     axes.set_ylabel("share found in the reference")
-    titled(axes, "n-grams", "of all answers")
-    plain(axes)
+    set_titles(axes, "n-grams", "of all answers")
+    style_axes(axes)
     axes.grid(axis="x", visible=False)
     save(figure, path)
 
@@ -97,19 +97,19 @@ def draw_precision_recall(curves: Sequence[tuple[str, float, Real, Real]], path:
     """Plot precision over recall: (class, average precision, recall (D,), precision (D,))."""
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    shown = sorted(curves, key=lambda curve: -curve[1])[:MOST_CURVES]
-    for place, (name, average, recall, precision) in enumerate(shown):
-        colour = (BLUE, ORANGE, DARK, GREY)[place % 4]
-        style = ("-", "--", ":")[place // 4 % 3]
+    best = sorted(curves, key=lambda curve: -curve[1])[:MAX_CURVES]
+    for index, (name, average, recall, precision) in enumerate(best):
+        colour = (BLUE, ORANGE, DARK, GREY)[index % 4]
+        style = ("-", "--", ":")[index // 4 % 3]
         axes.plot(recall, precision, style, color=colour, linewidth=2, label=f"{name}: AP {average:.3f}")
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
-    if shown:
+    if best:
         axes.legend(frameon=False, loc="lower left")
-    titled(axes, "Precision over recall", "overlap of at least 0.5")
-    plain(axes)
+    set_titles(axes, "Precision over recall", "overlap of at least 0.5")
+    style_axes(axes)
     save(figure, path)
 
 
@@ -122,9 +122,9 @@ def draw_gallery(rows: Sequence[tuple[str, NDArray[Any]]], path: Path) -> None:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-    for line, (name, images) in zip(panels, rows, strict=False):
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", color=DARK)
-        for axes, image in zip(line, images, strict=False):
-            shown = image[..., 0] if image.shape[-1] == 1 else image
-            axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for row_axes, (name, images) in zip(panels, rows, strict=False):
+        row_axes[0].set_ylabel(name, rotation=0, ha="right", va="center", color=DARK)
+        for axes, image in zip(row_axes, images, strict=False):
+            pixels = image[..., 0] if image.shape[-1] == 1 else image
+            axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     save(figure, path)

@@ -15,14 +15,14 @@ import numpy as np
 
 from components.evaluation import batched_prediction
 from components.evaluation.additive_metrics import AdditiveScores, share
-from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
 from components.evaluation.test_split import FrozenSplit
 from components.preprocessing import spans
 
 BATCH = 64
 
 
-class Kinds(NamedTuple):
+class EntityView(NamedTuple):
     """Sums: correct, predicted and true entities of each label (3 * E), then correct and all words."""
 
     names: tuple[str, ...]
@@ -33,18 +33,18 @@ class Kinds(NamedTuple):
 
     def precision(self, total: Real) -> Real:
         """(R,), over all labels."""
-        right, found, _ = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
-        return share(right, found)
+        correct, predicted, _ = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
+        return share(correct, predicted)
 
     def recall(self, total: Real) -> Real:
         """(R,), over all labels."""
-        right, _, true = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
-        return share(right, true)
+        correct, _, true = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
+        return share(correct, true)
 
     def f1(self, total: Real) -> Real:
         """(R,), over all labels."""
-        right, found, true = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
-        return share(2 * right, found + true)
+        correct, predicted, true = np.moveaxis(self.counts(total).sum(axis=-2), -1, 0)
+        return share(2 * correct, predicted + true)
 
     def token_accuracy(self, total: Real) -> Real:
         """Share of words with the correct tag (R,)."""
@@ -68,10 +68,10 @@ class Kinds(NamedTuple):
 
     def draw(self, total: Real, folder: Path) -> None:
         """Precision and recall of each label."""
-        from components.evaluation.task_plots import draw_kinds
+        from components.evaluation.task_plots import draw_entities
 
         rows = [(row["type"], row["precision"], row["recall"], row["support"]) for row in self._rows(total)]
-        draw_kinds(rows, folder / "entities.png")
+        draw_entities(rows, folder / "entities.png")
 
     def card_lines(self, total: Real, samples: int) -> CardLines:
         """A table of the labels, and the weakest label."""
@@ -87,9 +87,10 @@ class Kinds(NamedTuple):
 
     def _rows(self, total: Real) -> list[dict[str, Any]]:
         rows = []
-        for name, (right, found, true) in zip(self.names, self.counts(total), strict=True):
+        for name, (correct, predicted, true) in zip(self.names, self.counts(total), strict=True):
             precision, recall, f1 = (
-                float(share(part, whole)) for part, whole in ((right, found), (right, true), (2 * right, found + true))
+                float(share(part, whole))
+                for part, whole in ((correct, predicted), (correct, true), (2 * correct, predicted + true))
             )
             rows.append({"type": name, "precision": precision, "recall": recall, "f1": f1, "support": int(true)})
         return rows
@@ -100,36 +101,43 @@ class TokenClassificationScorer(NamedTuple):
 
     truth: tuple[str, ...] | None = ()
 
-    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+    def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """Tags are matched by name. A sample that is not finite counts as without entities and correct words."""
-        names = asked.signature.classes
-        kinds = Kinds(tuple(sorted({tag[2:] for tag in [*frozen.classes, *names] if tag != spans.OUTSIDE})))
-        summands = np.zeros((len(frozen), 3 * len(kinds.names) + 2))
+        names = predictor.signature.classes
+        view = EntityView(tuple(sorted({tag[2:] for tag in [*frozen.classes, *names] if tag != spans.OUTSIDE})))
+        summands = np.zeros((len(frozen), 3 * len(view.names) + 2))
         not_finite = 0
-        for index, batch, outputs in batched_prediction.outputs(asked, frozen.split, step, BATCH):
-            answers = outputs["probabilities"].argmax(axis=-1)  # (B, T)
-            words = batch["tags"] != spans.IGNORED  # (B, T)
-            finite = batched_prediction.finite(np.where(words[..., None], outputs["probabilities"], 0))
+        for index, batch, outputs in batched_prediction.outputs(predictor, frozen.split, step, BATCH):
+            tag_numbers = outputs["probabilities"].argmax(axis=-1)  # (B, T)
+            is_word = batch["tags"] != spans.IGNORED  # (B, T)
+            finite = batched_prediction.finite(np.where(is_word[..., None], outputs["probabilities"], 0))
             not_finite += int(np.count_nonzero(~finite))
             for row, number in enumerate(index):
-                truth = [frozen.classes[tag] for tag in batch["tags"][row][words[row]]]
-                found = [names[tag] for tag in answers[row][words[row]]] if finite[row] else None
-                summands[number] = self.of_sample(kinds, truth, found)
+                truth = [frozen.classes[tag] for tag in batch["tags"][row][is_word[row]]]
+                predicted_tags = [names[tag] for tag in tag_numbers[row][is_word[row]]] if finite[row] else None
+                summands[number] = self.of_sample(view, truth, predicted_tags)
         metrics = {
-            "entity_f1": kinds.f1,
-            "entity_precision": kinds.precision,
-            "entity_recall": kinds.recall,
-            "token_accuracy": kinds.token_accuracy,
+            "entity_f1": view.f1,
+            "entity_precision": view.precision,
+            "entity_recall": view.recall,
+            "token_accuracy": view.token_accuracy,
         }
-        return AdditiveScores(summands, metrics, kinds, not_finite)
+        return AdditiveScores(summands, metrics, view, not_finite)
 
-    def of_sample(self, kinds: Kinds, truth: Sequence[str], found: Sequence[str] | None) -> Real:
+    def of_sample(self, view: EntityView, truth: Sequence[str], predicted_tags: Sequence[str] | None) -> Real:
         """Summands of one sample (S,), from its true and predicted tags of each word."""
-        true, answered = set(spans.spans(truth)), set(spans.spans(found or []))
-        counts = [Counter(span.label for span in which) for which in (true & answered, answered, true)]
-        per_kind = [count[name] for name in kinds.names for count in counts]
-        right = sum(one == other for one, other in zip(truth, found, strict=True)) if found is not None else 0
-        return np.array([*per_kind, right, len(truth)], np.float64)
+        true_spans, predicted_spans = set(spans.spans(truth)), set(spans.spans(predicted_tags or []))
+        counts = [
+            Counter(span.label for span in spans_)
+            for spans_ in (true_spans & predicted_spans, predicted_spans, true_spans)
+        ]
+        per_kind = [count[name] for name in view.names for count in counts]
+        correct = (
+            sum(true_tag == predicted_tag for true_tag, predicted_tag in zip(truth, predicted_tags, strict=True))
+            if predicted_tags is not None
+            else 0
+        )
+        return np.array([*per_kind, correct, len(truth)], np.float64)
 
 
 SCORER = TokenClassificationScorer()

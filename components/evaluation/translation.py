@@ -15,7 +15,7 @@ import numpy as np
 
 from components.evaluation import batched_prediction
 from components.evaluation.additive_metrics import AdditiveScores, share
-from components.evaluation.scorer import AnsweringPackage, Arrays, CardLines, Real, ReportSamples, Slice
+from components.evaluation.scorer import Arrays, CardLines, PackagePredictor, Real, ReportSamples, Slice
 from components.evaluation.test_split import FrozenSplit
 
 BATCH = 32
@@ -40,7 +40,7 @@ class Sentence(NamedTuple):
     reference: str
 
 
-class Overlap(NamedTuple):
+class NgramView(NamedTuple):
     """Sums: words of predictions and of references; correct (4) and predicted (4) n-grams of words; then predicted,
     true and correct n-grams of characters for each order (6 * 3)."""
 
@@ -48,24 +48,24 @@ class Overlap(NamedTuple):
 
     def bleu(self, total: Real) -> Real:
         """BLEU (R,) in 0..100; an order without a correct n-gram is smoothed (`exp`, sacrebleu's default)."""
-        answered, reference = total[..., 0], total[..., 1]
-        right, whole = total[..., 2 : 2 + ORDERS], total[..., 2 + ORDERS : 2 + 2 * ORDERS]
-        halvings = np.cumsum((right == 0) & (whole > 0), axis=-1)
-        precision = np.where(right > 0, share(right, whole), share(np.ones_like(whole), 2.0**halvings * whole))
+        predicted, reference = total[..., 0], total[..., 1]
+        correct, whole = total[..., 2 : 2 + ORDERS], total[..., 2 + ORDERS : 2 + 2 * ORDERS]
+        halvings = np.cumsum((correct == 0) & (whole > 0), axis=-1)
+        precision = np.where(correct > 0, share(correct, whole), share(np.ones_like(whole), 2.0**halvings * whole))
         with np.errstate(divide="ignore"):
             mean = np.log(precision).mean(axis=-1)
-        brevity = np.where(answered < reference, 1 - reference / np.maximum(answered, 1e-9), 0.0)
+        brevity = np.where(predicted < reference, 1 - reference / np.maximum(predicted, 1e-9), 0.0)
         scores = 100 * np.exp(mean + brevity)
-        return np.where((right.sum(axis=-1) > 0) & (whole > 0).all(axis=-1), scores, 0.0)
+        return np.where((correct.sum(axis=-1) > 0) & (whole > 0).all(axis=-1), scores, 0.0)
 
     def chrf(self, total: Real) -> Real:
         """chrF2 (R,) in 0..100."""
         counts = total[..., 2 + 2 * ORDERS :].reshape(*total.shape[:-1], CHARACTERS, 3)
-        answered, reference, right = np.moveaxis(counts, -1, 0)
-        both = (answered > 0) & (reference > 0)
+        predicted, reference, correct = np.moveaxis(counts, -1, 0)
+        both = (predicted > 0) & (reference > 0)
         orders = both.sum(axis=-1)
-        precision = share((share(right, answered) * both).sum(axis=-1), orders)
-        recall = share((share(right, reference) * both).sum(axis=-1), orders)
+        precision = share((share(correct, predicted) * both).sum(axis=-1), orders)
+        recall = share((share(correct, reference) * both).sum(axis=-1), orders)
         return 100 * share((1 + BETA**2) * precision * recall, BETA**2 * precision + recall)
 
     def slices(self, total: Real) -> list[Slice]:
@@ -74,8 +74,8 @@ class Overlap(NamedTuple):
 
     def document(self, total: Real) -> dict[str, Any]:
         """Precision of each order, ratio of lengths, a few examples."""
-        right, whole = total[2 : 2 + ORDERS], total[2 + ORDERS : 2 + 2 * ORDERS]
-        precisions = share(right, whole).tolist()
+        correct, whole = total[2 : 2 + ORDERS], total[2 + ORDERS : 2 + 2 * ORDERS]
+        precisions = share(correct, whole).tolist()
         return {
             "ngrams": [{"order": order + 1, "precision": value} for order, value in enumerate(precisions)],
             "length_ratio": float(total[0] / max(total[1], 1)),
@@ -101,19 +101,21 @@ class TranslationScorer(NamedTuple):
 
     truth: tuple[str, ...] | None = ("target",)
 
-    def score(self, asked: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+    def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """The references are the targets of the data."""
         processor = cast(TranslationReferences, frozen.processor)
-        found, references = [""] * len(frozen), [""] * len(frozen)
+        translations, references = [""] * len(frozen), [""] * len(frozen)
         not_finite = 0
-        for index, batch, predictions in batched_prediction.answers(asked, frozen.split, step, BATCH, ("source",)):
+        for index, batch, predictions in batched_prediction.predictions(
+            predictor, frozen.split, step, BATCH, ("source",)
+        ):
             for number, prediction, text in zip(index, predictions, processor.references(batch), strict=True):
                 not_finite += prediction is None
-                found[number] = "" if prediction is None else str(prediction["text"])
+                translations[number] = "" if prediction is None else str(prediction["text"])
                 references[number] = text
-        overlap = Overlap(self._examples(frozen, found, references))
-        metrics = {"bleu": overlap.bleu, "chrf": overlap.chrf}
-        return AdditiveScores(self.of_sentences(found, references), metrics, overlap, not_finite)
+        view = NgramView(self._examples(frozen, translations, references))
+        metrics = {"bleu": view.bleu, "chrf": view.chrf}
+        return AdditiveScores(self.of_sentences(translations, references), metrics, view, not_finite)
 
     def of_sentences(self, answers: Sequence[str], references: Sequence[str]) -> Real:
         """Summands of each sentence, (N, S)."""
@@ -127,12 +129,15 @@ class TranslationScorer(NamedTuple):
         )
         return np.concatenate([np.array(words, np.float64), np.array(characters, np.float64)], axis=1)
 
-    def _examples(self, frozen: FrozenSplit, found: list[str], references: list[str]) -> tuple[Sentence, ...]:
+    def _examples(self, frozen: FrozenSplit, translations: list[str], references: list[str]) -> tuple[Sentence, ...]:
         """A few examples, spread over the whole split; with their sources if the processor has `sources`."""
-        places = np.unique(np.linspace(0, len(found) - 1, EXAMPLES).round().astype(np.int64))
+        positions = np.unique(np.linspace(0, len(translations) - 1, EXAMPLES).round().astype(np.int64))
         sources = getattr(frozen.processor, "sources", None)
-        texts = sources(frozen.split.batch(places)) if sources else [""] * len(places)
-        return tuple(Sentence(text, found[place], references[place]) for text, place in zip(texts, places, strict=True))
+        texts = sources(frozen.split.batch(positions)) if sources else [""] * len(positions)
+        return tuple(
+            Sentence(text, translations[position], references[position])
+            for text, position in zip(texts, positions, strict=True)
+        )
 
 
 SCORER = TranslationScorer()

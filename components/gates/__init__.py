@@ -1,1 +1,1 @@
-"""What a version must pass before it serves: integrity, floors, champion, parity, latency."""
+"""Gates that a version must pass before it serves: integrity, floors, champion, parity, latency."""

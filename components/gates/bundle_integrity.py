@@ -1,4 +1,4 @@
-"""What a bundle says of itself, before anything of it runs: its digests, recomputed."""
+"""Check a bundle before its code runs: recompute its digests and compare its facts with the request."""
 
 from __future__ import annotations
 
@@ -16,57 +16,65 @@ from components.identity.package import Package
 from components.packaging.bundle import BESIDE, COMPILED
 
 
-class Finding(NamedTuple):
-    """Something that is not as it should be, and what a person can do."""
+class IntegrityProblem(NamedTuple):
+    """A failed integrity check, and what a person can do."""
 
-    what: str
+    description: str
     next_step: str
 
 
-class Held(NamedTuple):
-    """What a look at the digests gave: the opened package if its bytes are whole, findings if not all is well."""
+class BundleCheck(NamedTuple):
+    """The result of `check_bundle`.
+
+    Args:
+        package: the opened package; None if a digest does not match.
+        problems: failed checks; [] if the bundle is intact.
+        figures: digests and counts for the evidence, by name.
+    """
 
     package: Package | None
-    findings: list[Finding]
+    problems: list[IntegrityProblem]
     figures: dict[str, float | int | str]
 
 
-def source(candidate: Candidate) -> Path:
-    """Our part of a bundle."""
+def source_folder(candidate: Candidate) -> Path:
+    """`src/` of a bundle: the serving code and the package."""
     return Path(candidate.bundle) / "src"
 
 
-def look_at_bundle(request: GateRequest) -> Held:
-    """Recompute the digests of bundle and package; nothing of the bundle has run yet."""
-    candidate, folder = request.candidate, source(request.candidate)
+def check_bundle(request: GateRequest) -> BundleCheck:
+    """Recompute the digests of bundle and package, and compare their facts with the request."""
+    candidate, folder = request.candidate, source_folder(request.candidate)
     figures: dict[str, float | int | str] = {}
-    again = f"build the bundle again: `modelyard run {request.pipeline} --force bundle`"
+    rebuild = f"build the bundle again: `modelyard run {request.pipeline} --force bundle`"
     try:
         manifests.verify(Path(candidate.bundle), "bento", COMPILED)  # BentoML's own files too
         bundle = manifests.verify(folder, "bundle", BESIDE)
         package = Package.open(folder / "package")
         metrics = package.metrics()["overall"]
-        first = next(iter(tasks.find(package.facts.task).metrics))
+        metric = next(iter(tasks.find(package.facts.task).metrics))
     except (CorruptArtifactError, NotFoundError, ValidationError) as error:
         lines = error.lines() if isinstance(error, CorruptArtifactError | NotFoundError) else [str(error)]
-        what = "; ".join(line.strip() for line in lines)
-        return Held(None, [Finding(what, again)], figures)
+        reason = "; ".join(line.strip() for line in lines)
+        return BundleCheck(None, [IntegrityProblem(reason, rebuild)], figures)
     figures |= {"bundle": digest.short(bundle.digest), "package": digest.short(package.digest)}
-    figures |= {"files": len(bundle.files), f"{first}_sealed": metrics.get(first, float("nan"))}
-    findings = []
+    figures |= {"files": len(bundle.files), f"{metric}_sealed": metrics.get(metric, float("nan"))}
+    problems = []
     if package.digest != candidate.package_digest:
-        found = f"{digest.short(package.digest)} instead of {digest.short(candidate.package_digest)}"
-        findings.append(Finding(f"the bundle holds another package than the version names: {found}",
-                                again))  # fmt: skip
+        actual = f"{digest.short(package.digest)} instead of {digest.short(candidate.package_digest)}"
+        problems.append(IntegrityProblem(f"the bundle holds another package than the version names: {actual}",
+                                rebuild))  # fmt: skip
     if package.facts.pipeline != request.pipeline:
-        findings.append(
-            Finding(
+        problems.append(
+            IntegrityProblem(
                 f"another pipeline's package: it is of {package.facts.pipeline}, not of {request.pipeline}",
                 f"set the alias on a version that `modelyard run {request.pipeline}` registered",
             )
         )
-    said = {"package_digest": candidate.package_digest, "version": candidate.version}
-    for name, expected in said.items():
+    expected_facts = {"package_digest": candidate.package_digest, "version": candidate.version}
+    for name, expected in expected_facts.items():
         if bundle.facts.get(name) != expected:
-            findings.append(Finding(f"the bundle says {name} {bundle.facts.get(name)}, not {expected}", again))
-    return Held(package, findings, figures)
+            problems.append(
+                IntegrityProblem(f"the bundle says {name} {bundle.facts.get(name)}, not {expected}", rebuild)
+            )
+    return BundleCheck(package, problems, figures)

@@ -1,4 +1,4 @@
-"""A bundle's HTTP endpoint in clean processes on loopback, for as long as the gates need it."""
+"""Run the HTTP endpoint of a bundle in isolated worker processes on loopback while the gates use it."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ READY_SECONDS = 120.0
 END_SECONDS = 10.0
 TAIL_LINES = 12
 
-# Nothing of this process's environment reaches a worker but what a program needs to start at all.
-KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
+# Environment variables that a worker process inherits; it gets no others.
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "OMP_NUM_THREADS")
 QUIET = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "true", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
-class DoesNotStart(Exception):
-    """The bundle's own processes ended before they answered; holds the end of their log."""
+class EndpointStartFailed(Exception):
+    """A worker process ended before the endpoint was ready; the message is the end of the log."""
 
 
 class Endpoint:
-    """Started when made, ready after `wait`, gone after `close`; closes itself as a context.
+    """Worker processes of a bundle. The constructor starts them, `wait` blocks until they are ready, `close` ends them.
+
+    A context manager that calls `close` at the end of the block.
 
     Args:
-        bento: the Bento's folder.
-        workers: processes that answer.
-        name: for messages.
+        bento: folder of the Bento.
+        workers: number of worker processes.
+        name: name of the model version in messages.
     """
 
     def __init__(self, bento: Path, workers: int, name: str) -> None:
@@ -58,17 +60,17 @@ class Endpoint:
             raise
 
     def wait(self) -> None:
-        """Return when it answers.
+        """Wait until the endpoint is ready.
 
         Raises:
-            DoesNotStart: a process of it ended.
-            ServingError: it lives, but did not answer in time.
+            EndpointStartFailed: a worker process ended.
+            ServingError: the processes run, but the endpoint is not ready within `READY_SECONDS`.
         """
-        until = time.monotonic() + READY_SECONDS
-        while time.monotonic() < until:
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
             ended = [process for process in self._processes if process.poll() is not None]
             if ended:
-                raise DoesNotStart(self._tail())
+                raise EndpointStartFailed(self._tail())
             if self._is_ready():
                 return
             time.sleep(0.02)
@@ -79,14 +81,14 @@ class Endpoint:
         )
 
     def close(self) -> None:
-        """End its processes, and what they started, and remove its folder."""
+        """End the process groups of the workers and remove the temporary folder."""
         self._socket.close()
         for process in self._processes:
             _signal_group(process, signal.SIGTERM)
-        until = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + END_SECONDS
         for process in self._processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, until - time.monotonic()))
+                process.wait(max(0.0, deadline - time.monotonic()))
             _signal_group(process, signal.SIGKILL)
             process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -94,7 +96,9 @@ class Endpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close()
 
     def _start(self, bento: Path, number: int) -> subprocess.Popen[bytes]:
@@ -102,15 +106,15 @@ class Endpoint:
         metrics = self._folder / "metrics"
         for folder in (home, metrics):
             folder.mkdir(exist_ok=True)
-        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         environment |= {**QUIET, "HOME": str(home), "BENTOML_HOME": str(home), "TMPDIR": str(self._folder)}
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
-        if (secret := project_door.secret_file(Project.find())).exists():  # others get predictions, as of any service
+        if (secret := project_door.secret_file(Project.find())).exists():  # the endpoint requires it, like a service
             environment[SECRET_FILE] = str(secret)
-        words = [sys.executable, "-I", "-B", "-X", "utf8", isolated_worker.__file__, str(bento)]
+        command = [sys.executable, "-I", "-B", "-X", "utf8", isolated_worker.__file__, str(bento)]
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [*words, "--fd", str(self._socket.fileno()), "--worker-id", str(number)],
+                [*command, "--fd", str(self._socket.fileno()), "--worker-id", str(number)],
                 cwd=home,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What makes a question to the gates the same question: known before they run, without any heavy library."""
+"""The fingerprint of a gate request, computed before the gates run; imports no heavy library."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ENTRY = "components.gates.stage"
 
 
 def key(request: GateRequest, root: Path | None = None) -> str:
-    """The digest of candidate, champion, gates asked, data and the gates' own code; not of the folder for the answer.
+    """The digest of candidate, champion, requested gates, data and the gates' code, without the output folder.
 
     Args:
-        root: the project's root, that the request's paths are relative to; default: the working directory.
+        root: root of the project; the request's paths are relative to it; default: the working directory.
 
     Raises:
         CorruptArtifactError: a manifest of the data cannot be read.
@@ -34,14 +34,14 @@ def key(request: GateRequest, root: Path | None = None) -> str:
             "champion": _identity(request.champion),
             "asked": sorted(request.asked),
             "gates": request.gates.model_dump(mode="json"),
-            "data": {kind: _sealed(dataset / kind, kind) for kind in ("prepared", "validated")},
+            "data": {kind: _manifest_digest(dataset / kind, kind) for kind in ("prepared", "validated")},
             "code": user_source.identity(_modules(dataset), Project(Path()).source_root).digest,
         }
     )
 
 
 def _modules(dataset: Path) -> list[str]:
-    """The gates, and the task's own modules, which they import by name."""
+    """Entry modules of the code: the gates, and the modules of the task, which the gates import by name."""
     try:
         name = str(manifests.load(dataset / "prepared", "prepared").facts["task"])
         return [ENTRY, tasks.module(name), tasks.find(name).scorer.partition(":")[0]]
@@ -53,7 +53,7 @@ def _identity(candidate: Candidate | None) -> dict[str, Any] | None:
     return None if candidate is None else candidate.model_dump(mode="json", exclude={"bundle"})
 
 
-def _sealed(folder: Path, kind: Kind) -> str | None:
+def _manifest_digest(folder: Path, kind: Kind) -> str | None:
     try:
         return manifests.load(folder, kind).digest
     except NotFoundError:

@@ -1,44 +1,42 @@
-"""What the gates found, gathered while they are gone through."""
+"""The findings of a gate run: results for the flow, and details for the report."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from components.contracts.gate_request import GateResult
 
-if TYPE_CHECKING:  # numpy and scipy come with them; the endpoints are started first
+if TYPE_CHECKING:  # these import numpy and scipy; the endpoints start first
     from components.evaluation.comparison import ChampionComparison
     from components.gates.floors import Floor
-    from components.gates.latency import Measured
+    from components.gates.latency import EndpointLatency
     from components.gates.parity import Parity
 
-Say = Callable[[str], None]
 
-
-def say(text: str) -> None:
-    """A line of progress, on stderr."""
+def log(text: str) -> None:
+    """Print a line of progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 @dataclass
-class Found:
-    """Results for the flow, and what the report shows beside them.
+class Findings:
+    """Results of all gates that ran, and details for the report.
 
     Args:
-        pictures: PNG files, `champion` and `latency`, where there are any.
+        results: for the flow, in the order of the gates.
+        pictures: PNG files by gate: `champion`, `latency`.
     """
 
     results: list[GateResult] = field(default_factory=list)
     floors: list[Floor] = field(default_factory=list)
     comparison: ChampionComparison | None = None
     parity: Parity | None = None
-    latency: list[Measured] = field(default_factory=list)
+    latency: list[EndpointLatency] = field(default_factory=list)
     pictures: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, result: GateResult) -> None:
-        """Take a gate's result and say it."""
+        """Add the result of a gate and log it."""
         self.results.append(result)
-        say(f"{result.gate}: {'passed' if result.passed else 'REFUSED'}: {result.reason}")
+        log(f"{result.gate}: {'passed' if result.passed else 'REFUSED'}: {result.reason}")

@@ -1,4 +1,4 @@
-"""The gates, one after the other, once the bytes of a bundle are known to be whole and its endpoint is starting."""
+"""Run the gates in order, after `check_bundle` has passed and while the endpoint starts."""
 
 from __future__ import annotations
 
@@ -10,97 +10,104 @@ from components.core.errors import NotFoundError
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
 from components.gates import champion, floors, integrity, latency, parity
-from components.gates.bundle_integrity import Held, source
+from components.gates.bundle_integrity import BundleCheck, source_folder
 from components.gates.endpoint import Endpoint
-from components.gates.findings import Found
-from components.gates.scoring import Unfit, score
+from components.gates.findings import Findings
+from components.gates.scoring import ScoringFailure, score
 from components.identity.package import Package
 
 
-def ask(request: GateRequest, held: Held, package: Package, endpoints: dict[str, Endpoint], found: Found) -> None:
-    """Integrity of data and figures first; if that holds all the others, whatever one of them says.
+def run_gates(
+    request: GateRequest,
+    bundle_check: BundleCheck,
+    package: Package,
+    endpoints: dict[str, Endpoint],
+    findings: Findings,
+) -> None:
+    """Run the integrity gate; if it passes, run all other requested gates, also after a refusal.
 
     Args:
-        endpoints: `candidate`, and `champion` where latencies are compared; both may still be starting.
+        endpoints: `candidate`, and `champion` if latencies are compared; both may still be starting.
+        findings: results and details are added to it.
 
     Raises:
-        NotFoundError: the data to score on is not there.
-        ServingError: an endpoint could not be run, through no fault of the candidate.
-        CorruptArtifactError: the champion's package is not as sealed.
+        NotFoundError: the prepared data is missing.
+        ServingError: an endpoint could not be run for a reason other than the candidate.
+        CorruptArtifactError: the champion's package differs from its manifest.
     """
-    data = integrity.look_at_data(request, package)
-    scores = _Scores(request, package, data)
+    data_check = integrity.check_data(request, package)
+    scores = _Scores(request, package, data_check)
     if "integrity" in request.asked:
-        findings = [*data.findings]
-        if data.own and not findings:
-            findings += integrity.look_at_metrics(package, scores.candidate)
-        found.add(integrity.result(held, data, findings))
-        if findings:
+        problems = [*data_check.problems]
+        if data_check.own and not problems:
+            problems += integrity.check_metrics(package, scores.candidate)
+        findings.add(integrity.result(bundle_check, data_check, problems))
+        if problems:
             return
     if "floors" in request.asked:
-        result, found.floors = floors.judge(scores.candidate, request.gates.floors)
-        found.add(result)
+        result, findings.floors = floors.check(scores.candidate, request.gates.floors)
+        findings.add(result)
     if "champion" in request.asked:
-        _compare(request, scores, found)
+        _compare(request, scores, findings)
     if "parity" in request.asked:
         tolerance = request.gates.parity.tolerance
-        result, found.parity = parity.judge(endpoints["candidate"], package, request.candidate, tolerance)
-        found.add(result)
+        result, findings.parity = parity.check(endpoints["candidate"], package, request.candidate, tolerance)
+        findings.add(result)
     if "latency" in request.asked and request.gates.latency is not None:
-        _measure(request, package, endpoints, found)
+        _measure(request, package, endpoints, findings)
 
 
 class _Scores:
-    """What the packages answer on the test split, each asked once and only if a gate wants to know."""
+    """Predictions of the packages on the test split, computed at most once, when a gate needs them."""
 
-    def __init__(self, request: GateRequest, package: Package, data: integrity.Data) -> None:
-        self._request, self._package, self._data = request, package, data
+    def __init__(self, request: GateRequest, package: Package, data_check: integrity.DataCheck) -> None:
+        self._request, self._package, self._data_check = request, package, data_check
 
     @cached_property
     def frozen(self) -> FrozenSplit:
         """The frozen test split."""
         folder = Path(self._request.dataset) / "prepared"
-        if self._data.prepared is None:
+        if self._data_check.prepared is None:
             raise NotFoundError(
                 "no prepared data to score on",
                 where=str(folder),
                 next_step=f"`modelyard run {self._request.pipeline}` makes it",
             )
-        return FrozenSplit.open(folder, self._data.prepared.facts)
+        return FrozenSplit.open(folder, self._data_check.prepared.facts)
 
     @cached_property
-    def candidate(self) -> Scored | Unfit:
-        """The candidate's answers."""
+    def candidate(self) -> Scored | ScoringFailure:
+        """The scored candidate."""
         return score(self._package, self.frozen, f"version {self._request.candidate.version}")
 
-    def champion(self, candidate: Candidate) -> Scored | Unfit:
-        """The champion's answers; it may have been trained on other data, with another tokenizer or scaler."""
-        package = Package.open(source(candidate) / "package")
-        return score(package, self.frozen, f"version {candidate.version}", own_reading=True)
+    def champion(self, candidate: Candidate) -> Scored | ScoringFailure:
+        """The scored champion; it may have been trained on other data, with another tokenizer or scaler."""
+        package = Package.open(source_folder(candidate) / "package")
+        return score(package, self.frozen, f"version {candidate.version}", allow_reencoding=True)
 
 
-def _compare(request: GateRequest, scores: _Scores, found: Found) -> None:
+def _compare(request: GateRequest, scores: _Scores, findings: Findings) -> None:
     spec = request.gates.champion
     result = champion.nothing_to_compare(request)
     if result is None and request.champion is not None and spec is not None:
-        other = scores.champion(request.champion)
-        result, found.comparison = champion.judge(request, spec, scores.candidate, other, scores.frozen)
-        if found.comparison is not None:
-            # The endpoint is still starting: time to draw, and to import what draws.
+        champion_scored = scores.champion(request.champion)
+        result, findings.comparison = champion.check(request, spec, scores.candidate, champion_scored, scores.frozen)
+        if findings.comparison is not None:
+            # The endpoint is still starting: import matplotlib and draw meanwhile.
             from components.gates.plots import draw_comparison
 
-            found.pictures["champion"] = draw_comparison(found.comparison)
+            findings.pictures["champion"] = draw_comparison(findings.comparison)
     if result is not None:
-        found.add(result)
+        findings.add(result)
 
 
-def _measure(request: GateRequest, package: Package, endpoints: dict[str, Endpoint], found: Found) -> None:
+def _measure(request: GateRequest, package: Package, endpoints: dict[str, Endpoint], findings: Findings) -> None:
     spec = request.gates.latency
     if spec is None:
         return
-    result, found.latency = latency.judge(spec, package, endpoints["candidate"], endpoints.get("champion"))
-    found.add(result)
-    if found.latency:
+    result, findings.latency = latency.check(spec, package, endpoints["candidate"], endpoints.get("champion"))
+    findings.add(result)
+    if findings.latency:
         from components.gates.plots import draw_latency
 
-        found.pictures["latency"] = draw_latency(found.latency, spec.p99_ms)
+        findings.pictures["latency"] = draw_latency(findings.latency, spec.p99_ms)

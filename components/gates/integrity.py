@@ -1,4 +1,4 @@
-"""Gate integrity: every byte is the one that was sealed, and what the seals say fits together."""
+"""Gate integrity: every file matches its manifest, and the manifests match each other."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 from components.contracts.gate_request import GateRequest, GateResult
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.evaluation.scorer import Scored
-from components.gates.bundle_integrity import Finding, Held
-from components.gates.scoring import Unfit
+from components.gates.bundle_integrity import BundleCheck, IntegrityProblem
+from components.gates.scoring import ScoringFailure
 from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.manifest import Manifest
@@ -20,26 +20,32 @@ LIMIT = "every digest as sealed, green expectations, metrics.json as scored afre
 SAME = 2e-6  # metrics.json is rounded to 1e-6; sums of float32 are a little different with other threads
 
 
-class Data(NamedTuple):
-    """The dataset as it is on disk: whether it is the one that the package was made from."""
+class DataCheck(NamedTuple):
+    """The result of `check_data`.
+
+    Args:
+        prepared: manifest of the prepared data; None if it is missing or damaged.
+        own: whether the package was trained on this prepared data.
+        notes: remarks that are no problem.
+    """
 
     prepared: Manifest | None
     own: bool
-    findings: list[Finding]
+    problems: list[IntegrityProblem]
     notes: list[str]
 
 
-def look_at_data(request: GateRequest, package: Package) -> Data:
+def check_data(request: GateRequest, package: Package) -> DataCheck:
     """Recompute the digests of the data on disk and read the verdict of its expectations."""
     folder = Path(request.dataset)
-    findings: list[Finding] = []
+    problems: list[IntegrityProblem] = []
     notes: list[str] = []
-    again = f"`modelyard run {request.pipeline}` makes the data again"
+    rerun = f"`modelyard run {request.pipeline}` makes the data again"
     prepared = None
     try:
         prepared = manifests.verify(folder / "prepared", "prepared")
     except CorruptArtifactError as error:
-        findings.append(Finding("; ".join(line.strip() for line in error.lines()), again))
+        problems.append(IntegrityProblem("; ".join(line.strip() for line in error.lines()), rerun))
     except NotFoundError:
         notes.append("the prepared data is not on this machine")
     own = prepared is not None and prepared.digest == package.facts.data_digest
@@ -49,49 +55,53 @@ def look_at_data(request: GateRequest, package: Package) -> Data:
     try:
         validated = manifests.verify(folder / "validated", "validated")
     except CorruptArtifactError as error:
-        findings.append(Finding("; ".join(line.strip() for line in error.lines()), again))
+        problems.append(IntegrityProblem("; ".join(line.strip() for line in error.lines()), rerun))
     except NotFoundError:
         notes.append("the report of its expectations is not on this machine")
     else:
         if validated.digest != package.facts.lineage.get("validated_digest"):
             notes.append("the expectations on this machine are of other data")
         elif validated.facts.get("success") is not True:
-            findings.append(Finding("the data that it was trained on did not meet its expectations",
+            problems.append(IntegrityProblem("the data that it was trained on did not meet its expectations",
                                     "correct the data, then train again"))  # fmt: skip
-    return Data(prepared, own, findings, notes)
+    return DataCheck(prepared, own, problems, notes)
 
 
-def look_at_metrics(package: Package, scored: Scored | Unfit) -> list[Finding]:
-    """Whether metrics.json says what the graphs answer on the package's own test split, figure by figure."""
-    if isinstance(scored, Unfit):
-        return [Finding(f"it cannot be scored on its own test split: {scored.reason}", "train again")]
+def check_metrics(package: Package, scored: Scored | ScoringFailure) -> list[IntegrityProblem]:
+    """Compare metrics.json with the metrics computed on the package's own test split."""
+    if isinstance(scored, ScoringFailure):
+        return [IntegrityProblem(f"it cannot be scored on its own test split: {scored.reason}", "train again")]
     sealed = package.metrics()["overall"]
     fresh = scored.figures()
-    wrong = [
+    differences = [
         f"{name} {sealed[name]:.6f}, scored afresh it is {fresh.get(name, float('nan')):.6f}"
         for name in sorted(sealed)
         if not math.isclose(sealed[name], fresh.get(name, float("nan")), rel_tol=SAME, abs_tol=SAME)
     ]
-    wrong += [f"no {name}" for name in sorted(fresh.keys() - sealed.keys())]
-    if not wrong:
+    differences += [f"no {name}" for name in sorted(fresh.keys() - sealed.keys())]
+    if not differences:
         return []
-    return [Finding(f"metrics.json says {'; '.join(wrong)}", "do not trust this version; train it again")]
+    return [
+        IntegrityProblem(f"metrics.json says {'; '.join(differences)}", "do not trust this version; train it again")
+    ]
 
 
-def result(held: Held, data: Data | None, findings: list[Finding]) -> GateResult:
-    """What the gate found in all."""
-    figures = dict(held.figures)
+def result(bundle_check: BundleCheck, data: DataCheck | None, problems: list[IntegrityProblem]) -> GateResult:
+    """The result of the gate from all its checks."""
+    figures = dict(bundle_check.figures)
     notes = data.notes if data else []
     if data is not None:
         figures["data"] = "its own" if data.own else "another version" if data.prepared else "not here"
-    reason = "; ".join(finding.what for finding in findings) or "every byte of bundle, package and data is as sealed"
+    reason = (
+        "; ".join(problem.description for problem in problems) or "every byte of bundle, package and data is as sealed"
+    )
     if notes:
         reason += f" ({'; '.join(notes)})"
     return GateResult(
         gate="integrity",
-        passed=not findings,
+        passed=not problems,
         figures=figures,
         limit=LIMIT,
         reason=reason,
-        next_step=findings[0].next_step if findings else None,
+        next_step=problems[0].next_step if problems else None,
     )

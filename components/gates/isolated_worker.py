@@ -1,10 +1,10 @@
-"""Start one worker process of a Bento that finds nothing of ours but what lies in the Bento.
+"""Start one worker process of a Bento that imports our modules from the Bento only.
 
     python -I -B isolated_worker.py BENTO --fd N ...
 
-It is the process that `bentoml serve` starts for each worker, without the supervisor above it (two thirds of the time
-until it answers). Where this project is installed for editing, Python finds its rooms from anywhere; they are hidden
-here first, so that a module missing in the Bento is missing.
+The process is the one that `bentoml serve` starts for each worker, without the supervisor (two thirds of the start-up
+time). With an editable install of this project, Python finds `components` from any folder; this script hides it first,
+so that the import of a module that the Bento lacks fails.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOM = "components"
 
 
 def hide_installed_rooms() -> None:
-    """Keep only Python's own ways to find a module, and only folders without rooms of ours."""
+    """Keep only Python's own finders, and only folders of sys.path without `components`."""
     sys.meta_path[:] = [BuiltinImporter, FrozenImporter, PathFinder]
     sys.path[:] = [entry for entry in sys.path if not (Path(entry) / ROOM).exists()]
     sys.path_importer_cache.clear()

@@ -1,4 +1,4 @@
-"""Gate latency: the time to answer one golden example under a stated load, beside the champion in the same minute."""
+"""Gate latency: the latency of a golden example under a given load, measured in turns with the champion's."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from components.contracts.gate_request import GateResult
 from components.contracts.pipeline import LatencySpec
 from components.core.errors import ServingError
 from components.gates import load
-from components.gates.endpoint import DoesNotStart, Endpoint
+from components.gates.endpoint import Endpoint, EndpointStartFailed
 from components.identity.package import Package
 
 SLICE_SECONDS = 0.5
 WARM_UP_SECONDS = 0.3
 
 
-class Measured(NamedTuple):
-    """Latencies of one endpoint in milliseconds, sorted, and how many requests were not answered with 200."""
+class EndpointLatency(NamedTuple):
+    """Latencies of one endpoint in milliseconds, sorted, and the number of requests with a status other than 200."""
 
     name: str
     milliseconds: list[float]
     errors: int
 
     def percentile(self, percent: float) -> float:
-        """The smallest latency that so many percent of the answers do not exceed; infinite without an answer."""
+        """The given percentile of the latencies; infinite without a latency."""
         if not self.milliseconds:
             return float("inf")
         return self.milliseconds[min(len(self.milliseconds) - 1, int(len(self.milliseconds) * percent / 100))]
 
 
-def judge(
+def check(
     spec: LatencySpec, package: Package, candidate: Endpoint, champion: Endpoint | None
-) -> tuple[GateResult, list[Measured]]:
-    """Load both endpoints in turns and compare the percentiles with the budget.
+) -> tuple[GateResult, list[EndpointLatency]]:
+    """Measure both endpoints in turns and compare the 99th percentile with the limits.
 
     Raises:
         ServingError: the champion's endpoint does not start.
@@ -42,7 +42,7 @@ def judge(
         limit += f" and at most {spec.max_ratio:g} times the champion's"
     try:
         candidate.wait()
-    except DoesNotStart:
+    except EndpointStartFailed:
         reason = "not measured: the bundle's endpoint does not start"
         return GateResult(
             gate="latency", passed=False, figures={}, limit=limit, reason=reason, next_step="see the parity gate"
@@ -51,23 +51,23 @@ def judge(
     if champion is not None:
         try:
             champion.wait()
-        except DoesNotStart as error:
+        except EndpointStartFailed as error:
             raise ServingError("the champion's bundle does not start", got=error) from error
         endpoints["champion"] = champion
-    found = measure(endpoints, package, spec)
-    problems = problems_of(found, spec)
-    first = found[0]
+    measured = measure(endpoints, package, spec)
+    problems = problems_of(measured, spec)
+    first = measured[0]
     figures: dict[str, float | int | str] = {"connections": spec.connections}
-    for one in found:
+    for latency in measured:
         figures |= {
-            f"{one.name}_p50_ms": round(one.percentile(50), 3),
-            f"{one.name}_p99_ms": round(one.percentile(99), 3),
+            f"{latency.name}_p50_ms": round(latency.percentile(50), 3),
+            f"{latency.name}_p99_ms": round(latency.percentile(99), 3),
         }
-        figures[f"{one.name}_requests"] = len(one.milliseconds)
+        figures[f"{latency.name}_requests"] = len(latency.milliseconds)
     beside = ""
-    if len(found) > 1:
-        figures["ratio"] = round(_ratio(found), 3)
-        beside = f", the champion's {found[1].percentile(99):.1f} ms"
+    if len(measured) > 1:
+        figures["ratio"] = round(_ratio(measured), 3)
+        beside = f", the champion's {measured[1].percentile(99):.1f} ms"
     return GateResult(
         gate="latency",
         passed=not problems,
@@ -77,15 +77,18 @@ def judge(
         next_step="a smaller model, or more room in gates.latency; measure again on a quiet machine"
         if problems
         else None,
-    ), found
+    ), measured
 
 
-def measure(endpoints: dict[str, Endpoint], package: Package, spec: LatencySpec) -> list[Measured]:
-    """Slices of the load in turns, so that what else the machine does meets all alike; the first does not count."""
+def measure(endpoints: dict[str, Endpoint], package: Package, spec: LatencySpec) -> list[EndpointLatency]:
+    """Measure the endpoints in alternating slices of time, so that other load of the machine affects all alike.
+
+    The first slice warms up and does not count.
+    """
     example = package.golden()[0]
     content = (package.folder / "golden" / example.file).read_bytes()
     slices = max(2, round(spec.seconds / SLICE_SECONDS))
-    found: dict[str, list[float]] = {name: [] for name in endpoints}
+    latencies_ms: dict[str, list[float]] = {name: [] for name in endpoints}
     errors = dict.fromkeys(endpoints, 0)
     for turn in range(-1, slices):
         names = list(endpoints) if turn % 2 else list(endpoints)[::-1]
@@ -93,26 +96,30 @@ def measure(endpoints: dict[str, Endpoint], package: Package, spec: LatencySpec)
             port = endpoints[name].port
             seconds = spec.seconds / slices if turn >= 0 else WARM_UP_SECONDS
             post = load.post("/predict", content, example.media, port)
-            done = load.run(post, port, connections=spec.connections, seconds=seconds)
+            result = load.run(post, port, connections=spec.connections, seconds=seconds)
             if turn >= 0:
-                found[name] += [1000 * value for value in done.latencies]
-                errors[name] += done.errors
-    return [Measured(name, sorted(found[name]), errors[name]) for name in endpoints]
+                latencies_ms[name] += [1000 * value for value in result.latencies]
+                errors[name] += result.errors
+    return [EndpointLatency(name, sorted(latencies_ms[name]), errors[name]) for name in endpoints]
 
 
-def problems_of(found: list[Measured], spec: LatencySpec) -> list[str]:
-    """What is over its limit, in words; the candidate comes first in `found`, the champion may follow."""
+def problems_of(measured: list[EndpointLatency], spec: LatencySpec) -> list[str]:
+    """The exceeded limits as text.
+
+    Args:
+        measured: the candidate, then the champion if it was measured.
+    """
     problems = []
-    first = found[0]
+    first = measured[0]
     if first.errors:
         problems.append(f"{first.errors} requests were not answered with 200")
     if not first.percentile(99) <= spec.p99_ms:
         problems.append(f"p99 is {first.percentile(99):.1f} ms, over the budget of {spec.p99_ms:g} ms")
-    if len(found) > 1 and spec.max_ratio is not None and not _ratio(found) <= spec.max_ratio:
-        both = f"{first.percentile(99):.1f} ms against {found[1].percentile(99):.1f} ms"
-        problems.append(f"p99 is {_ratio(found):.2f} times the champion's ({both}), over {spec.max_ratio:g}")
+    if len(measured) > 1 and spec.max_ratio is not None and not _ratio(measured) <= spec.max_ratio:
+        both = f"{first.percentile(99):.1f} ms against {measured[1].percentile(99):.1f} ms"
+        problems.append(f"p99 is {_ratio(measured):.2f} times the champion's ({both}), over {spec.max_ratio:g}")
     return problems
 
 
-def _ratio(found: list[Measured]) -> float:
-    return found[0].percentile(99) / found[1].percentile(99)
+def _ratio(measured: list[EndpointLatency]) -> float:
+    return measured[0].percentile(99) / measured[1].percentile(99)

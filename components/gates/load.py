@@ -1,7 +1,7 @@
-"""A load of HTTP requests from one process: keep-alive connections that each send the next when the last is answered.
+"""An HTTP load generator in one process: each keep-alive connection sends a request when the last one is answered.
 
-Raw sockets, a prebuilt request and the least reading that finds an answer's end, so that the load is light beside the
-service. Loopback only; answers other than 200 are counted as errors.
+Raw sockets, a prebuilt request and minimal parsing of the response keep the generator light beside the service.
+Loopback only; responses with a status other than 200 are counted as errors.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 @dataclass
 class Load:
-    """What came of one load; latencies in seconds, as they ended.
+    """The result of one load.
 
     Args:
-        ends: when each of them ended, by the performance counter.
-        versions: the model version that answered each of them.
+        seconds: duration of the load.
+        latencies: in seconds, of each request answered with 200, in the order of the responses.
+        ends: time of each of these responses, by the performance counter.
+        versions: model version of each of these responses.
+        errors: number of other requests.
     """
 
     seconds: float = 0.0
@@ -34,7 +37,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Requests answered with 200 a second."""
+        """Requests per second that were answered with 200."""
         return len(self.latencies) / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
@@ -50,16 +53,16 @@ def post(path: str, content: bytes, kind: str, port: int) -> bytes:
 
 
 def run(request: bytes, port: int, *, connections: int, seconds: float, end: threading.Event | None = None) -> Load:
-    """Load a service for so many seconds, or until `end` is set."""
+    """Send requests for `seconds`, or until `end` is set."""
     return asyncio.run(_run(request, port, connections, seconds, end or threading.Event()))
 
 
-async def _run(request: bytes, port: int, connections: int, seconds: float, over: threading.Event) -> Load:
+async def _run(request: bytes, port: int, connections: int, seconds: float, stop: threading.Event) -> Load:
     load, loop = Load(), asyncio.get_running_loop()
     begin = time.perf_counter()
     ends = [loop.create_future() for _ in range(connections)]
     for end in ends:
-        connection = partial(_Connection, request, load, begin + seconds, end, over)
+        connection = partial(_Connection, request, load, begin + seconds, end, stop)
         await loop.create_connection(connection, "127.0.0.1", port)
     async with asyncio.timeout(seconds + 30):
         await asyncio.gather(*ends)
@@ -68,12 +71,12 @@ async def _run(request: bytes, port: int, connections: int, seconds: float, over
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: at most one request on its way."""
+    """One connection with at most one request in flight."""
 
     def __init__(
-        self, request: bytes, load: Load, deadline: float, end: asyncio.Future[None], over: threading.Event
+        self, request: bytes, load: Load, deadline: float, end: asyncio.Future[None], stop: threading.Event
     ) -> None:
-        self.request, self.load, self.deadline, self.end, self.over = request, load, deadline, end, over
+        self.request, self.load, self.deadline, self.end, self.stop = request, load, deadline, end, stop
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -87,7 +90,7 @@ class _Connection(asyncio.Protocol):
         if head < 0:
             return
         length = LENGTH.search(self.received, 0, head)
-        if length is None:  # no answer that we can read; counted where the connection ends
+        if length is None:  # not a readable response; `connection_lost` counts it
             self.transport.close()
             return
         if len(self.received) < head + 4 + int(length[1]):
@@ -101,7 +104,7 @@ class _Connection(asyncio.Protocol):
         else:
             self.load.errors += 1
         self.received = b""
-        if now < self.deadline and not self.over.is_set():
+        if now < self.deadline and not self.stop.is_set():
             self._send()
         else:
             self.transport.close()

@@ -1,6 +1,6 @@
-"""Gate parity: golden examples through the packaged endpoint are answered as the training process answered them.
+"""Gate parity: the endpoint of the bundle predicts the golden examples as the training process did.
 
-An answer is whatever JSON the task gives. Its numbers may differ by the tolerance, all else is equal or wrong
+A prediction is the JSON value of the task. Numbers may differ by the tolerance, everything else must be equal
 (components.inference.difference).
 """
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from components import tasks
 from components.contracts.gate_request import Candidate, GateResult
 from components.core.errors import ModelyardError
-from components.gates.endpoint import DoesNotStart, Endpoint
+from components.gates.endpoint import Endpoint, EndpointStartFailed
 from components.identity import digest
 from components.identity.package import GoldenExample, Package
 from components.inference import body
@@ -28,22 +28,22 @@ TIMEOUT_SECONDS = 60.0
 TRAIN_AGAIN = "do not trust this package: what it holds is not what was trained; train it again"
 MOST_CHARACTERS = 60
 NAMED_ERROR = re.compile(r"[A-Za-z_.]*(Error|Exception|Refused)\b")
-MEND = "mend what the log names, then build the bundle again (`modelyard run {} --force bundle`)"
+FIX_BUNDLE = "mend what the log names, then build the bundle again (`modelyard run {} --force bundle`)"
 
 
-class Way(NamedTuple):
-    """One way of asking: the positions of the examples, and how many go into one request."""
+class BatchPlan(NamedTuple):
+    """The order of the examples in requests, and the number of examples in one request."""
 
     name: str
-    order: list[int]
-    at_once: int
+    positions: list[int]
+    batch_size: int
 
 
-class Seen(NamedTuple):
-    """One example by one way: how far the answer is from the training's, both in short, whether their labels differ."""
+class ParityRow(NamedTuple):
+    """One example by one batch plan: the predictions of training and endpoint, shortened, and how far they differ."""
 
     file: str
-    way: str
+    batch_plan: str
     truth: str
     expected: str
     answered: str
@@ -52,44 +52,46 @@ class Seen(NamedTuple):
 
 
 class Parity(NamedTuple):
-    """What was seen, worst first, and what was wrong."""
+    """Comparisons with the largest difference first, and the problems as text."""
 
-    seen: list[Seen]
+    rows: list[ParityRow]
     problems: list[str]
 
 
-class _Refused(Exception):
-    """The endpoint answered a golden example with something else than 200."""
+class _RequestFailed(Exception):
+    """A request with golden examples failed."""
 
 
-def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance: float) -> tuple[GateResult, Parity]:
-    """Ask for every golden example alone, in batches, reversed, shuffled, and the short beside the long."""
+def check(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance: float) -> tuple[GateResult, Parity]:
+    """Predict every golden example by each batch plan and compare with the predictions of the training process."""
     examples = package.golden()
     contents = [(package.folder / "golden" / example.file).read_bytes() for example in examples]
-    seen: list[Seen] = []
+    rows: list[ParityRow] = []
     problems: list[str] = []
     next_step = TRAIN_AGAIN
     try:
         endpoint.wait()
         client = _Client(endpoint.port, package, candidate)
         try:
-            for way in ways([len(content) for content in contents], client.max_batch):
-                for position, answer in client.ask(way, examples, contents):
-                    seen.append(_seen(examples[position], way.name, answer))
+            for plan in batch_plans([len(content) for content in contents], client.max_batch):
+                for position, answer in client.predict(plan, examples, contents):
+                    rows.append(_compare(examples[position], plan.name, answer))
             problems += client.problems
         finally:
             client.close()
-        problems += problems_of(seen, package, tolerance)
-    except DoesNotStart as error:
-        alone = _alone(package, examples, contents)
-        problems.append(f"the bundle's endpoint does not start: {cause(str(error))} ({alone}); its log ends:\n{error}")
-        next_step = MEND.format(candidate.name)
-    except _Refused as error:
+        problems += problems_of(rows, package, tolerance)
+    except EndpointStartFailed as error:
+        in_process = _check_in_process(package, examples, contents)
+        problems.append(
+            f"the bundle's endpoint does not start: {cause(str(error))} ({in_process}); its log ends:\n{error}"
+        )
+        next_step = FIX_BUNDLE.format(candidate.name)
+    except _RequestFailed as error:
         problems.append(str(error))
-    worst = max((one.difference for one in seen), default=float("nan"))
-    figures: dict[str, float | int | str] = {"examples": len(examples), "answers": len(seen)}
-    if seen:
-        figures |= {"max_difference": worst, "labels_differ": sum(one.label_differs for one in seen)}
+    worst = max((row.difference for row in rows), default=float("nan"))
+    figures: dict[str, float | int | str] = {"examples": len(examples), "answers": len(rows)}
+    if rows:
+        figures |= {"max_difference": worst, "labels_differ": sum(row.label_differs for row in rows)}
     return GateResult(
         gate="parity",
         passed=not problems,
@@ -98,110 +100,119 @@ def judge(endpoint: Endpoint, package: Package, candidate: Candidate, tolerance:
         reason="; ".join(problems)
         or f"{len(examples)} golden examples answered as in training, largest difference {worst:.1e}",
         next_step=next_step if problems else None,
-    ), Parity(sorted(seen, key=lambda one: -one.difference), problems)
+    ), Parity(sorted(rows, key=lambda row: -row.difference), problems)
 
 
-def ways(sizes: Sequence[int], max_batch: int) -> list[Way]:
-    """Alone, and in batches as large as the service takes: in order, reversed, shuffled (seeded), and mixed by size.
+def batch_plans(sizes: Sequence[int], max_batch: int) -> list[BatchPlan]:
+    """Alone, and in batches of the maximum size: in order, reversed, shuffled (seeded), and short beside long.
 
     Args:
-        sizes: of each example, in bytes: what is padded beside what it is padded for.
+        sizes: bytes of each example.
     """
     order = list(range(len(sizes)))
     shuffled = order.copy()
-    random.Random(0).shuffle(shuffled)  # noqa: S311  # an order, no secret
-    found = [
-        Way("alone", order, 1),
-        Way("in a batch", order, max_batch),
-        Way("reversed", order[::-1], max_batch),
-        Way("shuffled", shuffled, max_batch),
+    random.Random(0).shuffle(shuffled)  # noqa: S311  # a fixed order, not a secret
+    plans = [
+        BatchPlan("alone", order, 1),
+        BatchPlan("in a batch", order, max_batch),
+        BatchPlan("reversed", order[::-1], max_batch),
+        BatchPlan("shuffled", shuffled, max_batch),
     ]
     if len(set(sizes)) > 1:
-        rising = sorted(order, key=lambda position: sizes[position])
-        mixed = [rising[place // 2] if place % 2 == 0 else rising[-1 - place // 2] for place in order]
-        found.append(Way("short beside long", mixed, max_batch))
-    return found
+        by_size = sorted(order, key=lambda position: sizes[position])
+        mixed = [by_size[index // 2] if index % 2 == 0 else by_size[-1 - index // 2] for index in order]
+        plans.append(BatchPlan("short beside long", mixed, max_batch))
+    return plans
 
 
 class _Client:
-    """One connection to the endpoint; notes what its answers say of themselves."""
+    """One connection to the endpoint; checks the package and version in the headers of its responses."""
 
     def __init__(self, port: int, package: Package, candidate: Candidate) -> None:
         settings = json.loads((package.folder.parent / "serving.json").read_bytes())
         self.max_batch: int = settings["max_batch_size"]
         self._max_bytes: int = settings["max_request_bytes"]
         classes = package.signature().classes
-        self._wire: EndpointSchema = tasks.find(package.facts.task).load(package.folder).endpoint(classes)
+        self._endpoint: EndpointSchema = tasks.find(package.facts.task).load(package.folder).endpoint(classes)
         self._expected = {"X-Modelyard-Package": candidate.package_digest, "X-Modelyard-Version": candidate.version}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
         self.problems: list[str] = []
 
-    def ask(
-        self, way: Way, examples: Sequence[GoldenExample], contents: Sequence[bytes]
+    def predict(
+        self, plan: BatchPlan, examples: Sequence[GoldenExample], contents: Sequence[bytes]
     ) -> Iterator[tuple[int, Prediction]]:
-        """Position and answer of each example.
+        """Position and prediction of each example.
 
         Raises:
-            _Refused: an answer is not 200, or not one prediction a sample.
+            _RequestFailed: the status is not 200, or the number of predictions is not the number of samples.
         """
-        for group in self._groups(way, contents):
-            if way.at_once == 1:
-                sent, media = contents[group[0]], examples[group[0]].media
+        for group in self._groups(plan, contents):
+            if plan.batch_size == 1:
+                content, media = contents[group[0]], examples[group[0]].media
             else:
-                several = [(contents[position], examples[position].media) for position in group]
-                sent, media = json.dumps(body.joined(self._wire, several)).encode(), body.JSON
+                bodies = [(contents[position], examples[position].media) for position in group]
+                content, media = json.dumps(body.joined(self._endpoint, bodies)).encode(), body.JSON
             names = ", ".join(examples[position].file for position in group[:3])
-            predictions = self._post(sent, media, f"{names} ({way.name})")
+            predictions = self._post(content, media, f"{names} ({plan.name})")
             if len(predictions) != len(group):
-                raise _Refused(f"{len(group)} samples got {len(predictions)} predictions ({way.name})")
+                raise _RequestFailed(f"{len(group)} samples got {len(predictions)} predictions ({plan.name})")
             yield from zip(group, predictions, strict=True)
 
     def close(self) -> None:
         self._connection.close()
 
-    def _groups(self, way: Way, contents: Sequence[bytes]) -> Iterator[list[int]]:
-        """As many at once as the service takes, in number and in bytes (base64 makes 3 bytes 4; JSON escapes some)."""
+    def _groups(self, plan: BatchPlan, contents: Sequence[bytes]) -> Iterator[list[int]]:
+        """Positions of the examples of each request, within the limits of the service in number and in bytes.
+
+        Base64 makes 4 bytes of 3, and JSON escapes some.
+        """
         group: list[int] = []
         size = 0
-        for position in way.order:
-            more = len(contents[position]) * 4 // 3 + 8
-            if group and (len(group) == way.at_once or size + more > self._max_bytes - 64):
+        for position in plan.positions:
+            length = len(contents[position]) * 4 // 3 + 8
+            if group and (len(group) == plan.batch_size or size + length > self._max_bytes - 64):
                 yield group
                 group, size = [], 0
             group.append(position)
-            size += more
+            size += length
         if group:
             yield group
 
-    def _post(self, sent: bytes, media: str, what: str) -> list[Prediction]:
+    def _post(self, content: bytes, media: str, description: str) -> list[Prediction]:
         try:
-            self._connection.request("POST", "/predict", sent, {"Content-Type": media})
+            self._connection.request("POST", "/predict", content, {"Content-Type": media})
             response = self._connection.getresponse()
-            content = response.read()
+            answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise _Refused(f"the endpoint broke off at {what}: {error!r}") from error
+            raise _RequestFailed(f"the endpoint broke off at {description}: {error!r}") from error
         if response.status != http.HTTPStatus.OK:
-            text = content.decode("utf-8", "replace")[:300]
-            raise _Refused(f"the endpoint answers {what} with {response.status}: {text}")
+            text = answer.decode("utf-8", "replace")[:300]
+            raise _RequestFailed(f"the endpoint answers {description} with {response.status}: {text}")
         for name, expected in self._expected.items():
-            found = response.getheader(name)
-            problem = f"its answers say {name}: {found}, not {expected}"
-            if found != expected and problem not in self.problems:
+            actual = response.getheader(name)
+            problem = f"its answers say {name}: {actual}, not {expected}"
+            if actual != expected and problem not in self.problems:
                 self.problems.append(problem)
-        predictions: list[Prediction] = json.loads(content)["predictions"]
+        predictions: list[Prediction] = json.loads(answer)["predictions"]
         return predictions
 
 
-def _seen(example: GoldenExample, way: str, answered: Prediction) -> Seen:
-    apart = difference(example.answer, answered)
+def _compare(example: GoldenExample, batch_plan: str, answered: Prediction) -> ParityRow:
+    distance = difference(example.answer, answered)
     labels = [answer.get("label") for answer in (example.answer, answered)]
-    return Seen(
-        example.file, way, example.truth, _short(example.answer), _short(answered), apart, labels[0] != labels[1]
+    return ParityRow(
+        example.file,
+        batch_plan,
+        example.truth,
+        _short(example.answer),
+        _short(answered),
+        distance,
+        labels[0] != labels[1],
     )
 
 
 def _short(answer: Prediction) -> str:
-    """An answer in few words: its label where it has one, else the beginning of its JSON."""
+    """The label of a prediction, or else the beginning of its JSON text."""
     if isinstance(answer.get("label"), str):
         return str(answer["label"])
     text = json.dumps(answer, ensure_ascii=False)
@@ -214,30 +225,32 @@ def cause(log: str) -> str:
     return next((line for line in reversed(lines) if NAMED_ERROR.match(line)), lines[-1])
 
 
-def problems_of(seen: list[Seen], package: Package, tolerance: float) -> list[str]:
-    """What is wrong with the answers, in words; [] if nothing is."""
-    far = [one for one in seen if not one.difference <= tolerance]
-    if not far and not any(one.label_differs for one in seen):
+def problems_of(rows: list[ParityRow], package: Package, tolerance: float) -> list[str]:
+    """The differences from the training process as text; [] if there is none."""
+    differing = [row for row in rows if not row.difference <= tolerance]
+    if not differing and not any(row.label_differs for row in rows):
         return []
     classes, served = package.golden_classes(), package.signature().classes
     if served != classes:
-        moved = [f"{new} is the training's {old}" for old, new in zip(classes, served, strict=False) if old != new]
-        return [f"the labels are in another order than in training: the service's {', '.join(moved[:4])}"]
-    worst = max(far or seen, key=lambda one: one.difference)
-    files = {one.file for one in far}
-    total = {one.file for one in seen}
+        swapped = [f"{new} is the training's {old}" for old, new in zip(classes, served, strict=False) if old != new]
+        return [f"the labels are in another order than in training: the service's {', '.join(swapped[:4])}"]
+    worst = max(differing or rows, key=lambda row: row.difference)
+    files = {row.file for row in differing}
+    total = {row.file for row in rows}
     how = "in other words or numbers of them" if worst.difference == float("inf") else f"by {worst.difference:.2g}"
     return [
         f"{len(files)} of {len(total)} golden examples are answered otherwise than in training, at most "
-        f"{how} ({worst.file}, {worst.way}); {_guess(seen, files)}"
+        f"{how} ({worst.file}, {worst.batch_plan}); {_diagnose(rows, files)}"
     ]
 
 
-def _guess(seen: list[Seen], files: set[str]) -> str:
-    alone = {one.file for one in seen if one.way == "alone"}
-    if files and not any(one.way == "alone" and one.file in files and one.difference > 1e-3 for one in seen):
-        mixed = all(one.way == "short beside long" for one in seen if one.file in files and one.difference > 1e-3)
-        if mixed:
+def _diagnose(rows: list[ParityRow], files: set[str]) -> str:
+    alone = {row.file for row in rows if row.batch_plan == "alone"}
+    if files and not any(row.batch_plan == "alone" and row.file in files and row.difference > 1e-3 for row in rows):
+        only_mixed_sizes = all(
+            row.batch_plan == "short beside long" for row in rows if row.file in files and row.difference > 1e-3
+        )
+        if only_mixed_sizes:
             return "only beside samples of other lengths: an answer depends on its padding"
         return "alone they are right: the service mixes up or changes the samples of a batch"
     if files == alone:
@@ -245,14 +258,14 @@ def _guess(seen: list[Seen], files: set[str]) -> str:
     return "some of them, so their kind of sample is decoded otherwise"
 
 
-def _alone(package: Package, examples: Sequence[GoldenExample], contents: Sequence[bytes]) -> str:
-    """What the graphs say by themselves, to tell wrong answers from a service that is broken."""
+def _check_in_process(package: Package, examples: Sequence[GoldenExample], contents: Sequence[bytes]) -> str:
+    """Predict without the endpoint, to tell a wrong package from a broken service; the result as text."""
     worst = 0.0
     try:
         predictor = Predictor(package)
         for example, content in zip(examples, contents, strict=True):
-            asked = body.read(predictor.processor, predictor.endpoint, content, example.media)
-            (answer,) = predictor.predict(asked.items, asked.parameters)
+            request = body.read(predictor.processor, predictor.endpoint, content, example.media)
+            (answer,) = predictor.predict(request.items, request.parameters)
             worst = max(worst, difference(example.answer, answer))
     except ModelyardError as error:
         return f"asked without it, the package fails too: {error.what}"

@@ -1,7 +1,7 @@
-"""The frozen test split as another package reads it: with its own tokenizer, scaler, look-back or image size.
+"""The frozen test split encoded by the processor of another package: its tokenizer, scaler, look-back or image size.
 
 raw samples of the test split ─► the package's processor ─► inputs ─┐
-                                                                    ├─► Frozen, as long and in the same order
+                                                                    ├─► FrozenSplit, same length and order
 prepared test split ──────────────────────────────────────► truth ──┘
 """
 
@@ -29,7 +29,7 @@ _TEST = splits.SPLITS[splits.TEST]
 
 
 class _Overlaid(StoredSplit):
-    """A split with some of its arrays put in the place of another's."""
+    """A split whose arrays replace the arrays of the same names in another split."""
 
     def __init__(self, above: StoredSplit, below: StoredSplit) -> None:
         own = {spec.name for spec in above.specs}
@@ -38,39 +38,39 @@ class _Overlaid(StoredSplit):
         self._offsets = below._offsets | above._offsets
 
 
-def reread(frozen: FrozenSplit, processor: Processor, scratch: Path) -> FrozenSplit:
-    """The same samples in the same order; the truth stays the data's, but for what stands beside the inputs.
+def reencode(frozen: FrozenSplit, processor: Processor, scratch: Path) -> FrozenSplit:
+    """Encode the raw samples of the test split with a processor: same samples, same order, the truth of the data.
 
     Args:
-        processor: of the package that is to be asked.
-        scratch: a folder that is there for as long as the answer is used.
+        processor: processor of the package to be scored.
+        scratch: folder for the arrays; it must exist as long as the result is used.
 
     Raises:
-        NotFoundError: the raw samples that the split was made of are not here.
-        SampleError: a sample does not fit the package, or what it is asked for is not what the data has.
+        NotFoundError: the raw samples of the split are missing or of another version.
+        SampleError: a sample does not fit the package, or the outputs of the package are not those of the data.
     """
-    truth = getattr(scorer.of(frozen.task), "truth", None)  # a scorer from outside may not say
+    truth = getattr(scorer.load_scorer(frozen.task), "truth", None)  # a scorer of a plug-in may have none
     if truth is None:
         raise SampleError(f"figures of {frozen.task.name} that were read in two ways do not compare")
-    raw = _raw(frozen)
+    raw = _raw_folder(frozen)
     specs = [spec for spec in processor.arrays() if spec.name not in truth]
-    _check([spec for spec in specs if spec.name not in processor.inputs()], frozen)
-    if isinstance(processor, BaseModel) and hasattr(processor, "classes"):  # truth is numbered as the data's
+    _check_targets([spec for spec in specs if spec.name not in processor.inputs()], frozen)
+    if isinstance(processor, BaseModel) and hasattr(processor, "classes"):  # the truth has the data's class numbers
         processor = cast(Processor, processor.model_copy(update={"classes": frozen.classes}))
     with SplitFiles(scratch, specs) as files:
         for ids, values in _samples(raw / sample_file.FILE_NAME, frozen, specs):
-            files.append(splits.TEST, ids, processor.encode(_decoded(frozen.task, processor, values)))
+            files.append(splits.TEST, ids, processor.encode(_decode(frozen.task, processor, values)))
     split = _Overlaid(StoredSplit(scratch / _TEST, specs), frozen.split)
     if len(split) != len(frozen):
         raise SampleError("the raw samples are not those of the split", got=len(split), expected=len(frozen))
     return FrozenSplit(frozen.folder, frozen.task, split.specs, split, frozen.classes, frozen.processor)
 
 
-def _raw(frozen: FrozenSplit) -> Path:
-    """The raw samples beside a prepared dataset, if it was made of them."""
+def _raw_folder(frozen: FrozenSplit) -> Path:
+    """The folder of the raw samples that a prepared dataset was made of."""
     raw = frozen.folder.parent / "raw"
-    wanted = manifest.load(frozen.folder, "prepared").facts.get("raw_digest")
-    if not raw.is_dir() or manifest.verify(raw, "raw").digest != wanted:
+    raw_digest = manifest.load(frozen.folder, "prepared").facts.get("raw_digest")
+    if not raw.is_dir() or manifest.verify(raw, "raw").digest != raw_digest:
         raise NotFoundError(
             "to read the test split in its way takes the raw samples, which are not here",
             where=str(raw),
@@ -79,44 +79,44 @@ def _raw(frozen: FrozenSplit) -> Path:
     return raw
 
 
-def _check(specs: Sequence[ArraySpec], frozen: FrozenSplit) -> None:
-    """What is answered must be the same question: as many steps ahead, the same kind of tags."""
+def _check_targets(specs: Sequence[ArraySpec], frozen: FrozenSplit) -> None:
+    """Check that the package's targets have the type and shape of the data's: the horizon, the kind of tags."""
     stored = {spec.name: spec for spec in frozen.specs}
     for spec in specs:
-        other = stored.get(spec.name)
-        if other is None or (spec.type, spec.shape, spec.layout, spec.stop - spec.start) != (
-            other.type, other.shape, other.layout, other.stop - other.start
+        stored_spec = stored.get(spec.name)
+        if stored_spec is None or (spec.type, spec.shape, spec.layout, spec.stop - spec.start) != (
+            stored_spec.type, stored_spec.shape, stored_spec.layout, stored_spec.stop - stored_spec.start
         ):  # fmt: skip
-            got, expected = _words(spec), "no such array" if other is None else _words(other)
+            got, expected = _describe(spec), "no such array" if stored_spec is None else _describe(stored_spec)
             raise SampleError("it answers another question than the data asks", got=got, expected=expected)
 
 
-def _words(spec: ArraySpec) -> str:
+def _describe(spec: ArraySpec) -> str:
     rows = f" of {spec.stop - spec.start} rows" if spec.layout == "window" else ""
     return f"{spec.name}{rows}, {spec.type} {list(spec.shape)}"
 
 
 def _samples(table: Path, frozen: FrozenSplit, specs: Sequence[ArraySpec]) -> Iterator[tuple[list[str], list[Values]]]:
-    """Ids and fields of what the split is made of, in its order, a row group at a time."""
+    """Ids and fields of the raw samples of the split, in order, a row group at a time."""
     listed = pq.read_table(frozen.folder / "samples.parquet", columns=["split", "row", "id"]).to_pylist()
     ids = [entry["id"] for entry in sorted(listed, key=lambda entry: entry["row"]) if entry["split"] == _TEST]
     windows = [spec for spec in specs if spec.layout == "window"]
-    if windows:  # a window is named by the first row after those looked back upon
-        every = sample_file.ids(table)
+    if windows:  # the id of a window is that of the first row after its look-back
+        all_ids = sample_file.ids(table)
         look_back, length = max(spec.start for spec in windows), max(spec.stop for spec in windows)
-        first = every.index(ids[0]) - look_back
+        first = all_ids.index(ids[0]) - look_back
         if first < 0:
             raise SampleError("it looks back further than the data goes", got=look_back, expected=look_back + first)
-        ids = every[first : first + len(frozen) - 1 + length]
-    wanted = set(ids)
+        ids = all_ids[first : first + len(frozen) - 1 + length]
+    selected = set(ids)
     for group in sample_file.groups(table):
-        chosen = [sample for sample in group if sample.id in wanted]
-        if chosen:
-            yield [sample.id for sample in chosen], [sample.values for sample in chosen]
+        samples = [sample for sample in group if sample.id in selected]
+        if samples:
+            yield [sample.id for sample in samples], [sample.values for sample in samples]
 
 
-def _decoded(task: Task, processor: Processor, values: list[Values]) -> list[RawSample]:
-    """As the package's own dataset had them decoded: its processor keeps those settings."""
+def _decode(task: Task, processor: Processor, values: list[Values]) -> list[RawSample]:
+    """Decode raw samples with the settings of the package's dataset; the processor has them as fields."""
     if not task.payload_field:
         return [RawSample(one, {}) for one in values]
     fields = {name: getattr(processor, name) for name in task.settings.model_fields if hasattr(processor, name)}

@@ -1,4 +1,4 @@
-"""What the gates found, as one HTML page that stands alone: no scripts, nothing from the network."""
+"""The findings of the gates as one self-contained HTML page: no scripts, nothing from the network."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from components.contracts.gate_request import GateRequest, GateResult
 from components.evaluation.comparison import ChampionComparison
-from components.gates.champion import signed
-from components.gates.findings import Found
+from components.gates.champion import format_gain
+from components.gates.findings import Findings
 from components.gates.floors import Floor
-from components.gates.latency import Measured
+from components.gates.latency import EndpointLatency
 from components.gates.parity import Parity
 from components.identity import digest
 
@@ -28,9 +28,9 @@ QUESTIONS = {
 }
 
 
-def render(request: GateRequest, found: Found) -> str:
-    """The page."""
-    results = found.results
+def render(request: GateRequest, findings: Findings) -> str:
+    """Render the page."""
+    results = findings.results
     refused = [result for result in results if not result.passed]
     word = "refused" if refused else "passed"
     candidate, champion = request.candidate, request.champion
@@ -43,14 +43,14 @@ def render(request: GateRequest, found: Found) -> str:
         "bundle": digest.short(candidate.bundle_key),
     }
     sections = {
-        "floors": _floors(found.floors),
-        "champion": _comparison(found.comparison, request, found.pictures.get("champion")),
-        "parity": _parity(found.parity),
-        "latency": _latency(found.latency, found.pictures.get("latency")),
+        "floors": _floors(findings.floors),
+        "champion": _comparison(findings.comparison, request, findings.pictures.get("champion")),
+        "parity": _parity(findings.parity),
+        "latency": _latency(findings.latency, findings.pictures.get("latency")),
     }
     details = "\n".join(f'<h2 id="{gate}">{QUESTIONS[gate]}</h2>\n{text}' for gate, text in sections.items() if text)
-    left_out = [gate for gate in request.asked if gate in QUESTIONS and gate not in {r.gate for r in results}]
-    note = f'<p class="note">Not asked after that: {", ".join(left_out)}.</p>' if left_out else ""
+    not_run = [gate for gate in request.asked if gate in QUESTIONS and gate not in {r.gate for r in results}]
+    note = f'<p class="note">Not asked after that: {", ".join(not_run)}.</p>' if not_run else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -92,88 +92,95 @@ def _what_to_do(refused: list[GateResult]) -> str:
 
 
 def _paragraph(reason: str) -> str:
-    """A sentence; where the tail of a log follows, that as it was written."""
+    """The first line as text, and the following lines, the end of a log, preformatted."""
     first, _, log = reason.partition("\n")
     return html.escape(first) + (f"<pre>{html.escape(log)}</pre>" if log else "")
 
 
 def _row(result: GateResult) -> str:
     mark, kind = ("✓", "met") if result.passed else ("✗", "failed")
-    found = html.escape(result.reason.partition("\n")[0])
-    figures = ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in result.figures.items())
+    reason = html.escape(result.reason.partition("\n")[0])
+    figures = ", ".join(f"{name.replace('_', ' ')} {_format_figure(value)}" for name, value in result.figures.items())
     return (
         f'<tr class="{kind}"><td class="mark">{mark}</td><td><b>{result.gate}</b></td>'
-        f"<td>{found}<br><code>{html.escape(figures)}</code></td><td>{html.escape(result.limit)}</td></tr>\n"
+        f"<td>{reason}<br><code>{html.escape(figures)}</code></td><td>{html.escape(result.limit)}</td></tr>\n"
     )
 
 
 def _floors(rows: list[Floor]) -> str:
     if not rows:
         return ""
-    shown = rows[:MOST_ROWS]
+    visible = rows[:MOST_ROWS]
     body = [
-        (_mark(row.met), row.metric.replace("_", " "), row.place, f"{row.samples:,}", f"{row.figure:.4f}",
-         row.limit) for row in shown
+        (_mark(row.met), row.metric.replace("_", " "), row.slice_name, f"{row.samples:,}", f"{row.figure:.4f}",
+         row.limit) for row in visible
     ]  # fmt: skip
-    return _table(("", "metric", "where", "samples", "figure", "floor"), body) + _more(len(rows) - len(shown))
+    return _table(("", "metric", "where", "samples", "figure", "floor"), body) + _rows_not_shown(
+        len(rows) - len(visible)
+    )
 
 
-def _comparison(found: ChampionComparison | None, request: GateRequest, picture: bytes | None) -> str:
-    if found is None or request.champion is None:
+def _comparison(comparison: ChampionComparison | None, request: GateRequest, plot: bytes | None) -> str:
+    if comparison is None or request.champion is None:
         return ""
     names = f"version {request.candidate.version}", f"version {request.champion.version} (serves)"
     table, first, second = "", 0, 0
-    if found.pairs is not None:
-        both, first, second, neither = found.pairs
+    if comparison.pairs is not None:
+        both, first, second, neither = comparison.pairs
         table = (
             '<table class="pairs"><thead><tr><th></th>'
             f"<th>{html.escape(names[1])} right</th><th>wrong</th></tr></thead><tbody>"
             f"<tr><th>{html.escape(names[0])} right</th><td>{both:,}</td><td><b>{first:,}</b></td></tr>"
             f"<tr><th>wrong</th><td><b>{second:,}</b></td><td>{neither:,}</td></tr></tbody></table>"
         )
-    if found.p_value is not None:
-        how = (
+    if comparison.p_value is not None:
+        method = (
             f"Only the {first + second:,} samples that one gets right and the other wrong tell them apart. A candidate "
-            f"{_no_better(found.min_effect)} would look as good as this with probability {_chance(found.p_value)}; "
-            f"allowed are {1 - found.confidence:.2g}. (Exact test for paired shares: Tango's score, at the worst share "
-            "of samples that tell them apart.)"
+            f"{_null_hypothesis(comparison.min_effect)} would look as good as this with probability "
+            f"{_format_p_value(comparison.p_value)}; allowed are {1 - comparison.confidence:.2g}. (Exact test for "
+            "paired shares: Tango's score, at the worst share of samples that tell them apart.)"
         )
     else:
-        how = "The bounds are those of a paired bootstrap over the test samples (10,000 resamples, seeded)."
-    rows = sorted(found.slices, key=lambda row: row.gain)
+        method = "The bounds are those of a paired bootstrap over the test samples (10,000 resamples, seeded)."
+    rows = sorted(comparison.slices, key=lambda row: row.gain)
     body = [
-        (row.name, f"{row.samples:,}", f"{row.candidate:.4f}", f"{row.champion:.4f}", signed(found, row.gain))
+        (row.name, f"{row.samples:,}", f"{row.candidate:.4f}", f"{row.champion:.4f}", format_gain(comparison, row.gain))
         for row in rows[:MOST_ROWS]
     ]
-    heads = ("class", "samples", names[0], names[1], "points" if found.scale == 100 else "gain")
+    heads = ("class", "samples", names[0], names[1], "points" if comparison.scale == 100 else "gain")
     return (
-        f"{_picture(picture, 'interval of the gain, and the gain by class')}{table}"
-        f'<p class="note">{html.escape(how)}</p>'
-        + (f"{_table(heads, body)}{_more(len(rows) - MOST_ROWS)}" if rows else "")
+        f"{_picture(plot, 'interval of the gain, and the gain by class')}{table}"
+        f'<p class="note">{html.escape(method)}</p>'
+        + (f"{_table(heads, body)}{_rows_not_shown(len(rows) - MOST_ROWS)}" if rows else "")
     )
 
 
-def _parity(found: Parity | None) -> str:
-    if found is None or not found.seen:
+def _parity(parity: Parity | None) -> str:
+    if parity is None or not parity.rows:
         return ""
     body = [
-        (one.file, one.way, one.truth, one.expected, one.answered, f"{one.difference:.1e}")
-        for one in found.seen[:MOST_ROWS]
+        (row.file, row.batch_plan, row.truth, row.expected, row.answered, f"{row.difference:.1e}")
+        for row in parity.rows[:MOST_ROWS]
     ]
     heads = ("golden example", "asked", "truth", "training said", "service says", "difference")
-    return _table(heads, body) + _more(len(found.seen) - MOST_ROWS)
+    return _table(heads, body) + _rows_not_shown(len(parity.rows) - MOST_ROWS)
 
 
-def _latency(found: list[Measured], picture: bytes | None) -> str:
-    if not found:
+def _latency(measured: list[EndpointLatency], plot: bytes | None) -> str:
+    if not measured:
         return ""
     percents = (50, 90, 99, 99.9)
     body = [
-        (one.name, f"{len(one.milliseconds):,}", str(one.errors), *(f"{one.percentile(p):.2f}" for p in percents))
-        for one in found
+        (
+            latency.name,
+            f"{len(latency.milliseconds):,}",
+            str(latency.errors),
+            *(f"{latency.percentile(p):.2f}" for p in percents),
+        )
+        for latency in measured
     ]
     heads = ("", "requests", "failed", *(f"p{p:g} ms" for p in percents))
-    return _picture(picture, "share of answers by time") + _table(heads, body)
+    return _picture(plot, "share of answers by time") + _table(heads, body)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -182,13 +189,15 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _picture(content: bytes | None, words: str) -> str:
+def _picture(content: bytes | None, alternative_text: str) -> str:
     if content is None:
         return ""
-    return f'<img src="data:image/png;base64,{base64.b64encode(content).decode()}" alt="{html.escape(words)}">'
+    return (
+        f'<img src="data:image/png;base64,{base64.b64encode(content).decode()}" alt="{html.escape(alternative_text)}">'
+    )
 
 
-def _more(count: int) -> str:
+def _rows_not_shown(count: int) -> str:
     return f'<p class="note">and {count:,} more</p>' if count > 0 else ""
 
 
@@ -196,16 +205,16 @@ def _mark(met: bool) -> str:
     return "✓" if met else "✗"
 
 
-def _no_better(min_effect: float) -> str:
+def _null_hypothesis(min_effect: float) -> str:
     points = f"{100 * abs(min_effect):g} points"
     if min_effect < 0:
         return f"that is {points} worse than the champion"
     return f"that is only {points} better than the champion" if min_effect > 0 else "no better than the champion"
 
 
-def _chance(value: float) -> str:
+def _format_p_value(value: float) -> str:
     return "below 0.0002" if value < 2e-4 else f"{value:.3g}"
 
 
-def _shown(value: float | int | str) -> str:
+def _format_figure(value: float | int | str) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""What a package answers on the frozen test split, through the class that answers in its bundle."""
+"""Score a package on the frozen test split with `Predictor`, the class that predicts in its bundle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from components.core.progress import Progress
 from components.evaluation import scorer
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
-from components.gates.reencoding import reread
+from components.gates.reencoding import reencode
 from components.identity.package import Package
 from components.inference import body
 from components.inference.predictor import Predictor
@@ -30,74 +30,79 @@ from components.inference.predictor import Predictor
 TOKENIZER = "tokenizer.json"
 
 
-class Unfit(NamedTuple):
-    """A package that cannot be asked about this data, and why."""
+class ScoringFailure(NamedTuple):
+    """The reason why a package cannot be scored on this data."""
 
     reason: str
 
 
-def score(package: Package, frozen: FrozenSplit, label: str, *, own_reading: bool = False) -> Scored | Unfit:
-    """Answer every sample of the test split.
+def score(
+    package: Package, frozen: FrozenSplit, label: str, *, allow_reencoding: bool = False
+) -> Scored | ScoringFailure:
+    """Predict every sample of the test split.
 
     Args:
-        own_reading: a package that reads samples otherwise than the data (it was trained on other data, whose tokenizer
-            or scaler it has) is given the raw samples in its own way; else it is unfit.
+        allow_reencoding: a package whose processor differs from the data's (it was trained on other data) is scored on
+            the raw samples, encoded by its own processor; if False, the result is a ScoringFailure.
     """
     if package.facts.task != frozen.task.name:
-        return Unfit(f"its task is {package.facts.task}, the data's is {frozen.task.name}")
+        return ScoringFailure(f"its task is {package.facts.task}, the data's is {frozen.task.name}")
     try:
         predictor = Predictor(package, threads=os.cpu_count() or 1)
-        problem = unlike(predictor, frozen)
-        if problem and not own_reading:
-            return Unfit(problem)
+        problem = incompatibility(predictor, frozen)
+        if problem and not allow_reencoding:
+            return ScoringFailure(problem)
         with TemporaryDirectory(prefix="modelyard-") as scratch:
             if problem:
                 try:
-                    frozen = reread(frozen, predictor.processor, Path(scratch))
+                    frozen = reencode(frozen, predictor.processor, Path(scratch))
                 except ModelyardError as error:
-                    return Unfit(f"{problem}; {_said(error)}")
+                    return ScoringFailure(f"{problem}; {_one_line(error)}")
                 label += ", which reads samples in its own way"
-            asking = scorer.of(frozen.task)
-            with Progress(f"scoring {label}", scorer.expected_samples(asking, frozen)) as progress:
-                return asking.score(predictor, frozen, progress.advance)
+            task_scorer = scorer.load_scorer(frozen.task)
+            with Progress(f"scoring {label}", scorer.expected_samples(task_scorer, frozen)) as progress:
+                return task_scorer.score(predictor, frozen, progress.advance)
     except (SampleError, InferenceError, CorruptArtifactError, NotFoundError) as error:
-        return Unfit(_said(error))
+        return ScoringFailure(_one_line(error))
 
 
-def _said(error: ModelyardError) -> str:
+def _one_line(error: ModelyardError) -> str:
     return "; ".join(line.strip() for line in error.lines())
 
 
-def unlike(predictor: Predictor, frozen: FrozenSplit) -> str | None:
-    """Why the prepared arrays mean something else to a package than to the data, if they do.
+def incompatibility(predictor: Predictor, frozen: FrozenSplit) -> str | None:
+    """Why a package cannot predict from the prepared arrays; None if it can.
 
-    Statistics that the network itself applies may differ. What the arrays are made with may not: another tokenizer
-    gives the same text other numbers, another scaler the same values other ones. The data's golden examples show it.
+    The processor of the package must make the same arrays as that of the data: with another tokenizer or scaler, the
+    same sample has other values. The golden examples of the data are the test. Statistics that the network itself
+    applies may differ.
     """
     processor = predictor.processor
     stored = {spec.name: spec for spec in frozen.specs}
     for spec in processor.arrays():
         if spec.name not in processor.inputs():
             continue
-        found = stored.get(spec.name)
-        if found is None or (found.type, found.shape, found.layout) != (spec.type, spec.shape, spec.layout):
-            has = "none" if found is None else f"{found.type} {list(found.shape)}"
+        prepared = stored.get(spec.name)
+        if prepared is None or (prepared.type, prepared.shape, prepared.layout) != (spec.type, spec.shape, spec.layout):
+            got = "none" if prepared is None else f"{prepared.type} {list(prepared.shape)}"
             return (
-                f"{spec.name} of the wrong shape: the package takes {spec.type} {list(spec.shape)}, the data has {has}"
+                f"{spec.name} of the wrong shape: the package takes {spec.type} {list(spec.shape)}, the data has {got}"
             )
-        if spec.layout == "window" and (found.start, found.stop) != (spec.start, spec.stop):
-            said = f"{found.start} to {found.stop}"
-            return f"{spec.name} are other windows: rows {spec.start} to {spec.stop}, the data's {said}"
-    own, data = (folder / TOKENIZER for folder in (predictor.package.folder, frozen.folder))
-    if own.is_file() and not (data.is_file() and own.read_bytes() == data.read_bytes()):
+        if spec.layout == "window" and (prepared.start, prepared.stop) != (spec.start, spec.stop):
+            rows = f"{prepared.start} to {prepared.stop}"
+            return f"{spec.name} are other windows: rows {spec.start} to {spec.stop}, the data's {rows}"
+    own_tokenizer, data_tokenizer = (folder / TOKENIZER for folder in (predictor.package.folder, frozen.folder))
+    if own_tokenizer.is_file() and not (
+        data_tokenizer.is_file() and own_tokenizer.read_bytes() == data_tokenizer.read_bytes()
+    ):
         return "its tokenizer is not the data's: the same text has other token numbers"
     for content, media in golden(frozen.folder / "golden"):
         ours = body.read(processor, predictor.endpoint, content, media)
         theirs = body.read(frozen.processor, frozen.processor.endpoint(frozen.classes), content, media)
-        for one, other in zip(ours.items, theirs.items, strict=True):
+        for own_item, data_item in zip(ours.items, theirs.items, strict=True):
             arrays = (
-                processor.read(one, max_pixels=predictor.max_pixels),
-                frozen.processor.read(other, max_pixels=predictor.max_pixels),
+                processor.read(own_item, max_pixels=predictor.max_pixels),
+                frozen.processor.read(data_item, max_pixels=predictor.max_pixels),
             )
             if arrays[0].keys() != arrays[1].keys() or not all(
                 np.array_equal(values, arrays[1][name]) for name, values in arrays[0].items()
@@ -107,7 +112,7 @@ def unlike(predictor: Predictor, frozen: FrozenSplit) -> str | None:
 
 
 def golden(folder: Path) -> Iterator[tuple[bytes, str]]:
-    """The data's golden examples: body and media type."""
+    """The golden examples of a dataset: body and media type."""
     index = folder / "index.json"
     for entry in json.loads(index.read_bytes()) if index.is_file() else []:
         yield (folder / entry["file"]).read_bytes(), entry["media"]

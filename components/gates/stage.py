@@ -1,4 +1,4 @@
-"""The stage: a version with its bundle goes through the gates, and what they found is written down."""
+"""The stage `gates`: run the gates on a version with its bundle, and write evidence and report."""
 
 from __future__ import annotations
 
@@ -16,77 +16,77 @@ from components.core import atomic
 from components.core.errors import ServingError, UsageError
 from components.gates import bundle_integrity, evidence
 from components.gates.endpoint import Endpoint
-from components.gates.findings import Found, say
+from components.gates.findings import Findings, log
 
 EVIDENCE, REPORT, PICTURE = "evidence.json", "report.html", "comparison.png"
 
 
 def main(arguments: list[str]) -> None:
-    """Go through the gates that a request file asks for; a refusal is a result, no error.
+    """Run the gates that a request file names; a refusal is a result, not an error.
 
     Raises:
-        UsageError: not one readable request file.
-        NotFoundError: the data to score on is not there.
-        ServingError: an endpoint could not be run, through no fault of the candidate.
-        CorruptArtifactError: the champion's package is not as sealed.
+        UsageError: not called with one readable request file.
+        NotFoundError: the prepared data is missing.
+        ServingError: an endpoint could not be run for a reason other than the candidate.
+        CorruptArtifactError: the champion's package differs from its manifest.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended in every case
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `finally` blocks end the started processes
     request = _read(arguments)
-    begun = time.monotonic()
-    found = judge(request)
-    write(request, found)
-    refused = [result.gate for result in found.results if not result.passed]
-    word = f"refused by {', '.join(refused)}" if refused else "every gate passed"
-    say(f"{word}; {time.monotonic() - begun:.1f} s, report in {Path(request.folder) / REPORT}")
+    start = time.monotonic()
+    findings = check(request)
+    write(request, findings)
+    refused = [result.gate for result in findings.results if not result.passed]
+    summary = f"refused by {', '.join(refused)}" if refused else "every gate passed"
+    log(f"{summary}; {time.monotonic() - start:.1f} s, report in {Path(request.folder) / REPORT}")
 
 
-def judge(request: GateRequest) -> Found:
-    """Look at the bundle's bytes, start its endpoint only if they are whole, and ask all else meanwhile."""
-    found = Found()
-    say(f"{request.candidate.name} version {request.candidate.version}: {', '.join(request.asked)}")
-    held = bundle_integrity.look_at_bundle(request)
+def check(request: GateRequest) -> Findings:
+    """Check the bundle; if it is intact, start its endpoint and run the gates meanwhile."""
+    findings = Findings()
+    log(f"{request.candidate.name} version {request.candidate.version}: {', '.join(request.asked)}")
+    bundle_check = bundle_integrity.check_bundle(request)
     with ExitStack() as stack:
-        endpoints = _start(request, stack) if held.package is not None and not held.findings else {}
+        endpoints = _start(request, stack) if bundle_check.package is not None and not bundle_check.problems else {}
         # numpy, scipy and onnxruntime take as long to import as the endpoint to start.
         from components.gates import gate_runner, integrity
 
-        if held.package is None or held.findings:
-            found.add(integrity.result(held, None, held.findings))
+        if bundle_check.package is None or bundle_check.problems:
+            findings.add(integrity.result(bundle_check, None, bundle_check.problems))
         else:
-            gate_runner.ask(request, held, held.package, endpoints, found)
-    return found
+            gate_runner.run_gates(request, bundle_check, bundle_check.package, endpoints, findings)
+    return findings
 
 
-def write(request: GateRequest, found: Found) -> None:
-    """Evidence, report and picture, all at once."""
+def write(request: GateRequest, findings: Findings) -> None:
+    """Write evidence, report and plot; atomic."""
     from components.gates import report
 
-    results = [result.model_copy(update={"figures": _writable(result.figures)}) for result in found.results]
+    results = [result.model_copy(update={"figures": _writable(result.figures)}) for result in findings.results]
     document = GateEvidence(key=evidence.key(request), results=results, report=REPORT)
     with atomic.folder(Path(request.folder)) as fresh:
         text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
         (fresh / EVIDENCE).write_text(text + "\n", encoding="utf-8")
-        (fresh / REPORT).write_text(report.render(request, found), encoding="utf-8")
-        if "champion" in found.pictures:
-            (fresh / PICTURE).write_bytes(found.pictures["champion"])
+        (fresh / REPORT).write_text(report.render(request, findings), encoding="utf-8")
+        if "champion" in findings.pictures:
+            (fresh / PICTURE).write_bytes(findings.pictures["champion"])
 
 
 def _start(request: GateRequest, stack: ExitStack) -> dict[str, Endpoint]:
-    """Start what will be asked over HTTP."""
+    """Start the endpoints that the requested gates need."""
     measured = "latency" in request.asked and request.gates.latency is not None
     if not measured and "parity" not in request.asked:
         return {}
-    wanted = {"candidate": request.candidate}
-    beside = request.champion if measured else None
-    if beside is not None and beside.package_digest != request.candidate.package_digest:
-        wanted["champion"] = beside
-    return {role: stack.enter_context(_endpoint(candidate, measured)) for role, candidate in wanted.items()}
+    bundles = {"candidate": request.candidate}
+    champion = request.champion if measured else None
+    if champion is not None and champion.package_digest != request.candidate.package_digest:
+        bundles["champion"] = champion
+    return {role: stack.enter_context(_endpoint(candidate, measured)) for role, candidate in bundles.items()}
 
 
 def _endpoint(candidate: Candidate, measured: bool) -> Endpoint:
-    place = bundle_integrity.source(candidate) / "serving.json"
+    path = bundle_integrity.source_folder(candidate) / "serving.json"
     try:
-        settings = json.loads(place.read_bytes())
+        settings = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ServingError(
             f"the bundle of {candidate.name} version {candidate.version} is not here",
@@ -98,7 +98,7 @@ def _endpoint(candidate: Candidate, measured: bool) -> Endpoint:
 
 
 def _writable(figures: dict[str, float | int | str]) -> dict[str, float | int | str]:
-    """JSON has no NaN and no infinity; they are written as words."""
+    """Replace NaN and infinity by text: JSON has no such numbers."""
     return {
         name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in figures.items()

@@ -1,4 +1,4 @@
-"""Unpacks archives safely: nothing outside the folder, no links, no devices, no archive bombs."""
+"""Unpack archives safely: no file outside the folder, no links, no devices, no archive bombs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None) -> Non
     """
     limits = limits or ArchiveLimits()
     base = folder.resolve()
-    left = limits.unpacked_bytes
+    remaining_bytes = limits.unpacked_bytes
     try:
         for count, member in enumerate(_members(path), 1):
             if count > limits.files:
@@ -54,8 +54,8 @@ def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None) -> Non
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as out:
                 while piece := member.stream.read(_PIECE):
-                    left -= len(piece)
-                    if left < 0:
+                    remaining_bytes -= len(piece)
+                    if remaining_bytes < 0:
                         raise UnsafeArchiveError(
                             "too many bytes in the archive", where=str(path), expected=limits.unpacked_bytes
                         )

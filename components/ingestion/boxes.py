@@ -10,7 +10,7 @@ from components.core.errors import SourceError
 
 
 def box(label: Any, corners: list[Any], where: str) -> dict[str, Any]:
-    """A box in pixels. One without area is kept: validation counts and shows it.
+    """A box in pixels. A box without area is kept: validation counts and shows it.
 
     Raises:
         SourceError: no label, or a corner that is no finite number.
@@ -30,7 +30,7 @@ def inside(folder: Path, name: str, where: str) -> Path:
     """A file named by an annotation.
 
     Raises:
-        SourceError: the name leads outside the folder, or nothing is there.
+        SourceError: the path is outside the folder, or there is no such file.
     """
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):

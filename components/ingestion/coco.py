@@ -1,4 +1,4 @@
-"""COCO: one JSON file of boxes a split (https://cocodataset.org/#format-data)."""
+"""COCO: one JSON file of boxes for each split (https://cocodataset.org/#format-data)."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from components.ingestion.sample import Sample, split_name
 
 
 def samples(layout: CocoLayout, folder: Path) -> Iterator[Sample]:
-    """The images of each split, in the file's order, also those without a box; ids are `<split>/<file name>`.
+    """The images of each split in the file's order, including images without a box; ids are `<split>/<file name>`.
 
     Raises:
-        SourceError: a file is missing or no JSON, an annotation names an image or category that is not there.
+        SourceError: a file is missing or not JSON, or an annotation names an unknown image or category.
     """
     for split, name in layout.annotations.items():
         path = folder / name
         document = _document(path)
         try:
             labels = {entry["id"]: entry["name"] for entry in document["categories"]}
-            found: dict[Any, list[dict[str, Any]]] = {entry["id"]: [] for entry in document["images"]}
+            boxes_by_image: dict[Any, list[dict[str, Any]]] = {entry["id"]: [] for entry in document["images"]}
             for entry in document["annotations"]:
                 if entry.get("iscrowd"):
                     continue
                 left, top, width, height = entry["bbox"]
                 corners = [left, top, left + width, top + height]
                 where = f"{path} annotation {entry.get('id')}"
-                found[entry["image_id"]].append(box(labels[entry["category_id"]], corners, where))
-            images = [(str(entry["file_name"]), found[entry["id"]]) for entry in document["images"]]
+                boxes_by_image[entry["image_id"]].append(box(labels[entry["category_id"]], corners, where))
+            images = [(str(entry["file_name"]), boxes_by_image[entry["id"]]) for entry in document["images"]]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             got = f"{type(error).__name__}: {error}"
             raise SourceError("the annotations are not COCO's", where=str(path), got=got) from error

@@ -14,17 +14,17 @@ def text(values: Sequence[str | None]) -> pa.Array:
     encoded = [b"" if value is None else value.encode() for value in values]
     present = np.array([value is not None for value in values], bool)
     validity = None if present.all() else pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
-    return pa.Array.from_buffers(pa.string(), len(values), [validity, *_joined(encoded)])
+    return pa.Array.from_buffers(pa.string(), len(values), [validity, *_binary_buffers(encoded)])
 
 
 def encoded_text(values: Sequence[bytes]) -> pa.Array:
     """A string column of UTF-8 bytes."""
-    return pa.Array.from_buffers(pa.string(), len(values), [None, *_joined(values)])
+    return pa.Array.from_buffers(pa.string(), len(values), [None, *_binary_buffers(values)])
 
 
 def binary(values: Sequence[bytes]) -> pa.Array:
     """A binary column of at most 2 GiB in all."""
-    return pa.Array.from_buffers(pa.binary(), len(values), [None, *_joined(values)])
+    return pa.Array.from_buffers(pa.binary(), len(values), [None, *_binary_buffers(values)])
 
 
 def numbers(values: Sequence[NDArray[np.float64]]) -> pa.Array:
@@ -41,17 +41,17 @@ def integers(values: np.ndarray) -> pa.Array:
 
 
 def lists(column: pa.ChunkedArray) -> list[NDArray[np.float64]]:
-    """What `numbers` made, as arrays (n,) again."""
-    found: list[NDArray[np.float64]] = []
+    """The inverse of `numbers`: one array (n,) for each row."""
+    arrays: list[NDArray[np.float64]] = []
     for chunk in column.chunks:
         flat = chunk.flatten()
         values = np.frombuffer(flat.buffers()[1] or b"", np.float64)[flat.offset : flat.offset + len(flat)]
         sizes = [size.as_py() for size in chunk.value_lengths()]
-        found += np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
-    return found
+        arrays += np.split(values, np.cumsum(sizes)[:-1]) if sizes else []
+    return arrays
 
 
-def _joined(values: Sequence[bytes]) -> list[pa.Buffer]:
+def _binary_buffers(values: Sequence[bytes]) -> list[pa.Buffer]:
     return [_offsets([len(value) for value in values]), pa.py_buffer(b"".join(values))]
 
 

@@ -1,4 +1,4 @@
-"""CoNLL: a token and its tag a line, an empty line behind each sentence."""
+"""CoNLL: one token and its tag on each line, an empty line after each sentence."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from components.core.errors import SourceError
 from components.ingestion import text_lines
 from components.ingestion.sample import Sample, split_name
 
-_DOCUMENT = "-DOCSTART-"  # CoNLL-2003 begins each document so
+_DOCUMENT = "-DOCSTART-"  # CoNLL-2003: first token of a document
 
 
 def samples(layout: ConllLayout, folder: Path) -> Iterator[Sample]:
     """The sentences of each file, in order; ids are `<split>/<sentence>`.
 
-    The token is in the first column and the tag in the last; columns are set apart by a tab, or else by blanks.
+    The token is in the first column and the tag in the last; columns are separated by a tab, or else by blanks.
 
     Raises:
-        SourceError: a file is missing or no text, a line has no tag, a file holds no sentence.
+        SourceError: a file is missing or not text, a line has no tag, a file has no sentence.
     """
     for split, name in layout.files.items():
         count = 0

@@ -1,4 +1,4 @@
-"""Rows of a CSV or TSV file as text, each with its line."""
+"""Rows of a CSV or TSV file as text, with their line numbers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from components.ingestion import text_lines
 
 
 def rows(layout: Columns, path: Path, columns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Where each row stands, and its cells by the names of their columns; empty lines are left out.
+    """File and line of each row, and its cells by column name; empty lines are skipped.
 
     Raises:
-        SourceError: the file cannot be read, a wanted column is missing, a row has more or fewer cells than columns.
+        SourceError: the file cannot be read, a column is missing, a row has more or fewer cells than columns.
     """
     cells = _csv(layout, path) if layout.kind == "csv" else _tsv(layout, path)
     first = next(cells, None)
@@ -32,13 +32,13 @@ def rows(layout: Columns, path: Path, columns: list[str]) -> Iterator[tuple[str,
 
 
 def check(names: list[str], columns: list[str], path: Path) -> None:
-    """Refuse a table that lacks a column, or has one twice."""
+    """Raise SourceError if a column is missing or occurs twice."""
     if missing := [name for name in columns if name not in names]:
         raise SourceError(
             "columns are missing", where=str(path), got=", ".join(names[:20]), expected=", ".join(missing)
         )
-    if double := sorted({name for name in columns if names.count(name) > 1}):
-        raise SourceError("a column stands twice", where=str(path), got=", ".join(double))
+    if duplicates := sorted({name for name in columns if names.count(name) > 1}):
+        raise SourceError("a column stands twice", where=str(path), got=", ".join(duplicates))
 
 
 def header(layout: Columns, path: Path) -> list[str]:

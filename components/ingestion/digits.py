@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, read out of the installed package without importing it (that costs seconds)."""
+"""scikit-learn's handwritten digits, read from the installed package without an import, which takes seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def samples() -> Iterator[Sample]:
     """The 1 797 images of 8x8 pixels, their 17 grey levels spread over 0 to 255.
 
     Raises:
-        SourceError: scikit-learn is not installed, or its file is not the one we know.
+        SourceError: scikit-learn is not installed, or its digits file is unknown.
     """
     path = _file()
     try:
@@ -39,10 +39,10 @@ def samples() -> Iterator[Sample]:
 
 
 def _file() -> Path:
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or not spec.submodule_search_locations:
         raise SourceError("scikit-learn is not installed", next_step="make venv")
-    path = Path(found.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         raise SourceError("scikit-learn came without its digits", where=str(path), next_step="reinstall scikit-learn")
     return path

@@ -1,4 +1,4 @@
-"""Downloads one file: with retries and resumption; the file is kept only if its sha256 is the expected one."""
+"""Download one file with retries and resumption; the file is kept only if its sha256 is the expected one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _TIMEOUT_SECONDS = 30.0
 _MEGABYTE = 1_000_000
 
 
-class _TryAgainError(Exception):
-    """The server's answer allows another attempt."""
+class _RetryableError(Exception):
+    """The response of the server allows another attempt."""
 
 
 def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
@@ -37,21 +37,21 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
             expected=f"sha256 {file.sha256}",
             next_step=f"put it below a folder that {mirror.VARIABLE} names; the original: {file.origin}",
         )
-    done = folder / file.sha256
-    if done.is_file() and digest.of_file(done) == file.sha256:
-        return done
+    target = folder / file.sha256
+    if target.is_file() and digest.of_file(target) == file.sha256:
+        return target
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{file.sha256}.part"
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         wait=tenacity.wait_exponential(multiplier=wait_seconds, max=20 * wait_seconds),
-        retry=tenacity.retry_if_exception_type((httpx.TransportError, _TryAgainError)),
+        retry=tenacity.retry_if_exception_type((httpx.TransportError, _RetryableError)),
         reraise=True,
     )
     try:
         with _client(file.url) as client:
             attempts(_append, client, file, file.url, part)
-    except (httpx.HTTPError, _TryAgainError) as error:
+    except (httpx.HTTPError, _RetryableError) as error:
         raise SourceError(
             f"cannot be fetched: {file.name}",
             where=file.url,
@@ -59,17 +59,17 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
             expected=f"sha256 {file.sha256}",
             next_step="try again later, or put the file below a folder that MODELYARD_MIRROR names",
         ) from error
-    if (found := digest.of_file(part)) != file.sha256:
+    if (actual := digest.of_file(part)) != file.sha256:
         part.unlink()
         raise SourceError(
             "another file than the one asked for; nothing of it was kept",
             where=file.url,
-            got=f"sha256 {found}",
+            got=f"sha256 {actual}",
             expected=f"sha256 {file.sha256}",
             next_step="if the publisher replaced the file on purpose, look at it and put its sha256 into dataset.yaml",
         )
-    part.replace(done)
-    return done
+    part.replace(target)
+    return target
 
 
 def _client(url: str) -> httpx.Client:
@@ -95,25 +95,25 @@ def _client(url: str) -> httpx.Client:
 
 
 def _append(client: httpx.Client, file: RemoteFile, url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with client.stream("GET", url, headers=headers) as answer:
-        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+    received = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={received}-"} if received else {})}
+    with client.stream("GET", url, headers=headers) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if digest.of_file(part) == file.sha256:
                 return
             part.unlink()
-            raise _TryAgainError("the part kept before does not fit the file")
-        if answer.status_code >= 500 or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise _TryAgainError(f"the server answered {answer.status_code}")
-        answer.raise_for_status()
-        resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
-        length = answer.headers.get("Content-Length")
-        total = int(length) + (have if resumed else 0) if length else None
+            raise _RetryableError("the part kept before does not fit the file")
+        if response.status_code >= 500 or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise _RetryableError(f"the server answered {response.status_code}")
+        response.raise_for_status()
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+        length = response.headers.get("Content-Length")
+        total = int(length) + (received if resumed else 0) if length else None
         with (
             part.open("ab" if resumed else "wb") as out,
             Progress(f"fetching {file.name}", total, "MB", _MEGABYTE) as progress,
         ):
-            progress.advance(have if resumed else 0)
-            for piece in answer.iter_bytes():
+            progress.advance(received if resumed else 0)
+            for piece in response.iter_bytes():
                 out.write(piece)
                 progress.advance(len(piece))

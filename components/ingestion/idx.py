@@ -37,7 +37,7 @@ def samples(layout: IdxLayout, folder: Path) -> Iterator[Sample]:
 
 
 def _pairs(images: Path, labels: Path, classes: int) -> Iterator[tuple[bytes, int]]:
-    with _opened(images, 3) as (image_stream, shape), _opened(labels, 1) as (label_stream, (label_count,)):
+    with _open(images, 3) as (image_stream, shape), _open(labels, 1) as (label_stream, (label_count,)):
         count, height, width = shape
         if count != label_count:
             got = f"{count} images, {label_count} labels in {labels.name}"
@@ -46,8 +46,8 @@ def _pairs(images: Path, labels: Path, classes: int) -> Iterator[tuple[bytes, in
             raise SourceError("not the size of an image", where=str(images), got=f"{height}x{width}")
         for start in range(0, count, _BATCH):
             size = min(_BATCH, count - start)
-            pixels = np.frombuffer(_exactly(image_stream, size * height * width, images), np.uint8)
-            numbers = np.frombuffer(_exactly(label_stream, size, labels), np.uint8)
+            pixels = np.frombuffer(_read_exactly(image_stream, size * height * width, images), np.uint8)
+            numbers = np.frombuffer(_read_exactly(label_stream, size, labels), np.uint8)
             if numbers.max() >= classes:
                 got = f"{numbers.max()} near row {start}"
                 raise SourceError("a label without a class", where=str(labels), got=got, expected=f"0 to {classes - 1}")
@@ -59,23 +59,23 @@ def _pairs(images: Path, labels: Path, classes: int) -> Iterator[tuple[bytes, in
 
 
 @contextmanager
-def _opened(path: Path, dimensions: int) -> Iterator[tuple[IO[bytes], tuple[int, ...]]]:
-    """A file behind its header, and the sizes that the header names."""
+def _open(path: Path, dimensions: int) -> Iterator[tuple[IO[bytes], tuple[int, ...]]]:
+    """A stream positioned after the header of the file, and the sizes from the header."""
     try:
-        with path.open("rb") as peek:
-            packed = peek.read(2) == _GZIP
+        with path.open("rb") as head:
+            is_gzip = head.read(2) == _GZIP
     except FileNotFoundError as error:
         raise SourceError("no such file in the source", where=str(path)) from error
-    with cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb") as stream:
-        magic = _exactly(stream, 4, path)
+    with cast("IO[bytes]", gzip.open(path, "rb")) if is_gzip else path.open("rb") as stream:
+        magic = _read_exactly(stream, 4, path)
         if magic != bytes([0, 0, _UBYTE, dimensions]):
             expected = f"0000{_UBYTE:02x}{dimensions:02x}: bytes in {dimensions} dimensions"
             raise SourceError("not the idx file that is expected", where=str(path), got=magic.hex(), expected=expected)
-        sizes = struct.unpack(f">{dimensions}I", _exactly(stream, 4 * dimensions, path))
+        sizes = struct.unpack(f">{dimensions}I", _read_exactly(stream, 4 * dimensions, path))
         yield stream, sizes
 
 
-def _exactly(stream: IO[bytes], count: int, path: Path) -> bytes:
+def _read_exactly(stream: IO[bytes], count: int, path: Path) -> bytes:
     content = _read(stream, count, path)
     if len(content) < count:
         raise SourceError("the file is truncated", where=str(path), got=f"{len(content)} bytes", expected=str(count))

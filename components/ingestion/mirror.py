@@ -1,4 +1,4 @@
-"""Finds files by sha256 in the folder of the environment variable MODELYARD_MIRROR."""
+"""Find files by sha256 in the folder of the environment variable MODELYARD_MIRROR."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ def find(sha256: str, name: str, cache: Path) -> Path | None:
     """The first file with this sha256; files with this name are checked first.
 
     Args:
-        cache: file of known digests; a second search reads no file again.
+        cache: file with the digests of files read before; a file is read again only if its size or time changed.
     """
-    named = os.environ.get(VARIABLE)
-    if not named or not Path(named).is_dir():
+    folder = os.environ.get(VARIABLE)
+    if not folder or not Path(folder).is_dir():
         return None
-    paths = [path for path in Path(named).rglob("*") if path.is_file()]
+    paths = [path for path in Path(folder).rglob("*") if path.is_file()]
     paths.sort(key=lambda path: (path.name != name, str(path)))
-    known = _known(cache)
-    before = dict(known)
+    digests = _read_cache(cache)
+    before = dict(digests)
     try:
         for path in paths:
-            facts = path.stat()
-            entry = known.get(str(path))
-            if entry is None or entry[:2] != [facts.st_size, facts.st_mtime_ns]:
-                entry = known[str(path)] = [facts.st_size, facts.st_mtime_ns, digest.of_file(path)]
+            stat = path.stat()
+            entry = digests.get(str(path))
+            if entry is None or entry[:2] != [stat.st_size, stat.st_mtime_ns]:
+                entry = digests[str(path)] = [stat.st_size, stat.st_mtime_ns, digest.of_file(path)]
             # The cache only suggests a file: the sha256 of its bytes decides.
             if entry[2] == sha256 and digest.of_file(path) == sha256:
                 return path
     finally:
-        if known != before:
-            atomic.write_text(cache, json.dumps(known, indent=0, sort_keys=True))
+        if digests != before:
+            atomic.write_text(cache, json.dumps(digests, indent=0, sort_keys=True))
     return None
 
 
-def _known(cache: Path) -> dict[str, _Entry]:
+def _read_cache(cache: Path) -> dict[str, _Entry]:
     try:
         document = json.loads(cache.read_text())
     except (FileNotFoundError, json.JSONDecodeError):

@@ -1,6 +1,6 @@
 """An array as a PNG file whose bytes depend on the pixels only.
 
-The pixels are stored, not compressed: no two versions of zlib disagree about them, it costs a few microseconds, and
+The pixels are stored, not compressed: the bytes do not depend on the version of zlib, storing takes microseconds, and
 the Parquet file compresses them better than single small files can be. PNG specification: https://www.w3.org/TR/png-3/
 """
 
@@ -24,10 +24,10 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
     rows = np.zeros((height, 1 + pixels.size // height), np.uint8)  # each row begins with its filter, 0: none
     rows[:, 1:] = pixels.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", _stored(rows.tobytes())) + _chunk(b"IEND", b"")
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", _stored_blocks(rows.tobytes())) + _chunk(b"IEND", b"")
 
 
-def _stored(content: bytes) -> bytes:
+def _stored_blocks(content: bytes) -> bytes:
     """A zlib stream of stored blocks (RFC 1950, RFC 1951 section 3.2.4)."""
     blocks = [b"\x78\x01"]
     for start in range(0, len(content), _STORED_LIMIT):

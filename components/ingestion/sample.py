@@ -1,4 +1,4 @@
-"""One raw sample, the same for all sources."""
+"""A raw sample, in the same form for all sources."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Sample(NamedTuple):
 
 
 def split_name(name: str, where: str) -> str:
-    """The split for a source's name of a split.
+    """Map a split's name in a source to train, validation or test.
 
     Raises:
-        SourceError: unknown name.
+        SourceError: the name is unknown.
     """
-    known = _SPLITS.get(name.strip().lower())
-    if known is None:
+    split = _SPLITS.get(name.strip().lower())
+    if split is None:
         raise SourceError("not the name of a split", where=where, got=repr(name), expected="train, validation or test")
-    return known
+    return split

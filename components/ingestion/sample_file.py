@@ -72,14 +72,14 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
 
 
 def fields_of(path: Path) -> Fields:
-    """The fields that the samples of a file hold."""
+    """The fields of the samples of a file."""
     return _fields(pq.read_schema(path))
 
 
 def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]]:
     """The samples of a file, a row group at a time.
 
-    Each group is read by itself: pyarrow's own `iter_batches` holds on to memory from group to group.
+    Each group is read by itself: pyarrow's own `iter_batches` does not free the memory of earlier groups.
 
     Args:
         leave_out: fields that are not read.
@@ -98,16 +98,16 @@ def ids(path: Path) -> list[str]:
 
 
 def pick(path: Path, rows: Collection[int]) -> Iterator[tuple[int, Sample]]:
-    """A few rows and their samples, in the file's order; only the row groups that hold them are read."""
+    """A few rows and their samples, in the file's order; only the row groups with these rows are read."""
     with pq.ParquetFile(path) as parquet:
         fields = _fields(parquet.schema_arrow)
         start = 0
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
-            inside = sorted(row for row in rows if start <= row < start + size)
-            if inside:
+            group_rows = sorted(row for row in rows if start <= row < start + size)
+            if group_rows:
                 table = parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False)
-                for row in inside:
+                for row in group_rows:
                     yield row, _samples(table.slice(row - start, 1), fields)[0]
             start += size
 
@@ -131,26 +131,26 @@ def _samples(table: pa.Table, fields: Fields) -> list[Sample]:
 def _values(column: pa.ChunkedArray, kind: Kind) -> Sequence[Any]:
     if kind == "numbers":
         return columns.lists(column)
-    found: list[Any] = column.to_pylist()
-    return [json.loads(text) for text in found] if kind == "json" else found
+    values: list[Any] = column.to_pylist()
+    return [json.loads(text) for text in values] if kind == "json" else values
 
 
 def _groups(samples: Iterable[Sample], fields: Fields) -> Iterator[list[Sample]]:
-    """Samples as they are stored: text and JSON as UTF-8 bytes."""
+    """Row groups of encoded samples: text and JSON as UTF-8 bytes."""
     group: list[Sample] = []
-    held = 0
+    group_bytes = 0
     for sample in samples:
-        stored = {name: _stored(sample, name, kind) for name, kind in fields.items()}
-        group.append(sample._replace(values=stored))
-        held += sum(memoryview(value).nbytes for value in stored.values())
-        if len(group) == ROW_GROUP or held >= _ROW_GROUP_BYTES:
+        encoded = {name: _encode(sample, name, kind) for name, kind in fields.items()}
+        group.append(sample._replace(values=encoded))
+        group_bytes += sum(memoryview(value).nbytes for value in encoded.values())
+        if len(group) == ROW_GROUP or group_bytes >= _ROW_GROUP_BYTES:
             yield group
-            group, held = [], 0
+            group, group_bytes = [], 0
     if group:
         yield group
 
 
-def _stored(sample: Sample, name: str, kind: Kind) -> Any:
+def _encode(sample: Sample, name: str, kind: Kind) -> Any:
     value = sample.values[name]
     try:
         if kind == "text":

@@ -1,4 +1,4 @@
-"""Opens a source by its spec as a stream of samples."""
+"""Open a source by its spec as a stream of samples."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from components.ingestion.sample import Sample
 
 
 @contextmanager
-def opened(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
-    """The samples of a source, to be read once inside the block.
+def open_source(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
+    """The samples of a source; they can be read once, inside the block.
 
     Args:
         folder: the dataset's folder, the base of relative paths.
@@ -51,36 +51,36 @@ def opened(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
         case SklearnSource():
             yield digits.samples()
         case UrlSource():
-            with unpacked.files(source.files, folder.name) as place:
-                yield _read(source.layout, place)
+            with unpacked.files(source.files, folder.name) as source_folder:
+                yield _read(source.layout, source_folder)
         case FolderSource():
-            with unpacked.folder(folder / source.path, folder.name) as place:
-                yield _read(source.layout or FolderLayout(kind="folder", splits=source.splits), place)
+            with unpacked.folder(folder / source.path, folder.name) as source_folder:
+                yield _read(source.layout or FolderLayout(kind="folder", splits=source.splits), source_folder)
         case TableSource():
             path = folder / source.path
             fields = source.model_dump(exclude={"path"})
             yield table.samples(TableLayout(**fields, files={"": path.name}), path.parent)
 
 
-def _read(layout: Layout, place: Path) -> Iterator[Sample]:
+def _read(layout: Layout, folder: Path) -> Iterator[Sample]:
     match layout:
         case FolderLayout():
-            return class_folder.samples(layout, place / layout.root)
+            return class_folder.samples(layout, folder / layout.root)
         case IdxLayout():
-            return idx.samples(layout, place)
+            return idx.samples(layout, folder)
         case CifarLayout():
-            return cifar.samples(layout, place)
+            return cifar.samples(layout, folder)
         case TableLayout():
-            return table.samples(layout, place)
+            return table.samples(layout, folder)
         case WindowsLayout():
-            return windows.samples(layout, place)
+            return windows.samples(layout, folder)
         case ConllLayout():
-            return conll.samples(layout, place)
+            return conll.samples(layout, folder)
         case PairsLayout():
-            return pairs.samples(layout, place)
+            return pairs.samples(layout, folder)
         case VocLayout():
-            return voc.samples(layout, place)
+            return voc.samples(layout, folder)
         case CocoLayout():
-            return coco.samples(layout, place)
+            return coco.samples(layout, folder)
         case WavLayout():
-            return wav_folder.samples(layout, place)
+            return wav_folder.samples(layout, folder)

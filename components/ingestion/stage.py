@@ -30,16 +30,16 @@ def main(arguments: list[str]) -> None:
 
 
 def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
-    """Write `raw/samples.parquet` and seal it; atomic."""
+    """Write `raw/samples.parquet` and seal the folder; atomic."""
     with atomic.folder(folder / "raw") as fresh:
         fields = spec.source_fields()
-        with sources.opened(spec.source, folder) as samples:
+        with sources.open_source(spec.source, folder) as samples:
             written = sample_file.write(samples, fresh / sample_file.FILE_NAME, f"reading {spec.name}", fields)
         if written.samples == 0:
             raise SourceError("the source holds no sample", where=str(folder / "dataset.yaml"))
         if written.replaced:
-            words = "bytes that are no text in this encoding, and are read as \ufffd; the expectation `valid` sees them"
-            print(f"{spec.name}: {written.replaced:,} of {written.samples:,} samples hold {words}", file=sys.stderr)
+            note = "bytes that are no text in this encoding, and are read as \ufffd; the expectation `valid` sees them"
+            print(f"{spec.name}: {written.replaced:,} of {written.samples:,} samples hold {note}", file=sys.stderr)
         facts = {
             "dataset": spec.name,
             "source_digest": digest.of_value(spec.source.model_dump(mode="json")),

@@ -1,4 +1,4 @@
-"""Lines of a text file, plain or gzip, each with its number."""
+"""Lines of a text file, plain or gzip, with their numbers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _BOM = "\ufeff"
 
 
 def read(path: Path, encoding: str = "utf-8", *, strict: bool = False) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 on, and lines with the newline that they end with. A byte order mark is left out.
+    """Line numbers, counted from 1, and lines with their newline. A byte order mark is removed.
 
-    Bytes that are not in this encoding become U+FFFD: a text that holds them is a failing sample, which validation
-    counts and shows. With `strict` they are refused: for lines that are names and not a sample's content.
+    Bytes that cannot be decoded become U+FFFD: a text with U+FFFD is a failing sample, which validation counts and
+    shows. With `strict` they raise SourceError: for lines that are names and not the content of a sample.
 
     Raises:
-        SourceError: no such file, a gzip file is truncated or damaged; strictly also a line that cannot be decoded.
+        SourceError: no such file, a gzip file is truncated or damaged, or, with `strict`, a line cannot be decoded.
     """
     try:
-        with _opened(path) as stream:
+        with _open(path) as stream:
             for number, line in enumerate(stream, 1):
                 try:
                     text = line.decode(encoding, "strict" if strict else "replace")
@@ -42,7 +42,7 @@ def read(path: Path, encoding: str = "utf-8", *, strict: bool = False) -> Iterat
         raise SourceError("the file is truncated or damaged", where=str(path), got=error) from error
 
 
-def _opened(path: Path) -> IO[bytes]:
-    with path.open("rb") as peek:
-        packed = peek.read(2) == _GZIP
-    return cast("IO[bytes]", gzip.open(path, "rb")) if packed else path.open("rb")
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as head:
+        is_gzip = head.read(2) == _GZIP
+    return cast("IO[bytes]", gzip.open(path, "rb")) if is_gzip else path.open("rb")

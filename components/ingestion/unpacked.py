@@ -1,4 +1,4 @@
-"""The files of a source side by side in one folder, archives unpacked."""
+"""The files of a source in one folder, archives unpacked."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from components.ingestion import archive, download, mirror
 
 @contextmanager
 def files(remote: Sequence[RemoteFile], dataset: str) -> Iterator[Path]:
-    """A folder with every file under its name, for the time of the block. Plain files are links to where they lie.
+    """A temporary folder with every file under its name, archives unpacked; other files are symbolic links.
 
     Raises:
-        SourceError: a file cannot be had, or an archive is damaged or unsafe.
+        SourceError: a file cannot be fetched, or an archive is damaged or unsafe.
     """
     state = Project(Path()).state
-    with _place(dataset) as place:
+    with _temporary_folder(dataset) as target:
         for file in remote:
             name = (file.url or file.name).rpartition("/")[2]
             path = mirror.find(file.sha256, name, state / "cache" / "mirror.json")
             path = path or download.fetch(file, state / "cache" / "downloads")
             if archive.is_archive(path):
-                archive.unpack(path, place)
+                archive.unpack(path, target)
             else:
-                (place / file.name).symlink_to(path.resolve())
-        yield place
+                (target / file.name).symlink_to(path.resolve())
+        yield target
 
 
 @contextmanager
 def folder(path: Path, dataset: str) -> Iterator[Path]:
-    """A folder of this machine, or what an archive of it holds, for the time of the block.
+    """A local folder, or a temporary folder with the content of a local archive.
 
     Raises:
         SourceError: the archive is damaged or unsafe.
     """
     if path.is_file() and archive.is_archive(path):
-        with _place(dataset) as place:
-            archive.unpack(path, place)
-            yield place
+        with _temporary_folder(dataset) as target:
+            archive.unpack(path, target)
+            yield target
     else:
         yield path
 
 
 @contextmanager
-def _place(dataset: str) -> Iterator[Path]:
-    place = Project(Path()).state / "staging" / dataset / "source"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+def _temporary_folder(dataset: str) -> Iterator[Path]:
+    target = Project(Path()).state / "staging" / dataset / "source"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
     try:
-        yield place
+        yield target
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)

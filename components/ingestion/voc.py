@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file of boxes an image (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf)."""
+"""Pascal VOC: one XML file of boxes for each image (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def samples(layout: VocLayout, folder: Path) -> Iterator[Sample]:
-    """The images of each set, in its order; ids are the images' names. Without sets all that are annotated, sorted.
+    """The images of each set in its order, or all annotated images, sorted, without sets; ids are the images' names.
 
     Raises:
-        SourceError: a folder, image or annotation is missing or damaged, a name stands in two sets.
+        SourceError: a folder, image or annotation is missing or damaged, or an image is in two sets.
     """
     root = folder / layout.root
     sets = {name: root / "ImageSets" / "Main" / f"{name}.txt" for name in _SETS}
     if any(path.is_file() for path in sets.values()):
-        seen: dict[str, str] = {}
+        set_names: dict[str, str] = {}
         for name, path in sets.items():
             for number, line in text_lines.read(path, strict=True) if path.is_file() else ():
                 identity = line.split()[0] if line.strip() else ""
-                if identity and seen.setdefault(identity, name) != name:
-                    got = f"{identity}, also in {seen[identity]}"
+                if identity and set_names.setdefault(identity, name) != name:
+                    got = f"{identity}, also in {set_names[identity]}"
                     raise SourceError("an image in two sets", where=f"{path} line {number}", got=got)
                 if identity:
                     yield _sample(root, identity, split_name(name, str(path)), f"{path} line {number}")
@@ -56,10 +56,10 @@ def _boxes(path: Path) -> list[dict[str, Any]]:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise SourceError("an annotation that declares entities", where=str(path))
     try:
-        tree = ElementTree.fromstring(content)  # noqa: S314  # nothing is declared in it
+        tree = ElementTree.fromstring(content)  # noqa: S314  # refused above if it declares entities
     except ElementTree.ParseError as error:
         raise SourceError("the annotation is no XML", where=str(path), got=error) from error
     return [
-        box(found.findtext("name"), [found.findtext(f"bndbox/{corner}") for corner in _CORNERS], str(path))
-        for found in tree.iter("object")
+        box(element.findtext("name"), [element.findtext(f"bndbox/{corner}") for corner in _CORNERS], str(path))
+        for element in tree.iter("object")
     ]

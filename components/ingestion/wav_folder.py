@@ -1,4 +1,4 @@
-"""WAV files that say in their names what they are."""
+"""WAV files with their fields in their names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.ingestion.sample import Sample
 
 
 def samples(layout: WavLayout, folder: Path) -> Iterator[Sample]:
-    """The files below the root, sorted by path; the id is that path. They come as they are, silent or damaged.
+    """The files below the root, sorted by path; the id is the path. Silent and damaged files are kept.
 
     Raises:
         SourceError: no such folder, no WAV file in it, a name that does not fit the pattern.
@@ -21,7 +21,7 @@ def samples(layout: WavLayout, folder: Path) -> Iterator[Sample]:
     root = folder / layout.root
     if not root.is_dir():
         raise SourceError("no such folder", where=str(root))
-    pattern = _compiled(layout.pattern)
+    pattern = _compile(layout.pattern)
     found = False
     for path in sorted(_files(root)):
         name = path.relative_to(root).as_posix()
@@ -36,21 +36,23 @@ def samples(layout: WavLayout, folder: Path) -> Iterator[Sample]:
         raise SourceError("no WAV file in the folder", where=str(root))
 
 
-def _split(layout: WavLayout, said: dict[str, str]) -> str | None:
+def _split(layout: WavLayout, parts: dict[str, str]) -> str | None:
     for split, conditions in (("test", layout.test), ("validation", layout.validation)):
-        if conditions and all(said[name] in values for name, values in conditions.items()):
+        if conditions and all(parts[name] in values for name, values in conditions.items()):
             return split
     return "train" if layout.test or layout.validation else None
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", pattern)  # text and names in turn
     return re.compile(
-        "".join(f"(?P<{part}>[^/]+?)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
+        "".join(f"(?P<{part}>[^/]+?)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
     )
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, inner, names in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        yield from (Path(folder, name) for name in names if name.lower().endswith(".wav") and not name.startswith("."))
+    for folder, folders, file_names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (
+            Path(folder, name) for name in file_names if name.lower().endswith(".wav") and not name.startswith(".")
+        )

@@ -1,4 +1,4 @@
-"""Windows of a table in time order, each labelled by what a column does behind it."""
+"""Windows of a table in time order, labelled by the change of a column after the window."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def samples(layout: WindowsLayout, folder: Path) -> Iterator[Sample]:
             is missing.
     """
     columns = [*layout.values, *([layout.rising] if layout.rising not in layout.values else [])]
-    whole = TableLayout(kind="csv", files={"": layout.file}, label=None, values=columns, time=layout.time)
-    rows = list(table.samples(whole, folder))
+    table_layout = TableLayout(kind="csv", files={"": layout.file}, label=None, values=columns, time=layout.time)
+    rows = list(table.samples(table_layout, folder))
     numbers = np.stack([row.values["values"] for row in rows]) if rows else np.empty((0, len(columns)))  # (T, C)
-    decides = numbers[:, columns.index(layout.rising)]  # (T,)
+    label_values = numbers[:, columns.index(layout.rising)]  # (T,)
     sizes = layout.rows.model_dump()
     if sum(sizes.values()) > len(rows):
         raise SourceError(
@@ -37,10 +37,10 @@ def samples(layout: WindowsLayout, folder: Path) -> Iterator[Sample]:
         last = begin + size - layout.look_back - layout.horizon
         for start in range(begin, last + 1, layout.stride):
             now, then = start + layout.look_back - 1, start + layout.look_back - 1 + layout.horizon
-            if np.isnan(decides[[now, then]]).any():
+            if np.isnan(label_values[[now, then]]).any():
                 raise SourceError(f"{layout.rising} is empty where it decides a label", where=rows[now].id)
             values = numbers[start : now + 1, : len(layout.values)]
-            label = RISE if decides[then] > decides[now] else FALL
+            label = RISE if label_values[then] > label_values[now] else FALL
             time = {"time": rows[now].values["time"]} if layout.time is not None else {}
             yield Sample(f"{split}/{start:06d}", split, {**time, "values": values.ravel(), "label": label})
         begin += size

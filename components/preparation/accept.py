@@ -1,4 +1,4 @@
-"""Replaces the prepared dataset with the staged one and its verdict."""
+"""Replace the prepared dataset with the staged one and its verdict."""
 
 from __future__ import annotations
 

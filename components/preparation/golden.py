@@ -36,17 +36,17 @@ def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, 
         count: number of the test split's windows.
         length: rows of a window; the first `look_back` of them are the input.
     """
-    begins = sorted({first + int(place) for place in np.linspace(0, count - 1, min(LIMIT, count))})
-    row_numbers = {row for begin in begins for row in range(begin, begin + length)}
+    starts = sorted({first + int(position) for position in np.linspace(0, count - 1, min(LIMIT, count))})
+    row_numbers = {row for start in starts for row in range(start, start + length)}
     rows = dict(sample_file.pick(table, row_numbers))
     _write(
         folder,
         (
             (
-                rows[begin + look_back].id,
-                task.window_example([rows[begin + step].values for step in range(length)], look_back),
+                rows[start + look_back].id,
+                task.window_example([rows[start + step].values for step in range(length)], look_back),
             )
-            for begin in begins
+            for start in starts
         ),
     )
 

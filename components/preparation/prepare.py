@@ -91,7 +91,7 @@ def prepare(folder: Path) -> manifest.Manifest:
             windows = _windows(processor.arrays(), spec, folder)
             _encode(table, fresh, task, processor, scratch, assigned, windows, spec.name)
         processor.save(fresh)
-        counts = {name: _count(assigned, number, windows) for number, name in enumerate(splits.SPLITS)}
+        counts = {name: _sample_count(assigned, number, windows) for number, name in enumerate(splits.SPLITS)}
         if short := [name for name, count in counts.items() if count < 1]:
             rows = f"the splits {' and '.join(short)} are shorter than a window of {windows.length} rows"
             raise SpecError(str(folder / "dataset.yaml"), (Problem("split.rows", rows),))
@@ -119,11 +119,11 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
     numbers: dict[str, int] = {}  # of the strata, in the order of their first samples
     split_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
 
-    def decoded(sample: Sample) -> tuple[Arrays, int]:
+    def decode(sample: Sample) -> tuple[Arrays, int]:
         try:
             arrays = task.decode(sample.values, settings)
         except SampleError as error:
-            raise _named(error, sample.id) from error
+            raise _with_id(error, sample.id) from error
         return arrays, splits.key(task.key(sample.values, arrays), spec.split.seed)
 
     row = 0
@@ -134,7 +134,7 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
         each = pool.map if task.payload_field else map
         for group in sample_file.groups(table):
             parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
-            results = (one for part in each(lambda part: [decoded(sample) for sample in part], parts) for one in part)
+            results = (one for part in each(lambda part: [decode(sample) for sample in part], parts) for one in part)
             for sample, (arrays, key) in zip(group, results, strict=True):
                 scratch.append(arrays)
                 classes.update(task.labels(sample.values))
@@ -143,7 +143,7 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
                 source_splits[row] = split_numbers.get(str(sample.split), splits.OPEN)
                 row += 1
             progress.advance(len(group))
-    order = {name: place for place, name in enumerate(sorted(numbers))}
+    order = {name: position for position, name in enumerate(sorted(numbers))}
     strata = np.array([order[name] for name in numbers], np.uint32)[strata]
     return _Index(keys, strata, source_splits, sorted(classes))
 
@@ -159,7 +159,7 @@ def _assign(index: _Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]
     return assigned
 
 
-def _raws(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, RawSample]]]:
+def _read_samples(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, RawSample]]]:
     """Ids and samples of each row group."""
     arrays = scratch.read()
     for group in sample_file.groups(table, leave_out=[task.payload_field]):
@@ -168,7 +168,7 @@ def _raws(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str,
 
 def _train(table: Path, task: Task, scratch: Scratch, assigned: NDArray[np.uint8]) -> Iterator[RawSample]:
     row = 0
-    for group in _raws(table, task, scratch):
+    for group in _read_samples(table, task, scratch):
         for _, raw in group:
             if assigned[row] == splits.TRAIN:
                 yield raw
@@ -189,7 +189,7 @@ def _encode(
     table: Path, fresh: Path, task: Task, processor: Processor, scratch: Scratch, assigned: NDArray[np.uint8],
     windows: _Windows, name: str,
 ) -> None:  # fmt: skip
-    stored = _stored(assigned, windows.look_back)  # (3, N)
+    stored = _stored_rows(assigned, windows.look_back)  # (3, N)
     ids: list[list[str]] = [[] for _ in splits.SPLITS]  # of the table's rows, for samples that are windows
     start = 0
     with (
@@ -197,25 +197,25 @@ def _encode(
         SampleList(fresh) as listed,
         Progress(f"encoding {name}", len(assigned)) as progress,
     ):
-        for group in _raws(table, task, scratch):
-            here = slice(start, start + len(group))
-            used = [entry for entry, split in zip(group, assigned[here], strict=True) if split != splits.UNUSED]
-            own = assigned[here][assigned[here] != splits.UNUSED]
-            encoded = _encoded(processor, used)
+        for group in _read_samples(table, task, scratch):
+            group_rows = slice(start, start + len(group))
+            used = [entry for entry, split in zip(group, assigned[group_rows], strict=True) if split != splits.UNUSED]
+            used_splits = assigned[group_rows][assigned[group_rows] != splits.UNUSED]
+            encoded = _encode_group(processor, used)
             rows = np.zeros(len(used), np.int64)
-            for number, mask in enumerate(stored[:, here][:, assigned[here] != splits.UNUSED]):
+            for number, mask in enumerate(stored[:, group_rows][:, assigned[group_rows] != splits.UNUSED]):
                 chosen = np.flatnonzero(mask).tolist()
-                names = [used[place][0] for place in chosen]
-                at = files.append(number, names, [encoded[place] for place in chosen])
+                names = [used[position][0] for position in chosen]
+                split_rows = files.append(number, names, [encoded[position] for position in chosen])
                 if windows.look_back:
                     ids[number] += names
                 else:
-                    rows[mask] = at
+                    rows[mask] = split_rows
             if not windows.look_back:
                 labels = [str(raw.values["label"]) if "label" in task.fields else "" for _, raw in used]
                 digests = [digest_of(sample, processor.inputs()) for sample in encoded]
-                listed.append([splits.SPLITS[number] for number in own], rows, [entry[0] for entry in used], labels,
-                              digests)  # fmt: skip
+                group_ids = [identity for identity, _ in used]
+                listed.append([splits.SPLITS[number] for number in used_splits], rows, group_ids, labels, digests)
             start += len(group)
             progress.advance(len(group))
         if windows.look_back:
@@ -235,7 +235,7 @@ def _list_windows(
         listed.append([split] * len(stored), rows, named, [""] * len(stored), digests)
 
 
-def _encoded(processor: Processor, samples: list[tuple[str, RawSample]]) -> list[Arrays]:
+def _encode_group(processor: Processor, samples: list[tuple[str, RawSample]]) -> list[Arrays]:
     if not samples:
         return []
     try:
@@ -245,12 +245,12 @@ def _encoded(processor: Processor, samples: list[tuple[str, RawSample]]) -> list
             try:
                 processor.encode([raw])
             except SampleError as error:
-                raise _named(error, identity) from error
+                raise _with_id(error, identity) from error
         raise
 
 
-def _stored(assigned: NDArray[np.uint8], look_back: int) -> NDArray[np.bool_]:
-    """(3, N): whether a row is written to a split: the split's rows, and `look_back` rows before the first of them."""
+def _stored_rows(assigned: NDArray[np.uint8], look_back: int) -> NDArray[np.bool_]:
+    """Masks (3, N) of the rows written to each split: its rows, and `look_back` rows before the first of them."""
     stored: NDArray[np.bool_] = assigned == np.arange(len(splits.SPLITS), dtype=np.uint8)[:, None]
     for mask in stored[1:]:
         first = int(np.argmax(mask))
@@ -258,12 +258,12 @@ def _stored(assigned: NDArray[np.uint8], look_back: int) -> NDArray[np.bool_]:
     return stored
 
 
-def _count(assigned: NDArray[np.uint8], number: int, windows: _Windows) -> int:
+def _sample_count(assigned: NDArray[np.uint8], number: int, windows: _Windows) -> int:
     """Number of samples of a split: its rows, or the windows within its rows and the look-back before them."""
     rows = int((assigned == number).sum())
     before = 0 if number == splits.TRAIN else min(windows.look_back, int(np.argmax(assigned == number)))
     return max(0, rows + before - windows.length + 1)
 
 
-def _named(error: SampleError, identity: str) -> SampleError:
+def _with_id(error: SampleError, identity: str) -> SampleError:
     return SampleError(error.what, where=identity, got=error.got, expected=error.expected, next_step=_NEXT_STEP)

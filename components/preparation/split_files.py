@@ -33,15 +33,15 @@ class SplitFiles:
     def __init__(self, folder: Path, specs: Sequence[ArraySpec]) -> None:
         # Stored arrays by name: a table with several windows is stored once.
         self._stored = {spec.of or spec.name: spec for spec in reversed(specs)}
-        self._files: list[dict[str, _Growing]] = []
+        self._files: list[dict[str, _GrowingArray]] = []
         for split in SPLITS:
             (folder / split).mkdir()
-            files: dict[str, _Growing] = {}
+            files: dict[str, _GrowingArray] = {}
             for name, spec in self._stored.items():
                 kind = np.dtype(spec.type).newbyteorder("<")
-                files[name] = _Growing(folder / split / f"{name}.npy", kind, spec.shape)
+                files[name] = _GrowingArray(folder / split / f"{name}.npy", kind, spec.shape)
                 if spec.layout == "ragged":
-                    offsets = _Growing(folder / split / f"{name}.offsets.npy", np.dtype("<i8"), ())
+                    offsets = _GrowingArray(folder / split / f"{name}.offsets.npy", np.dtype("<i8"), ())
                     offsets.append(np.zeros(1, np.int64))
                     files[_offsets(name)] = offsets
             self._files.append(files)
@@ -111,7 +111,7 @@ def _offsets(name: str) -> str:
     return f"{name}.offsets"
 
 
-class _Growing:
+class _GrowingArray:
     """A .npy file whose number of rows is known only at the end; the header has room for the number."""
 
     def __init__(self, path: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Which sample belongs to which split."""
+"""Assign samples to splits."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ def assign(
         result[source_splits == OPEN] = TRAIN
         return result
     fixed = np.unique(keys[~pool])
-    apart = pool & np.isin(keys, fixed)  # duplicates of samples in a fixed split are not drawn
-    candidates = np.flatnonzero(pool & ~apart)
+    duplicates = pool & np.isin(keys, fixed)  # of samples in a fixed split: these are not drawn
+    candidates = np.flatnonzero(pool & ~duplicates)
     result[pool] = TRAIN
     order = candidates[np.argsort(keys[candidates], kind="stable")]
     unique, first = np.unique(keys[order], return_index=True)
     counts = np.diff(np.append(first, len(order)))
     stratum = np.minimum.reduceat(strata[order], first) if len(order) else strata[:0]  # lower of two strata
-    drawn = np.full(len(unique), TRAIN, np.uint8)
+    group_splits = np.full(len(unique), TRAIN, np.uint8)
     for number in np.unique(stratum):
         groups = np.flatnonzero(stratum == number)
         total = int(counts[groups].sum())
         before = np.cumsum(counts[groups]) - counts[groups]
         test = 0 if has_test else max(1, round(total * spec.test))
         validation = 0 if has_validation else max(1, round((total - test) * spec.validation))
-        drawn[groups[before < test + validation]] = VALIDATION
-        drawn[groups[before < test]] = TEST
-    result[order] = np.repeat(drawn, counts)
+        group_splits[groups[before < test + validation]] = VALIDATION
+        group_splits[groups[before < test]] = TEST
+    result[order] = np.repeat(group_splits, counts)
     return result
 
 

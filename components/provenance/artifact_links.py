@@ -1,4 +1,4 @@
-"""Bundle and package: every byte on disk against its seal."""
+"""Verify bundle and package: every file on disk against its manifest."""
 
 from __future__ import annotations
 
@@ -14,41 +14,46 @@ BENTO_FILE = "bento.yaml"
 
 
 def bundle_source(folder: Path) -> Path:
-    """The sealed part of a bundle, given the Bento's folder or that part itself."""
+    """The sealed part (`src`) of a bundle, given the folder of the Bento or the part itself."""
     return folder / "src" if (folder / BENTO_FILE).is_file() else folder
 
 
 def bundle(folder: Path) -> str:
-    """Our part of the Bento as sealed, with the package that it names; BentoML's record around it as it was built."""
+    """Verify the files of a bundle, the facts of its package, and the files that BentoML wrote; a summary."""
     source = bundle_source(folder)
-    sealed = manifests.verify(source, "bundle", BESIDE)
-    inner = manifests.load(source / "package", "package")
-    same("another package than the bundle names", source / "package", inner.digest, sealed.facts["package_digest"])
-    where, facts = source / manifests.FILE_NAME, PackageFacts.model_validate(inner.facts)
-    training = sealed.facts.get("train_fingerprint", sealed.facts.get("train_key"))  # bundles of before have the latter
-    same("another train_fingerprint than its package's", where, training, facts.train_fingerprint)
-    same("another data_digest than its package's", where, sealed.facts["data_digest"], facts.data_digest)
-    said = f"{len(sealed.files)} files as sealed, bundle {short(sealed.digest)}"
+    manifest = manifests.verify(source, "bundle", BESIDE)
+    package_manifest = manifests.load(source / "package", "package")
+    require_equal(
+        "another package than the bundle names",
+        source / "package",
+        package_manifest.digest,
+        manifest.facts["package_digest"],
+    )
+    where, facts = source / manifests.FILE_NAME, PackageFacts.model_validate(package_manifest.facts)
+    training = manifest.facts.get("train_fingerprint", manifest.facts.get("train_key"))  # older bundles have the latter
+    require_equal("another train_fingerprint than its package's", where, training, facts.train_fingerprint)
+    require_equal("another data_digest than its package's", where, manifest.facts["data_digest"], facts.data_digest)
+    summary = f"{len(manifest.files)} files as sealed, bundle {short(manifest.digest)}"
     if source == folder:
-        return said
+        return summary
     try:
-        whole = manifests.verify(folder, "bento", COMPILED)
+        bento_manifest = manifests.verify(folder, "bento", COMPILED)
     except NotFoundError:
-        return f"{said}; what BentoML wrote around them was not sealed when it was built"
-    return f"{said}, {len(whole.files) - len(sealed.files)} of BentoML's around them"
+        return f"{summary}; what BentoML wrote around them was not sealed when it was built"
+    return f"{summary}, {len(bento_manifest.files) - len(manifest.files)} of BentoML's around them"
 
 
 def package(folder: Path) -> str:
-    """Every file of the package as sealed."""
+    """Verify every file of a package; a summary."""
     opened = Package.open(folder)
     return f"{len(opened.manifest.files)} files as sealed, package {short(opened.digest)}"
 
 
-def same(what: str, where: Path | str, got: object, expected: object) -> None:
-    """Two values that must be equal.
+def require_equal(problem: str, where: Path | str, got: object, expected: object) -> None:
+    """Check that two values are equal.
 
     Raises:
-        CorruptArtifactError: they are not.
+        CorruptArtifactError: the values differ.
     """
     if got != expected:
-        raise CorruptArtifactError(what, where=str(where), got=got, expected=expected)
+        raise CorruptArtifactError(problem, where=str(where), got=got, expected=expected)

@@ -1,4 +1,4 @@
-"""The chain of proof: links that hold, are broken, or could not be looked at because a piece is not here."""
+"""The chain of proof: each link is ok, broken, or absent if an artifact is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = Literal["ok", "broken", "absent"]
 
 
 class AbsentError(Exception):
-    """A piece that a link needs is not here; nothing speaks against the link."""
+    """An artifact that a link needs is missing; the link is not broken."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Link:
     """One link of the chain.
 
     Args:
-        said: what was compared and found; what is wrong; or what is not here.
-        where, got, expected: of a broken link: the place, and the two values that differ.
+        said: the summary of the check, the error, or the missing artifact.
+        where, got, expected: of a broken link: the location, and the two values that differ.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Proof:
-    """All links from what a person named down to the locked environment.
+    """All links from the target down to the locked environment.
 
     Args:
-        target: what was named.
-        subject: what it is, in words: `digits version 3, package 0cf606ad8124`.
+        target: the target as a person typed it.
+        subject: model, version and package as text: `digits version 3, package 0cf606ad8124`.
     """
 
     target: str
@@ -52,10 +52,10 @@ class Proof:
 
 
 def link(name: str, check: Callable[[], str]) -> Link:
-    """Look at one link.
+    """Check one link.
 
     Args:
-        check: says what it found; raises `AbsentError` where it cannot look, a `ModelyardError` where it does not hold.
+        check: returns a summary; raises AbsentError for a missing artifact, a ModelyardError for a broken link.
     """
     try:
         return Link(name, "ok", check())

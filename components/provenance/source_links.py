@@ -1,4 +1,4 @@
-"""Git commit and locked environment: what version and run name, and what the repository holds."""
+"""Compare the git commit and the locked environment of version and run with the repository."""
 
 from __future__ import annotations
 
@@ -21,69 +21,71 @@ DIRTY = "-dirty"
 LOCK_FILE = "requirements.lock"
 
 
-def commit(root: Path, recorded: Mapping[str, Mapping[str, str]]) -> str:
-    """The commits that version and run name are in this repository.
+def commit(root: Path, tags_by_owner: Mapping[str, Mapping[str, str]]) -> str:
+    """Check that the commits of version and run are in this repository; a summary.
 
     Args:
-        recorded: tags, by who bears them.
+        tags_by_owner: tags of `version` and `run`.
     """
-    said = []
-    for who, tags in recorded.items():
-        named = tags.get(COMMIT)
-        if named is None:
-            said.append(f"{who} was made outside of git")
+    notes = []
+    for owner, tags in tags_by_owner.items():
+        sha = tags.get(COMMIT)
+        if sha is None:
+            notes.append(f"{owner} was made outside of git")
             continue
-        _there(root, who, named)
-        changed = " with changes of its own" if named.endswith(DIRTY) else ""
-        said.append(f"{who}: commit {short(named)}{changed}")
-    if not any(COMMIT in tags for tags in recorded.values()):
-        raise AbsentError("; ".join(said))
-    return "; ".join(dict.fromkeys(said))
+        _require_commit(root, owner, sha)
+        changed = " with changes of its own" if sha.endswith(DIRTY) else ""
+        notes.append(f"{owner}: commit {short(sha)}{changed}")
+    if not any(COMMIT in tags for tags in tags_by_owner.values()):
+        raise AbsentError("; ".join(notes))
+    return "; ".join(dict.fromkeys(notes))
 
 
-def lock(root: Path, recorded: Mapping[str, Mapping[str, str]]) -> str:
-    """The locked environment that version and run name is the one of their commit, or the one on disk."""
+def lock(root: Path, tags_by_owner: Mapping[str, Mapping[str, str]]) -> str:
+    """Check that the lock of version and run is that of their commit, or that on disk; a summary."""
     file = root / LOCK_FILE
     on_disk = digest.of_file(file) if file.is_file() else None
-    said = []
-    for who, tags in recorded.items():
-        named, at = tags.get(LOCK), tags.get(COMMIT, "")
-        if named is None:
-            raise CorruptArtifactError(f"{who} names no lock", where=who, expected=f"the tag {LOCK}")
-        committed = _committed(root, at.removesuffix(DIRTY))
-        if named == committed:
-            said.append(f"{who}: that of its commit")
-        elif named == on_disk and (committed is None or at.endswith(DIRTY)):
-            said.append(f"{who}: that on disk")
+    notes = []
+    for owner, tags in tags_by_owner.items():
+        lock_digest, sha = tags.get(LOCK), tags.get(COMMIT, "")
+        if lock_digest is None:
+            raise CorruptArtifactError(f"{owner} names no lock", where=owner, expected=f"the tag {LOCK}")
+        committed = _lock_digest_at(root, sha.removesuffix(DIRTY))
+        if lock_digest == committed:
+            notes.append(f"{owner}: that of its commit")
+        elif lock_digest == on_disk and (committed is None or sha.endswith(DIRTY)):
+            notes.append(f"{owner}: that on disk")
         elif committed is None and (refusal := git.ask(root, "rev-parse", "--git-dir")).next_step:
             raise AbsentError(f"{refusal.reason} (`{refusal.next_step}`)")
         elif committed is None and on_disk is None:
-            raise AbsentError(f"no {LOCK_FILE} here, and none of {who}'s commit")
+            raise AbsentError(f"no {LOCK_FILE} here, and none of {owner}'s commit")
         else:
-            expected = committed if committed is not None and not at.endswith(DIRTY) else on_disk
-            raise CorruptArtifactError(f"{who} names another lock", where=LOCK_FILE, got=named, expected=expected)
-    return "; ".join(dict.fromkeys(said))
+            expected = committed if committed is not None and not sha.endswith(DIRTY) else on_disk
+            raise CorruptArtifactError(
+                f"{owner} names another lock", where=LOCK_FILE, got=lock_digest, expected=expected
+            )
+    return "; ".join(dict.fromkeys(notes))
 
 
 def pins(root: Path, bundle_facts: Mapping[str, Any]) -> str:
-    """Without the registry: whether the libraries that the bundle pins are those of the lock on disk."""
+    """Compare the pinned requirements of a bundle with the lock on disk; a summary."""
     file = root / LOCK_FILE
     if not file.is_file():
         raise AbsentError(f"no {LOCK_FILE} here")
     locked = requirements.locked(file)
-    asked = dict(line.split("==", 1) for line in bundle_facts["requirements"])
-    other = [
-        f"{name} {version} -> {locked.get(name)}" for name, version in asked.items() if locked.get(name) != version
+    pinned = dict(line.split("==", 1) for line in bundle_facts["requirements"])
+    differing = [
+        f"{name} {version} -> {locked.get(name)}" for name, version in pinned.items() if locked.get(name) != version
     ]
-    if other:
-        raise AbsentError(f"{LOCK_FILE} is another one now: {', '.join(other[:3])}")
-    return f"the bundle's {len(asked)} pins are those of {LOCK_FILE} on disk"
+    if differing:
+        raise AbsentError(f"{LOCK_FILE} is another one now: {', '.join(differing[:3])}")
+    return f"the bundle's {len(pinned)} pins are those of {LOCK_FILE} on disk"
 
 
-def _there(root: Path, who: str, named: str) -> None:
-    sha = named.removesuffix(DIRTY)
+def _require_commit(root: Path, owner: str, commit_name: str) -> None:
+    sha = commit_name.removesuffix(DIRTY)
     if not re.fullmatch(r"[0-9a-f]{40}", sha):
-        raise CorruptArtifactError("no commit's name", where=f"{who}, tag {COMMIT}", got=named)
+        raise CorruptArtifactError("no commit's name", where=f"{owner}, tag {COMMIT}", got=commit_name)
     repository = git.ask(root, "rev-parse", "--git-dir")
     if repository.next_step:
         raise AbsentError(f"{repository.reason} (`{repository.next_step}`)")
@@ -92,10 +94,10 @@ def _there(root: Path, who: str, named: str) -> None:
     if git.ask(root, "cat-file", "-e", f"{sha}^{{commit}}").output is None:
         if git.ask(root, "rev-parse", "--is-shallow-repository").text == "true":
             raise AbsentError(f"commit {short(sha)} is not in this clone, which is a shallow one")
-        raise CorruptArtifactError("no such commit in this repository", where=f"{who}, tag {COMMIT}", got=named)
+        raise CorruptArtifactError("no such commit in this repository", where=f"{owner}, tag {COMMIT}", got=commit_name)
 
 
-def _committed(root: Path, sha: str) -> str | None:
-    """The digest of the lock at a commit; None where there is none."""
+def _lock_digest_at(root: Path, sha: str) -> str | None:
+    """The digest of the lock at a commit; None if there is none."""
     content = git.ask(root, "show", f"{sha}:./{LOCK_FILE}").output if re.fullmatch(r"[0-9a-f]{40}", sha) else None
     return None if content is None else hashlib.sha256(content).hexdigest()

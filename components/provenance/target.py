@@ -1,4 +1,4 @@
-"""What a person names to be verified: a bundle, a package, MODEL@ALIAS, MODEL:VERSION, or the URL of a service."""
+"""Targets of a verification: a bundle, a package, MODEL@ALIAS, MODEL:VERSION, or the URL of a service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from components.core.project import Project
 from components.identity import manifest as manifests
 from components.provenance import tombstone
 from components.provenance.artifact_links import bundle_source
-from components.provenance.chain import REGISTRY_AWAY, Claim, Pieces
+from components.provenance.chain import REGISTRY_NOT_RUNNING, Artifacts, Claim
 from components.registry import versions
 from components.registry.api import Api, MissingError
 
@@ -33,13 +33,13 @@ TIMEOUT_SECONDS = 10.0
 FORMS = "a bundle's or package's folder, MODEL@ALIAS, MODEL:VERSION, or the URL of a service"
 
 
-def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
-    """What is at hand of what was named; of a service, one for each package that its workers say they serve.
+def artifacts(project: Project, target: str, api: Api | None) -> list[Artifacts]:
+    """The available artifacts of a target; for a service, one entry for each package that its workers report.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: the target has none of these forms.
         NotFoundError: no such model, alias or version.
-        RegistryError: only the registry knows it, and it does not run.
+        RegistryError: the target needs the registry, which is not running.
         ServingError: the service does not answer.
     """
     if re.match(r"https?://", target):
@@ -50,104 +50,106 @@ def pieces(project: Project, target: str, api: Api | None) -> list[Pieces]:
     if match := re.fullmatch(r"([a-z][a-z0-9-]*)@([A-Za-z][A-Za-z0-9_-]*)", target):
         return [_of_alias(project, match[1], match[2], api)]
     if match := re.fullmatch(r"([a-z][a-z0-9-]*):([0-9a-f]+)", target):
-        built = project.bundles / "bentos" / match[1] / match[2]
-        if not built.exists() and (removed := tombstone.read(project, "bundle", target)) is not None:
-            return [Pieces(match[1], number=removed.version)]
-        return [_of_folder(built)] if built.exists() else [_of_number(project, match[1], match[2], api)]
+        bundle = project.bundles / "bentos" / match[1] / match[2]
+        if not bundle.exists() and (record := tombstone.read(project, "bundle", target)) is not None:
+            return [Artifacts(match[1], number=record.version)]
+        return [_of_folder(bundle)] if bundle.exists() else [_of_number(project, match[1], match[2], api)]
     raise UsageError("nothing that can be verified", got=target, expected=FORMS)
 
 
 def claims(url: str, credentials: Credentials | None = None) -> list[tuple[str, Claim]]:
-    """What the workers of a service say they serve: the model, and each version with those who serve it.
+    """The model that a service reports, with one claim for each version and the workers that serve it.
 
-    A service without `/status` (a Bento elsewhere), or one of another project, is asked at `/model`.
+    `/model` is requested if the service has no `/status` (a Bento elsewhere), or belongs to another project.
 
     Args:
-        credentials: sent if the service is of this project.
+        credentials: credentials of this project's services.
     """
     try:
         with http_client.client(credentials, url, timeout=TIMEOUT_SECONDS) as client:
-            answer = client.get("/status")
-            if answer.status_code in (401, 404):
-                about = client.get("/model").raise_for_status().json()
-                return [(about["name"], Claim(url, about["version"], about["package"], "the worker that answered"))]
-        said = ServiceStatus.model_validate_json(answer.raise_for_status().content)
+            response = client.get("/status")
+            if response.status_code in (401, 404):
+                model = client.get("/model").raise_for_status().json()
+                return [(model["name"], Claim(url, model["version"], model["package"], "the worker that answered"))]
+        status = ServiceStatus.model_validate_json(response.raise_for_status().content)
     except httpx.HTTPError as error:
         raise ServingError("the service does not answer", where=url, got=error) from error
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise ServingError("this is no service of ours", where=url, got=error) from error
     serving: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for worker in said.workers:
+    for worker in status.workers:
         if worker.champion is not None:
             serving[worker.champion.version, worker.champion.package_digest].append(str(worker.worker))
     if not serving:
         raise ServingError("the service serves nothing now", where=url)
     return [
-        (said.model, Claim(url, version, package, f"{len(workers)} of {said.expected} workers"))
+        (status.model, Claim(url, version, package, f"{len(workers)} of {status.expected} workers"))
         for (version, package), workers in sorted(serving.items())
     ]
 
 
 def _credentials(project: Project, url: str) -> Credentials | None:
-    """The project's secret, for a server that is shown to know it already; nothing for any other."""
+    """The project's secret if the server proves that it knows the secret; else None."""
     secret = project_door.secret_of(project)
-    at = httpx.URL(url)
-    if secret is None or at.host not in ("127.0.0.1", "localhost") or at.port is None:
+    address = httpx.URL(url)
+    if secret is None or address.host not in ("127.0.0.1", "localhost") or address.port is None:
         return None
-    return Credentials("", secret) if challenge.is_ours(at.host, at.port, secret) else None
+    return Credentials("", secret) if challenge.is_ours(address.host, address.port, secret) else None
 
 
-def _of_claim(project: Project, name: str, claim: Claim) -> Pieces:
-    return Pieces(name, _bundles(project, name, claim.version), number=claim.version, claim=claim)
+def _of_claim(project: Project, name: str, claim: Claim) -> Artifacts:
+    return Artifacts(name, _bundles(project, name, claim.version), number=claim.version, claim=claim)
 
 
-def _of_folder(folder: Path) -> Pieces:
-    """Pieces of a folder that was named; its links say what is wrong with its seal."""
+def _of_folder(folder: Path) -> Artifacts:
+    """The artifacts of a folder; the links report a damaged manifest."""
     settings = bundle_source(folder) / "serving.json"
     if settings.is_file():
         try:
-            said = json.loads(settings.read_bytes())
-            return Pieces(str(said["model"]), (folder,), number=str(said["version"]))
+            document = json.loads(settings.read_bytes())
+            return Artifacts(str(document["model"]), (folder,), number=str(document["version"]))
         except (ValueError, KeyError, TypeError):
-            return Pieces(folder.parent.name, (folder,))
+            return Artifacts(folder.parent.name, (folder,))
     try:
-        return Pieces(str(manifests.load(folder, "package").facts["pipeline"]), package=folder)
+        return Artifacts(str(manifests.load(folder, "package").facts["pipeline"]), package=folder)
     except NotFoundError as error:
         raise UsageError("neither a bundle nor a package", where=str(folder), expected=FORMS) from error
     except CorruptArtifactError:
-        return Pieces(folder.name, package=folder)
+        return Artifacts(folder.name, package=folder)
 
 
-def _of_alias(project: Project, name: str, alias: str, api: Api | None) -> Pieces:
-    found = versions.by_alias(_registry(api), name, alias)
-    if found is None:
+def _of_alias(project: Project, name: str, alias: str, api: Api | None) -> Artifacts:
+    version = versions.by_alias(_registry(api), name, alias)
+    if version is None:
         raise NotFoundError(f"{name} has no {alias}", next_step=f"`modelyard models {name}`")
-    return Pieces(name, _bundles(project, name, found.version), number=found.version)
+    return Artifacts(name, _bundles(project, name, version.version), number=version.version)
 
 
-def _of_number(project: Project, name: str, number: str, api: Api | None) -> Pieces:
+def _of_number(project: Project, name: str, number: str, api: Api | None) -> Artifacts:
     try:
-        found = versions.by_number(_registry(api), name, number)
+        version = versions.by_number(_registry(api), name, number)
     except MissingError as error:
         raise NotFoundError(f"{name} has no version {number}", next_step=f"`modelyard models {name}`") from error
-    return Pieces(name, _bundles(project, name, found.version), number=found.version)
+    return Artifacts(name, _bundles(project, name, version.version), number=version.version)
 
 
 def _registry(api: Api | None) -> Api:
     if api is None:
-        raise RegistryError(REGISTRY_AWAY, next_step="`modelyard up`; a bundle's folder can be verified without it")
+        raise RegistryError(
+            REGISTRY_NOT_RUNNING, next_step="`modelyard up`; a bundle's folder can be verified without it"
+        )
     return api
 
 
 def _bundles(project: Project, name: str, number: str) -> tuple[Path, ...]:
-    """The bundles here of a version; one whose seal cannot be read may be of it, and is said to be broken."""
-    found = []
+    """The local bundles of a version, and those with an unreadable manifest: their link is broken."""
+    bundles = []
     for folder in sorted((project.bundles / "bentos" / name).glob("*/")):
         try:
             if manifests.load(folder / "src", "bundle").facts["version"] == number:
-                found.append(folder)
+                bundles.append(folder)
         except NotFoundError:  # left by a killed build
             continue
         except ModelyardError:
-            found.append(folder)
-    return tuple(found)
+            bundles.append(folder)
+    return tuple(bundles)

@@ -1,6 +1,6 @@
-"""Who set an alias: a note that the project's MLflow server writes with each change, read once by the release.
+"""Notes of who set an alias: the project's MLflow server writes a note with each change, and a release reads the note.
 
-MLflow itself does not say who set an alias. A note counts for one release: it is consumed when that release begins.
+MLflow does not record who set an alias. A note is consumed when the release begins.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from components.core.project import Project
 from components.core.strict import Strict
 from components.identity import digest
 
-REASON_HEADER = "X-Modelyard-Reason"  # what the client typed, such as `modelyard promote digits 3`
+REASON_HEADER = "X-Modelyard-Reason"  # the command that the client typed, such as `modelyard promote digits 3`
 
 
 class AliasNote(Strict):
     """One change of an alias.
 
     Args:
-        version: what it was set to; None: it was taken away.
-        by: the user at the other end of the connection, or who the client said it was.
-        claimed: who the client said it was, if it did.
-        known_by: how `by` is known: secret or cookie, and the user id of the connection.
+        version: the new version; None: the alias was deleted.
+        by: the user of the connection, or the user that the client named.
+        claimed: the user that the client named, if any.
+        known_by: the source of `by`: secret or cookie, and the user id of the connection.
         how: the command or page by which it was set.
     """
 
@@ -44,7 +44,7 @@ class AliasNote(Strict):
     def new(
         model: str, alias: str, version: str | None, *, by: str, claimed: str | None, known_by: str, how: str
     ) -> AliasNote:
-        """A note of now."""
+        """Make a note with the current time."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         return AliasNote(
             id=secrets.token_hex(8), model=model, alias=alias, version=version, by=by, claimed=claimed,
@@ -53,7 +53,7 @@ class AliasNote(Strict):
 
 
 def write(project: Project, note: AliasNote) -> None:
-    """Keep a note; it takes the place of an older one about the same alias."""
+    """Write a note; it replaces an older note of the same alias."""
     atomic.write_text(_path(project, note.model, note.alias), note.model_dump_json(indent=1) + "\n")
 
 
@@ -66,17 +66,17 @@ def read(project: Project, model: str, alias: str) -> AliasNote | None:
 
 
 def consume(project: Project, note: AliasNote) -> None:
-    """Remove a note, unless a newer one has taken its place."""
-    present = read(project, note.model, note.alias)
-    if present is not None and present.id == note.id:
+    """Remove a note, unless a newer note has replaced it."""
+    stored = read(project, note.model, note.alias)
+    if stored is not None and stored.id == note.id:
         _path(project, note.model, note.alias).unlink(missing_ok=True)
 
 
 def folder(project: Project) -> Path:
-    """The folder of the notes: it changes with each change of an alias."""
+    """The folder of the notes; its files change with each change of an alias."""
     return project.state / "alias-notes"
 
 
 def _path(project: Project, model: str, alias: str) -> Path:
-    # A model's name is anybody's text: its digest is a file's name.
+    # The model's name is untrusted text: the file name is a digest.
     return folder(project) / f"{digest.of_value([model, alias])[:32]}.json"

@@ -1,4 +1,4 @@
-"""The MLflow server's REST API, with retries where asking again is safe."""
+"""The MLflow server's REST API, with retries of failed requests."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ PIECE_BYTES = 1 << 20
 
 
 class MissingError(RegistryError):
-    """What was asked for is not in the registry."""
+    """The requested resource is not in the registry."""
 
 
 class TakenError(RegistryError):
-    """What was to be created is there already."""
+    """The resource to create exists."""
 
 
-class _PassingError(Exception):
-    """Worth another try: the server is starting, restarting, or its database was locked."""
+class _RetryableError(Exception):
+    """A failure that a retry may resolve: the server is starting, or its database is locked."""
 
 
 class Api:
     """One MLflow server. Use as a context manager; safe to share between threads.
 
     Args:
-        credentials: what the server asks for; None: nothing.
-        connect: makes the HTTP client.
-        patience_seconds: for how long a server that does not answer is asked again.
+        credentials: credentials of the server; None: the server needs none.
+        connect: factory of the HTTP client.
+        patience_seconds: how long a request is retried while the server does not answer.
     """
 
     def __init__(
@@ -82,33 +82,33 @@ class Api:
         """All entries of a listing, page after page."""
         token = None
         while True:
-            asked = {**request, "page_token": token} if token else request
-            page = self.get(path, **asked) if method == "GET" else self.post(path, asked)
+            page_request = {**request, "page_token": token} if token else request
+            page = self.get(path, **page_request) if method == "GET" else self.post(path, page_request)
             yield from page.get(key, ())
             token = page.get("next_page_token")
             if not token:
                 return
 
     def upload(self, artifact_uri: str, name: str, content: bytes) -> None:
-        """Put one file below an artifact location that the server proxies (`mlflow-artifacts:/...`)."""
+        """Upload a file to an artifact location that the server proxies (`mlflow-artifacts:/...`)."""
         self._send("PUT", f"{self._artifacts(artifact_uri)}/{name}", content=content)
 
     def upload_file(self, artifact_uri: str, name: str, path: Path) -> None:
-        """`upload` of a file, in pieces: memory does not grow with the file."""
+        """Upload a file in pieces: memory does not grow with the file."""
         self._send("PUT", f"{self._artifacts(artifact_uri)}/{name}", source=path)
 
     def upload_folder(self, artifact_uri: str, folder: Path) -> None:
-        """Put all files of a folder, in sorted order."""
+        """Upload all files of a folder, in sorted order."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 self.upload_file(artifact_uri, path.relative_to(folder).as_posix(), path)
 
     def download(self, artifact_uri: str, name: str) -> bytes:
-        """One small file below an artifact location."""
+        """Download one small file of an artifact location."""
         return self._send("GET", f"{self._artifacts(artifact_uri)}/{name}").content
 
     def download_file(self, artifact_uri: str, name: str, target: Path) -> None:
-        """Write one file below an artifact location to `target`, in pieces: memory does not grow with the file.
+        """Download one file of an artifact location to `target`, in pieces: memory does not grow with the file.
 
         Raises:
             MissingError: there is no such file; nothing is written.
@@ -129,14 +129,14 @@ class Api:
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         retrying = Retrying(
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception_type(_RetryableError),
             stop=stop_after_delay(self._patience_seconds),
             wait=wait_exponential_jitter(multiplier=0.1, max=2),
             reraise=True,
         )
         try:
             return retrying(self._once, method, path, **arguments)
-        except _PassingError as error:
+        except _RetryableError as error:
             raise RegistryError(
                 "the registry does not answer",
                 where=self.url,
@@ -147,18 +147,18 @@ class Api:
     def _exchange(
         self, method: str, path: str, source: Path | None, target: Path | None, arguments: dict[str, Any]
     ) -> httpx.Response:
-        """One request; its body is read from `source`, and that of a good answer is written to `target`."""
-        with ExitStack() as during:
+        """One request; its body is read from `source`, the body of a successful response is written to `target`."""
+        with ExitStack() as stack:
             if source is not None:
-                stream = during.enter_context(source.open("rb"))
-                arguments = {**arguments, "content": _pieces(stream), "headers": _length(source)}
-            response = during.enter_context(self._client.stream(method, path, **arguments))
+                stream = stack.enter_context(source.open("rb"))
+                arguments = {**arguments, "content": _chunks(stream), "headers": _content_length(source)}
+            response = stack.enter_context(self._client.stream(method, path, **arguments))
             if target is None or not response.is_success:
                 response.read()
                 return response
-            with target.open("wb") as written:
+            with target.open("wb") as out:
                 for piece in response.iter_bytes(PIECE_BYTES):
-                    written.write(piece)
+                    out.write(piece)
             return response
 
     def _once(
@@ -167,7 +167,7 @@ class Api:
         try:
             response = self._exchange(method, path, source, target, arguments)
         except httpx.TransportError as error:
-            raise _PassingError(f"{type(error).__name__}: {error}") from error
+            raise _RetryableError(f"{type(error).__name__}: {error}") from error
         if response.is_success:
             return response
         if response.is_server_error and disk_space.words_say_full(response.text):
@@ -178,25 +178,27 @@ class Api:
                 next_step=disk_space.NEXT_STEP,
             )
         if response.status_code in (429, 502, 503, 504):
-            raise _PassingError(f"HTTP {response.status_code}")
+            raise _RetryableError(f"HTTP {response.status_code}")
         try:
-            answer = response.json()
+            document = response.json()
         except ValueError:
-            answer = {}
-        code, message = answer.get("error_code"), answer.get("message", response.text[:300])
+            document = {}
+        code, message = document.get("error_code"), document.get("message", response.text[:300])
         if "database is locked" in message:
-            raise _PassingError(message)
-        if "UNIQUE constraint" in message or "duplicate key" in message:  # as SQLite and PostgreSQL say it
+            raise _RetryableError(message)
+        if "UNIQUE constraint" in message or "duplicate key" in message:  # messages of SQLite and PostgreSQL
             code = "RESOURCE_ALREADY_EXISTS"
-        kind = {"RESOURCE_DOES_NOT_EXIST": MissingError, "RESOURCE_ALREADY_EXISTS": TakenError}.get(code, RegistryError)
-        raise kind(message, where=f"{method} {path}", got=f"HTTP {response.status_code} {code or ''}".strip())
+        error_class = {"RESOURCE_DOES_NOT_EXIST": MissingError, "RESOURCE_ALREADY_EXISTS": TakenError}.get(
+            code, RegistryError
+        )
+        raise error_class(message, where=f"{method} {path}", got=f"HTTP {response.status_code} {code or ''}".strip())
 
 
-def _pieces(stream: BinaryIO) -> Iterator[bytes]:
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     while piece := stream.read(PIECE_BYTES):
         yield piece
 
 
-def _length(path: Path) -> dict[str, str]:
-    """The size of a file that is sent in pieces; without it the request is chunked, which not all proxies take."""
+def _content_length(path: Path) -> dict[str, str]:
+    """The Content-Length of a file; without the header the request is chunked, which not all proxies accept."""
     return {"Content-Length": str(path.stat().st_size)}

@@ -1,7 +1,7 @@
-"""Runs that a person deleted in MLflow: MLflow hides them and keeps everything, until `mlflow gc` removes them.
+"""Runs that a person deleted in MLflow: MLflow hides them and keeps their files, until `mlflow gc` removes them.
 
-`mlflow gc` does not look at registered models: a version whose run was deleted would lose its files. So it is asked
-here which deleted runs a version rests on, before anything is removed.
+`mlflow gc` ignores registered models: a version whose run was deleted would lose its files. So this module finds the
+deleted runs that a version needs before any run is removed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class DeletedRun:
     """A deleted run.
 
     Args:
-        ended: when it ended, or began, seconds since 1970.
-        needed_by: the registered version that rests on it; None: no version does.
-        folder: its files in the project's own MLflow.
+        ended: time of its end, or else of its start, seconds since 1970.
+        needed_by: the registered version that was made by the run; None: there is none.
+        folder: the files of the run in the project's own MLflow.
     """
 
     id: str
@@ -45,7 +45,7 @@ class DeletedRuns:
     """All deleted runs.
 
     Args:
-        unsafe: why `mlflow gc` would take files of a registered version along; None: it would not.
+        unsafe: why `mlflow gc` would remove files of a registered version; None: it would not.
     """
 
     runs: tuple[DeletedRun, ...]
@@ -56,66 +56,75 @@ def find(project: Project, api: Api) -> DeletedRuns:
     """The deleted runs of the project's own MLflow.
 
     Raises:
-        RegistryError: it does not answer.
+        RegistryError: MLflow does not answer.
     """
     experiments = list(
         api.pages("POST", "experiments/search", "experiments", {"max_results": 1000, "view_type": "ALL"})
     )
     ids = [str(experiment["experiment_id"]) for experiment in experiments]
-    asked = {"experiment_ids": ids, "run_view_type": "DELETED_ONLY", "max_results": 1000}
-    documents = [run["info"] for run in api.pages("POST", "runs/search", "runs", asked)] if ids else []
+    request = {"experiment_ids": ids, "run_view_type": "DELETED_ONLY", "max_results": 1000}
+    documents = [run["info"] for run in api.pages("POST", "runs/search", "runs", request)] if ids else []
     if not documents:
         return DeletedRuns((), None)
     registered = versions.all_versions(api)
-    needed = {version.run_id: f"{version.name} version {version.version}" for version in registered}
+    versions_by_run = {version.run_id: f"{version.name} version {version.version}" for version in registered}
     runs = tuple(
         DeletedRun(
             id=str(info["run_id"]),
             experiment=str(info["experiment_id"]),
             ended=int(info.get("end_time") or info.get("start_time") or 0) / 1000,
-            needed_by=needed.get(str(info["run_id"])),
+            needed_by=versions_by_run.get(str(info["run_id"])),
             folder=project.state / "mlflow" / "artifacts" / str(info["experiment_id"]) / str(info["run_id"]),
         )
         for info in documents
     )
-    gone = {str(one["experiment_id"]) for one in experiments if one.get("lifecycle_stage") == "deleted"}
-    lost = next((run.needed_by for run in runs if run.needed_by and run.experiment in gone), None)
-    lost = lost or next((named for version in registered if (named := _without_its_model(api, version))), None)
-    return DeletedRuns(runs, None if lost is None else f"what {lost} rests on was deleted in MLflow: restore it there")
+    deleted_experiments = {
+        str(experiment["experiment_id"]) for experiment in experiments if experiment.get("lifecycle_stage") == "deleted"
+    }
+    unsafe_version = next(
+        (run.needed_by for run in runs if run.needed_by and run.experiment in deleted_experiments), None
+    )
+    unsafe_version = unsafe_version or next(
+        (name for version in registered if (name := _if_model_deleted(api, version))), None
+    )
+    return DeletedRuns(
+        runs,
+        None if unsafe_version is None else f"what {unsafe_version} rests on was deleted in MLflow: restore it there",
+    )
 
 
 def remove(project: Project, api: Api, ids: list[str], environment: Mapping[str, str]) -> None:
-    """Have MLflow remove runs for good, in a process of its own, beside the running server.
+    """Remove deleted runs with `mlflow gc`, in a subprocess, while the server runs.
 
     Args:
-        environment: with MLFLOW_TRACKING_URI and what the server asks for: MLflow removes files through it.
+        environment: variables that MLflow needs to remove files through the server.
 
     Raises:
         RegistryError: `mlflow gc` failed.
     """
-    home = project.state.relative_to(project.root) / "mlflow"
-    words = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", f"sqlite:///{home / DATABASE}"]
-    words += ["--artifacts-destination", f"./{home / 'artifacts'}", "--run-ids", ",".join(ids)]
+    mlflow_folder = project.state.relative_to(project.root) / "mlflow"
+    command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", f"sqlite:///{mlflow_folder / DATABASE}"]
+    command += ["--artifacts-destination", f"./{mlflow_folder / 'artifacts'}", "--run-ids", ",".join(ids)]
     variables = {**os.environ, **environment, "MLFLOW_TRACKING_URI": api.url}
     if api.credentials is not None:
         variables |= {
             "MLFLOW_TRACKING_USERNAME": api.credentials.user or "modelyard",
             "MLFLOW_TRACKING_PASSWORD": api.credentials.secret,
         }
-    done = subprocess.run(
-        words, cwd=project.root, env=variables, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    result = subprocess.run(
+        command, cwd=project.root, env=variables, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
     )
-    if done.returncode != 0:
+    if result.returncode != 0:
         raise RegistryError(
             "`mlflow gc` failed",
             where=api.url,
-            got=(done.stderr or done.stdout).strip()[-500:],
+            got=(result.stderr or result.stdout).strip()[-500:],
             next_step="what it had removed stays removed; the next `modelyard gc` tries the rest again",
         )
 
 
-def _without_its_model(api: Api, version: Version) -> str | None:
-    """A version whose logged model was deleted, in words."""
+def _if_model_deleted(api: Api, version: Version) -> str | None:
+    """Name and number of a version whose logged model was deleted; None if it exists."""
     if not version.source.startswith("models:/m-"):
         return None
     try:

@@ -1,8 +1,8 @@
-"""A model package in MLflow's own layout, so that `mlflow models serve` and `mlflow.pyfunc.load_model` take it.
+"""Write a model package in MLflow's layout, for `mlflow models serve` and `mlflow.pyfunc.load_model`.
 
-Written by hand, because `import mlflow` costs 6 to 9 seconds for what are three small files; a test loads the result
-with mlflow itself. Layout: MLmodel, model.py (ours, the same for every package), code/ (the rooms it imports),
-artifacts/package (the package as sealed), requirements.txt, input_example.json.
+The files are written without MLflow, because `import mlflow` takes 6 to 9 seconds; a test loads the result with MLflow.
+Layout: MLmodel, model.py (the same for every package), code/ (the modules that it imports), artifacts/package (the
+sealed package), requirements.txt, input_example.json.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
     """Write the layout into an empty folder.
 
     Args:
-        source_root: folder that holds our rooms.
-        requirements: what the model needs, pinned, one a line.
+        source_root: folder that contains the package `components`.
+        requirements: pinned requirements of the model, one on each line.
     """
     shutil.copytree(package.folder, target / "artifacts" / "package")
     entries = ["components.inference.body", "components.inference.predictor", tasks.module(package.facts.task)]
@@ -41,20 +41,20 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
     environment = {"python": PYTHON_VERSION, "dependencies": ["-r requirements.txt"]}
     (target / "python_env.yaml").write_text(yaml.safe_dump(environment))
     processor, classes = tasks.find(package.facts.task).load(package.folder), package.signature().classes
-    wire = processor.endpoint(classes)
+    endpoint = processor.endpoint(classes)
     example = package.golden()[0]
-    value = body.value(wire, (package.folder / "golden" / example.file).read_bytes(), example.media)
-    split = {"columns": [wire.item], "data": [[value if isinstance(value, str) else json.dumps(value)]]}
+    value = body.value(endpoint, (package.folder / "golden" / example.file).read_bytes(), example.media)
+    split = {"columns": [endpoint.item], "data": [[value if isinstance(value, str) else json.dumps(value)]]}
     (target / "input_example.json").write_text(json.dumps(split))
     (target / "serving_input_example.json").write_text(json.dumps({"dataframe_split": split}))
     (target / "MLmodel").write_text(
-        yaml.safe_dump(_mlmodel(package, wire.item, _outputs(wire, classes)), sort_keys=True)
+        yaml.safe_dump(_mlmodel(package, endpoint.item, _outputs(endpoint, classes)), sort_keys=True)
     )
 
 
-def _outputs(wire: EndpointSchema, classes: list[str]) -> list[dict[str, Any]]:
-    """A classifier gives its label and a column of probability a class; any other task one column of JSON text."""
-    if "probabilities" not in wire.prediction.get("properties", {}):
+def _outputs(endpoint: EndpointSchema, classes: list[str]) -> list[dict[str, Any]]:
+    """Columns of the predictions: label and probability of each class for a classifier, else one of JSON text."""
+    if "probabilities" not in endpoint.prediction.get("properties", {}):
         return [{"type": "string", "name": "prediction", "required": True}]
     label = {"type": "string", "name": "label", "required": True}
     return [label, *({"type": "double", "name": name, "required": True} for name in classes)]

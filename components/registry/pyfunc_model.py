@@ -1,4 +1,4 @@
-"""The code of a registered model, as MLflow runs it: a column of samples in, a column of answers out.
+"""The code of a registered model, as MLflow runs it: samples in one column in, predictions out.
 
 MLflow executes this file when it loads a registered version; it comes from Modelyard, not from the package.
 """
@@ -22,34 +22,35 @@ class PackagedModel(PythonModel):  # type: ignore[misc]  # mypy does not read ml
     """A package behind MLflow's pyfunc interface."""
 
     def load_context(self, context: Any) -> None:
-        """Open the package, proving its bytes."""
+        """Open the package and verify its digests."""
         self.predictor = Predictor(Package.open(Path(context.artifacts["package"])))
 
     def predict(self, context: Any, model_input: pandas.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """One column of text: base64 of a file, a text, or JSON, as the task takes it.
+        """Predict one column of text: base64 of a file, a text, or JSON, depending on the task.
 
         Returns:
-            For a classifier a column `label` and one column of probability a class; else a column `prediction` of JSON.
+            For a classifier, a column `label` and a column with the probability of each class; else a column
+            `prediction` of JSON.
         """
-        wire = self.predictor.endpoint
-        plain = wire.schema.get("type") == "string"
-        values = [text if plain else _parsed(text) for text in model_input[wire.item]]
-        asked = body.of_json(self.predictor.processor, wire, json.dumps({wire.items: values}).encode())
-        predictions = self.predictor.predict(asked.items)
-        if "probabilities" in wire.prediction.get("properties", {}):
+        endpoint = self.predictor.endpoint
+        is_text = endpoint.schema.get("type") == "string"
+        values = [text if is_text else _parse_json(text) for text in model_input[endpoint.item]]
+        request = body.of_json(self.predictor.processor, endpoint, json.dumps({endpoint.items: values}).encode())
+        predictions = self.predictor.predict(request.items)
+        if "probabilities" in endpoint.prediction.get("properties", {}):
             rows = [{"label": prediction["label"], **prediction["probabilities"]} for prediction in predictions]
         else:
             rows = [{"prediction": json.dumps(prediction, ensure_ascii=False)} for prediction in predictions]
         return pandas.DataFrame(rows)
 
 
-def _parsed(text: str) -> Any:
-    """A list or an object in JSON; what is none stays text (a task may take CSV, or a text beside a list of words)."""
+def _parse_json(text: str) -> Any:
+    """Parse a JSON list or object; any other text is returned as it is (a task may take CSV or plain text)."""
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
-    return found if isinstance(found, list | dict) else text
+    return value if isinstance(value, list | dict) else text
 
 
 set_model(PackagedModel())

@@ -1,8 +1,7 @@
-"""A sealed package becomes a version of a registered model: the same key always the same version.
+"""Register a sealed package as a version of a registered model; the same key always gives the same version.
 
-Every step can be done again, so a registration killed half-way is finished by the next one. Two that race on one
-machine wait for each other (a file lock); on two machines both may create a version, then both see both and keep the
-lowest, and the other is removed.
+Every step is idempotent, so the next registration completes one that was killed. Concurrent registrations on one
+machine wait for a file lock; on two machines both may create a version: both then keep the lowest and delete the other.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from components.registry.versions import PACKAGE_DIGEST, PACKAGE_KEY, Version
 
 @dataclass(frozen=True)
 class Registration:
-    """What is to be registered.
+    """A package to register.
 
     Args:
-        name: the registered model; also the pipeline.
-        package_key: identity of the package's making; the same key is registered once.
-        requirements: what the package needs to answer, pinned, one a line.
-        source_root: folder that holds our rooms.
+        name: name of the registered model and of the pipeline.
+        package_key: fingerprint of the package; a key is registered once.
+        requirements: pinned requirements of the package, one on each line.
+        source_root: folder that contains the package `components`.
         tags: facts for the version and its run: git commit, lock digest, flow run, ...
     """
 
@@ -43,77 +42,84 @@ class Registration:
     tags: dict[str, str]
 
 
-def register(api: Api, run: Run, asked: Registration, locks: Path) -> Version:
-    """The version of that key: the one there is, or a new one."""
-    with _alone(locks / f"register-{asked.name}.lock"):
-        found = versions.by_key(api, asked.name, asked.package_key)
-        if found is not None:
-            return found
-        versions.ensure_model(api, asked.name, f"Trained and registered by the pipeline {asked.name}.")
-        model = _logged_model(api, run, asked)
+def register(api: Api, run: Run, registration: Registration, locks: Path) -> Version:
+    """Return the version of the key, or create it."""
+    with _file_lock(locks / f"register-{registration.name}.lock"):
+        existing = versions.by_key(api, registration.name, registration.package_key)
+        if existing is not None:
+            return existing
+        versions.ensure_model(api, registration.name, f"Trained and registered by the pipeline {registration.name}.")
+        model = _logged_model(api, run, registration)
         created = versions.create(
-            api, asked.name, model["artifact_uri"], run.id, model["model_id"], _tags(asked), _description(asked)
+            api,
+            registration.name,
+            model["artifact_uri"],
+            run.id,
+            model["model_id"],
+            _tags(registration),
+            _description(registration),
         )
-        kept = versions.by_key(api, asked.name, asked.package_key) or created
+        kept = versions.by_key(api, registration.name, registration.package_key) or created
         if kept.version != created.version:
             versions.delete(api, created)
         return kept
 
 
-def _logged_model(api: Api, run: Run, asked: Registration) -> dict[str, Any]:
-    """MLflow's own record of the model, with its files; one left unfinished by a killed registration is used again."""
-    asking = {
+def _logged_model(api: Api, run: Run, registration: Registration) -> dict[str, Any]:
+    """MLflow's logged model with its files; an incomplete one of a killed registration is completed."""
+    search = {
         "experiment_ids": [run.experiment],
-        "filter": f"tags.`{PACKAGE_KEY}` = '{asked.package_key}'",
+        "filter": f"tags.`{PACKAGE_KEY}` = '{registration.package_key}'",
         "max_results": 50,
     }
-    found = [model["info"] for model in api.pages("POST", "logged-models/search", "models", asking)]
-    if found:
-        info = min(found, key=lambda model: str(model["model_id"]))
+    models = [model["info"] for model in api.pages("POST", "logged-models/search", "models", search)]
+    if models:
+        info = min(models, key=lambda model: str(model["model_id"]))
     else:
         body = {
             "experiment_id": run.experiment,
-            "name": asked.name,
+            "name": registration.name,
             "source_run_id": run.id,
-            "tags": [{"key": key, "value": value} for key, value in _tags(asked).items()],
+            "tags": [{"key": key, "value": value} for key, value in _tags(registration).items()],
         }
         info = api.post("logged-models", body)["model"]["info"]
     if info.get("status") != "LOGGED_MODEL_READY":
         with tempfile.TemporaryDirectory() as folder:
-            mlmodel.write(asked.package, Path(folder), asked.source_root, asked.requirements)
+            mlmodel.write(registration.package, Path(folder), registration.source_root, registration.requirements)
             api.upload_folder(info["artifact_uri"], Path(folder))
-        with contextlib.suppress(TakenError):  # by one that races with us, or was killed after this
+        with contextlib.suppress(TakenError):  # by a concurrent registration, or by one that was killed after this
             api.post("runs/outputs", {"run_id": run.id, "models": [{"model_id": info["model_id"], "step": 0}]})
-        overall = {f"test/{name}": value for name, value in asked.package.metrics()["overall"].items()}
+        overall = {f"test/{name}": value for name, value in registration.package.metrics()["overall"].items()}
         tracking.log_metrics(api, run, overall, step=0, model_id=info["model_id"])
-        # Ready comes last: it says that all of the above is there.
+        # READY is set last: it means that all of the above is complete.
         body = {"model_id": info["model_id"], "status": "LOGGED_MODEL_READY"}
         api.patch(f"logged-models/{info['model_id']}", body)
     return dict(info)
 
 
-def _tags(asked: Registration) -> dict[str, str]:
-    facts = asked.package.facts
+def _tags(registration: Registration) -> dict[str, str]:
+    facts = registration.package.facts
     return {
-        PACKAGE_KEY: asked.package_key,
-        PACKAGE_DIGEST: asked.package.digest,
+        PACKAGE_KEY: registration.package_key,
+        PACKAGE_DIGEST: registration.package.digest,
         tracking.KEY: facts.train_fingerprint,
         "modelyard.data_digest": facts.data_digest,
-        **{f"modelyard.{key}": value for key, value in {**facts.lineage, **asked.tags}.items()},
+        **{f"modelyard.{key}": value for key, value in {**facts.lineage, **registration.tags}.items()},
     }
 
 
-def _description(asked: Registration) -> str:
-    overall = asked.package.metrics()["overall"]
+def _description(registration: Registration) -> str:
+    overall = registration.package.metrics()["overall"]
     figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(overall.items()))
     return (
         f"On the frozen test split: {figures}.\n\n"
-        f"Package `{asked.package.digest[:12]}`, trained on data `{asked.package.facts.data_digest[:12]}`."
+        f"Package `{registration.package.digest[:12]}`, "
+        f"trained on data `{registration.package.facts.data_digest[:12]}`."
     )
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _file_lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""The MLflow server of a project: MLflow's own application behind the door, which also notes who sets an alias.
+"""The MLflow server of a project: MLflow's application behind the authentication, which also notes who sets an alias.
 
 `uvicorn --factory components.registry.server:create_app`, in the project's folder.
 """
@@ -20,8 +20,8 @@ from components.registry.alias_notes import AliasNote
 ARTIFACTS = "mlflow-artifacts:/"
 DATABASE = "mlflow.db"
 ALIAS_PATH = "/mlflow/registered-models/alias"
-MOST_BYTES = 100_000
-# What MLflow's pages keep in the browser: which of its two kinds of work they show, and that its assistant stays shut.
+MAX_BODY_BYTES = 100_000
+# Settings that MLflow's pages store in the browser: show the machine learning view, keep the assistant closed.
 PAGE_SETTINGS = {
     "mlflow.workflowType_v1": '"machine_learning"',
     "mlflow.assistant.panelOpen_v1": "false",
@@ -30,19 +30,19 @@ PAGE_SETTINGS = {
 
 
 def create_app() -> Application:
-    """The application; makes the database first if there is none.
+    """Create the application, and first the database if there is none.
 
-    Reads MODELYARD_PROJECT, and what `flows.platform.programs` sets for MLflow.
+    Reads MODELYARD_PROJECT, and the variables that `flows.platform.programs` sets for MLflow.
     """
     project = Project.find()
-    # Relative to the project's folder, in which this process runs: no sign of its path is taken for a part of the URL.
+    # Relative to the project's folder, in which this process runs: its path may have characters special to URLs.
     folder = project.state.relative_to(project.root) / "mlflow"
     atomic_database.create(folder / DATABASE, _make_tables)
     from mlflow.server.fastapi_app import app as application
 
     _create_stores(f"sqlite:///{folder / DATABASE}")
-    noting = NotingAliases(application, project)
-    return project_door.before(noting, project, opened_by="modelyard open mlflow", settings=PAGE_SETTINGS)
+    middleware = AliasNoteMiddleware(application, project)
+    return project_door.before(middleware, project, opened_by="modelyard open mlflow", settings=PAGE_SETTINGS)
 
 
 def _make_tables(path: Path) -> None:
@@ -54,64 +54,66 @@ def _make_tables(path: Path) -> None:
 
 
 def _create_stores(store: str) -> None:
-    """MLflow makes its stores at the first request, and two first requests at once spoil each other's."""
+    """Create MLflow's stores before the first request: two concurrent first requests would corrupt them."""
     from mlflow.server import handlers
 
     handlers.initialize_backend_stores(store, store, ARTIFACTS)
 
 
-class NotingAliases:
-    """Before MLflow: notes who sets or takes away an alias of a registered model, since MLflow does not."""
+class AliasNoteMiddleware:
+    """ASGI middleware that notes who sets or deletes an alias of a registered model; MLflow does not record it."""
 
     def __init__(self, application: Application, project: Project) -> None:
         self.application = application
         self._project = project
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        sets = scope["type"] == "http" and scope["method"] in ("POST", "DELETE") and scope["path"].endswith(ALIAS_PATH)
-        if not sets:
+        """Handle one request."""
+        changes_alias = (
+            scope["type"] == "http" and scope["method"] in ("POST", "DELETE") and scope["path"].endswith(ALIAS_PATH)
+        )
+        if not changes_alias:
             await self.application(scope, receive, send)
             return
-        body, receive = await _read(receive)
+        body, receive = await _read_body(receive)
         note = _note(scope, body)
         status = 0
 
-        async def watching(message: MutableMapping[str, Any]) -> None:
+        async def send_and_record(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
-        if note is not None:  # before the alias is set: whoever sees the alias finds the note
+        if note is not None:  # before the alias is set, so that a reader of the alias finds the note
             alias_notes.write(self._project, note)
         try:
-            await self.application(scope, receive, watching)
+            await self.application(scope, receive, send_and_record)
         finally:
             if note is not None and status != 200:
                 alias_notes.consume(self._project, note)
 
 
-async def _read(receive: Receive) -> tuple[bytes, Receive]:
-    """The body of a request, as far as it is small, and a way for the application to read it again."""
+async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
+    """The body of a request, at most some `MAX_BODY_BYTES`, and a `receive` that replays it to the application."""
     messages: list[MutableMapping[str, Any]] = []
     size, more = 0, True
-    while more and size <= MOST_BYTES:
+    while more and size <= MAX_BODY_BYTES:
         message = await receive()
         messages.append(message)
         size += len(message.get("body", b""))
         more = message["type"] == "http.request" and bool(message.get("more_body"))
 
-    async def again() -> MutableMapping[str, Any]:
+    async def replay() -> MutableMapping[str, Any]:
         return messages.pop(0) if messages else await receive()
 
-    return b"".join(message.get("body", b"") for message in messages), again
+    return b"".join(message.get("body", b"") for message in messages), replay
 
 
 def _note(scope: Scope, body: bytes) -> AliasNote | None:
     try:
-        said = json.loads(body)
-        model, alias = str(said["name"]), str(said["alias"])
-        version = str(said["version"]) if scope["method"] == "POST" else None
+        request = json.loads(body)
+        model, alias = str(request["name"]), str(request["alias"])
+        version = str(request["version"]) if scope["method"] == "POST" else None
     except (ValueError, KeyError, TypeError):
         return None
     actor: Actor = scope[ACTOR]()

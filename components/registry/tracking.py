@@ -1,4 +1,4 @@
-"""Runs: one experiment a pipeline, one run a training, found again by its `train_fingerprint`."""
+"""Runs: one experiment for each pipeline, one run for each training, found by its `train_fingerprint`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from components.registry.api import Api, MissingError, TakenError
 
 KEY = "modelyard.train_key"
 BATCH_VALUES = 900  # MLflow takes 1,000 metrics in a batch
-MAX_VALUES = 200_000  # some 40 MB: hours of a training
-# Small files of a dataset's folder: how it was sealed, and what the expectations found.
+MAX_VALUES = 200_000  # about 40 MB, the values of hours of training
+# Small files of a dataset's folder: the manifests and the verdicts.
 DATA_FILES = tuple(f"{kind}/{name}" for kind in ("validated", "prepared") for name in ("manifest.json", "verdict.json"))
 
 
@@ -31,15 +31,15 @@ class Run:
     experiment: str
     artifact_uri: str
     status: str
-    begun_ms: int
+    start_ms: int
 
     def url(self, server: str) -> str:
-        """Its page in the UI."""
+        """URL of the run in the UI."""
         return f"{server}/#/experiments/{self.experiment}/runs/{self.id}"
 
 
 def experiment(api: Api, name: str) -> str:
-    """The id of the experiment of that name; created if it is not there."""
+    """The id of the experiment of that name; the experiment is created if it does not exist."""
     try:
         return str(api.get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"])
     except MissingError:
@@ -51,51 +51,53 @@ def experiment(api: Api, name: str) -> str:
 
 
 def find(api: Api, experiment_id: str, train_fingerprint: str) -> Run | None:
-    """The run of that training, if there is one; of several (two started at once) the one that began first."""
-    asked = {"experiment_ids": [experiment_id], "filter": f"tags.`{KEY}` = '{train_fingerprint}'", "max_results": 50}
-    runs = [_run(run) for run in api.pages("POST", "runs/search", "runs", asked)]
-    return min(runs, key=lambda run: (run.begun_ms, run.id), default=None)
+    """The run of a training, or None; of several (concurrent starts) the one with the earliest start."""
+    request = {"experiment_ids": [experiment_id], "filter": f"tags.`{KEY}` = '{train_fingerprint}'", "max_results": 50}
+    runs = [_run(run) for run in api.pages("POST", "runs/search", "runs", request)]
+    return min(runs, key=lambda run: (run.start_ms, run.id), default=None)
 
 
 def by_id(api: Api, run_id: str) -> Run:
-    """One run.
+    """The run of that id.
 
     Raises:
-        MissingError: there is none of that id.
+        MissingError: there is no such run.
     """
     return _run(api.get("runs/get", run_id=run_id)["run"])
 
 
 def ensure(api: Api, pipeline: str, train_fingerprint: str, tags: Mapping[str, str]) -> Run:
-    """The one run of a training: found, or created. A run found is set going again and gets the tags."""
-    where = experiment(api, pipeline)
+    """Find or create the run of a training; set its tags, and its status to RUNNING unless it is FINISHED."""
+    experiment_id = experiment(api, pipeline)
     while True:
-        run = find(api, where, train_fingerprint) or _created(api, where, pipeline, train_fingerprint)
+        run = find(api, experiment_id, train_fingerprint) or _create_run(
+            api, experiment_id, pipeline, train_fingerprint
+        )
         try:
             if run.status != "FINISHED":
                 api.post("runs/update", {"run_id": run.id, "status": "RUNNING"})
-            api.post("runs/log-batch", {"run_id": run.id, "tags": _pairs(tags)})
+            api.post("runs/log-batch", {"run_id": run.id, "tags": _key_values(tags)})
         except RegistryError as error:
-            # Found in the moment before the one who created it saw an earlier one and took its own away.
+            # A concurrent process created this run, found an earlier one and deleted its own.
             if "Current state is deleted" not in error.what:
                 raise
         else:
             return run
 
 
-def _created(api: Api, experiment_id: str, pipeline: str, train_fingerprint: str) -> Run:
-    """A new run, unless somebody else created one at the same time that began earlier."""
+def _create_run(api: Api, experiment_id: str, pipeline: str, train_fingerprint: str) -> Run:
+    """Create a run, and delete it again if another process created an earlier one at the same time."""
     body = {
         "experiment_id": experiment_id,
         "run_name": f"{pipeline}-{train_fingerprint[:8]}",
         "start_time": _now(),
-        "tags": _pairs({KEY: train_fingerprint}),
+        "tags": _key_values({KEY: train_fingerprint}),
     }
     created = _run(api.post("runs/create", body)["run"])
-    found = find(api, experiment_id, train_fingerprint) or created
-    if found.id != created.id:
+    earliest = find(api, experiment_id, train_fingerprint) or created
+    if earliest.id != created.id:
         api.post("runs/delete", {"run_id": created.id})
-    return found
+    return earliest
 
 
 def finish(api: Api, run: Run, status: str) -> None:
@@ -104,22 +106,24 @@ def finish(api: Api, run: Run, status: str) -> None:
 
 
 def log_parameters(api: Api, run: Run, parameters: Mapping[str, Any]) -> None:
-    """Flat parameters; nested mappings become dotted names. The same values may be logged again."""
-    found = [{"key": key, "value": str(value)[:6000]} for key, value in flat("", parameters)]
-    for start in range(0, len(found), 100):
-        api.post("runs/log-batch", {"run_id": run.id, "params": found[start : start + 100]})
+    """Log parameters; nested mappings become dotted names. Logging the same values again is no error."""
+    pairs = [{"key": key, "value": str(value)[:6000]} for key, value in flatten("", parameters)]
+    for start in range(0, len(pairs), 100):
+        api.post("runs/log-batch", {"run_id": run.id, "params": pairs[start : start + 100]})
 
 
 def log_metrics(api: Api, run: Run, values: Mapping[str, float], step: int, model_id: str | None = None) -> None:
-    """Named values at a step; with `model_id` they show on the model's page too."""
-    at = _now()
-    extra = {"model_id": model_id} if model_id else {}
-    metrics = [{"key": key, "value": value, "timestamp": at, "step": step, **extra} for key, value in values.items()]
+    """Log values at a step; with `model_id` they are also metrics of the logged model."""
+    timestamp = _now()
+    model = {"model_id": model_id} if model_id else {}
+    metrics = [
+        {"key": key, "value": value, "timestamp": timestamp, "step": step, **model} for key, value in values.items()
+    ]
     api.post("runs/log-batch", {"run_id": run.id, "metrics": metrics})
 
 
 def log_dataset(api: Api, run: Run, name: str, digest: str, source: Mapping[str, str], profile: str) -> None:
-    """The dataset that the run read, by digest; shows on the run's page."""
+    """Log the dataset of a run by its digest."""
     dataset = {
         "name": name,
         "digest": digest[:36],
@@ -132,18 +136,18 @@ def log_dataset(api: Api, run: Run, name: str, digest: str, source: Mapping[str,
 
 
 def log_plots(api: Api, run: Run, folder: Path) -> None:
-    """All files of a folder, under `plots/`."""
+    """Upload all files of a folder to `plots/`."""
     api.upload_folder(f"{run.artifact_uri}/plots", folder)
 
 
 def log_data(api: Api, run: Run, dataset: Path) -> None:
-    """What the run's data was sealed as and judged to be, under `data/`: it outlives the data in the folder."""
+    """Upload manifests and verdicts of the run's data to `data/`, so that they outlive the local data."""
     for name in DATA_FILES:
         api.upload_file(run.artifact_uri, f"data/{name}", dataset / name)
 
 
 def logged_data(api: Api, artifact_uri: str, target: Path) -> bool:
-    """Bring what `log_data` left of a run to a folder; returns whether it is there."""
+    """Download the files of `log_data` to a folder; False if the run lacks them."""
     try:
         for name in DATA_FILES:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -154,10 +158,10 @@ def logged_data(api: Api, artifact_uri: str, target: Path) -> bool:
 
 
 class RunSink:
-    """A `MetricSink` that sends metrics to a run from a thread of its own, a batch a second.
+    """A `MetricSink` that sends metrics to a run from a background thread, one batch in each interval.
 
-    `emit` never waits for the registry. While the registry does not answer, up to `max_values` values are kept and sent
-    once it answers again; what was not sent in the end is counted, and `close` raises.
+    `emit` never waits for the registry. While the registry does not answer, up to `max_values` values are buffered and
+    sent later; `close` raises if values were not sent.
     """
 
     def __init__(self, api: Api, run: Run, interval_seconds: float = 1.0, max_values: int = MAX_VALUES) -> None:
@@ -169,18 +173,18 @@ class RunSink:
         self._parameters: list[dict[str, Any]] = []
         self._dropped = 0
         self._failure: Exception | None = None
-        self._ends = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="metrics", daemon=True)
         self._thread.start()
 
     def emit(self, event: Event) -> None:
-        """Take metrics, and what a training says of itself when it starts."""
+        """Buffer metrics, and the parameters of a `Started` event."""
         if isinstance(event, Metrics):
-            at = _now()
+            timestamp = _now()
             with self._lock:
                 for key, value in event.values.items():
                     if len(self._values) < self._max_values:
-                        self._values.append((key, value, at, event.step))
+                        self._values.append((key, value, timestamp, event.step))
                     else:
                         self._dropped += 1
         elif isinstance(event, Started):
@@ -188,12 +192,12 @@ class RunSink:
                 self._parameters.append(event.model_dump(include={"parameters", "device", "precision", "compiled"}))
 
     def close(self) -> None:
-        """Send what is kept.
+        """Send the buffered values and stop the thread.
 
         Raises:
-            RegistryError: says how many values were not sent, and why.
+            RegistryError: values were not sent; the message has their number and the reason.
         """
-        self._ends.set()
+        self._stop.set()
         self._thread.join()
         unsent = len(self._values) + self._dropped
         if not unsent and self._failure is None:
@@ -209,13 +213,13 @@ class RunSink:
 
     def _work(self) -> None:
         while True:
-            last = self._ends.wait(self._interval_seconds)
+            last = self._stop.wait(self._interval_seconds)
             try:
                 self._send()
                 self._failure = None
-            except (RegistryError, DiskFullError) as error:  # kept, and sent again
+            except (RegistryError, DiskFullError) as error:  # the values stay in the buffer and are sent again
                 self._failure = error
-                last = last or self._ends.is_set()
+                last = last or self._stop.is_set()
             except Exception as error:  # noqa: BLE001  # raised by `close`
                 self._failure = error
                 return
@@ -244,16 +248,16 @@ def _run(document: dict[str, Any]) -> Run:
     return Run(info["run_id"], info["experiment_id"], info["artifact_uri"], info["status"], int(info["start_time"]))
 
 
-def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
+def _key_values(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in values.items()]
 
 
-def flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Nested values under dotted names; the prefix is put before each."""
-    found: list[tuple[str, Any]] = []
+def flatten(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Flatten nested mappings to pairs of dotted name and value; each name begins with the prefix."""
+    pairs: list[tuple[str, Any]] = []
     for key, value in values.items():
-        found += flat(f"{prefix}{key}.", value) if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
-    return found
+        pairs += flatten(f"{prefix}{key}.", value) if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return pairs
 
 
 def _now() -> int:

@@ -1,4 +1,4 @@
-"""Registered models: versions found by key, aliases, where a version's package lies."""
+"""Registered models: versions, aliases, tags, and the packages of versions."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Version:
 
     @property
     def package_digest(self) -> str | None:
-        """The digest of its package; None for a version that Modelyard did not register."""
+        """Digest of the package; None for a version that Modelyard did not register."""
         return self.tags.get(PACKAGE_DIGEST)
 
     @property
     def package_key(self) -> str:
-        """The key under which its package was made.
+        """Key of the package.
 
         Raises:
-            ServingError: Modelyard did not register this version: the tag is missing or is no digest.
+            ServingError: Modelyard did not register this version: the tag is missing or is not a digest.
         """
         key = self.tags.get(PACKAGE_KEY)
         if key is None or not digest.is_sha256(key):
@@ -57,18 +57,18 @@ class Version:
         return key
 
     def url(self, server: str) -> str:
-        """Its page in the UI."""
+        """URL of the version in the UI."""
         return f"{server}/#/models/{self.name}/versions/{self.version}"
 
 
 def ensure_model(api: Api, name: str, description: str) -> None:
-    """The registered model of that name; created if it is not there."""
+    """Create the registered model of that name if it does not exist."""
     with contextlib.suppress(TakenError):
         api.post("registered-models/create", {"name": name, "description": description})
 
 
 def names(api: Api) -> list[str]:
-    """All registered models."""
+    """Names of all registered models."""
     return [str(model["name"]) for model in api.pages("GET", "registered-models/search", "registered_models", {})]
 
 
@@ -78,8 +78,8 @@ def versions(api: Api, name: str) -> list[Version]:
     aliases: dict[str, list[str]] = {}
     for entry in model.get("aliases", ()):
         aliases.setdefault(str(entry["version"]), []).append(entry["alias"])
-    found = _search(api, f"name='{name}'")
-    return [replace(version, aliases=tuple(sorted(aliases.get(version.version, ())))) for version in found]
+    model_versions = _search(api, f"name='{name}'")
+    return [replace(version, aliases=tuple(sorted(aliases.get(version.version, ())))) for version in model_versions]
 
 
 def all_versions(api: Api) -> list[Version]:
@@ -88,29 +88,29 @@ def all_versions(api: Api) -> list[Version]:
 
 
 def by_key(api: Api, name: str, package_key: str) -> Version | None:
-    """The version registered under a key; of several (two registered at once) the lowest."""
-    found = _search(api, f"name='{name}' and tags.`{PACKAGE_KEY}` = '{package_key}'")
-    return min(found, key=lambda version: int(version.version), default=None)
+    """The version registered under a key; of several (concurrent registrations) the lowest."""
+    model_versions = _search(api, f"name='{name}' and tags.`{PACKAGE_KEY}` = '{package_key}'")
+    return min(model_versions, key=lambda version: int(version.version), default=None)
 
 
 def by_alias(api: Api, name: str, alias: str) -> Version | None:
     """The version that an alias names, or None."""
     try:
-        found = api.get("registered-models/alias", name=name, alias=alias)
+        response = api.get("registered-models/alias", name=name, alias=alias)
     except MissingError:
         return None
     except RegistryError as error:
         if "alias" in error.what and "not found" in error.what:
             return None
         raise
-    return _version(found["model_version"])
+    return _version(response["model_version"])
 
 
 def by_number(api: Api, name: str, version: str) -> Version:
-    """One version.
+    """The version of that number.
 
     Raises:
-        MissingError: there is none of that number.
+        MissingError: there is no such version.
     """
     return _version(api.get("model-versions/get", name=name, version=version)["model_version"])
 
@@ -118,7 +118,7 @@ def by_number(api: Api, name: str, version: str) -> Version:
 def create(
     api: Api, name: str, source: str, run_id: str, model_id: str, tags: dict[str, str], description: str
 ) -> Version:
-    """A new version, tagged in the same request."""
+    """Create a version with tags."""
     body = {
         "name": name,
         "source": source,
@@ -131,7 +131,7 @@ def create(
 
 
 def delete(api: Api, version: Version) -> None:
-    """Remove a version."""
+    """Delete a version."""
     api.delete("model-versions/delete", {"name": version.name, "version": version.version})
 
 
@@ -139,33 +139,33 @@ def set_alias(api: Api, name: str, alias: str, version: str, reason: str = "") -
     """Point an alias at a version.
 
     Args:
-        reason: what a person typed; the project's own MLflow server notes it.
+        reason: the command that a person typed; the project's own MLflow server notes it.
     """
     body = {"name": name, "alias": alias, "version": version}
-    api.post("registered-models/alias", body, headers=_reason(reason))
+    api.post("registered-models/alias", body, headers=_reason_header(reason))
 
 
 def delete_alias(api: Api, name: str, alias: str, reason: str = "") -> None:
-    """Take an alias away; nothing to do if it is not there."""
+    """Delete an alias; a missing alias is no error."""
     with contextlib.suppress(MissingError):
-        api.delete("registered-models/alias", {"name": name, "alias": alias}, headers=_reason(reason))
+        api.delete("registered-models/alias", {"name": name, "alias": alias}, headers=_reason_header(reason))
 
 
-def _reason(reason: str) -> dict[str, str]:
+def _reason_header(reason: str) -> dict[str, str]:
     return {REASON_HEADER: reason.encode("ascii", "replace").decode()} if reason else {}
 
 
 def aliases(api: Api) -> dict[str, dict[str, str]]:
-    """Every registered model's aliases and the version numbers that they name; one request for all."""
-    found = api.pages("GET", "registered-models/search", "registered_models", {"max_results": 200})
+    """Aliases of every registered model with their version numbers, in one request."""
+    models = api.pages("GET", "registered-models/search", "registered_models", {"max_results": 200})
     return {
         str(model["name"]): {entry["alias"]: str(entry["version"]) for entry in model.get("aliases", ())}
-        for model in found
+        for model in models
     }
 
 
 def aliases_of(api: Api, name: str) -> dict[str, str]:
-    """One model's aliases and the version numbers that they name; none for a model that is not there."""
+    """Aliases of a model with their version numbers; {} for a missing model."""
     try:
         model = api.get("registered-models/get", name=name)["registered_model"]
     except MissingError:
@@ -204,17 +204,17 @@ def describe(api: Api, name: str, version: str, description: str) -> None:
 
 
 def download(api: Api, version: Version, target: Path) -> Package:
-    """Bring a version's package to a folder and prove it; nothing is left there if it does not fit.
+    """Download the package of a version to a folder and verify it; the folder is not written on failure.
 
     Raises:
-        CorruptArtifactError: a file is not the one that the manifest or the version names.
-        RegistryError: the version has no package of ours.
+        CorruptArtifactError: a digest differs from the manifest's or the version's.
+        RegistryError: the version has no Modelyard package.
     """
-    where = f"{version.source}/artifacts/package"
+    artifact_uri = f"{version.source}/artifacts/package"
     if version.package_digest is None:
         raise RegistryError("this version has no Modelyard package", where=f"{version.name} version {version.version}")
     with atomic.folder(target) as fresh:
-        api.download_file(where, manifests.FILE_NAME, fresh / manifests.FILE_NAME)
+        api.download_file(artifact_uri, manifests.FILE_NAME, fresh / manifests.FILE_NAME)
         manifest = manifests.load(fresh, "package")
         if manifest.digest != version.package_digest:
             raise CorruptArtifactError(
@@ -228,24 +228,24 @@ def download(api: Api, version: Version, target: Path) -> Package:
             if not path.resolve().is_relative_to(fresh.resolve()):
                 raise CorruptArtifactError("a file name that leads outside", where=name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            api.download_file(where, name, path)
+            api.download_file(artifact_uri, name, path)
         manifests.verify(fresh, "package")
     return Package.open(target, verify=False)
 
 
-def local_or_download(api: Api, version: Version, place: Path) -> Package:
-    """The version's package: the one in `place` if its bytes are right, else the registry's, put there.
+def local_or_download(api: Api, version: Version, folder: Path) -> Package:
+    """The package of a version in `folder`; downloaded from the registry if the folder has no package.
 
     Raises:
-        CorruptArtifactError: what is in `place` is not as sealed, or is another version's.
+        CorruptArtifactError: the package in `folder` differs from its manifest, or is of another version.
     """
-    if not (place / manifests.FILE_NAME).exists():
-        return download(api, version, place)
-    package = Package.open(place)
+    if not (folder / manifests.FILE_NAME).exists():
+        return download(api, version, folder)
+    package = Package.open(folder)
     if package.digest != version.package_digest:
         raise CorruptArtifactError(
             "another package than the version names",
-            where=str(place),
+            where=str(folder),
             got=package.digest,
             expected=version.package_digest,
             next_step="remove this folder; the registry's package takes its place",
@@ -254,9 +254,9 @@ def local_or_download(api: Api, version: Version, place: Path) -> Package:
 
 
 def _search(api: Api, filter_text: str) -> list[Version]:
-    asked = {"filter": filter_text, "max_results": 200, "order_by": ["version_number DESC"]}
-    found = [_version(entry) for entry in api.pages("GET", "model-versions/search", "model_versions", asked)]
-    return sorted(found, key=lambda version: -int(version.version))
+    request = {"filter": filter_text, "max_results": 200, "order_by": ["version_number DESC"]}
+    model_versions = [_version(entry) for entry in api.pages("GET", "model-versions/search", "model_versions", request)]
+    return sorted(model_versions, key=lambda version: -int(version.version))
 
 
 def _version(document: dict[str, Any]) -> Version:

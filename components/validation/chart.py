@@ -16,9 +16,9 @@ def stacked_bars(counts: dict[str, dict[str, int]]) -> str:
     splits.sort(key=lambda split: [*_COLOURS, split].index(split))
     largest = max((sum(row.values()) for row in counts.values()), default=1)
     names = sorted(counts, key=lambda label: -sum(counts[label].values()))[:_MOST_ROWS]
-    shown = [label for label in counts if label in set(names)]
+    labels = [label for label in counts if label in set(names)]
     parts = [_legend(splits)]
-    for position, label in enumerate(shown, 1):
+    for position, label in enumerate(labels, 1):
         top = position * _ROW + 8
         parts.append(_text(_LEFT - 10, top + 14, label[:22], "end"))
         left = float(_LEFT)
@@ -32,9 +32,9 @@ def stacked_bars(counts: dict[str, dict[str, int]]) -> str:
             )
             left += width
         parts.append(_text(left + 8, top + 14, " / ".join(f"{counts[label].get(split, 0):,}" for split in splits)))
-    height = (len(shown) + 1) * _ROW + 12
+    height = (len(labels) + 1) * _ROW + 12
     width_all = _LEFT + _WIDTH + _RIGHT + 40
-    more = f"<p>the {_MOST_ROWS} largest of {len(counts)} labels</p>" if len(counts) > len(shown) else ""
+    more = f"<p>the {_MOST_ROWS} largest of {len(counts)} labels</p>" if len(counts) > len(labels) else ""
     return (
         f'<svg viewBox="0 0 {width_all} {height}" width="{width_all}" role="img" '
         f'aria-label="samples by label and split" font-size="13" fill="#1c2430">{"".join(parts)}</svg>{more}'

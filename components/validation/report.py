@@ -15,9 +15,9 @@ from PIL import Image
 from components.contracts.dataset import DatasetSpec
 from components.identity import digest
 from components.validation.chart import stacked_bars
-from components.validation.verdict import Result, Verdict
+from components.validation.verdict import ExpectationResult, Verdict
 
-SHOWN = 60
+MAX_PREVIEWS = 60
 _SIDE = 96
 _SNIPPET = 240
 _STYLE_FILE = Path(__file__).with_name("report.css")
@@ -26,21 +26,21 @@ _STYLE_FILE = Path(__file__).with_name("report.css")
 def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Count the samples of each label and split; `not split yet` without a split, `all` without labels."""
     split = table["split"].fillna("not split yet")
-    found = table.groupby([table["label"].replace("", "all"), split], sort=True).size()
+    sizes = table.groupby([table["label"].replace("", "all"), split], sort=True).size()
     result: dict[str, dict[str, int]] = {}
-    for (label, name), count in found.items():
+    for (label, name), count in sizes.items():
         result.setdefault(str(label), {})[str(name)] = int(count)
     return result
 
 
 def render(
-    spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, int]], shown: dict[str, bytes | str]
+    spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, int]], previews: dict[str, bytes | str]
 ) -> str:
-    """The page.
+    """Render the page.
 
     Args:
-        by_label: samples of each label in each split.
-        shown: failing samples by id: image files, or text.
+        by_label: number of samples of each label in each split.
+        previews: failing samples by id: image files, or text.
     """
     word = "accepted" if verdict.success else "refused"
     met, evaluated = verdict.statistics["met"], verdict.statistics["evaluated"]
@@ -55,7 +55,7 @@ def render(
     }
     # Failed expectations come first, each group in the order of the suite.
     ordered = sorted(verdict.results, key=lambda result: result.success)
-    rows = "\n".join(part for result in ordered for part in _rows(result, shown))
+    rows = "\n".join(part for result in ordered for part in _rows(result, previews))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -86,7 +86,7 @@ def render(
 """
 
 
-def _rows(result: Result, shown: dict[str, bytes | str]) -> Iterator[str]:
+def _rows(result: ExpectationResult, previews: dict[str, bytes | str]) -> Iterator[str]:
     mark = "met" if result.success else "failed"
     arguments = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in result.kwargs.items())
     description = html.escape(result.description or result.type)
@@ -96,7 +96,7 @@ def _rows(result: Result, shown: dict[str, bytes | str]) -> Iterator[str]:
         f"<td>{html.escape(result.error or result.observed)}</td></tr>"
     )
     if not result.success and result.failing:
-        figures = "".join(_figure(failing.id, failing.value, shown.get(failing.id)) for failing in result.failing)
+        figures = "".join(_figure(failing.id, failing.value, previews.get(failing.id)) for failing in result.failing)
         more = result.failing_count - len(result.failing)
         note = f'<p class="more">and {more:,} more</p>' if more > 0 else ""
         yield f'<tr class="samples"><td></td><td colspan="2"><div class="gallery">{figures}</div>{note}</td></tr>'
@@ -104,8 +104,8 @@ def _rows(result: Result, shown: dict[str, bytes | str]) -> Iterator[str]:
 
 def _figure(identity: str, value: object, sample: bytes | str | None) -> str:
     picture = _picture(sample)
-    shown = "null" if value is None else str(value)
-    caption = f"{html.escape(identity)}<br><b>{html.escape(shown[:60])}</b>"
+    text = "null" if value is None else str(value)
+    caption = f"{html.escape(identity)}<br><b>{html.escape(text[:60])}</b>"
     kind = ' class="text"' if isinstance(sample, str) else ""
     return f"<figure{kind}>{picture}<figcaption>{caption}</figcaption></figure>"
 

@@ -73,7 +73,7 @@ def validate_prepared(folder: Path) -> None:
 
 def _previews(task: Task, source: Path, verdict: Verdict) -> dict[str, bytes | str]:
     """Previews of the failing samples by id, for the report."""
-    failing = set(verdict.failing_ids(report.SHOWN))
+    failing = set(verdict.failing_ids(report.MAX_PREVIEWS))
     if not failing:
         return {}
     rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in failing}

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from components.core import located_yaml
 from components.core.errors import NotFoundError, Problem, SpecError
 from components.identity import digest
-from components.validation.verdict import FAILING_SHOWN, Failing, Result, Verdict
+from components.validation.verdict import MAX_FAILING, ExpectationResult, FailingSample, Verdict
 
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
 
@@ -95,7 +95,7 @@ class Suite:
             result_format={
                 "result_format": "SUMMARY",
                 "unexpected_index_column_names": ["id"],
-                "partial_unexpected_count": FAILING_SHOWN,
+                "partial_unexpected_count": MAX_FAILING,
             },
         )
         by_position: dict[int, Any] = {_position(item): item for item in outcome.results}
@@ -103,26 +103,28 @@ class Suite:
         return Verdict(self.part, subject_digest, self.digest, results)
 
 
-def _problems(place: str, expectation: ExpectationSpec, columns: tuple[str, ...]) -> list[Problem]:
+def _problems(location: str, expectation: ExpectationSpec, columns: tuple[str, ...]) -> list[Problem]:
     try:
         implementation = get_expectation_impl(expectation.type)
     except ExpectationNotFoundError:
-        return [Problem(f"{place}.type", "no such expectation in Great Expectations", got=repr(expectation.type))]
+        return [Problem(f"{location}.type", "no such expectation in Great Expectations", got=repr(expectation.type))]
     problems = []
-    known = implementation.__fields__
-    problems += [Problem(f"{place}.kwargs.{key}", "unknown argument") for key in expectation.kwargs if key not in known]
+    arguments = implementation.__fields__
+    problems += [
+        Problem(f"{location}.kwargs.{key}", "unknown argument") for key in expectation.kwargs if key not in arguments
+    ]
     try:
-        implementation(**{key: value for key, value in expectation.kwargs.items() if key in known})
+        implementation(**{key: value for key, value in expectation.kwargs.items() if key in arguments})
     except gx_pydantic.ValidationError as error:
         for detail in error.errors():
             path = ".".join(str(part) for part in ("kwargs", *detail["loc"]) if part != "__root__")
-            problems.append(Problem(f"{place}.{path}", str(detail["msg"])))
+            problems.append(Problem(f"{location}.{path}", str(detail["msg"])))
     for key in _COLUMN_KEYS:
-        named = expectation.kwargs.get(key, [])
-        for column in [named] if isinstance(named, str) else named:
+        names = expectation.kwargs.get(key, [])
+        for column in [names] if isinstance(names, str) else names:
             if column not in columns:
                 message = f"no such column; there are {', '.join(columns)}"
-                problems.append(Problem(f"{place}.kwargs.{key}", message, got=repr(column)))
+                problems.append(Problem(f"{location}.kwargs.{key}", message, got=repr(column)))
     return problems
 
 
@@ -130,18 +132,18 @@ def _position(outcome: Any) -> int:
     return int(outcome.expectation_config.meta["position"])
 
 
-def _result(expectation: ExpectationSpec, outcome: Any) -> Result:
+def _result(expectation: ExpectationSpec, outcome: Any) -> ExpectationResult:
     details: dict[str, Any] = outcome.result or {}
     rows: list[dict[str, Any]] = details.get("partial_unexpected_index_list") or []
     column = str(expectation.kwargs.get("column"))
     count = int(details.get("unexpected_count") or 0)
-    return Result(
+    return ExpectationResult(
         type=expectation.type,
         kwargs=expectation.kwargs,
         description=expectation.description,
         success=bool(outcome.success),
         observed=_observed(details),
-        failing=tuple(Failing(str(row["id"]), _plain(row.get(column))) for row in rows if "id" in row),
+        failing=tuple(FailingSample(str(row["id"]), _plain(row.get(column))) for row in rows if "id" in row),
         failing_count=count,
         error=_error(outcome.exception_info),
     )

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, NamedTuple
 
-FAILING_SHOWN = 20
+MAX_FAILING = 20
 
 
-class Failing(NamedTuple):
+class FailingSample(NamedTuple):
     """A sample that does not meet an expectation, and its value."""
 
     id: str
     value: Any
 
 
-class Result(NamedTuple):
+class ExpectationResult(NamedTuple):
     """One expectation's result.
 
     Args:
         observed: the observed value, or the number of failing samples, as text.
-        failing: the first `FAILING_SHOWN` failing samples; empty for an expectation on the whole table.
+        failing: the first `MAX_FAILING` failing samples; empty for an expectation on the whole table.
         failing_count: number of all failing samples.
         error: why the expectation could not be evaluated; None if it was.
     """
@@ -30,7 +30,7 @@ class Result(NamedTuple):
     description: str
     success: bool
     observed: str
-    failing: tuple[Failing, ...]
+    failing: tuple[FailingSample, ...]
     failing_count: int
     error: str | None
 
@@ -52,7 +52,7 @@ class Verdict(NamedTuple):
     part: Literal["raw", "prepared"]
     subject_digest: str
     suite_digest: str
-    results: tuple[Result, ...]
+    results: tuple[ExpectationResult, ...]
 
     @property
     def success(self) -> bool:

@@ -1,4 +1,4 @@
-"""DVC: stale stages and the digest of a dataset. The only room that imports dvc, inside the functions that need it.
+"""DVC: stale stages and the digest of a dataset. The only package that imports dvc, inside functions.
 
 status(project, dataset)             for each data stage: whether it is current, and the reasons why not
 reproduce(project, dataset, stage)   run one stage through DVC

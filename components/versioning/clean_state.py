@@ -51,7 +51,7 @@ def _content(path: Path) -> str | None:
 
 def _stat(folder: Path) -> list[tuple[str, int, int, int]]:
     files = ((path, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [(str(path.relative_to(folder)), at.st_mtime_ns, at.st_size, at.st_ino) for path, at in files]
+    return [(str(path.relative_to(folder)), stat.st_mtime_ns, stat.st_size, stat.st_ino) for path, stat in files]
 
 
 def _file(project: Project, dataset: str) -> Path:

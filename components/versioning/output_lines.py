@@ -12,7 +12,7 @@ from typing import Self
 from components.core.line_reader import LineReader
 
 _END = b"\0end of output\0\n"
-_KEPT = 20
+_MAX_LAST_LINES = 20
 
 
 class OutputLines:
@@ -23,35 +23,37 @@ class OutputLines:
     """
 
     def __init__(self, folder: Path, listener: Callable[[str], None] | None) -> None:
-        self.place = folder / "output"
-        self._kept: deque[str] = deque(maxlen=_KEPT)
+        self.path = folder / "output"
+        self._last_lines: deque[str] = deque(maxlen=_MAX_LAST_LINES)
         self._reader = LineReader(self._lines(), listener) if listener is not None else None
-        self._keeper = -1
+        self._writer = -1
 
     def __enter__(self) -> Self:
         if self._reader is not None:
-            os.mkfifo(self.place)
-            self._keeper = os.open(self.place, os.O_RDWR)  # never without a writer: the reader sees no early end
+            os.mkfifo(self.path)
+            self._writer = os.open(self.path, os.O_RDWR)  # without a writer, the reader sees an end of file
             self._reader.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._reader is not None:
-            os.write(self._keeper, _END)
+            os.write(self._writer, _END)
             failure = self._reader.join()
-            os.close(self._keeper)
+            os.close(self._writer)
             if failure is not None and error is None:
                 raise failure
 
     def last(self) -> str:
         """The last line so far that is not blank."""
-        return next((line for line in reversed(self._kept) if line.strip()), "")
+        return next((line for line in reversed(self._last_lines) if line.strip()), "")
 
     def _lines(self) -> Iterator[str]:
-        with self.place.open("rb") as stream:
+        with self.path.open("rb") as stream:
             for line in stream:
                 if line.endswith(_END):
                     return
                 text = line.decode(errors="replace").rstrip("\n")
-                self._kept.append(text)
+                self._last_lines.append(text)
                 yield text

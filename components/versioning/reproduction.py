@@ -1,4 +1,4 @@
-"""Runs one data stage through DVC in this process; DVC starts the stage in its own process."""
+"""Run one data stage through DVC in this process; DVC starts the stage in a subprocess."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def reproduce(
     Raises:
         UsageError: no such stage.
         StageKilled: the stage's process was killed.
-        ModelyardError: the stage's own error, of its own class.
+        ModelyardError: the error that the stage raised, with its class.
     """
     if stage not in stage_code.STAGES:
         raise UsageError("no such data stage", got=stage, expected=", ".join(stage_code.STAGES))
     with disk_space.reported(project.root):
         staleness.check(project, dataset)
-        with alone(project, on_output):
-            _bring_up_to_date(project, dataset, stage, force=force, on_output=on_output)
+        with data_lock(project, on_output):
+            _reproduce(project, dataset, stage, force=force, on_output=on_output)
 
 
-def _bring_up_to_date(
+def _reproduce(
     project: Project, dataset: str, stage: str, *, force: bool, on_output: Callable[[str], None] | None
 ) -> None:
     torn_lock.clear(project.root)
@@ -78,13 +78,13 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
     from dvc.stage.exceptions import StageCmdFailedError
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # the caller reports the running stage
-    begun = time.monotonic()
-    next_message = begun + PERIOD_SECONDS
+    start = time.monotonic()
+    next_message = start + PERIOD_SECONDS
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder, OutputLines(Path(folder), on_output) as lines:
         error_file = Path(folder) / "error.json"
         environment = _environment(project) | {ERROR_FILE: str(error_file)}
         if on_output is not None:
-            environment[OUTPUT_FILE] = str(lines.place)
+            environment[OUTPUT_FILE] = str(lines.path)
         while True:
             try:
                 with Repo(str(project.root)) as repo:
@@ -94,7 +94,7 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
                 return
             except (DvcException, LockError) as error:
                 cause = error.__cause__ if isinstance(error, ReproductionError) else error
-                if isinstance(cause, LockError) and time.monotonic() - begun < _WAIT_SECONDS:
+                if isinstance(cause, LockError) and time.monotonic() - start < _WAIT_SECONDS:
                     if on_output is not None and time.monotonic() > next_message:
                         on_output("waiting for a `dvc` command that holds DVC's lock")
                         next_message += PERIOD_SECONDS
@@ -107,7 +107,7 @@ def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str],
 
 
 def _exit_status(failure: object) -> int | None:
-    """The command's exit status, from the text of DVC's error, the only place that has it."""
+    """The exit status of the command, from the text of DVC's error: DVC has it nowhere else."""
     match = re.search(r"exited with (-?\d+)$", str(failure))
     return int(match[1]) if match else None
 
@@ -115,8 +115,8 @@ def _exit_status(failure: object) -> int | None:
 def _stage_error(
     name: str, error_file: Path, status: int | None, cause: object, last: str, root: Path
 ) -> ModelyardError:
-    if left := failure(status or 0, error_file):
-        return left
+    if stage_failure := failure(status or 0, error_file):
+        return stage_failure
     if status == _INTERRUPTED:
         return Interrupted("stopped", where=name)
     if status is not None and (status < 0 or status > 128):  # a shell in between reports 128 + the signal
@@ -136,7 +136,7 @@ def _environment(project: Project) -> dict[str, str]:
 
 
 @contextmanager
-def alone(project: Project, log: Callable[[str], None] | None) -> Iterator[None]:
+def data_lock(project: Project, log: Callable[[str], None] | None) -> Iterator[None]:
     """Lock the project: one reproduction at a time; others wait, and log that they wait."""
     project.state.mkdir(parents=True, exist_ok=True)
     with (project.state / "data.lock").open("w") as lock:

@@ -1,6 +1,7 @@
 """The identity of the code of a dataset's stages, in the files that DVC compares.
 
-It covers the stage's modules and the module of the dataset's task: an edited task makes only its own datasets stale.
+The identity covers the modules of the stage and the module of the dataset's task: an edited task makes only the
+datasets of that task stale.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> None:
 
     Raises:
         UsageError: not called with one dataset's folder.
-        SpecError: its dataset.yaml is wrong.
+        SpecError: dataset.yaml is wrong.
     """
     if len(arguments) != 1:
         raise UsageError("one dataset's folder is expected", got=arguments, expected="data/<dataset>")

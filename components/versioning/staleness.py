@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dvc.stage import PipelineStage
 
 _FOLDERS: dict[str, manifest.Kind] = {"ingest": "raw", "validate": "validated", "prepare": "prepared"}
-_SHOWN = 5
+_MAX_CHANGES = 5
 
 
 def status(project: Project, dataset: str) -> tuple[StageStatus, ...]:
@@ -53,7 +53,7 @@ def _dvc_status(project: Project, dataset: str, code: dict[str, source_code.Sour
         for name in stage_code.STAGES:
             stage = load(repo, project, f"{name}@{dataset}")
             reasons = list(_reasons(project, dataset, name, stage, code[name]))
-            first = next((before.stage for before in statuses if not before.current), None)
+            first = next((earlier.stage for earlier in statuses if not earlier.current), None)
             if first:
                 reasons.append(f"{first} runs before it")
             if not reasons:
@@ -131,33 +131,33 @@ def _code(
         return
     before = last_code.read(project, dataset, name)
     changes = source_code.changes(before, code) if before is not None else []
-    yield from _some(changes) if changes else ["its code changed"]
+    yield from _first_changes(changes) if changes else ["its code changed"]
 
 
 def _parameters(dependency: ParamsDependency) -> Iterator[str]:
-    before = dict(_flat(dependency.hash_info.value or {}))
-    now = dict(_flat(dependency.read_params()))
+    before = dict(_flatten(dependency.hash_info.value or {}))
+    now = dict(_flatten(dependency.read_params()))
     file = dependency.def_path.rpartition("/")[2]
     changes = [
         f"{file} {key}: {before.get(key, 'nothing')} -> {now.get(key, 'nothing')}"
         for key in dict.fromkeys([*before, *now])
         if key not in before or key not in now or before[key] != now[key]
     ]
-    yield from _some(changes)
+    yield from _first_changes(changes)
 
 
-def _flat(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if items is None or not value:
-        yield at, value
+        yield path, value
         return
     for key, inner in items:
-        yield from _flat(inner, f"{at}.{key}" if at else str(key))
+        yield from _flatten(inner, f"{path}.{key}" if path else str(key))
 
 
-def _some(changes: list[str]) -> list[str]:
-    more = len(changes) - _SHOWN
-    return [*changes[:_SHOWN], f"and {more} more"] if more > 0 else changes
+def _first_changes(changes: list[str]) -> list[str]:
+    rest = len(changes) - _MAX_CHANGES
+    return [*changes[:_MAX_CHANGES], f"and {rest} more"] if rest > 0 else changes
 
 
 def _verify(project: Project, dataset: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""DVC's cache: what no commit and no present dataset names. DVC itself says what that is, and removes it."""
+"""Files of DVC's cache that no commit and no dataset in the workspace uses; DVC finds and removes them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.versioning import reproduction
 
-Kept = Literal["commits", "branches", "workspace"]
+GcScope = Literal["commits", "branches", "workspace"]
 _LOGGER = "dvc_data.hashfile.gc"  # names each file of a dry run; `Repo.gc` returns no list
 
 
 @dataclass(frozen=True)
 class UnusedCache:
-    """Files of the cache that nothing names.
+    """Number and size of the unused files of the cache.
 
     Args:
-        youngest: when the latest of them was written, seconds since 1970; 0 without any.
+        youngest: modification time of the newest file, seconds since 1970; 0 without files.
     """
 
     files: int
@@ -30,54 +30,54 @@ class UnusedCache:
     youngest: float
 
 
-def unused(project: Project, kept: Kept) -> UnusedCache:
-    """What `dvc gc` would remove; nothing is removed.
+def unused(project: Project, scope: GcScope) -> UnusedCache:
+    """Count the files that `dvc gc` would remove; no file is removed.
 
     Raises:
-        ModelyardError: DVC cannot read a commit, or its lock is held.
+        ModelyardError: DVC cannot read a commit, or another process has its lock.
     """
     paths: list[Path] = []
 
-    class Listening(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if isinstance(record.args, tuple) and record.args:
                 paths.append(Path(str(record.args[0])))
 
-    logger, handler = logging.getLogger(_LOGGER), Listening()
+    logger, handler = logging.getLogger(_LOGGER), Collector()
     level, logger.level = logger.level, logging.INFO
     logger.addHandler(handler)
     try:
-        _gc(project, kept, dry=True, say=None)
+        _gc(project, scope, dry=True, log=None)
     finally:
         logger.removeHandler(handler)
         logger.level = level
-    found = [path.stat() for path in paths if path.exists()]
+    stats = [path.stat() for path in paths if path.exists()]
     return UnusedCache(
-        len(found), sum(about.st_size for about in found), max((about.st_mtime for about in found), default=0.0)
+        len(stats), sum(stat_.st_size for stat_ in stats), max((stat_.st_mtime for stat_ in stats), default=0.0)
     )
 
 
-def collect(project: Project, kept: Kept, say: Callable[[str], None] | None = None) -> None:
-    """Remove what nothing names, while no run works on the data.
+def collect(project: Project, scope: GcScope, log: Callable[[str], None] | None = None) -> None:
+    """Remove the unused files, under the lock of the project's data.
 
     Raises:
-        ModelyardError: as `unused`.
+        ModelyardError: DVC cannot read a commit, or another process has its lock.
     """
-    _gc(project, kept, dry=False, say=say)
+    _gc(project, scope, dry=False, log=log)
 
 
-def _gc(project: Project, kept: Kept, *, dry: bool, say: Callable[[str], None] | None) -> None:
+def _gc(project: Project, scope: GcScope, *, dry: bool, log: Callable[[str], None] | None) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     in_git = (project.root / ".git").exists()
-    asked: dict[str, Any] = {"workspace": True}
-    asked |= {"all_commits": True} if kept == "commits" and in_git else {}
-    asked |= {"all_branches": True, "all_tags": True} if kept == "branches" and in_git else {}
-    with _quiet(), reproduction.alone(project, say):
+    options: dict[str, Any] = {"workspace": True}
+    options |= {"all_commits": True} if scope == "commits" and in_git else {}
+    options |= {"all_branches": True, "all_tags": True} if scope == "branches" and in_git else {}
+    with _mute_dvc(), reproduction.data_lock(project, log):
         try:
             with Repo(str(project.root)) as repo:
-                repo.gc(**asked, dry=dry)
+                repo.gc(**options, dry=dry)
         except DvcException as error:
             raise ModelyardError(
                 "DVC cannot say what of its cache is unused",
@@ -88,8 +88,8 @@ def _gc(project: Project, kept: Kept, *, dry: bool, say: Callable[[str], None] |
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """DVC's own lines on standard error are not shown."""
+def _mute_dvc() -> Iterator[None]:
+    """Hide the warnings that DVC logs to stderr."""
     logger = logging.getLogger("dvc")
     level, logger.level = logger.level, logging.ERROR
     try:

@@ -39,7 +39,7 @@ def test_a_takers_failure_is_returned_after_the_last_line_is_read() -> None:
 def test_a_fifo_is_read_to_its_end_though_the_listener_fails(tmp_path: Path) -> None:
     lines = OutputLines(tmp_path, _broken)
     with pytest.raises(BrokenPipeError), lines:
-        _write(lines.place)
+        _write(lines.path)
     assert lines.last() == f"line {LINES - 1} of many"
 
 

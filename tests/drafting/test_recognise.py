@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import SourceError
-from components.drafting.recognise import inner, recognise
+from components.drafting.recognise import innermost_folder, recognise
 from tests import small_package
 
 PNG = small_package.image(0)
@@ -175,4 +175,4 @@ def test_what_is_nothing_is_said_so(files: dict[str, str | bytes], words: str, t
 
 def test_folders_in_folders_are_looked_through(tmp_path: Path) -> None:
     put(tmp_path, {"a/b/cat/1.png": PNG, "a/b/dog/2.png": PNG, "a/.hidden": "x"})
-    assert inner(tmp_path) == tmp_path / "a" / "b"
+    assert innermost_folder(tmp_path) == tmp_path / "a" / "b"

@@ -14,8 +14,8 @@ import torch
 from components.evaluation import stage as evaluation
 from components.evaluation.comparison import compare
 from components.evaluation.test_split import FrozenSplit
-from components.gates.integrity import look_at_metrics
-from components.gates.scoring import Unfit, score
+from components.gates.integrity import check_metrics
+from components.gates.scoring import ScoringFailure, score
 from components.identity import manifest
 from components.identity.package import Package, Signature
 from components.inference import body
@@ -139,9 +139,9 @@ def test_scored_afresh_it_is_as_it_says_and_no_worse_than_itself(trained: tuple[
     package = Package.open(place / "run" / "package")
     frozen = FrozenSplit.open(place / "prepared", manifest.load(place / "prepared", "prepared").facts)
     first, second = score(package, frozen, "one"), score(package, frozen, "the same")
-    assert not isinstance(first, Unfit), first.reason
-    assert not isinstance(second, Unfit)
-    assert look_at_metrics(package, first) == []
+    assert not isinstance(first, ScoringFailure), first.reason
+    assert not isinstance(second, ScoringFailure)
+    assert check_metrics(package, first) == []
     for metric, facts in frozen.task.metrics.items():
         higher = facts.higher_is_better
         found = compare(first, second, metric, higher_is_better=higher, min_effect=-0.9, confidence=0.95)

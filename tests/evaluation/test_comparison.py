@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from components.evaluation.classification import Classified
+from components.evaluation.classification import ClassificationScores
 from components.evaluation.comparison import ChampionComparison, Pairs, compare, count_pairs
 from components.evaluation.metrics import Labels
 
@@ -22,11 +22,11 @@ def with_wrong(*rows: int) -> Labels:
     return answers
 
 
-def classified(answers: Labels, sure: float = 0.9) -> Classified:
+def classified(answers: Labels, sure: float = 0.9) -> ClassificationScores:
     """Answers given with that probability, the rest shared out among the others."""
     probabilities = np.full((len(answers), len(CLASSES) + 1), (1 - sure) / len(CLASSES), np.float32)
     probabilities[np.arange(len(answers)), answers] = sure
-    return Classified(probabilities, TRUTH, answers, CLASSES)
+    return ClassificationScores(probabilities, TRUTH, answers, CLASSES)
 
 
 def compared(

@@ -9,7 +9,7 @@ import pytest
 
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
-from components.evaluation.detection import SCORER, THRESHOLDS, Detections, overlap
+from components.evaluation.detection import SCORER, THRESHOLDS, Detections, pairwise_iou
 from components.evaluation.scorer import Arrays
 from tests.evaluation.stub_package import Answers, frozen, quiet
 
@@ -105,7 +105,7 @@ def test_by_hand() -> None:
 def test_overlap_by_hand() -> None:
     one = np.array([[0.5, 0.5, 0.2, 0.2]])
     others = np.array([[0.5, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2], [0.9, 0.9, 0.1, 0.1], [0.5, 0.5, 0.0, 0.0]])
-    np.testing.assert_allclose(overlap(one, others), [[1, 1 / 3, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(pairwise_iou(one, others), [[1, 1 / 3, 0, 0]], atol=1e-12)
 
 
 def test_an_image_drawn_twice_counts_twice() -> None:
@@ -123,7 +123,7 @@ def test_beside_another_is_all_images_of_both() -> None:
     (first, truths), (second, _) = drawn(1), drawn(2)
     one, other = (SCORER.of_images(found, truths, CLASSES) for found in (first, second))
     both = SCORER.of_images([*first, *second], [*truths, *truths], CLASSES)
-    assert one.beside(other).figures() == pytest.approx(both.figures())
+    assert one.concatenate(other).figures() == pytest.approx(both.figures())
     assert not one.differs(one).any()
     assert one.differs(other).any()
 

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
-from components.evaluation.image_generation import MOST, SCORER
+from components.evaluation.image_generation import MAX_IMAGES, SCORER
 from components.evaluation.scorer import Arrays, expected_samples
 from components.evaluation.test_split import FrozenSplit
 from components.preprocessing.noise_schedule import alphas_cumprod
@@ -53,7 +53,7 @@ def asked(digits: FrozenSplit, outputs: Any = None, classes: list[str] = CLASSES
 
 def test_real_images_of_the_class_asked_for_are_seen_as_such(digits: FrozenSplit, tmp_path: Path) -> None:
     scored = SCORER.score(asked(digits), digits, quiet)
-    assert scored.samples == MOST == expected_samples(SCORER, digits)
+    assert scored.samples == MAX_IMAGES == expected_samples(SCORER, digits)
     assert scored.figures()["label_accuracy"] > 0.97
     assert scored.document()["judge"]["accuracy_on_real_images"] > 0.88
     assert [part.name for part in scored.slices()] == CLASSES
@@ -81,7 +81,7 @@ def test_who_tells_no_noise_errs_by_its_variance_and_who_tells_all_of_it_by_noth
     silent = SCORER.score(asked(digits), digits, quiet).figures()["noise_mse"]
     assert silent == pytest.approx(1, abs=0.02)
     kept = alphas_cumprod("cosine", STEPS)
-    chosen = np.unique(np.linspace(0, len(digits) - 1, MOST).round().astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(digits) - 1, MAX_IMAGES).round().astype(np.int64))
     clean = digits.split.batch(chosen)["images"].transpose(0, 3, 1, 2) / 127.5 - 1
     begun: dict[int, int] = {}
 
@@ -102,7 +102,7 @@ def test_what_is_not_finite_is_wrong_and_counted(digits: FrozenSplit) -> None:
         raise NotFiniteError("not finite")
 
     scored = SCORER.score(asked(digits, generate=generate), digits, quiet)
-    assert scored.not_finite == MOST
+    assert scored.not_finite == MAX_IMAGES
     assert scored.figures()["label_accuracy"] == 0
 
 

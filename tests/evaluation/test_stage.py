@@ -12,7 +12,7 @@ from PIL import Image
 from components.contracts.training_request import TrainRequest
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.evaluation import report, stage
-from components.evaluation.classification import Classified
+from components.evaluation.classification import ClassificationScores
 from components.identity import manifest
 from components.identity.package import Package
 from components.inference.predictor import Predictor
@@ -118,7 +118,7 @@ def test_the_margin_is_wilsons() -> None:
     """From 80 right of 100: 0.711 to 0.867, as in Wilson's interval of any table."""
     probabilities = np.tile(np.array([[0.9, 0.1, 0.0]], np.float32), (100, 1))
     truth = np.array([0] * 80 + [1] * 20)
-    result = Classified(probabilities, truth, probabilities.argmax(axis=1), ["a", "b"])
+    result = ClassificationScores(probabilities, truth, probabilities.argmax(axis=1), ["a", "b"])
     assert result.margin == pytest.approx((0.8666 - 0.7112) / 2, abs=1e-3)
     document = json.loads(json.dumps(report.document("test", result)))
     assert document["confusion"] == [[80, 0], [20, 0]]

@@ -9,7 +9,7 @@ import pytest
 
 from components.contracts.array_spec import ArraySpec
 from components.evaluation.scorer import Arrays
-from components.evaluation.token_classification import SCORER, Kinds
+from components.evaluation.token_classification import SCORER, EntityView
 from tests.evaluation.stub_package import Answers, frozen, quiet
 
 TAGS = ["B-loc", "B-per", "I-loc", "I-per", "O"]
@@ -83,16 +83,16 @@ def test_what_is_not_finite_finds_nothing_and_is_counted(tmp_path: Path) -> None
 
 def test_against_a_slow_count_on_random_tags() -> None:
     random = np.random.default_rng(0)
-    kinds = Kinds(("loc", "per"))
+    view = EntityView(("loc", "per"))
     totals = np.zeros(8)
     right = found = true = 0
     for _ in range(300):
         pair = [[TAGS[tag] for tag in random.integers(0, 5, 7)] for _ in range(2)]
-        totals += SCORER.of_sample(kinds, pair[0], pair[1])
+        totals += SCORER.of_sample(view, pair[0], pair[1])
         sets = [slow_spans(tags) for tags in pair]
         right, found, true = right + len(sets[0] & sets[1]), found + len(sets[1]), true + len(sets[0])
-    assert kinds.f1(totals) == pytest.approx(2 * right / (found + true))
-    assert kinds.precision(totals) == pytest.approx(right / found)
+    assert view.f1(totals) == pytest.approx(2 * right / (found + true))
+    assert view.precision(totals) == pytest.approx(right / found)
 
 
 def slow_spans(tags: list[str]) -> set[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ import sacrebleu
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
 from components.evaluation.scorer import Arrays
-from components.evaluation.translation import SCORER, Overlap
+from components.evaluation.translation import SCORER, NgramView
 from tests.evaluation.stub_package import Answers, frozen, quiet
 
 WORDS = ["ein", "Hund", "läuft", "über", "den", "Platz", "und", "ein", "Mann", "sieht", "ihm", "zu", ",", "wenn", "."]
@@ -20,7 +20,7 @@ SPECS = [
     ArraySpec(name="source", type="int64", shape=(), layout="ragged"),
     ArraySpec(name="target", type="int64", shape=(), layout="ragged"),
 ]
-NOTHING = Overlap(())
+NOTHING = NgramView(())
 
 
 def sentences(seed: int, count: int, noise: float) -> tuple[list[str], list[str]]:

@@ -47,7 +47,7 @@ class SmallRelease:
         teacher.processor.save(self.dataset / "prepared")
         prepared = self.prepare(validated_digest=validated.digest)
         frozen = FrozenSplit.open(self.dataset / "prepared", prepared.facts)
-        self.figures = scorer.of(frozen.task).score(teacher, frozen, lambda _: None).figures()
+        self.figures = scorer.load_scorer(frozen.task).score(teacher, frozen, lambda _: None).figures()
         lineage = {"raw_digest": "e" * 64, "validated_digest": validated.digest}
         self.facts = {"data_digest": prepared.digest, "lineage": lineage}
 

@@ -18,62 +18,62 @@ from tests.gates.small_release import SmallRelease
 STRICT = GatesSpec(champion=ChampionSpec(min_effect=0.0))
 
 
-def judge(release: SmallRelease, candidate: int, champion: int | None, **changes: object) -> GateResult:
+def champion_result(release: SmallRelease, candidate: int, champion: int | None, **changes: object) -> GateResult:
     """The result for packages of two seeds; the one of seed 0 is good."""
     one = release.bundle("two", seed=candidate)
     other = None if champion is None else release.bundle("one", "1", seed=champion, train_fingerprint="9" * 64)
     request = release.request(one, other, ("champion",)).model_copy(update={"gates": STRICT, **changes})
-    found = stage.judge(request)
-    assert ("champion" in found.pictures) == (found.comparison is not None)
-    (result,) = found.results
+    findings = stage.check(request)
+    assert ("champion" in findings.pictures) == (findings.comparison is not None)
+    (result,) = findings.results
     assert result.passed == (result.next_step is None)
     return result
 
 
 def test_a_better_one_passes(release: SmallRelease) -> None:
-    result = judge(release, 0, 3)
+    result = champion_result(release, 0, 3)
     assert result.passed
     assert float(result.figures["lower_bound"]) > 0.3
 
 
 def test_a_worse_one_is_refused_with_the_class_it_loses_on(release: SmallRelease) -> None:
-    result = judge(release, 3, 0)
+    result = champion_result(release, 3, 0)
     assert not result.passed
     assert float(result.figures["upper_bound"]) < 0
     assert "class" in str(result.next_step)
 
 
 def test_an_equal_one_is_not_better(release: SmallRelease) -> None:
-    result = judge(release, 0, 0)
+    result = champion_result(release, 0, 0)
     assert not result.passed
     assert result.figures["gain"] == 0
     assert "test samples do not show it" not in str(result.next_step)
 
 
 def test_without_champion_it_passes(release: SmallRelease) -> None:
-    assert judge(release, 3, None).reason == "nothing serves yet"
+    assert champion_result(release, 3, None).reason == "nothing serves yet"
 
 
 def test_a_challenger_is_not_compared(release: SmallRelease) -> None:
-    assert judge(release, 3, 0, role="challenger").passed
+    assert champion_result(release, 3, 0, role="challenger").passed
 
 
 def test_the_champion_itself_passes(release: SmallRelease) -> None:
     one = release.bundle("one")
-    (result,) = stage.judge(release.request(one, one, ("champion",))).results
+    (result,) = stage.check(release.request(one, one, ("champion",))).results
     assert result.passed
     assert result.reason == "it is the champion"
 
 
 def test_where_no_comparison_is_asked_for_it_passes(release: SmallRelease) -> None:
-    assert judge(release, 3, 0, gates=GatesSpec(champion=None)).passed
+    assert champion_result(release, 3, 0, gates=GatesSpec(champion=None)).passed
 
 
 def test_a_champion_whose_package_is_damaged_is_an_error_not_a_refusal(release: SmallRelease) -> None:
     champion = release.bundle("one", "1", train_fingerprint="9" * 64)
     (Path(champion.bundle) / "src" / "package" / "model.onnx").write_bytes(b"")
     with pytest.raises(CorruptArtifactError, match=r"model\.onnx"):
-        stage.judge(release.request(release.bundle("two"), champion, ("champion",)))
+        stage.check(release.request(release.bundle("two"), champion, ("champion",)))
 
 
 def test_what_does_not_fit_the_data_is_refused(release: SmallRelease) -> None:
@@ -84,6 +84,6 @@ def test_what_does_not_fit_the_data_is_refused(release: SmallRelease) -> None:
         height=9, width=9, channels=1, mean=[0.5], std=[0.25], classes=small_package.CLASSES
     ).save(prepared)
     release.prepare()
-    found = stage.judge(release.request(candidate, release.bundle("one", "1", seed=3), ("floors", "champion")))
-    assert [result.passed for result in found.results] == [False, False]
-    assert all("wrong shape" in result.reason for result in found.results)
+    findings = stage.check(release.request(candidate, release.bundle("one", "1", seed=3), ("floors", "champion")))
+    assert [result.passed for result in findings.results] == [False, False]
+    assert all("wrong shape" in result.reason for result in findings.results)

@@ -18,7 +18,7 @@ from components.access import project_door
 from components.access import secret as secrets
 from components.access.secret import Credentials
 from components.core.project import Project
-from components.gates.endpoint import DoesNotStart, Endpoint
+from components.gates.endpoint import Endpoint, EndpointStartFailed
 from tests.gates.small_release import SmallRelease
 from tests.processes import is_gone
 
@@ -51,7 +51,7 @@ def test_it_runs_the_bundles_code_alone(served: SmallRelease, monkeypatch: pytes
     # What is installed here, and lies in PYTHONPATH, does not stand in for a module that the bundle lacks.
     missing = served.bundle("incomplete")
     (Path(missing.bundle) / "src" / "components" / "preprocessing" / "image.py").unlink()
-    with Endpoint(Path(missing.bundle), 1, "sample") as endpoint, pytest.raises(DoesNotStart) as caught:
+    with Endpoint(Path(missing.bundle), 1, "sample") as endpoint, pytest.raises(EndpointStartFailed) as caught:
         endpoint.wait()
     assert "cannot import name 'image' from 'components.preprocessing'" in str(caught.value)
 

@@ -15,7 +15,7 @@ from tests.gates.small_release import SAMPLES, SmallRelease
 
 
 def look(release: SmallRelease, candidate: Candidate) -> GateResult:
-    (result,) = stage.judge(release.request(candidate, None, ("integrity",))).results
+    (result,) = stage.check(release.request(candidate, None, ("integrity",))).results
     assert result.passed == (result.next_step is None)
     return result
 
@@ -109,7 +109,7 @@ def test_newer_data_is_said_and_not_held_against_it(release: SmallRelease) -> No
 
 def test_after_it_failed_nothing_else_is_asked(release: SmallRelease) -> None:
     candidate = release.bundle("boasting", figures={"accuracy": 0.99})
-    results = stage.judge(release.request(candidate, None, ("integrity", "floors", "champion"))).results
+    results = stage.check(release.request(candidate, None, ("integrity", "floors", "champion"))).results
     assert [result.gate for result in results] == ["integrity"]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from components.contracts.pipeline import LatencySpec
-from components.gates.latency import Measured, problems_of
+from components.gates.latency import EndpointLatency, problems_of
 
-QUICK = Measured("candidate", [float(ms) for ms in range(1, 101)], errors=0)
-SLOW = Measured("candidate", [2.0 * ms for ms in range(1, 101)], errors=0)
-CHAMPION = Measured("champion", QUICK.milliseconds, errors=0)
+QUICK = EndpointLatency("candidate", [float(ms) for ms in range(1, 101)], errors=0)
+SLOW = EndpointLatency("candidate", [2.0 * ms for ms in range(1, 101)], errors=0)
+CHAMPION = EndpointLatency("champion", QUICK.milliseconds, errors=0)
 
 
 def test_percentiles_are_of_the_sorted_answers() -> None:
@@ -17,7 +17,7 @@ def test_percentiles_are_of_the_sorted_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "budget", "ratio", "words"),
+    ("measured", "budget", "ratio", "words"),
     [
         ([QUICK], 100, None, []),
         ([QUICK, CHAMPION], 100, 1.0, []),
@@ -26,10 +26,10 @@ def test_percentiles_are_of_the_sorted_answers() -> None:
         ([SLOW, CHAMPION], 150, 1.5, ["over the budget", "times the champion's"]),
         ([SLOW, CHAMPION], 250, None, []),
         ([QUICK._replace(errors=3)], 100, None, ["3 requests"]),
-        ([Measured("candidate", [], errors=9), CHAMPION], 100, 2.0, ["9 requests", "inf ms", "inf times"]),
+        ([EndpointLatency("candidate", [], errors=9), CHAMPION], 100, 2.0, ["9 requests", "inf ms", "inf times"]),
     ],
 )
-def test_each_limit(found: list[Measured], budget: float, ratio: float | None, words: list[str]) -> None:
-    problems = problems_of(found, LatencySpec(p99_ms=budget, max_ratio=ratio))
+def test_each_limit(measured: list[EndpointLatency], budget: float, ratio: float | None, words: list[str]) -> None:
+    problems = problems_of(measured, LatencySpec(p99_ms=budget, max_ratio=ratio))
     assert len(problems) == len(words)
     assert all(word in problem for word, problem in zip(words, problems, strict=True)), problems

@@ -20,8 +20,8 @@ from components.core.project import Project
 from components.evaluation import scorer
 from components.evaluation import stage as evaluation
 from components.evaluation.test_split import FrozenSplit
-from components.gates.reencoding import reread
-from components.gates.scoring import Unfit, score
+from components.gates.reencoding import reencode
+from components.gates.scoring import ScoringFailure, score
 from components.identity import manifest
 from components.identity.package import Package
 from components.ingestion import sample_file
@@ -103,11 +103,11 @@ def test_texts_have_the_packages_tokens_and_the_datas_labels(scratch: Path) -> N
     new = dataset("new", "text-classification", WORDS, drawn("text-classification", "new", another))
     assert (old.classes, new.classes) == (["bad", "good"], ["a new class", "bad", "good"])
     assert not same(old, new, "tokens")
-    found = reread(new, old.processor, scratch)
-    assert same(found, old, "tokens")
-    assert same(found, new, "labels")
-    assert not same(found, old, "labels")  # numbered as the data numbers them
-    assert (found.classes, found.processor) == (new.classes, new.processor)
+    reencoded = reencode(new, old.processor, scratch)
+    assert same(reencoded, old, "tokens")
+    assert same(reencoded, new, "labels")
+    assert not same(reencoded, old, "labels")  # numbered as the data numbers them
+    assert (reencoded.classes, reencoded.processor) == (new.classes, new.processor)
 
 
 def test_tags_stand_beside_the_packages_tokens(scratch: Path) -> None:
@@ -115,10 +115,10 @@ def test_tags_stand_beside_the_packages_tokens(scratch: Path) -> None:
     old = dataset("old", "token-classification", bpe, drawn("token-classification", "old"))
     another = [{"tokens": ["Ada", "there"], "tags": ["B-a", "O"]} for _ in range(3)]
     new = dataset("new", "token-classification", WORDS, drawn("token-classification", "new", another))
-    found = reread(new, old.processor, scratch)
-    assert same(found, old, "tokens")
+    reencoded = reencode(new, old.processor, scratch)
+    assert same(reencoded, old, "tokens")
     tags = [[], []]
-    for place, frozen in enumerate((found, new)):
+    for place, frozen in enumerate((reencoded, new)):
         batch = frozen.split.batch(np.arange(len(frozen)))
         tags[place] = [[new.classes[tag] for tag in row[row != spans.IGNORED]] for row in batch["tags"]]
     assert tags[0] == tags[1]
@@ -128,10 +128,10 @@ def test_tags_stand_beside_the_packages_tokens(scratch: Path) -> None:
 def test_translations_are_held_against_the_datas_references(scratch: Path) -> None:
     old = dataset("old", "translation", WORDS, drawn("translation", "old"))
     new = dataset("new", "translation", WORDS, drawn("translation", "new"))
-    found = reread(new, old.processor, scratch)
-    assert same(found, old, "source")
-    batch: Any = found.split.batch(np.arange(len(found)))
-    processor: Any = found.processor
+    reencoded = reencode(new, old.processor, scratch)
+    assert same(reencoded, old, "source")
+    batch: Any = reencoded.split.batch(np.arange(len(reencoded)))
+    processor: Any = reencoded.processor
     shared = prepared_task.translation(30, np.random.default_rng(0))
     assert processor.references(batch) == [values["target"] for values in shared]
 
@@ -146,9 +146,9 @@ def test_images_are_of_the_packages_size(scratch: Path) -> None:
 
     old = dataset("old", "image-classification", {"height": 4, "width": 6, "channels": 3}, photos("old"))
     new = dataset("new", "image-classification", {"height": 8, "width": 8, "channels": 1}, photos("new"))
-    found = reread(new, old.processor, scratch)
-    assert same(found, old, "images")
-    assert same(found, new, "labels")
+    reencoded = reencode(new, old.processor, scratch)
+    assert same(reencoded, old, "images")
+    assert same(reencoded, new, "labels")
 
 
 def photo(level: int) -> bytes:
@@ -173,20 +173,20 @@ def hours(factor: float = 1.0) -> list[Sample]:
 def test_forecasts_look_back_as_far_as_the_package_does_on_its_own_scale(scratch: Path) -> None:
     old = dataset("old", "forecasting", {"look_back": 6, "horizon": 3}, hours(2.0), **ROWS)
     new = dataset("new", "forecasting", {"look_back": 4, "horizon": 3}, hours(), **ROWS)
-    found = reread(new, old.processor, scratch)
-    assert len(found) == len(new) == len(old)
-    assert same(found, old, "past")
-    assert same(found, old, "future")
+    reencoded = reencode(new, old.processor, scratch)
+    assert len(reencoded) == len(new) == len(old)
+    assert same(reencoded, old, "past")
+    assert same(reencoded, old, "future")
     other: Any = dataset("other", "forecasting", {"look_back": 4, "horizon": 2}, hours(), **ROWS).processor
     with pytest.raises(SampleError, match="another question"):
-        reread(new, other, scratch)
+        reencode(new, other, scratch)
 
 
 def test_language_models_of_other_tokens_do_not_compare(scratch: Path) -> None:
     old = dataset("old", "text-generation", WORDS, drawn("text-generation", "old"))
     new = dataset("new", "text-generation", WORDS, drawn("text-generation", "new"))
     with pytest.raises(SampleError, match="do not compare"):
-        reread(new, old.processor, scratch)
+        reencode(new, old.processor, scratch)
 
 
 def test_a_scorer_from_outside_that_does_not_say_its_truth_is_not_compared(
@@ -194,9 +194,9 @@ def test_a_scorer_from_outside_that_does_not_say_its_truth_is_not_compared(
 ) -> None:
     old, new = (dataset(name, "text-classification", WORDS, drawn("text-classification", name)) for name in SEEDS)
     assert old.processor is not None
-    monkeypatch.setattr(scorer, "of", lambda task: object())
+    monkeypatch.setattr(scorer, "load_scorer", lambda task: object())
     with pytest.raises(SampleError, match="read in two ways do not compare"):
-        reread(new, old.processor, scratch)
+        reencode(new, old.processor, scratch)
 
 
 def test_other_raw_samples_or_none_are_said(scratch: Path) -> None:
@@ -204,10 +204,10 @@ def test_other_raw_samples_or_none_are_said(scratch: Path) -> None:
     new = dataset("new", "text-classification", WORDS, drawn("text-classification", "new"))
     shutil.rmtree("data/new/raw")
     with pytest.raises(NotFoundError, match="raw samples"):
-        reread(new, old.processor, scratch)
+        reencode(new, old.processor, scratch)
     shutil.copytree("data/old/raw", "data/new/raw")
     with pytest.raises(NotFoundError, match="raw samples"):
-        reread(new, old.processor, scratch)
+        reencode(new, old.processor, scratch)
 
 
 @pytest.mark.slow
@@ -226,15 +226,15 @@ def test_a_package_is_worth_on_the_new_data_what_it_was_on_its_own(case: str) ->
     evaluation.main(["request.json"])
     package = Package.open(Path("run/package"))
     refused = score(package, new, "it")
-    assert isinstance(refused, Unfit)
-    found = score(package, new, "it", own_reading=True)
-    assert not isinstance(found, Unfit), found.reason
+    assert isinstance(refused, ScoringFailure)
+    scored = score(package, new, "it", allow_reencoding=True)
+    assert not isinstance(scored, ScoringFailure), scored.reason
     own = json.loads((package.folder / "metrics.json").read_bytes())["overall"]
     if task == "forecasting":  # in other units: each channel's own
         stds: list[Any] = [frozen.processor.std for frozen in (old, new)]  # type: ignore[attr-defined]
-        errors = [part.figures["mse"] for part in found.slices()]
+        errors = [part.figures["mse"] for part in scored.slices()]
         theirs = [row["mse"] for row in json.loads((package.folder / "metrics.json").read_bytes())["per_channel"]]
         expected = np.array(theirs) * (np.array(stds[0]) / np.array(stds[1])) ** 2
         assert errors == pytest.approx(expected.tolist(), rel=1e-5)
     else:
-        assert found.figures() == pytest.approx({name: own[name] for name in found.figures()}, abs=1e-5)
+        assert scored.figures() == pytest.approx({name: own[name] for name in scored.figures()}, abs=1e-5)

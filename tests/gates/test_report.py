@@ -11,8 +11,8 @@ from tests.gates.small_release import SmallRelease
 
 def test_a_refusal_says_why_and_what_to_do(release: SmallRelease) -> None:
     request = release.request(release.bundle("bad", seed=3), release.bundle("one", "1"), ("floors", "champion"))
-    found = stage.judge(request)
-    stage.write(request, found)
+    findings = stage.check(request)
+    stage.write(request, findings)
     page = (Path(request.folder) / "report.html").read_text()
     evidence = GateEvidence.model_validate_json((Path(request.folder) / "evidence.json").read_bytes())
     assert not evidence.passed
@@ -26,14 +26,14 @@ def test_a_refusal_says_why_and_what_to_do(release: SmallRelease) -> None:
 
 def test_what_was_not_asked_is_said(release: SmallRelease) -> None:
     request = release.request(release.bundle("boasting", figures={"accuracy": 0.99}))
-    page = report.render(request, stage.judge(request))
+    page = report.render(request, stage.check(request))
     assert "Not asked after that: floors, champion, parity." in page
 
 
 def test_names_are_no_markup(release: SmallRelease) -> None:
     candidate = release.bundle("odd").model_copy(update={"name": "<script>", "version": "<b>"})
     request = release.request(candidate, None, ("floors",))
-    page = report.render(request, stage.judge(request))
+    page = report.render(request, stage.check(request))
     assert "<script" not in page
     assert "<b>2" not in page
 
@@ -41,6 +41,6 @@ def test_names_are_no_markup(release: SmallRelease) -> None:
 def test_a_new_look_takes_the_place_of_the_old(release: SmallRelease) -> None:
     request = release.request(release.bundle("good"), None, ("floors",))
     for _ in range(2):
-        stage.write(request, stage.judge(request))
+        stage.write(request, stage.check(request))
     assert sorted(path.name for path in Path(request.folder).iterdir()) == ["evidence.json", "report.html"]
     assert [path.name for path in Path(request.folder).parent.iterdir()] == [Path(request.folder).name]

@@ -12,7 +12,7 @@ import pytest
 
 from components import tasks
 from components.evaluation.test_split import FrozenSplit
-from components.gates.scoring import unlike
+from components.gates.scoring import incompatibility
 from components.preprocessing.stored import StoredSplit
 from components.tasks.forecasting import ForecastingProcessor
 
@@ -31,8 +31,8 @@ def frozen(folder: Path) -> FrozenSplit:
     return FrozenSplit(folder, tasks.find("forecasting"), specs, StoredSplit(folder / "test", specs), [], SCALED)
 
 
-def asked(folder: Path, **changes: Any) -> Any:
-    """What `unlike` looks at of a predictor."""
+def predictor(folder: Path, **changes: Any) -> Any:
+    """The attributes of a predictor that `incompatibility` reads."""
     processor = SCALED.model_copy(update=changes)
     return SimpleNamespace(
         processor=processor, endpoint=processor.endpoint([]), max_pixels=10**6, package=SimpleNamespace(folder=folder)
@@ -40,7 +40,7 @@ def asked(folder: Path, **changes: Any) -> Any:
 
 
 def test_the_datas_own_processor_is_alike(tmp_path: Path) -> None:
-    assert unlike(asked(tmp_path), frozen(tmp_path / "prepared")) is None
+    assert incompatibility(predictor(tmp_path), frozen(tmp_path / "prepared")) is None
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_the_datas_own_processor_is_alike(tmp_path: Path) -> None:
     ],
 )
 def test_another_processor_is_said_to_be_another(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
-    assert words in str(unlike(asked(tmp_path, **changes), frozen(tmp_path / "prepared")))
+    assert words in str(incompatibility(predictor(tmp_path, **changes), frozen(tmp_path / "prepared")))
 
 
 def test_another_tokenizer_is_another_even_if_no_example_shows_it(tmp_path: Path) -> None:
     data = frozen(tmp_path / "prepared")
     (tmp_path / "prepared" / "tokenizer.json").write_text("{}")
     (tmp_path / "tokenizer.json").write_text('{"words": ["a"]}')
-    assert "tokenizer" in str(unlike(asked(tmp_path), data))
+    assert "tokenizer" in str(incompatibility(predictor(tmp_path), data))
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert unlike(asked(tmp_path), data) is None
+    assert incompatibility(predictor(tmp_path), data) is None

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def refused_by_parity(request: GateRequest) -> GateResult:
-    (result,) = stage.judge(request).results
+    (result,) = stage.check(request).results
     assert result.gate == "parity"
     assert not result.passed
     assert result.next_step
@@ -43,17 +43,17 @@ def test_a_good_package_passes_every_gate_and_leaves_its_evidence(served: SmallR
     assert done.stdout == ""
     assert "every gate passed" in done.stderr
     folder = Path(request.folder)
-    found = GateEvidence.model_validate_json((folder / "evidence.json").read_bytes())
-    assert found.passed
-    assert found.key == evidence.key(request)
-    results = {result.gate: result for result in found.results}
+    document = GateEvidence.model_validate_json((folder / "evidence.json").read_bytes())
+    assert document.passed
+    assert document.key == evidence.key(request)
+    results = {result.gate: result for result in document.results}
     assert list(results) == request.asked
     assert float(results["parity"].figures["max_difference"]) < 1e-5
     assert results["parity"].figures["answers"] == 12  # three golden examples of one size, four ways
     assert int(results["latency"].figures["candidate_requests"]) > 0
     assert int(results["latency"].figures["champion_requests"]) > 0
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    page = (folder / found.report).read_text()
+    page = (folder / document.report).read_text()
     html.parser.HTMLParser().feed(page)
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png;base64") == 2
@@ -73,7 +73,7 @@ def test_wrong_label_order_is_refused(served: SmallRelease) -> None:
 
 def test_answers_that_are_no_numbers_are_refused(served: SmallRelease) -> None:
     request = served.request(served.bundle("nan", nan_above=0.2), None, ("floors", "parity"))
-    floors, parity = stage.judge(request).results
+    floors, parity = stage.check(request).results
     assert floors.passed  # the test split has no image as bright as the golden ones
     assert not parity.passed
     assert "finite" in parity.reason
@@ -85,10 +85,10 @@ def test_a_tampered_bundle_is_refused_before_anything_of_it_runs(served: SmallRe
     service = Path(candidate.bundle) / "src" / "serving" / "service.py"
     service.write_text(f"open({str(trace)!r}, 'w').close()\n" + service.read_text())
     request = served.request(candidate)
-    found = stage.judge(request)
-    stage.write(request, found)
-    assert [(result.gate, result.passed) for result in found.results] == [("integrity", False)]
-    assert "serving/service.py" in found.results[0].reason
+    findings = stage.check(request)
+    stage.write(request, findings)
+    assert [(result.gate, result.passed) for result in findings.results] == [("integrity", False)]
+    assert "serving/service.py" in findings.results[0].reason
     assert not trace.exists()
     written = json.loads((Path(request.folder) / "evidence.json").read_bytes())
     assert [result["gate"] for result in written["results"]] == ["integrity"]

@@ -32,14 +32,14 @@ def layout(**said: Any) -> Layout:
 
 
 def read(source: Source, folder: Path) -> list[Sample]:
-    with sources.opened(source, folder) as samples:
+    with sources.open_source(source, folder) as samples:
         return list(samples)
 
 
 def read_folder(folder: Path, **said: Any) -> list[Sample]:
     """The samples of a folder, after a way through the file that keeps them."""
     source = FolderSource(kind="folder", path=".", layout=layout(**said))
-    with sources.opened(source, folder) as samples:
+    with sources.open_source(source, folder) as samples:
         sample_file.write(samples, folder / "samples.parquet", "writing", source.fields)
     assert sample_file.fields_of(folder / "samples.parquet") == source.fields
     return [sample for group in sample_file.groups(folder / "samples.parquet") for sample in group]

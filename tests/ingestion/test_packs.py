@@ -42,7 +42,7 @@ def read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Da
     cache = tmp_path / ".modelyard" / "cache" / "mirror.json"
     if any(mirror.find(file.sha256, file.name, cache) is None for file in spec.source.files):
         pytest.skip("not in this mirror")
-    with sources.opened(spec.source, tmp_path / name) as samples:
+    with sources.open_source(spec.source, tmp_path / name) as samples:
         return spec, list(samples)
 
 

@@ -30,7 +30,7 @@ def labelled(identity: str, split: str | None, label: str, image: bytes) -> Samp
 
 
 def read(source: Source, folder: Path) -> list[Sample]:
-    with sources.opened(source, folder) as samples:
+    with sources.open_source(source, folder) as samples:
         return list(samples)
 
 

@@ -41,7 +41,7 @@ def bento(root: Path) -> Path:
 
 def prove(root: Path, named: Path | None = None) -> Proof:
     place = str(named or bento(root))
-    (pieces,) = target.pieces(Project(root), place, None)
+    (pieces,) = target.artifacts(Project(root), place, None)
     return chain.prove(Project(root), place, pieces, None)
 
 
@@ -155,10 +155,10 @@ def test_what_cannot_be_verified_is_said(made: Path, tmp_path: Path) -> None:
     project = Project(made)
     for nonsense in ("sample", "sample@", str(tmp_path), "ftp://somewhere"):
         with pytest.raises(UsageError):
-            target.pieces(project, nonsense, None)
+            target.artifacts(project, nonsense, None)
     for registered in ("sample@champion", "sample:4"):
         with pytest.raises(RegistryError, match="not running"):
-            target.pieces(project, registered, None)
+            target.artifacts(project, registered, None)
 
 
 def test_the_command_says_all_links_and_ends_with_1_where_one_is_broken(root: Path) -> None:

@@ -40,7 +40,7 @@ def version(api: Api, demo: dict[str, Any]) -> Version:
 
 def broken(house: House, api: Api, version: Version) -> set[str]:
     named = f"digits:{version.version}"
-    (pieces,) = target.pieces(house.project, named, api)
+    (pieces,) = target.artifacts(house.project, named, api)
     return {link.name for link in chain.prove(house.project, named, pieces, api).links if link.state == "broken"}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.evaluation import batched_prediction
 from components.evaluation.additive_metrics import AdditiveScores
-from components.evaluation.scorer import AnsweringPackage, CardLines, Real, ReportSamples, Slice
+from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
 from components.evaluation.test_split import FrozenSplit
 
 
@@ -35,7 +35,7 @@ class Errors(NamedTuple):
 class RegressionScorer(NamedTuple):
     truth: tuple[str, ...] | None = ("target",)
 
-    def score(self, package: AnsweringPackage, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
+    def score(self, package: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         summands, not_finite = np.ones((len(frozen), 2)), 0
         for index, batch, outputs in batched_prediction.outputs(package, frozen.split, step):
             finite = batched_prediction.finite(outputs["value"])

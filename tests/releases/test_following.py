@@ -157,7 +157,7 @@ def test_a_run_says_that_another_one_works_on_the_data(project: Project, monkeyp
     held = threading.Event()
 
     def hold() -> None:
-        with reproduction.alone(project, None):
+        with reproduction.data_lock(project, None):
             held.set()
             while not said:
                 time.sleep(0.01)
@@ -165,6 +165,6 @@ def test_a_run_says_that_another_one_works_on_the_data(project: Project, monkeyp
     thread = threading.Thread(target=hold)
     thread.start()
     assert held.wait(10)
-    with reproduction.alone(project, said.append):
+    with reproduction.data_lock(project, said.append):
         assert said[0].startswith("waiting for another run that works on the data")
     thread.join()

@@ -263,7 +263,7 @@ def test_killed_at_any_step_it_loses_nothing_and_the_next_one_goes_on(garden: Pl
 def test_a_proof_says_that_a_bundle_was_removed(garden: Planted) -> None:
     tag = f"sample:{planted.digits(1)[:12]}"
     collect(garden.project, garden.registry)
-    (pieces,) = target.pieces(garden.project, tag, None)
+    (pieces,) = target.artifacts(garden.project, tag, None)
     proof = chain.prove(garden.project, tag, pieces, None)
     said = {link.name: (link.state, link.said) for link in proof.links}
     today = time.strftime("%Y-%m-%d", time.gmtime())
