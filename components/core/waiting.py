@@ -11,15 +11,15 @@ PERIOD_SECONDS = 10.0
 
 @contextmanager
 def announced(
-    what: str, say: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
+    what: str, log: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
 ) -> Iterator[None]:
-    """While the block lasts, `say` every `period_seconds` that `what` is waited for; None says nothing.
+    """While the block lasts, `log` every `period_seconds` that `what` is waited for; None says nothing.
 
     Args:
         what: a noun, as in "the lock of another run".
-        say: called from a thread of its own.
+        log: called from a thread of its own.
     """
-    if say is None:
+    if log is None:
         yield
         return
     ended = threading.Event()
@@ -28,7 +28,7 @@ def announced(
         periods = 0
         while not ended.wait(period_seconds):
             periods += 1
-            say(f"waiting for {what} ({periods * period_seconds:.0f} s)")
+            log(f"waiting for {what} ({periods * period_seconds:.0f} s)")
 
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()

@@ -47,16 +47,16 @@ def compare(
     and one page come of it, on disk and in MLflow. Ctrl-C keeps what is done; the same command goes on from there.
     """
     from components.registry.api import Api
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.comparisons import compare as comparing
     from flows.platform import connections, lifecycle
 
     project = Project.find()
     asked = _asked(project, pipelines, families, dataset, _budget(seconds, epochs, as_written))
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        outcome = comparing.run(project, asked, api, endpoints.mlflow, say)
+        outcome = comparing.run(project, asked, api, endpoints.mlflow, log)
     report = outcome.folder / "report.html"
     if as_json:
         facts = {"report": str(report), "mlflow": outcome.url}

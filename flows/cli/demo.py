@@ -28,7 +28,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     from components.registry.api import Api
     from flows.cli import prediction_client
     from flows.cli.prediction_client import Question
-    from flows.cli.run import bring_up_to_date, say
+    from flows.cli.run import bring_up_to_date, log
     from flows.pipelines import data_report, stages
     from flows.platform import connections, lifecycle
     from flows.releases import promotion
@@ -36,7 +36,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     begun = time.monotonic()
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     planned = bring_up_to_date(project, spec, frozenset(), {})
     if planned.fingerprints is None or planned.bundle is None:
@@ -45,13 +45,13 @@ def demo(pipeline: str, as_json: bool) -> int:
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         champion = versions.by_alias(api, pipeline, "champion")
         if champion is None or champion.version != version.version:
-            say(f"promoting version {version.version}: production follows the alias, through the gates")
+            log(f"promoting version {version.version}: production follows the alias, through the gates")
             how = f"modelyard demo {pipeline}"
-            outcome = promotion.promote(project, api, pipeline, version.version, "champion", how, say)
+            outcome = promotion.promote(project, api, pipeline, version.version, "champion", how, log)
         else:
-            outcome = promotion.follow(project, pipeline, "champion", version.version, None, say)
-            say(f"champion  version {version.version} serves already")
-        package = stages.package_of(stages.RunContext(project, spec, api, say), version)
+            outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
+            log(f"champion  version {version.version} serves already")
+        package = stages.package_of(stages.RunContext(project, spec, api, log), version)
     if outcome.url is None:
         raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]

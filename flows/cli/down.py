@@ -15,14 +15,14 @@ def down() -> None:
     """
     from flows.platform import crashed_runs, lifecycle
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         click.echo(f"  {line}", err=True)
 
     project = Project.find()
     runs = crashed_runs.by_hand(project)
     if runs:
-        say(f"stopping {len(runs)} run{'s' if len(runs) > 1 else ''} that would wait for the stack")
+        log(f"stopping {len(runs)} run{'s' if len(runs) > 1 else ''} that would wait for the stack")
         for process in crashed_runs.stop(runs):
-            say(f"process {process.pid} does not stop; it will when Prefect has not answered for some minutes")
-    ran = lifecycle.down(project, say=say)
+            log(f"process {process.pid} does not stop; it will when Prefect has not answered for some minutes")
+    ran = lifecycle.down(project, log=log)
     click.echo("stopped" if ran or runs else "nothing was running")

@@ -42,8 +42,8 @@ def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bo
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
         if not only_plan:
             during.enter_context(removal.alone(project))
-            removal.finish(project, _say)
-        collection = Collection(project, settings, api, endpoints, _say)
+            removal.finish(project, _log)
+        collection = Collection(project, settings, api, endpoints, _log)
         verdicts = collection.look()
         removable = [verdict for verdict in verdicts if verdict.removable]
         if not as_json:
@@ -96,5 +96,5 @@ def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     click.echo(text, err=True)

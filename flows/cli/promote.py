@@ -54,19 +54,19 @@ def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
     from components.contracts.pipeline import PipelineSpec
     from components.core import located_yaml
     from components.registry.api import Api
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.platform import connections, lifecycle
     from flows.releases import promotion
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         try:
-            return promotion.promote(project, api, name, version, role, how, say)
+            return promotion.promote(project, api, name, version, role, how, log)
         except KeyboardInterrupt:
-            say(f"the release goes on without you; `modelyard history {name}` tells how it ends")
+            log(f"the release goes on without you; `modelyard history {name}` tells how it ends")
             raise
 
 

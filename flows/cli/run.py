@@ -70,10 +70,10 @@ def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str]
     from flows.pipelines import plan
     from flows.platform import connections, lifecycle
 
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        with announced("the registry and DVC, to see what is out of date", say):
+        with announced("the registry and DVC, to see what is out of date", log):
             planned = plan.make(project, spec, api, force)
         tell(planned)
         if planned.current:
@@ -93,7 +93,7 @@ def _run_flow(
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
         during.enter_context(prewarm.waiting(prewarm.worth(planned), project.root))
-        during.enter_context(server_watch.watched(project, say))
+        during.enter_context(server_watch.watched(project, log))
         from flows.pipelines.flow import pipeline as flow
 
         try:
@@ -116,9 +116,9 @@ def tell(planned: Plan) -> None:
     """The plan, one stage a line, on stderr."""
     for stage in planned.stages:
         if stage.current:
-            say(f"{stage.stage:<9} up to date")
+            log(f"{stage.stage:<9} up to date")
         else:
-            say(f"{stage.stage:<9} will run: {'; '.join(stage.reasons[:3]) or 'out of date'}" + _more(stage.reasons))
+            log(f"{stage.stage:<9} will run: {'; '.join(stage.reasons[:3]) or 'out of date'}" + _more(stage.reasons))
 
 
 def _more(reasons: tuple[str, ...]) -> str:
@@ -137,6 +137,6 @@ def summary(planned: Plan) -> dict[str, Any]:
     }
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """A line for the person, not for the pipe."""
     click.echo(text, err=True)

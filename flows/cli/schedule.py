@@ -27,13 +27,13 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
     gone are removed. So is that of gc, which `[retention]` in modelyard.toml sets. Needs the stack: modelyard up.
     """
     project = Project.find()
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.pipelines.schedules import register
     from flows.retention import schedule as retention
 
     endpoints = _endpoints(project)
     gc = retention.register(project, endpoints) if pipeline is None else ()
-    _show((*register(project, endpoints, pipeline, say), *gc), as_json)
+    _show((*register(project, endpoints, pipeline, log), *gc), as_json)
 
 
 @click.command(epilog="Example:  modelyard unschedule digits")
@@ -42,13 +42,13 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
 def unschedule(pipeline: str | None, as_json: bool) -> None:
     """Take away the schedule of PIPELINE, or all of them. The pipeline files stay as they are."""
     project = Project.find()
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.pipelines.schedules import remove
     from flows.retention import schedule as retention
 
     endpoints = _endpoints(project)
     gc = retention.remove(project, endpoints) if pipeline is None else ()
-    _show((*remove(project, endpoints, pipeline, say), *gc), as_json)
+    _show((*remove(project, endpoints, pipeline, log), *gc), as_json)
 
 
 def _endpoints(project: Project) -> Endpoints:

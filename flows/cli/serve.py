@@ -29,7 +29,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     from components.access.secret import SECRET_FILE
     from components.registry.api import Api
     from flows.cli import prediction_client
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.platform import connections, lifecycle, services
     from flows.releases import local_target, promotion
 
@@ -41,23 +41,23 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         )
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         if stop:
             promotion.remove_alias(api, pipeline, "champion", f"modelyard serve {pipeline} --stop")
-            say(f"{pipeline} has no champion any more; its service stops in {spec.release.grace_seconds:.0f} s")
+            log(f"{pipeline} has no champion any more; its service stops in {spec.release.grace_seconds:.0f} s")
             return 0
         version = promotion.find_version(api, pipeline, number)
         if foreground:
-            bundle = promotion.bundle_of(project, spec, api, version, say)
+            bundle = promotion.bundle_of(project, spec, api, version, log)
             words = local_target.command(bundle, str(port or services.FIRST_PORT))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))
             os.execv(words[0], words)  # noqa: S606  # this terminal becomes the server
         if port is not None:
             services.move_service(project, pipeline, port)
-        outcome = promotion.follow(project, pipeline, "champion", version.version, None, say)
+        outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
     if outcome.url is None:
         raise NotFoundError(f"{pipeline} is not served", next_step="`modelyard status`")
     if as_json:

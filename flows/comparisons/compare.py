@@ -57,7 +57,7 @@ class _Trained:
     compared: Compared
 
 
-def run(project: Project, asked: Comparison, api: Api, server: str, say: Log) -> Outcome:
+def run(project: Project, asked: Comparison, api: Api, server: str, log: Log) -> Outcome:
     """Train what is due, measure, and put the report on disk and into MLflow.
 
     Args:
@@ -67,11 +67,11 @@ def run(project: Project, asked: Comparison, api: Api, server: str, say: Log) ->
         Interrupted: Ctrl-C; what was done is kept.
         TrainingError: fewer than two models could be trained.
     """
-    first = RunContext(project, asked.models[0], api, say)
+    first = RunContext(project, asked.models[0], api, log)
     parent: Run | None = None
     try:
         _prepare(first)
-        works = [RunContext(project, spec, api, say) for spec in asked.models]
+        works = [RunContext(project, spec, api, log) for spec in asked.models]
         with ExitStack() as during:
             timed = all(epoch_timing.known(work, _keys(work, asked)) for work in works)
             if asked.budget.seconds is not None and not timed:
@@ -102,7 +102,7 @@ def _prepare(work: RunContext) -> None:
     """Bring the dataset up to date."""
     for stage in plan.DATA_STAGES:
         if not stages.is_current(work, stage):
-            work.say(f"{stage} {work.spec.dataset}")
+            work.log(f"{stage} {work.spec.dataset}")
             stages.data_stage(work, stage, force=False)
 
 
@@ -112,7 +112,7 @@ def _within_budget(work: RunContext, asked: Comparison) -> RunContext:
     if asked.budget.seconds is not None:
         needs = epoch_timing.seconds_per_epoch(work, _keys(work, asked))
         epochs = max(1, round(asked.budget.seconds / needs))
-        work.say(f"{asked.shown(work.spec)}: {needs:.1f} s an epoch, so {epochs} of them")
+        work.log(f"{asked.shown(work.spec)}: {needs:.1f} s an epoch, so {epochs} of them")
     if epochs is None:
         return work
     train = work.spec.train.model_copy(update={"epochs": epochs})
@@ -146,14 +146,14 @@ def _train_all(
     failed: dict[str, str] = {}
     for number, (work, one) in enumerate(zip(works, known, strict=True)):
         name = asked.shown(work.spec)
-        work.say(f"[{number + 1}/{len(works)}] {name}")
+        work.log(f"[{number + 1}/{len(works)}] {name}")
         try:
             trained.append(_model(asked, work, one, parent))
         except (UsageError, Interrupted):
             raise
         except ModelyardError as error:
             failed[name] = "; ".join(line.strip() for line in error.lines())
-            work.say(f"{name}: {failed[name]}")
+            work.log(f"{name}: {failed[name]}")
     if len(trained) < 2:
         raise TrainingError(
             "fewer than two models could be trained",
@@ -170,7 +170,7 @@ def _model(asked: Comparison, work: RunContext, known: Fingerprints, parent: Run
     comparison_runs.adopt(work.api, parent, run, asked.shown(spec))
     folder, package = project.run_folder(known.train.digest), project.package(known.package.digest)
     if _is_trained(work, known):
-        work.say("trained already")
+        work.log("trained already")
     else:
         stages.train(work, known, run, force=False)
     if plan.sealed_digest(package) is None:

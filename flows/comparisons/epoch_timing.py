@@ -39,7 +39,7 @@ def seconds_per_epoch(work: RunContext, keys: Fingerprints) -> float:
     """
     found = known(work, keys)
     if found is None:
-        work.say(f"trying for {TRIED_SECONDS:g} s how long an epoch of {work.spec.model.name} takes")
+        work.log(f"trying for {TRIED_SECONDS:g} s how long an epoch of {work.spec.model.name} takes")
         found = _tried(work, keys)
         atomic.write_text(_kept(work, keys), json.dumps({"seconds_per_epoch": found}))
     return found
@@ -124,7 +124,7 @@ def _tried(work: RunContext, keys: Fingerprints) -> float:
         pretrained_folder=None if start is None else str(start.folder.relative_to(root)),
     )
     watch = _Watch()
-    quiet = replace(work, say=lambda _: None)
+    quiet = replace(work, log=lambda _: None)
     try:
         quiet.run(stage_requests.trial(work.project, request, start), watch.line)
     except _Enough:

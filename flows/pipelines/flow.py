@@ -162,7 +162,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
         work = RunContext(project, spec, api, _speaker(get_run_logger()))
         for killed in crashed_runs.crashed(project, endpoints.prefect_api):
-            work.say(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")
+            work.log(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")
         planned = plan.make(project, spec, api, forced)
         during.enter_context(prewarm.waiting(prewarm.worth(planned), project.root))
         made = False
@@ -191,12 +191,12 @@ def _speaker(logger: Any) -> Callable[[str], None]:
     """Words go to Prefect's log of the run, and to the terminal where a person started it."""
     terminal = os.environ.get(TERMINAL) == "1"
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         logger.info(text)
         if terminal:
             print(f"  {text}", file=sys.stderr, flush=True)
 
-    return say
+    return log
 
 
 def _up_to_date(stage: str) -> State[Any]:

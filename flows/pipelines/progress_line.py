@@ -14,8 +14,8 @@ EVERY_SECONDS = 10.0
 class ProgressLine:
     """A `MetricSink` that draws loss, metric, samples a second and time left."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
         self._live = sys.stderr.isatty()
         self._said_at = 0.0
         self._drawn = False
@@ -44,4 +44,4 @@ class ProgressLine:
             self._drawn = True
         elif time.monotonic() - self._said_at >= EVERY_SECONDS:
             self._said_at = time.monotonic()
-            self._say(text)
+            self._log(text)

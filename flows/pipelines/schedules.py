@@ -17,7 +17,7 @@ from components.core import located_yaml
 from components.core.errors import NotFoundError, StackError, UsageError
 from components.core.project import Project
 from flows.platform import connections
-from flows.platform.lifecycle import Endpoints, Say
+from flows.platform.lifecycle import Endpoints, Log
 from flows.platform.programs import ENTRYPOINT
 
 BUSY = (429, 502, 503, 504)
@@ -49,12 +49,12 @@ class Scheduled:
 
 
 def register(
-    project: Project, endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None
+    project: Project, endpoints: Endpoints, pipeline: str | None = None, log: Log = lambda _: None
 ) -> tuple[Scheduled, ...]:
     """Make Prefect's deployments those of the pipeline files (of all, or of one), and remove ours that have none.
 
     Args:
-        say: told when Prefect has to be asked again.
+        log: told when Prefect has to be asked again.
 
     Raises:
         SpecError: a pipeline file is wrong; nothing was changed.
@@ -63,7 +63,7 @@ def register(
         StackError: Prefect refused, or did not answer.
     """
     wanted = _wanted(project, pipeline)
-    with _Prefect(endpoints, connections.shared_name(project), say) as prefect:
+    with _Prefect(endpoints, connections.shared_name(project), log) as prefect:
         present = prefect.ours()
         result = [_put(prefect, project, name, spec, present.get(name)) for name, spec in wanted.items()]
         if pipeline is None:
@@ -74,14 +74,14 @@ def register(
 
 
 def remove(
-    project: Project, endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None
+    project: Project, endpoints: Endpoints, pipeline: str | None = None, log: Log = lambda _: None
 ) -> tuple[Scheduled, ...]:
     """Remove the deployments of ours (all, or one pipeline's); what was removed.
 
     Raises:
         NotFoundError: that pipeline is not scheduled.
     """
-    with _Prefect(endpoints, connections.shared_name(project), say) as prefect:
+    with _Prefect(endpoints, connections.shared_name(project), log) as prefect:
         present = prefect.ours()
         if pipeline is not None and pipeline not in present:
             raise NotFoundError(f"{pipeline} is not scheduled", expected=", ".join(sorted(present)) or "no schedule")
@@ -168,8 +168,8 @@ def _scheduled(name: str, deployment: dict[str, Any], done: str) -> Scheduled:
 class _Prefect:
     """The few requests that schedules need."""
 
-    def __init__(self, endpoints: Endpoints, tag: str, say: Say) -> None:
-        self._tag, self._say = tag, say
+    def __init__(self, endpoints: Endpoints, tag: str, log: Log) -> None:
+        self._tag, self._log = tag, log
         self._client = connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
 
     def __enter__(self) -> _Prefect:
@@ -200,7 +200,7 @@ class _Prefect:
     def _wait(self, seconds: float) -> None:
         if seconds > QUIET_SECONDS:
             left = max(0.0, PATIENCE_SECONDS - seconds)
-            self._say(f"Prefect is busy; asked again for up to {left:.0f} s")
+            self._log(f"Prefect is busy; asked again for up to {left:.0f} s")
 
     def _ask(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
         # While another writer has SQLite locked, Prefect answers 503, or waits for it up to a minute; all that is asked

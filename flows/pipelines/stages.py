@@ -52,7 +52,7 @@ class RunContext:
     project: Project
     spec: PipelineSpec
     api: Api
-    say: Log
+    log: Log
     runner: StageRunner | None = None
 
     def run(
@@ -68,12 +68,12 @@ class RunContext:
             grace_seconds: how long a cancelled stage has to keep its work, before it is killed.
         """
         runner = self.runner or LocalProcessRunner(self.project.root)
-        return stage_runner.run(runner, request, on_event or self.say, self.say, grace_seconds)
+        return stage_runner.run(runner, request, on_event or self.log, self.log, grace_seconds)
 
 
 def data_stage(work: RunContext, stage: str, *, force: bool) -> None:
     """ingest, validate or prepare, through DVC."""
-    versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.say)
+    versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.log)
 
 
 def is_current(work: RunContext, stage: str) -> bool:
@@ -84,7 +84,7 @@ def is_current(work: RunContext, stage: str) -> bool:
 
 def begin_run(work: RunContext, keys: Fingerprints, flow_run: str) -> Run:
     """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
-    facts = _environment_facts(work.project, work.say)
+    facts = _environment_facts(work.project, work.log)
     tags = {f"modelyard.{name}": value for name, value in facts.items()}
     tags |= {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run}
     tags |= {"mlflow.source.git.commit": facts["git_commit"]} if "git_commit" in facts else {}
@@ -103,7 +103,7 @@ def begin_run(work: RunContext, keys: Fingerprints, flow_run: str) -> Run:
 def train(work: RunContext, keys: Fingerprints, run: Run, *, force: bool) -> None:
     """Train in a process of its own; metrics stream to the run and to the progress line."""
     folder = work.project.run_folder(keys.train.digest)
-    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say), Stopwatch(folder)]
+    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.log), Stopwatch(folder)]
 
     start = pretrained.package(work.api, work.project, work.spec, keys.train)
     request = stage_requests.training(work.project, work.spec, keys, start, afresh=force)
@@ -112,7 +112,7 @@ def train(work: RunContext, keys: Fingerprints, run: Run, *, force: bool) -> Non
         try:
             event = _EVENT.validate_json(line)
         except ValidationError:
-            work.say(line)
+            work.log(line)
             return
         for sink in sinks:
             sink.emit(event)
@@ -136,7 +136,7 @@ def _say_failure(work: RunContext, tell_registry: Callable[[], None]) -> None:
     try:
         tell_registry()
     except (RegistryError, DiskFullError) as error:
-        work.say("\n".join(error.lines()))
+        work.log("\n".join(error.lines()))
 
 
 def evaluate(work: RunContext, keys: Fingerprints, run: Run) -> Package:
@@ -173,9 +173,9 @@ def register(work: RunContext, keys: Fingerprints, run: Run, package: Package) -
         package=package,
         requirements=_pyfunc_requirements(work.project, tasks.find(package.facts.task).libraries),
         source_root=work.project.source_root,
-        tags=_environment_facts(work.project, work.say),
+        tags=_environment_facts(work.project, work.log),
     )
-    with announced(f"the registry, or another run that registers {work.spec.name}", work.say):
+    with announced(f"the registry, or another run that registers {work.spec.name}", work.log):
         version = registration.register(work.api, run, asked, work.project.locks)
     tracking.finish(work.api, run, "FINISHED")
     if version.package_digest != package.digest:
@@ -207,7 +207,7 @@ def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
         ServingError: BentoML could not build it.
     """
     package = package_of(work, plan.version)
-    work.say(f"building the bundle {plan.bundle.tag}")
+    work.log(f"building the bundle {plan.bundle.tag}")
     work.run(stage_requests.packaging(work.project, work.spec, plan, package, force=force))
     plan.bundle.verify()
     last_run.record(work.project, work.spec.name, "bundle", plan.key.parts)
@@ -222,7 +222,7 @@ def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
     return "\n".join([*mlflow, *serving]) + "\n"
 
 
-def _environment_facts(project: Project, say: Log) -> dict[str, str]:
+def _environment_facts(project: Project, log: Log) -> dict[str, str]:
     """The digest of the locked environment, and the commit that the project stands on.
 
     The commit ends in `-dirty` where files differ from it; where git names none, why is said.
@@ -230,6 +230,6 @@ def _environment_facts(project: Project, say: Log) -> dict[str, str]:
     named = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     if named.text is None:
         again = f" (`{named.next_step}`)" if named.next_step else ""
-        say(f"the commit is not recorded: {named.reason}{again}")
+        log(f"the commit is not recorded: {named.reason}{again}")
         return {"lock_digest": digest.of_file(project.lock_file)}
     return {"lock_digest": digest.of_file(project.lock_file), "git_commit": named.text}

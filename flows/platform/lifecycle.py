@@ -33,7 +33,7 @@ from flows.platform.programs import (
 from flows.platform.state import StackState
 from flows.platform.supervisor import ProcessState
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
 ALWAYS = ("runner", "controller")  # beside the servers that no setting names
@@ -79,11 +79,11 @@ def controller_sign(project: Project) -> Path:
     return state.folder(project) / "controller.seen"
 
 
-def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
+def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
     """Start what is not running and wait until it is ready; with everything running, only look.
 
     Args:
-        say: told in one line what was started and what became ready after how many seconds.
+        log: told in one line what was started and what became ready after how many seconds.
         runner: also wait for the runner of schedules; it is started in any case.
 
     Raises:
@@ -92,25 +92,25 @@ def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: floa
     connections.required(project)
     waited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
-        with state.lock(project, say):
-            known = _start_where_needed(project, say)
+        with state.lock(project, log):
+            known = _start_where_needed(project, log)
         try:
-            _wait_for_all(project, known, waited, timeout_seconds, say)
+            _wait_for_all(project, known, waited, timeout_seconds, log)
             break
         except ports.PortTaken as taken:
             if attempt == ATTEMPTS:
                 raise _not_ready(project, known, taken.name, "has no port") from taken
-            say(f"{taken.name} was started, but its port went to another process")
+            log(f"{taken.name} was started, but its port went to another process")
     return configured(project)
 
 
-def down(project: Project, *, say: Say = lambda _: None) -> bool:
+def down(project: Project, *, log: Log = lambda _: None) -> bool:
     """Stop everything of this project's stack; nothing is left, whatever hangs. Returns whether anything ran."""
-    with state.lock(project, say):
+    with state.lock(project, log):
         known = state.load(project)
         if known is not None:
             state.save(project, replace(known, wanted=False))
-        return _stop(project, say)
+        return _stop(project, log)
 
 
 def status(project: Project) -> tuple[ProgramStatus, ...]:
@@ -131,11 +131,11 @@ def _first_ports(project: Project) -> dict[str, int]:
     return {name: FIRST_PORT[name] for name in connections.own_servers(project)}
 
 
-def _start_where_needed(project: Project, say: Say) -> StackState:
+def _start_where_needed(project: Project, log: Log) -> StackState:
     """Start the supervisor, or those of its programs that do not run or run something else; the others go on."""
     known, came_from = state.claim(project)
     if came_from is not None:
-        _leave(project, came_from, say)
+        _leave(project, came_from, log)
     there = supervisor.processes(project) is not None
     first_ports = _first_ports(project)
     if there and known.wanted and first_ports.keys() <= known.ports.keys():
@@ -144,21 +144,21 @@ def _start_where_needed(project: Project, say: Say) -> StackState:
         lost = [] if there else list(first_ports)
     for name, first in first_ports.items():
         if name in lost or name not in known.ports:
-            known = _with_port(project, known, name, first, say)
+            known = _with_port(project, known, name, first, log)
     known = replace(known, wanted=True)
     state.save(project, known)
     programs = of_stack(project, known)
     changed = supervisor.write_configuration(project, programs)
     if not there:
         _end_unknown(project, [program.name for program in programs])
-        say(f"starting {', '.join([*(TITLES[name] for name in first_ports), 'the runner'])}, side by side")
+        log(f"starting {', '.join([*(TITLES[name] for name in first_ports), 'the runner'])}, side by side")
         supervisor.start(project)
         return known
     running = supervisor.processes(project) or {}
     needed = {program.name for program in programs}
     unneeded = sorted(name for name in running if name not in needed and not name.startswith(SERVICE_PREFIX))
     if unneeded:  # a setting names another server, or an earlier version of Modelyard had this program
-        say(f"stopping {', '.join(unneeded)}: not a part of this stack any more")
+        log(f"stopping {', '.join(unneeded)}: not a part of this stack any more")
         supervisor.remove(project, unneeded)
     ended = [p.name for p in programs if p.name not in running or running[p.name].state in ENDED]
     again = [program.name for program in programs if program.name in {*changed, *ended}]
@@ -169,12 +169,12 @@ def _start_where_needed(project: Project, say: Say) -> StackState:
                 if name not in running:
                     proxy.supervisor.addProcessGroup(name)
     if again:
-        say(f"starting {', '.join(again)} again; the rest goes on")
+        log(f"starting {', '.join(again)} again; the rest goes on")
         supervisor.restart(project, [name for name in again if name in running])
     return known
 
 
-def _leave(project: Project, came_from: str, say: Say) -> None:
+def _leave(project: Project, came_from: str, log: Log) -> None:
     """End what still runs of a moved project from its old place; a service goes on until its shim replaces it.
 
     A service keeps paths of the old place (its order, its secret, its interpreter), so it cannot stay.
@@ -182,9 +182,9 @@ def _leave(project: Project, came_from: str, say: Say) -> None:
     from flows.platform import orphans
 
     if state.is_there(came_from):
-        say(f"this project is a copy of {came_from}: it gets ports, a secret and services of its own")
+        log(f"this project is a copy of {came_from}: it gets ports, a secret and services of its own")
         return
-    say(f"this project was moved here from {came_from}; its services start again from here")
+    log(f"this project was moved here from {came_from}; its services start again from here")
     services.move(project, came_from)
     left = orphans.find(came_from)
     orphans.kill([process for process in left if orphans.program_of(process) in (None, GUARDIAN)])
@@ -200,13 +200,13 @@ def _end_unknown(project: Project, names: list[str]) -> None:
     orphans.end([p for p in orphans.find(str(project.root)) if orphans.program_of(p) not in kept])
 
 
-def _with_port(project: Project, known: StackState, name: str, first: int, say: Say) -> StackState:
+def _with_port(project: Project, known: StackState, name: str, first: int, log: Log) -> StackState:
     preferred = known.ports.get(name, first)
     if ports.is_free(preferred) or (name in known.ports and health.is_ours(project, preferred)):
         return known.with_port(name, preferred)
     others = {port for other, port in known.ports.items() if other != name}
     port = ports.choose(first, others)
-    say(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
+    log(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
     return known.with_port(name, port)
 
 
@@ -220,13 +220,13 @@ def _is_taken(project: Project, known: StackState, name: str) -> bool:
 
 
 def _wait_for_all(
-    project: Project, known: StackState, names: tuple[str, ...], timeout_seconds: float, say: Say
+    project: Project, known: StackState, names: tuple[str, ...], timeout_seconds: float, log: Log
 ) -> None:
     """Until all are ready or one of them fails, which nobody waits for any longer."""
     over = threading.Event()
     begin = time.monotonic()
     with ThreadPoolExecutor(len(names)) as threads:
-        waiting = [threads.submit(_wait, project, known, name, begin, timeout_seconds, say, over) for name in names]
+        waiting = [threads.submit(_wait, project, known, name, begin, timeout_seconds, log, over) for name in names]
         try:
             wait_for_all(waiting, return_when=FIRST_EXCEPTION)
         finally:
@@ -241,7 +241,7 @@ def _wait(
     name: str,
     begin: float,
     timeout_seconds: float,
-    say: Say,
+    log: Log,
     over: threading.Event,
 ) -> None:
     ready_at_once = True
@@ -249,7 +249,7 @@ def _wait(
     while not _is_ready(project, known, name):
         ready_at_once = False
         if time.monotonic() > next_word:
-            say(f"waiting for {name} ({time.monotonic() - begin:.0f} s)")
+            log(f"waiting for {name} ({time.monotonic() - begin:.0f} s)")
             next_word += PERIOD_SECONDS
         if over.is_set():
             return
@@ -262,7 +262,7 @@ def _wait(
             raise _not_ready(project, known, name, f"not ready after {timeout_seconds:.0f} s")
         over.wait(0.2)
     if not ready_at_once:
-        say(f"{name} ready after {time.monotonic() - begin:.1f} s")
+        log(f"{name} ready after {time.monotonic() - begin:.1f} s")
 
 
 def _is_ready(project: Project, known: StackState, name: str) -> bool:
@@ -279,25 +279,25 @@ def _is_ready(project: Project, known: StackState, name: str) -> bool:
 
 
 def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:
-    log = log_file(project, name)
+    path = log_file(project, name)
     port = known.ports.get(name)
     foreign = port is not None and not ports.is_free(port) and not health.is_ours(project, port)
     held = f"; port {port} is held by {ports.holder(port)}" if foreign and port is not None else ""
     return StackError(
         f"{name} {what}{held}",
-        where=str(log),
-        got="\n" + supervisor.tail(log),
+        where=str(path),
+        got="\n" + supervisor.tail(path),
         next_step="`modelyard down`, then `modelyard up`; `modelyard doctor` looks for causes",
     )
 
 
-def _stop(project: Project, say: Say) -> bool:
+def _stop(project: Project, log: Log) -> bool:
     """Runner first (it wants to tell Prefect), then the rest at once, then the supervisor, then whatever is left."""
     from flows.platform import orphans
 
     there = supervisor.answers(project)
     if there:
-        say("stopping")
+        log("stopping")
         try:
             with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
                 with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
@@ -305,7 +305,7 @@ def _stop(project: Project, say: Say) -> bool:
                 proxy.supervisor.stopAllProcesses()
                 proxy.supervisor.shutdown()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-            say("the supervisor does not answer; ending its processes")
+            log("the supervisor does not answer; ending its processes")
         deadline = time.monotonic() + 10
         while supervisor.answers(project) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -324,16 +324,16 @@ def _named(project: Project, server: connections.Server) -> ProgramStatus:
 def _status(project: Project, known: StackState | None, name: str, process: ProcessState | None) -> ProgramStatus:
     port = known.ports.get(name) if known else None
     url = f"http://{ports.LOOPBACK}:{port}" if port else None
-    log = str(log_file(project, name))
+    log_path = str(log_file(project, name))
     if process is None or process.state in ("STOPPED", "EXITED") or known is None:
-        return ProgramStatus(name, "stopped", url, None, None, "", log)
+        return ProgramStatus(name, "stopped", url, None, None, "", log_path)
     seconds = max(0, int(time.time()) - process.since) if process.pid else None
     if process.state == "FATAL":
-        return ProgramStatus(name, "failed", url, None, None, process.note or "ended again and again", log)
+        return ProgramStatus(name, "failed", url, None, None, process.note or "ended again and again", log_path)
     if name.startswith(SERVICE_PREFIX):
         ready = port is not None and health.is_ready(port, "/readyz") and health.is_ours(project, port)
     else:
         ready = _is_ready(project, known, name)
     if ready:
-        return ProgramStatus(name, "ready", url, process.pid, seconds, "", log)
-    return ProgramStatus(name, "starting", url, process.pid or None, seconds, process.note, log)
+        return ProgramStatus(name, "ready", url, process.pid, seconds, "", log_path)
+    return ProgramStatus(name, "starting", url, process.pid or None, seconds, process.note, log_path)

@@ -10,36 +10,36 @@ from contextlib import contextmanager
 from components.core.project import Project
 from flows.platform import lifecycle
 
-LOOK_SECONDS = 3.0
-SAY_SECONDS = 10.0
+POLL_SECONDS = 3.0
+LOG_PERIOD_SECONDS = 10.0
 
 
 @contextmanager
 def watched(
     project: Project,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     *,
-    look_seconds: float = LOOK_SECONDS,
-    say_seconds: float = SAY_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+    log_period_seconds: float = LOG_PERIOD_SECONDS,
 ) -> Iterator[None]:
-    """While the block lasts, say every `say_seconds` which server has not answered for how long.
+    """While the block lasts, say every `log_period_seconds` which server has not answered for how long.
 
     Args:
-        say: called from a thread of its own.
+        log: called from a thread of its own.
     """
     ended = threading.Event()
 
     def look() -> None:
         away: dict[str, float] = {}
         said: dict[str, float] = {}
-        while not ended.wait(look_seconds):
+        while not ended.wait(poll_seconds):
             now = time.monotonic()
             silent = lifecycle.silent_servers(project)
-            away = {name: away.get(name, now - look_seconds) for name in silent}
+            away = {name: away.get(name, now - poll_seconds) for name in silent}
             for name, since in away.items():
-                if now - since >= say_seconds and now - said.get(name, 0.0) >= say_seconds:
+                if now - since >= log_period_seconds and now - said.get(name, 0.0) >= log_period_seconds:
                     said[name] = now
-                    say(f"{name} has not answered for {now - since:.0f} s; the run waits for it")
+                    log(f"{name} has not answered for {now - since:.0f} s; the run waits for it")
 
     thread = threading.Thread(target=look, name="server watch", daemon=True)
     thread.start()

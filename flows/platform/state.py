@@ -110,15 +110,15 @@ def save(project: Project, state: StackState) -> None:
 
 
 @contextlib.contextmanager
-def lock(project: Project, say: Callable[[str], None] | None = None) -> Iterator[None]:
+def lock(project: Project, log: Callable[[str], None] | None = None) -> Iterator[None]:
     """One process at a time changes the stack; the others wait.
 
     Args:
-        say: told every ten seconds that another one is at it.
+        log: told every ten seconds that another one is at it.
     """
     folder(project).mkdir(parents=True, exist_ok=True)
     with (folder(project) / "stack.lock").open("w") as stream:
-        with announced("another command that starts or stops servers of this project", say):
+        with announced("another command that starts or stops servers of this project", log):
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 

@@ -21,7 +21,7 @@ from flows.platform.lifecycle import Endpoints
 from flows.retention import inventory, needed, removal
 from flows.retention.removal import Removal
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Collection:
     settings: RetentionSettings
     api: Api | None
     endpoints: Endpoints | None
-    say: Say
+    log: Log
     own_run: str | None = None
 
     def look(self) -> list[Verdict]:
@@ -89,13 +89,13 @@ class Collection:
                 why = self._remove(one)
             except (ModelyardError, OSError) as error:
                 failed.append((name, str(error)))
-                self.say(f"[{number}/{len(removals)}] {name} is not removed: {error}")
+                self.log(f"[{number}/{len(removals)}] {name} is not removed: {error}")
                 continue
             if why is not None:
                 kept[name] = why
                 continue
             removed.append(one)
-            self.say(f"[{number}/{len(removals)}] {name}, {one.item.bytes / 1e6:,.1f} MB")
+            self.log(f"[{number}/{len(removals)}] {name}, {one.item.bytes / 1e6:,.1f} MB")
         removal.done(self.project)
         return Collected(tuple(removed), tuple(kept.items()), tuple(failed))
 
@@ -114,7 +114,7 @@ class Collection:
             found = unused_cache.unused(self.project, self.settings.data_cache)
             if time.time() - found.youngest < self.settings.min_age_minutes * 60:
                 return "written meanwhile"
-            unused_cache.collect(self.project, self.settings.data_cache, self.say)
+            unused_cache.collect(self.project, self.settings.data_cache, self.log)
         elif one.item.kind == "mlflow-run":
             if self.api is None:
                 return needed.AWAY
@@ -147,7 +147,7 @@ class Collection:
         try:
             return find()
         except ModelyardError as error:
-            self.say(f"{what}: not judged: {error.what}" + (f" ({error.got})" if error.got else ""))
+            self.log(f"{what}: not judged: {error.what}" + (f" ({error.got})" if error.got else ""))
             return []
 
 

@@ -107,7 +107,7 @@ def record(project: Project, removal: Removal) -> None:
     tombstone.write(project, stone)
 
 
-def finish(project: Project, say: Callable[[str], None]) -> int:
+def finish(project: Project, log: Callable[[str], None]) -> int:
     """Finish what a killed gc has begun; returns how many things that were."""
     count = 0
     try:
@@ -118,7 +118,7 @@ def finish(project: Project, say: Callable[[str], None]) -> int:
         left = []
     for removal in left:
         if removal.place is not None and os.path.lexists(project.root / removal.place):
-            say(f"finishing what an earlier gc began: {removal.item.kind} {removal.item.name}")
+            log(f"finishing what an earlier gc began: {removal.item.kind} {removal.item.name}")
             _finish(project, removal, project.root / removal.place)
             count += 1
     shutil.rmtree(_trash(project), ignore_errors=True)

@@ -118,7 +118,7 @@ def test_who_stays_silent_is_named(busy: Busy, project: schedules.Project, monke
     busy.late = 100
     said: list[str] = []
     with pytest.raises(StackError, match="Prefect does not answer"):
-        schedules.register(project, of(busy), say=said.append)
+        schedules.register(project, of(busy), log=said.append)
     assert any("Prefect is busy" in line for line in said)
 
 

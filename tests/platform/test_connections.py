@@ -116,7 +116,7 @@ def test_a_file_of_passwords_at_home_does_not_replace_credentials(
 def test_a_named_server_that_does_not_answer_is_said(project: Project) -> None:
     name(project, "mlflow = 'http://127.0.0.1:9'")
     with pytest.raises(StackError, match=r"the mlflow server that modelyard\.toml names does not answer"):
-        lifecycle.up(project, say=lambda _: None)
+        lifecycle.up(project, log=lambda _: None)
     [row] = [row for row in lifecycle.status(project) if row.name == "mlflow"]
     assert (row.state, row.is_own) == ("failed", False)
     [finding] = [one for one in diagnostics.look_over(project) if one.check == "connections"]

@@ -47,7 +47,7 @@ def test_only_the_server_that_is_away_is_said_and_again_after_a_while(project: P
     told = threading.Event()
     said: list[str] = []
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         said.append(line)
         if len(said) == 2:
             told.set()
@@ -56,7 +56,7 @@ def test_only_the_server_that_is_away_is_said_and_again_after_a_while(project: P
         away = ports.choose(29000, ())
         known = {"prefect": away, "mlflow": int(mlflow.server_address[1])}
         state.save(project, StackState(str(project.root), wanted=True, ports=known))
-        with server_watch.watched(project, say, look_seconds=0.05, say_seconds=0.2):
+        with server_watch.watched(project, log, poll_seconds=0.05, log_period_seconds=0.2):
             assert told.wait(20)
         mlflow.shutdown()
     assert all(line.startswith("prefect has not answered for") for line in said)

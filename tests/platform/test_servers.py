@@ -65,7 +65,7 @@ def endpoints(project: Project, said: list[str]) -> Iterator[Endpoints]:
         taken = foreign.getsockname()[1]
         wanted = {"prefect": taken, "mlflow": ports.choose(25000, ())}
         state.save(project, StackState(str(project.root), ports=wanted))
-        found = lifecycle.up(project, say=said.append)
+        found = lifecycle.up(project, log=said.append)
         assert str(taken) not in found.prefect_api
         assert any(f"port {taken} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
         yield found
@@ -82,7 +82,7 @@ def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endp
         assert lifecycle.endpoints(project) == endpoints
         asked.append(time.perf_counter() - begin)
         begin = time.perf_counter()
-        assert lifecycle.up(project, say=lambda _: None) == endpoints
+        assert lifecycle.up(project, log=lambda _: None) == endpoints
         looked.append(time.perf_counter() - begin)
     assert min(asked) < 0.5
     assert min(looked) < 2.0
@@ -115,7 +115,7 @@ def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Proj
         before = {row.name: row.pid for row in lifecycle.status(project)}
         for name in ("prefect", "mlflow"):
             os.kill(before[name] or 0, signal.SIGKILL)
-        assert lifecycle.up(project, say=lambda _: None) == endpoints
+        assert lifecycle.up(project, log=lambda _: None) == endpoints
         after = {row.name: row.pid for row in lifecycle.status(project)}
         assert after["prefect"] != before["prefect"]
         assert after["mlflow"] != before["mlflow"]

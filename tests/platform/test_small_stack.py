@@ -244,7 +244,7 @@ def test_down_ends_a_supervisor_that_hangs(project: Project, monkeypatch: pytest
     assert process is not None
     os.kill(process, signal.SIGSTOP)
     said: list[str] = []
-    lifecycle.down(project, say=said.append)
+    lifecycle.down(project, log=said.append)
     assert orphans.find(str(project.root)) == []
 
 
@@ -387,13 +387,13 @@ def test_a_port_that_another_took_before_the_server_listened(project: Project, m
     said: list[str] = []
     with ExitStack() as others:
 
-        def say(line: str) -> None:
+        def log(line: str) -> None:
             said.append(line)
             if line.startswith("starting Prefect") and len(said) == 1:  # the ports are chosen, nobody listens yet
                 others.enter_context(socket.create_server(("127.0.0.1", wanted["mlflow"])))
 
-        found = lifecycle.up(project, say=say, timeout_seconds=30)
-        again = lifecycle.up(project, say=said.append)
+        found = lifecycle.up(project, log=log, timeout_seconds=30)
+        again = lifecycle.up(project, log=said.append)
     assert again == found
     assert found.prefect_ui.endswith(str(wanted["prefect"]))
     assert not found.mlflow.endswith(str(wanted["mlflow"]))
@@ -412,7 +412,7 @@ def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
         known, _ = state.claim(project)
         supervisor.write_configuration(project, small_servers(project, known))
         supervisor.start(project)  # its MLflow ends and is started again, without end
-        found = lifecycle.up(project, say=lambda _: None, timeout_seconds=30)
+        found = lifecycle.up(project, log=lambda _: None, timeout_seconds=30)
     assert not found.mlflow.endswith(str(wanted["mlflow"]))
 
 
