@@ -20,17 +20,17 @@ def main(arguments: list[str] | None = None) -> int:
         with Interruption() as interruption:
             import sys
 
-            words = sys.argv[1:] if arguments is None else arguments
+            command_line = sys.argv[1:] if arguments is None else arguments
             try:
                 from flows.cli import shell
 
-                return shell.main(words, interruption)
+                return shell.main(command_line, interruption)
             except BaseException:
-                if interruption.noted:  # while `shell` was imported: what came of it does not matter
+                if interruption.received:  # while `shell` was imported: what came of it does not matter
                     return STOPPED
                 raise
             finally:
                 if arguments is None:
-                    interruption.leave()
+                    interruption.restore_default()
     except KeyboardInterrupt:  # before it could be noted
         return STOPPED

@@ -59,9 +59,9 @@ def datasets(as_json: bool) -> int:
 
 
 def _cells(row: DatasetRow) -> list[str]:
-    made = [digest or "-" for digest in (row.raw, row.validated, row.prepared)]
+    digests = [digest or "-" for digest in (row.raw, row.validated, row.prepared)]
     counts = ", ".join(f"{split} {count}" for split, count in row.counts.items())
-    return [row.name, row.source, *made, counts, row.title]
+    return [row.name, row.source, *digests, counts, row.title]
 
 
 def _row(project: Project, name: str) -> DatasetRow:
@@ -84,12 +84,12 @@ def _row(project: Project, name: str) -> DatasetRow:
         if not (folder / kind / manifest.FILE_NAME).is_file():
             continue
         try:
-            found = manifest.load(folder / kind, kind)
+            sealed = manifest.load(folder / kind, kind)
         except ModelyardError as error:
             problems.append(str(error))
             continue
-        digests[kind] = digest.short(found.digest)
+        digests[kind] = digest.short(sealed.digest)
         if kind == "prepared":
-            counts = dict(found.facts.get("counts", {}))
+            counts = dict(sealed.facts.get("counts", {}))
     problem = "\n".join(problems) or None
     return DatasetRow(name, title, source, digests["raw"], digests["validated"], digests["prepared"], counts, problem)

@@ -27,7 +27,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     from components.registry import versions
     from components.registry.api import Api
     from flows.cli import prediction_client
-    from flows.cli.prediction_client import Question
+    from flows.cli.prediction_client import PredictionRequest
     from flows.cli.run import bring_up_to_date, log
     from flows.pipelines import data_report, stages
     from flows.platform import connections, lifecycle
@@ -56,7 +56,7 @@ def demo(pipeline: str, as_json: bool) -> int:
         raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]
     content = (package.folder / "golden" / example.file).read_bytes()
-    answer = prediction_client.ask(outcome.url, Question(content, example.media, example.file))
+    answer = prediction_client.predict(outcome.url, PredictionRequest(content, example.media, example.file))
     metric, figure = next(iter(tasks.find(package.facts.task).metrics)), package.metrics()
     facts: dict[str, Any] = {
         "data digest": planned.fingerprints.data_digest,
@@ -64,7 +64,9 @@ def demo(pipeline: str, as_json: bool) -> int:
         f"test {metric}": f"{figure['overall'][metric]:.4f} on {figure['samples']} samples",
         "model": f"{pipeline} version {outcome.version}, package {short(package.digest)}",
         "bundle": planned.bundle.bundle.tag,
-        "the service says": prediction_client.words(answer["predictions"][0], f"version {answer['model']['version']}"),
+        "the service says": prediction_client.describe(
+            answer["predictions"][0], f"version {answer['model']['version']}"
+        ),
         "the truth is": example.truth,
         "Prefect": endpoints.prefect_ui,
         "MLflow": endpoints.mlflow,

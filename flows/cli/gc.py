@@ -54,31 +54,42 @@ def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bo
             return 0
         if not yes and not as_json and sys.stdin.isatty():
             click.confirm("remove these?", abort=True, err=True)
-        done = collection.collect(verdicts)
+        collected = collection.collect(verdicts)
     if as_json:
-        removed = [{**one.item.model_dump(), "why": one.why} for one in done.removed]
-        document = {"plan": _documents(verdicts), "removed": removed, "bytes": done.bytes, "failed": done.failed}
-        click.echo(json.dumps({**document, "kept_after_all": done.kept_after_all}, indent=2))
+        removed = [{**entry.item.model_dump(), "why": entry.why} for entry in collected.removed]
+        document = {
+            "plan": _documents(verdicts),
+            "removed": removed,
+            "bytes": collected.bytes,
+            "failed": collected.failed,
+        }
+        click.echo(json.dumps({**document, "kept_after_all": collected.kept_after_all}, indent=2))
     else:
-        click.echo(f"{len(done.removed)} things removed, {_size(done.bytes)}")
-        for name, why in (*done.kept_after_all, *done.failed):
+        click.echo(f"{len(collected.removed)} things removed, {_size(collected.bytes)}")
+        for name, why in (*collected.kept_after_all, *collected.failed):
             click.echo(f"stays: {name}: {why}")
-    return 1 if done.failed else 0
+    return 1 if collected.failed else 0
 
 
 def _documents(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    return [{**one.item.model_dump(), "removable": one.removable, "why": one.why} for one in verdicts]
+    return [{**verdict.item.model_dump(), "removable": verdict.removable, "why": verdict.why} for verdict in verdicts]
 
 
 def _show(verdicts: Sequence[Verdict], show_all: bool) -> None:
     from flows.cli import table
 
     removable = [verdict for verdict in verdicts if verdict.removable]
-    shown = list(verdicts) if show_all else removable
-    if shown:
+    listed = list(verdicts) if show_all else removable
+    if listed:
         rows = [
-            [one.item.kind, one.item.name, _size(one.item.bytes), "goes" if one.removable else "stays", one.why]
-            for one in shown
+            [
+                verdict.item.kind,
+                verdict.item.name,
+                _size(verdict.item.bytes),
+                "goes" if verdict.removable else "stays",
+                verdict.why,
+            ]
+            for verdict in listed
         ]
         table.show(["kind", "name", "size", "", "why"], rows)
     reasons: dict[str, int] = defaultdict(int)
@@ -87,8 +98,8 @@ def _show(verdicts: Sequence[Verdict], show_all: bool) -> None:
             reasons[verdict.why] += 1
     for why, count in reasons.items():
         click.echo(f"{count} things are {why}", err=True)
-    size = sum(one.item.bytes for one in removable)
-    stays = sum(one.item.bytes for one in verdicts) - size
+    size = sum(verdict.item.bytes for verdict in removable)
+    stays = sum(verdict.item.bytes for verdict in verdicts) - size
     click.echo(f"{len(removable)} things can go, {_size(size)}; {len(verdicts) - len(removable)} stay, {_size(stays)}")
 
 

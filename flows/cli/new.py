@@ -27,13 +27,13 @@ def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
 
     if not re.match(NAME, name):
         raise UsageError("not a name", got=name, expected="small letters, digits and -, beginning with a letter")
-    made = draft.write(Project.find(), name, place, task)
+    drafted = draft.write(Project.find(), name, place, task)
     if as_json:
-        click.echo(json.dumps(made._asdict(), indent=2))
+        click.echo(json.dumps(drafted._asdict(), indent=2))
         return 0
-    labels = f", {made.labels} labels" if made.labels else ""
-    click.echo(f"{made.task}: {made.why}; {made.samples:,} samples{labels}")
-    for file in made.files:
+    labels = f", {drafted.labels} labels" if drafted.labels else ""
+    click.echo(f"{drafted.task}: {drafted.why}; {drafted.samples:,} samples{labels}")
+    for file in drafted.files:
         click.echo(f"  {file}")
     click.echo(f"read them, then `modelyard run {name}`", err=True)
     return 0

@@ -75,7 +75,7 @@ def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str]
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         with announced("the registry and DVC, to see what is out of date", log):
             planned = plan.make(project, spec, api, force)
-        tell(planned)
+        log_plan(planned)
         if planned.current:
             return planned
     return _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api)
@@ -92,7 +92,7 @@ def _run_flow(
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
-        during.enter_context(prewarm.waiting(prewarm.worth(planned), project.root))
+        during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
         during.enter_context(server_watch.watched(project, log))
         from flows.pipelines.flow import pipeline as flow
 
@@ -102,17 +102,17 @@ def _run_flow(
             # Prefect's frames say nothing to a person; the error says what, where and what next.
             raise error.with_traceback(None) from None
         except Exception as error:
-            silent = lifecycle.silent_servers(project)
-            if not silent:
+            unreachable = lifecycle.silent_servers(project)
+            if not unreachable:
                 raise
             raise StackError(
-                f"{' and '.join(silent)} went away while the run needed it",
+                f"{' and '.join(unreachable)} went away while the run needed it",
                 got=f"{type(error).__name__}: {error}"[:500],
                 next_step="`modelyard status`, `modelyard up`, then run again: it goes on from where it was",
             ) from None
 
 
-def tell(planned: Plan) -> None:
+def log_plan(planned: Plan) -> None:
     """The plan, one stage a line, on stderr."""
     for stage in planned.stages:
         if stage.current:

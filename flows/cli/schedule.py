@@ -13,7 +13,7 @@ from components.core.errors import StackError
 from components.core.project import Project
 
 if TYPE_CHECKING:
-    from flows.pipelines.schedules import Scheduled
+    from flows.pipelines.schedules import ScheduleChange
     from flows.platform.lifecycle import Endpoints
 
 
@@ -60,7 +60,7 @@ def _endpoints(project: Project) -> Endpoints:
     return endpoints
 
 
-def _show(rows: Sequence[Scheduled], as_json: bool) -> None:
+def _show(rows: Sequence[ScheduleChange], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

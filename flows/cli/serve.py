@@ -51,10 +51,10 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         version = promotion.find_version(api, pipeline, number)
         if foreground:
             bundle = promotion.bundle_of(project, spec, api, version, log)
-            words = local_target.command(bundle, str(port or services.FIRST_PORT))
+            command = local_target.command(bundle, str(port or services.FIRST_PORT))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))
-            os.execv(words[0], words)  # noqa: S606  # this terminal becomes the server
+            os.execv(command[0], command)  # noqa: S606  # this terminal becomes the server
         if port is not None:
             services.move_service(project, pipeline, port)
         outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
@@ -64,7 +64,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         click.echo(json.dumps({"url": outcome.url, "version": outcome.version}, indent=2))
     else:
         click.echo(f"{pipeline} version {outcome.version} answers at {outcome.url}")
-        takes = prediction_client.takes(outcome.url)
-        example = f"-F {takes.item}=@FILE" if takes.media else f"--json '{{\"{takes.item}\": ...}}'"
+        schema = prediction_client.input_schema(outcome.url)
+        example = f"-F {schema.item}=@FILE" if schema.media else f"--json '{{\"{schema.item}\": ...}}'"
         click.echo(f"  curl {example} {outcome.url}/predict", err=True)
     return 0

@@ -99,7 +99,7 @@ def modelyard() -> None:
     """From a dataset to a model in production, with proof at every hand-over."""
 
 
-def main(words: list[str], interruption: Interruption) -> int:
+def main(arguments: list[str], interruption: Interruption) -> int:
     """Run a command, and report its error as people or machines read it.
 
     Returns:
@@ -112,21 +112,21 @@ def main(words: list[str], interruption: Interruption) -> int:
 
         environment.quiet(os.environ)
         environment.find_tasks(sys.path)
-        result: Any = modelyard.main(args=words, prog_name="modelyard", standalone_mode=False)
+        result: Any = modelyard.main(args=arguments, prog_name="modelyard", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  # `_failed` raises what it does not report
-        interruption.end()
-        failure = Interrupted("stopped") if interruption.noted and not isinstance(error, Interrupted) else error
+        interruption.suppress()
+        reported = Interrupted("stopped") if interruption.received and not isinstance(error, Interrupted) else error
         try:
-            return _failed(failure, "--json" in words)
-        except OSError as unheard:  # nobody reads, or the disk that the output goes to is full
-            if unheard is failure:
+            return _failed(reported, "--json" in arguments)
+        except OSError as output_error:  # nobody reads, or the disk that the output goes to is full
+            if output_error is reported:
                 raise
             with suppress(OSError):
-                _failed(unheard, as_json=False)
+                _failed(output_error, as_json=False)
             return 1
         finally:
-            _drop_output_that_cannot_be_written()
+            _discard_unwritable_output()
     return result if isinstance(result, int) else 0
 
 
@@ -156,7 +156,7 @@ def _report(error: ModelyardError, as_json: bool) -> int:
     return error.exit_code
 
 
-def _drop_output_that_cannot_be_written() -> None:
+def _discard_unwritable_output() -> None:
     """Python writes what is left in its buffers when it ends; where that fails again, nobody shall read of it."""
     import os
 
@@ -164,6 +164,6 @@ def _drop_output_that_cannot_be_written() -> None:
         try:
             stream.flush()
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

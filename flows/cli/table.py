@@ -7,17 +7,17 @@ import sys
 
 import click
 
-COLOURS = {"ready": "green", "ok": "green", "starting": "yellow", "warn": "yellow", "failed": "red", "fail": "red"}
-COLOURS |= {"broken": "red", "absent": "yellow"}
+STATE_COLOURS = {"ready": "green", "ok": "green", "starting": "yellow", "warn": "yellow"}
+STATE_COLOURS |= {"failed": "red", "fail": "red", "broken": "red", "absent": "yellow"}
 
 
-def show(head: list[str], rows: list[list[str]]) -> None:
+def show(header: list[str], rows: list[list[str]]) -> None:
     """Print rows of text under a head. Words of state get their colour on a terminal; NO_COLOR is respected."""
-    widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
+    widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    click.echo(_line(head, widths, {"": "bold"} if colour else None))
+    click.echo(_line(header, widths, {"": "bold"} if colour else None))
     for row in rows:
-        click.echo(_line(row, widths, COLOURS if colour else None))
+        click.echo(_line(row, widths, STATE_COLOURS if colour else None))
 
 
 def _line(row: list[str], widths: list[int], colours: dict[str, str] | None) -> str:

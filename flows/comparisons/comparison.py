@@ -20,7 +20,7 @@ class Budget:
     seconds: float | None = None
     epochs: int | None = None
 
-    def words(self) -> str:
+    def label(self) -> str:
         """For the report."""
         if self.epochs is not None:
             return f"{self.epochs} epochs"
@@ -33,17 +33,17 @@ class Comparison:
 
     Args:
         name: of the report and the experiment.
-        named: whether the models are pipelines with files; else they stand for their families.
+        has_files: whether the models are pipelines with files; else they stand for their families.
     """
 
     name: str
     models: tuple[PipelineSpec, ...]
-    named: bool
+    has_files: bool
     budget: Budget
 
-    def shown(self, spec: PipelineSpec) -> str:
+    def label(self, spec: PipelineSpec) -> str:
         """A model's name for people."""
-        return spec.name if self.named else f"{spec.model.family} {spec.model.name}"
+        return spec.name if self.has_files else f"{spec.model.family} {spec.model.name}"
 
 
 def of_pipelines(project: Project, names: Sequence[str], budget: Budget) -> Comparison:
@@ -63,7 +63,7 @@ def of_pipelines(project: Project, names: Sequence[str], budget: Budget) -> Comp
                 got=", ".join(f"{name}: {value}" for name, value in values.items()),
                 next_step="name pipelines of one dataset; `modelyard datasets` shows them",
             )
-    _fit_task(project, specs)
+    _check_compatibility(project, specs)
     return Comparison(f"compare-{'-'.join(names)}", specs, True, budget)
 
 
@@ -76,10 +76,10 @@ def of_families(project: Project, chosen: Sequence[str], dataset: str, budget: B
     if len(set(chosen)) < 2 or len(set(chosen)) < len(chosen):
         raise UsageError("a comparison needs two families or more, each named once", got=",".join(chosen) or "nothing")
     specs = tuple(families.pipelines(project, dataset, list(chosen)))
-    _fit_task(project, specs)
+    _check_compatibility(project, specs)
     return Comparison(f"compare-{dataset}-{'-'.join(chosen)}", specs, False, budget)
 
 
-def _fit_task(project: Project, specs: Sequence[PipelineSpec]) -> None:
+def _check_compatibility(project: Project, specs: Sequence[PipelineSpec]) -> None:
     for spec in specs:
         compatibility.check(spec, project.pipeline_file(spec.name), project.dataset(spec.dataset))

@@ -30,11 +30,11 @@ def pipelines(project: Project, dataset: str, families: list[str]) -> list[Pipel
     """
     spec = located_yaml.read(project.dataset(dataset) / "dataset.yaml", DatasetSpec)
     models = getattr(tasks.find(spec.task), "family_models", {})
-    there_are = ", ".join(models) or "none"
+    available = ", ".join(models) or "none"
     for family in families:
         if family not in models:
             what = f"no {family} for {spec.task}" if family in known_families() else "no such family"
-            raise UsageError(what, where=f"dataset {dataset}", got=family, expected=there_are)
+            raise UsageError(what, where=f"dataset {dataset}", got=family, expected=available)
     return [_pipeline(dataset, spec.task, {"family": family, **models[family]}) for family in families]
 
 

@@ -20,12 +20,12 @@ class BundlePlan:
     """A version's bundle, whether it is built or not.
 
     Args:
-        key: what it is made of.
+        fingerprint: what it is made of.
         requirements: what it installs, pinned.
     """
 
     version: Version
-    key: Fingerprint
+    fingerprint: Fingerprint
     bundle: Bundle
     requirements: list[str]
 
@@ -42,7 +42,9 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             where=f"{version.name} version {version.version}",
             next_step="choose a version that `modelyard run` registered",
         )
-    pinned = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
+    requirement_pins = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
     code = bundles.code(project.source_root, spec.task)
-    key = Fingerprint(bundles.parts(version.package_digest, version.version, spec.serving, pinned, code))
-    return BundlePlan(version, key, Bundle(project.bundles, spec.name, key.digest), pinned)
+    fingerprint = Fingerprint(
+        bundles.parts(version.package_digest, version.version, spec.serving, requirement_pins, code)
+    )
+    return BundlePlan(version, fingerprint, Bundle(project.bundles, spec.name, fingerprint.digest), requirement_pins)

@@ -20,29 +20,29 @@ EVALUATION = "components.evaluation.stage"
 class Fingerprint:
     """A key and its parts: values by dotted name. Two keys differ where their parts do."""
 
-    parts: dict[str, Any]
+    inputs: dict[str, Any]
 
     @property
     def digest(self) -> str:
         """The key."""
-        return digest.of_value(self.parts)
+        return digest.of_value(self.inputs)
 
-    def changes(self, before: dict[str, Any]) -> list[str]:
+    def changes(self, former_inputs: dict[str, Any]) -> list[str]:
         """What differs from the parts of an earlier key, in words."""
-        said = []
-        for name in sorted(self.parts.keys() | before.keys()):
-            old, new = before.get(name), self.parts.get(name)
+        changes = []
+        for name in sorted(self.inputs.keys() | former_inputs.keys()):
+            old, new = former_inputs.get(name), self.inputs.get(name)
             if old == new:
                 continue
             group, _, rest = name.partition(" ")
             if group == "function":
                 word = "is new" if old is None else "is gone" if new is None else "changed"
-                said.append(f"{rest} {word}")
+                changes.append(f"{rest} {word}")
             elif len(str(old)) == 64 and len(str(new)) == 64:
-                said.append(f"{name} {digest.short(str(old))} -> {digest.short(str(new))}")
+                changes.append(f"{name} {digest.short(str(old))} -> {digest.short(str(new))}")
             else:
-                said.append(f"{rest or name} {_shown(old)} -> {_shown(new)}")
-        return said
+                changes.append(f"{rest or name} {_format(old)} -> {_format(new)}")
+        return changes
 
 
 @dataclass(frozen=True)
@@ -121,5 +121,5 @@ def _flat(prefix: str, value: object) -> dict[str, Any]:
     return {prefix: value}
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     return "(nothing)" if value is None else str(value)

@@ -18,7 +18,7 @@ def read(project: Project, pipeline: str) -> dict[str, dict[str, Any]]:
     return document if isinstance(document, dict) else {}
 
 
-def record(project: Project, pipeline: str, stage: str, parts: dict[str, Any]) -> None:
+def record(project: Project, pipeline: str, stage: str, inputs: dict[str, Any]) -> None:
     """Remember what a stage was made of, after it is done."""
-    document = {**read(project, pipeline), stage: parts}
+    document = {**read(project, pipeline), stage: inputs}
     atomic.write_text(project.last_run(pipeline), json.dumps(document, indent=1, sort_keys=True))

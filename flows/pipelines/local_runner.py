@@ -53,7 +53,7 @@ class LocalProcessRunner:
         for folder in request.discard:
             shutil.rmtree(self._workspace / folder, ignore_errors=True)
         for artifact in request.inputs:
-            _check(self._workspace, artifact)
+            _check_input(self._workspace, artifact)
         return self.start(request.stage, request.document, self._workspace / request.request_file, request.outputs)
 
     def start(
@@ -92,19 +92,19 @@ class LocalProcessRunner:
         running = self._running[handle.id]
         process = running.process
         running.readers = tuple(
-            LineReader(_lines(stream), take, on_failure=process.terminate)
-            for stream, take in ((process.stdout, on_event), (process.stderr, on_log))
+            LineReader(_lines(stream), sink, on_failure=process.terminate)
+            for stream, sink in ((process.stdout, on_event), (process.stderr, on_log))
         )
         for reader in running.readers:
             reader.start()
-        failures = [reader.join() for reader in running.readers]
-        stage_failure = _error(handle.stage, process.wait(), running.error_file)
+        sink_failures = [reader.join() for reader in running.readers]
+        stage_error = _error(handle.stage, process.wait(), running.error_file)
         self._forget(handle)
-        for taker_failure in failures:
-            if taker_failure is not None:
-                raise taker_failure
-        if stage_failure:
-            raise stage_failure
+        for sink_failure in sink_failures:
+            if sink_failure is not None:
+                raise sink_failure
+        if stage_error:
+            raise stage_error
 
     def cancel(self, handle: StageHandle, *, grace_seconds: float) -> ModelyardError | None:
         """As `StageRunner.cancel`."""
@@ -114,13 +114,13 @@ class LocalProcessRunner:
         code = _stop(running.process, grace_seconds)
         for reader in running.readers:
             reader.join()
-        left = failure(code, running.error_file)
+        stage_error = failure(code, running.error_file)
         self._forget(handle)
-        return left
+        return stage_error
 
     def collect(self, handle: StageHandle, request: StageRequest) -> StageResult:
         """As `StageRunner.collect`: everything is in its place already."""
-        return StageResult(artifacts=tuple(placed(self._workspace, request.outputs)))
+        return StageResult(artifacts=tuple(artifacts_of(self._workspace, request.outputs)))
 
     def _forget(self, handle: StageHandle) -> None:
         running = self._running.pop(handle.id)
@@ -130,7 +130,7 @@ class LocalProcessRunner:
         shutil.rmtree(running.folder, ignore_errors=True)
 
 
-def placed(workspace: Path, outputs: tuple[StageOutput, ...]) -> Iterator[PlacedArtifact]:
+def artifacts_of(workspace: Path, outputs: tuple[StageOutput, ...]) -> Iterator[PlacedArtifact]:
     """What a stage left in a workspace, by digest; a report that the stage did not write is left out.
 
     Raises:
@@ -147,7 +147,7 @@ def placed(workspace: Path, outputs: tuple[StageOutput, ...]) -> Iterator[Placed
         yield PlacedArtifact(kind=output.kind, digest=sealed.digest, path=output.path)
 
 
-def _check(workspace: Path, artifact: PlacedArtifact) -> None:
+def _check_input(workspace: Path, artifact: PlacedArtifact) -> None:
     """Compare an input's manifest with the request; the stage itself reads every byte.
 
     Raises:
@@ -167,8 +167,8 @@ def _check(workspace: Path, artifact: PlacedArtifact) -> None:
 def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
     if code == 0:
         return None
-    if left := failure(code, error_file):
-        return left
+    if stage_error := failure(code, error_file):
+        return stage_error
     killed = -code if code < 0 else code - 128
     if killed in (signal.SIGKILL, KILL_SIGNAL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
         return StageKilled(

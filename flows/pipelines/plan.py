@@ -34,7 +34,7 @@ class StagePlan:
     reasons: tuple[str, ...] = ()
 
 
-DATA_STANDS = tuple(StagePlan(stage, True) for stage in DATA_STAGES)
+DATA_UP_TO_DATE = tuple(StagePlan(stage, True) for stage in DATA_STAGES)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Plan:
         """Whether there is nothing to do."""
         return all(stage.current for stage in self.stages)
 
-    def due(self, name: str) -> bool:
+    def needs_run(self, name: str) -> bool:
         """Whether a stage is to run."""
         return not next(stage for stage in self.stages if stage.stage == name).current
 
@@ -83,9 +83,11 @@ def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] =
             for stage in STAGES[len(DATA_STAGES) :]
         )
         return Plan((*data, *waiting))
-    begin = pretrained.digest(api, spec)
-    known = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
-    return after_data(project, spec, api, force, known, data)
+    pretrained_digest = pretrained.digest(api, spec)
+    run_fingerprints = fingerprints.of(
+        spec, versioning.data_digest(project, spec.dataset), project.source_root, pretrained_digest
+    )
+    return after_data(project, spec, api, force, run_fingerprints, data)
 
 
 def after_data(
@@ -93,27 +95,38 @@ def after_data(
     spec: PipelineSpec,
     api: Api,
     force: frozenset[str],
-    known: Fingerprints,
-    data: tuple[StagePlan, ...] = DATA_STANDS,
+    run_fingerprints: Fingerprints,
+    data: tuple[StagePlan, ...] = DATA_UP_TO_DATE,
 ) -> Plan:
     """The plan where the data is up to date, for the keys of a run."""
-    before = last_run.read(project, spec.name)
-    version = versions.by_key(api, spec.name, known.package.digest)
-    package_digest = version.package_digest if version else sealed_digest(project.package(known.package.digest))
+    last_inputs = last_run.read(project, spec.name)
+    version = versions.by_key(api, spec.name, run_fingerprints.package.digest)
+    package_digest = (
+        version.package_digest if version else sealed_digest(project.package(run_fingerprints.package.digest))
+    )
     evaluated = package_digest is not None
-    trained = evaluated or sealed_digest(project.run_folder(known.train.digest) / "trained", "trained") is not None
+    trained = (
+        evaluated or sealed_digest(project.run_folder(run_fingerprints.train.digest) / "trained", "trained") is not None
+    )
     bundle = bundle_plan.of(project, spec, version) if version else None
     registered = version is not None and "register" not in force
     stages = (
         *data,
-        _decide("train", trained, known.train, before, force),
-        _decide("evaluate", evaluated, known.package, before, force, same=known.train.parts == before.get("train")),
+        _decide("train", trained, run_fingerprints.train, last_inputs, force),
+        _decide(
+            "evaluate",
+            evaluated,
+            run_fingerprints.package,
+            last_inputs,
+            force,
+            upstream_current=run_fingerprints.train.inputs == last_inputs.get("train"),
+        ),
         StagePlan("register", registered, () if registered else ("no version of this package in the registry",)),
-        _decide("bundle", bundle.bundle.exists(), bundle.key, before, force)
+        _decide("bundle", bundle.bundle.exists(), bundle.fingerprint, last_inputs, force)
         if bundle
         else StagePlan("bundle", False, ("waits for its model version",)),
     )
-    return Plan(stages, known, package_digest, bundle)
+    return Plan(stages, run_fingerprints, package_digest, bundle)
 
 
 def done(planned: Plan) -> Plan:
@@ -123,7 +136,7 @@ def done(planned: Plan) -> Plan:
 
 def _data(project: Project, spec: PipelineSpec, force: frozenset[str]) -> tuple[StagePlan, ...]:
     try:
-        found = versioning.status(project, spec.dataset)
+        statuses = versioning.status(project, spec.dataset)
     except CorruptArtifactError:
         if force & set(DATA_STAGES):
             return tuple(StagePlan(stage, False, ("--force",)) for stage in DATA_STAGES)
@@ -132,28 +145,28 @@ def _data(project: Project, spec: PipelineSpec, force: frozenset[str]) -> tuple[
         StagePlan(stage.stage, False, ("--force", *stage.reasons))
         if stage.stage in force
         else StagePlan(stage.stage, stage.current, stage.reasons)
-        for stage in found
+        for stage in statuses
     )
 
 
 def _decide(
     stage: str,
-    stands: bool,
-    key: Fingerprint,
-    before: dict[str, dict[str, Any]],
+    exists: bool,
+    fingerprint: Fingerprint,
+    last_inputs: dict[str, dict[str, Any]],
     force: frozenset[str],
     *,
-    same: bool = True,
+    upstream_current: bool = True,
 ) -> StagePlan:
     if stage in force:
         return StagePlan(stage, False, ("--force",))
-    if stands:
+    if exists:
         return StagePlan(stage, True)
-    if stage not in before:
+    if stage not in last_inputs:
         return StagePlan(stage, False, ("never run here",))
-    if not same:
+    if not upstream_current:
         return StagePlan(stage, False, ("train runs before it",))
-    return StagePlan(stage, False, tuple(key.changes(before[stage])) or ("its product is gone",))
+    return StagePlan(stage, False, tuple(fingerprint.changes(last_inputs[stage])) or ("its product is gone",))
 
 
 def sealed_digest(folder: Path, kind: manifests.Kind = "package") -> str | None:

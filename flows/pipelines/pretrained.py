@@ -19,16 +19,16 @@ def digest(api: Api, spec: PipelineSpec) -> str | None:
     Raises:
         NotFoundError: no version has that alias, or it has no package of ours.
     """
-    wanted = spec.model.pretrained
-    if wanted is None or not wanted.startswith(KIND):
+    reference = spec.model.pretrained
+    if reference is None or not reference.startswith(KIND):
         return None
-    name, _, alias = wanted.removeprefix(KIND).partition("@")
+    name, _, alias = reference.removeprefix(KIND).partition("@")
     version = versions.by_alias(api, name, alias)
     if version is None or version.package_digest is None:
         raise NotFoundError(
             "nothing of the registry to start from",
             where=f"model.pretrained of {spec.name}",
-            got=wanted,
+            got=reference,
             next_step=f"`modelyard promote {name}`; `modelyard models` shows what has an alias",
         )
     return version.package_digest
@@ -42,11 +42,11 @@ def package(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) 
         CorruptArtifactError: a byte is not as sealed.
         ServingError: Modelyard did not register that version.
     """
-    wanted = train.parts.get("pretrained")
-    if wanted is None:
+    package_digest = train.inputs.get("pretrained")
+    if package_digest is None:
         return None
     name = str(spec.model.pretrained).removeprefix(KIND).partition("@")[0]
     for version in versions.versions(api, name):
-        if version.package_digest == wanted:
+        if version.package_digest == package_digest:
             return versions.local_or_download(api, version, project.package(version.package_key))
-    raise NotFoundError("the version to start from is gone", where=name, got=wanted)
+    raise NotFoundError("the version to start from is gone", where=name, got=package_digest)

@@ -21,27 +21,30 @@ from flows.pipelines.plan import Plan
 LIBRARIES = {"validation": ("great_expectations", "pandas"), "training": ("torch", "torch._dynamo", "numpy", "onnx")}
 
 
-def worth(planned: Plan) -> list[str]:
+def stages_to_prewarm(planned: Plan) -> list[str]:
     """The stages whose heavy imports are worth starting early: those that are due."""
-    due = {stage.stage for stage in planned.stages if not stage.current}
-    return [*(["validation"] if due & {"validate", "prepare"} else []), *(["training"] if "train" in due else [])]
+    due_stages = {stage.stage for stage in planned.stages if not stage.current}
+    return [
+        *(["validation"] if due_stages & {"validate", "prepare"} else []),
+        *(["training"] if "train" in due_stages else []),
+    ]
 
 
 @contextmanager
-def waiting(stages: Iterable[str], root: Path) -> Iterator[None]:
+def prewarmed(stages: Iterable[str], root: Path) -> Iterator[None]:
     """Hosts for the named stages, unless there are some already; they end with the block."""
-    wanted = [stage for stage in stages if stage in LIBRARIES and host_variable(stage) not in os.environ]
+    chosen = [stage for stage in stages if stage in LIBRARIES and host_variable(stage) not in os.environ]
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         try:
-            for stage in wanted:
-                place = str(Path(folder) / stage)
-                words = [sys.executable, "-m", "components.core.stage_process", place, *LIBRARIES[stage]]
-                processes.append(subprocess.Popen(words, cwd=root, start_new_session=True))
-                os.environ[host_variable(stage)] = place
+            for stage in chosen:
+                socket_path = str(Path(folder) / stage)
+                command = [sys.executable, "-m", "components.core.stage_process", socket_path, *LIBRARIES[stage]]
+                processes.append(subprocess.Popen(command, cwd=root, start_new_session=True))
+                os.environ[host_variable(stage)] = socket_path
             yield
         finally:
-            for stage in wanted:
+            for stage in chosen:
                 os.environ.pop(host_variable(stage), None)
             for process in processes:
                 process.terminate()

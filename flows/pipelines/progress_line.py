@@ -16,8 +16,8 @@ class ProgressLine:
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
-        self._live = sys.stderr.isatty()
-        self._said_at = 0.0
+        self._is_terminal = sys.stderr.isatty()
+        self._logged_at = 0.0
         self._drawn = False
 
     def emit(self, event: Event) -> None:
@@ -39,9 +39,9 @@ class ProgressLine:
             f"epoch {event.epoch + 1}  step {event.step}/{event.total_steps}  loss {event.loss:.4f}{metric}"
             f"  {event.samples_per_second:,.0f} samples/s  {event.seconds_left:.0f} s left"
         )
-        if self._live:
+        if self._is_terminal:
             print(f"\r  {text}\x1b[K", end="", file=sys.stderr, flush=True)
             self._drawn = True
-        elif time.monotonic() - self._said_at >= EVERY_SECONDS:
-            self._said_at = time.monotonic()
+        elif time.monotonic() - self._logged_at >= EVERY_SECONDS:
+            self._logged_at = time.monotonic()
             self._log(text)

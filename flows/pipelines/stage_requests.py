@@ -23,7 +23,12 @@ from flows.pipelines.fingerprints import Fingerprints
 
 
 def training(
-    project: Project, spec: PipelineSpec, keys: Fingerprints, pretrained: Package | None, *, afresh: bool = False
+    project: Project,
+    spec: PipelineSpec,
+    fingerprints: Fingerprints,
+    pretrained: Package | None,
+    *,
+    afresh: bool = False,
 ) -> StageRequest:
     """Train, or go on from the checkpoint.
 
@@ -31,10 +36,10 @@ def training(
         pretrained: the package that the training starts from, if it is one of the registry.
         afresh: what an earlier attempt left is removed first.
     """
-    run_folder = _place(project, project.run_folder(keys.train.digest))
+    run_folder = _place(project, project.run_folder(fingerprints.train.digest))
     return trial(
         project,
-        _train_request(project, spec, keys, run_folder, pretrained),
+        _train_request(project, spec, fingerprints, run_folder, pretrained),
         pretrained,
         outputs=(
             StageOutput(kind="trained", path=f"{run_folder}/trained"),
@@ -66,21 +71,21 @@ def trial(
     )
 
 
-def evaluation(project: Project, spec: PipelineSpec, keys: Fingerprints) -> StageRequest:
+def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints) -> StageRequest:
     """Score what the training left, and seal the package.
 
     Raises:
         NotFoundError: nothing was trained here.
     """
-    run_folder = _place(project, project.run_folder(keys.train.digest))
-    document = _train_request(project, spec, keys, run_folder, None)
+    run_folder = _place(project, project.run_folder(fingerprints.train.digest))
+    document = _train_request(project, spec, fingerprints, run_folder, None)
     return StageRequest(
         stage="evaluation",
         document=document.model_dump_json(),
         request_file=f"{run_folder}/evaluation.json",
         inputs=(
             PlacedArtifact(kind="prepared", digest=document.data_digest, path=document.prepared),
-            _sealed(project, project.run_folder(keys.train.digest) / "trained", "trained"),
+            _sealed(project, project.run_folder(fingerprints.train.digest) / "trained", "trained"),
         ),
         outputs=(
             StageOutput(kind="package", path=document.package),
@@ -98,7 +103,7 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
     document = BundleRequest(
         model=spec.name,
         version=plan.version.version,
-        key=plan.key.digest,
+        key=plan.fingerprint.digest,
         package=_place(project, package.folder),
         home=_place(project, project.bundles),
         requirements=plan.requirements,
@@ -108,7 +113,7 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
     return StageRequest(
         stage="packaging",
         document=document.model_dump_json(),
-        request_file=_request_file(project, f"bundle-{plan.key.digest[:16]}"),
+        request_file=_request_file(project, f"bundle-{plan.fingerprint.digest[:16]}"),
         inputs=(_package(project, package),),
         outputs=(StageOutput(kind="bento", path=_place(project, plan.bundle.folder)),),
     )
@@ -164,17 +169,17 @@ def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
 
 
 def _train_request(
-    project: Project, spec: PipelineSpec, keys: Fingerprints, run_folder: str, pretrained: Package | None
+    project: Project, spec: PipelineSpec, fingerprints: Fingerprints, run_folder: str, pretrained: Package | None
 ) -> TrainRequest:
     prepared = project.dataset(spec.dataset) / "prepared"
     facts = manifests.load(prepared, "prepared").facts
     return TrainRequest(
         pipeline=spec.name,
-        train_fingerprint=keys.train.digest,
-        data_digest=keys.data_digest,
+        train_fingerprint=fingerprints.train.digest,
+        data_digest=fingerprints.data_digest,
         prepared=_place(project, prepared),
         run_folder=run_folder,
-        package=_place(project, project.package(keys.package.digest)),
+        package=_place(project, project.package(fingerprints.package.digest)),
         model=spec.model,
         train=spec.train,
         lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},

@@ -100,8 +100,8 @@ def call(
     *,
     folder: Path,
     request_file: Path,
-    on_line: LineSink,
-    on_words: LineSink,
+    on_event: LineSink,
+    on_log: LineSink,
     grace_seconds: float = GRACE_SECONDS,
 ) -> None:
     """`run` on this machine, of a request that names no artifacts.
@@ -109,14 +109,14 @@ def call(
     Args:
         request: the stage's own request as JSON; written to `request_file`.
         folder: working directory of the stage, the project's root.
-        on_line, on_words: as `on_event` and `on_log` of `StageRunner.follow`.
+        on_event, on_log: as `on_event` and `on_log` of `StageRunner.follow`.
     """
     from flows.pipelines.local_runner import LocalProcessRunner
 
     runner = LocalProcessRunner(folder)
     with disk_space.reported(request_file), _Sigterm() as sigterm:
         handle = runner.start(stage, request, request_file)
-        _follow(runner, handle, on_line, on_words, grace_seconds, sigterm)
+        _follow(runner, handle, on_event, on_log, grace_seconds, sigterm)
 
 
 def _follow(
@@ -133,11 +133,11 @@ def _follow(
         sigterm.disarm()
     except BaseException as error:
         sigterm.disarm()
-        left = runner.cancel(handle, grace_seconds=grace_seconds)
+        stage_error = runner.cancel(handle, grace_seconds=grace_seconds)
         if not isinstance(error, KeyboardInterrupt | _Terminated):
             raise
-        if left is not None:
-            raise left from error
+        if stage_error is not None:
+            raise stage_error from error
         received = "SIGTERM" if isinstance(error, _Terminated) else None
         raise Interrupted(f"{handle.stage} was stopped", got=received) from error
 
@@ -177,8 +177,8 @@ class _Sigterm:
         self._armed = False
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
-        again, self._received = self._received, True
-        if again:  # whoever asks a second time does not wait for the stage
+        is_second, self._received = self._received, True
+        if is_second:  # whoever asks a second time does not wait for the stage
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
         if self._armed:

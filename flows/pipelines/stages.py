@@ -71,113 +71,113 @@ class RunContext:
         return stage_runner.run(runner, request, on_event or self.log, self.log, grace_seconds)
 
 
-def data_stage(work: RunContext, stage: str, *, force: bool) -> None:
+def data_stage(context: RunContext, stage: str, *, force: bool) -> None:
     """ingest, validate or prepare, through DVC."""
-    versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.log)
+    versioning.reproduce(context.project, context.spec.dataset, stage, force=force, on_output=context.log)
 
 
-def is_current(work: RunContext, stage: str) -> bool:
+def is_current(context: RunContext, stage: str) -> bool:
     """Whether a data stage's product stands."""
-    found = versioning.status(work.project, work.spec.dataset)
-    return next(entry.current for entry in found if entry.stage == stage)
+    statuses = versioning.status(context.project, context.spec.dataset)
+    return next(status.current for status in statuses if status.stage == stage)
 
 
-def begin_run(work: RunContext, keys: Fingerprints, flow_run: str) -> Run:
+def begin_run(context: RunContext, fingerprints: Fingerprints, flow_run: str) -> Run:
     """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
-    facts = _environment_facts(work.project, work.log)
+    facts = _environment_facts(context.project, context.log)
     tags = {f"modelyard.{name}": value for name, value in facts.items()}
-    tags |= {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run}
+    tags |= {"modelyard.pipeline": context.spec.name, "modelyard.flow_run": flow_run}
     tags |= {"mlflow.source.git.commit": facts["git_commit"]} if "git_commit" in facts else {}
-    run = tracking.ensure(work.api, work.spec.name, keys.train.digest, tags)
-    spec = work.spec.model_dump(mode="json", include={"model", "train"})
-    tracking.log_parameters(work.api, run, spec)
-    folder = work.project.dataset(work.spec.dataset)
+    run = tracking.ensure(context.api, context.spec.name, fingerprints.train.digest, tags)
+    spec = context.spec.model_dump(mode="json", include={"model", "train"})
+    tracking.log_parameters(context.api, run, spec)
+    folder = context.project.dataset(context.spec.dataset)
     prepared = manifests.load(folder / "prepared", "prepared")
-    source = {"path": f"data/{work.spec.dataset}/prepared", "digest": keys.data_digest}
+    source = {"path": f"data/{context.spec.dataset}/prepared", "digest": fingerprints.data_digest}
     profile = json.dumps(prepared.facts.get("counts", {}))
-    tracking.log_dataset(work.api, run, work.spec.dataset, keys.data_digest, source, profile)
-    tracking.log_data(work.api, run, folder)
+    tracking.log_dataset(context.api, run, context.spec.dataset, fingerprints.data_digest, source, profile)
+    tracking.log_data(context.api, run, folder)
     return run
 
 
-def train(work: RunContext, keys: Fingerprints, run: Run, *, force: bool) -> None:
+def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: bool) -> None:
     """Train in a process of its own; metrics stream to the run and to the progress line."""
-    folder = work.project.run_folder(keys.train.digest)
-    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.log), Stopwatch(folder)]
+    folder = context.project.run_folder(fingerprints.train.digest)
+    sinks: list[MetricSink] = [tracking.RunSink(context.api, run), ProgressLine(context.log), Stopwatch(folder)]
 
-    start = pretrained.package(work.api, work.project, work.spec, keys.train)
-    request = stage_requests.training(work.project, work.spec, keys, start, afresh=force)
+    start = pretrained.package(context.api, context.project, context.spec, fingerprints.train)
+    request = stage_requests.training(context.project, context.spec, fingerprints, start, afresh=force)
 
-    def on_line(line: str) -> None:
+    def on_event(line: str) -> None:
         try:
             event = _EVENT.validate_json(line)
         except ValidationError:
-            work.log(line)
+            context.log(line)
             return
         for sink in sinks:
             sink.emit(event)
 
     try:
-        work.run(request, on_line)
+        context.run(request, on_event)
     except ModelyardError:
-        _say_failure(work, lambda: tracking.finish(work.api, run, "FAILED"))
+        _log_failure(context, lambda: tracking.finish(context.api, run, "FAILED"))
         raise
     except BaseException:
-        _say_failure(work, lambda: tracking.finish(work.api, run, "KILLED"))
+        _log_failure(context, lambda: tracking.finish(context.api, run, "KILLED"))
         raise
     finally:
         for sink in reversed(sinks):
-            _say_failure(work, sink.close)
-    last_run.record(work.project, work.spec.name, "train", keys.train.parts)
+            _log_failure(context, sink.close)
+    last_run.record(context.project, context.spec.name, "train", fingerprints.train.inputs)
 
 
-def _say_failure(work: RunContext, tell_registry: Callable[[], None]) -> None:
+def _log_failure(context: RunContext, action: Callable[[], None]) -> None:
     """Tell the registry something; its failure is said, and hides neither the training's end nor its error."""
     try:
-        tell_registry()
+        action()
     except (RegistryError, DiskFullError) as error:
-        work.log("\n".join(error.lines()))
+        context.log("\n".join(error.lines()))
 
 
-def evaluate(work: RunContext, keys: Fingerprints, run: Run) -> Package:
+def evaluate(context: RunContext, fingerprints: Fingerprints, run: Run) -> Package:
     """Score the graph on the frozen test split; the sealed package takes the place of one that stood there."""
-    folder = work.project.run_folder(keys.train.digest)
-    place = work.project.package(keys.package.digest)
-    work.run(stage_requests.evaluation(work.project, work.spec, keys))
+    folder = context.project.run_folder(fingerprints.train.digest)
+    place = context.project.package(fingerprints.package.digest)
+    context.run(stage_requests.evaluation(context.project, context.spec, fingerprints))
     package = Package.open(place)
-    tracking.log_plots(work.api, run, folder / "plots")
+    tracking.log_plots(context.api, run, folder / "plots")
     overall = package.metrics()["overall"]
-    tracking.log_metrics(work.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
-    last_run.record(work.project, work.spec.name, "evaluate", keys.package.parts)
+    tracking.log_metrics(context.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
+    last_run.record(context.project, context.spec.name, "evaluate", fingerprints.package.inputs)
     return package
 
 
-def check_floors(work: RunContext, package: Package) -> None:
+def check_floors(context: RunContext, package: Package) -> None:
     """Refuse a package whose figures are below the pipeline's floors.
 
     Raises:
         GateRefused: names the gate, the figure and the limit.
     """
-    gates.floors(package.metrics()["overall"], work.spec.gates.floors)
+    gates.floors(package.metrics()["overall"], context.spec.gates.floors)
 
 
-def register(work: RunContext, keys: Fingerprints, run: Run, package: Package) -> Version:
+def register(context: RunContext, fingerprints: Fingerprints, run: Run, package: Package) -> Version:
     """The package's version in the registry.
 
     Raises:
         RegistryError: the same key was registered with another result.
     """
-    asked = Registration(
-        name=work.spec.name,
-        package_key=keys.package.digest,
+    request = Registration(
+        name=context.spec.name,
+        package_key=fingerprints.package.digest,
         package=package,
-        requirements=_pyfunc_requirements(work.project, tasks.find(package.facts.task).libraries),
-        source_root=work.project.source_root,
-        tags=_environment_facts(work.project, work.log),
+        requirements=_pyfunc_requirements(context.project, tasks.find(package.facts.task).libraries),
+        source_root=context.project.source_root,
+        tags=_environment_facts(context.project, context.log),
     )
-    with announced(f"the registry, or another run that registers {work.spec.name}", work.log):
-        version = registration.register(work.api, run, asked, work.project.locks)
-    tracking.finish(work.api, run, "FINISHED")
+    with announced(f"the registry, or another run that registers {context.spec.name}", context.log):
+        version = registration.register(context.api, run, request, context.project.locks)
+    tracking.finish(context.api, run, "FINISHED")
     if version.package_digest != package.digest:
         raise RegistryError(
             "training again gave another result than the version of the same key; that version stands",
@@ -189,28 +189,28 @@ def register(work: RunContext, keys: Fingerprints, run: Run, package: Package) -
     return version
 
 
-def package_of(work: RunContext, version: Version) -> Package:
+def package_of(context: RunContext, version: Version) -> Package:
     """The sealed package of a version: the one here, else the registry's.
 
     Raises:
         CorruptArtifactError: a byte of it is not as sealed.
         ServingError: Modelyard did not register this version.
     """
-    return versions.local_or_download(work.api, version, work.project.package(version.package_key))
+    return versions.local_or_download(context.api, version, context.project.package(version.package_key))
 
 
-def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
+def build_bundle(context: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
     """The Bento of a version.
 
     Raises:
         CorruptArtifactError: the package, or what came out, is not as sealed.
         ServingError: BentoML could not build it.
     """
-    package = package_of(work, plan.version)
-    work.log(f"building the bundle {plan.bundle.tag}")
-    work.run(stage_requests.packaging(work.project, work.spec, plan, package, force=force))
+    package = package_of(context, plan.version)
+    context.log(f"building the bundle {plan.bundle.tag}")
+    context.run(stage_requests.packaging(context.project, context.spec, plan, package, force=force))
     plan.bundle.verify()
-    last_run.record(work.project, work.spec.name, "bundle", plan.key.parts)
+    last_run.record(context.project, context.spec.name, "bundle", plan.fingerprint.inputs)
     return plan.bundle
 
 
@@ -227,9 +227,9 @@ def _environment_facts(project: Project, log: Log) -> dict[str, str]:
 
     The commit ends in `-dirty` where files differ from it; where git names none, why is said.
     """
-    named = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    if named.text is None:
-        again = f" (`{named.next_step}`)" if named.next_step else ""
-        log(f"the commit is not recorded: {named.reason}{again}")
+    answer = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    if answer.text is None:
+        hint = f" (`{answer.next_step}`)" if answer.next_step else ""
+        log(f"the commit is not recorded: {answer.reason}{hint}")
         return {"lock_digest": digest.of_file(project.lock_file)}
-    return {"lock_digest": digest.of_file(project.lock_file), "git_commit": named.text}
+    return {"lock_digest": digest.of_file(project.lock_file), "git_commit": answer.text}

@@ -8,7 +8,7 @@ import httpx
 
 from components.core.errors import StackError
 from components.core.project import Project
-from flows.pipelines.schedules import Scheduled, next_runs
+from flows.pipelines.schedules import ScheduleChange, next_runs
 from flows.platform import connections
 from flows.platform.flow_run import RETENTION_FLOW, RETENTION_FLOW_NAME
 from flows.platform.lifecycle import Endpoints
@@ -18,7 +18,7 @@ NAME = "retention"
 TIMEOUT_SECONDS = 60.0
 
 
-def register(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
+def register(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
     """Make Prefect's deployment of gc what the file says; nothing to do where neither has one.
 
     Raises:
@@ -44,10 +44,10 @@ def register(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
         ) from error
     word = "added" if present is None else "kept" if _cron(present) == (settings.cron, settings.timezone) else "changed"
     runs = next_runs(settings.cron, settings.timezone)
-    return (Scheduled(NAME, settings.cron, settings.timezone, word, runs),)
+    return (ScheduleChange(NAME, settings.cron, settings.timezone, word, runs),)
 
 
-def remove(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
+def remove(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
     """Take the schedule away; the file stays as it is.
 
     Raises:
@@ -72,13 +72,13 @@ def _present(project: Project, client: httpx.Client) -> dict[str, Any] | None:
     return found
 
 
-def _removed(client: httpx.Client, present: dict[str, Any] | None) -> tuple[Scheduled, ...]:
+def _removed(client: httpx.Client, present: dict[str, Any] | None) -> tuple[ScheduleChange, ...]:
     if present is None:
         return ()
     answer = client.delete(f"/deployments/{present['id']}")
     if answer.status_code != httpx.codes.NOT_FOUND:
         answer.raise_for_status()
-    return (Scheduled(NAME, *_cron(present), "removed", ()),)
+    return (ScheduleChange(NAME, *_cron(present), "removed", ()),)
 
 
 def _deployment(project: Project, cron: str, timezone: str) -> dict[str, Any]:

@@ -35,13 +35,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def watched(
     clock: Clock, *events: tuple[float, Started | TrainingProgress | Metrics]
-) -> tuple[epoch_timing._Watch, bool]:
-    watch = epoch_timing._Watch()
+) -> tuple[epoch_timing._EpochTimer, bool]:
+    watch = epoch_timing._EpochTimer()
     for seconds, event in events:
         clock.now = 100.0 + seconds
         try:
-            watch.line(event.model_dump_json())
-        except epoch_timing._Enough:
+            watch.take_line(event.model_dump_json())
+        except epoch_timing._MeasurementDone:
             return watch, True
     return watch, False
 
@@ -71,5 +71,5 @@ def test_it_waits_for_something_to_reckon_with(clock: Clock) -> None:
     assert not enough
     watch, enough = watched(clock, (0, STARTED), (9, epoch(1)), (18, epoch(2)))
     assert enough
-    watch.line("what a library prints")
+    watch.take_line("what a library prints")
     assert watch.seconds_per_epoch(1000, 300) == pytest.approx(9.0)

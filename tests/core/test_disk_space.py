@@ -111,8 +111,8 @@ def test_a_stage_that_fills_the_disk_says_so(
             "{}",
             folder=tmp_path / "project",
             request_file=disk / request,
-            on_line=said.append,
-            on_words=said.append,
+            on_event=said.append,
+            on_log=said.append,
         )
 
     with pytest.raises(DiskFullError, match="no space left on the disk") as caught:

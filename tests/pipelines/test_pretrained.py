@@ -51,7 +51,7 @@ def test_it_is_what_the_alias_stood_for(api: Api, tmp_path: Path) -> None:
     key = fingerprints.training(spec, "d" * 64, ROOT, one.digest)
     versions.set_alias(api, "begun", "champion", second)  # meanwhile
     assert pretrained.digest(api, spec) == two.digest
-    assert fingerprints.training(spec, "d" * 64, ROOT, two.digest).changes(key.parts) == [
+    assert fingerprints.training(spec, "d" * 64, ROOT, two.digest).changes(key.inputs) == [
         f"pretrained {one.digest[:12]} -> {two.digest[:12]}"
     ]
     found = pretrained.package(api, project, spec, key)

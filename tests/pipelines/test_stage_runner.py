@@ -28,8 +28,8 @@ def test_a_stages_error_comes_back_whole(tmp_path: Path) -> None:
             "{}",
             folder=ROOT,
             request_file=tmp_path / "request.json",
-            on_line=said.append,
-            on_words=said.append,
+            on_event=said.append,
+            on_log=said.append,
         )
     assert "request" in caught.value.what
     assert not any("Traceback" in line for line in said)
@@ -56,7 +56,7 @@ def test_a_taker_that_fails_leaves_no_stage_hanging(tmp_path: Path, stream: str)
 
     with pytest.raises(BrokenPipeError, match="head has read"):
         stage_runner.call(
-            "chatty", "{}", folder=tmp_path, request_file=tmp_path / f"{stream}.json", on_line=broken, on_words=broken
+            "chatty", "{}", folder=tmp_path, request_file=tmp_path / f"{stream}.json", on_event=broken, on_log=broken
         )
 
 
@@ -169,9 +169,9 @@ def test_ctrl_c_interrupts_the_stage(stubborn: Path) -> None:
     assert (stubborn / "kept").exists()
 
 
-def call(folder: Path, on_line: Callable[[str], None]) -> None:
+def call(folder: Path, on_event: Callable[[str], None]) -> None:
     stage_runner.call(
-        "stubborn", "{}", folder=folder, request_file=folder / "0.1.json", on_line=on_line, on_words=print
+        "stubborn", "{}", folder=folder, request_file=folder / "0.1.json", on_event=on_event, on_log=print
     )
 
 
