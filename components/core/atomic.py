@@ -43,32 +43,32 @@ def folder(target: Path) -> Iterator[Path]:
     processes left behind is cleared away.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.old")
-    if old.exists():
+    old_folder = target.with_name(f".{target.name}.old")
+    if old_folder.exists():
         if target.exists():
-            shutil.rmtree(old)
+            shutil.rmtree(old_folder)
         else:
-            old.rename(target)
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
-        with _claimed(left) as ours:
-            if ours:
-                shutil.rmtree(left, ignore_errors=True)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    fresh.mkdir()
-    with _claimed(fresh):
+            old_folder.rename(target)
+    for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+        with _locked(leftover) as is_ours:
+            if is_ours:
+                shutil.rmtree(leftover, ignore_errors=True)
+    new_folder = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    new_folder.mkdir()
+    with _locked(new_folder):
         try:
-            yield fresh
+            yield new_folder
             if target.exists():
-                target.rename(old)
-            fresh.rename(target)
+                target.rename(old_folder)
+            new_folder.rename(target)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(new_folder, ignore_errors=True)
             raise
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old_folder, ignore_errors=True)
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
+def _locked(folder: Path) -> Iterator[bool]:
     """Lock a folder for as long as the block lasts, or until this process ends, however it ends.
 
     Whether a process with a folder's number lives says less: numbers come again, and one that was killed may stay in

@@ -20,15 +20,15 @@ def create(path: Path, build: Callable[[Path], None]) -> bool:
     if path.exists():
         return False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    built, copied = path.with_name(f"{path.name}.building"), path.with_name(f"{path.name}.copying")
-    for leftover in (built, copied):
+    building, copy = path.with_name(f"{path.name}.building"), path.with_name(f"{path.name}.copying")
+    for leftover in (building, copy):
         _remove(leftover)
-    build(built)
+    build(building)
     # Copied, so that what a write-ahead log holds is in the one file.
-    with contextlib.closing(sqlite3.connect(built)) as source, contextlib.closing(sqlite3.connect(copied)) as target:
+    with contextlib.closing(sqlite3.connect(building)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
         source.backup(target)
-    copied.replace(path)
-    for leftover in (built, copied):
+    copy.replace(path)
+    for leftover in (building, copy):
         _remove(leftover)
     return True
 

@@ -14,9 +14,9 @@ from components.core.errors import DiskFullError
 NEXT_STEP = "free some space, then run the same command again; what was done is kept, and nothing half-made is left"
 
 # EDQUOT is missing on some systems.
-_NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_ERROR_NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # The C library's words, and those of SQLite, numpy (`save`) and torch (`save`), which give no error number.
-_WORDS = re.compile(
+_MESSAGES = re.compile(
     r"No space left on device|Disk quota exceeded|database or disk is full"
     r"|\d+ requested and \d+ written|Not enough free space to write"
     r"|PytorchStreamWriter failed writing|inline_container\S* \. unexpected pos"
@@ -25,12 +25,12 @@ _WORDS = re.compile(
 
 def is_full(error: BaseException) -> bool:
     """Whether an error, or one that it followed from, says that there is no space left."""
-    return any(_says_so(one) for one in _chain(error))
+    return any(_is_disk_full(one) for one in _chain(error))
 
 
-def words_say_full(text: str) -> bool:
+def message_says_full(text: str) -> bool:
     """Whether the words of another process say that there is no space left."""
-    return _WORDS.search(text) is not None
+    return _MESSAGES.search(text) is not None
 
 
 def as_error(error: BaseException, where: Path | str | None = None) -> DiskFullError:
@@ -39,12 +39,12 @@ def as_error(error: BaseException, where: Path | str | None = None) -> DiskFullE
     Args:
         where: the place, if the error itself names no file.
     """
-    found = next((one for one in _chain(error) if isinstance(one, DiskFullError)), None)
-    if found is not None:
-        return found
-    cause = next((one for one in _chain(error) if _says_so(one)), error)
-    named = cause.filename if isinstance(cause, OSError) and isinstance(cause.filename, str) else None
-    place = Path(named or where or Path.cwd())
+    disk_full_error = next((link for link in _chain(error) if isinstance(link, DiskFullError)), None)
+    if disk_full_error is not None:
+        return disk_full_error
+    cause = next((link for link in _chain(error) if _is_disk_full(link)), error)
+    filename = cause.filename if isinstance(cause, OSError) and isinstance(cause.filename, str) else None
+    place = Path(filename or where or Path.cwd())
     return DiskFullError("no space left on the disk", where=str(place), got=free_space(place), next_step=NEXT_STEP)
 
 
@@ -68,28 +68,28 @@ def free_space(place: Path) -> str | None:
     while not place.exists() and place != place.parent:
         place = place.parent
     try:
-        found = shutil.disk_usage(place)
+        usage = shutil.disk_usage(place)
     except OSError:
         return None
-    return f"{found.free / 1e6:,.1f} MB of {found.total / 1e6:,.0f} MB free"
+    return f"{usage.free / 1e6:,.1f} MB of {usage.total / 1e6:,.0f} MB free"
 
 
-def _says_so(error: BaseException) -> bool:
+def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, DiskFullError):
         return True
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _NUMBERS
-    return words_say_full(str(error))
+        return error.errno in _ERROR_NUMBERS
+    return message_says_full(str(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error, the members of its group, and what each followed from."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
+    pending, seen = [error], set[int]()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        waiting += [before for before in (one.__context__, one.__cause__) if before is not None]
-        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else []
+        seen.add(id(current))
+        yield current
+        pending += [before for before in (current.__context__, current.__cause__) if before is not None]
+        pending += current.exceptions if isinstance(current, BaseExceptionGroup) else []

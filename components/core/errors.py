@@ -108,9 +108,9 @@ class Problem:
         self.got = got
 
     def __str__(self) -> str:
-        place = f"line {self.line}" if self.line else "-"
-        found = f" (got {self.got})" if self.got is not None else ""
-        return f"{place}: {self.path or '(file)'}: {self.message}{found}"
+        location = f"line {self.line}" if self.line else "-"
+        got = f" (got {self.got})" if self.got is not None else ""
+        return f"{location}: {self.path or '(file)'}: {self.message}{got}"
 
 
 class SpecError(UsageError):
@@ -204,10 +204,10 @@ class ServingError(ModelyardError):
 
 
 def _classes() -> dict[str, type[ModelyardError]]:
-    found: dict[str, type[ModelyardError]] = {}
-    waiting: list[type[ModelyardError]] = [ModelyardError]
-    while waiting:
-        kind = waiting.pop()
-        found[kind.__name__] = kind
-        waiting.extend(kind.__subclasses__())
-    return found
+    classes: dict[str, type[ModelyardError]] = {}
+    pending: list[type[ModelyardError]] = [ModelyardError]
+    while pending:
+        error_class = pending.pop()
+        classes[error_class.__name__] = error_class
+        pending.extend(error_class.__subclasses__())
+    return classes

@@ -29,22 +29,22 @@ class Answer:
         return None if self.output is None else self.output.decode().strip()
 
 
-def ask(root: Path, *words: str) -> Answer:
+def ask(root: Path, *arguments: str) -> Answer:
     """Run `git` in a folder. A checkout that belongs to another user is refused by git, and that is told apart."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        completed = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
         )
     except FileNotFoundError:
         return Answer(None, "git is not installed", "install git")
-    if done.returncode == 0:
-        return Answer(done.stdout)
-    said = done.stderr.decode(errors="replace").strip()
-    if "dubious ownership" in said:
+    if completed.returncode == 0:
+        return Answer(completed.stdout)
+    message = completed.stderr.decode(errors="replace").strip()
+    if "dubious ownership" in message:
         top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
         return Answer(
             None,
             f"git refuses {top}: it belongs to another user",
             f"git config --global --add safe.directory {shlex.quote(str(top))}",
         )
-    return Answer(None, said.removeprefix("fatal: ").partition("\n")[0] or f"exit code {done.returncode}")
+    return Answer(None, message.removeprefix("fatal: ").partition("\n")[0] or f"exit code {completed.returncode}")

@@ -73,10 +73,10 @@ def problems(error: ValidationError, path: Path, at: Location) -> tuple[Problem,
     """
     _, lines, _ = _parse(path, path.read_text(encoding="utf-8"))
     inside = {place[len(at) :]: line for place, line in lines.items() if place[: len(at)] == at}
-    found = [_problem(detail, inside) for detail in error.errors(include_url=False)]
-    for problem in found:
+    section_problems = [_problem(detail, inside) for detail in error.errors(include_url=False)]
+    for problem in section_problems:
         problem.path = ".".join(filter(None, (_path(at), problem.path)))
-    return tuple(sorted(found, key=lambda problem: problem.line or 0))
+    return tuple(sorted(section_problems, key=lambda problem: problem.line or 0))
 
 
 def _parse(path: Path, text: str) -> tuple[Any, dict[Location, int], list[Problem]]:
@@ -132,17 +132,17 @@ def _problem(detail: Any, lines: dict[Location, int]) -> Problem:
     location: Location = tuple(detail["loc"])
     line = None
     # Unions put the tag of the branch into the location; the file knows nothing of it.
-    known = location
-    while known and known not in lines:
-        shorter = [known[:index] + known[index + 1 :] for index in range(len(known) - 1, -1, -1)]
-        known = next((candidate for candidate in shorter if candidate in lines), known[:-1])
-    line = lines.get(known)
+    place = location
+    while place and place not in lines:
+        shorter = [place[:index] + place[index + 1 :] for index in range(len(place) - 1, -1, -1)]
+        place = next((candidate for candidate in shorter if candidate in lines), place[:-1])
+    line = lines.get(place)
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = "unknown key"
-    shown = detail.get("input")
-    got = None if detail["type"] in ("missing", "extra_forbidden") or isinstance(shown, dict) else repr(shown)
-    path = location if detail["type"] in ("missing", "extra_forbidden") else known
+    value = detail.get("input")
+    got = None if detail["type"] in ("missing", "extra_forbidden") or isinstance(value, dict) else repr(value)
+    path = location if detail["type"] in ("missing", "extra_forbidden") else place
     return Problem(_path(path), message, line, got)
 
 

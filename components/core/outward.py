@@ -22,14 +22,14 @@ def set_aside(environment: MutableMapping[str, str]) -> None:
 
     Clients of MLflow, Prefect and the services then ask loopback addresses directly, and load no certificates.
     """
-    found = {name: value for name in NAMES if (value := environment.pop(name, None)) is not None}
+    variables = {name: value for name in NAMES if (value := environment.pop(name, None)) is not None}
     if VARIABLE in environment:  # set aside before: what NO_PROXY says now is our own word
-        found = {name: value for name, value in found.items() if name.lower() != "no_proxy"}
-    known = {**_known(environment), **found}
-    if known:
-        environment[VARIABLE] = json.dumps(known, sort_keys=True)
+        variables = {name: value for name, value in variables.items() if name.lower() != "no_proxy"}
+    kept = {**_kept_variables(environment), **variables}
+    if kept:
+        environment[VARIABLE] = json.dumps(kept, sort_keys=True)
     for name in ("no_proxy", "NO_PROXY"):  # where the system itself, not a variable, names a proxy
-        hosts = [host for host in known.get(name, "").split(",") if host]
+        hosts = [host for host in kept.get(name, "").split(",") if host]
         environment[name] = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
 
 
@@ -40,18 +40,18 @@ def restored() -> Iterator[None]:
     Raises:
         SourceError: SSL_CERT_FILE names no file.
     """
-    known = _known(os.environ)
-    before = {name: os.environ.get(name) for name in NAMES}
+    kept = _kept_variables(os.environ)
+    previous = {name: os.environ.get(name) for name in NAMES}
     try:
-        if known:
-            _replace({name: known.get(name) for name in NAMES})
+        if kept:
+            _replace({name: kept.get(name) for name in NAMES})
         _check_certificates()
         yield
     finally:
-        _replace(before)
+        _replace(previous)
 
 
-def _known(environment: MutableMapping[str, str]) -> dict[str, str]:
+def _kept_variables(environment: MutableMapping[str, str]) -> dict[str, str]:
     known: dict[str, str] = json.loads(environment.get(VARIABLE, "{}"))
     return known
 

@@ -22,34 +22,34 @@ class Progress:
     def __init__(self, label: str, total: int | None, unit: str = "samples", scale: int = 1) -> None:
         self._label, self._total, self._unit, self._scale = label, total, unit, scale
         self._done = 0
-        self._live = sys.stderr.isatty()
-        self._begun = self._said = time.monotonic()
-        self._spoke = False
+        self._is_terminal = sys.stderr.isatty()
+        self._started_at = self._printed_at = time.monotonic()
+        self._has_printed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._spoke:
-            self._say(end="\n")
+        if self._has_printed:
+            self._print(end="\n")
 
     def advance(self, count: int) -> None:
         """Add to what is done."""
         self._done += count
         now = time.monotonic()
-        if now - self._begun >= _QUIET_SECONDS and (
-            not self._spoke or now - self._said >= (0.25 if self._live else 5.0)
+        if now - self._started_at >= _QUIET_SECONDS and (
+            not self._has_printed or now - self._printed_at >= (0.25 if self._is_terminal else 5.0)
         ):
-            self._said = now
-            self._say(end="" if self._live else "\n")
+            self._printed_at = now
+            self._print(end="" if self._is_terminal else "\n")
 
-    def _say(self, end: str) -> None:
-        self._spoke = True
-        seconds = max(time.monotonic() - self._begun, 1e-9)
-        of = "" if self._total is None else f" of {self._total // self._scale:,}"
+    def _print(self, end: str) -> None:
+        self._has_printed = True
+        seconds = max(time.monotonic() - self._started_at, 1e-9)
+        total = "" if self._total is None else f" of {self._total // self._scale:,}"
         rate = self._done / self._scale / seconds
-        left = ""
+        time_left = ""
         if self._total is not None and 0 < self._done < self._total:
-            left = f", {(self._total - self._done) / self._done * seconds:.0f} s left"
-        line = f"{self._label}: {self._done // self._scale:,}{of} {self._unit}, {rate:,.0f}/s{left}"
-        print(f"\r{line}\x1b[K" if self._live else line, end=end, file=sys.stderr, flush=True)
+            time_left = f", {(self._total - self._done) / self._done * seconds:.0f} s left"
+        line = f"{self._label}: {self._done // self._scale:,}{total} {self._unit}, {rate:,.0f}/s{time_left}"
+        print(f"\r{line}\x1b[K" if self._is_terminal else line, end=end, file=sys.stderr, flush=True)

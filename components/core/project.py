@@ -24,16 +24,16 @@ class Project:
         Raises:
             NotFoundError: neither the folder nor any above it holds `pipelines/` and `dvc.yaml`.
         """
-        named = os.environ.get("MODELYARD_PROJECT")
-        begin = (start or Path(named or ".")).resolve()
-        for folder in (begin, *begin.parents):
+        from_environment = os.environ.get("MODELYARD_PROJECT")
+        start_folder = (start or Path(from_environment or ".")).resolve()
+        for folder in (start_folder, *start_folder.parents):
             if (folder / "dvc.yaml").is_file() and (folder / "pipelines").is_dir():
-                found = Project(folder)
-                _keep_private(found.state)
-                return found
+                project = Project(folder)
+                _keep_private(project.state)
+                return project
         raise NotFoundError(
             "no Modelyard project here",
-            where=str(begin),
+            where=str(start_folder),
             expected="a folder with dvc.yaml and pipelines/, or one below it",
             next_step="change into a project, or set MODELYARD_PROJECT",
         )

@@ -50,14 +50,14 @@ def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
     die_with_parent()
     # Started from a background job, SIGINT would be ignored; whoever runs a stage may interrupt it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    _redirect()
-    place = os.environ.get(host_variable(stage))
-    if place:
-        code = _in_host(place, main, words)
+    command_arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _redirect_output()
+    host_socket = os.environ.get(host_variable(stage))
+    if host_socket:
+        code = _run_in_host(host_socket, main, command_arguments)
         if code is not None:
             return code
-    return _here(main, words)
+    return _run_in_process(main, command_arguments)
 
 
 def host_variable(stage: str) -> str:
@@ -65,23 +65,23 @@ def host_variable(stage: str) -> str:
     return f"MODELYARD_HOST_{stage.upper()}"
 
 
-def host(place: str, libraries: Sequence[str]) -> None:
+def host(socket_path: str, libraries: Sequence[str]) -> None:
     """Import libraries, then run stages in forked children, one at a time, until the parent is gone.
 
     Imports nothing of ours, so each child reads our code as it is on disk when the stage begins.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Path(place).unlink(missing_ok=True)
+    Path(socket_path).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(place)
+        listener.bind(socket_path)
         listener.listen(4)
         for library in libraries:
             importlib.import_module(library)
         while True:
             connection, _ = listener.accept()
             with connection:
-                _serve(connection, listener)
+                _serve_request(connection, listener)
 
 
 def die_with_parent() -> None:
@@ -104,7 +104,7 @@ def failure(code: int, error_file: Path) -> ModelyardError | None:
     return None
 
 
-def _redirect() -> None:
+def _redirect_output() -> None:
     """Let stdout and stderr go where the parent listens; and end with it, as a process with its pipes would."""
     target = os.environ.pop(OUTPUT_FILE, None)
     if target:
@@ -115,11 +115,11 @@ def _redirect() -> None:
         os.close(descriptor)
 
 
-def _here(main: str, words: list[str]) -> int:
+def _run_in_process(main: str, arguments: list[str]) -> int:
     module, _, function = main.partition(":")
     try:
         entry: Main = getattr(importlib.import_module(module), function)
-        entry(words)
+        entry(arguments)
     except ModelyardError as error:
         return _report(disk_space.as_error(error) if disk_space.is_full(error) else error)
     except KeyboardInterrupt:
@@ -132,13 +132,13 @@ def _here(main: str, words: list[str]) -> int:
 
 
 def _report(error: ModelyardError) -> int:
-    place = os.environ.get(ERROR_FILE)
-    if place:  # whoever asked for the file says it
+    error_file = os.environ.get(ERROR_FILE)
+    if error_file:  # whoever asked for the file says it
         try:
-            Path(place).write_text(json.dumps(error.to_dict()))
-        except OSError as failure:
-            Path(place).unlink(missing_ok=True)
-            if not disk_space.is_full(failure):
+            Path(error_file).write_text(json.dumps(error.to_dict()))
+        except OSError as write_error:
+            Path(error_file).unlink(missing_ok=True)
+            if not disk_space.is_full(write_error):
                 raise
             return DISK_FULL_EXIT
     else:
@@ -146,13 +146,13 @@ def _report(error: ModelyardError) -> int:
     return error.exit_code
 
 
-def _in_host(place: str, main: str, words: list[str]) -> int | None:
+def _run_in_host(socket_path: str, main: str, arguments: list[str]) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.connect(place)
+            connection.connect(socket_path)
         except OSError:
             return None
-        request = {"main": main, "words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+        request = {"main": main, "words": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
         body = json.dumps(request).encode()
         head = len(body).to_bytes(8, "big")
         descriptors = array.array("i", [0, 1, 2])
@@ -179,7 +179,7 @@ def _in_host(place: str, main: str, words: list[str]) -> int | None:
     return code if code >= 0 else 128 - code
 
 
-def _serve(connection: socket.socket, listener: socket.socket) -> None:
+def _serve_request(connection: socket.socket, listener: socket.socket) -> None:
     head, ancillary, _, _ = connection.recvmsg(8, socket.CMSG_SPACE(3 * 4))
     if len(head) < 8 or not ancillary:
         return
@@ -197,7 +197,7 @@ def _serve(connection: socket.socket, listener: socket.socket) -> None:
     if child == 0:
         listener.close()
         connection.close()
-        os._exit(_child(request, descriptors))
+        os._exit(_run_child(request, descriptors))
     for descriptor in descriptors:
         os.close(descriptor)
     # The signal thread of a fork would not survive; poll the child and the client with one blocking wait each.
@@ -224,21 +224,21 @@ def _forward_signals(connection: socket.socket, child: int) -> None:
             return
 
 
-def _child(request: dict[str, object], descriptors: array.array[int]) -> int:
+def _run_child(request: dict[str, object], descriptors: array.array[int]) -> int:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
     environment = request["environment"]
-    words = request["words"]
+    arguments = request["words"]
     assert isinstance(environment, dict)
-    assert isinstance(words, list)
+    assert isinstance(arguments, list)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(str(request["folder"]))
     try:
-        code = _here(str(request["main"]), [str(word) for word in words])
+        code = _run_in_process(str(request["main"]), [str(argument) for argument in arguments])
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:

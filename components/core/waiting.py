@@ -11,12 +11,12 @@ PERIOD_SECONDS = 10.0
 
 @contextmanager
 def announced(
-    what: str, log: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
+    subject: str, log: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
 ) -> Iterator[None]:
-    """While the block lasts, `log` every `period_seconds` that `what` is waited for; None says nothing.
+    """While the block lasts, `log` every `period_seconds` that `subject` is waited for; None says nothing.
 
     Args:
-        what: a noun, as in "the lock of another run".
+        subject: a noun, as in "the lock of another run".
         log: called from a thread of its own.
     """
     if log is None:
@@ -24,13 +24,13 @@ def announced(
         return
     ended = threading.Event()
 
-    def tell() -> None:
+    def log_periodically() -> None:
         periods = 0
         while not ended.wait(period_seconds):
             periods += 1
-            log(f"waiting for {what} ({periods * period_seconds:.0f} s)")
+            log(f"waiting for {subject} ({periods * period_seconds:.0f} s)")
 
-    thread = threading.Thread(target=tell, daemon=True)
+    thread = threading.Thread(target=log_periodically, daemon=True)
     thread.start()
     try:
         yield

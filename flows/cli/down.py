@@ -19,10 +19,10 @@ def down() -> None:
         click.echo(f"  {line}", err=True)
 
     project = Project.find()
-    runs = crashed_runs.by_hand(project)
+    runs = crashed_runs.started_by_hand(project)
     if runs:
         log(f"stopping {len(runs)} run{'s' if len(runs) > 1 else ''} that would wait for the stack")
-        for process in crashed_runs.stop(runs):
+        for process in crashed_runs.interrupt(runs):
             log(f"process {process.pid} does not stop; it will when Prefect has not answered for some minutes")
     ran = lifecycle.down(project, log=log)
     click.echo("stopped" if ran or runs else "nothing was running")

@@ -41,10 +41,10 @@ def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bo
     with ExitStack() as during:
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
         if not only_plan:
-            during.enter_context(removal.alone(project))
+            during.enter_context(removal.lock(project))
             removal.finish(project, _log)
         collection = Collection(project, settings, api, endpoints, _log)
-        verdicts = collection.look()
+        verdicts = collection.judge_all()
         removable = [verdict for verdict in verdicts if verdict.removable]
         if not as_json:
             _show(verdicts, show_all)

@@ -102,7 +102,7 @@ def _run_flow(
             # Prefect's frames say nothing to a person; the error says what, where and what next.
             raise error.with_traceback(None) from None
         except Exception as error:
-            unreachable = lifecycle.silent_servers(project)
+            unreachable = lifecycle.unreachable_servers(project)
             if not unreachable:
                 raise
             raise StackError(

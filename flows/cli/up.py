@@ -17,7 +17,7 @@ def up() -> None:
 
     project = Project.find()
     endpoints = lifecycle.up(project, log=lambda line: click.echo(f"  {line}", err=True))
-    for run in crashed_runs.crashed(project, endpoints.prefect_api):
+    for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
     click.echo(f"MLflow   {endpoints.mlflow}  (in a browser: modelyard open mlflow)")

@@ -71,14 +71,14 @@ class _EpochTimer:
         self._epoch_ends: list[float] = []
         self._progress: list[tuple[float, int]] = []  # seconds, batches done
 
-    def take_line(self, take_line: str) -> None:
+    def take_line(self, line: str) -> None:
         """Take a line of the training.
 
         Raises:
             _MeasurementDone: it was tried for long enough, and the pace is known.
         """
         try:
-            event = _EVENT.validate_json(take_line)
+            event = _EVENT.validate_json(line)
         except ValidationError:
             return
         now = time.monotonic()

@@ -164,10 +164,10 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         forced |= {"evaluate", "register"}
     flow_run = str(this_flow_run.id)
     with ExitStack() as during:
-        during.enter_context(crashed_runs.present(project, flow_run))
+        during.enter_context(crashed_runs.tracked(project, flow_run))
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
         context = RunContext(project, spec, api, _run_logger(get_run_logger()))
-        for crashed_run in crashed_runs.crashed(project, endpoints.prefect_api):
+        for crashed_run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
             context.log(f"an earlier run was killed; flow run {crashed_run[:8]} is marked as crashed")
         planned = plan.make(project, spec, api, forced)
         during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))

@@ -99,12 +99,12 @@ def of(project: Project) -> Connections:
         SpecError: `modelyard.toml`, or a variable, is wrong.
         StackError: the credentials that it names cannot be read.
     """
-    named = settings.read(project.root).connections
+    config = settings.read(project.root).connections
     file = settings.FILE_NAME
-    folder = project.root / Path(named.artifacts).expanduser() if named.artifacts else project.artifacts
+    folder = project.root / Path(config.artifacts).expanduser() if config.artifacts else project.artifacts
     return Connections(
-        _server(project, "prefect", named.prefect, named.prefect_credentials, file),
-        _server(project, "mlflow", named.mlflow, named.mlflow_credentials, file),
+        _server(project, "prefect", config.prefect, config.prefect_credentials, file),
+        _server(project, "mlflow", config.mlflow, config.mlflow_credentials, file),
         LocalArtifactStore(folder),
     )
 
@@ -115,19 +115,21 @@ def own_servers(project: Project) -> tuple[Name, ...]:
     Raises:
         SpecError: `modelyard.toml`, or a variable, is wrong.
     """
-    known = settings.read(project.root).connections
-    urls: dict[Name, str | None] = {"prefect": known.prefect, "mlflow": known.mlflow}
+    config = settings.read(project.root).connections
+    urls: dict[Name, str | None] = {"prefect": config.prefect, "mlflow": config.mlflow}
     return tuple(name for name in SERVERS if not (os.environ.get(URL_VARIABLES[name]) or urls[name]))
 
 
 def endpoints(project: Project) -> Endpoints | None:
     """Where the servers answer; None unless both do. An own server also proves that it is the project's."""
     if own_servers(project):
-        known = state.load(project)
-        if known is None or not known.wanted:
+        stack_state = state.load(project)
+        if stack_state is None or not stack_state.wanted:
             return None
-    found = of(project)
-    return _endpoints(found) if all(answers(project, server) for server in (found.prefect, found.mlflow)) else None
+    servers = of(project)
+    return (
+        _endpoints(servers) if all(answers(project, server) for server in (servers.prefect, servers.mlflow)) else None
+    )
 
 
 def configured(project: Project) -> Endpoints:
@@ -136,10 +138,10 @@ def configured(project: Project) -> Endpoints:
     Raises:
         StackError: an own server was never started.
     """
-    found = of(project)
-    if found.prefect.url is None or found.mlflow.url is None:
+    servers = of(project)
+    if servers.prefect.url is None or servers.mlflow.url is None:
         raise StackError("the stack was never started here", next_step="`modelyard up`")
-    return _endpoints(found)
+    return _endpoints(servers)
 
 
 def answers(project: Project, server: Server) -> bool:
@@ -151,8 +153,8 @@ def answers(project: Project, server: Server) -> bool:
     import httpx
 
     try:
-        with client(server.credentials, server.url, timeout=PROBE_SECONDS) as connected:
-            return connected.get("/health").is_success
+        with client(server.credentials, server.url, timeout=PROBE_SECONDS) as http:
+            return http.get("/health").is_success
     except httpx.HTTPError:
         return False
 
@@ -168,8 +170,8 @@ def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
     if prefect.url is None:
         return False
     try:
-        with client(prefect.credentials, prefect.url, timeout=PROBE_SECONDS) as connected:
-            answer = connected.post(f"/work_pools/{work_pool}/workers/filter", json={})
+        with client(prefect.credentials, prefect.url, timeout=PROBE_SECONDS) as http:
+            answer = http.post(f"/work_pools/{work_pool}/workers/filter", json={})
         return answer.is_success and any(
             worker["status"] == "ONLINE" and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= since
             for worker in answer.json()
@@ -178,14 +180,14 @@ def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
         return False
 
 
-def required(project: Project) -> None:
+def require_external_servers(project: Project) -> None:
     """Return if the servers that are not the project's own answer.
 
     Raises:
         StackError: one does not.
     """
-    found = of(project)
-    for server in (found.prefect, found.mlflow):
+    servers = of(project)
+    for server in (servers.prefect, servers.mlflow):
         if not server.is_own and not answers(project, server):
             raise StackError(
                 f"the {server.name} server that {server.named_by} names does not answer",
@@ -226,19 +228,23 @@ def credentials(project: Project) -> Credentials | None:
 
 def headers(project: Project) -> dict[str, str]:
     """What a request to an own server or a model service of the project carries."""
-    known = credentials(project)
-    return known.headers if known is not None else {}
+    own = credentials(project)
+    return own.headers if own is not None else {}
 
 
 def variables(root: Path) -> dict[str, str]:
     """The credentials as Prefect's and MLflow's own clients read them from the environment."""
-    found = of(Project(root))
+    servers = of(Project(root))
     result: dict[str, str] = {}
-    if (known := found.prefect.credentials) is not None:
-        result |= {"PREFECT_API_KEY": known.secret} if known.bearer else {"PREFECT_API_AUTH_STRING": _pair(known)}
-    if (known := found.mlflow.credentials) is not None:
-        named = {"MLFLOW_TRACKING_USERNAME": known.user, "MLFLOW_TRACKING_PASSWORD": known.secret}
-        result |= {"MLFLOW_TRACKING_TOKEN": known.secret} if known.bearer else named
+    if (credentials := servers.prefect.credentials) is not None:
+        result |= (
+            {"PREFECT_API_KEY": credentials.secret}
+            if credentials.bearer
+            else {"PREFECT_API_AUTH_STRING": _basic_auth(credentials)}
+        )
+    if (credentials := servers.mlflow.credentials) is not None:
+        basic = {"MLFLOW_TRACKING_USERNAME": credentials.user, "MLFLOW_TRACKING_PASSWORD": credentials.secret}
+        result |= {"MLFLOW_TRACKING_TOKEN": credentials.secret} if credentials.bearer else basic
     return result
 
 
@@ -251,16 +257,16 @@ def enter(project: Project) -> None:
     os.environ.update(variables(project.root))
 
 
-def client(known: Credentials | None, url: str, **settings: Any) -> httpx.Client:
+def client(credentials: Credentials | None, url: str, **settings: Any) -> httpx.Client:
     """An HTTP client for a server.
 
     Args:
-        known: its credentials; None: nothing is sent.
+        credentials: its credentials; None: nothing is sent.
         settings: of `httpx.Client`.
     """
     from components.access import http_client
 
-    return http_client.client(known, url, **settings)
+    return http_client.client(credentials, url, **settings)
 
 
 def own_url(name: str, port: int) -> str:
@@ -268,8 +274,8 @@ def own_url(name: str, port: int) -> str:
     return f"http://{LOOPBACK}:{port}" + ("/api" if name == "prefect" else "")
 
 
-def _endpoints(found: Connections) -> Endpoints:
-    prefect, mlflow = found.prefect, found.mlflow
+def _endpoints(servers: Connections) -> Endpoints:
+    prefect, mlflow = servers.prefect, servers.mlflow
     assert prefect.url is not None  # noqa: S101  # so the caller has seen
     assert mlflow.url is not None  # noqa: S101
     return Endpoints(prefect.url, str(prefect.page), mlflow.url, mlflow.credentials, prefect.credentials)
@@ -283,8 +289,8 @@ def _server(project: Project, name: Name, url: str | None, source: CredentialSou
         except ValueError as error:
             raise SpecError(f"environment variable {variable}", (Problem(variable, str(error), got=text),)) from error
     if url is None:
-        known = state.load(project)
-        port = known.ports.get(name) if known is not None else None
+        stack_state = state.load(project)
+        port = stack_state.ports.get(name) if stack_state is not None else None
         return Server(name, own_url(name, port) if port is not None else None, credentials(project))
     if name == "prefect" and not url.endswith("/api"):
         problem = Problem(f"connections.{name}", "the URL of Prefect's API ends in /api", got=url)
@@ -321,5 +327,5 @@ def _named_credentials(project: Project, name: Name, source: CredentialSource | 
     return Credentials(user, password) if colon else Credentials("", text, bearer=True)
 
 
-def _pair(known: Credentials) -> str:
-    return f"{known.user}:{known.secret}"
+def _basic_auth(credentials: Credentials) -> str:
+    return f"{credentials.user}:{credentials.secret}"

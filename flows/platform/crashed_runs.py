@@ -23,7 +23,7 @@ from flows.platform.process_mark import STACK
 
 
 @contextmanager
-def present(project: Project, flow_run: str) -> Iterator[None]:
+def tracked(project: Project, flow_run: str) -> Iterator[None]:
     """Say that this process works on a flow run, for as long as the block lasts."""
     path = _folder(project) / f"{flow_run}.json"
     atomic.write_text(path, json.dumps(process_identity.own().to_json()))
@@ -33,9 +33,9 @@ def present(project: Project, flow_run: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def crashed(project: Project, prefect_api: str) -> list[str]:
+def mark_crashed(project: Project, prefect_api: str) -> list[str]:
     """Tell Prefect of the runs that were killed, so that they hold no slot of a schedule; returns their ids."""
-    told = []
+    marked = []
     for path in sorted(_folder(project).glob("*.json")):
         if not _was_killed(path):
             continue
@@ -47,22 +47,22 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
             break
         if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
             path.unlink(missing_ok=True)
-            told.append(path.stem)
-    return told
+            marked.append(path.stem)
+    return marked
 
 
-def by_hand(project: Project) -> list[psutil.Process]:
+def started_by_hand(project: Project) -> list[psutil.Process]:
     """Processes that work on a flow run and that the stack did not start, as its runner and its releases are."""
-    found = [process for path in sorted(_folder(project).glob("*.json")) if (process := _process(path))]
-    return [process for process in found if not _is_of_stack(process, project)]
+    processes = [process for path in sorted(_folder(project).glob("*.json")) if (process := _process(path))]
+    return [process for process in processes if not _is_of_stack(process, project)]
 
 
-def stop(processes: list[psutil.Process], patience_seconds: float = 30.0) -> list[psutil.Process]:
+def interrupt(processes: list[psutil.Process], grace_seconds: float = 30.0) -> list[psutil.Process]:
     """Stop runs as Ctrl-C does, so that they keep what they have and tell Prefect; returns those that go on."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGINT)
-    return orphans.left_after(processes, patience_seconds)
+    return orphans.wait_until_gone(processes, grace_seconds)
 
 
 def _was_killed(path: Path) -> bool:
@@ -87,7 +87,7 @@ def _worker(path: Path) -> Identity | None:
         identity = Identity.from_json(json.loads(text))
     except ValueError:  # of an earlier Modelyard
         return None
-    return identity if identity.lives() else None
+    return identity if identity.is_alive() else None
 
 
 def _process(path: Path) -> psutil.Process | None:

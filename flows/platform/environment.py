@@ -39,14 +39,14 @@ def quiet(environment: MutableMapping[str, str]) -> None:
     """
     environment.update(QUIET)
     outward.set_aside(environment)
-    _name_user_and_home(environment)
+    _set_user_and_home(environment)
     programs = str(Path(sys.executable).parent)
     path = environment.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != programs:
         environment["PATH"] = os.pathsep.join([programs, path])
 
 
-def _name_user_and_home(environment: MutableMapping[str, str]) -> None:
+def _set_user_and_home(environment: MutableMapping[str, str]) -> None:
     """Give a user id without a name or a writable home (a container's) both: MLflow, torch and DVC need them."""
     if not {"LOGNAME", "USER"} & environment.keys() and (name := user_name()).startswith("uid "):
         environment["LOGNAME"] = name

@@ -17,10 +17,10 @@ def main() -> None:
     from flows.platform import state, supervisor
 
     project = Project(Path(sys.argv[1]))
-    _print_into(state.folder(project) / "logs" / "guardian.log")
+    _redirect_output_to(state.folder(project) / "logs" / "guardian.log")
     with state.lock(project):
-        known = state.load(project)
-        if known is None or not known.wanted or supervisor.answers(project):
+        stack_state = state.load(project)
+        if stack_state is None or not stack_state.wanted or supervisor.answers(project):
             return
         print(f"the supervisor (pid {parent}) was killed; starting it again", flush=True)
         supervisor.start(project)
@@ -38,9 +38,9 @@ def _wait_for_end(parent: int) -> None:
         time.sleep(0.3)
 
 
-def _print_into(log: Path) -> None:
+def _redirect_output_to(log_file: Path) -> None:
     """Our output was a pipe to the supervisor; a word into it would now end this process."""
-    with log.open("ab") as stream:
+    with log_file.open("ab") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
 

@@ -63,18 +63,19 @@ class ProgramStatus:
     is_own: bool = True
 
 
-def silent_servers(project: Project) -> tuple[str, ...]:
+def unreachable_servers(project: Project) -> tuple[str, ...]:
     """The servers that the project uses and that do not answer."""
-    found = connections.of(project)
-    known = state.load(project)
+    servers = connections.of(project)
+    stack_state = state.load(project)
     return tuple(
         server.name
-        for server in (found.prefect, found.mlflow)
-        if (server.is_own and (known is None or not known.wanted)) or not connections.answers(project, server)
+        for server in (servers.prefect, servers.mlflow)
+        if (server.is_own and (stack_state is None or not stack_state.wanted))
+        or not connections.answers(project, server)
     )
 
 
-def controller_sign(project: Project) -> Path:
+def controller_heartbeat(project: Project) -> Path:
     """A file that the controller touches after each look."""
     return state.folder(project) / "controller.seen"
 
@@ -89,41 +90,43 @@ def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: floa
     Raises:
         StackError: a server does not come up; holds the end of its log. Or a server that is named does not answer.
     """
-    connections.required(project)
-    waited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
+    connections.require_external_servers(project)
+    awaited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
         with state.lock(project, log):
-            known = _start_where_needed(project, log)
+            stack_state = _start_missing(project, log)
         try:
-            _wait_for_all(project, known, waited, timeout_seconds, log)
+            _wait_for_all(project, stack_state, awaited, timeout_seconds, log)
             break
-        except ports.PortTaken as taken:
+        except ports.PortTaken as port_taken:
             if attempt == ATTEMPTS:
-                raise _not_ready(project, known, taken.name, "has no port") from taken
-            log(f"{taken.name} was started, but its port went to another process")
+                raise _not_ready_error(project, stack_state, port_taken.name, "has no port") from port_taken
+            log(f"{port_taken.name} was started, but its port went to another process")
     return configured(project)
 
 
 def down(project: Project, *, log: Log = lambda _: None) -> bool:
     """Stop everything of this project's stack; nothing is left, whatever hangs. Returns whether anything ran."""
     with state.lock(project, log):
-        known = state.load(project)
-        if known is not None:
-            state.save(project, replace(known, wanted=False))
+        stack_state = state.load(project)
+        if stack_state is not None:
+            state.save(project, replace(stack_state, wanted=False))
         return _stop(project, log)
 
 
 def status(project: Project) -> tuple[ProgramStatus, ...]:
     """Every program of the stack and how it is."""
-    known = state.load(project)
-    running = supervisor.processes(project) or {}
-    found = connections.of(project)
-    servers = tuple(
-        _status(project, known, server.name, running.get(server.name)) if server.is_own else _named(project, server)
-        for server in (found.prefect, found.mlflow)
+    stack_state = state.load(project)
+    processes = supervisor.processes(project) or {}
+    servers = connections.of(project)
+    server_rows = tuple(
+        _status(project, stack_state, server.name, processes.get(server.name))
+        if server.is_own
+        else _external_status(project, server)
+        for server in (servers.prefect, servers.mlflow)
     )
-    names = [*ALWAYS, *sorted(name for name in running if name.startswith(SERVICE_PREFIX))]
-    return (*servers, *(_status(project, known, name, running.get(name)) for name in names))
+    names = [*ALWAYS, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
+    return (*server_rows, *(_status(project, stack_state, name, processes.get(name)) for name in names))
 
 
 def _first_ports(project: Project) -> dict[str, int]:
@@ -131,50 +134,50 @@ def _first_ports(project: Project) -> dict[str, int]:
     return {name: FIRST_PORT[name] for name in connections.own_servers(project)}
 
 
-def _start_where_needed(project: Project, log: Log) -> StackState:
+def _start_missing(project: Project, log: Log) -> StackState:
     """Start the supervisor, or those of its programs that do not run or run something else; the others go on."""
-    known, came_from = state.claim(project)
+    stack_state, came_from = state.claim(project)
     if came_from is not None:
-        _leave(project, came_from, log)
-    there = supervisor.processes(project) is not None
+        _stop_at_old_root(project, came_from, log)
+    supervisor_answers = supervisor.processes(project) is not None
     first_ports = _first_ports(project)
-    if there and known.wanted and first_ports.keys() <= known.ports.keys():
-        lost = [name for name in first_ports if _is_taken(project, known, name)]
+    if supervisor_answers and stack_state.wanted and first_ports.keys() <= stack_state.ports.keys():
+        to_reassign = [name for name in first_ports if _is_taken(project, stack_state, name)]
     else:
-        lost = [] if there else list(first_ports)
+        to_reassign = [] if supervisor_answers else list(first_ports)
     for name, first in first_ports.items():
-        if name in lost or name not in known.ports:
-            known = _with_port(project, known, name, first, log)
-    known = replace(known, wanted=True)
-    state.save(project, known)
-    programs = of_stack(project, known)
+        if name in to_reassign or name not in stack_state.ports:
+            stack_state = _assign_port(project, stack_state, name, first, log)
+    stack_state = replace(stack_state, wanted=True)
+    state.save(project, stack_state)
+    programs = of_stack(project, stack_state)
     changed = supervisor.write_configuration(project, programs)
-    if not there:
-        _end_unknown(project, [program.name for program in programs])
+    if not supervisor_answers:
+        _end_orphans(project, [program.name for program in programs])
         log(f"starting {', '.join([*(TITLES[name] for name in first_ports), 'the runner'])}, side by side")
         supervisor.start(project)
-        return known
-    running = supervisor.processes(project) or {}
+        return stack_state
+    processes = supervisor.processes(project) or {}
     needed = {program.name for program in programs}
-    unneeded = sorted(name for name in running if name not in needed and not name.startswith(SERVICE_PREFIX))
-    if unneeded:  # a setting names another server, or an earlier version of Modelyard had this program
-        log(f"stopping {', '.join(unneeded)}: not a part of this stack any more")
-        supervisor.remove(project, unneeded)
-    ended = [p.name for p in programs if p.name not in running or running[p.name].state in ENDED]
-    again = [program.name for program in programs if program.name in {*changed, *ended}]
-    if any(name not in running for name in again):
+    obsolete = sorted(name for name in processes if name not in needed and not name.startswith(SERVICE_PREFIX))
+    if obsolete:  # a setting names another server, or an earlier version of Modelyard had this program
+        log(f"stopping {', '.join(obsolete)}: not a part of this stack any more")
+        supervisor.remove(project, obsolete)
+    ended = [p.name for p in programs if p.name not in processes or processes[p.name].state in ENDED]
+    to_restart = [program.name for program in programs if program.name in {*changed, *ended}]
+    if any(name not in processes for name in to_restart):
         with supervisor.call(project) as proxy:
             proxy.supervisor.reloadConfig()
-            for name in again:
-                if name not in running:
+            for name in to_restart:
+                if name not in processes:
                     proxy.supervisor.addProcessGroup(name)
-    if again:
-        log(f"starting {', '.join(again)} again; the rest goes on")
-        supervisor.restart(project, [name for name in again if name in running])
-    return known
+    if to_restart:
+        log(f"starting {', '.join(to_restart)} again; the rest goes on")
+        supervisor.restart(project, [name for name in to_restart if name in processes])
+    return stack_state
 
 
-def _leave(project: Project, came_from: str, log: Log) -> None:
+def _stop_at_old_root(project: Project, came_from: str, log: Log) -> None:
     """End what still runs of a moved project from its old place; a service goes on until its shim replaces it.
 
     A service keeps paths of the old place (its order, its secret, its interpreter), so it cannot stay.
@@ -186,105 +189,108 @@ def _leave(project: Project, came_from: str, log: Log) -> None:
         return
     log(f"this project was moved here from {came_from}; its services start again from here")
     services.move(project, came_from)
-    left = orphans.find(came_from)
-    orphans.kill([process for process in left if orphans.program_of(process) in (None, GUARDIAN)])
-    orphans.end([p for p in left if not (orphans.program_of(p) or "").startswith(SERVICE_PREFIX)])
+    processes = orphans.find(came_from)
+    orphans.kill([process for process in processes if orphans.program_of(process) in (None, GUARDIAN)])
+    orphans.end([p for p in processes if not (orphans.program_of(p) or "").startswith(SERVICE_PREFIX)])
 
 
-def _end_unknown(project: Project, names: list[str]) -> None:
+def _end_orphans(project: Project, names: list[str]) -> None:
     """End what a killed stack left of programs that the supervisor will not start again."""
     from flows.platform import orphans
 
-    served = {path.stem for path in (state.folder(project) / "serving.d").glob("*.conf")}
-    kept = {*names, *served}
-    orphans.end([p for p in orphans.find(str(project.root)) if orphans.program_of(p) not in kept])
+    services = {path.stem for path in (state.folder(project) / "serving.d").glob("*.conf")}
+    supervised = {*names, *services}
+    orphans.end([p for p in orphans.find(str(project.root)) if orphans.program_of(p) not in supervised])
 
 
-def _with_port(project: Project, known: StackState, name: str, first: int, log: Log) -> StackState:
-    preferred = known.ports.get(name, first)
-    if ports.is_free(preferred) or (name in known.ports and health.is_ours(project, preferred)):
-        return known.with_port(name, preferred)
-    others = {port for other, port in known.ports.items() if other != name}
-    port = ports.choose(first, others)
+def _assign_port(project: Project, stack_state: StackState, name: str, first: int, log: Log) -> StackState:
+    preferred = stack_state.ports.get(name, first)
+    if ports.is_free(preferred) or (name in stack_state.ports and health.is_ours(project, preferred)):
+        return stack_state.with_port(name, preferred)
+    other_ports = {port for other, port in stack_state.ports.items() if other != name}
+    port = ports.choose(first, other_ports)
     log(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
-    return known.with_port(name, port)
+    return stack_state.with_port(name, port)
 
 
-def _is_taken(project: Project, known: StackState, name: str) -> bool:
+def _is_taken(project: Project, stack_state: StackState, name: str) -> bool:
     from flows.platform import orphans
 
-    if name not in FIRST_PORT or ports.is_free(known.ports[name]):
+    if name not in FIRST_PORT or ports.is_free(stack_state.ports[name]):
         return False
-    ours = health.is_ours(project, known.ports[name])
-    return not ours and orphans.is_taken(str(project.root), known.ports[name])
+    is_ours = health.is_ours(project, stack_state.ports[name])
+    return not is_ours and orphans.is_taken(str(project.root), stack_state.ports[name])
 
 
 def _wait_for_all(
-    project: Project, known: StackState, names: tuple[str, ...], timeout_seconds: float, log: Log
+    project: Project, stack_state: StackState, names: tuple[str, ...], timeout_seconds: float, log: Log
 ) -> None:
     """Until all are ready or one of them fails, which nobody waits for any longer."""
-    over = threading.Event()
-    begin = time.monotonic()
+    cancelled = threading.Event()
+    started_at = time.monotonic()
     with ThreadPoolExecutor(len(names)) as threads:
-        waiting = [threads.submit(_wait, project, known, name, begin, timeout_seconds, log, over) for name in names]
+        futures = [
+            threads.submit(_wait, project, stack_state, name, started_at, timeout_seconds, log, cancelled)
+            for name in names
+        ]
         try:
-            wait_for_all(waiting, return_when=FIRST_EXCEPTION)
+            wait_for_all(futures, return_when=FIRST_EXCEPTION)
         finally:
-            over.set()
-    for done in waiting:
-        done.result()
+            cancelled.set()
+    for future in futures:
+        future.result()
 
 
 def _wait(
     project: Project,
-    known: StackState,
+    stack_state: StackState,
     name: str,
-    begin: float,
+    started_at: float,
     timeout_seconds: float,
     log: Log,
-    over: threading.Event,
+    cancelled: threading.Event,
 ) -> None:
     ready_at_once = True
-    next_word = begin + PERIOD_SECONDS
-    while not _is_ready(project, known, name):
+    next_log = started_at + PERIOD_SECONDS
+    while not _is_ready(project, stack_state, name):
         ready_at_once = False
-        if time.monotonic() > next_word:
-            log(f"waiting for {name} ({time.monotonic() - begin:.0f} s)")
-            next_word += PERIOD_SECONDS
-        if over.is_set():
+        if time.monotonic() > next_log:
+            log(f"waiting for {name} ({time.monotonic() - started_at:.0f} s)")
+            next_log += PERIOD_SECONDS
+        if cancelled.is_set():
             return
-        if _is_taken(project, known, name):
+        if _is_taken(project, stack_state, name):
             raise ports.PortTaken(name)
         process = (supervisor.processes(project) or {}).get(name)
         if process is not None and process.state == "FATAL":
-            raise _not_ready(project, known, name, "ended again and again")
-        if time.monotonic() - begin > timeout_seconds:
-            raise _not_ready(project, known, name, f"not ready after {timeout_seconds:.0f} s")
-        over.wait(0.2)
+            raise _not_ready_error(project, stack_state, name, "ended again and again")
+        if time.monotonic() - started_at > timeout_seconds:
+            raise _not_ready_error(project, stack_state, name, f"not ready after {timeout_seconds:.0f} s")
+        cancelled.wait(0.2)
     if not ready_at_once:
-        log(f"{name} ready after {time.monotonic() - begin:.1f} s")
+        log(f"{name} ready after {time.monotonic() - started_at:.1f} s")
 
 
-def _is_ready(project: Project, known: StackState, name: str) -> bool:
+def _is_ready(project: Project, stack_state: StackState, name: str) -> bool:
     if name in FIRST_PORT:
-        return health.is_ours(project, known.ports[name])
+        return health.is_ours(project, stack_state.ports[name])
     record = running.read(state.folder(project), name)
-    if record is None or not record.identity.lives():  # what it left says that it was well
+    if record is None or not record.identity.is_alive():  # what it left says that it was well
         return False
     if name == "controller":
-        sign = controller_sign(project)
+        heartbeat = controller_heartbeat(project)
         # In both directions: the clock may have been set back since.
-        return sign.exists() and abs(time.time() - sign.stat().st_mtime) < CONTROLLER_SECONDS
+        return heartbeat.exists() and abs(time.time() - heartbeat.stat().st_mtime) < CONTROLLER_SECONDS
     return connections.worker_is_online(project, connections.shared_name(project), record.since)
 
 
-def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:
+def _not_ready_error(project: Project, stack_state: StackState, name: str, problem: str) -> StackError:
     path = log_file(project, name)
-    port = known.ports.get(name)
-    foreign = port is not None and not ports.is_free(port) and not health.is_ours(project, port)
-    held = f"; port {port} is held by {ports.holder(port)}" if foreign and port is not None else ""
+    port = stack_state.ports.get(name)
+    is_foreign = port is not None and not ports.is_free(port) and not health.is_ours(project, port)
+    holder = f"; port {port} is held by {ports.holder(port)}" if is_foreign and port is not None else ""
     return StackError(
-        f"{name} {what}{held}",
+        f"{name} {problem}{holder}",
         where=str(path),
         got="\n" + supervisor.tail(path),
         next_step="`modelyard down`, then `modelyard up`; `modelyard doctor` looks for causes",
@@ -295,8 +301,8 @@ def _stop(project: Project, log: Log) -> bool:
     """Runner first (it wants to tell Prefect), then the rest at once, then the supervisor, then whatever is left."""
     from flows.platform import orphans
 
-    there = supervisor.answers(project)
-    if there:
+    supervisor_answers = supervisor.answers(project)
+    if supervisor_answers:
         log("stopping")
         try:
             with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
@@ -309,23 +315,23 @@ def _stop(project: Project, log: Log) -> bool:
         deadline = time.monotonic() + 10
         while supervisor.answers(project) and time.monotonic() < deadline:
             time.sleep(0.05)
-    left = orphans.clear(str(project.root))
+    ended = orphans.end_orphans(str(project.root))
     shutil.rmtree(state.folder(project) / "running", ignore_errors=True)
-    return there or left > 0
+    return supervisor_answers or ended > 0
 
 
-def _named(project: Project, server: connections.Server) -> ProgramStatus:
+def _external_status(project: Project, server: connections.Server) -> ProgramStatus:
     """A server that a setting names: it is not the project's, so there is nothing to know but whether it answers."""
     state = "ready" if connections.answers(project, server) else "failed"
     detail = f"named by {server.named_by}" + ("" if state == "ready" else "; it does not answer")
     return ProgramStatus(server.name, state, server.page, None, None, detail, "", is_own=False)
 
 
-def _status(project: Project, known: StackState | None, name: str, process: ProcessState | None) -> ProgramStatus:
-    port = known.ports.get(name) if known else None
+def _status(project: Project, stack_state: StackState | None, name: str, process: ProcessState | None) -> ProgramStatus:
+    port = stack_state.ports.get(name) if stack_state else None
     url = f"http://{ports.LOOPBACK}:{port}" if port else None
     log_path = str(log_file(project, name))
-    if process is None or process.state in ("STOPPED", "EXITED") or known is None:
+    if process is None or process.state in ("STOPPED", "EXITED") or stack_state is None:
         return ProgramStatus(name, "stopped", url, None, None, "", log_path)
     seconds = max(0, int(time.time()) - process.since) if process.pid else None
     if process.state == "FATAL":
@@ -333,7 +339,7 @@ def _status(project: Project, known: StackState | None, name: str, process: Proc
     if name.startswith(SERVICE_PREFIX):
         ready = port is not None and health.is_ready(port, "/readyz") and health.is_ours(project, port)
     else:
-        ready = _is_ready(project, known, name)
+        ready = _is_ready(project, stack_state, name)
     if ready:
         return ProgramStatus(name, "ready", url, process.pid, seconds, "", log_path)
     return ProgramStatus(name, "starting", url, process.pid or None, seconds, process.note, log_path)

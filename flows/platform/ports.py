@@ -37,17 +37,17 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(first: int, taken: Collection[int], span: int = 200) -> int:
+def choose(first: int, taken: Collection[int], count: int = 200) -> int:
     """The first free port from `first` on that is not among `taken`.
 
     Raises:
-        StackError: none of `span` ports is free.
+        StackError: none of `count` ports is free.
     """
-    for port in range(first, min(first + span, 65536)):
+    for port in range(first, min(first + count, 65536)):
         if port not in taken and is_free(port):
             return port
     raise StackError(
-        "no free port", where=LOOPBACK, expected=f"one of {first} to {first + span - 1}", next_step="free one of them"
+        "no free port", where=LOOPBACK, expected=f"one of {first} to {first + count - 1}", next_step="free one of them"
     )
 
 
@@ -69,19 +69,19 @@ def listens(pid: int, port: int) -> bool:
     import psutil
 
     try:
-        found = psutil.Process(pid)
-        family = [found, *found.children(recursive=True)]
-        return any(_listens(process, port) for process in family)
+        process = psutil.Process(pid)
+        processes = [process, *process.children(recursive=True)]
+        return any(_listens(process, port) for process in processes)
     except psutil.Error:
         return False
 
 
 def _listens(process: psutil.Process, port: int) -> bool:
-    found = process.net_connections("tcp")
-    return any(connection.status == "LISTEN" and connection.laddr.port == port for connection in found)
+    connections = process.net_connections("tcp")
+    return any(connection.status == "LISTEN" and connection.laddr.port == port for connection in connections)
 
 
 def holder(port: int) -> str:
     """Who listens on a port, as `name (pid 123)`."""
-    found = listener(port)
-    return f"{found.info['name']} (pid {found.pid})" if found is not None else "a process of another user"
+    process = listener(port)
+    return f"{process.info['name']} (pid {process.pid})" if process is not None else "a process of another user"

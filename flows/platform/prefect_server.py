@@ -38,17 +38,17 @@ def create_app() -> Application:
 def _make_tables(path: Path) -> None:
     """Prefect's own command, in a process of its own; this one imports the server meanwhile."""
     url = f"sqlite+aiosqlite:///{path}"
-    making = subprocess.Popen(
+    migration = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
         env={**os.environ, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url},
         stdin=subprocess.DEVNULL,
     )
     import prefect.server.api.server  # noqa: F401
 
-    if making.wait() != 0:
+    if migration.wait() != 0:
         raise StackError(
             "Prefect's database could not be made",
             where=str(path),
-            got=f"`prefect server database upgrade` ended with exit code {making.returncode}",
+            got=f"`prefect server database upgrade` ended with exit code {migration.returncode}",
             next_step="the lines above say why; `modelyard doctor` looks for causes",
         )

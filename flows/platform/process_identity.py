@@ -44,16 +44,16 @@ class Identity:
                 return Identity(pid, start, boot)
         raise ValueError(f"not the identity of a process: {document!r}")
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether this process has not ended."""
         return of(self.pid) == self
 
 
 def own() -> Identity:
     """This process."""
-    found = of(os.getpid())
-    assert found is not None  # noqa: S101  # it runs this line
-    return found
+    identity = of(os.getpid())
+    assert identity is not None  # noqa: S101  # it runs this line
+    return identity
 
 
 def of(pid: int) -> Identity | None:

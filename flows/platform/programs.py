@@ -121,32 +121,36 @@ def log_file(project: Project, name: str) -> Path:
     return state.folder(project) / "logs" / f"{name}.log"
 
 
-def of_stack(project: Project, known: StackState) -> tuple[Program, ...]:
+def of_stack(project: Project, stack_state: StackState) -> tuple[Program, ...]:
     """The programs that `up` starts."""
     own = connections.own_servers(project)
     return (
         _guardian(project),
-        *((_prefect(project, known),) if "prefect" in own else ()),
-        *((_mlflow(project, known),) if "mlflow" in own else ()),
-        _runner(project, known),
-        _controller(project, known),
+        *((_prefect(project, stack_state),) if "prefect" in own else ()),
+        *((_mlflow(project, stack_state),) if "mlflow" in own else ()),
+        _runner(project, stack_state),
+        _controller(project, stack_state),
     )
 
 
-def _prefect_api(project: Project, known: StackState) -> str:
+def _prefect_api(project: Project, stack_state: StackState) -> str:
     server = connections.of(project).prefect
-    return own_url("prefect", known.ports["prefect"]) if server.is_own else str(server.url)
+    return own_url("prefect", stack_state.ports["prefect"]) if server.is_own else str(server.url)
 
 
-def _after(project: Project, known: StackState, name: str) -> dict[str, Any] | None:
+def _after(project: Project, stack_state: StackState, name: str) -> dict[str, Any] | None:
     """The server that a program waits for, if it is the project's own."""
-    return {"root": str(project.root), "port": known.ports[name]} if name in connections.own_servers(project) else None
+    return (
+        {"root": str(project.root), "port": stack_state.ports[name]}
+        if name in connections.own_servers(project)
+        else None
+    )
 
 
-def _uvicorn(application: str, port: int) -> list[str]:
-    words = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
+def _uvicorn_command(application: str, port: int) -> list[str]:
+    command = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
     # Whoever asks does not say where from: the door asks the kernel about the connection.
-    return [*words, "--no-proxy-headers", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+    return [*command, "--no-proxy-headers", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
 
 
 def _guardian(project: Project) -> Program:
@@ -154,8 +158,8 @@ def _guardian(project: Project) -> Program:
     return Program(GUARDIAN, command, priority=1, clears_leftovers=False, shim=False)
 
 
-def _prefect(project: Project, known: StackState) -> Program:
-    port = known.ports["prefect"]
+def _prefect(project: Project, stack_state: StackState) -> Program:
+    port = stack_state.ports["prefect"]
     # Relative to the project's folder, in which the server runs: no sign of its path is taken for a part of the URL.
     database = project.state.relative_to(project.root) / "prefect" / "prefect.db"
     settings = {
@@ -170,13 +174,13 @@ def _prefect(project: Project, known: StackState) -> Program:
         "PREFECT_API_URL": own_url("prefect", port),
         "PREFECT__SERVER_FINAL": "1",
     }
-    return Program("prefect", _uvicorn("flows.platform.prefect_server:create_app", port), settings)
+    return Program("prefect", _uvicorn_command("flows.platform.prefect_server:create_app", port), settings)
 
 
-def _mlflow(project: Project, known: StackState) -> Program:
+def _mlflow(project: Project, stack_state: StackState) -> Program:
     """The application that `mlflow server` starts as a child of its own; started directly, MLflow is imported once."""
     home = project.state.relative_to(project.root) / "mlflow"
-    port = known.ports["mlflow"]
+    port = stack_state.ports["mlflow"]
     store = f"sqlite:///{home / 'mlflow.db'}"
     settings = {
         "_MLFLOW_SERVER_FILE_STORE": store,
@@ -188,15 +192,15 @@ def _mlflow(project: Project, known: StackState) -> Program:
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*,[[]::1]:*",
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
     }
-    return Program("mlflow", _uvicorn("components.registry.server:create_app", port), settings)
+    return Program("mlflow", _uvicorn_command("components.registry.server:create_app", port), settings)
 
 
-def _runner(project: Project, known: StackState) -> Program:
+def _runner(project: Project, stack_state: StackState) -> Program:
     return Program(
         "runner",
         [sys.executable, "-m", "flows.platform.runner"],
         {
-            "PREFECT_API_URL": _prefect_api(project, known),
+            "PREFECT_API_URL": _prefect_api(project, stack_state),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             # Prefect keeps `runner_storage` there. In /tmp it belongs to whoever came first, and to nobody else.
             "TMPDIR": str(state.folder(project)),
@@ -204,24 +208,24 @@ def _runner(project: Project, known: StackState) -> Program:
         },
         priority=30,
         stop_seconds=8,
-        after=_after(project, known, "prefect"),
+        after=_after(project, stack_state, "prefect"),
         clears_leftovers=False,  # flow runs of a killed runner go on and report their end themselves
         needs_credentials=True,
     )
 
 
-def _controller(project: Project, known: StackState) -> Program:
+def _controller(project: Project, stack_state: StackState) -> Program:
     return Program(
         "controller",
         [sys.executable, "-m", "flows.releases.controller", str(project.root)],
         {
-            "PREFECT_API_URL": _prefect_api(project, known),
+            "PREFECT_API_URL": _prefect_api(project, stack_state),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
             "PYTHONUNBUFFERED": "1",
         },
         priority=30,
         stop_seconds=8,
-        after=_after(project, known, "mlflow"),
+        after=_after(project, stack_state, "mlflow"),
         clears_leftovers=False,  # a release of a killed controller goes on to its end
         needs_credentials=True,
     )

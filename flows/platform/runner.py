@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 TYPE = "process"
-PATIENCE_SECONDS = 120
+SETUP_TIMEOUT_SECONDS = 120
 
 
 def job_template(project: Project) -> dict[str, object]:
@@ -40,21 +40,21 @@ def job_template(project: Project) -> dict[str, object]:
     }
 
 
-def keep_work_pool(project: Project, client: httpx.Client) -> None:
+def apply_work_pool(project: Project, client: httpx.Client) -> None:
     """Create the project's work pool, or set its template.
 
     Raises:
         httpx.HTTPError: Prefect refused, or did not answer.
     """
     template, pool = job_template(project), connections.shared_name(project)
-    changed = client.patch(f"/work_pools/{pool}", json={"base_job_template": template})
-    if changed.status_code == httpx.codes.NOT_FOUND:
+    response = client.patch(f"/work_pools/{pool}", json={"base_job_template": template})
+    if response.status_code == httpx.codes.NOT_FOUND:
         body = {"name": pool, "type": TYPE, "base_job_template": template}
-        changed = client.post("/work_pools/", json=body)
-    changed.raise_for_status()
+        response = client.post("/work_pools/", json=body)
+    response.raise_for_status()
 
 
-def load_no_foreign_flow() -> None:
+def disable_flow_hooks() -> None:
     """Have the worker look for the hooks of a cancelled or crashed run nowhere: it would carry out the pull steps.
 
     Raises:
@@ -62,9 +62,9 @@ def load_no_foreign_flow() -> None:
     """
     from prefect.workers import process
 
-    replaced = "load_flow_from_flow_run"
-    getattr(process, replaced)  # it must be there
-    setattr(process, replaced, _flow_without_hooks)
+    function = "load_flow_from_flow_run"
+    getattr(process, function)  # it must be there
+    setattr(process, function, _flow_without_hooks)
 
 
 async def _flow_without_hooks(_flow_run: FlowRun) -> Flow[[], None]:
@@ -81,23 +81,23 @@ def main() -> None:
     """Set the pool up and be the worker."""
     project = Project.find()
     endpoints = lifecycle.configured(project)
-    until = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + SETUP_TIMEOUT_SECONDS
     with connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=30) as client:
         while True:
             try:
-                keep_work_pool(project, client)
+                apply_work_pool(project, client)
                 break
             except httpx.HTTPError as error:
                 print(f"the work pool could not be set up: {error}", flush=True)
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     sys.exit(1)
                 time.sleep(1)
-    load_no_foreign_flow()
+    disable_flow_hooks()
     from prefect.cli import app
 
     pool = connections.shared_name(project)
-    words = ["worker", "start", "--pool", pool, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
-    sys.argv = ["prefect", *words, "--install-policy", "never"]
+    arguments = ["worker", "start", "--pool", pool, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
+    sys.argv = ["prefect", *arguments, "--install-policy", "never"]
     app()
 
 

@@ -27,8 +27,8 @@ def read(home: Path, name: str) -> Record | None:
     """The record of a program; None where there is none."""
     path = _path(home, name)
     try:
-        said = json.loads(path.read_text())
-        return Record(Identity.from_json(said["process"]), str(said["digest"]), int(path.stat().st_mtime))
+        document = json.loads(path.read_text())
+        return Record(Identity.from_json(document["process"]), str(document["digest"]), int(path.stat().st_mtime))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -38,9 +38,9 @@ def write(home: Path, name: str, identity: Identity, digest: str) -> None:
     path = _path(home, name)
     path.with_suffix(".failed").unlink(missing_ok=True)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({"process": identity.to_json(), "digest": digest}))
-    fresh.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps({"process": identity.to_json(), "digest": digest}))
+    temporary.replace(path)
 
 
 def note_failure(home: Path, name: str, digest: str) -> None:

@@ -29,19 +29,19 @@ def watched(
     """
     ended = threading.Event()
 
-    def look() -> None:
-        away: dict[str, float] = {}
-        said: dict[str, float] = {}
+    def poll() -> None:
+        unreachable_since: dict[str, float] = {}
+        logged_at: dict[str, float] = {}
         while not ended.wait(poll_seconds):
             now = time.monotonic()
-            silent = lifecycle.silent_servers(project)
-            away = {name: away.get(name, now - poll_seconds) for name in silent}
-            for name, since in away.items():
-                if now - since >= log_period_seconds and now - said.get(name, 0.0) >= log_period_seconds:
-                    said[name] = now
+            unreachable = lifecycle.unreachable_servers(project)
+            unreachable_since = {name: unreachable_since.get(name, now - poll_seconds) for name in unreachable}
+            for name, since in unreachable_since.items():
+                if now - since >= log_period_seconds and now - logged_at.get(name, 0.0) >= log_period_seconds:
+                    logged_at[name] = now
                     log(f"{name} has not answered for {now - since:.0f} s; the run waits for it")
 
-    thread = threading.Thread(target=look, name="server watch", daemon=True)
+    thread = threading.Thread(target=poll, name="server watch", daemon=True)
     thread.start()
     try:
         yield

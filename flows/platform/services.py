@@ -87,9 +87,9 @@ def stop_serving(project: Project, name: str, log: Callable[[str], None] | None 
     """
     program_name = SERVICE_PREFIX + name
     with state.lock(project), announced(f"{program_name} to answer what it has accepted", log):
-        there = _include(project, program_name).exists()
+        existed = _include(project, program_name).exists()
         _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
-    return there
+    return existed
 
 
 def move_service(project: Project, name: str, port: int) -> None:
@@ -100,39 +100,41 @@ def move_service(project: Project, name: str, port: int) -> None:
     """
     program_name = SERVICE_PREFIX + name
     with state.lock(project):
-        known = state.load(project)
-        if known is None:
+        stack_state = state.load(project)
+        if stack_state is None:
             raise StackError("the stack is not running", next_step="`modelyard up`")
-        if known.ports.get(program_name) == port:
+        if stack_state.ports.get(program_name) == port:
             return
         if not ports.is_free(port):
             raise StackError(
                 f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
             )
         _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
-        state.save(project, known.with_port(program_name, port))
+        state.save(project, stack_state.with_port(program_name, port))
 
 
 def move(project: Project, came_from: str) -> None:
     """Let the services of a moved project name its new folder where they named the old one; called with the lock."""
     for path in launch_file(project, "any").parent.glob(f"{SERVICE_PREFIX}*.json"):
-        atomic.write_text(path, document_text(_moved(json.loads(path.read_text()), came_from, str(project.root))))
+        atomic.write_text(
+            path, document_text(_replace_root(json.loads(path.read_text()), came_from, str(project.root)))
+        )
 
 
-def _moved(value: Any, before: str, now: str) -> Any:
+def _replace_root(value: Any, old_root: str, new_root: str) -> Any:
     if isinstance(value, dict):
-        return {key: _moved(inner, before, now) for key, inner in value.items()}
+        return {key: _replace_root(inner, old_root, new_root) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_moved(inner, before, now) for inner in value]
-    if isinstance(value, str) and (value == before or value.startswith(f"{before}/")):
-        return now + value[len(before) :]
+        return [_replace_root(inner, old_root, new_root) for inner in value]
+    if isinstance(value, str) and (value == old_root or value.startswith(f"{old_root}/")):
+        return new_root + value[len(old_root) :]
     return value
 
 
 def service_url(project: Project, name: str) -> str | None:
     """Where a service is to answer; None if the stack does not run it."""
-    known = state.load(project)
-    port = known.ports.get(SERVICE_PREFIX + name) if known else None
+    stack_state = state.load(project)
+    port = stack_state.ports.get(SERVICE_PREFIX + name) if stack_state else None
     if port is None or not _include(project, SERVICE_PREFIX + name).exists():
         return None
     return f"http://{ports.LOOPBACK}:{port}"
@@ -152,17 +154,17 @@ def _start(project: Project, template: Program, port: int | None) -> int:
     """
     program_name, hands_over_to = template.name, template.hands_over_to
     with state.lock(project):
-        present = supervisor.processes(project)
-        known = state.load(project)
-        if present is None or known is None:
+        processes = supervisor.processes(project)
+        stack_state = state.load(project)
+        if processes is None or stack_state is None:
             raise StackError("the stack is not running", next_step="`modelyard up`")
-        same_place = port is None or known.ports.get(program_name) == port
-        chosen = known.ports.get(program_name, FIRST_PORT) if port is None else port
+        same_port = port is None or stack_state.ports.get(program_name) == port
+        chosen = stack_state.ports.get(program_name, FIRST_PORT) if port is None else port
         program = _at_port(template, chosen)
-        process = present.get(program_name)
-        unchanged = same_place and process is not None and not program.differs(project)
+        process = processes.get(program_name)
+        unchanged = same_port and process is not None and not program.differs(project)
         runs = process is not None and process.state in ("RUNNING", "STARTING")
-        if same_place and runs and not unchanged and hands_over_to and not _is_taken(project, process, chosen):
+        if same_port and runs and not unchanged and hands_over_to and not _is_taken(project, process, chosen):
             running.forget_failure(state.folder(project), program_name)
             program.write(project)
             with supervisor.call(project) as proxy:  # the shim alone: the next one lets the new program take over
@@ -174,10 +176,10 @@ def _start(project: Project, template: Program, port: int | None) -> int:
                     raise StackError(
                         f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
                     )
-                others = {other for owner, other in known.ports.items() if owner != program_name}
-                chosen = ports.choose(FIRST_PORT, others)
+                other_ports = {other for owner, other in stack_state.ports.items() if owner != program_name}
+                chosen = ports.choose(FIRST_PORT, other_ports)
                 program = _at_port(template, chosen)
-            state.save(project, known.with_port(program_name, chosen))
+            state.save(project, stack_state.with_port(program_name, chosen))
             program.write(project)
             atomic.write_text(_include(project, program_name), program.section(project))
             with supervisor.call(project) as proxy:
@@ -196,9 +198,9 @@ def _is_taken(project: Project, process: ProcessState | None, port: int) -> bool
 
 
 def _at_port(template: Program, port: int) -> Program:
-    words = [word.replace("{port}", str(port)) for word in template.command]
+    command = [word.replace("{port}", str(port)) for word in template.command]
     variables = {key: value.replace("{port}", str(port)) for key, value in template.environment.items()}
-    return replace(template, command=words, environment=variables)
+    return replace(template, command=command, environment=variables)
 
 
 def _include(project: Project, program_name: str) -> Path:
@@ -223,11 +225,11 @@ def _digest(project: Project, program_name: str) -> str:
 def _is_current(project: Project, program_name: str) -> bool:
     """Whether what runs was started from the program's present file."""
     record = running.read(state.folder(project), program_name)
-    return record is not None and record.identity.lives() and record.digest == _digest(project, program_name)
+    return record is not None and record.identity.is_alive() and record.digest == _digest(project, program_name)
 
 
 def _wait(project: Project, program_name: str, port: int, timeout_seconds: float) -> None:
-    begin = time.monotonic()
+    started_at = time.monotonic()
     while True:
         process = (supervisor.processes(project) or {}).get(program_name)
         if _is_taken(project, process, port):
@@ -240,12 +242,12 @@ def _wait(project: Project, program_name: str, port: int, timeout_seconds: float
             and health.is_ours(project, port)
         ):
             return
-        late = time.monotonic() - begin > timeout_seconds
+        timed_out = time.monotonic() - started_at > timeout_seconds
         failed = running.has_failed(state.folder(project), program_name, _digest(project, program_name))
-        if late or failed or (process is not None and process.state == "FATAL"):
+        if timed_out or failed or (process is not None and process.state == "FATAL"):
             log = log_file(project, program_name)
             raise StackError(
-                f"{program_name} did not become ready" + (f" within {timeout_seconds:.0f} s" if late else ""),
+                f"{program_name} did not become ready" + (f" within {timeout_seconds:.0f} s" if timed_out else ""),
                 where=str(log),
                 got="\n" + supervisor.tail(log),
             )

@@ -27,7 +27,7 @@ from flows.platform import process_identity, running
 
 SET_PARENT_DEATH_SIGNAL = 1
 LOG_BYTES = 5_000_000
-LOOK_SECONDS = 60.0  # at the size of the log
+LOG_CHECK_SECONDS = 60.0  # at the size of the log
 HANDOVER_SECONDS = 100.0  # for a program to become ready beside the one that it takes over from
 POLL_SECONDS = 0.2  # where a process cannot be waited for
 
@@ -58,32 +58,32 @@ def main() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit("the supervisor is gone")
-    stopped = _on_termination()
+    sigterm = _sigterm_descriptor()
     log = home / "logs" / f"{program.name}.log"
-    _print_into(log)
-    process = _found(home, program, log, stopped) or _started(home, program, log, stopped)
-    code = _keep(process, program, log, stopped)
+    _redirect_output_to(log)
+    process = _adopt(home, program, log, sigterm) or _start(home, program, log, sigterm)
+    code = _supervise(process, program, log, sigterm)
     running.forget(home, program.name)
     sys.exit(code)
 
 
-def _found(home: Path, program: Program, log: Path, stopped: int) -> _Process | None:
+def _adopt(home: Path, program: Program, log: Path, sigterm: int) -> _Process | None:
     """The program that an earlier shim started, or what has taken its place; None: nothing runs."""
     record = running.read(home, program.name)
-    if record is None or not record.identity.lives():
+    if record is None or not record.identity.is_alive():
         return None
     process = _Process(record.identity.pid, None)
     if record.digest == program.digest:
         print(f"adopted process {process.pid}, which an earlier supervisor started", flush=True)
         return process
     if program.document["hands_over_to"] is not None:
-        return _replaced(process, home, program, log, stopped)
+        return _hand_over(process, home, program, log, sigterm)
     print(f"process {process.pid} runs another version of this program; ending it", flush=True)
-    _end(process, int(program.document["stop_seconds"]))
+    _terminate(process, int(program.document["stop_seconds"]))
     return None
 
 
-def _replaced(before: _Process, home: Path, program: Program, log: Path, stopped: int) -> _Process:
+def _hand_over(current: _Process, home: Path, program: Program, log: Path, sigterm: int) -> _Process:
     """The program started anew beside the one that runs, which ends once the new one is ready.
 
     The new one takes the listening socket over, so no request is refused. If it does not become ready, it ends, and
@@ -92,25 +92,29 @@ def _replaced(before: _Process, home: Path, program: Program, log: Path, stopped
     from flows.platform import orphans, process_mark
 
     environment = _environment(program)
-    orphans.clear(environment[process_mark.STACK], program.name, spared=before.pid)
-    fresh = _spawned(program, environment, log)
-    print(f"process {fresh.pid} starts beside process {before.pid}, which runs another version", flush=True)
+    orphans.end_orphans(environment[process_mark.STACK], program.name, excluded=current.pid)
+    replacement = _spawn(program, environment, log)
+    print(f"process {replacement.pid} starts beside process {current.pid}, which runs another version", flush=True)
     folder = Path(program.document["folder"]) / program.document["hands_over_to"]
-    until = time.monotonic() + HANDOVER_SECONDS
-    while not _is_ready(fresh.pid, folder, int(program.document.get("workers", 1))):
-        if fresh.wait(POLL_SECONDS, stopped) or select.select([stopped], [], [], 0)[0] or time.monotonic() > until:
-            print(f"process {fresh.pid} did not become ready; process {before.pid} goes on", flush=True)
-            _end(fresh, 5)
-            orphans.clear(environment[process_mark.STACK], program.name, spared=before.pid)
+    deadline = time.monotonic() + HANDOVER_SECONDS
+    while not _is_ready(replacement.pid, folder, int(program.document.get("workers", 1))):
+        if (
+            replacement.wait(POLL_SECONDS, sigterm)
+            or select.select([sigterm], [], [], 0)[0]
+            or time.monotonic() > deadline
+        ):
+            print(f"process {replacement.pid} did not become ready; process {current.pid} goes on", flush=True)
+            _terminate(replacement, 5)
+            orphans.end_orphans(environment[process_mark.STACK], program.name, excluded=current.pid)
             running.note_failure(home, program.name, program.digest)
-            return before
+            return current
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(before.pid, signal.SIGTERM)
-    _record(home, program, fresh)
-    print(f"process {fresh.pid} has taken over; process {before.pid} ends", flush=True)
-    _end(before, int(program.document["stop_seconds"]))
-    orphans.clear(environment[process_mark.STACK], program.name, spared=fresh.pid)
-    return fresh
+        os.killpg(current.pid, signal.SIGTERM)
+    _record(home, program, replacement)
+    print(f"process {replacement.pid} has taken over; process {current.pid} ends", flush=True)
+    _terminate(current, int(program.document["stop_seconds"]))
+    orphans.end_orphans(environment[process_mark.STACK], program.name, excluded=replacement.pid)
+    return replacement
 
 
 def _is_ready(pid: int, folder: Path, workers: int) -> bool:
@@ -125,22 +129,22 @@ def _parent(pid: str) -> int | None:
         return None
 
 
-def _started(home: Path, program: Program, log: Path, stopped: int) -> _Process:
+def _start(home: Path, program: Program, log: Path, sigterm: int) -> _Process:
     environment = _environment(program)
     if program.document["clears_leftovers"]:
         from flows.platform import orphans, process_mark
 
-        ended = orphans.clear(environment[process_mark.STACK], program.name)
+        ended = orphans.end_orphans(environment[process_mark.STACK], program.name)
         if ended:
             print(f"ended {ended} process(es) that an earlier start left behind", flush=True)
     if program.document["after"] is not None:
-        _wait_for(program.document["after"], stopped)
-    process = _spawned(program, environment, log)
+        _wait_for(program.document["after"], sigterm)
+    process = _spawn(program, environment, log)
     _record(home, program, process)
     return process
 
 
-def _spawned(program: Program, environment: dict[str, str], log: Path) -> _Process:
+def _spawn(program: Program, environment: dict[str, str], log: Path) -> _Process:
     with log.open("ab") as stream:
         child = subprocess.Popen(
             program.document["command"],
@@ -175,12 +179,12 @@ class _Process:
         """Wait until it ends, or `other` can be read, or the time is up; returns whether it ended."""
         deadline = time.monotonic() + seconds
         while not self.has_ended():
-            left = deadline - time.monotonic()
-            if left <= 0:
+            seconds_left = deadline - time.monotonic()
+            if seconds_left <= 0:
                 return False
             watched = [descriptor for descriptor in (self._descriptor, other) if descriptor >= 0]
-            patience = left if self._descriptor >= 0 else min(left, POLL_SECONDS)
-            ready = select.select(watched, [], [], patience)[0]
+            timeout = seconds_left if self._descriptor >= 0 else min(seconds_left, POLL_SECONDS)
+            ready = select.select(watched, [], [], timeout)[0]
             if other in ready:
                 return False
         return True
@@ -189,7 +193,7 @@ class _Process:
         """Whether it has ended."""
         if self._child is not None:
             return self._child.poll() is not None
-        return self._identity is None or not self._identity.lives()
+        return self._identity is None or not self._identity.is_alive()
 
     @property
     def code(self) -> int:
@@ -198,11 +202,11 @@ class _Process:
         return code if code is not None and code >= 0 else 1
 
 
-def _keep(process: _Process, program: Program, log: Path, stopped: int) -> int:
+def _supervise(process: _Process, program: Program, log: Path, sigterm: int) -> int:
     """Wait for the program's end; on SIGTERM end it."""
-    while not process.wait(LOOK_SECONDS, stopped):
-        if select.select([stopped], [], [], 0)[0]:
-            _end(process, int(program.document["stop_seconds"]))
+    while not process.wait(LOG_CHECK_SECONDS, sigterm):
+        if select.select([sigterm], [], [], 0)[0]:
+            _terminate(process, int(program.document["stop_seconds"]))
             return 0
         _rotate(log)
     with contextlib.suppress(ProcessLookupError, PermissionError):  # its children: they may hold its port
@@ -210,7 +214,7 @@ def _keep(process: _Process, program: Program, log: Path, stopped: int) -> int:
     return process.code
 
 
-def _end(process: _Process, seconds: int) -> None:
+def _terminate(process: _Process, seconds: int) -> None:
     """SIGTERM to the program's group, which ends its workers; SIGKILL to what is left of both after its time.
 
     The workers of BentoML's process manager are in sessions of their own, so the group's signal does not reach them.
@@ -226,7 +230,7 @@ def _end(process: _Process, seconds: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(5)
-    orphans.kill(orphans.left_after(workers, 0))
+    orphans.kill(orphans.wait_until_gone(workers, 0))
 
 
 def _group_is_gone(group: int, seconds: float) -> bool:
@@ -250,17 +254,17 @@ def _environment(program: Program) -> dict[str, str]:
     return {**os.environ, **program.document["environment"], **credentials}
 
 
-def _wait_for(server: dict[str, Any], stopped: int) -> None:
+def _wait_for(server: dict[str, Any], sigterm: int) -> None:
     from components.access import challenge, project_door
     from components.core.project import Project
 
     secret = project_door.secret_of(Project(Path(server["root"]))) or ""
     while not challenge.is_ours("127.0.0.1", int(server["port"]), secret):
-        if select.select([stopped], [], [], 0.3)[0]:
+        if select.select([sigterm], [], [], 0.3)[0]:
             sys.exit(0)
 
 
-def _on_termination() -> int:
+def _sigterm_descriptor() -> int:
     """A descriptor that can be read once SIGTERM has come."""
     reader, writer = os.pipe()
     for descriptor in (reader, writer):
@@ -271,7 +275,7 @@ def _on_termination() -> int:
     return reader
 
 
-def _print_into(log: Path) -> None:
+def _redirect_output_to(log: Path) -> None:
     """Our output was a pipe to the supervisor, which may be gone."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:

@@ -49,8 +49,8 @@ def folder(project: Project) -> Path:
 
 def load(project: Project) -> StackState | None:
     """The state; None where there is none, or an unreadable one, or that of another folder."""
-    known = _read(project)
-    return known if known is not None and known.root == str(project.root) else None
+    stack_state = _read(project)
+    return stack_state if stack_state is not None and stack_state.root == str(project.root) else None
 
 
 def load_or_new(project: Project) -> StackState:
@@ -67,24 +67,24 @@ def claim(project: Project) -> tuple[StackState, str | None]:
     Returns:
         The state, and the folder that it was moved or copied from, if it was.
     """
-    known = _read(project)
-    came_from = known.root if known is not None and known.root != str(project.root) else None
-    if known is not None and came_from is not None:
+    stack_state = _read(project)
+    came_from = stack_state.root if stack_state is not None and stack_state.root != str(project.root) else None
+    if stack_state is not None and came_from is not None:
         if is_there(came_from):
             for name in ("serving.d", "programs", "running", "used-codes"):
                 shutil.rmtree(folder(project) / name, ignore_errors=True)
             project_door.secret_file(project).unlink(missing_ok=True)
             for path in (project.state / "flows").glob("*.json"):  # the original's processes: here they are killed runs
                 atomic.write_text(path, json.dumps({"pid": 0, "start": 0, "boot": ""}))
-            known = StackState(str(project.root))
+            stack_state = StackState(str(project.root))
         else:
-            known = replace(known, root=str(project.root))
-    if known is None:
-        known = StackState(str(project.root))
+            stack_state = replace(stack_state, root=str(project.root))
+    if stack_state is None:
+        stack_state = StackState(str(project.root))
     if project_door.secret_of(project) is None:
         secrets.create(project_door.secret_file(project))
-    save(project, known)
-    return known, came_from
+    save(project, stack_state)
+    return stack_state, came_from
 
 
 def is_there(root: str) -> bool:
@@ -129,17 +129,17 @@ def socket_path(project: Project) -> Path:
     Raises:
         StackError: the temporary folder belongs to somebody else.
     """
-    near = folder(project) / "supervisor.sock"
-    if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH:
-        return near
-    private = Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}"
-    private.mkdir(mode=0o700, exist_ok=True)
-    about = private.lstat()
-    if about.st_uid != os.getuid() or about.st_mode & 0o077:
+    path = folder(project) / "supervisor.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    temporary_folder = Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}"
+    temporary_folder.mkdir(mode=0o700, exist_ok=True)
+    status = temporary_folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise StackError(
             "the folder for the supervisor's socket is not ours alone",
-            where=str(private),
+            where=str(temporary_folder),
             expected="a folder of this user with mode 0700",
             next_step="remove it, or set TMPDIR to a folder of yours",
         )
-    return private / (hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16] + ".sock")
+    return temporary_folder / (hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16] + ".sock")

@@ -46,21 +46,21 @@ def write_configuration(project: Project, programs: tuple[Program, ...]) -> list
     changed = [program.name for program in programs if program.differs(project)]
     for program in programs:
         program.write(project)
-    here = home.relative_to(project.root)  # supervisord runs in the project's root
-    place = state.socket_path(project)
+    relative_home = home.relative_to(project.root)  # supervisord runs in the project's root
+    socket = state.socket_path(project)
     head = f"""\
 [supervisord]
-logfile={here}/logs/supervisor.log
+logfile={relative_home}/logs/supervisor.log
 logfile_maxbytes=5MB
 logfile_backups=2
-pidfile={here}/supervisor.pid
-childlogdir={here}/logs
+pidfile={relative_home}/supervisor.pid
+childlogdir={relative_home}/logs
 identifier=modelyard
 silent=true
 umask=077
 
 [unix_http_server]
-file={place.relative_to(project.root) if place.is_relative_to(project.root) else place}
+file={socket.relative_to(project.root) if socket.is_relative_to(project.root) else socket}
 chmod=0700
 
 [rpcinterface:supervisor]
@@ -85,10 +85,10 @@ def start(project: Project) -> None:
     Raises:
         StackError: it does not answer within 15 seconds.
     """
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    surroundings.pop(PROGRAM, None)
-    surroundings[STACK] = str(project.root)
-    environment.quiet(surroundings)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    variables.pop(PROGRAM, None)
+    variables[STACK] = str(project.root)
+    environment.quiet(variables)
     command = [
         sys.executable,
         "-m",
@@ -96,24 +96,24 @@ def start(project: Project) -> None:
         "-c",
         str(configuration_file(project).relative_to(project.root)),
     ]
-    done = subprocess.run(
+    started = subprocess.run(
         command,
         cwd=project.root,
-        env=surroundings,
+        env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         umask=0o077,
     )
     deadline = time.monotonic() + 15
-    while done.returncode == 0 and time.monotonic() < deadline:
+    while started.returncode == 0 and time.monotonic() < deadline:
         if answers(project):
             return
         time.sleep(0.05)
     raise StackError(
         "the stack's supervisor did not start",
         where=str(configuration_file(project)),
-        got=(done.stderr.strip() or tail(log_file(project, "supervisor"))) or f"exit code {done.returncode}",
+        got=(started.stderr.strip() or tail(log_file(project, "supervisor"))) or f"exit code {started.returncode}",
         next_step=f"look into {log_file(project, 'supervisor')}",
     )
 
@@ -189,7 +189,7 @@ def _state(project: Project, row: dict[str, Any]) -> ProcessState:
     pid, since = row["pid"], row["start"]
     if pid and row["name"] != GUARDIAN:
         record = running.read(state.folder(project), row["name"])
-        alive = record is not None and record.identity.lives()
+        alive = record is not None and record.identity.is_alive()
         pid, since = (record.identity.pid, record.since) if record is not None and alive else (0, since)
     return ProcessState(row["name"], row["statename"], pid, since, row["spawnerr"])
 

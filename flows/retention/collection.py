@@ -40,7 +40,7 @@ class Collected:
     @property
     def bytes(self) -> int:
         """Of all that was removed."""
-        return sum(one.item.bytes for one in self.removed)
+        return sum(removed.item.bytes for removed in self.removed)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Collection:
     log: Log
     own_run: str | None = None
 
-    def look(self) -> list[Verdict]:
+    def judge_all(self) -> list[Verdict]:
         """A verdict on everything that may go. Nothing is changed."""
         items = inventory.on_disk(self.project)
         items += self._owned("DVC's cache", self._cache)
@@ -68,25 +68,29 @@ class Collection:
 
     def collect(self, verdicts: Sequence[Verdict]) -> Collected:
         """Remove what can go; what something needs by now stays. Called within `removal.alone`."""
-        chosen = {(one.item.kind, one.item.name) for one in verdicts if one.removable}
-        owned = [one.item for one in verdicts if one.removable and one.item.path is None]
-        known = needed.stamp(self.project, self.api)
-        judged = self._judge_again(owned, chosen)
-        kept = {_name(one.item): one.why for one in judged if not one.removable}
-        removals = removal.plan(self.project, judged)
+        chosen_keys = {(verdict.item.kind, verdict.item.name) for verdict in verdicts if verdict.removable}
+        owned_items = [verdict.item for verdict in verdicts if verdict.removable and verdict.item.path is None]
+        change_token = needed.change_token(self.project, self.api)
+        judged_verdicts = self._judge_again(owned_items, chosen_keys)
+        kept = {_name(verdict.item): verdict.why for verdict in judged_verdicts if not verdict.removable}
+        removals = removal.plan(self.project, judged_verdicts)
         removed: list[Removal] = []
         failed: list[tuple[str, str]] = []
-        for number, one in enumerate(removals, 1):
-            now = needed.stamp(self.project, self.api)
-            if now != known:  # something else may be needed by now: all that is left is judged anew
-                known = now
-                left = {(other.item.kind, other.item.name) for other in removals[number - 1 :]}
-                kept |= {_name(seen.item): seen.why for seen in self._judge_again(owned, left) if not seen.removable}
-            name = _name(one.item)
+        for number, entry in enumerate(removals, 1):
+            current_token = needed.change_token(self.project, self.api)
+            if current_token != change_token:  # something else may be needed by now: all that is left is judged anew
+                change_token = current_token
+                remaining_keys = {(other.item.kind, other.item.name) for other in removals[number - 1 :]}
+                kept |= {
+                    _name(seen.item): seen.why
+                    for seen in self._judge_again(owned_items, remaining_keys)
+                    if not seen.removable
+                }
+            name = _name(entry.item)
             if name in kept:
                 continue
             try:
-                why = self._remove(one)
+                why = self._remove(entry)
             except (ModelyardError, OSError) as error:
                 failed.append((name, str(error)))
                 self.log(f"[{number}/{len(removals)}] {name} is not removed: {error}")
@@ -94,9 +98,9 @@ class Collection:
             if why is not None:
                 kept[name] = why
                 continue
-            removed.append(one)
-            self.log(f"[{number}/{len(removals)}] {name}, {one.item.bytes / 1e6:,.1f} MB")
-        removal.done(self.project)
+            removed.append(entry)
+            self.log(f"[{number}/{len(removals)}] {name}, {entry.item.bytes / 1e6:,.1f} MB")
+        removal.clear_plan(self.project)
         return Collected(tuple(removed), tuple(kept.items()), tuple(failed))
 
     def _judge(self, items: list[Item]) -> list[Verdict]:
@@ -106,28 +110,28 @@ class Collection:
     def _judge_again(self, owned: list[Item], chosen: set[tuple[Kind, str]]) -> list[Verdict]:
         """Verdicts on some things, as all that is on disk by now and all that is needed by now decide."""
         verdicts = self._judge([*inventory.on_disk(self.project), *owned])
-        return [one for one in verdicts if (one.item.kind, one.item.name) in chosen]
+        return [verdict for verdict in verdicts if (verdict.item.kind, verdict.item.name) in chosen]
 
-    def _remove(self, one: Removal) -> str | None:
+    def _remove(self, entry: Removal) -> str | None:
         """Remove one thing; returns why it stays after all."""
-        if one.item.kind == "data":
-            found = unused_cache.unused(self.project, self.settings.data_cache)
-            if time.time() - found.youngest < self.settings.min_age_minutes * 60:
+        if entry.item.kind == "data":
+            unused = unused_cache.unused(self.project, self.settings.data_cache)
+            if time.time() - unused.youngest < self.settings.min_age_minutes * 60:
                 return "written meanwhile"
             unused_cache.collect(self.project, self.settings.data_cache, self.log)
-        elif one.item.kind == "mlflow-run":
+        elif entry.item.kind == "mlflow-run":
             if self.api is None:
-                return needed.AWAY
-            now = {run.id: run for run in deleted_runs.find(self.project, self.api).runs}
-            if one.item.name not in now or now[one.item.name].needed_by is not None:
+                return needed.REGISTRY_UNAVAILABLE
+            deleted = {run.id: run for run in deleted_runs.find(self.project, self.api).runs}
+            if entry.item.name not in deleted or deleted[entry.item.name].needed_by is not None:
                 return "it was restored, or a version rests on it"
             variables = {**environment.QUIET, **connections.variables(self.project.root)}
-            deleted_runs.remove(self.project, self.api, [one.item.name], variables)
+            deleted_runs.remove(self.project, self.api, [entry.item.name], variables)
         else:
-            if (why := inventory.in_use(self.project, one.item)) is not None:
+            if (why := inventory.in_use(self.project, entry.item)) is not None:
                 return why
-            return None if removal.remove(self.project, one) else "it is gone"
-        removal.record(self.project, one)
+            return None if removal.remove(self.project, entry) else "it is gone"
+        removal.record(self.project, entry)
         return None
 
     def _cache(self) -> list[Item]:
@@ -164,5 +168,5 @@ def settings_of(project: Project, keep: int | None = None) -> RetentionSettings:
     Raises:
         SpecError: the file is wrong.
     """
-    found = settings_file.read(project.root).retention
-    return found if keep is None else found.model_copy(update={"rollback_targets": keep})
+    settings = settings_file.read(project.root).retention
+    return settings if keep is None else settings.model_copy(update={"rollback_targets": keep})

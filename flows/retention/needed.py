@@ -29,12 +29,12 @@ from flows.platform.lifecycle import Endpoints
 from flows.platform.process_identity import Identity
 from flows.platform.programs import SERVICE_PREFIX
 
-AWAY = "the registry does not run: only it knows what aliases and pipelines need"
+REGISTRY_UNAVAILABLE = "the registry does not run: only it knows what aliases and pipelines need"
 _ROLES: tuple[Role, ...] = ("champion", "challenger")
 _BUNDLE = re.compile(r"bentos/([a-z][A-Za-z0-9_-]*)/([0-9a-f]{12})(?:[/\"]|$)")
 
 
-class Gathering:
+class RootCollector:
     """The roots of one look."""
 
     def __init__(self, project: Project, settings: RetentionSettings) -> None:
@@ -44,7 +44,7 @@ class Gathering:
         self.open_models: dict[str, str] = {}
         self.all_open: str | None = None
 
-    def look(self, api: Api | None, endpoints: Endpoints | None, own_run: str | None) -> Roots:
+    def collect(self, api: Api | None, endpoints: Endpoints | None, own_run: str | None) -> Roots:
         """Everything that is needed now.
 
         Args:
@@ -69,7 +69,7 @@ class Gathering:
             open_models=self.open_models,
             all_open=self.all_open,
             judged=api is not None,
-            not_judged=None if api is not None else AWAY,
+            not_judged=None if api is not None else REGISTRY_UNAVAILABLE,
         )
 
     def _releases(self) -> None:
@@ -77,20 +77,20 @@ class Gathering:
         for name in ledgers.models(self._project):
             try:
                 entries = ledgers.of(self._project, name).entries()
-                pinned = production.decided(entries).production.pins
-                known = production.pins(entries)
+                pins = production.decided(entries).production.pins
+                pins_by_digest = production.pins(entries)
             except ModelyardError as error:
                 self.open_models[name] = f"not judged: its ledger cannot be read ({error.what})"
                 continue
-            self.versions += [Needed(pin.package_digest, pin.bundle, f"{name} serves it") for pin in pinned]
+            self.versions += [Needed(pin.package_digest, pin.bundle, f"{name} serves it") for pin in pins]
             for side in history.served_well(entries)[-self._settings.rollback_targets - 1 :]:
                 if side.package_digest is not None:
-                    pin = known.get(side.package_digest)
+                    pin = pins_by_digest.get(side.package_digest)
                     why = f"a rollback of {name} can go to version {side.version}"
                     self.versions.append(Needed(side.package_digest, pin.bundle if pin else None, why))
             for role in _ROLES:
-                if (left := history.unfinished(entries, role)) is not None:
-                    self.open_models[name] = f"the release {left.id} of {name} is open"
+                if (release := history.unfinished(entries, role)) is not None:
+                    self.open_models[name] = f"the release {release.id} of {name} is open"
             self._evidence(name, entries)
 
     def _evidence(self, name: str, entries: list[Entry]) -> None:
@@ -132,9 +132,9 @@ class Gathering:
 
     def _open_runs(self, endpoints: Endpoints | None, own_run: str | None) -> None:
         for path in sorted((self._project.state / "flows").glob("*.json")):
-            if path.stem == own_run or not _lives(path):
+            if path.stem == own_run or not _is_alive(path):
                 continue
-            name = _pipeline_of(endpoints, path.stem)
+            name = _pipeline_of_run(endpoints, path.stem)
             if name is None:
                 self.all_open = "a run is open, of an unknown pipeline"
             else:
@@ -154,17 +154,17 @@ class Gathering:
             why = f"`modelyard run {name}` uses it"
             try:
                 spec = located_yaml.read(path, PipelineSpec)
-                data = _data_digest(self._project, spec)
-                if data is None:  # never prepared here: there is nothing to use again
+                data_digest = _data_digest(self._project, spec)
+                if data_digest is None:  # never prepared here: there is nothing to use again
                     continue
-                begin = pretrained.digest(api, spec)
-                known = fingerprints.of(spec, data, self._project.source_root, begin)
-                planned = plan.after_data(self._project, spec, api, frozenset(), known)
+                pretrained_digest = pretrained.digest(api, spec)
+                pipeline_fingerprints = fingerprints.of(spec, data_digest, self._project.source_root, pretrained_digest)
+                planned = plan.after_data(self._project, spec, api, frozenset(), pipeline_fingerprints)
             except ModelyardError as error:
                 self.open_models[name] = f"not judged: {error.what}"
                 continue
-            self.names["run", self._project.run_folder(known.train.digest).name] = why
-            self.names["package", self._project.package(known.package.digest).name] = why
+            self.names["run", self._project.run_folder(pipeline_fingerprints.train.digest).name] = why
+            self.names["package", self._project.package(pipeline_fingerprints.package.digest).name] = why
             if planned.bundle is not None:
                 self.names["bundle", planned.bundle.bundle.tag] = why
 
@@ -177,12 +177,12 @@ def gather(
     own_run: str | None = None,
 ) -> Roots:
     """The roots of a project; arguments are those of `Gathering.look`."""
-    return Gathering(project, settings).look(api, endpoints, own_run)
+    return RootCollector(project, settings).collect(api, endpoints, own_run)
 
 
-def stamp(project: Project, api: Api | None) -> tuple[object, ...]:
+def change_token(project: Project, api: Api | None) -> tuple[object, ...]:
     """What changes when something else is needed than before; cheap enough to look at before each removal."""
-    watched = [
+    paths = [
         *project.service("any").parent.glob(f"*/{SPEC_FILE}"),
         *(state.folder(project) / "programs").glob("*.json"),
         *(project.state / "flows").glob("*.json"),
@@ -190,7 +190,7 @@ def stamp(project: Project, api: Api | None) -> tuple[object, ...]:
         *project.ledger.glob("*.head"),
         *project.ledger.glob("*.jsonl"),
     ]
-    files = tuple(sorted((str(path), changed) for path in watched if (changed := _changed(path))))
+    files = tuple(sorted((str(path), version) for path in paths if (version := _file_version(path))))
     aliases = json.dumps(versions.aliases(api), sort_keys=True) if api is not None else None
     return (files, aliases)
 
@@ -202,22 +202,22 @@ def _data_digest(project: Project, spec: PipelineSpec) -> str | None:
         return None
 
 
-def _changed(path: Path) -> tuple[int, int]:
+def _file_version(path: Path) -> tuple[int, int]:
     try:
-        about = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return (0, 0)
-    return (about.st_mtime_ns, about.st_ino)
+    return (status.st_mtime_ns, status.st_ino)
 
 
-def _lives(path: Path) -> bool:
+def _is_alive(path: Path) -> bool:
     try:
-        return Identity.from_json(json.loads(path.read_text())).lives()
+        return Identity.from_json(json.loads(path.read_text())).is_alive()
     except (FileNotFoundError, ValueError):
         return False
 
 
-def _pipeline_of(endpoints: Endpoints | None, flow_run: str) -> str | None:
+def _pipeline_of_run(endpoints: Endpoints | None, flow_run: str) -> str | None:
     """The pipeline of an open run; None where Prefect does not say it."""
     if endpoints is None:
         return None

@@ -45,24 +45,24 @@ class PlanFile(Strict):
 
 
 @contextmanager
-def alone(project: Project) -> Iterator[None]:
+def file_lock(project: Project) -> Iterator[None]:
     """One gc at a time.
 
     Raises:
         StackError: another one is at work.
     """
     project.locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(project.locks / "retention.lock", timeout=0)
+    file_lock = FileLock(project.locks / "retention.lock", timeout=0)
     try:
-        lock.acquire()
+        file_lock.acquire()
     except Timeout as error:
         raise StackError(
-            "another gc is at work", where=lock.lock_file, next_step="wait until it has ended, then run it again"
+            "another gc is at work", where=file_lock.lock_file, next_step="wait until it has ended, then run it again"
         ) from error
     try:
         yield
     finally:
-        lock.release()
+        file_lock.release()
 
 
 def plan(project: Project, verdicts: Sequence[Verdict]) -> list[Removal]:
@@ -86,7 +86,7 @@ def remove(project: Project, removal: Removal) -> bool:
         os.rename(source, trash)  # noqa: PTH104  # the one step that counts
     except FileNotFoundError:  # somebody else has removed it
         return False
-    _finish(project, removal, trash)
+    _record_and_delete(project, removal, trash)
     return True
 
 
@@ -111,38 +111,38 @@ def finish(project: Project, log: Callable[[str], None]) -> int:
     """Finish what a killed gc has begun; returns how many things that were."""
     count = 0
     try:
-        left = PlanFile.model_validate_json(_file(project).read_bytes()).removals
+        removals = PlanFile.model_validate_json(_file(project).read_bytes()).removals
     except FileNotFoundError:
-        left = []
+        removals = []
     except ValidationError:  # of another Modelyard; what it moved away is deleted below
-        left = []
-    for removal in left:
+        removals = []
+    for removal in removals:
         if removal.place is not None and os.path.lexists(project.root / removal.place):
             log(f"finishing what an earlier gc began: {removal.item.kind} {removal.item.name}")
-            _finish(project, removal, project.root / removal.place)
+            _record_and_delete(project, removal, project.root / removal.place)
             count += 1
     shutil.rmtree(_trash(project), ignore_errors=True)
     _file(project).unlink(missing_ok=True)
     return count
 
 
-def done(project: Project) -> None:
+def clear_plan(project: Project) -> None:
     """Everything planned is removed, or stays after all."""
     shutil.rmtree(_trash(project), ignore_errors=True)
     _file(project).unlink(missing_ok=True)
 
 
-def _finish(project: Project, removal: Removal, trash: Path) -> None:
+def _record_and_delete(project: Project, removal: Removal, trash: Path) -> None:
     record(project, removal)
     if removal.item.kind == "bundle" and removal.item.path is not None:
-        _forget_latest(project.root / removal.item.path)
+        _unlink_latest(project.root / removal.item.path)
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash)
     else:
         trash.unlink(missing_ok=True)
 
 
-def _forget_latest(folder: Path) -> None:
+def _unlink_latest(folder: Path) -> None:
     """BentoML keeps the name of a model's latest bundle in a file beside the bundles."""
     latest = folder.parent / "latest"
     with suppress(FileNotFoundError):

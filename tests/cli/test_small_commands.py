@@ -94,7 +94,7 @@ def test_doctor_without_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("MODELYARD_PROJECT", str(project))
     from components.core.project import Project
 
-    verdicts = {finding.check: finding.verdict for finding in diagnostics.look_over(Project(project))}
+    verdicts = {finding.check: finding.verdict for finding in diagnostics.diagnose(Project(project))}
     assert verdicts["git"] == "fail"
 
 
@@ -116,7 +116,7 @@ from pathlib import Path
 from components.core.project import Project
 from flows.platform import crashed_runs
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with crashed_runs.present(Project(Path(sys.argv[1])), "a-run"):
+with crashed_runs.tracked(Project(Path(sys.argv[1])), "a-run"):
     print("at work", flush=True)
     time.sleep(120)
 """

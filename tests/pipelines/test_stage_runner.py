@@ -86,13 +86,13 @@ from pathlib import Path
 from components.core.errors import Interrupted
 from flows.pipelines import stage_runner
 
-def on_line(line):
+def on_event(line):
     print(line, flush=True)
 
 try:
     stage_runner.call(
         "stubborn", "{}", folder=Path(sys.argv[1]), request_file=Path(sys.argv[1]) / f"{sys.argv[2]}.json",
-        on_line=on_line, on_words=print, grace_seconds=float(sys.argv[3]),
+        on_event=on_event, on_log=print, grace_seconds=float(sys.argv[3]),
     )
 except Interrupted as error:
     print(error.what, error.got)

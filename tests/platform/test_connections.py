@@ -119,13 +119,13 @@ def test_a_named_server_that_does_not_answer_is_said(project: Project) -> None:
         lifecycle.up(project, log=lambda _: None)
     [row] = [row for row in lifecycle.status(project) if row.name == "mlflow"]
     assert (row.state, row.is_own) == ("failed", False)
-    [finding] = [one for one in diagnostics.look_over(project) if one.check == "connections"]
+    [finding] = [one for one in diagnostics.diagnose(project) if one.check == "connections"]
     assert finding.verdict == "fail"
     assert "prefect is the project's own; mlflow is http://127.0.0.1:9 (modelyard.toml)" in finding.found
 
 
 def test_a_wrong_file_fails_a_check_and_not_the_doctor(project: Project) -> None:
     name(project, "mlflow = 5000")
-    [finding] = [one for one in diagnostics.look_over(project) if one.check == "connections"]
+    [finding] = [one for one in diagnostics.diagnose(project) if one.check == "connections"]
     assert finding.verdict == "fail"
     assert "connections.mlflow" in finding.what_to_do

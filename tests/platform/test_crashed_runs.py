@@ -60,10 +60,10 @@ def test_a_killed_run_waits_until_prefect_can_be_told(tmp_path: Path) -> None:
     project = Project(tmp_path)
     path = _file(project, "a-run")
     path.write_text(json.dumps(_ended()))
-    assert crashed_runs.crashed(project, f"http://127.0.0.1:{ports.choose(4900, set())}/api") == []
+    assert crashed_runs.mark_crashed(project, f"http://127.0.0.1:{ports.choose(4900, set())}/api") == []
     assert path.exists()
     with _prefect() as (api, told):
-        assert crashed_runs.crashed(project, api) == ["a-run"]
+        assert crashed_runs.mark_crashed(project, api) == ["a-run"]
     assert told == ["/api/flow_runs/a-run/set_state"]
     assert not path.exists()
 
@@ -72,14 +72,14 @@ def test_a_run_that_ends_between_the_listing_and_the_reading_is_no_crash(tmp_pat
     project = Project(tmp_path)
     _file(project, "a-run").symlink_to(tmp_path / "gone")  # listed, and not there when it is read
     with _prefect() as (api, told):
-        assert crashed_runs.crashed(project, api) == []
+        assert crashed_runs.mark_crashed(project, api) == []
     assert told == []
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="no /proc here")
 def test_a_stepped_clock_makes_no_run_look_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project(tmp_path)
-    with crashed_runs.present(project, "a-run"), _prefect() as (api, told):
+    with crashed_runs.tracked(project, "a-run"), _prefect() as (api, told):
         # After a step of the wall clock the kernel gives another boot time.
         stepped = tmp_path / "proc"
         stepped.mkdir()
@@ -89,6 +89,6 @@ def test_a_stepped_clock_makes_no_run_look_killed(tmp_path: Path, monkeypatch: p
         before = psutil.Process().create_time()
         monkeypatch.setattr(psutil, "PROCFS_PATH", str(stepped))
         assert psutil.Process().create_time() != before
-        assert crashed_runs.crashed(project, api) == []
-        assert [process.pid for process in crashed_runs.by_hand(project)] == [os.getpid()]
+        assert crashed_runs.mark_crashed(project, api) == []
+        assert [process.pid for process in crashed_runs.started_by_hand(project)] == [os.getpid()]
     assert told == []

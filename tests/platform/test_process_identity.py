@@ -20,20 +20,20 @@ def test_a_process_is_itself_until_it_ends() -> None:
         found = process_identity.of(process.pid)
         assert found is not None
         assert found.pid == process.pid
-        assert found.lives()
+        assert found.is_alive()
         assert Identity.from_json(json.loads(json.dumps(found.to_json()))) == found
         assert process.stdin is not None
         process.stdin.close()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended and is not collected: a zombie
         assert process_identity.of(process.pid) is None
-    assert not found.lives()
+    assert not found.is_alive()
 
 
 def test_the_same_pid_at_another_time_or_after_another_boot_is_another_process() -> None:
     own = process_identity.own()
-    assert own.lives()
-    assert not replace(own, start=own.start + 1).lives()
-    assert not replace(own, boot="another").lives()
+    assert own.is_alive()
+    assert not replace(own, start=own.start + 1).is_alive()
+    assert not replace(own, boot="another").is_alive()
 
 
 @pytest.mark.parametrize(

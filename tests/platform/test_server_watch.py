@@ -44,19 +44,19 @@ def answering(project: Project) -> http.server.ThreadingHTTPServer:
 
 
 def test_only_the_server_that_is_away_is_said_and_again_after_a_while(project: Project) -> None:
-    told = threading.Event()
-    said: list[str] = []
+    logged_twice = threading.Event()
+    lines: list[str] = []
 
     def log(line: str) -> None:
-        said.append(line)
-        if len(said) == 2:
-            told.set()
+        lines.append(line)
+        if len(lines) == 2:
+            logged_twice.set()
 
     with answering(project) as mlflow:
         away = ports.choose(29000, ())
-        known = {"prefect": away, "mlflow": int(mlflow.server_address[1])}
-        state.save(project, StackState(str(project.root), wanted=True, ports=known))
+        chosen_ports = {"prefect": away, "mlflow": int(mlflow.server_address[1])}
+        state.save(project, StackState(str(project.root), wanted=True, ports=chosen_ports))
         with server_watch.watched(project, log, poll_seconds=0.05, log_period_seconds=0.2):
-            assert told.wait(20)
+            assert logged_twice.wait(20)
         mlflow.shutdown()
-    assert all(line.startswith("prefect has not answered for") for line in said)
+    assert all(line.startswith("prefect has not answered for") for line in lines)

@@ -373,7 +373,7 @@ def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:
         Program(name, [sys.executable, "-c", SERVER, str(known.ports[name]), secret_file(project)])
         for name in ("prefect", "mlflow")
     ]
-    sign = str(lifecycle.controller_sign(project))
+    sign = str(lifecycle.controller_heartbeat(project))
     controller = Program("controller", [sys.executable, "-c", CONTROLLER, sign])
     return guardian(project), *servers, sleeper("runner"), controller
 
