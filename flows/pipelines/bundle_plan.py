@@ -1,4 +1,4 @@
-"""Which bundle belongs to a registered version, with the serving code and the locked libraries of today."""
+"""The bundle of a registered version, for the serving code and the locked libraries of the current source tree."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from flows.pipelines.fingerprints import Fingerprint
 
 @dataclass(frozen=True)
 class BundlePlan:
-    """A version's bundle, whether it is built or not.
+    """A version's bundle; it may not be built yet.
 
     Args:
-        fingerprint: what it is made of.
-        requirements: what it installs, pinned.
+        fingerprint: the inputs of the bundle.
+        requirements: pinned requirements that the bundle installs, one an entry.
     """
 
     version: Version

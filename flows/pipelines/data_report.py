@@ -19,7 +19,7 @@ def markdown(project: Project, dataset: str) -> str:
 
 
 def verdict(project: Project, dataset: str) -> str:
-    """One word a part, as in `raw: 14 of 14 met, prepared: 9 of 9 met`."""
+    """A summary of the latest reports, as in `raw: 14 of 14 met, prepared: 9 of 9 met`."""
     verdicts = []
     for part in ("raw", "prepared"):
         path = project.reports(dataset) / f"{part}.json"

@@ -1,4 +1,4 @@
-"""The Prefect flow of a pipeline run: one task a stage, in order, each only where its product is out of date."""
+"""The Prefect flow of a pipeline run: one task a stage, in order; stages that are up to date are skipped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TERMINAL = "MODELYARD_TERMINAL"
 
 
 async def _is_retryable(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry what a retry can help: a killed process (training goes on from its checkpoint), a source that failed."""
+    """Whether a retry can succeed: the stage was killed (training resumes from its checkpoint) or a source failed."""
     error = await state.aresult(raise_on_failure=False)
     return isinstance(error, StageKilled | SourceError)
 
@@ -50,7 +50,7 @@ async def _is_retryable(_task: Task[Any, Any], _run: TaskRun, state: State[Any])
     cache_policy=NO_CACHE,
 )
 def data_task(context: RunContext, stage: str, needs_run: bool, force: bool) -> State[Any] | None:
-    """ingest, validate or prepare."""
+    """Run ingest, validate or prepare."""
     if not needs_run:
         return _up_to_date(stage)
     try:
@@ -73,10 +73,10 @@ def data_task(context: RunContext, stage: str, needs_run: bool, force: bool) -> 
 def train_task(
     context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run, force: bool
 ) -> State[Any] | None:
-    """Train; a killed trainer goes on from its checkpoint."""
+    """Train; a retry resumes from the checkpoint."""
     if not needs_run:
         return _up_to_date("train")
-    # A retry must not throw the checkpoint away again.
+    # Only the first attempt discards the checkpoint.
     from prefect.runtime import task_run
 
     stages.train(context, run_fingerprints, run, force=force and task_run.run_count <= 1)
@@ -85,7 +85,7 @@ def train_task(
 
 @task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_is_retryable, cache_policy=NO_CACHE)
 def evaluate_task(context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run) -> State[Any] | None:
-    """Score on the frozen test split, seal the package."""
+    """Score the model on the test split and seal the package."""
     if not needs_run:
         return _up_to_date("evaluate")
     package = stages.evaluate(context, run_fingerprints, run)
@@ -109,7 +109,7 @@ def evaluate_task(context: RunContext, needs_run: bool, run_fingerprints: Finger
 def register_task(
     context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run, server: str
 ) -> State[Any] | None:
-    """The floors, then a version in the registry."""
+    """Check the metric floors, then register a version."""
     if not needs_run:
         return _up_to_date("register")
     package = Package.open(context.project.package(run_fingerprints.package.digest))
@@ -125,7 +125,7 @@ def register_task(
 
 @task(name="bundle", task_run_name="bundle", retries=1, retry_condition_fn=_is_retryable, cache_policy=NO_CACHE)
 def bundle_task(context: RunContext, needs_run: bool, planned: BundlePlan, force: bool) -> State[Any] | None:
-    """The Bento of the version."""
+    """Build the bundle of the version."""
     if not needs_run:
         return _up_to_date("bundle")
     bundle = stages.build_bundle(context, planned, force=force)
@@ -143,15 +143,15 @@ def bundle_task(context: RunContext, needs_run: bool, planned: BundlePlan, force
 
 @flow(name="pipeline", flow_run_name="{name}")
 def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> Plan:  # noqa: B006  # Prefect copies
-    """Bring a pipeline up to date.
+    """Run the stages of a pipeline that are out of date.
 
     Args:
         name: the pipeline, as in `pipelines/<name>.yaml`.
-        force: stages that run although they are up to date.
-        overrides: dotted keys of the pipeline file and the values that take their place.
+        force: stages to run even if they are up to date.
+        overrides: dotted keys of the pipeline file and their values for this run.
 
     Returns:
-        The plan as it stands at the end: everything current.
+        The plan after the run, in which every stage is current.
     """
     project = Project.find()
     connections.enter(project)
@@ -160,7 +160,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
     if endpoints is None:
         raise StackError("the stack is not running", next_step="`modelyard up`")
     forced = frozenset(force)
-    if "train" in forced:  # what is trained anew is judged anew
+    if "train" in forced:  # a new training needs a new evaluation and registration
         forced |= {"evaluate", "register"}
     flow_run = str(this_flow_run.id)
     with ExitStack() as during:
@@ -173,7 +173,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
         data_changed = False
         for stage in DATA_STAGES:
-            # What a stage made may be the same as before; then nothing follows from it.
+            # If an earlier stage produced the same data as before, the later stages stay current.
             current = (
                 stages.is_current(context, stage)
                 if data_changed and stage not in forced
@@ -194,13 +194,13 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         register_task(context, planned.needs_run("register"), run_fingerprints, run, endpoints.mlflow)
         planned = plan.after_data(project, spec, api, forced & {"bundle"}, run_fingerprints)
         if planned.bundle is None:
-            raise RegistryError("the version just registered is not in the registry", where=endpoints.mlflow)
+            raise RegistryError("the registered version is missing from the registry", where=endpoints.mlflow)
         bundle_task(context, planned.needs_run("bundle"), planned.bundle, "bundle" in forced)
         return plan.done(planned)
 
 
 def _run_logger(logger: Any) -> Callable[[str], None]:
-    """Words go to Prefect's log of the run, and to the terminal where a person started it."""
+    """A log function that writes to Prefect's log of the run, and to stderr if a person started the run."""
     terminal = os.environ.get(TERMINAL) == "1"
 
     def log(text: str) -> None:

@@ -1,6 +1,6 @@
-"""What is out of date in a pipeline, and why. Asks the owners: DVC for data, the registry for models, disk for bundles.
+"""The plan of a pipeline run: which stages are out of date, and why.
 
-Light: DVC and the registry's REST API; none of the libraries that the stages need.
+DVC decides for data, the registry for models, the disk for bundles. None of the stages' heavy libraries is imported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,12 @@ STAGES = (*DATA_STAGES, "train", "evaluate", "register", "bundle")
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage: whether its product stands, and if not, why it will be made."""
+    """One stage.
+
+    Args:
+        current: whether the stage's product is up to date.
+        reasons: why the stage will run; empty if it is current.
+    """
 
     stage: str
     current: bool
@@ -39,12 +44,12 @@ DATA_UP_TO_DATE = tuple(StagePlan(stage, True) for stage in DATA_STAGES)
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a pipeline, with what is known of its products.
+    """All stages of a pipeline, and the identities of its products.
 
     Args:
-        keys: None while the data is out of date.
-        package_digest: of the sealed package, where there is one.
-        bundle: of the registered version; None before there is a version.
+        fingerprints: None while the data is out of date.
+        package_digest: digest of the sealed package; None if there is none.
+        bundle: the bundle of the registered version; None if no version is registered.
     """
 
     stages: tuple[StagePlan, ...]
@@ -54,24 +59,24 @@ class Plan:
 
     @property
     def current(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether every stage is up to date."""
         return all(stage.current for stage in self.stages)
 
     def needs_run(self, name: str) -> bool:
-        """Whether a stage is to run."""
+        """Whether a stage is out of date."""
         return not next(stage for stage in self.stages if stage.stage == name).current
 
 
 def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] = frozenset()) -> Plan:
-    """Look at everything and decide.
+    """Make the plan of a pipeline run.
 
     Args:
-        force: stages that are to run although they are up to date; what follows them runs if their product changes.
+        force: stages to run even if they are up to date; later stages run if the product of a forced stage changes.
 
     Raises:
-        UsageError: `force` names no stage.
-        SpecError: the pipeline asks for what its task cannot do.
-        CorruptArtifactError: a product on disk is not as sealed.
+        UsageError: `force` names an unknown stage.
+        SpecError: the pipeline is not compatible with its task.
+        CorruptArtifactError: a product on disk differs from its manifest.
     """
     if unknown := force - set(STAGES):
         raise UsageError("no such stage", got=", ".join(sorted(unknown)), expected=", ".join(STAGES))
@@ -98,7 +103,7 @@ def after_data(
     run_fingerprints: Fingerprints,
     data: tuple[StagePlan, ...] = DATA_UP_TO_DATE,
 ) -> Plan:
-    """The plan where the data is up to date, for the keys of a run."""
+    """The plan for the fingerprints of a run, once the data is up to date."""
     last_inputs = last_run.read(project, spec.name)
     version = versions.by_key(api, spec.name, run_fingerprints.package.digest)
     package_digest = (
@@ -130,7 +135,7 @@ def after_data(
 
 
 def done(planned: Plan) -> Plan:
-    """A plan whose stages have all been run."""
+    """The plan with every stage marked current."""
     return replace(planned, stages=tuple(StagePlan(stage.stage, True) for stage in planned.stages))
 
 
@@ -170,7 +175,7 @@ def _decide(
 
 
 def sealed_digest(folder: Path, kind: manifests.Kind = "package") -> str | None:
-    """The digest of a sealed folder, or None where there is none."""
+    """The digest of a sealed folder; None if the folder is missing or not sealed."""
     try:
         return manifests.load(folder, kind).digest
     except NotFoundError:

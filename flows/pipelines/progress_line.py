@@ -1,4 +1,4 @@
-"""Training's events as a person sees them: one line that moves on a terminal, one line now and then elsewhere."""
+"""Shows training progress: one updated line on a terminal, else a log line every `EVERY_SECONDS`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVERY_SECONDS = 10.0
 
 
 class ProgressLine:
-    """A `MetricSink` that draws loss, metric, samples a second and time left."""
+    """A `MetricSink` that shows loss, metric, samples per second and time left."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
@@ -28,7 +28,7 @@ class ProgressLine:
             self.close()
 
     def close(self) -> None:
-        """End the moving line."""
+        """End the updated line."""
         if self._drawn:
             print(file=sys.stderr, flush=True)
             self._drawn = False

@@ -1,4 +1,4 @@
-"""Schedules: what the pipeline files say, made so in Prefect over its REST API (importing Prefect takes seconds)."""
+"""Applies the schedules of pipeline files to Prefect deployments over its REST API; importing Prefect takes seconds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,12 @@ PARAMETERS = {
 
 @dataclass(frozen=True)
 class ScheduleChange:
-    """One pipeline's schedule, and what was done about it: `added`, `changed`, `kept` or `removed`."""
+    """One pipeline's schedule after the change.
+
+    Args:
+        done: the change: `added`, `changed`, `kept` or `removed`.
+        next_runs: ISO 8601 times with offset.
+    """
 
     pipeline: str
     cron: str
@@ -51,16 +56,17 @@ class ScheduleChange:
 def register(
     project: Project, endpoints: Endpoints, pipeline: str | None = None, log: Log = lambda _: None
 ) -> tuple[ScheduleChange, ...]:
-    """Make Prefect's deployments those of the pipeline files (of all, or of one), and remove ours that have none.
+    """Create or update the deployments of all pipeline files, or of one; remove the project's other deployments.
 
     Args:
-        log: told when Prefect has to be asked again.
+        pipeline: the only pipeline to register; then no deployment is removed.
+        log: called when a request to Prefect is retried.
 
     Raises:
         SpecError: a pipeline file is wrong; nothing was changed.
         NotFoundError: there is no pipeline of that name.
-        UsageError: the one pipeline asked for has no `schedule:`.
-        StackError: Prefect refused, or did not answer.
+        UsageError: `pipeline` has no `schedule:`.
+        StackError: Prefect rejected the request or did not answer.
     """
     file_schedules = _file_schedules(project, pipeline)
     with _PrefectClient(endpoints, connections.shared_name(project), log) as prefect:
@@ -76,10 +82,10 @@ def register(
 def remove(
     project: Project, endpoints: Endpoints, pipeline: str | None = None, log: Log = lambda _: None
 ) -> tuple[ScheduleChange, ...]:
-    """Remove the deployments of ours (all, or one pipeline's); what was removed.
+    """Remove the project's deployments, or one pipeline's; returns the removed schedules.
 
     Raises:
-        NotFoundError: that pipeline is not scheduled.
+        NotFoundError: the pipeline is not scheduled.
     """
     with _PrefectClient(endpoints, connections.shared_name(project), log) as prefect:
         deployments = prefect.deployments()
@@ -94,7 +100,7 @@ def remove(
 
 
 def next_runs(cron: str, timezone: str, count: int = 3, now: datetime | None = None) -> tuple[str, ...]:
-    """The next times a cron line falls due, as ISO 8601 with the zone's offset."""
+    """The next times of a cron expression, as ISO 8601 with the zone's offset."""
     zone: tzinfo = ZoneInfo(timezone)
     times = CronSim(cron, now or datetime.now(zone))
     return tuple(time.isoformat(timespec="minutes") for time, _ in zip(times, range(count), strict=False))
@@ -168,7 +174,7 @@ def _change(name: str, deployment: dict[str, Any], done: str) -> ScheduleChange:
 
 
 class _PrefectClient:
-    """The few requests that schedules need."""
+    """The requests to Prefect's API that schedules need."""
 
     def __init__(self, endpoints: Endpoints, tag: str, log: Log) -> None:
         self._tag, self._log = tag, log
@@ -180,7 +186,7 @@ class _PrefectClient:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def ours(self) -> dict[str, dict[str, Any]]:
+    def deployments(self) -> dict[str, dict[str, Any]]:
         """The project's deployments by pipeline."""
         query = {"deployments": {"tags": {"all_": [self._tag]}}, "flows": {"name": {"any_": [FLOW]}}, "limit": 200}
         found: dict[str, dict[str, Any]] = {}
@@ -191,22 +197,22 @@ class _PrefectClient:
                 return found
 
     def put(self, deployment: dict[str, Any]) -> None:
-        """Create a deployment, or make the one of that name like this."""
+        """Create a deployment, or update the deployment of that name."""
         flow = self._request("POST", "/flows/", {"name": FLOW, "tags": [connections.OWN_NAME]})
         self._request("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
 
     def delete(self, deployment: dict[str, Any]) -> None:
-        """Remove a deployment and the runs it was going to start; one that is gone already is as good."""
+        """Remove a deployment and its scheduled runs; a missing deployment is no error."""
         self._request("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
 
     def _wait(self, seconds: float) -> None:
         if seconds > QUIET_SECONDS:
             left = max(0.0, PATIENCE_SECONDS - seconds)
-            self._log(f"Prefect is busy; asked again for up to {left:.0f} s")
+            self._log(f"Prefect is busy; retrying for up to {left:.0f} s")
 
-    def _ask(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
-        # While another writer has SQLite locked, Prefect answers 503, or waits for it up to a minute; all that is asked
-        # here may be asked again.
+    def _request(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
+        # While another writer locks SQLite, Prefect answers 503 or waits up to a minute. All requests here are
+        # idempotent, so they are retried.
         retrying = Retrying(
             retry=retry_if_result(lambda answer: answer.status_code in BUSY)
             | retry_if_exception_type(httpx.ReadTimeout),

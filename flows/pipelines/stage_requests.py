@@ -1,6 +1,6 @@
-"""What each stage is asked: plain data from plain data, with every input named by its digest.
+"""Builds the `StageRequest` of each stage; every input is named by its digest.
 
-Paths are relative to the project's folder, which is what a stage's workspace looks like on any machine.
+Paths are relative to the project's folder; a stage's workspace has the same layout on any machine.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def training(
     *,
     afresh: bool = False,
 ) -> StageRequest:
-    """Train, or go on from the checkpoint.
+    """Train, or resume from the checkpoint.
 
     Args:
-        pretrained: the package that the training starts from, if it is one of the registry.
-        afresh: what an earlier attempt left is removed first.
+        pretrained: the registered package that the training starts from, if any.
+        afresh: remove the run folder of an earlier attempt first.
     """
     run_folder = _place(project, project.run_folder(fingerprints.train.digest))
     return trial(
@@ -57,7 +57,7 @@ def trial(
     outputs: tuple[StageOutput, ...] = (),
     afresh: bool = True,
 ) -> StageRequest:
-    """A training as its document says; one that is stopped early leaves no outputs."""
+    """A training with explicit outputs; an epoch-time trial is stopped early and has none."""
     return StageRequest(
         stage="training",
         document=document.model_dump_json(),
@@ -72,10 +72,10 @@ def trial(
 
 
 def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints) -> StageRequest:
-    """Score what the training left, and seal the package.
+    """Score the trained model and seal the package.
 
     Raises:
-        NotFoundError: nothing was trained here.
+        NotFoundError: the run folder has no trained model.
     """
     run_folder = _place(project, project.run_folder(fingerprints.train.digest))
     document = _train_request(project, spec, fingerprints, run_folder, None)
@@ -98,7 +98,7 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
     """Build the bundle of a version.
 
     Args:
-        force: also where it is there; it is replaced only if it is damaged.
+        force: build even if the bundle exists; an existing bundle is replaced only if it is damaged.
     """
     document = BundleRequest(
         model=spec.name,
@@ -120,10 +120,10 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
 
 
 def comparison(project: Project, name: str, document: ComparisonRequest) -> StageRequest:
-    """Measure trained models side by side.
+    """Compare trained models.
 
     Args:
-        name: of the comparison.
+        name: the comparison's name.
     """
     return StageRequest(
         stage="comparison",
@@ -138,12 +138,12 @@ def comparison(project: Project, name: str, document: ComparisonRequest) -> Stag
 
 
 def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
-    """Judge a candidate.
+    """Run the release gates on a candidate.
 
     Args:
-        name: of the request's file.
-        document: its paths may be absolute; they are made relative to the project. A bundle or a dataset that is
-            damaged or missing is not among the inputs: the gates refuse it.
+        name: the name of the request's file.
+        document: absolute paths are made relative to the project. A damaged or missing bundle or dataset is not listed
+            as an input; the gates refuse it.
     """
     bundles = [one for one in (document.candidate, document.champion) if one is not None]
     dataset = project.root / document.dataset
@@ -196,7 +196,7 @@ def _sealed(project: Project, folder: Path, kind: Kind) -> PlacedArtifact:
 
 
 def _whole(project: Project, folder: Path, kind: Kind) -> tuple[PlacedArtifact, ...]:
-    """The artifact in a folder; none where its manifest is missing or was changed."""
+    """The artifact in a folder, as a tuple; empty if the manifest is missing or was changed."""
     try:
         return (_sealed(project, folder, kind),)
     except (NotFoundError, CorruptArtifactError):

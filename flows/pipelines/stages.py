@@ -1,4 +1,4 @@
-"""What each stage of a pipeline run does, as plain functions; `flows.pipelines.flow` wraps them as Prefect tasks."""
+"""The stages of a pipeline run as plain functions; `flows.pipelines.flow` wraps them as Prefect tasks."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run of a pipeline works with in this process. A stage gets nothing of it: it gets a `StageRequest`.
+    """The project, spec and clients of a pipeline run. Stages do not receive the context, only a `StageRequest`.
 
     Args:
-        runner: runs the stages; default: processes of this machine.
+        log: called with each message for the user.
+        runner: runs the stages; default: `LocalProcessRunner`.
     """
 
     project: Project
@@ -64,26 +65,26 @@ class RunContext:
         """Run a stage to its end.
 
         Args:
-            on_event: takes the stage's events; default: they are logged.
-            grace_seconds: how long a cancelled stage has to keep its work, before it is killed.
+            on_event: called with each of the stage's events; default: `log`.
+            grace_seconds: time for a cancelled stage to save its work before it is killed.
         """
         runner = self.runner or LocalProcessRunner(self.project.root)
         return stage_runner.run(runner, request, on_event or self.log, self.log, grace_seconds)
 
 
 def data_stage(context: RunContext, stage: str, *, force: bool) -> None:
-    """ingest, validate or prepare, through DVC."""
+    """Run ingest, validate or prepare through DVC."""
     versioning.reproduce(context.project, context.spec.dataset, stage, force=force, on_output=context.log)
 
 
 def is_current(context: RunContext, stage: str) -> bool:
-    """Whether a data stage's product stands."""
+    """Whether a data stage is up to date, according to DVC."""
     statuses = versioning.status(context.project, context.spec.dataset)
     return next(status.current for status in statuses if status.stage == stage)
 
 
 def begin_run(context: RunContext, fingerprints: Fingerprints, flow_run: str) -> Run:
-    """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
+    """Create or reopen the MLflow run of this training; logs parameters, dataset and the URL of the flow run."""
     facts = _environment_facts(context.project, context.log)
     tags = {f"modelyard.{name}": value for name, value in facts.items()}
     tags |= {"modelyard.pipeline": context.spec.name, "modelyard.flow_run": flow_run}
@@ -101,7 +102,7 @@ def begin_run(context: RunContext, fingerprints: Fingerprints, flow_run: str) ->
 
 
 def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: bool) -> None:
-    """Train in a process of its own; metrics stream to the run and to the progress line."""
+    """Train in a child process; metrics go to the MLflow run and to the progress line."""
     folder = context.project.run_folder(fingerprints.train.digest)
     sinks: list[MetricSink] = [tracking.RunSink(context.api, run), ProgressLine(context.log), Stopwatch(folder)]
 
@@ -132,7 +133,7 @@ def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: b
 
 
 def _log_failure(context: RunContext, action: Callable[[], None]) -> None:
-    """Tell the registry something; its failure is said, and hides neither the training's end nor its error."""
+    """Call `action`; log its error, so that it replaces neither the training's result nor its error."""
     try:
         action()
     except (RegistryError, DiskFullError) as error:
@@ -140,7 +141,7 @@ def _log_failure(context: RunContext, action: Callable[[], None]) -> None:
 
 
 def evaluate(context: RunContext, fingerprints: Fingerprints, run: Run) -> Package:
-    """Score the graph on the frozen test split; the sealed package takes the place of one that stood there."""
+    """Score the exported graph on the test split; the sealed package replaces an existing one."""
     folder = context.project.run_folder(fingerprints.train.digest)
     place = context.project.package(fingerprints.package.digest)
     context.run(stage_requests.evaluation(context.project, context.spec, fingerprints))
@@ -153,19 +154,19 @@ def evaluate(context: RunContext, fingerprints: Fingerprints, run: Run) -> Packa
 
 
 def check_floors(context: RunContext, package: Package) -> None:
-    """Refuse a package whose figures are below the pipeline's floors.
+    """Refuse a package whose metrics are below the pipeline's floors.
 
     Raises:
-        GateRefused: names the gate, the figure and the limit.
+        GateRefused: a metric is below its floor.
     """
     gates.floors(package.metrics()["overall"], context.spec.gates.floors)
 
 
 def register(context: RunContext, fingerprints: Fingerprints, run: Run, package: Package) -> Version:
-    """The package's version in the registry.
+    """Register the package as a model version; returns the existing version if it is registered already.
 
     Raises:
-        RegistryError: the same key was registered with another result.
+        RegistryError: another package was registered under the same fingerprint.
     """
     request = Registration(
         name=context.spec.name,
@@ -180,7 +181,7 @@ def register(context: RunContext, fingerprints: Fingerprints, run: Run, package:
     tracking.finish(context.api, run, "FINISHED")
     if version.package_digest != package.digest:
         raise RegistryError(
-            "training again gave another result than the version of the same key; that version stands",
+            "retraining with the same fingerprint gave another package than the registered version, which is kept",
             where=f"{version.name} version {version.version}",
             got=package.digest,
             expected=version.package_digest,
@@ -190,21 +191,21 @@ def register(context: RunContext, fingerprints: Fingerprints, run: Run, package:
 
 
 def package_of(context: RunContext, version: Version) -> Package:
-    """The sealed package of a version: the one here, else the registry's.
+    """The sealed package of a version, from the project or else downloaded from the registry.
 
     Raises:
-        CorruptArtifactError: a byte of it is not as sealed.
+        CorruptArtifactError: a file differs from the package's manifest.
         ServingError: Modelyard did not register this version.
     """
     return versions.local_or_download(context.api, version, context.project.package(version.package_key))
 
 
 def build_bundle(context: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
-    """The Bento of a version.
+    """Build the bundle of a version.
 
     Raises:
-        CorruptArtifactError: the package, or what came out, is not as sealed.
-        ServingError: BentoML could not build it.
+        CorruptArtifactError: the package or the bundle differs from its manifest.
+        ServingError: BentoML could not build the bundle.
     """
     package = package_of(context, plan.version)
     context.log(f"building the bundle {plan.bundle.tag}")
@@ -215,7 +216,7 @@ def build_bundle(context: RunContext, plan: BundlePlan, *, force: bool) -> Bundl
 
 
 def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
-    """What a registered version needs to answer under `mlflow models serve`, pinned, one a line."""
+    """Pinned requirements of a registered version under `mlflow models serve`, one a line."""
     locked = requirements.locked(project.lock_file)
     mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]
     serving = requirements.kept(project.lock_file, project.state / "cache", libraries)
@@ -223,9 +224,9 @@ def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
 
 
 def _environment_facts(project: Project, log: Log) -> dict[str, str]:
-    """The digest of the locked environment, and the commit that the project stands on.
+    """The digest of the locked environment, and the project's git commit.
 
-    The commit ends in `-dirty` where files differ from it; where git names none, why is said.
+    The commit ends in `-dirty` if tracked files differ from it. If git names no commit, the reason is logged.
     """
     answer = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     if answer.text is None:

@@ -67,7 +67,7 @@ class Collection:
         return self._judge(items)
 
     def collect(self, verdicts: Sequence[Verdict]) -> Collected:
-        """Remove what can go; what something needs by now stays. Called within `removal.alone`."""
+        """Remove what can go; what something needs by now stays. Called within `removal.lock`."""
         chosen_keys = {(verdict.item.kind, verdict.item.name) for verdict in verdicts if verdict.removable}
         owned_items = [verdict.item for verdict in verdicts if verdict.removable and verdict.item.path is None]
         change_token = needed.change_token(self.project, self.api)

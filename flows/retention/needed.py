@@ -176,7 +176,7 @@ def gather(
     endpoints: Endpoints | None,
     own_run: str | None = None,
 ) -> Roots:
-    """The roots of a project; arguments are those of `Gathering.look`."""
+    """The roots of a project; arguments are those of `RootCollector.collect`."""
     return RootCollector(project, settings).collect(api, endpoints, own_run)
 
 

@@ -45,7 +45,7 @@ class PlanFile(Strict):
 
 
 @contextmanager
-def file_lock(project: Project) -> Iterator[None]:
+def lock(project: Project) -> Iterator[None]:
     """One gc at a time.
 
     Raises:

@@ -65,7 +65,7 @@ def test_it_is_what_the_alias_stood_for(api: Api, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(api: Api) -> None:
-    with pytest.raises(NotFoundError, match="nothing of the registry"):
+    with pytest.raises(NotFoundError, match="the registry has no package"):
         pretrained.digest(api, starting_from("nobody"))
     plain = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec)
     assert pretrained.digest(api, plain) is None
