@@ -43,8 +43,8 @@ def compare(
 ) -> int:
     """Train PIPELINES of one dataset at equal budget, and measure quality against what each costs.
 
-    A time becomes as many whole epochs as fit, at the pace that each shows in a few seconds' trial. One table, one plot
-    and one page come of it, on disk and in MLflow. Ctrl-C keeps what is done; the same command goes on from there.
+    A time budget becomes the number of whole epochs that fit, measured in a trial of a few seconds. The table, the plot
+    and the report are written to disk and to MLflow. After Ctrl-C the same command resumes.
     """
     from components.registry.api import Api
     from flows.cli.run import log
@@ -93,7 +93,7 @@ def _comparison(
 
 
 def _budget(seconds: float | None, epochs: int | None, as_written: bool) -> tuple[float | None, int | None]:
-    """Seconds and epochs; neither where each model has its own."""
+    """The budget as (seconds, epochs); both are None with `--as-written`."""
     options = {"--seconds": seconds is not None, "--epochs": epochs is not None, "--as-written": as_written}
     if sum(options.values()) > 1:
         raise UsageError("one budget is enough", got=" and ".join(name for name, is_set in options.items() if is_set))

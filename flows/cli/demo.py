@@ -19,9 +19,9 @@ from components.identity.digest import short
 @click.argument("pipeline", default="digits")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def demo(pipeline: str, as_json: bool) -> int:
-    """The whole chain: start the stack, run PIPELINE, make its version champion, serve it, ask it about a sample.
+    """The whole chain: start the stack, run PIPELINE, promote its version to champion, serve it, predict one sample.
 
-    The sample is one of the frozen test split. A second demo finds everything up to date.
+    The sample is from the test split. In a second demo every stage is up to date.
     """
     from components import tasks
     from components.registry import versions

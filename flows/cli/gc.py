@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 @click.option("--all", "show_all", is_flag=True, help="Show what stays too, and what needs it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bool) -> int:
-    """Remove what nothing needs any more: bundles, packages, run folders, evidence, reports, caches, logs.
+    """Remove unreferenced artifacts: bundles, packages, run folders, evidence, reports, caches, logs.
 
-    What aliases, production, rollback targets, open runs and the pipelines of today need stays, and so does what was
-    written within the last hour. `[retention]` in modelyard.toml changes that, and lets the stack do it by itself.
+    Artifacts that aliases, production, rollback targets, open runs or current pipelines need are kept, and so is
+    everything written within the last hour. `[retention]` in modelyard.toml configures this, and a schedule for it.
     """
     from contextlib import ExitStack
 

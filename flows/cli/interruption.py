@@ -16,9 +16,9 @@ RERAISE_SECONDS = 0.01
 
 
 class Interruption:
-    """Within the block SIGINT raises KeyboardInterrupt, as always, and is noted.
+    """Within the block SIGINT raises KeyboardInterrupt and is recorded in `received`.
 
-    A process that ignores SIGINT (a background job of a script) goes on ignoring it.
+    A process that ignores SIGINT (a background job of a script) keeps ignoring it.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class Interruption:
         sys.unraisablehook, threading.excepthook = self._hooks
 
     def suppress(self) -> None:
-        """Raise no KeyboardInterrupt any more: the error is being reported."""
+        """Raise no KeyboardInterrupt from now on, while the error is reported."""
         self._suppressed = True
 
     def restore_default(self) -> None:
-        """The process ends now: from here on SIGINT ends it without a word, whatever it is in the middle of."""
+        """Restore SIGINT's default action, which ends the process at once: called when the process is about to exit."""
         self._restored = True
         if signal.getsignal(signal.SIGINT) == self._receive:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -58,7 +58,7 @@ class Interruption:
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            if not self._suppressed:  # a destructor swallowed it: it is raised again, where it can be caught
+            if not self._suppressed:  # a destructor swallowed the exception: raise it again where it can be caught
                 timer = threading.Timer(
                     RERAISE_SECONDS, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)
                 )

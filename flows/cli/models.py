@@ -15,7 +15,7 @@ from components.core.project import Project
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def models(name: str | None, as_json: bool) -> int:
-    """The registered models: versions, aliases, where they came from."""
+    """The registered models: versions, aliases, package and data digests."""
     from components.registry import versions
     from components.registry.api import Api
     from flows.cli import table

@@ -1,4 +1,4 @@
-"""Asking a running service about one file or text, as its task takes it, and its answer in words."""
+"""A client of a running service: builds the request for one file or text, sends it, and formats the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ SUFFIXES = {
 
 
 class InputSchema(NamedTuple):
-    """What a service says of what it takes: keys of a JSON request, media types, and how its page asks for a sample."""
+    """The inputs that a service accepts.
+
+    Args:
+        item, items: key of one sample, and of several, in a JSON request.
+        media: accepted media types of a request body, such as `image/*`.
+        form: the kind of input: `image`, `sound`, `text` or `json`.
+    """
 
     item: str
     items: str
@@ -34,7 +40,7 @@ class InputSchema(NamedTuple):
 
 
 class PredictionRequest(NamedTuple):
-    """One request: its body, the body's media type, and how to call it in words."""
+    """One request: its body, the body's media type, and a display name."""
 
     content: bytes
     media: str
@@ -42,10 +48,10 @@ class PredictionRequest(NamedTuple):
 
 
 def input_schema(url: str) -> InputSchema:
-    """What a running service takes.
+    """The inputs that a running service accepts.
 
     Raises:
-        ServingError: it does not answer, or serves nothing.
+        ServingError: the service does not answer, or serves no model.
     """
     try:
         with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
@@ -56,10 +62,10 @@ def input_schema(url: str) -> InputSchema:
 
 
 def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -> PredictionRequest:
-    """The request about one input: a file, or text where the task takes that.
+    """The request for one input: the path of a file, or text if the task accepts text.
 
     Raises:
-        NotFoundError: it is no file, and looks like a path or is neither text nor numbers that the task takes.
+        NotFoundError: the file does not exist, and the input looks like a path or is no text that the task accepts.
     """
     path = Path(text)
     is_file = _is_file(path)
@@ -83,11 +89,11 @@ def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -
 
 
 def predict(url: str, request: PredictionRequest) -> dict[str, Any]:
-    """One request to a service.
+    """Send one request to a service; returns the JSON answer.
 
     Raises:
-        SampleError: the service refused it; holds its reason.
-        ServingError: the service does not answer as it should.
+        SampleError: the service rejected the input (HTTP 4xx); contains the service's reason.
+        ServingError: the service does not answer, or failed (HTTP 5xx).
     """
     try:
         with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
@@ -106,10 +112,10 @@ def predict(url: str, request: PredictionRequest) -> dict[str, Any]:
 
 
 def describe(prediction: Mapping[str, Any], version: str) -> str:
-    """An answer in a line.
+    """A prediction as one line of text.
 
     Args:
-        version: what is said of it in brackets.
+        version: text in brackets after the prediction.
     """
     if "label" in prediction:
         probability = prediction.get("probabilities", {}).get(prediction["label"])
@@ -133,15 +139,15 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # a text, and no path at all
+        if error.errno == errno.ENAMETOOLONG:  # a text, not a path
             return False
         raise SourceError("the file cannot be read", where=str(path), got=error.strerror) from error
 
 
 def _looks_like_path(schema: InputSchema, text: str) -> bool:
-    """Whether a person meant a file: a text of one word with a separator or a file's suffix in it.
+    """Whether an input is meant as a path: one word with a path separator or a known file suffix.
 
-    A sentence may hold both. It is meant as a path if it ends in a file's suffix and its folder is there.
+    An input with spaces is a path only if it has a known suffix and its folder exists.
     """
     if "\n" in text or "://" in text or _is_json(text):
         return False
@@ -163,7 +169,7 @@ def _is_json(text: str) -> bool:
 
 
 def _may_be_data(text: str) -> bool:
-    """Whether it may be JSON or CSV, and not a file's name."""
+    """Whether a text may be JSON or CSV rather than a file's name."""
     return _is_json(text) or "," in text or "\n" in text or not text.strip()
 
 
@@ -181,7 +187,7 @@ def _is_accepted(schema: InputSchema, media: str) -> bool:
 
 
 def _document(schema: InputSchema, content: bytes) -> dict[str, Any]:
-    """The JSON request about a body; one that is such a request already is left as it is."""
+    """The JSON request for an input; content that is a JSON request already is returned unchanged."""
     if schema.form in ("image", "sound"):
         return {schema.item: base64.b64encode(content).decode()}
     text = content.decode("utf-8", "replace")

@@ -27,9 +27,9 @@ from flows.pipelines.plan import STAGES, Plan
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> int:
-    """Run what is out of date of PIPELINE, and say why.
+    """Run the stages of PIPELINE that are out of date, and print why.
 
-    Starts the stack if it is not running. Ctrl-C keeps the training's checkpoint; running again goes on from there.
+    Starts the stack if it is not running. Ctrl-C keeps the training's checkpoint; the next run resumes from it.
     """
     begun = time.monotonic()
     project = Project.find()
@@ -64,7 +64,7 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
-    """Plan, run what is due through the flow, and give the plan as it is then: all current."""
+    """Plan, run the stages that are out of date through the flow, and return the plan after the run."""
     from components.core.waiting import announced
     from components.registry.api import Api
     from flows.pipelines import plan
@@ -88,7 +88,7 @@ def _run_flow(
     from flows.platform import lifecycle, server_watch
 
     os.environ["PREFECT_API_URL"] = prefect_api
-    # The person reads our words; Prefect keeps its own, and ours, in the log of the run.
+    # The terminal shows Modelyard's messages only; Prefect keeps both its own and ours in the log of the run.
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
@@ -99,7 +99,7 @@ def _run_flow(
         try:
             return flow(name, sorted(force), overrides)
         except ModelyardError as error:
-            # Prefect's frames say nothing to a person; the error says what, where and what next.
+            # The traceback consists of Prefect's frames; the error names the cause and the next step.
             raise error.with_traceback(None) from None
         except Exception as error:
             unreachable = lifecycle.unreachable_servers(project)
@@ -108,12 +108,12 @@ def _run_flow(
             raise StackError(
                 f"{' and '.join(unreachable)} went away while the run needed it",
                 got=f"{type(error).__name__}: {error}"[:500],
-                next_step="`modelyard status`, `modelyard up`, then run again: it goes on from where it was",
+                next_step="`modelyard status`, `modelyard up`, then run again: the run resumes",
             ) from None
 
 
 def log_plan(planned: Plan) -> None:
-    """The plan, one stage a line, on stderr."""
+    """Print the plan to stderr, one stage a line."""
     for stage in planned.stages:
         if stage.current:
             log(f"{stage.stage:<9} up to date")
@@ -126,7 +126,7 @@ def _more(reasons: tuple[str, ...]) -> str:
 
 
 def summary(planned: Plan) -> dict[str, Any]:
-    """What stands, by name."""
+    """The stages, digests, version and bundle of a plan, for `--json`."""
     return {
         "stages": {stage.stage: "up to date" if stage.current else list(stage.reasons) for stage in planned.stages},
         "data": planned.fingerprints.data_digest if planned.fingerprints else None,
@@ -138,5 +138,5 @@ def summary(planned: Plan) -> dict[str, Any]:
 
 
 def log(text: str) -> None:
-    """A line for the person, not for the pipe."""
+    """Print a message to stderr."""
     click.echo(text, err=True)

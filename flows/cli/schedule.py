@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def schedule(pipeline: str | None, as_json: bool) -> None:
     """Register the `schedule:` of every pipeline file (or of one PIPELINE) with Prefect.
 
-    The stack's runner starts the runs, one at a time a pipeline. Schedules whose pipeline file or `schedule:` line is
-    gone are removed. So is that of gc, which `[retention]` in modelyard.toml sets. Needs the stack: modelyard up.
+    The stack's runner starts the runs, one at a time for each pipeline. A schedule whose pipeline file or `schedule:`
+    line is gone is removed. The schedule of gc follows `[retention]` in modelyard.toml. Needs the stack: modelyard up.
     """
     project = Project.find()
     from flows.cli.run import log
@@ -40,7 +40,7 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
 @click.argument("pipeline", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def unschedule(pipeline: str | None, as_json: bool) -> None:
-    """Take away the schedule of PIPELINE, or all of them. The pipeline files stay as they are."""
+    """Remove the schedule of PIPELINE, or all schedules, from Prefect. The pipeline files stay unchanged."""
     project = Project.find()
     from flows.cli.run import log
     from flows.pipelines.schedules import remove

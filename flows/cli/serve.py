@@ -21,9 +21,9 @@ from components.core.project import Project
 @click.option("--version", "number", help="With --foreground: this version instead of the champion.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreground: bool, as_json: bool) -> int:
-    """Wait until the champion of PIPELINE is served, and say where.
+    """Wait until the champion of PIPELINE is served, and print its URL.
 
-    Production follows the alias by itself; `modelyard promote` sets it.
+    Production follows the alias champion; `modelyard promote` sets the alias.
     """
     from components.access import project_door
     from components.access.secret import SECRET_FILE

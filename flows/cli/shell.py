@@ -14,7 +14,7 @@ from components.core import disk_space
 from components.core.errors import Interrupted, ModelyardError
 from flows.cli.interruption import Interruption
 
-# name -> (module:attribute, one line of help), in the order in which one needs them
+# name -> (module:attribute, one line of help), in the order of a typical session
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "The whole chain on real data: stack, run, release, one answered request."),
     "new": ("flows.cli.new:new", "Draft a dataset and its pipeline from data, whose task is recognised."),
@@ -44,7 +44,7 @@ COMMANDS = {
 
 
 class Shell(click.Group):
-    """A group that knows its commands by name and imports them only when they are called."""
+    """A group that lists its commands by name and imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,7 +75,7 @@ class Shell(click.Group):
 
 
 class Version(click.Option):
-    """`--version`, looked up only when asked for."""
+    """The option `--version`."""
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -100,7 +100,7 @@ def modelyard() -> None:
 
 
 def main(arguments: list[str], interruption: Interruption) -> int:
-    """Run a command, and report its error as people or machines read it.
+    """Run a command, and report its error as text or, with `--json`, as JSON.
 
     Returns:
         The exit code, as of `flows.cli.main`.
@@ -119,7 +119,7 @@ def main(arguments: list[str], interruption: Interruption) -> int:
         reported = Interrupted("stopped") if interruption.received and not isinstance(error, Interrupted) else error
         try:
             return _failed(reported, "--json" in arguments)
-        except OSError as output_error:  # nobody reads, or the disk that the output goes to is full
+        except OSError as output_error:  # the output's reader is gone, or its disk is full
             if output_error is reported:
                 raise
             with suppress(OSError):
@@ -134,7 +134,7 @@ def _failed(error: BaseException, as_json: bool) -> int:
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    if isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
+    if isinstance(error, BrokenPipeError):  # the reader (head, less) has closed the pipe
         return 0
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _report(Interrupted("stopped"), as_json)
@@ -157,7 +157,7 @@ def _report(error: ModelyardError, as_json: bool) -> int:
 
 
 def _discard_unwritable_output() -> None:
-    """Python writes what is left in its buffers when it ends; where that fails again, nobody shall read of it."""
+    """Point stdout and stderr to the null device if flushing fails: Python flushes again at exit and prints errors."""
     import os
 
     for stream in (sys.stdout, sys.stderr):

@@ -14,7 +14,7 @@ from components.core.project import Project
 @click.command(epilog="Example:  modelyard status --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> int:
-    """Every server and service of the stack, and every model: what the registry asks for and what serves.
+    """Every server and service of the stack, and every model: the registry's aliases and what is served.
 
     Exit code 1 unless all servers are ready.
     """

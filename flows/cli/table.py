@@ -1,4 +1,4 @@
-"""A table on the terminal; plain columns where the output is not one."""
+"""A table: coloured on a terminal, plain columns elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STATE_COLOURS |= {"failed": "red", "fail": "red", "broken": "red", "absent": "ye
 
 
 def show(header: list[str], rows: list[list[str]]) -> None:
-    """Print rows of text under a head. Words of state get their colour on a terminal; NO_COLOR is respected."""
+    """Print rows under a header. On a terminal, states such as `ready` are coloured; NO_COLOR is respected."""
     widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     click.echo(_line(header, widths, {"": "bold"} if colour else None))

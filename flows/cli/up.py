@@ -11,7 +11,7 @@ from components.core.project import Project
 def up() -> None:
     """Start Prefect, MLflow and the runner of schedules on this machine, and wait until they are ready.
 
-    What runs already is left alone. State and logs are in .modelyard/.
+    Programs that run already are left unchanged. State and logs are in .modelyard/.
     """
     from flows.platform import crashed_runs, lifecycle
 

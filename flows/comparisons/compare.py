@@ -1,7 +1,7 @@
 """Several models of one dataset, trained at equal budget and measured side by side.
 
-Each goes the way of `modelyard run` as far as the sealed package: what stands already is not made again, so a
-comparison that was interrupted goes on where it was.
+Each model runs the stages of `modelyard run` up to the sealed package. Stages that are up to date are skipped, so an
+interrupted comparison resumes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FLOW = "modelyard compare"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A comparison that was made: its table, the folder of its report, its page in MLflow."""
+    """The result of a comparison: its table, the folder of its report, the URL of its MLflow run."""
 
     table: ComparisonTable
     folder: Path
@@ -58,13 +58,13 @@ class _Trained:
 
 
 def run(project: Project, comparison: Comparison, api: Api, server: str, log: Log) -> Outcome:
-    """Train what is due, measure, and put the report on disk and into MLflow.
+    """Train the models that are not trained yet, measure all, and write the report to disk and to MLflow.
 
     Args:
         server: the MLflow server's URL.
 
     Raises:
-        Interrupted: Ctrl-C; what was done is kept.
+        Interrupted: Ctrl-C; completed work is kept.
         TrainingError: fewer than two models could be trained.
     """
     first = RunContext(project, comparison.models[0], api, log)
@@ -91,7 +91,7 @@ def run(project: Project, comparison: Comparison, api: Api, server: str, log: Lo
     except (Interrupted, KeyboardInterrupt) as error:
         if parent is not None:
             tracking.finish(api, parent, "KILLED")
-        raise Interrupted("the comparison was stopped", next_step="the same command goes on from here") from error
+        raise Interrupted("the comparison was stopped", next_step="run the same command again to resume") from error
     except ModelyardError:
         if parent is not None:
             tracking.finish(api, parent, "FAILED")
@@ -109,7 +109,7 @@ def _bring_data_up_to_date(context: RunContext) -> None:
 
 
 def _within_budget(context: RunContext, comparison: Comparison) -> RunContext:
-    """The same work with as many epochs as its budget has."""
+    """The context with the epochs of its pipeline set to the budget."""
     epochs = comparison.budget.epochs
     if comparison.budget.seconds is not None:
         epoch_seconds = epoch_timing.seconds_per_epoch(context, _model_fingerprints(context, comparison))
@@ -127,7 +127,7 @@ def _model_fingerprints(context: RunContext, comparison: Comparison) -> Fingerpr
     own = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, pretrained_digest)
     if comparison.has_files:
         return own
-    # A package says of which pipeline it is: these are of none, and must not stand where a pipeline would put its own.
+    # A package names its pipeline. These models belong to no pipeline file, so their packages need other fingerprints.
     return replace(own, package=Fingerprint({**own.package.inputs, "comparison": spec.name}))
 
 
@@ -143,7 +143,7 @@ def _is_trained(context: RunContext, model_fingerprints: Fingerprints) -> bool:
 def _train_all(
     comparison: Comparison, contexts: Sequence[RunContext], all_fingerprints: Sequence[Fingerprints], parent: Run
 ) -> tuple[list[_Trained], dict[str, str]]:
-    """Every model to its package; one that cannot be trained is named and left out."""
+    """Train and evaluate every model; returns the trained models, and the error of each model that failed, by name."""
     trained: list[_Trained] = []
     failed: dict[str, str] = {}
     for number, (context, model_fingerprints) in enumerate(zip(contexts, all_fingerprints, strict=True)):
@@ -167,7 +167,7 @@ def _train_all(
 def _train_and_evaluate(
     comparison: Comparison, context: RunContext, model_fingerprints: Fingerprints, parent: Run
 ) -> _Trained:
-    """One model through training and evaluation."""
+    """Train and evaluate one model, unless its package exists."""
     project, spec = context.project, context.spec
     experiment = replace(context, spec=spec.model_copy(update={"name": comparison.name}))
     run = stages.begin_run(experiment, model_fingerprints, FLOW)
@@ -201,7 +201,7 @@ def _train_and_evaluate(
 
 
 def _bundle_bytes(context: RunContext, model_fingerprints: Fingerprints) -> int | None:
-    """Bytes of the bundle of this very package, if it was registered and built."""
+    """Size of the package's bundle in bytes; None if the package is not registered or the bundle not built."""
     version = versions.by_key(context.api, context.spec.name, model_fingerprints.package.digest)
     bundle = bundle_plan.of(context.project, context.spec, version).bundle if version else None
     if bundle is None or not bundle.exists():
@@ -233,7 +233,7 @@ def _measure(comparison: Comparison, trained: Sequence[_Trained], failed: dict[s
 def _log_results(
     comparison: Comparison, trained: Sequence[_Trained], table: ComparisonTable, parent: Run, folder: Path
 ) -> None:
-    """Each model's figures to its run; table, plot and page to the comparison's."""
+    """Log each model's metrics to its MLflow run; attach table, plot and page to the comparison's run."""
     api = trained[0].context.api
     rows = {row.name: row for row in table.rows}
     for model in trained:
@@ -258,7 +258,7 @@ def _log_results(
 
 
 def markdown(table: ComparisonTable) -> str:
-    """The table for the run's page."""
+    """The table as Markdown, for the page of the MLflow run."""
     lines = [
         f"{table.title}; budget of each: {table.budget}",
         "",

@@ -1,4 +1,4 @@
-"""What a comparison is of: which models, on which dataset, at which budget."""
+"""The specification of a comparison: models, dataset and training budget."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from flows.comparisons import families
 
 @dataclass(frozen=True)
 class Budget:
-    """What each model may use: seconds of training, or epochs, or neither: as its file says."""
+    """The training budget of each model: seconds, or epochs; with neither, the epochs of its pipeline file."""
 
     seconds: float | None = None
     epochs: int | None = None
 
     def label(self) -> str:
-        """For the report."""
+        """The budget as text for the report."""
         if self.epochs is not None:
             return f"{self.epochs} epochs"
         return "as each file says" if self.seconds is None else f"{self.seconds:g} s of training, in whole epochs"
@@ -29,11 +29,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is asked for.
+    """The models to compare and their budget.
 
     Args:
-        name: of the report and the experiment.
-        has_files: whether the models are pipelines with files; else they stand for their families.
+        name: the name of the report and of the MLflow experiment.
+        has_files: whether the models are pipelines with files; else each is the default model of its family.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Comparison:
     budget: Budget
 
     def label(self, spec: PipelineSpec) -> str:
-        """A model's name for people."""
+        """A model's display name."""
         return spec.name if self.has_files else f"{spec.model.family} {spec.model.name}"
 
 
@@ -50,7 +50,8 @@ def of_pipelines(project: Project, names: Sequence[str], budget: Budget) -> Comp
     """A comparison of pipelines.
 
     Raises:
-        UsageError: fewer than two, one twice, or not all of one dataset; NotFoundError, SpecError: a file.
+        UsageError: fewer than two pipelines, a duplicate, or pipelines of different datasets or tasks.
+        NotFoundError, SpecError: a pipeline file is missing or wrong.
     """
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise UsageError("a comparison needs two pipelines or more, each named once", got=" ".join(names) or "nothing")
@@ -71,7 +72,7 @@ def of_families(project: Project, chosen: Sequence[str], dataset: str, budget: B
     """A comparison of families on a dataset.
 
     Raises:
-        UsageError: fewer than two, one twice, or one that has nothing for the dataset's task.
+        UsageError: fewer than two families, a duplicate, or a family without a model for the dataset's task.
     """
     if len(set(chosen)) < 2 or len(set(chosen)) < len(chosen):
         raise UsageError("a comparison needs two families or more, each named once", got=",".join(chosen) or "nothing")

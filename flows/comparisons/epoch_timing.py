@@ -1,7 +1,7 @@
-"""How long an epoch of a training takes on this machine: tried for a few seconds, then remembered.
+"""Seconds per epoch of a training on this machine: measured in a trial of a few seconds, then cached.
 
-A budget in seconds becomes a number of epochs this way: the learning rate's schedule then ends where the training does,
-and the same epochs can be trained again, by anyone, to the same weights.
+The measurement turns a budget in seconds into a number of epochs, so the learning rate schedule ends with the training
+and the training can be reproduced.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
 
 TRIAL_SECONDS = 10.0
-WARM_UP_SECONDS = 5.0  # of these; until then a network has not yet seen every length of batch
-TRIAL_EPOCHS = 100_000  # more than can be tried
-VALIDATION_COST_RATIO = 1 / 3  # of what a training sample costs: forwards only
+WARM_UP_SECONDS = 5.0  # of the trial; until then a network has not yet seen every length of batch
+TRIAL_EPOCHS = 100_000  # more than a trial completes
+VALIDATION_COST_RATIO = 1 / 3  # cost of a validation sample, forward only, relative to a training sample
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def seconds_per_epoch(context: RunContext, fingerprints: Fingerprints) -> float:
-    """Of the training of these keys, whatever their epochs.
+    """Seconds per epoch of a training; measured if no measurement is cached. The number of epochs does not matter.
 
     Raises:
-        ModelyardError: the training cannot begin.
+        ModelyardError: the trial could not start.
     """
     seconds = recorded(context, fingerprints)
     if seconds is None:
-        context.log(f"trying for {TRIAL_SECONDS:g} s how long an epoch of {context.spec.model.name} takes")
+        context.log(f"measuring for {TRIAL_SECONDS:g} s how long an epoch of {context.spec.model.name} takes")
         seconds = _measure(context, fingerprints)
         atomic.write_text(_record_file(context, fingerprints), json.dumps({"seconds_per_epoch": seconds}))
     return seconds
 
 
 def recorded(context: RunContext, fingerprints: Fingerprints) -> float | None:
-    """Seconds an epoch as they were found here before, or None."""
+    """The cached seconds per epoch; None if there is no measurement."""
     try:
         return float(json.loads(_record_file(context, fingerprints).read_bytes())["seconds_per_epoch"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -59,11 +59,11 @@ def _record_file(context: RunContext, fingerprints: Fingerprints) -> Path:
 
 
 class _MeasurementDone(BaseException):
-    """The training tried has shown how fast it is. Not an Exception: nobody on the way may take it for a failure."""
+    """The trial has run long enough. Not an Exception, so that no `except Exception` on the way catches it."""
 
 
 class _EpochTimer:
-    """When the epochs of a training ended, and how its batches went within the first, once it was warm."""
+    """Records when epochs end and, after the warm-up, the progress of batches within the first epoch."""
 
     def __init__(self) -> None:
         self._started_at: float | None = None
@@ -72,10 +72,10 @@ class _EpochTimer:
         self._progress: list[tuple[float, int]] = []  # seconds, batches done
 
     def take_line(self, line: str) -> None:
-        """Take a line of the training.
+        """Record one line of the training's output.
 
         Raises:
-            _MeasurementDone: it was tried for long enough, and the pace is known.
+            _MeasurementDone: the trial has lasted `TRIAL_SECONDS` and can be evaluated.
         """
         try:
             event = _EVENT.validate_json(line)
@@ -97,10 +97,10 @@ class _EpochTimer:
             raise _MeasurementDone
 
     def seconds_per_epoch(self, train: int, validation: int) -> float:
-        """Without what comes first, which warms up: the first epoch, or the batches of the first seconds.
+        """Seconds per epoch without the warm-up: the first epoch, or the batches of the first seconds.
 
         Args:
-            train, validation: samples of each split.
+            train, validation: number of samples of each split.
         """
         if len(self._epoch_ends) > 1:
             return (self._epoch_ends[-1] - self._epoch_ends[0]) / (len(self._epoch_ends) - 1)

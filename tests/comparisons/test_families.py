@@ -81,8 +81,8 @@ def test_what_cannot_be_compared_is_said_before_any_work(project: Project) -> No
         comparison.of_families(project, ["cnn", "rnn"], "image-classification", budget)
 
 
-def test_a_comparison_is_named_after_what_it_compares(project: Project) -> None:
-    asked = comparison.of_families(project, ["rnn", "cnn"], "text-classification", Budget(seconds=9))
-    assert asked.name == "compare-text-classification-rnn-cnn"
-    assert [asked.shown(spec) for spec in asked.models] == ["rnn gru", "cnn kim"]
-    assert asked.budget.words() == "9 s of training, in whole epochs"
+def test_a_chosenis_named_after_what_it_compares(project: Project) -> None:
+    chosen = comparison.of_families(project, ["rnn", "cnn"], "text-classification", Budget(seconds=9))
+    assert chosen.name == "compare-text-classification-rnn-cnn"
+    assert [chosen.label(spec) for spec in chosen.models] == ["rnn gru", "cnn kim"]
+    assert chosen.budget.label() == "9 s of training, in whole epochs"

@@ -34,7 +34,7 @@ def test_a_port_taken_on_all_interfaces_is_taken() -> None:
 
 def test_no_free_port_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(StackError, match="no free port"):
-        ports.choose(server.getsockname()[1], (), span=1)
+        ports.choose(server.getsockname()[1], (), count=1)
 
 
 def test_ports_are_remembered_and_a_broken_state_is_made_anew(tmp_path: Path) -> None:
