@@ -1,7 +1,7 @@
-"""Where Prefect, MLflow and the artifact store are, with which credentials, and the clients that send them.
+"""URLs and credentials of Prefect, MLflow and the artifact store, and HTTP clients for them.
 
-By default a project has servers of its own, which `modelyard up` starts. `modelyard.toml` or the environment names
-existing servers in their place. No other room of `flows` makes an HTTP client of its own or knows a server's port.
+By default a project has its own servers, which `modelyard up` starts. `modelyard.toml` or the environment can name
+external servers instead. Other packages of `flows` neither create HTTP clients for servers nor know a server's port.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Name = Literal["prefect", "mlflow"]
 SERVERS: tuple[Name, ...] = ("prefect", "mlflow")
-# The variables of the environment that take the place of what the file says.
+# Environment variables that override modelyard.toml.
 URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": "MODELYARD_MLFLOW_TRACKING_URI"}
 CREDENTIAL_VARIABLES: dict[Name, str] = {
     "prefect": "MODELYARD_PREFECT_CREDENTIALS",
@@ -40,11 +40,11 @@ OWN_NAME = "modelyard"  # work pool and tag of the deployments, on the project's
 
 @dataclass(frozen=True)
 class Server:
-    """A server.
+    """A Prefect or MLflow server.
 
     Args:
-        url: of its API; None for an own server that was never started.
-        named_by: the file or the variable that names it; None: it is the project's own.
+        url: the URL of the API; None for an own server that was never started.
+        named_by: the file or the environment variable that names an external server; None for an own server.
     """
 
     name: Name
@@ -54,12 +54,12 @@ class Server:
 
     @property
     def is_own(self) -> bool:
-        """Whether `modelyard up` starts it."""
+        """Whether the server is the project's own, which `modelyard up` starts."""
         return self.named_by is None
 
     @property
     def page(self) -> str | None:
-        """The URL that a person opens."""
+        """The URL of the web page."""
         return self.url.removesuffix("/api") if self.url is not None and self.name == "prefect" else self.url
 
 
@@ -78,11 +78,11 @@ class Connections:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the servers answer, and the credentials that they ask for.
+    """The URLs of the servers, and their credentials.
 
     Args:
-        credentials: of MLflow.
-        prefect_credentials: of Prefect.
+        credentials: MLflow's credentials.
+        prefect_credentials: Prefect's credentials.
     """
 
     prefect_api: str
@@ -96,8 +96,8 @@ def of(project: Project) -> Connections:
     """The connections of a project.
 
     Raises:
-        SpecError: `modelyard.toml`, or a variable, is wrong.
-        StackError: the credentials that it names cannot be read.
+        SpecError: `modelyard.toml` or an environment variable is wrong.
+        StackError: the configured credentials cannot be read.
     """
     config = settings.read(project.root).connections
     file = settings.FILE_NAME
@@ -113,7 +113,7 @@ def own_servers(project: Project) -> tuple[Name, ...]:
     """The servers that `modelyard up` starts.
 
     Raises:
-        SpecError: `modelyard.toml`, or a variable, is wrong.
+        SpecError: `modelyard.toml` or an environment variable is wrong.
     """
     config = settings.read(project.root).connections
     urls: dict[Name, str | None] = {"prefect": config.prefect, "mlflow": config.mlflow}
@@ -121,7 +121,7 @@ def own_servers(project: Project) -> tuple[Name, ...]:
 
 
 def endpoints(project: Project) -> Endpoints | None:
-    """Where the servers answer; None unless both do. An own server also proves that it is the project's."""
+    """The endpoints of the servers; None unless both answer. An own server also proves that it has the secret."""
     if own_servers(project):
         stack_state = state.load(project)
         if stack_state is None or not stack_state.wanted:
@@ -133,7 +133,7 @@ def endpoints(project: Project) -> Endpoints | None:
 
 
 def configured(project: Project) -> Endpoints:
-    """Where the servers are to answer, whether they do or not.
+    """The configured endpoints of the servers, whether the servers answer or not.
 
     Raises:
         StackError: an own server was never started.
@@ -145,7 +145,7 @@ def configured(project: Project) -> Endpoints:
 
 
 def answers(project: Project, server: Server) -> bool:
-    """Whether a server answers. Own servers are asked whether they know the project's secret, which is not sent."""
+    """Whether a server answers. An own server must prove that it has the project's secret; the secret is not sent."""
     if server.url is None:
         return False
     if server.is_own:
@@ -160,9 +160,9 @@ def answers(project: Project, server: Server) -> bool:
 
 
 def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
-    """Whether Prefect has heard from a worker of the work pool after `since` (seconds since 1970).
+    """Whether a worker of the work pool has sent a heartbeat after `since` (seconds since 1970).
 
-    Prefect calls a worker online for a while after its last heartbeat, also one that was killed.
+    Prefect's status alone is not enough: a killed worker stays ONLINE for a while after its last heartbeat.
     """
     import httpx
 
@@ -181,10 +181,10 @@ def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
 
 
 def require_external_servers(project: Project) -> None:
-    """Return if the servers that are not the project's own answer.
+    """Check that the external servers answer.
 
     Raises:
-        StackError: one does not.
+        StackError: an external server does not answer.
     """
     servers = of(project)
     for server in (servers.prefect, servers.mlflow):
@@ -197,10 +197,10 @@ def require_external_servers(project: Project) -> None:
 
 
 def shared_name(project: Project) -> str:
-    """The name of the project's work pool, and the tag of its deployments: unique on a server that others use too.
+    """The name of the project's work pool and the tag of its deployments; unique on a shared Prefect server.
 
     Raises:
-        StackError: the project has no identity yet, which its first `up` gives it.
+        StackError: the project has no id yet; the first `modelyard up` creates the id.
     """
     if "prefect" in own_servers(project):
         return OWN_NAME
@@ -211,7 +211,7 @@ def shared_name(project: Project) -> str:
 
 
 def deployment_name(project: Project, name: str) -> str:
-    """The name of a deployment. On a server that others use, too, another project may have one of the same name."""
+    """The name of a deployment; on a shared Prefect server the name includes the project's id."""
     owner = shared_name(project)
     return name if owner == OWN_NAME else f"{name} ({owner})"
 
@@ -227,13 +227,13 @@ def credentials(project: Project) -> Credentials | None:
 
 
 def headers(project: Project) -> dict[str, str]:
-    """What a request to an own server or a model service of the project carries."""
+    """The HTTP headers of a request to an own server or a model service of the project."""
     own = credentials(project)
     return own.headers if own is not None else {}
 
 
 def variables(root: Path) -> dict[str, str]:
-    """The credentials as Prefect's and MLflow's own clients read them from the environment."""
+    """The environment variables from which Prefect's and MLflow's own clients read the credentials."""
     servers = of(Project(root))
     result: dict[str, str] = {}
     if (credentials := servers.prefect.credentials) is not None:
@@ -249,7 +249,7 @@ def variables(root: Path) -> dict[str, str]:
 
 
 def enter(project: Project) -> None:
-    """Let this process, and what it starts, work in a project: where its tools keep what they know, and credentials."""
+    """Set the environment of this process and its children for a project: state folders of tools, and credentials."""
     from flows.platform import environment
 
     environment.quiet(os.environ)
@@ -261,8 +261,8 @@ def client(credentials: Credentials | None, url: str, **settings: Any) -> httpx.
     """An HTTP client for a server.
 
     Args:
-        credentials: its credentials; None: nothing is sent.
-        settings: of `httpx.Client`.
+        credentials: the server's credentials; None: none are sent.
+        settings: keyword arguments of `httpx.Client`.
     """
     from components.access import http_client
 
@@ -276,7 +276,7 @@ def own_url(name: str, port: int) -> str:
 
 def _endpoints(servers: Connections) -> Endpoints:
     prefect, mlflow = servers.prefect, servers.mlflow
-    assert prefect.url is not None  # noqa: S101  # so the caller has seen
+    assert prefect.url is not None  # noqa: S101  # the caller has checked this
     assert mlflow.url is not None  # noqa: S101
     return Endpoints(prefect.url, str(prefect.page), mlflow.url, mlflow.credentials, prefect.credentials)
 

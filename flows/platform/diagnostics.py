@@ -1,4 +1,4 @@
-"""What `modelyard doctor` looks at. Every check is quick and imports no heavy library."""
+"""The checks of `modelyard doctor`. Every check is quick and imports no heavy library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was found, and what to do if it is not well."""
+    """The result of one check, and what to do about it unless the verdict is ok."""
 
     check: str
     verdict: Literal["ok", "warn", "fail"]
@@ -39,7 +39,7 @@ class Finding:
 
 
 def diagnose(project: Project) -> tuple[Finding, ...]:
-    """All checks, in the order in which one would mend."""
+    """Run all checks, in the order in which problems should be repaired."""
     checks: list[Callable[[Project], Finding]] = [
         _python,
         _packages,
@@ -58,7 +58,7 @@ def diagnose(project: Project) -> tuple[Finding, ...]:
 
 
 def _run_check(check: Callable[[Project], Finding], project: Project) -> Finding:
-    """A check that fails is a finding, too."""
+    """Run a check; its error becomes a finding with the verdict fail."""
     try:
         return check(project)
     except ModelyardError as error:
@@ -86,7 +86,7 @@ def _packages(project: Project) -> Finding:
 def different_packages(path: Path) -> list[str]:
     """Packages that are not installed in the locked version, each as `name: installed, locked`.
 
-    Beside torch's CPU build, the packages that only its CUDA build needs are not missed.
+    With torch's CPU build, packages that only the CUDA build needs may be missing.
     """
     differences = []
     has_cuda = _has_cuda_build()
@@ -178,7 +178,7 @@ def _dvc_remote(project: Project) -> Finding:
 
 
 def _databases(project: Project) -> Finding:
-    """Whether the tables of both servers are whole: a release before this one could be killed while it made them."""
+    """Check the databases of both servers: an earlier version of Modelyard could be killed during a migration."""
     damaged = {}
     for name in FIRST_PORT:
         path = project.state / name / f"{name}.db"
@@ -208,7 +208,7 @@ def _schema_damage(path: Path) -> str:
 
 
 def _connections(project: Project) -> Finding:
-    """Whose servers the project uses, and whether those that are not its own answer."""
+    """Check which servers the project uses, and that the external ones answer."""
     configured = connections.of(project)
     servers = (configured.prefect, configured.mlflow)
     summary = "; ".join(

@@ -1,4 +1,4 @@
-"""Brings the supervisor back when it is killed. Itself a supervised program: each of the two restarts the other."""
+"""Restarts a killed supervisor. The guardian is itself a supervised program, so each of the two restarts the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Wait until the parent process (the supervisor) is gone; if the stack is still wanted, start it again."""
+    """Wait until the parent process (the supervisor) has ended; restart it unless the stack was stopped."""
     parent = os.getppid()
     _wait_for_end(parent)
     from components.core.project import Project
@@ -29,7 +29,7 @@ def main() -> None:
 def _wait_for_end(parent: int) -> None:
     try:
         descriptor = os.pidfd_open(parent)
-    except (AttributeError, OSError):  # not Linux, or gone already: look from time to time
+    except (AttributeError, OSError):  # not Linux, or the parent has ended: poll
         pass
     else:
         if os.getppid() == parent:
@@ -39,7 +39,7 @@ def _wait_for_end(parent: int) -> None:
 
 
 def _redirect_output_to(log_file: Path) -> None:
-    """Our output was a pipe to the supervisor; a word into it would now end this process."""
+    """Redirect stdout and stderr to a file: they were a pipe to the killed supervisor."""
     with log_file.open("ab") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)

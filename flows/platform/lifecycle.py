@@ -1,4 +1,4 @@
-"""Starting, stopping and looking at the stack as a whole."""
+"""Starts and stops the stack, and shows its status."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from flows.platform.supervisor import ProcessState
 Log = Callable[[str], None]
 
 TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
-ALWAYS = ("runner", "controller")  # beside the servers that no setting names
-CONTROLLER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
+ALWAYS = ("runner", "controller")  # programs of every stack; own servers are added unless a setting names external ones
+CONTROLLER_SECONDS = 15.0  # maximum age of the controller's heartbeat; it polls each second if the machine is not busy
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
-ATTEMPTS = 3  # to find ports that nobody else takes before the servers listen, which is seconds after their start
+ATTEMPTS = 3  # to find ports that no other process takes before the servers listen, seconds after their start
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class ProgramStatus:
 
     Args:
         state: `ready`, `starting`, `failed` or `stopped`.
-        seconds: since it was started, or None.
-        detail: what is wrong, or nothing.
-        is_own: the stack starts it; else a setting names it.
+        seconds: time since the program was started, or None.
+        detail: the problem; empty if there is none.
+        is_own: whether the stack starts the program; else a setting names an external server.
     """
 
     name: str
@@ -64,7 +64,7 @@ class ProgramStatus:
 
 
 def unreachable_servers(project: Project) -> tuple[str, ...]:
-    """The servers that the project uses and that do not answer."""
+    """The names of the project's servers that do not answer."""
     servers = connections.of(project)
     stack_state = state.load(project)
     return tuple(
@@ -76,19 +76,20 @@ def unreachable_servers(project: Project) -> tuple[str, ...]:
 
 
 def controller_heartbeat(project: Project) -> Path:
-    """A file that the controller touches after each look."""
+    """A file that the controller touches after each poll of the registry."""
     return state.folder(project) / "controller.seen"
 
 
 def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
-    """Start what is not running and wait until it is ready; with everything running, only look.
+    """Start the programs that are not running, and wait until they are ready.
 
     Args:
-        log: told in one line what was started and what became ready after how many seconds.
-        runner: also wait for the runner of schedules; it is started in any case.
+        log: called with one line for each program that is started or becomes ready.
+        runner: also wait for the runner and the controller, which are started in any case.
+        timeout_seconds: time for all programs to become ready.
 
     Raises:
-        StackError: a server does not come up; holds the end of its log. Or a server that is named does not answer.
+        StackError: a program does not become ready; contains the end of its log. Or an external server does not answer.
     """
     connections.require_external_servers(project)
     awaited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
@@ -106,7 +107,7 @@ def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: floa
 
 
 def down(project: Project, *, log: Log = lambda _: None) -> bool:
-    """Stop everything of this project's stack; nothing is left, whatever hangs. Returns whether anything ran."""
+    """Stop the stack and kill what hangs, so that no process is left; returns whether anything ran."""
     with state.lock(project, log):
         stack_state = state.load(project)
         if stack_state is not None:
@@ -115,7 +116,7 @@ def down(project: Project, *, log: Log = lambda _: None) -> bool:
 
 
 def status(project: Project) -> tuple[ProgramStatus, ...]:
-    """Every program of the stack and how it is."""
+    """The status of every program of the stack."""
     stack_state = state.load(project)
     processes = supervisor.processes(project) or {}
     servers = connections.of(project)
@@ -130,12 +131,12 @@ def status(project: Project) -> tuple[ProgramStatus, ...]:
 
 
 def _first_ports(project: Project) -> dict[str, int]:
-    """The servers that are the project's own, and where they look for a free port first."""
+    """The first port to try for each of the project's own servers."""
     return {name: FIRST_PORT[name] for name in connections.own_servers(project)}
 
 
 def _start_missing(project: Project, log: Log) -> StackState:
-    """Start the supervisor, or those of its programs that do not run or run something else; the others go on."""
+    """Start the supervisor, or else restart those of its programs that have ended or whose configuration changed."""
     stack_state, came_from = state.claim(project)
     if came_from is not None:
         _stop_at_old_root(project, came_from, log)
@@ -178,9 +179,10 @@ def _start_missing(project: Project, log: Log) -> StackState:
 
 
 def _stop_at_old_root(project: Project, came_from: str, log: Log) -> None:
-    """End what still runs of a moved project from its old place; a service goes on until its shim replaces it.
+    """End the processes that a moved project still runs from its old folder.
 
-    A service keeps paths of the old place (its order, its secret, its interpreter), so it cannot stay.
+    A service continues until its shim replaces it: the paths of its spec, secret and interpreter are in the old folder.
+    A copied project does not touch the original's processes.
     """
     from flows.platform import orphans
 
@@ -195,7 +197,7 @@ def _stop_at_old_root(project: Project, came_from: str, log: Log) -> None:
 
 
 def _end_orphans(project: Project, names: list[str]) -> None:
-    """End what a killed stack left of programs that the supervisor will not start again."""
+    """End the processes of a killed stack that belong to programs which the supervisor will not start again."""
     from flows.platform import orphans
 
     services = {path.stem for path in (state.folder(project) / "serving.d").glob("*.conf")}
@@ -225,7 +227,7 @@ def _is_taken(project: Project, stack_state: StackState, name: str) -> bool:
 def _wait_for_all(
     project: Project, stack_state: StackState, names: tuple[str, ...], timeout_seconds: float, log: Log
 ) -> None:
-    """Until all are ready or one of them fails, which nobody waits for any longer."""
+    """Wait until all programs are ready; if one fails, stop waiting for the others and raise its error."""
     cancelled = threading.Event()
     started_at = time.monotonic()
     with ThreadPoolExecutor(len(names)) as threads:
@@ -275,11 +277,11 @@ def _is_ready(project: Project, stack_state: StackState, name: str) -> bool:
     if name in FIRST_PORT:
         return health.is_ours(project, stack_state.ports[name])
     record = running.read(state.folder(project), name)
-    if record is None or not record.identity.is_alive():  # what it left says that it was well
+    if record is None or not record.identity.is_alive():  # heartbeats of an ended process do not count
         return False
     if name == "controller":
         heartbeat = controller_heartbeat(project)
-        # In both directions: the clock may have been set back since.
+        # The absolute age, because the clock may have been set back since.
         return heartbeat.exists() and abs(time.time() - heartbeat.stat().st_mtime) < CONTROLLER_SECONDS
     return connections.worker_is_online(project, connections.shared_name(project), record.since)
 
@@ -298,7 +300,7 @@ def _not_ready_error(project: Project, stack_state: StackState, name: str, probl
 
 
 def _stop(project: Project, log: Log) -> bool:
-    """Runner first (it wants to tell Prefect), then the rest at once, then the supervisor, then whatever is left."""
+    """Stop the runner first, which reports to Prefect, then the other programs, the supervisor and its orphans."""
     from flows.platform import orphans
 
     supervisor_answers = supervisor.answers(project)
@@ -321,7 +323,7 @@ def _stop(project: Project, log: Log) -> bool:
 
 
 def _external_status(project: Project, server: connections.Server) -> ProgramStatus:
-    """A server that a setting names: it is not the project's, so there is nothing to know but whether it answers."""
+    """The status of an external server: only whether it answers is known."""
     state = "ready" if connections.answers(project, server) else "failed"
     detail = f"named by {server.named_by}" + ("" if state == "ready" else "; it does not answer")
     return ProgramStatus(server.name, state, server.page, None, None, detail, "", is_own=False)

@@ -1,4 +1,4 @@
-"""The stack's own processes, known by a mark in their environment that every child inherits."""
+"""Finds and ends processes of the stack, by a mark in their environment that every child inherits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flows.platform.process_mark import PROGRAM, STACK
 
 
 def find(root: str, program: str | None = None) -> list[psutil.Process]:
-    """Processes of the stack of `root` (of one program of it), not this process and none above it."""
+    """The processes of the stack of `root`, or of one of its programs; without this process and its ancestors."""
     excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     processes = []
     for process in psutil.process_iter():
@@ -24,7 +24,7 @@ def find(root: str, program: str | None = None) -> list[psutil.Process]:
             environment = process.environ()
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-        except (psutil.Error, OSError):  # gone meanwhile, or another user's
+        except (psutil.Error, OSError):  # the process has ended, or belongs to another user
             continue
         if environment.get(STACK) == root and (program is None or environment.get(PROGRAM) == program):
             processes.append(process)
@@ -32,7 +32,7 @@ def find(root: str, program: str | None = None) -> list[psutil.Process]:
 
 
 def is_taken(root: str, port: int) -> bool:
-    """Whether a process that is none of the stack of `root` listens on a port: two stacks may have found it free."""
+    """Whether a process outside the stack of `root` listens on a port: two stacks may choose the same free port."""
     if ports.is_free(port):
         return False
     listener = ports.listener(port)
@@ -41,7 +41,7 @@ def is_taken(root: str, port: int) -> bool:
 
 
 def program_of(process: psutil.Process) -> str | None:
-    """Which program of the stack a process belongs to; None for the supervisor and the shims."""
+    """The name of the program that a process belongs to; None for the supervisor and the shims."""
     try:
         return process.environ().get(PROGRAM)
     except (psutil.Error, OSError):
@@ -49,7 +49,7 @@ def program_of(process: psutil.Process) -> str | None:
 
 
 def kill(processes: Collection[psutil.Process]) -> None:
-    """Kill processes at once; returns when all are gone."""
+    """Kill processes, and wait until all have ended."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -57,7 +57,7 @@ def kill(processes: Collection[psutil.Process]) -> None:
 
 
 def end(processes: Collection[psutil.Process], grace_seconds: float = 2.0) -> None:
-    """Ask processes to end, then kill those that do not; returns when all are gone."""
+    """Send SIGTERM, kill those that still run after `grace_seconds`, and wait until all have ended."""
     for process in processes:
         try:
             process.terminate()
@@ -72,7 +72,7 @@ def end(processes: Collection[psutil.Process], grace_seconds: float = 2.0) -> No
 
 
 def end_orphans(root: str, program: str | None = None, grace_seconds: float = 2.0, excluded: int | None = None) -> int:
-    """End what a killed stack (or one program of it) left behind; returns how many processes.
+    """End the processes that a killed stack, or one of its programs, left running; returns their number.
 
     Args:
         excluded: the PID of a process that is left alone, with its descendants. The session is no criterion: BentoML's
@@ -93,7 +93,7 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def wait_until_gone(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that still run when all have ended or the time is up; what ended and nobody waited for does not run."""
+    """Wait until processes have ended, or `seconds` have passed; returns those that still run. Zombies have ended."""
     deadline = time.monotonic() + seconds
     while (running := [process for process in processes if _is_running(process)]) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Ports on the loopback interface: free or not, and who holds them."""
+"""Ports on the loopback interface: which are free, and which process listens on them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTaken(Exception):
-    """Another process listens where a program was to: the port was free when it was chosen, seconds before.
+    """Another process listens on a program's port; the port was free when it was chosen, seconds before.
 
     Args:
-        name: the program's.
+        name: the program's name.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,7 +27,7 @@ class PortTaken(Exception):
 
 
 def is_free(port: int) -> bool:
-    """Whether a server of ours could listen here now."""
+    """Whether a server can listen on a port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -52,7 +52,7 @@ def choose(first: int, taken: Collection[int], count: int = 200) -> int:
 
 
 def listener(port: int) -> psutil.Process | None:
-    """The process that listens on a port, as far as this user may see."""
+    """The process that listens on a port; None if there is none or this user may not see it."""
     import psutil
 
     for process in psutil.process_iter(["pid", "name"]):
@@ -65,7 +65,7 @@ def listener(port: int) -> psutil.Process | None:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether a process, or one that it started, listens on a port."""
+    """Whether a process or one of its descendants listens on a port."""
     import psutil
 
     try:
@@ -82,6 +82,6 @@ def _listens(process: psutil.Process, port: int) -> bool:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, as `name (pid 123)`."""
+    """The process that listens on a port, as `name (pid 123)`."""
     process = listener(port)
     return f"{process.info['name']} (pid {process.pid})" if process is not None else "a process of another user"

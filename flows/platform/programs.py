@@ -1,4 +1,4 @@
-"""The programs of the stack: what each runs, where it answers, what it needs."""
+"""The programs of the stack: command, environment and supervisor configuration of each."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ ENTRYPOINT = "flows/pipelines/flow.py:pipeline"  # the flow that the runner runs
 FIRST_PORT = {"prefect": 4200, "mlflow": 5000}
 SERVICE_PREFIX = "serve-"
 LOCK = "MODELYARD_LOCK"  # digest of the locked environment that a program was started with
-GUARDIAN = "guardian"  # the one program without a shim: it watches the supervisor itself
-STOP_SECONDS = 65  # of a service: a request may take a minute, and is answered
-SHIM_SECONDS = 20  # that a shim needs to end a program, beside the program's own time
+GUARDIAN = "guardian"  # the only program without a shim: it watches the supervisor
+STOP_SECONDS = 65  # for a service to end: a request may take a minute, and is answered
+SHIM_SECONDS = 20  # for a shim to end a program, in addition to the program's `stop_seconds`
 
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised program. What it runs stands in a JSON file of its own, so no word of it needs quoting.
+    """One supervised program. Its command is stored in a JSON file of its own, so no argument needs quoting.
 
     Args:
         priority: lower starts first and stops last.
-        stop_seconds: how long it may take to end after SIGTERM, before its whole process group is killed.
+        stop_seconds: time to end after SIGTERM, before the whole process group is killed.
         after: a server (root, port) that must be ready before the program starts.
-        clears_leftovers: end processes that a killed earlier start of it left.
-        needs_credentials: its environment holds the project's secret, for the clients of Prefect and MLflow.
-        hands_over_to: a folder, relative to the project's, in which the workers of the program say that they serve: the
-            program is replaced by starting the new one beside it; None: it is ended first.
-        workers: of a program that hands over, how many must say that they serve before the one before it ends.
-        shim: a shim keeps it, so that it outlives the supervisor.
+        clears_leftovers: end the processes that an earlier, killed start of the program left.
+        needs_credentials: add the project's secret to the environment, for the clients of Prefect and MLflow.
+        hands_over_to: a folder, relative to the project's, with the heartbeats of the program's workers. A changed
+            program is then replaced without a pause: the new process starts beside the old one. None: the old process
+            ends first.
+        workers: number of workers of the new process that must be ready before the old process ends.
+        shim: run the program under a shim, so that it outlives the supervisor.
     """
 
     name: str
@@ -56,20 +57,20 @@ class Program:
     shim: bool = True
 
     def write(self, project: Project) -> None:
-        """Write the program's JSON file, which `launch.py` reads at each start."""
+        """Write the program's JSON file, which the shim reads at each start."""
         path = launch_file(project, self.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(path, self._document(project))
 
     def differs(self, project: Project) -> bool:
-        """Whether the file written last is another than `write` would write."""
+        """Whether the program's file differs from what `write` would write."""
         path = launch_file(project, self.name)
         return not path.exists() or path.read_text() != self._document(project)
 
     def _document(self, project: Project) -> str:
         variables = {**environment.of_project(project), PROGRAM: self.name, **self.environment}
         if not self.name.startswith(SERVICE_PREFIX) and project.lock_file.is_file():
-            # After other packages were installed, `up` starts the servers again; production stays as it is.
+            # If the locked environment has changed, `up` restarts the servers, but not the model services.
             variables[LOCK] = digest.of_file(project.lock_file)
         document = asdict(self) | {"folder": str(project.root), "environment": variables}
         return document_text(document)
@@ -77,8 +78,8 @@ class Program:
     def section(self, project: Project) -> str:
         """The program's section of the supervisor's configuration.
 
-        The supervisor runs in the project's folder, with this interpreter's folder first in PATH: all is relative, so
-        no sign of a path is taken for syntax (` ;` begins a comment, `%` an expansion).
+        The supervisor runs in the project's folder, with this interpreter's folder first in PATH. All paths are
+        relative, so no character of a path is parsed as syntax (` ;` begins a comment, `%` an expansion).
         """
         file = launch_file(project, self.name).relative_to(project.root)
         lines = {
@@ -90,7 +91,7 @@ class Program:
             "stopwaitsecs": self.stop_seconds + SHIM_SECONDS,
             "killasgroup": "false" if self.shim else "true",
             "redirect_stderr": "true",
-            # What a shim prints before it opens the program's own log: nothing, unless Python itself fails.
+            # Output of a shim before it opens the program's own log: only errors of Python itself.
             "stdout_logfile": log_file(project, f"{self.name}.shim" if self.shim else self.name).relative_to(
                 project.root
             ),
@@ -102,22 +103,22 @@ class Program:
 
 
 def escaped(value: str) -> str:
-    """A value as the supervisor's configuration reads it back (paths it expands twice: they are given relative)."""
+    """A value with `%` escaped for the supervisor's configuration. It expands paths twice, so paths are relative."""
     return value.replace("%", "%%")
 
 
 def document_text(document: dict[str, Any]) -> str:
-    """A program's file."""
+    """The content of a program's JSON file."""
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def launch_file(project: Project, name: str) -> Path:
-    """What a program runs."""
+    """The JSON file of a program."""
     return state.folder(project) / "programs" / f"{name}.json"
 
 
 def log_file(project: Project, name: str) -> Path:
-    """What a program prints."""
+    """The log file of a program."""
     return state.folder(project) / "logs" / f"{name}.log"
 
 
@@ -139,7 +140,7 @@ def _prefect_api(project: Project, stack_state: StackState) -> str:
 
 
 def _after(project: Project, stack_state: StackState, name: str) -> dict[str, Any] | None:
-    """The server that a program waits for, if it is the project's own."""
+    """The server that a program waits for; None if the server is external."""
     return (
         {"root": str(project.root), "port": stack_state.ports[name]}
         if name in connections.own_servers(project)
@@ -149,7 +150,7 @@ def _after(project: Project, stack_state: StackState, name: str) -> dict[str, An
 
 def _uvicorn_command(application: str, port: int) -> list[str]:
     command = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
-    # Whoever asks does not say where from: the door asks the kernel about the connection.
+    # Proxy headers of a client are ignored: the door asks the kernel which user opened the connection.
     return [*command, "--no-proxy-headers", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
 
 
@@ -160,7 +161,7 @@ def _guardian(project: Project) -> Program:
 
 def _prefect(project: Project, stack_state: StackState) -> Program:
     port = stack_state.ports["prefect"]
-    # Relative to the project's folder, in which the server runs: no sign of its path is taken for a part of the URL.
+    # Relative to the project's folder, in which the server runs, so no character of its path is parsed as URL syntax.
     database = project.state.relative_to(project.root) / "prefect" / "prefect.db"
     settings = {
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
@@ -170,7 +171,7 @@ def _prefect(project: Project, stack_state: StackState) -> Program:
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
         # Prefect would write its pages, changed, into its own package, which may belong to another user.
         "PREFECT_UI_STATIC_DIRECTORY": str(project.state / "prefect" / "ui"),
-        "PREFECT_UI_API_URL": "/api",  # of the page's own origin, under whatever name of this machine it was opened
+        "PREFECT_UI_API_URL": "/api",  # relative to the page's origin, for any host name of this machine
         "PREFECT_API_URL": own_url("prefect", port),
         "PREFECT__SERVER_FINAL": "1",
     }
@@ -178,7 +179,7 @@ def _prefect(project: Project, stack_state: StackState) -> Program:
 
 
 def _mlflow(project: Project, stack_state: StackState) -> Program:
-    """The application that `mlflow server` starts as a child of its own; started directly, MLflow is imported once."""
+    """The ASGI application of `mlflow server`, started directly instead of as its child: MLflow is imported once."""
     home = project.state.relative_to(project.root) / "mlflow"
     port = stack_state.ports["mlflow"]
     store = f"sqlite:///{home / 'mlflow.db'}"
@@ -202,14 +203,14 @@ def _runner(project: Project, stack_state: StackState) -> Program:
         {
             "PREFECT_API_URL": _prefect_api(project, stack_state),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
-            # Prefect keeps `runner_storage` there. In /tmp it belongs to whoever came first, and to nobody else.
+            # Prefect creates `runner_storage` there. In /tmp the first user would own the folder.
             "TMPDIR": str(state.folder(project)),
             "PYTHONUNBUFFERED": "1",
         },
         priority=30,
         stop_seconds=8,
         after=_after(project, stack_state, "prefect"),
-        clears_leftovers=False,  # flow runs of a killed runner go on and report their end themselves
+        clears_leftovers=False,  # flow runs of a killed runner continue and report their own end
         needs_credentials=True,
     )
 
@@ -226,6 +227,6 @@ def _controller(project: Project, stack_state: StackState) -> Program:
         priority=30,
         stop_seconds=8,
         after=_after(project, stack_state, "mlflow"),
-        clears_leftovers=False,  # a release of a killed controller goes on to its end
+        clears_leftovers=False,  # the release worker of a killed controller completes its release
         needs_credentials=True,
     )

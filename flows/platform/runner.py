@@ -1,9 +1,8 @@
-"""`python -m flows.platform.runner`: keeps the work pool's job template as it is to be, then is Prefect's worker.
+"""`python -m flows.platform.runner`: sets the work pool's job template, then runs Prefect's worker.
 
-A run of the pool chooses parameters, and nothing else: command and folder are constants of the template, which has no
-variables. It has no environment either, since Prefect merges a deployment's variables into one, whatever the template
-allows. The command names the flow, so a deployment's entry point and pull steps, which could name any command, are not
-carried out.
+A flow run chooses only its parameters: command and folder are constants of the template, which has no variables. The
+template has no environment either, because Prefect would merge a deployment's variables into it. The command names the
+flow, so a deployment's entry point and pull steps, which could name any command, are not executed.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def apply_work_pool(project: Project, client: httpx.Client) -> None:
     """Create the project's work pool, or set its template.
 
     Raises:
-        httpx.HTTPError: Prefect refused, or did not answer.
+        httpx.HTTPError: Prefect rejected the request or did not answer.
     """
     template, pool = job_template(project), connections.shared_name(project)
     response = client.patch(f"/work_pools/{pool}", json={"base_job_template": template})
@@ -55,15 +54,15 @@ def apply_work_pool(project: Project, client: httpx.Client) -> None:
 
 
 def disable_flow_hooks() -> None:
-    """Have the worker look for the hooks of a cancelled or crashed run nowhere: it would carry out the pull steps.
+    """Keep the worker from loading the flow of a cancelled or crashed run for its hooks: that would run the pull steps.
 
     Raises:
-        AttributeError: Prefect has no such function any more; then its hooks must be kept out another way.
+        AttributeError: this version of Prefect has no such function, so the hooks must be disabled in another way.
     """
     from prefect.workers import process
 
     function = "load_flow_from_flow_run"
-    getattr(process, function)  # it must be there
+    getattr(process, function)  # raises if Prefect has removed the function
     setattr(process, function, _flow_without_hooks)
 
 
@@ -78,7 +77,7 @@ async def _flow_without_hooks(_flow_run: FlowRun) -> Flow[[], None]:
 
 
 def main() -> None:
-    """Set the pool up and be the worker."""
+    """Set up the work pool and run the worker."""
     project = Project.find()
     endpoints = lifecycle.configured(project)
     deadline = time.monotonic() + SETUP_TIMEOUT_SECONDS

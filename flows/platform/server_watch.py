@@ -1,4 +1,4 @@
-"""While a run goes on: a server of the stack that does not answer any more is said, since the run waits for it."""
+"""Logs servers of the stack that stop answering during a run, because the run waits for them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def watched(
     poll_seconds: float = POLL_SECONDS,
     log_period_seconds: float = LOG_PERIOD_SECONDS,
 ) -> Iterator[None]:
-    """While the block lasts, say every `log_period_seconds` which server has not answered for how long.
+    """During the block, log every `log_period_seconds` each server that does not answer, and for how long.
 
     Args:
-        log: called from a thread of its own.
+        log: called in a background thread.
+        poll_seconds: time between two checks of the servers.
     """
     ended = threading.Event()
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_compared_is_said_before_any_work(project: Project) -> No
         comparison.of_families(project, ["cnn", "rnn"], "image-classification", budget)
 
 
-def test_a_chosenis_named_after_what_it_compares(project: Project) -> None:
+def test_a_comparison_is_named_after_what_it_compares(project: Project) -> None:
     chosen = comparison.of_families(project, ["rnn", "cnn"], "text-classification", Budget(seconds=9))
     assert chosen.name == "compare-text-classification-rnn-cnn"
     assert [chosen.label(spec) for spec in chosen.models] == ["rnn gru", "cnn kim"]
