@@ -1,4 +1,4 @@
-"""A full disk, however a library says it: ENOSPC, EDQUOT, SQLite's words, or another library's."""
+"""Detects a full disk in errors: ENOSPC, EDQUOT, or the messages of SQLite and other libraries."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from components.core.errors import DiskFullError
 
-NEXT_STEP = "free some space, then run the same command again; what was done is kept, and nothing half-made is left"
+NEXT_STEP = "free some space, then run the same command again; completed work is kept, and no partial file is left"
 
 # EDQUOT is missing on some systems.
 _ERROR_NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# The C library's words, and those of SQLite, numpy (`save`) and torch (`save`), which give no error number.
+# Messages of the C library, and of SQLite, numpy (`save`) and torch (`save`), whose errors have no error number.
 _MESSAGES = re.compile(
     r"No space left on device|Disk quota exceeded|database or disk is full"
     r"|\d+ requested and \d+ written|Not enough free space to write"
@@ -24,20 +24,20 @@ _MESSAGES = re.compile(
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error, or one that it followed from, says that there is no space left."""
+    """Whether an error, or one of its causes, means that the disk is full."""
     return any(_is_disk_full(one) for one in _chain(error))
 
 
 def message_says_full(text: str) -> bool:
-    """Whether the words of another process say that there is no space left."""
+    """Whether the output of another process means that the disk is full."""
     return _MESSAGES.search(text) is not None
 
 
 def as_error(error: BaseException, where: Path | str | None = None) -> DiskFullError:
-    """The one error for a full disk.
+    """The `DiskFullError` for an error.
 
     Args:
-        where: the place, if the error itself names no file.
+        where: the path to report if the error names no file.
     """
     disk_full_error = next((link for link in _chain(error) if isinstance(link, DiskFullError)), None)
     if disk_full_error is not None:
@@ -50,10 +50,13 @@ def as_error(error: BaseException, where: Path | str | None = None) -> DiskFullE
 
 @contextmanager
 def reported(where: Path) -> Iterator[None]:
-    """Within the block, an error that says that there is no space left becomes the one error for it.
+    """Within the block, convert errors of a full disk to `DiskFullError`.
+
+    Args:
+        where: the path to report if the error names no file.
 
     Raises:
-        DiskFullError: in place of whatever said so.
+        DiskFullError: the disk is full.
     """
     try:
         yield
@@ -64,7 +67,7 @@ def reported(where: Path) -> Iterator[None]:
 
 
 def free_space(place: Path) -> str | None:
-    """The free space of the disk that holds a place, in words; None where nobody can say."""
+    """The free space of a path's disk, as text; None if it is unknown."""
     while not place.exists() and place != place.parent:
         place = place.parent
     try:
@@ -83,7 +86,7 @@ def _is_disk_full(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, the members of its group, and what each followed from."""
+    """An error, the members of its exception group, and the causes and contexts of all of them."""
     pending, seen = [error], set[int]()
     while pending:
         current = pending.pop()

@@ -1,4 +1,4 @@
-"""What git says of a project's folder, and why it says nothing."""
+"""Runs git in a project's folder, and explains failures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Answer:
-    """What a git command printed, or why it failed.
+    """The output of a git command, or the reason of its failure.
 
     Args:
-        output: standard output; None where git failed or is not installed.
-        reason: why there is no output; empty where there is some.
-        next_step: the command that lets git work here; empty where none is known.
+        output: standard output; None if git failed or is not installed.
+        reason: why there is no output; empty if there is output.
+        next_step: the command that repairs the failure; empty if none is known.
     """
 
     output: bytes | None
@@ -30,7 +30,7 @@ class Answer:
 
 
 def ask(root: Path, *arguments: str) -> Answer:
-    """Run `git` in a folder. A checkout that belongs to another user is refused by git, and that is told apart."""
+    """Run `git` in a folder. The refusal of git to read another user's checkout has a reason and a next step."""
     try:
         completed = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}

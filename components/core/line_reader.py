@@ -1,4 +1,4 @@
-"""Reading a child's pipe in a thread. The thread always reads to the end, so that the child never waits for us."""
+"""Reads a child's pipe in a thread. The thread always reads to the end, so the child never blocks on a full pipe."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable
 
 
 class LineReader:
-    """A thread that hands each line on, in the context of the thread that starts it.
+    """A thread that passes each line to `sink`, in the context variables of the thread that created it.
 
-    A failure of `sink` (its own reader has gone, a disk is full) does not end the reading: the failure is remembered,
-    the rest is read and dropped, and `join` returns the failure.
+    If `sink` raises (a closed pipe, a full disk), the remaining lines are read and dropped, and `join` returns the
+    exception.
 
     Args:
-        lines: where the lines come from; iterated in the thread.
-        sink: takes each line.
-        on_failure: called once, in the thread, when `sink` has failed.
+        lines: the lines; iterated in the thread.
+        sink: called with each line.
+        on_failure: called once, in the thread, when `sink` has raised.
     """
 
     def __init__(
@@ -28,11 +28,11 @@ class LineReader:
         self._thread = threading.Thread(target=context.run, args=(self._read,), daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the thread."""
         self._thread.start()
 
     def join(self) -> BaseException | None:
-        """Wait until the last line is read; returns why `sink` failed, if it did."""
+        """Wait until the last line is read; returns the exception of `sink`, or None."""
         self._thread.join()
         return self._failure
 

@@ -1,4 +1,4 @@
-"""Proxies and certificates of the environment: kept for sources in the network, unused for servers on this machine."""
+"""Proxy and certificate variables: set aside for requests to this machine, restored for downloads."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ NAMES = (*_PROXIES, *(name.upper() for name in _PROXIES), *_CERTIFICATES)
 
 
 def set_aside(environment: MutableMapping[str, str]) -> None:
-    """Move the variables that name proxies and certificates into `VARIABLE`, from where `restored` takes them.
+    """Move the proxy and certificate variables into `VARIABLE`, from which `restored` reads them.
 
-    Clients of MLflow, Prefect and the services then ask loopback addresses directly, and load no certificates.
+    Clients of MLflow, Prefect and the services then connect to loopback addresses directly, without certificates.
     """
     variables = {name: value for name in NAMES if (value := environment.pop(name, None)) is not None}
-    if VARIABLE in environment:  # set aside before: what NO_PROXY says now is our own word
+    if VARIABLE in environment:  # set aside before: the current NO_PROXY is the value set below
         variables = {name: value for name, value in variables.items() if name.lower() != "no_proxy"}
     kept = {**_kept_variables(environment), **variables}
     if kept:
         environment[VARIABLE] = json.dumps(kept, sort_keys=True)
-    for name in ("no_proxy", "NO_PROXY"):  # where the system itself, not a variable, names a proxy
+    for name in ("no_proxy", "NO_PROXY"):  # needed where the system settings, not a variable, name a proxy
         hosts = [host for host in kept.get(name, "").split(",") if host]
         environment[name] = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
 
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """The variables that were set aside, for what is made inside the block: a client reads them when it is made.
+    """Restore the variables that were set aside for the block, in which clients of external hosts are created.
 
     Raises:
         SourceError: SSL_CERT_FILE names no file.

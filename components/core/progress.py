@@ -1,4 +1,4 @@
-"""Progress on stderr for work that takes more than two seconds: one line that moves, or a line now and then."""
+"""Progress on stderr for work that takes more than two seconds: one updated line, or a line every few seconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _QUIET_SECONDS = 2.0
 
 
 class Progress:
-    """Counts work done and says so: a few times a second on a terminal, else every five seconds.
+    """Counts completed units and prints the progress: four times a second on a terminal, else every five seconds.
 
     Args:
-        label: what is going on, as in `decoding digits`.
-        total: how many units there are, or None where nobody knows.
-        unit: what is counted.
-        scale: one unit shown is so many counted (1 000 000 to show bytes as MB).
+        label: the activity, as in `decoding digits`.
+        total: number of units; None if unknown.
+        unit: name of the printed unit.
+        scale: units per printed unit (1 000 000 to print bytes as MB).
     """
 
     def __init__(self, label: str, total: int | None, unit: str = "samples", scale: int = 1) -> None:
@@ -34,7 +34,7 @@ class Progress:
             self._print(end="\n")
 
     def advance(self, count: int) -> None:
-        """Add to what is done."""
+        """Add completed units."""
         self._done += count
         now = time.monotonic()
         if now - self._started_at >= _QUIET_SECONDS and (

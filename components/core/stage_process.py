@@ -1,11 +1,10 @@
-"""How a stage runs as a process: errors cross as JSON, and a heavy import can be paid ahead of time.
+"""Runs a stage as a process: errors are passed as JSON, and heavy libraries can be imported ahead of time.
 
-`run` is every stage's `main`. An error of ours is printed as a person reads it and, where MODELYARD_ERROR_FILE names
-a file, written there as JSON for the parent. What a stage says goes where MODELYARD_OUTPUT_FILE names a file or FIFO:
-a parent sets it that cannot hand over a pipe. Where MODELYARD_HOST_<STAGE> names a Unix socket, the stage runs in a
-child forked by the host listening there: a process started early, while other work was going on, that has imported
-the stage's heavy libraries (never our own code) and nothing else. Without a host, or when it does not answer, the
-stage runs in this process; the result is the same.
+`run` is every stage's `main`. A `ModelyardError` is printed as text or, if MODELYARD_ERROR_FILE names a file, written
+there as JSON for the parent. If MODELYARD_OUTPUT_FILE names a file or FIFO, the stage's output goes there; a
+parent that cannot pass a pipe sets it. If MODELYARD_HOST_<STAGE> names a Unix socket, the stage runs in a child forked
+by the host that listens there: a process that has imported the stage's heavy libraries, but none of our own code.
+Without a host, or if the host does not answer, the stage runs in this process; the result is the same.
 """
 
 from __future__ import annotations
@@ -28,27 +27,27 @@ from components.core.errors import DiskFullError, Interrupted, ModelyardError
 
 ERROR_FILE = "MODELYARD_ERROR_FILE"
 OUTPUT_FILE = "MODELYARD_OUTPUT_FILE"
-# A stage ends with this code where the disk is full and not even its error could be written.
+# The exit code of a stage if the disk is full and its error could not be written.
 DISK_FULL_EXIT = 28
-# Ends a stage at once, also one that a host runs: the process that waits for it hands SIGKILL on. A process without a
-# handler ends by this signal, as by SIGTERM.
+# Kills a stage at once, also in a host: the process that waits for the host forwards SIGKILL. A process without a
+# handler is ended by this signal.
 KILL_SIGNAL = signal.SIGUSR2
 
 Main = Callable[[list[str]], None]
 
 
 def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
-    """Run a stage, in a waiting host if there is one, else here.
+    """Run a stage, in a host if there is one, else in this process.
 
     Args:
-        stage: its name, as in the host's environment variable.
-        main: `module:function`, imported only where the stage really runs; takes the list of arguments.
+        stage: the stage's name, as in the host's environment variable.
+        main: `module:function`, imported only in the process that runs the stage; called with the list of arguments.
 
     Returns:
         The exit code.
     """
     die_with_parent()
-    # Started from a background job, SIGINT would be ignored; whoever runs a stage may interrupt it.
+    # A background job starts with SIGINT ignored; a stage must be interruptible.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command_arguments = list(sys.argv[1:] if arguments is None else arguments)
     _redirect_output()
@@ -61,14 +60,14 @@ def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
 
 
 def host_variable(stage: str) -> str:
-    """The environment variable that names a stage's host."""
+    """The environment variable with the socket of a stage's host."""
     return f"MODELYARD_HOST_{stage.upper()}"
 
 
 def host(socket_path: str, libraries: Sequence[str]) -> None:
-    """Import libraries, then run stages in forked children, one at a time, until the parent is gone.
+    """Import libraries, then run stages in forked children, one at a time, until the parent ends.
 
-    Imports nothing of ours, so each child reads our code as it is on disk when the stage begins.
+    The host imports none of our own code, so each child imports the code that is on disk when the stage starts.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -85,13 +84,13 @@ def host(socket_path: str, libraries: Sequence[str]) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process (SIGTERM) when the thread that started it ends. Linux; elsewhere nothing."""
+    """Let the kernel send SIGTERM to this process when the thread that started it ends; does nothing outside Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
 
 
 def failure(code: int, error_file: Path) -> ModelyardError | None:
-    """The error that a stage left in its file; None if it left none."""
+    """The error that a stage wrote to its error file; None if it wrote none."""
     if error_file.is_file():
         return ModelyardError.from_dict(json.loads(error_file.read_text()))
     if code == DISK_FULL_EXIT:
@@ -105,7 +104,7 @@ def failure(code: int, error_file: Path) -> ModelyardError | None:
 
 
 def _redirect_output() -> None:
-    """Let stdout and stderr go where the parent listens; and end with it, as a process with its pipes would."""
+    """Redirect stdout and stderr to the parent's MODELYARD_OUTPUT_FILE, if set, and end with the parent."""
     target = os.environ.pop(OUTPUT_FILE, None)
     if target:
         die_with_parent()
@@ -133,7 +132,7 @@ def _run_in_process(main: str, arguments: list[str]) -> int:
 
 def _report(error: ModelyardError) -> int:
     error_file = os.environ.get(ERROR_FILE)
-    if error_file:  # whoever asked for the file says it
+    if error_file:  # the parent reports the error
         try:
             Path(error_file).write_text(json.dumps(error.to_dict()))
         except OSError as write_error:
@@ -200,7 +199,7 @@ def _serve_request(connection: socket.socket, listener: socket.socket) -> None:
         os._exit(_run_child(request, descriptors))
     for descriptor in descriptors:
         os.close(descriptor)
-    # The signal thread of a fork would not survive; poll the child and the client with one blocking wait each.
+    # Threads do not survive a fork, so a second process forwards signals while this one waits for the child.
     watcher = os.fork()
     if watcher == 0:
         _forward_signals(connection, child)
@@ -213,7 +212,7 @@ def _serve_request(connection: socket.socket, listener: socket.socket) -> None:
 
 
 def _forward_signals(connection: socket.socket, child: int) -> None:
-    """Hand the client's signals to the child; a client that is gone is a SIGTERM."""
+    """Forward the client's signals to the child; when the client ends, send SIGTERM."""
     die_with_parent()
     while True:
         received = connection.recv(1)

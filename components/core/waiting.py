@@ -1,4 +1,4 @@
-"""Nothing waits in silence: what is waited for is said after ten seconds, and again every ten seconds."""
+"""Logs a message every ten seconds while the process waits for something."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ PERIOD_SECONDS = 10.0
 def announced(
     subject: str, log: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
 ) -> Iterator[None]:
-    """While the block lasts, `log` every `period_seconds` that `subject` is waited for; None says nothing.
+    """During the block, log every `period_seconds` that the process waits for `subject`.
 
     Args:
-        subject: a noun, as in "the lock of another run".
-        log: called from a thread of its own.
+        subject: a noun phrase, as in "the lock of another run".
+        log: called in a background thread; None: nothing is logged.
     """
     if log is None:
         yield

@@ -1,4 +1,4 @@
-"""One gc from beginning to end: look, plan, and, if asked, remove."""
+"""One garbage collection: judges every artifact, and removes those that can be removed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed.
+    """The result of a gc.
 
     Args:
-        kept_after_all: what something needed by the time that it was to be removed, and why.
-        failed: what could not be removed, and why.
+        kept_after_all: artifacts that were needed again before their removal, with the reason.
+        failed: artifacts that could not be removed, with the error.
     """
 
     removed: tuple[Removal, ...]
@@ -39,7 +39,7 @@ class Collected:
 
     @property
     def bytes(self) -> int:
-        """Of all that was removed."""
+        """Total size of the removed artifacts in bytes."""
         return sum(removed.item.bytes for removed in self.removed)
 
 
@@ -48,8 +48,9 @@ class Collection:
     """One gc of a project.
 
     Args:
-        api: the registry; None: it is away, and what needs it stays.
-        own_run: the flow run that this gc is, if it is one.
+        api: the registry's API; None if the registry does not run: artifacts that only the registry can judge are kept.
+        log: called with one message for each artifact.
+        own_run: the id of the flow run of this gc, or None.
     """
 
     project: Project
@@ -60,14 +61,14 @@ class Collection:
     own_run: str | None = None
 
     def judge_all(self) -> list[Verdict]:
-        """A verdict on everything that may go. Nothing is changed."""
+        """A verdict on every removable kind of artifact. Nothing is changed."""
         items = inventory.on_disk(self.project)
         items += self._owned("DVC's cache", self._cache)
         items += self._owned("deleted runs in MLflow", self._mlflow)
         return self._judge(items)
 
     def collect(self, verdicts: Sequence[Verdict]) -> Collected:
-        """Remove what can go; what something needs by now stays. Called within `removal.lock`."""
+        """Remove the removable artifacts, except those that are needed by now. The caller holds `removal.lock`."""
         chosen_keys = {(verdict.item.kind, verdict.item.name) for verdict in verdicts if verdict.removable}
         owned_items = [verdict.item for verdict in verdicts if verdict.removable and verdict.item.path is None]
         change_token = needed.change_token(self.project, self.api)
@@ -78,7 +79,7 @@ class Collection:
         failed: list[tuple[str, str]] = []
         for number, entry in enumerate(removals, 1):
             current_token = needed.change_token(self.project, self.api)
-            if current_token != change_token:  # something else may be needed by now: all that is left is judged anew
+            if current_token != change_token:  # references may have changed: judge the remaining artifacts again
                 change_token = current_token
                 remaining_keys = {(other.item.kind, other.item.name) for other in removals[number - 1 :]}
                 kept |= {
@@ -108,12 +109,12 @@ class Collection:
         return reachability.judge(items, roots, self.settings, time.time())
 
     def _judge_again(self, owned: list[Item], chosen: set[tuple[Kind, str]]) -> list[Verdict]:
-        """Verdicts on some things, as all that is on disk by now and all that is needed by now decide."""
+        """New verdicts on the chosen artifacts, from the current state of the disk and of the references."""
         verdicts = self._judge([*inventory.on_disk(self.project), *owned])
         return [verdict for verdict in verdicts if (verdict.item.kind, verdict.item.name) in chosen]
 
     def _remove(self, entry: Removal) -> str | None:
-        """Remove one thing; returns why it stays after all."""
+        """Remove one artifact; returns None, or the reason why it is kept."""
         if entry.item.kind == "data":
             unused = unused_cache.unused(self.project, self.settings.data_cache)
             if time.time() - unused.youngest < self.settings.min_age_minutes * 60:
@@ -147,7 +148,7 @@ class Collection:
         return inventory.of_mlflow(deleted_runs.find(self.project, self.api))
 
     def _owned(self, what: str, find: Callable[[], list[Item]]) -> list[Item]:
-        """What another one owns; where that one cannot say, nothing of it goes, and why is said."""
+        """The items that another system (DVC, MLflow) owns; if it fails, the error is logged and there are none."""
         try:
             return find()
         except ModelyardError as error:
@@ -163,10 +164,10 @@ def settings_of(project: Project, keep: int | None = None) -> RetentionSettings:
     """The section `[retention]` of `modelyard.toml`.
 
     Args:
-        keep: rollback targets, in place of the file's.
+        keep: number of rollback targets; overrides the file.
 
     Raises:
-        SpecError: the file is wrong.
+        SpecError: modelyard.toml is wrong.
     """
     settings = settings_file.read(project.root).retention
     return settings if keep is None else settings.model_copy(update={"rollback_targets": keep})

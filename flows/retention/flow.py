@@ -1,4 +1,4 @@
-"""The Prefect flow `retention`: gc by itself, as `[retention]` in modelyard.toml says when."""
+"""The Prefect flow `retention`: gc on the schedule of `[retention]` in modelyard.toml."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flows.retention.collection import Collection, settings_of
 
 @flow(name="retention", flow_run_name="retention")
 def collect() -> State[Any]:
-    """Remove what nothing needs any more."""
+    """Remove unreferenced artifacts."""
     project = Project.find()
     endpoints = lifecycle.endpoints(project)
     if endpoints is None:

@@ -1,4 +1,4 @@
-"""Everything on disk that may go, with its size, its digest and its age."""
+"""All artifacts that gc may remove, with size, digest and age."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def on_disk(project: Project) -> list[Item]:
 
 
 def of_cache(unused: UnusedCache) -> list[Item]:
-    """What of DVC's cache nothing names: one thing, for DVC removes all of it or nothing."""
+    """The unreferenced files of DVC's cache, as one item: DVC removes all of them or none."""
     if not unused.files:
         return []
     name = f"{CACHE}, {unused.files} files"
@@ -52,7 +52,7 @@ def of_cache(unused: UnusedCache) -> list[Item]:
 
 
 def of_mlflow(deleted: DeletedRuns) -> list[Item]:
-    """Runs that were deleted in MLflow; those that a version rests on are held."""
+    """Runs that were deleted in MLflow; a run that a model version references is held."""
     return [
         Item(
             kind="mlflow-run",
@@ -95,7 +95,7 @@ def _bundle(project: Project, name: str, model: str, folder: Path) -> Item:
 
 
 def _build_lock(project: Project, tag: str) -> Path:
-    """The lock that a build of a bundle holds (`components/packaging/bundle_store.py`)."""
+    """The lock file of a bundle that is being built (`components/packaging/bundle_store.py`)."""
     return project.bundles / "building" / f"{tag.replace(':', '-')}.lock"
 
 
@@ -139,7 +139,7 @@ def _logs(project: Project) -> Iterator[Item]:
 
 
 def in_use(project: Project, item: Item) -> str | None:
-    """Why a thing is not to go just now: a process is at work in it, or has written in it since it was looked at."""
+    """Why an item must not be removed now: a process locks it, or it was written since the inventory; else None."""
     if item.path is None:
         return None
     place = project.root / item.path
@@ -172,7 +172,7 @@ def _item(project: Project, kind: Kind, name: str, path: Path, **facts: Any) -> 
 
 
 def _size_and_time(path: Path) -> tuple[int, float]:
-    """Bytes of a file or of all files in a folder, and when the latest of them was written."""
+    """Size in bytes of a file or of all files in a folder, and the latest modification time."""
     size, changed = 0, 0.0
     for entry in (path, *path.rglob("*")) if path.is_dir() and not path.is_symlink() else (path,):
         try:
@@ -185,7 +185,7 @@ def _size_and_time(path: Path) -> tuple[int, float]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder; what is on its way to its place, or out of it, begins with a dot."""
+    """The entries of a folder, without names that begin with a dot: those are being written or removed."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The roots: everything that a project still needs, gathered from registry, ledger, services, runs and pipelines."""
+"""The roots of gc: all references to artifacts, from registry, ledger, services, open runs and pipelines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BUNDLE = re.compile(r"bentos/([a-z][A-Za-z0-9_-]*)/([0-9a-f]{12})(?:[/\"]|$)")
 
 
 class RootCollector:
-    """The roots of one look."""
+    """Collects the roots of a project."""
 
     def __init__(self, project: Project, settings: RetentionSettings) -> None:
         self._project, self._settings = project, settings
@@ -45,15 +45,15 @@ class RootCollector:
         self.all_open: str | None = None
 
     def collect(self, api: Api | None, endpoints: Endpoints | None, own_run: str | None) -> Roots:
-        """Everything that is needed now.
+        """Collect the current roots.
 
         Args:
-            api: the registry; None: it is away, and what needs it is not judged.
-            endpoints: of Prefect, which knows of which pipeline an open run is.
-            own_run: the flow run that asks; it needs nothing.
+            api: the registry's API; None if the registry does not run: artifacts that need it are not judged.
+            endpoints: Prefect's endpoint, from which the pipeline of an open run is read.
+            own_run: the id of the flow run of this gc, which is no root.
 
         Raises:
-            RegistryError: the registry stopped answering.
+            RegistryError: the registry does not answer any more.
         """
         self._releases()
         self._services()
@@ -73,7 +73,7 @@ class RootCollector:
         )
 
     def _releases(self) -> None:
-        """Pinned production, rollback targets and open releases, as the ledger has them."""
+        """Roots from the ledger: pinned production, rollback targets and open releases."""
         for name in ledgers.models(self._project):
             try:
                 entries = ledgers.of(self._project, name).entries()
@@ -94,7 +94,7 @@ class RootCollector:
             self._evidence(name, entries)
 
     def _evidence(self, name: str, entries: list[Entry]) -> None:
-        """What the gates found of versions that production can have or go back to."""
+        """Roots for the gate reports of versions that are in production or are rollback targets."""
         digests = {version.package_digest for version in self.versions}
         for entry in entries:
             key = entry.facts.get("evidence")
@@ -102,7 +102,7 @@ class RootCollector:
                 self.names["evidence", f"{name}/{Path(key).name[:16]}"] = f"version {entry.after.version} rests on it"
 
     def _services(self) -> None:
-        """What services are to hold, and what their processes run from."""
+        """Roots from the services: the bundles in their specs, and the bundles that their processes run from."""
         for folder in (self._project.service("any").parent).glob("*/"):
             name = folder.name
             if services.service_url(self._project, name) is not None:
@@ -148,14 +148,14 @@ class RootCollector:
                     self.versions.append(Needed(digest, None, f"it is {alias} of {name}"))
 
     def _pipelines(self, api: Api) -> None:
-        """What `modelyard run` would find and use again now."""
+        """Roots from the pipeline files: the products that `modelyard run` would reuse."""
         for path in sorted(self._project.pipelines.glob("*.yaml")):
             name = path.stem
             why = f"`modelyard run {name}` uses it"
             try:
                 spec = located_yaml.read(path, PipelineSpec)
                 data_digest = _data_digest(self._project, spec)
-                if data_digest is None:  # never prepared here: there is nothing to use again
+                if data_digest is None:  # never prepared: there is nothing to reuse
                     continue
                 pretrained_digest = pretrained.digest(api, spec)
                 pipeline_fingerprints = fingerprints.of(spec, data_digest, self._project.source_root, pretrained_digest)
@@ -181,7 +181,7 @@ def gather(
 
 
 def change_token(project: Project, api: Api | None) -> tuple[object, ...]:
-    """What changes when something else is needed than before; cheap enough to look at before each removal."""
+    """A value that changes when the roots may have changed; cheap enough to compute before each removal."""
     paths = [
         *project.service("any").parent.glob(f"*/{SPEC_FILE}"),
         *(state.folder(project) / "programs").glob("*.json"),
@@ -218,7 +218,7 @@ def _is_alive(path: Path) -> bool:
 
 
 def _pipeline_of_run(endpoints: Endpoints | None, flow_run: str) -> str | None:
-    """The pipeline of an open run; None where Prefect does not say it."""
+    """The pipeline of an open run; None if Prefect does not answer."""
     if endpoints is None:
         return None
     try:

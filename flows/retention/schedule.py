@@ -1,4 +1,4 @@
-"""The schedule of gc in Prefect, as `[retention]` in modelyard.toml says."""
+"""The Prefect schedule of gc, configured by `[retention]` in modelyard.toml."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TIMEOUT_SECONDS = 60.0
 
 
 def register(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
-    """Make Prefect's deployment of gc what the file says; nothing to do where neither has one.
+    """Create, update or remove Prefect's deployment of gc, as modelyard.toml configures.
 
     Raises:
         SpecError: modelyard.toml is wrong.
-        StackError: Prefect refused, or did not answer.
+        StackError: Prefect rejected the request or did not answer.
     """
     settings = settings_of(project)
     try:
@@ -37,7 +37,7 @@ def register(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ..
             client.post("/deployments/", json=deployment).raise_for_status()
     except httpx.HTTPError as error:
         raise StackError(
-            "Prefect does not take the schedule of gc",
+            "Prefect did not accept the schedule of gc",
             where=endpoints.prefect_api,
             got=error,
             next_step="`modelyard status`, then `modelyard schedule` again",
@@ -50,10 +50,10 @@ def register(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ..
 
 
 def remove(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
-    """Take the schedule away; the file stays as it is.
+    """Remove the schedule of gc; modelyard.toml stays unchanged.
 
     Raises:
-        StackError: Prefect refused, or did not answer.
+        StackError: Prefect rejected the request or did not answer.
     """
     try:
         with _client(endpoints) as client:
