@@ -25,7 +25,7 @@ _MESSAGES = re.compile(
 
 def is_full(error: BaseException) -> bool:
     """Whether an error, or one of its causes, means that the disk is full."""
-    return any(_is_disk_full(one) for one in _chain(error))
+    return any(_is_disk_full(link) for link in _chain(error))
 
 
 def message_says_full(text: str) -> bool:
@@ -66,12 +66,12 @@ def reported(where: Path) -> Iterator[None]:
         raise as_error(error, where) from error
 
 
-def free_space(place: Path) -> str | None:
+def free_space(path: Path) -> str | None:
     """The free space of a path's disk, as text; None if it is unknown."""
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    while not path.exists() and path != path.parent:
+        path = path.parent
     try:
-        usage = shutil.disk_usage(place)
+        usage = shutil.disk_usage(path)
     except OSError:
         return None
     return f"{usage.free / 1e6:,.1f} MB of {usage.total / 1e6:,.0f} MB free"

@@ -107,7 +107,7 @@ def _construct(
                 problems.append(Problem(_path(at), "a key must be text", line, got=repr(key)))
                 continue
             if key in result:
-                problems.append(Problem(_path((*at, key)), "stands twice", line))
+                problems.append(Problem(_path((*at, key)), "duplicate key", line))
             lines[(*at, key)] = line
             result[key] = _construct(loader, value_node, (*at, key), lines, problems)
         return result
@@ -118,14 +118,14 @@ def _construct(
 
 def _put(document: dict[str, Any], key: str, value: Any, problems: list[Problem]) -> None:
     *parents, last = key.split(".")
-    place = document
+    mapping = document
     for name in parents:
-        inner = place.setdefault(name, {})
-        if not isinstance(inner, dict):
-            problems.append(Problem(key, f"--set: {name} holds a value, not keys"))
+        nested = mapping.setdefault(name, {})
+        if not isinstance(nested, dict):
+            problems.append(Problem(key, f"--set: {name} is a value, not a mapping"))
             return
-        place = inner
-    place[last] = value
+        mapping = nested
+    mapping[last] = value
 
 
 def _problem(detail: Any, lines: dict[Location, int]) -> Problem:

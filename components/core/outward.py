@@ -52,8 +52,8 @@ def restored() -> Iterator[None]:
 
 
 def _kept_variables(environment: MutableMapping[str, str]) -> dict[str, str]:
-    known: dict[str, str] = json.loads(environment.get(VARIABLE, "{}"))
-    return known
+    variables: dict[str, str] = json.loads(environment.get(VARIABLE, "{}"))
+    return variables
 
 
 def _replace(values: dict[str, str | None]) -> None:

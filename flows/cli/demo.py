@@ -33,7 +33,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     from flows.platform import connections, lifecycle
     from flows.releases import promotion
 
-    begun = time.monotonic()
+    started_at = time.monotonic()
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
@@ -79,5 +79,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     for name, value in facts.items():
         click.echo(f"  {click.style(name.ljust(16), bold=True)}  {value}")
     click.echo(f"\n  `modelyard open mlflow` (or prefect, or {pipeline}) opens its page in a browser")
-    click.echo(f"\n  done in {time.monotonic() - begun:.0f} s; `modelyard down` stops the servers, nothing is lost\n")
+    click.echo(
+        f"\n  done in {time.monotonic() - started_at:.0f} s; `modelyard down` stops the servers, nothing is lost\n"
+    )
     return 0

@@ -23,7 +23,7 @@ from components.core.project import Project
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answers.")
 def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    """Ask the running service of PIPELINE about files, or about text (JSON for a task of numbers) as it stands here."""
+    """Send files or text (JSON for numeric tasks) to the running service of PIPELINE, and print the predictions."""
     from flows.cli import prediction_client
     from flows.platform import lifecycle
 

@@ -58,7 +58,7 @@ def input_schema(url: str) -> InputSchema:
             response = client.get("/model")
         return InputSchema(**response.raise_for_status().json()["takes"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise ServingError("the service does not say what it takes", where=url, got=error) from error
+        raise ServingError("the service does not describe its input", where=url, got=error) from error
 
 
 def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -> PredictionRequest:

@@ -66,7 +66,7 @@ def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
         try:
             return promotion.promote(project, api, name, version, role, how, log)
         except KeyboardInterrupt:
-            log(f"the release goes on without you; `modelyard history {name}` tells how it ends")
+            log(f"the release continues in the background; `modelyard history {name}` shows its outcome")
             raise
 
 

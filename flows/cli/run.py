@@ -31,12 +31,12 @@ def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], as_jso
 
     Starts the stack if it is not running. Ctrl-C keeps the training's checkpoint; the next run resumes from it.
     """
-    begun = time.monotonic()
+    started_at = time.monotonic()
     project = Project.find()
     overrides = parse_settings(settings)
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec, overrides)
     outcome = bring_up_to_date(project, spec, frozenset(force), overrides)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started_at
     if as_json:
         click.echo(json.dumps({**summary(outcome), "seconds": round(seconds, 1)}, indent=2))
     else:

@@ -16,7 +16,7 @@ from components.core.project import Project
 @click.command(epilog="Example:  modelyard serve digits --port 3000")
 @click.argument("pipeline")
 @click.option("--port", type=click.IntRange(1, 65535), help="Listen here (default: the last port, or 3000 and up).")
-@click.option("--stop", is_flag=True, help="Take the alias champion away: after the grace period the service stops.")
+@click.option("--stop", is_flag=True, help="Remove the alias champion: after the grace period the service stops.")
 @click.option("--foreground", is_flag=True, help="Serve a bundle in this terminal until Ctrl-C, outside the stack.")
 @click.option("--version", "number", help="With --foreground: this version instead of the champion.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

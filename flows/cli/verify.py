@@ -32,7 +32,7 @@ def verify(target: str, as_json: bool) -> int:
     endpoints = lifecycle.endpoints(project)
     with ExitStack() as during:
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
-        proofs = [chain.prove(project, target, found, api) for found in targets.pieces(project, target, api)]
+        proofs = [chain.prove(project, target, piece, api) for piece in targets.pieces(project, target, api)]
     holds = all(proof.holds for proof in proofs)
     if as_json:
         chains = [{"subject": proof.subject, "links": [asdict(link) for link in proof.links]} for proof in proofs]

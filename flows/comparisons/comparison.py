@@ -56,11 +56,11 @@ def of_pipelines(project: Project, names: Sequence[str], budget: Budget) -> Comp
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise UsageError("a comparison needs two pipelines or more, each named once", got=" ".join(names) or "nothing")
     specs = tuple(located_yaml.read(project.pipeline_file(name), PipelineSpec) for name in names)
-    for what in ("dataset", "task"):
-        values = {spec.name: getattr(spec, what) for spec in specs}
+    for field in ("dataset", "task"):
+        values = {spec.name: getattr(spec, field) for spec in specs}
         if len(set(values.values())) > 1:
             raise UsageError(
-                f"only models of one {what} can be compared",
+                f"only models of one {field} can be compared",
                 got=", ".join(f"{name}: {value}" for name, value in values.items()),
                 next_step="name pipelines of one dataset; `modelyard datasets` shows them",
             )

@@ -104,9 +104,9 @@ class _EpochTimer:
         """
         if len(self._epoch_ends) > 1:
             return (self._epoch_ends[-1] - self._epoch_ends[0]) / (len(self._epoch_ends) - 1)
-        (first, done), (last, reached) = self._progress[0], self._progress[-1]
-        training = (last - first) / (reached - done) * self._steps_per_epoch
-        return training * (1 + VALIDATION_COST_RATIO * validation / train)
+        (first_time, first_step), (last_time, last_step) = self._progress[0], self._progress[-1]
+        training_seconds = (last_time - first_time) / (last_step - first_step) * self._steps_per_epoch
+        return training_seconds * (1 + VALIDATION_COST_RATIO * validation / train)
 
 
 def _measure(context: RunContext, fingerprints: Fingerprints) -> float:

@@ -33,8 +33,8 @@ def pipelines(project: Project, dataset: str, families: list[str]) -> list[Pipel
     available = ", ".join(models) or "none"
     for family in families:
         if family not in models:
-            what = f"no {family} for {spec.task}" if family in known_families() else "no such family"
-            raise UsageError(what, where=f"dataset {dataset}", got=family, expected=available)
+            message = f"no {family} for {spec.task}" if family in known_families() else "no such family"
+            raise UsageError(message, where=f"dataset {dataset}", got=family, expected=available)
     return [_pipeline(dataset, spec.task, {"family": family, **models[family]}) for family in families]
 
 

@@ -189,12 +189,12 @@ class _PrefectClient:
     def deployments(self) -> dict[str, dict[str, Any]]:
         """The project's deployments by pipeline."""
         query = {"deployments": {"tags": {"all_": [self._tag]}}, "flows": {"name": {"any_": [FLOW]}}, "limit": 200}
-        found: dict[str, dict[str, Any]] = {}
+        deployments: dict[str, dict[str, Any]] = {}
         while True:
-            page = self._request("POST", "/deployments/filter", {**query, "offset": len(found)})
-            found.update({str(deployment["parameters"]["name"]): deployment for deployment in page})
+            page = self._request("POST", "/deployments/filter", {**query, "offset": len(deployments)})
+            deployments.update({str(deployment["parameters"]["name"]): deployment for deployment in page})
             if len(page) < 200:
-                return found
+                return deployments
 
     def put(self, deployment: dict[str, Any]) -> None:
         """Create a deployment, or update the deployment of that name."""
@@ -207,8 +207,8 @@ class _PrefectClient:
 
     def _wait(self, seconds: float) -> None:
         if seconds > QUIET_SECONDS:
-            left = max(0.0, PATIENCE_SECONDS - seconds)
-            self._log(f"Prefect is busy; retrying for up to {left:.0f} s")
+            seconds_left = max(0.0, PATIENCE_SECONDS - seconds)
+            self._log(f"Prefect is busy; retrying for up to {seconds_left:.0f} s")
 
     def _request(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
         # While another writer locks SQLite, Prefect answers 503 or waits up to a minute. All requests here are

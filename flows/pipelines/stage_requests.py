@@ -145,7 +145,7 @@ def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
         document: absolute paths are made relative to the project. A damaged or missing bundle or dataset is not listed
             as an input; the gates refuse it.
     """
-    bundles = [one for one in (document.candidate, document.champion) if one is not None]
+    bundles = [bundle for bundle in (document.candidate, document.champion) if bundle is not None]
     dataset = project.root / document.dataset
     sealed: tuple[Kind, ...] = ("prepared", "validated")
     inside = document.model_copy(

@@ -143,9 +143,9 @@ def _log_failure(context: RunContext, action: Callable[[], None]) -> None:
 def evaluate(context: RunContext, fingerprints: Fingerprints, run: Run) -> Package:
     """Score the exported graph on the test split; the sealed package replaces an existing one."""
     folder = context.project.run_folder(fingerprints.train.digest)
-    place = context.project.package(fingerprints.package.digest)
+    package_folder = context.project.package(fingerprints.package.digest)
     context.run(stage_requests.evaluation(context.project, context.spec, fingerprints))
-    package = Package.open(place)
+    package = Package.open(package_folder)
     tracking.log_plots(context.api, run, folder / "plots")
     overall = package.metrics()["overall"]
     tracking.log_metrics(context.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)

@@ -305,7 +305,7 @@ def _named_credentials(project: Project, name: Name, source: CredentialSource | 
         variable, text = source.env, os.environ.get(source.env)
         if text is None:
             raise StackError(
-                f"the environment variable that holds the credentials of {name} is not set",
+                f"the environment variable with the credentials of {name} is not set",
                 where=f"{settings.FILE_NAME}, connections.{name}_credentials",
                 expected=source.env,
                 next_step=f"export {source.env}=USER:PASSWORD, or a token",
@@ -316,7 +316,7 @@ def _named_credentials(project: Project, name: Name, source: CredentialSource | 
             text = path.read_text().strip()
         except OSError as error:
             raise StackError(
-                f"the file that holds the credentials of {name} cannot be read",
+                f"the file with the credentials of {name} cannot be read",
                 where=str(path),
                 got=error.strerror,
                 next_step=f"correct connections.{name}_credentials in {settings.FILE_NAME}",

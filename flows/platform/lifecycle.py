@@ -162,7 +162,7 @@ def _start_missing(project: Project, log: Log) -> StackState:
     needed = {program.name for program in programs}
     obsolete = sorted(name for name in processes if name not in needed and not name.startswith(SERVICE_PREFIX))
     if obsolete:  # a setting names another server, or an earlier version of Modelyard had this program
-        log(f"stopping {', '.join(obsolete)}: not a part of this stack any more")
+        log(f"stopping {', '.join(obsolete)}: no longer part of this stack")
         supervisor.remove(project, obsolete)
     ended = [p.name for p in programs if p.name not in processes or processes[p.name].state in ENDED]
     to_restart = [program.name for program in programs if program.name in {*changed, *ended}]
@@ -173,7 +173,7 @@ def _start_missing(project: Project, log: Log) -> StackState:
                 if name not in processes:
                     proxy.supervisor.addProcessGroup(name)
     if to_restart:
-        log(f"starting {', '.join(to_restart)} again; the rest goes on")
+        log(f"restarting {', '.join(to_restart)}; the other programs keep running")
         supervisor.restart(project, [name for name in to_restart if name in processes])
     return stack_state
 

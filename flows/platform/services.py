@@ -30,7 +30,7 @@ from flows.platform.supervisor import ProcessState
 
 FIRST_PORT = 3000
 READY = "/readyz"
-ATTEMPTS = 3  # to find a port that nobody else takes before the service listens
+ATTEMPTS = 3  # to find a port that no other process takes before the service listens
 
 
 def serve(

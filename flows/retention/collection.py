@@ -83,9 +83,9 @@ class Collection:
                 change_token = current_token
                 remaining_keys = {(other.item.kind, other.item.name) for other in removals[number - 1 :]}
                 kept |= {
-                    _name(seen.item): seen.why
-                    for seen in self._judge_again(owned_items, remaining_keys)
-                    if not seen.removable
+                    _name(verdict.item): verdict.why
+                    for verdict in self._judge_again(owned_items, remaining_keys)
+                    if not verdict.removable
                 }
             name = _name(entry.item)
             if name in kept:
@@ -147,12 +147,12 @@ class Collection:
             return []
         return inventory.of_mlflow(deleted_runs.find(self.project, self.api))
 
-    def _owned(self, what: str, find: Callable[[], list[Item]]) -> list[Item]:
+    def _owned(self, owner: str, find: Callable[[], list[Item]]) -> list[Item]:
         """The items that another system (DVC, MLflow) owns; if it fails, the error is logged and there are none."""
         try:
             return find()
         except ModelyardError as error:
-            self.log(f"{what}: not judged: {error.what}" + (f" ({error.got})" if error.got else ""))
+            self.log(f"{owner}: not judged: {error.what}" + (f" ({error.got})" if error.got else ""))
             return []
 
 

@@ -142,12 +142,12 @@ def in_use(project: Project, item: Item) -> str | None:
     """Why an item must not be removed now: a process locks it, or it was written since the inventory; else None."""
     if item.path is None:
         return None
-    place = project.root / item.path
-    if item.kind == "run" and is_locked(place / "lock"):
+    path = project.root / item.path
+    if item.kind == "run" and is_locked(path / "lock"):
         return "a training is at work in it"
     if item.kind == "bundle" and is_locked(_build_lock(project, item.name)):
         return _BEING_BUILT
-    return "written meanwhile" if _size_and_time(place)[1] > item.changed else None
+    return "written meanwhile" if _size_and_time(path)[1] > item.changed else None
 
 
 def is_locked(path: Path) -> bool:

