@@ -161,14 +161,14 @@ def test_what_something_needs_by_the_time_it_would_go_stays(garden: Planted, mon
     forgotten = f"sample:{planted.digits(0x22)[:12]}"
     real, calls = removal.remove, [0]
 
-    def remove(project: Project, one: removal.Removal) -> bool:
+    def remove(project: Project, entry: removal.Removal) -> bool:
         calls[0] += 1
         if calls[0] == 1:  # meanwhile a person sets an alias on the version that is about to go
             digest = next(item for item in gc.judge_all() if item.item.name == forgotten).item.package_digest
             assert digest is not None
             garden.registry.digests["sample", "8"] = digest
             garden.registry.aliases["sample"]["challenger"] = "8"
-        return real(project, one)
+        return real(project, entry)
 
     monkeypatch.setattr(removal, "remove", remove)
     gc = collection(garden.project, garden.registry)
@@ -184,12 +184,12 @@ def test_what_is_written_between_plan_and_removal_stays(garden: Planted, monkeyp
     folder = garden.project.run_folder(planted.digits(0x31))
     real = needed.change_token
 
-    def stamp(project: Project, api: Api | None) -> tuple[object, ...]:
+    def change_token(project: Project, api: Api | None) -> tuple[object, ...]:
         if (garden.project.retention / "plan.json").exists():
             (folder / "checkpoints" / "state").write_bytes(b"a step more")
         return real(project, api)
 
-    monkeypatch.setattr(needed, "stamp", stamp)
+    monkeypatch.setattr(needed, "change_token", change_token)
     done = collect(garden.project, garden.registry)
     assert (f"run {folder.name}", "written meanwhile") in done.kept_after_all
     assert (folder / "checkpoints" / "state").read_bytes() == b"a step more"
