@@ -87,7 +87,7 @@ def _comparison(
     if dataset is None:
         raise UsageError("--families needs a dataset", next_step="add --dataset NAME; `modelyard datasets` shows them")
     if chosen_budget == comparison.Budget():
-        raise UsageError("--as-written goes with pipelines: a family has no file that says its epochs")
+        raise UsageError("--as-written needs pipelines: a family has no pipeline file with its epochs")
     names = [family.strip() for family in families.split(",") if family.strip()]
     return comparison.of_families(project, names, dataset, chosen_budget)
 

@@ -11,7 +11,7 @@ from components.core.project import Project
 def down() -> None:
     """Stop the stack and every service it runs. Data, models and schedules stay; `up` brings all of it back.
 
-    A run that goes on is stopped first, as by Ctrl-C: the next one goes on from there.
+    Running flow runs are stopped first, as by Ctrl-C; the next run resumes from the checkpoint.
     """
     from flows.platform import crashed_runs, lifecycle
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example:  modelyard gc --plan")
-@click.option("--plan", "only_plan", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.option("--keep", type=click.IntRange(min=1), help="Rollback targets whose bundles stay (default: 3).")
 @click.option("--yes", is_flag=True, help="Do not ask before removing.")
-@click.option("--all", "show_all", is_flag=True, help="Show what stays too, and what needs it.")
+@click.option("--all", "show_all", is_flag=True, help="Also show the kept artifacts, and what needs them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bool) -> int:
     """Remove unreferenced artifacts: bundles, packages, run folders, evidence, reports, caches, logs.

@@ -36,7 +36,7 @@ def history(
     sign_anew: bool,
     as_json: bool,
 ) -> int:
-    """What was in production of NAME when, who asked for it, and what was refused."""
+    """The release history of NAME: which version was in production when, who requested it, and what was refused."""
     from components.release import history as histories
     from components.release import ledger as ledgers
     from flows.cli import table
@@ -85,12 +85,12 @@ def _verify(project: Project, name: str, ledger: Ledger, entries: list[Entry], a
         number, _, digest = anchor.partition(":")
         if len(entries) < int(number) or entries[int(number) - 1].digest != digest:
             raise CorruptArtifactError(
-                "the ledger is not the one that the registry remembers",
+                "the ledger does not match the registry's record of it",
                 where=str(ledger.path),
                 got=f"{len(entries)} entries",
                 expected=f"entry {number} with digest {digest}",
             )
-    agreement = "the registry's memory of it agrees" if anchor else "the registry was not asked"
+    agreement = "the registry's record agrees" if anchor else "not compared with the registry"
     if as_json:
         document = {"entries": len(entries), "head": entries[-1].digest, "signed": True, "anchor": anchor}
         click.echo(json.dumps(document, indent=2))

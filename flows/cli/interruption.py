@@ -1,7 +1,7 @@
-"""Ctrl-C at any moment of a command: noted, so that whatever it breaks on its way is reported as an interruption.
+"""Records Ctrl-C during a command, so that any error it causes is reported as an interruption.
 
-KeyboardInterrupt is raised between any two instructions of the main thread: within a C library that turns it into an
-error of its own, in a destructor that swallows it and prints a traceback, or while the process ends.
+KeyboardInterrupt can be raised between any two instructions of the main thread: in a C library that converts it to
+another error, in a destructor that swallows it and prints a traceback, or while the process exits.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from components.core.project import Project
 def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
     """Draft the dataset NAME and a pipeline for it from data: the task is recognised, expectations follow the data.
 
-    Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; nothing that is there is overwritten.
+    Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; existing files are not overwritten.
     """
     from components.contracts.dataset import NAME
     from components.drafting import draft

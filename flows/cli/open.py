@@ -17,8 +17,8 @@ from components.core.project import Project
 def open_(name: str, only_link: bool, as_json: bool) -> None:
     """Open Prefect, MLflow or a model's service in the browser: NAME is prefect, mlflow or a pipeline.
 
-    The browser gets a cookie for 30 days; until then the plain URLs work in it, too. The URL of a server that
-    modelyard.toml names is printed.
+    The browser gets a cookie; for 30 days the plain URLs work in it, too. The URL of an external server, which
+    modelyard.toml names, is printed.
     """
     from flows.platform import browser, lifecycle
 

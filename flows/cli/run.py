@@ -106,7 +106,7 @@ def _run_flow(
             if not unreachable:
                 raise
             raise StackError(
-                f"{' and '.join(unreachable)} went away while the run needed it",
+                f"{' and '.join(unreachable)} stopped answering during the run",
                 got=f"{type(error).__name__}: {error}"[:500],
                 next_step="`modelyard status`, `modelyard up`, then run again: the run resumes",
             ) from None

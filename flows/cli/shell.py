@@ -1,4 +1,4 @@
-"""`modelyard`: commands by name, imported when called; errors as people and machines read them."""
+"""`modelyard`: commands by name, imported when called; errors as text or JSON."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from flows.cli.interruption import Interruption
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "The whole chain on real data: stack, run, release, one answered request."),
     "new": ("flows.cli.new:new", "Draft a dataset and its pipeline from data, whose task is recognised."),
-    "run": ("flows.cli.run:run", "Run what is out of date of a pipeline, and say why."),
+    "run": ("flows.cli.run:run", "Run the stages of a pipeline that are out of date, and print why."),
     "compare": ("flows.cli.compare:compare", "Train several models at equal budget: quality against what each costs."),
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
-    "predict": ("flows.cli.predict:predict", "Ask a pipeline's service about a file."),
+    "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
-    "rollback": ("flows.cli.promote:rollback", "Go back to what served well last."),
-    "history": ("flows.cli.history:history", "What was in production when, and who asked for it."),
+    "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
+    "history": ("flows.cli.history:history", "Which version was in production when, and who requested it."),
     "verify": ("flows.cli.verify:verify", "Recompute the chain of proof of a bundle, a version or a service."),
     "datasets": ("flows.cli.datasets:datasets", "The datasets and how far each is prepared."),
-    "schedule": ("flows.cli.schedule:schedule", "Let pipelines run by themselves, as their files say."),
-    "unschedule": ("flows.cli.schedule:unschedule", "Take schedules away again."),
+    "schedule": ("flows.cli.schedule:schedule", "Register the schedules of the pipeline files."),
+    "unschedule": ("flows.cli.schedule:unschedule", "Remove schedules."),
     "up": ("flows.cli.up:up", "Start the local stack: Prefect, MLflow, the runner."),
     "down": ("flows.cli.down:down", "Stop the local stack; nothing is lost."),
     "status": ("flows.cli.status:status", "What runs, and where."),
     "open": ("flows.cli.open:open_", "Open Prefect, MLflow or a model's page in the browser."),
-    "env": ("flows.cli.env:env", "The variables with which prefect, mlflow, dvc and bentoml work here."),
-    "shell": ("flows.cli.env:shell", "A shell with these variables."),
-    "gc": ("flows.cli.gc:gc", "Remove what nothing needs any more, its size said before."),
-    "doctor": ("flows.cli.doctor:doctor", "Look over this machine and say what to mend."),
+    "env": ("flows.cli.env:env", "Print the environment variables for prefect, mlflow, dvc and bentoml."),
+    "shell": ("flows.cli.env:shell", "Start a shell with these variables."),
+    "gc": ("flows.cli.gc:gc", "Remove unreferenced artifacts, after printing their sizes."),
+    "doctor": ("flows.cli.doctor:doctor", "Check this machine and this project, and print what to repair."),
     "schema": ("flows.cli.schema:schema", "JSON Schema of pipeline and dataset files, for editors."),
 }
 

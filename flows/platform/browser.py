@@ -1,4 +1,4 @@
-"""Links that open a server of the project in a browser, and opening them."""
+"""Opens a server of the project in a browser, by a link that sets its cookie."""
 
 from __future__ import annotations
 
