@@ -46,7 +46,7 @@ def running_copy(root: Path, change: Callable[[Path], None] = lambda _: None) ->
     """
     copy_project(root)
     change(root)
-    with prewarm.waiting(prewarm.LIBRARIES, root):
+    with prewarm.prewarmed(prewarm.LIBRARIES, root):
         # The house's commands alone shall know them, not all that this process starts.
         names = map(stage_process.host_variable, prewarm.LIBRARIES)
         house = House(root, {name: os.environ.pop(name) for name in names})

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, the strict model, project layout, atomic files, progress, stage processes."""
+"""Shared by all packages: errors, the strict model, project layout, atomic files, progress, stage processes."""

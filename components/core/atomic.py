@@ -1,4 +1,4 @@
-"""Files and folders that are either wholly there or not there: a kill at any line leaves the old or the new."""
+"""Atomic replacement of files and folders: after a kill at any line, the old or the new content is in place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old content or the new one, never a part."""
+    """Write a file so that readers see the complete old or the complete new content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -24,7 +24,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         Path(name).replace(path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a write on a full disk names no file
+        if isinstance(error, OSError) and error.filename is None:  # as in a write to a full disk
             error.filename = str(path)
         raise
 
@@ -36,47 +36,46 @@ def write_text(path: Path, content: str) -> None:
 
 @contextmanager
 def folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` to fill; it takes the place of `target` when the block ends well.
+    """A new folder beside `target`; it replaces `target` when the block ends without an error.
 
-    If the block raises, the new folder is removed and `target` stands as it was. The replacement is two renames:
-    a kill between them leaves the old folder beside its place, and the next call puts it back first. What killed
-    processes left behind is cleared away.
+    If the block raises, the new folder is removed and `target` stays unchanged. The replacement is two renames: a kill
+    between them leaves the old folder as `.<name>.old`, and the next call restores it first. Temporary folders of
+    killed processes are removed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.old")
-    if old.exists():
+    old_folder = target.with_name(f".{target.name}.old")
+    if old_folder.exists():
         if target.exists():
-            shutil.rmtree(old)
+            shutil.rmtree(old_folder)
         else:
-            old.rename(target)
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
-        with _claimed(left) as ours:
-            if ours:
-                shutil.rmtree(left, ignore_errors=True)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    fresh.mkdir()
-    with _claimed(fresh):
+            old_folder.rename(target)
+    for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+        with _locked(leftover) as is_ours:
+            if is_ours:
+                shutil.rmtree(leftover, ignore_errors=True)
+    new_folder = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    new_folder.mkdir()
+    with _locked(new_folder):
         try:
-            yield fresh
+            yield new_folder
             if target.exists():
-                target.rename(old)
-            fresh.rename(target)
+                target.rename(old_folder)
+            new_folder.rename(target)
         except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(new_folder, ignore_errors=True)
             raise
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old_folder, ignore_errors=True)
 
 
 @contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
-    """Lock a folder for as long as the block lasts, or until this process ends, however it ends.
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder until the block or this process ends; yields whether the lock was free.
 
-    Whether a process with a folder's number lives says less: numbers come again, and one that was killed may stay in
-    the table of processes.
+    The PID in the folder's name is not enough: PIDs are reused, and a killed process may remain as a zombie.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:  # cleared away by another one meanwhile
+    except FileNotFoundError:  # removed by another process meanwhile
         yield False
         return
     try:

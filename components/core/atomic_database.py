@@ -1,4 +1,4 @@
-"""An SQLite database that is wholly made or not there: a kill while its tables are made leaves no half of it."""
+"""Atomic creation of an SQLite database: after a kill, the database is complete or missing."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 
 
 def create(path: Path, build: Callable[[Path], None]) -> bool:
-    """Have `build` make a database under another name, then put it in its place; one that is there is left alone.
+    """Create a database with `build` under another name, then rename it to `path`; an existing one stays unchanged.
 
     Args:
-        build: makes the tables in the file that it is given; connections that it leaves open do no harm.
+        build: creates the tables in the given file; it may leave connections open.
 
     Returns:
-        Whether it was made now.
+        Whether the database was created now.
     """
     if path.exists():
         return False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    built, copied = path.with_name(f"{path.name}.building"), path.with_name(f"{path.name}.copying")
-    for leftover in (built, copied):
+    building, copy = path.with_name(f"{path.name}.building"), path.with_name(f"{path.name}.copying")
+    for leftover in (building, copy):
         _remove(leftover)
-    build(built)
-    # Copied, so that what a write-ahead log holds is in the one file.
-    with contextlib.closing(sqlite3.connect(built)) as source, contextlib.closing(sqlite3.connect(copied)) as target:
+    build(building)
+    # The copy includes the content of the write-ahead log.
+    with contextlib.closing(sqlite3.connect(building)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
         source.backup(target)
-    copied.replace(path)
-    for leftover in (built, copied):
+    copy.replace(path)
+    for leftover in (building, copy):
         _remove(leftover)
     return True
 

@@ -1,4 +1,4 @@
-"""A full disk, however a library says it: ENOSPC, EDQUOT, SQLite's words, or another library's."""
+"""Detects a full disk in errors: ENOSPC, EDQUOT, or the messages of SQLite and other libraries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 from components.core.errors import DiskFullError
 
-NEXT_STEP = "free some space, then run the same command again; what was done is kept, and nothing half-made is left"
+NEXT_STEP = "free some space, then run the same command again; completed work is kept, and no partial file is left"
 
 # EDQUOT is missing on some systems.
-_NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
-# The C library's words, and those of SQLite, numpy (`save`) and torch (`save`), which give no error number.
-_WORDS = re.compile(
+_ERROR_NUMBERS = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# Messages of the C library, and of SQLite, numpy (`save`) and torch (`save`), whose errors have no error number.
+_MESSAGES = re.compile(
     r"No space left on device|Disk quota exceeded|database or disk is full"
     r"|\d+ requested and \d+ written|Not enough free space to write"
     r"|PytorchStreamWriter failed writing|inline_container\S* \. unexpected pos"
@@ -24,36 +24,39 @@ _WORDS = re.compile(
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error, or one that it followed from, says that there is no space left."""
-    return any(_says_so(one) for one in _chain(error))
+    """Whether an error, or one of its causes, means that the disk is full."""
+    return any(_is_disk_full(link) for link in _chain(error))
 
 
-def words_say_full(text: str) -> bool:
-    """Whether the words of another process say that there is no space left."""
-    return _WORDS.search(text) is not None
+def message_says_full(text: str) -> bool:
+    """Whether the output of another process means that the disk is full."""
+    return _MESSAGES.search(text) is not None
 
 
 def as_error(error: BaseException, where: Path | str | None = None) -> DiskFullError:
-    """The one error for a full disk.
+    """The `DiskFullError` for an error.
 
     Args:
-        where: the place, if the error itself names no file.
+        where: the path to report if the error names no file.
     """
-    found = next((one for one in _chain(error) if isinstance(one, DiskFullError)), None)
-    if found is not None:
-        return found
-    cause = next((one for one in _chain(error) if _says_so(one)), error)
-    named = cause.filename if isinstance(cause, OSError) and isinstance(cause.filename, str) else None
-    place = Path(named or where or Path.cwd())
+    disk_full_error = next((link for link in _chain(error) if isinstance(link, DiskFullError)), None)
+    if disk_full_error is not None:
+        return disk_full_error
+    cause = next((link for link in _chain(error) if _is_disk_full(link)), error)
+    filename = cause.filename if isinstance(cause, OSError) and isinstance(cause.filename, str) else None
+    place = Path(filename or where or Path.cwd())
     return DiskFullError("no space left on the disk", where=str(place), got=free_space(place), next_step=NEXT_STEP)
 
 
 @contextmanager
 def reported(where: Path) -> Iterator[None]:
-    """Within the block, an error that says that there is no space left becomes the one error for it.
+    """Within the block, convert errors of a full disk to `DiskFullError`.
+
+    Args:
+        where: the path to report if the error names no file.
 
     Raises:
-        DiskFullError: in place of whatever said so.
+        DiskFullError: the disk is full.
     """
     try:
         yield
@@ -63,33 +66,33 @@ def reported(where: Path) -> Iterator[None]:
         raise as_error(error, where) from error
 
 
-def free_space(place: Path) -> str | None:
-    """The free space of the disk that holds a place, in words; None where nobody can say."""
-    while not place.exists() and place != place.parent:
-        place = place.parent
+def free_space(path: Path) -> str | None:
+    """The free space of a path's disk, as text; None if it is unknown."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
     try:
-        found = shutil.disk_usage(place)
+        usage = shutil.disk_usage(path)
     except OSError:
         return None
-    return f"{found.free / 1e6:,.1f} MB of {found.total / 1e6:,.0f} MB free"
+    return f"{usage.free / 1e6:,.1f} MB of {usage.total / 1e6:,.0f} MB free"
 
 
-def _says_so(error: BaseException) -> bool:
+def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, DiskFullError):
         return True
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in _NUMBERS
-    return words_say_full(str(error))
+        return error.errno in _ERROR_NUMBERS
+    return message_says_full(str(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, the members of its group, and what each followed from."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
+    """An error, the members of its exception group, and the causes and contexts of all of them."""
+    pending, seen = [error], set[int]()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        waiting += [before for before in (one.__context__, one.__cause__) if before is not None]
-        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else []
+        seen.add(id(current))
+        yield current
+        pending += [before for before in (current.__context__, current.__cause__) if before is not None]
+        pending += current.exceptions if isinstance(current, BaseExceptionGroup) else []

@@ -1,26 +1,26 @@
-"""The one error tree.
+"""The error tree. The numbers are exit codes.
 
 ModelyardError                    1  something failed
-├── UsageError                    2  the user asked for something that cannot be
+├── UsageError                    2  the request is invalid
 │   ├── SpecError                 2  a pipeline or dataset file is wrong (all its problems at once)
 │   └── NotFoundError             2  no such pipeline, dataset, stage, file
-├── GateRefused                   3  a gate said no: validation, metric floor
+├── GateRefused                   3  a gate refused: validation, metric floor
 │   └── ValidationRefused         3  the data did not meet its expectations
-├── CorruptArtifactError          1  bytes are not those that the manifest names
+├── CorruptArtifactError          1  content differs from the manifest
 ├── SourceError                   1  a source could not be fetched or read
-│   └── UnsafeArchiveError        1  an archive that would write outside, or is a bomb
+│   └── UnsafeArchiveError        1  an archive would write outside its folder, or is a bomb
 ├── SampleError                   1  one sample cannot be turned into a tensor
 ├── InferenceError                1  a model failed to answer a sample that fits
-│   └── NotFiniteError            1  its answer has NaN or infinity in it
-├── TrainingError                 1  training cannot go on (not finite, no room, wrong checkpoint)
-├── Interrupted                 130  Ctrl-C; what was done is kept
-├── DiskFullError                 1  no space left on the disk; what was done is kept
-├── StageKilled                   1  a stage's process was killed from outside; a retry can help
-├── StackError                    1  a server of the local stack is not there or not well
-├── RegistryError                 1  the registry refused or did not answer
-└── ServingError                  1  a bundle could not be built, started or asked
+│   └── NotFiniteError            1  a model's answer contains NaN or infinity
+├── TrainingError                 1  training cannot continue (not finite, out of memory, wrong checkpoint)
+├── Interrupted                 130  Ctrl-C; completed work is kept
+├── DiskFullError                 1  no space left on the disk; completed work is kept
+├── StageKilled                   1  another process killed a stage; a retry can help
+├── StackError                    1  a server of the stack does not run or is not healthy
+├── RegistryError                 1  the registry rejected a request or did not answer
+└── ServingError                  1  a bundle could not be built or started, or a service did not answer
 
-An error says what happened, where, what it got, what it expected, and what to do next. It crosses process
+An error names what happened, where, the value it got, the value expected, and the next step. Errors cross process
 boundaries as JSON (`to_dict`, `from_dict`), so a stage's error reaches the command line unchanged.
 """
 
@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 
 class ModelyardError(Exception):
-    """Base of everything that Modelyard raises on purpose; `exit_code` is what the process ends with."""
+    """Base class of all errors that Modelyard raises deliberately; `exit_code` is the exit code of the process."""
 
     exit_code: ClassVar[int] = 1
 
@@ -54,7 +54,7 @@ class ModelyardError(Exception):
         return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
-        """The error as a person reads it, one fact a line."""
+        """The error as text, one fact a line."""
         facts = {"where": self.where, "got": self.got, "expected": self.expected, "next": self.next_step}
         return [self.what, *(f"  {name + ':':<10}{value}" for name, value in facts.items() if value is not None)]
 
@@ -89,17 +89,17 @@ class ModelyardError(Exception):
 
 
 class UsageError(ModelyardError):
-    """The request itself is wrong; nothing was started."""
+    """The request is invalid; nothing was started."""
 
     exit_code = 2
 
 
 class NotFoundError(UsageError):
-    """A pipeline, dataset, stage or file of that name is not there."""
+    """No pipeline, dataset, stage or file has the given name."""
 
 
 class Problem:
-    """One thing wrong in a file: where it stands, what was found, what is allowed."""
+    """One problem in a file: path of the key, message, line, and the value found."""
 
     def __init__(self, path: str, message: str, line: int | None = None, got: str | None = None) -> None:
         self.path = path
@@ -108,13 +108,13 @@ class Problem:
         self.got = got
 
     def __str__(self) -> str:
-        place = f"line {self.line}" if self.line else "-"
-        found = f" (got {self.got})" if self.got is not None else ""
-        return f"{place}: {self.path or '(file)'}: {self.message}{found}"
+        location = f"line {self.line}" if self.line else "-"
+        got = f" (got {self.got})" if self.got is not None else ""
+        return f"{location}: {self.path or '(file)'}: {self.message}{got}"
 
 
 class SpecError(UsageError):
-    """A file does not fit its contract. Holds every problem of the file, not only the first."""
+    """A file does not match its contract. Contains all problems of the file."""
 
     def __init__(self, where: str, problems: tuple[Problem, ...]) -> None:
         self.problems = problems
@@ -122,7 +122,7 @@ class SpecError(UsageError):
         super().__init__(f"{where}: {count}", where=where, next_step="correct the lines above; `modelyard schema`")
 
     def lines(self) -> list[str]:
-        next_step = "mend these lines; `modelyard schema` prints what is allowed"
+        next_step = "correct these lines; `modelyard schema` prints the allowed keys"
         return [self.what, *(f"  {problem}" for problem in self.problems), f"  {'next:':<10}{next_step}"]
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class SpecError(UsageError):
 
 
 class GateRefused(ModelyardError):
-    """A gate said no; what stood before stands as it was."""
+    """A gate refused; the previous state is unchanged."""
 
     exit_code = 3
 
@@ -140,22 +140,22 @@ class ValidationRefused(GateRefused):
 
 
 class CorruptArtifactError(ModelyardError):
-    """A file's bytes are not those that its manifest names."""
+    """A file's content differs from its manifest."""
 
 
 class SourceError(ModelyardError):
-    """A source could not be fetched, or what came is not what was asked for."""
+    """A source could not be fetched, or its content is not the expected one."""
 
 
 class UnsafeArchiveError(SourceError):
-    """An archive with a path outside its folder, a link, a device, or too much in it."""
+    """An archive contains a path outside its folder, a link, a device, or too much data."""
 
 
 class SampleError(ModelyardError):
-    """One sample is not what its task takes: no image, too large, wrong type.
+    """One sample is not a valid input of its task: not an image, too large, wrong type.
 
     Args:
-        code: one word for machines, such as `range`; "" where the message says it all.
+        code: a machine-readable code, such as `range`; "" if there is none.
     """
 
     code = ""
@@ -166,48 +166,48 @@ class SampleError(ModelyardError):
 
 
 class InferenceError(ModelyardError):
-    """A model failed to answer a sample that fits."""
+    """A model failed on a valid sample."""
 
 
 class NotFiniteError(InferenceError):
-    """A model's answer has NaN or infinity in it."""
+    """A model's answer contains NaN or infinity."""
 
 
 class TrainingError(ModelyardError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class Interrupted(ModelyardError):
-    """Stopped by Ctrl-C or SIGTERM; what was done is kept."""
+    """Stopped by Ctrl-C or SIGTERM; completed work is kept."""
 
     exit_code = 130
 
 
 class DiskFullError(ModelyardError):
-    """There is no space left on a disk, or in a quota."""
+    """A disk or a quota is full."""
 
 
 class StageKilled(ModelyardError):
-    """A stage's process was killed from outside."""
+    """Another process killed a stage."""
 
 
 class StackError(ModelyardError):
-    """A server of the local stack is not there or not well."""
+    """A server of the stack does not run or is not healthy."""
 
 
 class RegistryError(ModelyardError):
-    """The registry refused, or did not answer."""
+    """The registry rejected a request or did not answer."""
 
 
 class ServingError(ModelyardError):
-    """A bundle could not be built, started or asked."""
+    """A bundle could not be built or started, or a service did not answer."""
 
 
 def _classes() -> dict[str, type[ModelyardError]]:
-    found: dict[str, type[ModelyardError]] = {}
-    waiting: list[type[ModelyardError]] = [ModelyardError]
-    while waiting:
-        kind = waiting.pop()
-        found[kind.__name__] = kind
-        waiting.extend(kind.__subclasses__())
-    return found
+    classes: dict[str, type[ModelyardError]] = {}
+    pending: list[type[ModelyardError]] = [ModelyardError]
+    while pending:
+        error_class = pending.pop()
+        classes[error_class.__name__] = error_class
+        pending.extend(error_class.__subclasses__())
+    return classes

@@ -1,4 +1,4 @@
-"""What git says of a project's folder, and why it says nothing."""
+"""Runs git in a project's folder, and explains failures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Answer:
-    """What a git command printed, or why it failed.
+    """The output of a git command, or the reason of its failure.
 
     Args:
-        output: standard output; None where git failed or is not installed.
-        reason: why there is no output; empty where there is some.
-        next_step: the command that lets git work here; empty where none is known.
+        output: standard output; None if git failed or is not installed.
+        reason: why there is no output; empty if there is output.
+        next_step: the command that repairs the failure; empty if none is known.
     """
 
     output: bytes | None
@@ -29,22 +29,22 @@ class Answer:
         return None if self.output is None else self.output.decode().strip()
 
 
-def ask(root: Path, *words: str) -> Answer:
-    """Run `git` in a folder. A checkout that belongs to another user is refused by git, and that is told apart."""
+def ask(root: Path, *arguments: str) -> Answer:
+    """Run `git` in a folder. The refusal of git to read another user's checkout has a reason and a next step."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
+        completed = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}
         )
     except FileNotFoundError:
         return Answer(None, "git is not installed", "install git")
-    if done.returncode == 0:
-        return Answer(done.stdout)
-    said = done.stderr.decode(errors="replace").strip()
-    if "dubious ownership" in said:
+    if completed.returncode == 0:
+        return Answer(completed.stdout)
+    message = completed.stderr.decode(errors="replace").strip()
+    if "dubious ownership" in message:
         top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
         return Answer(
             None,
             f"git refuses {top}: it belongs to another user",
             f"git config --global --add safe.directory {shlex.quote(str(top))}",
         )
-    return Answer(None, said.removeprefix("fatal: ").partition("\n")[0] or f"exit code {done.returncode}")
+    return Answer(None, message.removeprefix("fatal: ").partition("\n")[0] or f"exit code {completed.returncode}")

@@ -1,4 +1,4 @@
-"""Reading a child's pipe in a thread. The thread always reads to the end, so that the child never waits for us."""
+"""Reads a child's pipe in a thread. The thread always reads to the end, so the child never blocks on a full pipe."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Callable, Iterable
 
 
 class LineReader:
-    """A thread that hands each line on, in the context of the thread that starts it.
+    """A thread that passes each line to `sink`, in the context variables of the thread that created it.
 
-    A failure of `take` (its own reader has gone, a disk is full) does not end the reading: the failure is remembered,
-    the rest is read and dropped, and `join` returns the failure.
+    If `sink` raises (a closed pipe, a full disk), the remaining lines are read and dropped, and `join` returns the
+    exception.
 
     Args:
-        lines: where the lines come from; iterated in the thread.
-        take: takes each line.
-        on_failure: called once, in the thread, when `take` has failed.
+        lines: the lines; iterated in the thread.
+        sink: called with each line.
+        on_failure: called once, in the thread, when `sink` has raised.
     """
 
     def __init__(
-        self, lines: Iterable[str], take: Callable[[str], None], on_failure: Callable[[], None] = lambda: None
+        self, lines: Iterable[str], sink: Callable[[str], None], on_failure: Callable[[], None] = lambda: None
     ) -> None:
-        self._lines, self._take, self._on_failure = lines, take, on_failure
+        self._lines, self._sink, self._on_failure = lines, sink, on_failure
         self._failure: BaseException | None = None
         context = contextvars.copy_context()
         self._thread = threading.Thread(target=context.run, args=(self._read,), daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the thread."""
         self._thread.start()
 
     def join(self) -> BaseException | None:
-        """Wait until the last line is read; returns why `take` failed, if it did."""
+        """Wait until the last line is read; returns the exception of `sink`, or None."""
         self._thread.join()
         return self._failure
 
@@ -40,7 +40,7 @@ class LineReader:
         for line in self._lines:
             if self._failure is None:
                 try:
-                    self._take(line)
+                    self._sink(line)
                 except BaseException as failure:  # noqa: BLE001  # returned by `join`, and raised there
                     self._failure = failure
                     self._on_failure()

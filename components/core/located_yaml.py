@@ -1,4 +1,4 @@
-"""A YAML file checked against its contract: every problem at once, each with its line."""
+"""Validates a YAML file against its contract; reports all problems at once, with line numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Location = tuple[int | str, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: 1e-3 is a number (YAML 1.1 wants 1.0e-3)."""
+    """A SafeLoader that reads 1e-3 as a number (YAML 1.1 requires 1.0e-3)."""
 
 
 _Loader.add_implicit_resolver(
@@ -25,19 +25,19 @@ _Loader.add_implicit_resolver(
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value, as it would be read in a file: `3` is a number, `null` is nothing."""
+    """Parse one YAML value, as in a file: `3` is a number, `null` is None."""
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader with one more number form
 
 
 def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None) -> Spec:
-    """Read a file into its spec.
+    """Read and validate a file.
 
     Args:
-        overrides: dotted keys of the file and the values that take their place, as in `--set train.epochs=3`.
+        overrides: values by dotted key, which override those of the file, as in `--set train.epochs=3`.
 
     Raises:
         NotFoundError: there is no such file.
-        SpecError: it is no YAML, a key stands twice, or it does not fit the spec; all problems, with lines.
+        SpecError: the file is not YAML, has a duplicate key, or does not match the spec; all problems, with lines.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -61,26 +61,26 @@ def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None) 
 
 
 def lines(path: Path) -> dict[Location, int]:
-    """The line of every place in a readable file."""
+    """The line number of every location in a valid YAML file."""
     return _parse(path, path.read_text(encoding="utf-8"))[1]
 
 
 def problems(error: ValidationError, path: Path, at: Location) -> tuple[Problem, ...]:
-    """What is wrong with a section of a file that another contract than the file's has read, with lines of the file.
+    """The problems of a section that was validated against a contract of its own, with lines of the file.
 
     Args:
-        at: the section.
+        at: the location of the section in the file.
     """
     _, lines, _ = _parse(path, path.read_text(encoding="utf-8"))
     inside = {place[len(at) :]: line for place, line in lines.items() if place[: len(at)] == at}
-    found = [_problem(detail, inside) for detail in error.errors(include_url=False)]
-    for problem in found:
+    section_problems = [_problem(detail, inside) for detail in error.errors(include_url=False)]
+    for problem in section_problems:
         problem.path = ".".join(filter(None, (_path(at), problem.path)))
-    return tuple(sorted(found, key=lambda problem: problem.line or 0))
+    return tuple(sorted(section_problems, key=lambda problem: problem.line or 0))
 
 
 def _parse(path: Path, text: str) -> tuple[Any, dict[Location, int], list[Problem]]:
-    """The document, the line of every place in it, and what is wrong with its keys."""
+    """The document, the line number of every location in it, and the problems of its keys."""
     lines: dict[Location, int] = {}
     problems: list[Problem] = []
     try:
@@ -107,7 +107,7 @@ def _construct(
                 problems.append(Problem(_path(at), "a key must be text", line, got=repr(key)))
                 continue
             if key in result:
-                problems.append(Problem(_path((*at, key)), "stands twice", line))
+                problems.append(Problem(_path((*at, key)), "duplicate key", line))
             lines[(*at, key)] = line
             result[key] = _construct(loader, value_node, (*at, key), lines, problems)
         return result
@@ -118,31 +118,31 @@ def _construct(
 
 def _put(document: dict[str, Any], key: str, value: Any, problems: list[Problem]) -> None:
     *parents, last = key.split(".")
-    place = document
+    mapping = document
     for name in parents:
-        inner = place.setdefault(name, {})
-        if not isinstance(inner, dict):
-            problems.append(Problem(key, f"--set: {name} holds a value, not keys"))
+        nested = mapping.setdefault(name, {})
+        if not isinstance(nested, dict):
+            problems.append(Problem(key, f"--set: {name} is a value, not a mapping"))
             return
-        place = inner
-    place[last] = value
+        mapping = nested
+    mapping[last] = value
 
 
 def _problem(detail: Any, lines: dict[Location, int]) -> Problem:
     location: Location = tuple(detail["loc"])
     line = None
-    # Unions put the tag of the branch into the location; the file knows nothing of it.
-    known = location
-    while known and known not in lines:
-        shorter = [known[:index] + known[index + 1 :] for index in range(len(known) - 1, -1, -1)]
-        known = next((candidate for candidate in shorter if candidate in lines), known[:-1])
-    line = lines.get(known)
+    # pydantic adds the tag of a union's branch to the location; the file has no such key.
+    place = location
+    while place and place not in lines:
+        shorter = [place[:index] + place[index + 1 :] for index in range(len(place) - 1, -1, -1)]
+        place = next((candidate for candidate in shorter if candidate in lines), place[:-1])
+    line = lines.get(place)
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = "unknown key"
-    shown = detail.get("input")
-    got = None if detail["type"] in ("missing", "extra_forbidden") or isinstance(shown, dict) else repr(shown)
-    path = location if detail["type"] in ("missing", "extra_forbidden") else known
+    value = detail.get("input")
+    got = None if detail["type"] in ("missing", "extra_forbidden") or isinstance(value, dict) else repr(value)
+    path = location if detail["type"] in ("missing", "extra_forbidden") else place
     return Problem(_path(path), message, line, got)
 
 

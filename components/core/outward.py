@@ -1,4 +1,4 @@
-"""Proxies and certificates of the environment: kept for sources in the network, unused for servers on this machine."""
+"""Proxy and certificate variables: set aside for requests to this machine, restored for downloads."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ NAMES = (*_PROXIES, *(name.upper() for name in _PROXIES), *_CERTIFICATES)
 
 
 def set_aside(environment: MutableMapping[str, str]) -> None:
-    """Move the variables that name proxies and certificates into `VARIABLE`, from where `restored` takes them.
+    """Move the proxy and certificate variables into `VARIABLE`, from which `restored` reads them.
 
-    Clients of MLflow, Prefect and the services then ask loopback addresses directly, and load no certificates.
+    Clients of MLflow, Prefect and the services then connect to loopback addresses directly, without certificates.
     """
-    found = {name: value for name in NAMES if (value := environment.pop(name, None)) is not None}
-    if VARIABLE in environment:  # set aside before: what NO_PROXY says now is our own word
-        found = {name: value for name, value in found.items() if name.lower() != "no_proxy"}
-    known = {**_known(environment), **found}
-    if known:
-        environment[VARIABLE] = json.dumps(known, sort_keys=True)
-    for name in ("no_proxy", "NO_PROXY"):  # where the system itself, not a variable, names a proxy
-        hosts = [host for host in known.get(name, "").split(",") if host]
+    variables = {name: value for name in NAMES if (value := environment.pop(name, None)) is not None}
+    if VARIABLE in environment:  # set aside before: the current NO_PROXY is the value set below
+        variables = {name: value for name, value in variables.items() if name.lower() != "no_proxy"}
+    kept = {**_kept_variables(environment), **variables}
+    if kept:
+        environment[VARIABLE] = json.dumps(kept, sort_keys=True)
+    for name in ("no_proxy", "NO_PROXY"):  # needed where the system settings, not a variable, name a proxy
+        hosts = [host for host in kept.get(name, "").split(",") if host]
         environment[name] = "*" if "*" in hosts else ",".join(dict.fromkeys([*hosts, *LOOPBACK]))
 
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """The variables that were set aside, for what is made inside the block: a client reads them when it is made.
+    """Restore the variables that were set aside for the block, in which clients of external hosts are created.
 
     Raises:
         SourceError: SSL_CERT_FILE names no file.
     """
-    known = _known(os.environ)
-    before = {name: os.environ.get(name) for name in NAMES}
+    kept = _kept_variables(os.environ)
+    previous = {name: os.environ.get(name) for name in NAMES}
     try:
-        if known:
-            _replace({name: known.get(name) for name in NAMES})
+        if kept:
+            _replace({name: kept.get(name) for name in NAMES})
         _check_certificates()
         yield
     finally:
-        _replace(before)
+        _replace(previous)
 
 
-def _known(environment: MutableMapping[str, str]) -> dict[str, str]:
-    known: dict[str, str] = json.loads(environment.get(VARIABLE, "{}"))
-    return known
+def _kept_variables(environment: MutableMapping[str, str]) -> dict[str, str]:
+    variables: dict[str, str] = json.loads(environment.get(VARIABLE, "{}"))
+    return variables
 
 
 def _replace(values: dict[str, str | None]) -> None:

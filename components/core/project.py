@@ -1,4 +1,4 @@
-"""Where things lie: all paths of a project, in one place. Nothing is read or written but the modes of `.modelyard`."""
+"""All paths of a project. The only access to the disk creates `.modelyard` and sets its mode."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from components.core.errors import NotFoundError, ServingError
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder: `pipelines/`, `data/` and `dvc.yaml` in git, everything made in `.modelyard/` and by DVC."""
+    """A project folder: `pipelines/`, `data/` and `dvc.yaml` are in git; products are in `.modelyard/` and in DVC."""
 
     root: Path
 
     @staticmethod
     def find(start: Path | None = None) -> Project:
-        """The project around a folder (default: `MODELYARD_PROJECT`, else the working directory).
+        """The project that contains a folder (default: `MODELYARD_PROJECT`, else the working directory).
 
         Raises:
-            NotFoundError: neither the folder nor any above it holds `pipelines/` and `dvc.yaml`.
+            NotFoundError: neither the folder nor any parent contains `pipelines/` and `dvc.yaml`.
         """
-        named = os.environ.get("MODELYARD_PROJECT")
-        begin = (start or Path(named or ".")).resolve()
-        for folder in (begin, *begin.parents):
+        from_environment = os.environ.get("MODELYARD_PROJECT")
+        start_folder = (start or Path(from_environment or ".")).resolve()
+        for folder in (start_folder, *start_folder.parents):
             if (folder / "dvc.yaml").is_file() and (folder / "pipelines").is_dir():
-                found = Project(folder)
-                _keep_private(found.state)
-                return found
+                project = Project(folder)
+                _keep_private(project.state)
+                return project
         raise NotFoundError(
             "no Modelyard project here",
-            where=str(begin),
+            where=str(start_folder),
             expected="a folder with dvc.yaml and pipelines/, or one below it",
             next_step="change into a project, or set MODELYARD_PROJECT",
         )
 
     @property
     def state(self) -> Path:
-        """Everything made and not versioned: servers' state, logs, runs, packages, bundles, reports."""
+        """The folder of everything unversioned: servers' state, logs, runs, packages, bundles, reports."""
         return self.root / ".modelyard"
 
     @property
@@ -57,11 +57,11 @@ class Project:
         return self.root / "data" / name
 
     def run_folder(self, train_fingerprint: str) -> Path:
-        """What a training leaves: checkpoint, events, TensorBoard log, the parts of the package."""
+        """The outputs of a training: checkpoint, events, TensorBoard log, the parts of the package."""
         return self.state / "runs" / _folder_name(train_fingerprint)
 
     def package(self, package_key: str) -> Path:
-        """The sealed model package of that key."""
+        """The sealed model package with that fingerprint."""
         return self.state / "packages" / _folder_name(package_key)
 
     def reports(self, dataset: str) -> Path:
@@ -69,23 +69,23 @@ class Project:
         return self.state / "reports" / dataset
 
     def last_run(self, pipeline: str) -> Path:
-        """What a pipeline's last run was made of."""
+        """The fingerprint inputs of a pipeline's last run."""
         return self.state / "last" / f"pipeline-{pipeline}.json"
 
     def service(self, model: str) -> Path:
-        """A running service's folder: its order, its BentoML home."""
+        """A service's folder: its spec and the state of its workers."""
         return self.state / "services" / model
 
     @property
     def ledger(self) -> Path:
-        """What was asked of production and what became of it: a database and its key, apart from every server's state.
+        """The release ledger: a database and its key, separate from every server's state.
 
-        `<model>.jsonl` in it is a ledger of before, which the database takes over.
+        `<model>.jsonl` in it is a ledger of an earlier version of Modelyard, which the database imports.
         """
         return self.state / "ledger"
 
     def gates(self, model: str, key: str) -> Path:
-        """What the gates found: evidence and report."""
+        """The evidence and the report of the release gates."""
         return self.state / "gates" / model / _folder_name(key)
 
     @property
@@ -95,17 +95,17 @@ class Project:
 
     @property
     def retention(self) -> Path:
-        """What `modelyard gc` is about to remove, and a small record of everything that it removed."""
+        """The plan and the trash of `modelyard gc`, and the tombstones of removed artifacts."""
         return self.state / "retention"
 
     @property
     def locks(self) -> Path:
-        """Files that processes lock while they do what only one may do at a time."""
+        """The folder of lock files."""
         return self.state / "locks"
 
     @property
     def artifacts(self) -> Path:
-        """The default artifact store; used where stages run on other machines."""
+        """The default artifact store, for stages on other machines."""
         return self.state / "artifacts"
 
     @property
@@ -115,12 +115,12 @@ class Project:
 
     @property
     def source_root(self) -> Path:
-        """The folder that holds our rooms, as they are imported; the project itself in a clone."""
+        """The folder that contains the packages `components`, `flows` and `serving`; in a clone, the project itself."""
         return Path(__file__).resolve().parents[2]
 
 
 def _keep_private(state: Path) -> None:
-    """Make the state folder of a project, for its owner alone, before anything is written into it."""
+    """Create the state folder of a project with mode 0700."""
     with contextlib.suppress(OSError):  # another user's checkout, or one that cannot be written to
         state.mkdir(mode=0o700, exist_ok=True)
         if state.stat().st_mode & 0o077:
@@ -128,7 +128,7 @@ def _keep_private(state: Path) -> None:
 
 
 def _folder_name(key: str) -> str:
-    """The folder of a key. A key may come from the registry or from a file: nothing but a digest becomes a path."""
+    """The folder name of a fingerprint. The fingerprint may come from the registry or a file, so it is validated."""
     if re.fullmatch(r"[0-9a-f]{64}", key) is None:
         raise ServingError(
             "this key was not made by Modelyard",

@@ -1,11 +1,10 @@
-"""How a stage runs as a process: errors cross as JSON, and a heavy import can be paid ahead of time.
+"""Runs a stage as a process: errors are passed as JSON, and heavy libraries can be imported ahead of time.
 
-`run` is every stage's `main`. An error of ours is printed as a person reads it and, where MODELYARD_ERROR_FILE names
-a file, written there as JSON for the parent. What a stage says goes where MODELYARD_OUTPUT_FILE names a file or FIFO:
-a parent sets it that cannot hand over a pipe. Where MODELYARD_HOST_<STAGE> names a Unix socket, the stage runs in a
-child forked by the host listening there: a process started early, while other work was going on, that has imported
-the stage's heavy libraries (never our own code) and nothing else. Without a host, or when it does not answer, the
-stage runs in this process; the result is the same.
+`run` is every stage's `main`. A `ModelyardError` is printed as text or, if MODELYARD_ERROR_FILE names a file, written
+there as JSON for the parent. If MODELYARD_OUTPUT_FILE names a file or FIFO, the stage's output goes there; a
+parent that cannot pass a pipe sets it. If MODELYARD_HOST_<STAGE> names a Unix socket, the stage runs in a child forked
+by the host that listens there: a process that has imported the stage's heavy libraries, but none of our own code.
+Without a host, or if the host does not answer, the stage runs in this process; the result is the same.
 """
 
 from __future__ import annotations
@@ -28,70 +27,70 @@ from components.core.errors import DiskFullError, Interrupted, ModelyardError
 
 ERROR_FILE = "MODELYARD_ERROR_FILE"
 OUTPUT_FILE = "MODELYARD_OUTPUT_FILE"
-# A stage ends with this code where the disk is full and not even its error could be written.
+# The exit code of a stage if the disk is full and its error could not be written.
 DISK_FULL_EXIT = 28
-# Ends a stage at once, also one that a host runs: the process that waits for it hands SIGKILL on. A process without a
-# handler ends by this signal, as by SIGTERM.
+# Kills a stage at once, also in a host: the process that waits for the host forwards SIGKILL. A process without a
+# handler is ended by this signal.
 KILL_SIGNAL = signal.SIGUSR2
 
 Main = Callable[[list[str]], None]
 
 
 def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
-    """Run a stage, in a waiting host if there is one, else here.
+    """Run a stage, in a host if there is one, else in this process.
 
     Args:
-        stage: its name, as in the host's environment variable.
-        main: `module:function`, imported only where the stage really runs; takes the list of arguments.
+        stage: the stage's name, as in the host's environment variable.
+        main: `module:function`, imported only in the process that runs the stage; called with the list of arguments.
 
     Returns:
         The exit code.
     """
     die_with_parent()
-    # Started from a background job, SIGINT would be ignored; whoever runs a stage may interrupt it.
+    # A background job starts with SIGINT ignored; a stage must be interruptible.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    _redirect()
-    place = os.environ.get(host_variable(stage))
-    if place:
-        code = _in_host(place, main, words)
+    command_arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _redirect_output()
+    host_socket = os.environ.get(host_variable(stage))
+    if host_socket:
+        code = _run_in_host(host_socket, main, command_arguments)
         if code is not None:
             return code
-    return _here(main, words)
+    return _run_in_process(main, command_arguments)
 
 
 def host_variable(stage: str) -> str:
-    """The environment variable that names a stage's host."""
+    """The environment variable with the socket of a stage's host."""
     return f"MODELYARD_HOST_{stage.upper()}"
 
 
-def host(place: str, libraries: Sequence[str]) -> None:
-    """Import libraries, then run stages in forked children, one at a time, until the parent is gone.
+def host(socket_path: str, libraries: Sequence[str]) -> None:
+    """Import libraries, then run stages in forked children, one at a time, until the parent ends.
 
-    Imports nothing of ours, so each child reads our code as it is on disk when the stage begins.
+    The host imports none of our own code, so each child imports the code that is on disk when the stage starts.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Path(place).unlink(missing_ok=True)
+    Path(socket_path).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(place)
+        listener.bind(socket_path)
         listener.listen(4)
         for library in libraries:
             importlib.import_module(library)
         while True:
             connection, _ = listener.accept()
             with connection:
-                _serve(connection, listener)
+                _serve_request(connection, listener)
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process (SIGTERM) when the thread that started it ends. Linux; elsewhere nothing."""
+    """Let the kernel send SIGTERM to this process when the thread that started it ends; does nothing outside Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
 
 
 def failure(code: int, error_file: Path) -> ModelyardError | None:
-    """The error that a stage left in its file; None if it left none."""
+    """The error that a stage wrote to its error file; None if it wrote none."""
     if error_file.is_file():
         return ModelyardError.from_dict(json.loads(error_file.read_text()))
     if code == DISK_FULL_EXIT:
@@ -104,8 +103,8 @@ def failure(code: int, error_file: Path) -> ModelyardError | None:
     return None
 
 
-def _redirect() -> None:
-    """Let stdout and stderr go where the parent listens; and end with it, as a process with its pipes would."""
+def _redirect_output() -> None:
+    """Redirect stdout and stderr to the parent's MODELYARD_OUTPUT_FILE, if set, and end with the parent."""
     target = os.environ.pop(OUTPUT_FILE, None)
     if target:
         die_with_parent()
@@ -115,11 +114,11 @@ def _redirect() -> None:
         os.close(descriptor)
 
 
-def _here(main: str, words: list[str]) -> int:
+def _run_in_process(main: str, arguments: list[str]) -> int:
     module, _, function = main.partition(":")
     try:
         entry: Main = getattr(importlib.import_module(module), function)
-        entry(words)
+        entry(arguments)
     except ModelyardError as error:
         return _report(disk_space.as_error(error) if disk_space.is_full(error) else error)
     except KeyboardInterrupt:
@@ -132,13 +131,13 @@ def _here(main: str, words: list[str]) -> int:
 
 
 def _report(error: ModelyardError) -> int:
-    place = os.environ.get(ERROR_FILE)
-    if place:  # whoever asked for the file says it
+    error_file = os.environ.get(ERROR_FILE)
+    if error_file:  # the parent reports the error
         try:
-            Path(place).write_text(json.dumps(error.to_dict()))
-        except OSError as failure:
-            Path(place).unlink(missing_ok=True)
-            if not disk_space.is_full(failure):
+            Path(error_file).write_text(json.dumps(error.to_dict()))
+        except OSError as write_error:
+            Path(error_file).unlink(missing_ok=True)
+            if not disk_space.is_full(write_error):
                 raise
             return DISK_FULL_EXIT
     else:
@@ -146,13 +145,13 @@ def _report(error: ModelyardError) -> int:
     return error.exit_code
 
 
-def _in_host(place: str, main: str, words: list[str]) -> int | None:
+def _run_in_host(socket_path: str, main: str, arguments: list[str]) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.connect(place)
+            connection.connect(socket_path)
         except OSError:
             return None
-        request = {"main": main, "words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+        request = {"main": main, "words": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
         body = json.dumps(request).encode()
         head = len(body).to_bytes(8, "big")
         descriptors = array.array("i", [0, 1, 2])
@@ -179,7 +178,7 @@ def _in_host(place: str, main: str, words: list[str]) -> int | None:
     return code if code >= 0 else 128 - code
 
 
-def _serve(connection: socket.socket, listener: socket.socket) -> None:
+def _serve_request(connection: socket.socket, listener: socket.socket) -> None:
     head, ancillary, _, _ = connection.recvmsg(8, socket.CMSG_SPACE(3 * 4))
     if len(head) < 8 or not ancillary:
         return
@@ -197,10 +196,10 @@ def _serve(connection: socket.socket, listener: socket.socket) -> None:
     if child == 0:
         listener.close()
         connection.close()
-        os._exit(_child(request, descriptors))
+        os._exit(_run_child(request, descriptors))
     for descriptor in descriptors:
         os.close(descriptor)
-    # The signal thread of a fork would not survive; poll the child and the client with one blocking wait each.
+    # Threads do not survive a fork, so a second process forwards signals while this one waits for the child.
     watcher = os.fork()
     if watcher == 0:
         _forward_signals(connection, child)
@@ -213,7 +212,7 @@ def _serve(connection: socket.socket, listener: socket.socket) -> None:
 
 
 def _forward_signals(connection: socket.socket, child: int) -> None:
-    """Hand the client's signals to the child; a client that is gone is a SIGTERM."""
+    """Forward the client's signals to the child; when the client ends, send SIGTERM."""
     die_with_parent()
     while True:
         received = connection.recv(1)
@@ -224,21 +223,21 @@ def _forward_signals(connection: socket.socket, child: int) -> None:
             return
 
 
-def _child(request: dict[str, object], descriptors: array.array[int]) -> int:
+def _run_child(request: dict[str, object], descriptors: array.array[int]) -> int:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
     environment = request["environment"]
-    words = request["words"]
+    arguments = request["words"]
     assert isinstance(environment, dict)
-    assert isinstance(words, list)
+    assert isinstance(arguments, list)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(str(request["folder"]))
     try:
-        code = _here(str(request["main"]), [str(word) for word in words])
+        code = _run_in_process(str(request["main"]), [str(argument) for argument in arguments])
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except BaseException:

@@ -1,4 +1,4 @@
-"""The base of every contract: frozen, no silent conversions, unknown keys refused."""
+"""The base class of every contract: frozen, strict types, unknown keys forbidden."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Strict(BaseModel):
-    """A value that crosses a wall."""
+    """A value that crosses a process or package boundary."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""URLs."""
+"""Properties of URLs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def is_secure(url: str) -> bool:
-    """Whether a URL needs TLS: for `verify=` of httpx, which loads all certificates for each client, 60 ms of CPU."""
+    """Whether a URL needs TLS, for `verify=` of httpx: loading certificates takes 60 ms of CPU for each client."""
     return url.startswith("https://")
 
 

@@ -1,4 +1,4 @@
-"""Nothing waits in silence: what is waited for is said after ten seconds, and again every ten seconds."""
+"""Logs a message every ten seconds while the process waits for something."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ PERIOD_SECONDS = 10.0
 
 @contextmanager
 def announced(
-    what: str, say: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
+    subject: str, log: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
 ) -> Iterator[None]:
-    """While the block lasts, `say` every `period_seconds` that `what` is waited for; None says nothing.
+    """During the block, log every `period_seconds` that the process waits for `subject`.
 
     Args:
-        what: a noun, as in "the lock of another run".
-        say: called from a thread of its own.
+        subject: a noun phrase, as in "the lock of another run".
+        log: called in a background thread; None: nothing is logged.
     """
-    if say is None:
+    if log is None:
         yield
         return
     ended = threading.Event()
 
-    def tell() -> None:
+    def log_periodically() -> None:
         periods = 0
         while not ended.wait(period_seconds):
             periods += 1
-            say(f"waiting for {what} ({periods * period_seconds:.0f} s)")
+            log(f"waiting for {subject} ({periods * period_seconds:.0f} s)")
 
-    thread = threading.Thread(target=tell, daemon=True)
+    thread = threading.Thread(target=log_periodically, daemon=True)
     thread.start()
     try:
         yield

@@ -170,7 +170,7 @@ class Api:
             raise _RetryableError(f"{type(error).__name__}: {error}") from error
         if response.is_success:
             return response
-        if response.is_server_error and disk_space.words_say_full(response.text):
+        if response.is_server_error and disk_space.message_says_full(response.text):
             raise DiskFullError(
                 "no space left on the disk of the registry",
                 where=f"{self.url}, {method} {path}",

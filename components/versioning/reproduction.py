@@ -124,7 +124,7 @@ def _stage_error(
         return StageKilled(
             f"{name} was killed", got=f"signal {number}", next_step="run again; nothing half-made is left"
         )
-    if disk_space.words_say_full(last):  # of the shell, or of a program of the user's own
+    if disk_space.message_says_full(last):  # of the shell, or of a program of the user's own
         return disk_space.as_error(OSError(errno.ENOSPC, last), root)
     return ModelyardError(f"{name} failed", got=last or str(cause), next_step="the lines above say where")
 

@@ -1,4 +1,4 @@
-"""The command line. Importing this imports nothing; a command's module is imported when it is called."""
+"""The command line. This package imports nothing; a command's module is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ STOPPED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; Ctrl-C at any moment from here on ends in one line and no traceback.
+    """Run a command; Ctrl-C ends the command with one line and without a traceback.
 
     Args:
-        arguments: the words after the program's name; None: those of this process, which ends with this command.
+        arguments: the arguments after the program's name; None: those of this process, which ends with the command.
 
     Returns:
-        The exit code: 0 done or up to date, 1 failed, 2 used wrongly, 3 refused by a gate, 130 stopped by Ctrl-C.
+        The exit code: 0 done or up to date, 1 failed, 2 usage error, 3 refused by a gate, 130 stopped by Ctrl-C.
     """
     try:
         from flows.cli.interruption import Interruption
@@ -20,17 +20,17 @@ def main(arguments: list[str] | None = None) -> int:
         with Interruption() as interruption:
             import sys
 
-            words = sys.argv[1:] if arguments is None else arguments
+            command_line = sys.argv[1:] if arguments is None else arguments
             try:
                 from flows.cli import shell
 
-                return shell.main(words, interruption)
+                return shell.main(command_line, interruption)
             except BaseException:
-                if interruption.noted:  # while `shell` was imported: what came of it does not matter
+                if interruption.received:  # Ctrl-C while `shell` was imported may surface as any error
                     return STOPPED
                 raise
             finally:
                 if arguments is None:
-                    interruption.leave()
-    except KeyboardInterrupt:  # before it could be noted
+                    interruption.restore_default()
+    except KeyboardInterrupt:  # before the handler was installed
         return STOPPED

@@ -1,4 +1,4 @@
-"""`python -m flows.cli`: the command line of the source tree one stands in."""
+"""`python -m flows.cli`: the command line of the source tree in the working directory."""
 
 from __future__ import annotations
 

@@ -43,20 +43,20 @@ def compare(
 ) -> int:
     """Train PIPELINES of one dataset at equal budget, and measure quality against what each costs.
 
-    A time becomes as many whole epochs as fit, at the pace that each shows in a few seconds' trial. One table, one plot
-    and one page come of it, on disk and in MLflow. Ctrl-C keeps what is done; the same command goes on from there.
+    A time budget becomes the number of whole epochs that fit, measured in a trial of a few seconds. The table, the plot
+    and the report are written to disk and to MLflow. After Ctrl-C the same command resumes.
     """
     from components.registry.api import Api
-    from flows.cli.run import say
-    from flows.comparisons import compare as comparing
+    from flows.cli.run import log
+    from flows.comparisons import compare as compare_models
     from flows.platform import connections, lifecycle
 
     project = Project.find()
-    asked = _asked(project, pipelines, families, dataset, _budget(seconds, epochs, as_written))
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    comparison = _comparison(project, pipelines, families, dataset, _budget(seconds, epochs, as_written))
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        outcome = comparing.run(project, asked, api, endpoints.mlflow, say)
+        outcome = compare_models.run(project, comparison, api, endpoints.mlflow, log)
     report = outcome.folder / "report.html"
     if as_json:
         facts = {"report": str(report), "mlflow": outcome.url}
@@ -68,7 +68,7 @@ def compare(
     return 1 if outcome.table.failed else 0
 
 
-def _asked(
+def _comparison(
     project: Project,
     pipelines: tuple[str, ...],
     families: str | None,
@@ -77,26 +77,26 @@ def _asked(
 ) -> Comparison:
     from flows.comparisons import comparison
 
-    given = comparison.Budget(*budget)
+    chosen_budget = comparison.Budget(*budget)
     if families is None:
         if dataset is not None:
             raise UsageError("--dataset goes with --families; a pipeline names its own", got=dataset)
-        return comparison.of_pipelines(project, pipelines, given)
+        return comparison.of_pipelines(project, pipelines, chosen_budget)
     if pipelines:
         raise UsageError("name pipelines or families, not both", got=f"{' '.join(pipelines)} and --families {families}")
     if dataset is None:
         raise UsageError("--families needs a dataset", next_step="add --dataset NAME; `modelyard datasets` shows them")
-    if given == comparison.Budget():
-        raise UsageError("--as-written goes with pipelines: a family has no file that says its epochs")
-    chosen = [family.strip() for family in families.split(",") if family.strip()]
-    return comparison.of_families(project, chosen, dataset, given)
+    if chosen_budget == comparison.Budget():
+        raise UsageError("--as-written needs pipelines: a family has no pipeline file with its epochs")
+    names = [family.strip() for family in families.split(",") if family.strip()]
+    return comparison.of_families(project, names, dataset, chosen_budget)
 
 
 def _budget(seconds: float | None, epochs: int | None, as_written: bool) -> tuple[float | None, int | None]:
-    """Seconds and epochs; neither where each model has its own."""
-    given = {"--seconds": seconds is not None, "--epochs": epochs is not None, "--as-written": as_written}
-    if sum(given.values()) > 1:
-        raise UsageError("one budget is enough", got=" and ".join(name for name, one in given.items() if one))
+    """The budget as (seconds, epochs); both are None with `--as-written`."""
+    options = {"--seconds": seconds is not None, "--epochs": epochs is not None, "--as-written": as_written}
+    if sum(options.values()) > 1:
+        raise UsageError("one budget is enough", got=" and ".join(name for name, is_set in options.items() if is_set))
     return (None if as_written or epochs is not None else seconds or SECONDS), epochs
 
 

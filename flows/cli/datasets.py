@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """A dataset and how far it is made. Whether it is up to date is a question for `why`.
+    """A dataset and its products. `modelyard why` shows whether they are up to date.
 
     Args:
-        raw, validated, prepared: short digest of what is there, or None.
-        counts: samples by split, once prepared.
-        problem: what is wrong with dataset.yaml or a manifest, or None.
+        raw, validated, prepared: short digest of the product; None if it does not exist.
+        counts: number of samples by split; empty until the dataset is prepared.
+        problem: the error of dataset.yaml or of a manifest, or None.
     """
 
     name: str
@@ -38,7 +38,7 @@ class DatasetRow:
 @click.command(epilog="Example:  modelyard datasets --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def datasets(as_json: bool) -> int:
-    """The datasets of this project: source, what is made of them, samples by split. Exit code 1 if one is broken."""
+    """The datasets of this project: source, digests of the products, samples by split. Exit code 1 if one is broken."""
     project = Project.find()
     rows = [_row(project, path.parent.name) for path in sorted((project.root / "data").glob("*/dataset.yaml"))]
     if as_json:
@@ -59,9 +59,9 @@ def datasets(as_json: bool) -> int:
 
 
 def _cells(row: DatasetRow) -> list[str]:
-    made = [digest or "-" for digest in (row.raw, row.validated, row.prepared)]
+    digests = [digest or "-" for digest in (row.raw, row.validated, row.prepared)]
     counts = ", ".join(f"{split} {count}" for split, count in row.counts.items())
-    return [row.name, row.source, *made, counts, row.title]
+    return [row.name, row.source, *digests, counts, row.title]
 
 
 def _row(project: Project, name: str) -> DatasetRow:
@@ -84,12 +84,12 @@ def _row(project: Project, name: str) -> DatasetRow:
         if not (folder / kind / manifest.FILE_NAME).is_file():
             continue
         try:
-            found = manifest.load(folder / kind, kind)
+            sealed = manifest.load(folder / kind, kind)
         except ModelyardError as error:
             problems.append(str(error))
             continue
-        digests[kind] = digest.short(found.digest)
+        digests[kind] = digest.short(sealed.digest)
         if kind == "prepared":
-            counts = dict(found.facts.get("counts", {}))
+            counts = dict(sealed.facts.get("counts", {}))
     problem = "\n".join(problems) or None
     return DatasetRow(name, title, source, digests["raw"], digests["validated"], digests["prepared"], counts, problem)

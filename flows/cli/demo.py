@@ -19,24 +19,24 @@ from components.identity.digest import short
 @click.argument("pipeline", default="digits")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def demo(pipeline: str, as_json: bool) -> int:
-    """The whole chain: start the stack, run PIPELINE, make its version champion, serve it, ask it about a sample.
+    """The whole chain: start the stack, run PIPELINE, promote its version to champion, serve it, predict one sample.
 
-    The sample is one of the frozen test split. A second demo finds everything up to date.
+    The sample is from the test split. In a second demo every stage is up to date.
     """
     from components import tasks
     from components.registry import versions
     from components.registry.api import Api
     from flows.cli import prediction_client
-    from flows.cli.prediction_client import Question
-    from flows.cli.run import bring_up_to_date, say
+    from flows.cli.prediction_client import PredictionRequest
+    from flows.cli.run import bring_up_to_date, log
     from flows.pipelines import data_report, stages
     from flows.platform import connections, lifecycle
     from flows.releases import promotion
 
-    begun = time.monotonic()
+    started_at = time.monotonic()
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     planned = bring_up_to_date(project, spec, frozenset(), {})
     if planned.fingerprints is None or planned.bundle is None:
@@ -45,18 +45,18 @@ def demo(pipeline: str, as_json: bool) -> int:
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         champion = versions.by_alias(api, pipeline, "champion")
         if champion is None or champion.version != version.version:
-            say(f"promoting version {version.version}: production follows the alias, through the gates")
+            log(f"promoting version {version.version}: production follows the alias, through the gates")
             how = f"modelyard demo {pipeline}"
-            outcome = promotion.promote(project, api, pipeline, version.version, "champion", how, say)
+            outcome = promotion.promote(project, api, pipeline, version.version, "champion", how, log)
         else:
-            outcome = promotion.follow(project, pipeline, "champion", version.version, None, say)
-            say(f"champion  version {version.version} serves already")
-        package = stages.package_of(stages.RunContext(project, spec, api, say), version)
+            outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
+            log(f"champion  version {version.version} serves already")
+        package = stages.package_of(stages.RunContext(project, spec, api, log), version)
     if outcome.url is None:
         raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]
     content = (package.folder / "golden" / example.file).read_bytes()
-    answer = prediction_client.ask(outcome.url, Question(content, example.media, example.file))
+    answer = prediction_client.predict(outcome.url, PredictionRequest(content, example.media, example.file))
     metric, figure = next(iter(tasks.find(package.facts.task).metrics)), package.metrics()
     facts: dict[str, Any] = {
         "data digest": planned.fingerprints.data_digest,
@@ -64,7 +64,9 @@ def demo(pipeline: str, as_json: bool) -> int:
         f"test {metric}": f"{figure['overall'][metric]:.4f} on {figure['samples']} samples",
         "model": f"{pipeline} version {outcome.version}, package {short(package.digest)}",
         "bundle": planned.bundle.bundle.tag,
-        "the service says": prediction_client.words(answer["predictions"][0], f"version {answer['model']['version']}"),
+        "the service says": prediction_client.describe(
+            answer["predictions"][0], f"version {answer['model']['version']}"
+        ),
         "the truth is": example.truth,
         "Prefect": endpoints.prefect_ui,
         "MLflow": endpoints.mlflow,
@@ -77,5 +79,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     for name, value in facts.items():
         click.echo(f"  {click.style(name.ljust(16), bold=True)}  {value}")
     click.echo(f"\n  `modelyard open mlflow` (or prefect, or {pipeline}) opens its page in a browser")
-    click.echo(f"\n  done in {time.monotonic() - begun:.0f} s; `modelyard down` stops the servers, nothing is lost\n")
+    click.echo(
+        f"\n  done in {time.monotonic() - started_at:.0f} s; `modelyard down` stops the servers, nothing is lost\n"
+    )
     return 0

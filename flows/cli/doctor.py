@@ -11,11 +11,11 @@ import click
 @click.command(epilog="Example:  modelyard doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> int:
-    """Look over this machine and this project: each check is ok, warn or fail, with what to do. Exit code 1 on fail."""
+    """Check this machine and this project: each check is ok, warn or fail, with what to do. Exit code 1 on fail."""
     from components.core.project import Project
-    from flows.platform.diagnostics import look_over
+    from flows.platform.diagnostics import diagnose
 
-    findings = look_over(Project.find())
+    findings = diagnose(Project.find())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:

@@ -11,18 +11,18 @@ from components.core.project import Project
 def down() -> None:
     """Stop the stack and every service it runs. Data, models and schedules stay; `up` brings all of it back.
 
-    A run that goes on is stopped first, as by Ctrl-C: the next one goes on from there.
+    Running flow runs are stopped first, as by Ctrl-C; the next run resumes from the checkpoint.
     """
     from flows.platform import crashed_runs, lifecycle
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         click.echo(f"  {line}", err=True)
 
     project = Project.find()
-    runs = crashed_runs.by_hand(project)
+    runs = crashed_runs.started_by_hand(project)
     if runs:
-        say(f"stopping {len(runs)} run{'s' if len(runs) > 1 else ''} that would wait for the stack")
-        for process in crashed_runs.stop(runs):
-            say(f"process {process.pid} does not stop; it will when Prefect has not answered for some minutes")
-    ran = lifecycle.down(project, say=say)
+        log(f"stopping {len(runs)} run{'s' if len(runs) > 1 else ''} that would wait for the stack")
+        for process in crashed_runs.interrupt(runs):
+            log(f"process {process.pid} does not stop; it will when Prefect has not answered for some minutes")
+    ran = lifecycle.down(project, log=log)
     click.echo("stopped" if ran or runs else "nothing was running")

@@ -15,9 +15,9 @@ from components.core.project import Project
 @click.command(epilog='Example:  eval "$(modelyard env)" && prefect deployment ls')
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def env(as_json: bool) -> None:
-    """The variables with which prefect, mlflow, dvc and bentoml work on this project, as a shell reads them.
+    """Print the environment variables with which prefect, mlflow, dvc and bentoml work on this project.
 
-    The project's secret is among them.
+    The output is shell code and includes the project's secret.
     """
     variables = _variables()
     if as_json:
@@ -29,12 +29,12 @@ def env(as_json: bool) -> None:
 
 @click.command(epilog="Example:  modelyard shell")
 def shell() -> None:
-    """A shell in which prefect, mlflow, dvc and bentoml work on this project."""
-    words = [os.environ.get("SHELL") or "/bin/sh"]
+    """Start a shell in which prefect, mlflow, dvc and bentoml work on this project."""
+    command = [os.environ.get("SHELL") or "/bin/sh"]
     click.echo("prefect, mlflow, dvc, bentoml and tensorboard work on this project; `exit` leaves", err=True)
-    with outward.restored():  # the proxies of the person's own shell, which our commands set aside
-        surroundings = {**os.environ, **_variables()}
-    os.execvpe(words[0], words, surroundings)  # noqa: S606  # becoming the shell is the point
+    with outward.restored():  # the proxies of the user's own shell, which `environment.quiet` sets aside
+        environment = {**os.environ, **_variables()}
+    os.execvpe(command[0], command, environment)  # noqa: S606  # becoming the shell is the point
 
 
 def _variables() -> dict[str, str]:
@@ -42,11 +42,12 @@ def _variables() -> dict[str, str]:
 
     project = Project.find()
     endpoints = lifecycle.configured(project)
-    surroundings = dict(os.environ)
-    environment.quiet(surroundings)
-    named = ("PATH", "no_proxy", "NO_PROXY")  # this interpreter's commands first; no proxy for servers on this machine
+    process_environment = dict(os.environ)
+    environment.quiet(process_environment)
+    # This interpreter's commands first in PATH; no proxy for servers on this machine.
+    inherited = ("PATH", "no_proxy", "NO_PROXY")
     return {
-        **{name: surroundings[name] for name in named},
+        **{name: process_environment[name] for name in inherited},
         **environment.QUIET,
         **environment.of_project(project),
         "PREFECT_API_URL": endpoints.prefect_api,

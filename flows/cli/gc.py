@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example:  modelyard gc --plan")
-@click.option("--plan", "only_plan", is_flag=True, help="Say what would go, and remove nothing.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print what would be removed, and remove nothing.")
 @click.option("--keep", type=click.IntRange(min=1), help="Rollback targets whose bundles stay (default: 3).")
 @click.option("--yes", is_flag=True, help="Do not ask before removing.")
-@click.option("--all", "show_all", is_flag=True, help="Show what stays too, and what needs it.")
+@click.option("--all", "show_all", is_flag=True, help="Also show the kept artifacts, and what needs them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bool) -> int:
-    """Remove what nothing needs any more: bundles, packages, run folders, evidence, reports, caches, logs.
+    """Remove unreferenced artifacts: bundles, packages, run folders, evidence, reports, caches, logs.
 
-    What aliases, production, rollback targets, open runs and the pipelines of today need stays, and so does what was
-    written within the last hour. `[retention]` in modelyard.toml changes that, and lets the stack do it by itself.
+    Artifacts that aliases, production, rollback targets, open runs or current pipelines need are kept, and so is
+    everything written within the last hour. `[retention]` in modelyard.toml configures this, and a schedule for it.
     """
     from contextlib import ExitStack
 
@@ -41,10 +41,10 @@ def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bo
     with ExitStack() as during:
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
         if not only_plan:
-            during.enter_context(removal.alone(project))
-            removal.finish(project, _say)
-        collection = Collection(project, settings, api, endpoints, _say)
-        verdicts = collection.look()
+            during.enter_context(removal.lock(project))
+            removal.finish(project, _log)
+        collection = Collection(project, settings, api, endpoints, _log)
+        verdicts = collection.judge_all()
         removable = [verdict for verdict in verdicts if verdict.removable]
         if not as_json:
             _show(verdicts, show_all)
@@ -54,31 +54,42 @@ def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bo
             return 0
         if not yes and not as_json and sys.stdin.isatty():
             click.confirm("remove these?", abort=True, err=True)
-        done = collection.collect(verdicts)
+        collected = collection.collect(verdicts)
     if as_json:
-        removed = [{**one.item.model_dump(), "why": one.why} for one in done.removed]
-        document = {"plan": _documents(verdicts), "removed": removed, "bytes": done.bytes, "failed": done.failed}
-        click.echo(json.dumps({**document, "kept_after_all": done.kept_after_all}, indent=2))
+        removed = [{**entry.item.model_dump(), "why": entry.why} for entry in collected.removed]
+        document = {
+            "plan": _documents(verdicts),
+            "removed": removed,
+            "bytes": collected.bytes,
+            "failed": collected.failed,
+        }
+        click.echo(json.dumps({**document, "kept_after_all": collected.kept_after_all}, indent=2))
     else:
-        click.echo(f"{len(done.removed)} things removed, {_size(done.bytes)}")
-        for name, why in (*done.kept_after_all, *done.failed):
+        click.echo(f"{len(collected.removed)} things removed, {_size(collected.bytes)}")
+        for name, why in (*collected.kept_after_all, *collected.failed):
             click.echo(f"stays: {name}: {why}")
-    return 1 if done.failed else 0
+    return 1 if collected.failed else 0
 
 
 def _documents(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    return [{**one.item.model_dump(), "removable": one.removable, "why": one.why} for one in verdicts]
+    return [{**verdict.item.model_dump(), "removable": verdict.removable, "why": verdict.why} for verdict in verdicts]
 
 
 def _show(verdicts: Sequence[Verdict], show_all: bool) -> None:
     from flows.cli import table
 
     removable = [verdict for verdict in verdicts if verdict.removable]
-    shown = list(verdicts) if show_all else removable
-    if shown:
+    listed = list(verdicts) if show_all else removable
+    if listed:
         rows = [
-            [one.item.kind, one.item.name, _size(one.item.bytes), "goes" if one.removable else "stays", one.why]
-            for one in shown
+            [
+                verdict.item.kind,
+                verdict.item.name,
+                _size(verdict.item.bytes),
+                "goes" if verdict.removable else "stays",
+                verdict.why,
+            ]
+            for verdict in listed
         ]
         table.show(["kind", "name", "size", "", "why"], rows)
     reasons: dict[str, int] = defaultdict(int)
@@ -87,8 +98,8 @@ def _show(verdicts: Sequence[Verdict], show_all: bool) -> None:
             reasons[verdict.why] += 1
     for why, count in reasons.items():
         click.echo(f"{count} things are {why}", err=True)
-    size = sum(one.item.bytes for one in removable)
-    stays = sum(one.item.bytes for one in verdicts) - size
+    size = sum(verdict.item.bytes for verdict in removable)
+    stays = sum(verdict.item.bytes for verdict in verdicts) - size
     click.echo(f"{len(removable)} things can go, {_size(size)}; {len(verdicts) - len(removable)} stay, {_size(stays)}")
 
 
@@ -96,5 +107,5 @@ def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count / 1e3:,.1f} kB"
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     click.echo(text, err=True)

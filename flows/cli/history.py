@@ -36,7 +36,7 @@ def history(
     sign_anew: bool,
     as_json: bool,
 ) -> int:
-    """What was in production of NAME when, who asked for it, and what was refused."""
+    """The release history of NAME: which version was in production when, who requested it, and what was refused."""
     from components.release import history as histories
     from components.release import ledger as ledgers
     from flows.cli import table
@@ -54,13 +54,13 @@ def history(
         return _export(ledger, export_file, as_json)
     entries = ledger.entries()
     if not entries:
-        raise _nothing(ledger)
+        raise _no_releases(ledger)
     if verify:
         return _verify(project, name, ledger, entries, as_json)
     if as_json:
         click.echo(json.dumps([entry.model_dump() for entry in entries], indent=2))
         return 0
-    shown = entries if steps else [release.entries[-1] for release in histories.releases(entries)]
+    rows = entries if steps else [release.entries[-1] for release in histories.releases(entries)]
     table.show(
         ["time", "role", "from", "to", "event", "asked by", ""],
         [
@@ -73,29 +73,31 @@ def history(
                 entry.asked_by,
                 promotion.words(entry),
             ]
-            for entry in shown
+            for entry in rows
         ],
     )
     return 0
 
 
 def _verify(project: Project, name: str, ledger: Ledger, entries: list[Entry], as_json: bool) -> int:
-    anchored = _anchor(project, name)
-    if anchored is not None:
-        number, _, digest = anchored.partition(":")
+    anchor = _anchor(project, name)
+    if anchor is not None:
+        number, _, digest = anchor.partition(":")
         if len(entries) < int(number) or entries[int(number) - 1].digest != digest:
             raise CorruptArtifactError(
-                "the ledger is not the one that the registry remembers",
+                "the ledger does not match the registry's record of it",
                 where=str(ledger.path),
                 got=f"{len(entries)} entries",
                 expected=f"entry {number} with digest {digest}",
             )
-    known = "the registry's memory of it agrees" if anchored else "the registry was not asked"
+    agreement = "the registry's record agrees" if anchor else "not compared with the registry"
     if as_json:
-        document = {"entries": len(entries), "head": entries[-1].digest, "signed": True, "anchor": anchored}
+        document = {"entries": len(entries), "head": entries[-1].digest, "signed": True, "anchor": anchor}
         click.echo(json.dumps(document, indent=2))
     else:
-        click.echo(f"{len(entries)} entries, the chain is whole and signed, head {entries[-1].digest[:12]}; {known}")
+        click.echo(
+            f"{len(entries)} entries, the chain is whole and signed, head {entries[-1].digest[:12]}; {agreement}"
+        )
     return 0
 
 
@@ -107,7 +109,7 @@ def _export(ledger: Ledger, file: str, as_json: bool) -> int:
     text = StringIO()
     count = ledger.export(text)
     if count == 0:
-        raise _nothing(ledger)
+        raise _no_releases(ledger)
     if file == "-":
         click.echo(text.getvalue(), nl=False)
         return 0
@@ -131,13 +133,15 @@ def _check(file: Path, key_file: Path | None, as_json: bool) -> int:
     elif not key_file.exists():
         raise NotFoundError("no such key file", where=str(key_file))
     key = secret.read(key_file, "the ledger key") if key_file is not None else None
-    found = ledger_file.check(file, key)
+    checked = ledger_file.check(file, key)
     if as_json:
-        document = {"model": found.model, "entries": found.entries, "head": found.head, "signed": found.signed}
+        document = {"model": checked.model, "entries": checked.entries, "head": checked.head, "signed": checked.signed}
         click.echo(json.dumps(document, indent=2))
     else:
-        signed = f"signed with {key_file}" if found.signed else "the signatures were not checked: no key here"
-        click.echo(f"{found.model}: {found.entries} entries, the chain is whole, head {found.head[:12]}; {signed}")
+        signed = f"signed with {key_file}" if checked.signed else "the signatures were not checked: no key here"
+        click.echo(
+            f"{checked.model}: {checked.entries} entries, the chain is whole, head {checked.head[:12]}; {signed}"
+        )
     return 0
 
 
@@ -153,7 +157,7 @@ def _sign_anew(project: Project, as_json: bool) -> int:
     return 0
 
 
-def _nothing(ledger: Ledger) -> NotFoundError:
+def _no_releases(ledger: Ledger) -> NotFoundError:
     return NotFoundError(f"nothing was released of {ledger.model} yet", where=str(ledger.path))
 
 

@@ -1,7 +1,7 @@
-"""Ctrl-C at any moment of a command: noted, so that whatever it breaks on its way is reported as an interruption.
+"""Records Ctrl-C during a command, so that any error it causes is reported as an interruption.
 
-KeyboardInterrupt is raised between any two instructions of the main thread: within a C library that turns it into an
-error of its own, in a destructor that swallows it and prints a traceback, or while the process ends.
+KeyboardInterrupt can be raised between any two instructions of the main thread: in a C library that converts it to
+another error, in a destructor that swallows it and prints a traceback, or while the process exits.
 """
 
 from __future__ import annotations
@@ -12,61 +12,61 @@ import threading
 from types import FrameType, TracebackType
 from typing import Self
 
-AGAIN_SECONDS = 0.01
+RERAISE_SECONDS = 0.01
 
 
 class Interruption:
-    """Within the block SIGINT raises KeyboardInterrupt, as always, and is noted.
+    """Within the block SIGINT raises KeyboardInterrupt and is recorded in `received`.
 
-    A process that ignores SIGINT (a background job of a script) goes on ignoring it.
+    A process that ignores SIGINT (a background job of a script) keeps ignoring it.
     """
 
     def __init__(self) -> None:
-        self.noted = False
-        self._ending = self._leaving = False
-        self._before: signal._HANDLER = None
+        self.received = False
+        self._suppressed = self._restored = False
+        self._previous_handler: signal._HANDLER = None
         self._hooks = sys.unraisablehook, threading.excepthook
 
     def __enter__(self) -> Self:
-        self._before = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is threading.main_thread() and self._before is not signal.SIG_IGN:
+        self._previous_handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and self._previous_handler is not signal.SIG_IGN:
             sys.unraisablehook, threading.excepthook = self._unraisable, self._in_thread
-            signal.signal(signal.SIGINT, self._note)
+            signal.signal(signal.SIGINT, self._receive)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._leaving:
+        if self._restored:
             return
-        if signal.getsignal(signal.SIGINT) == self._note:
-            signal.signal(signal.SIGINT, self._before)
+        if signal.getsignal(signal.SIGINT) == self._receive:
+            signal.signal(signal.SIGINT, self._previous_handler)
         sys.unraisablehook, threading.excepthook = self._hooks
 
-    def end(self) -> None:
-        """Raise no KeyboardInterrupt any more: the error is being reported."""
-        self._ending = True
+    def suppress(self) -> None:
+        """Raise no KeyboardInterrupt from now on, while the error is reported."""
+        self._suppressed = True
 
-    def leave(self) -> None:
-        """The process ends now: from here on SIGINT ends it without a word, whatever it is in the middle of."""
-        self._leaving = True
-        if signal.getsignal(signal.SIGINT) == self._note:
+    def restore_default(self) -> None:
+        """Restore SIGINT's default action, which ends the process at once: called when the process is about to exit."""
+        self._restored = True
+        if signal.getsignal(signal.SIGINT) == self._receive:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.noted = True
-        if not self._ending:
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        self.received = True
+        if not self._suppressed:
             raise KeyboardInterrupt
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            if not self._ending:  # a destructor swallowed it: it is raised again, where it can be caught
-                again = threading.Timer(
-                    AGAIN_SECONDS, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)
+            if not self._suppressed:  # a destructor swallowed the exception: raise it again where it can be caught
+                timer = threading.Timer(
+                    RERAISE_SECONDS, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)
                 )
-                again.daemon = True
-                again.start()
-        elif not self.noted:
+                timer.daemon = True
+                timer.start()
+        elif not self.received:
             self._hooks[0](unraisable)
 
     def _in_thread(self, arguments: threading.ExceptHookArgs) -> None:
-        if not self.noted:
+        if not self.received:
             self._hooks[1](arguments)

@@ -15,7 +15,7 @@ from components.core.project import Project
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def models(name: str | None, as_json: bool) -> int:
-    """The registered models: versions, aliases, where they came from."""
+    """The registered models: versions, aliases, package and data digests."""
     from components.registry import versions
     from components.registry.api import Api
     from flows.cli import table
@@ -25,7 +25,7 @@ def models(name: str | None, as_json: bool) -> int:
     if endpoints is None:
         raise StackError("the registry is not running", next_step="`modelyard up`")
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        found = [
+        registered = [
             version for model in ([name] if name else versions.names(api)) for version in versions.versions(api, model)
         ]
     if as_json:
@@ -39,11 +39,11 @@ def models(name: str | None, as_json: bool) -> int:
                 "created": _time(version.created_ms),
                 "url": version.url(endpoints.mlflow),
             }
-            for version in found
+            for version in registered
         ]
         click.echo(json.dumps(rows, indent=2))
         return 0
-    if not found:
+    if not registered:
         click.echo("no models yet; `modelyard run PIPELINE` registers one", err=True)
         return 0
     table.show(
@@ -57,7 +57,7 @@ def models(name: str | None, as_json: bool) -> int:
                 version.tags.get("modelyard.data_digest", "")[:12],
                 _time(version.created_ms),
             ]
-            for version in found
+            for version in registered
         ],
     )
     return 0

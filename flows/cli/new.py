@@ -20,20 +20,20 @@ from components.core.project import Project
 def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
     """Draft the dataset NAME and a pipeline for it from data: the task is recognised, expectations follow the data.
 
-    Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; nothing that is there is overwritten.
+    Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; existing files are not overwritten.
     """
     from components.contracts.dataset import NAME
     from components.drafting import draft
 
     if not re.match(NAME, name):
         raise UsageError("not a name", got=name, expected="small letters, digits and -, beginning with a letter")
-    made = draft.write(Project.find(), name, place, task)
+    drafted = draft.write(Project.find(), name, place, task)
     if as_json:
-        click.echo(json.dumps(made._asdict(), indent=2))
+        click.echo(json.dumps(drafted._asdict(), indent=2))
         return 0
-    labels = f", {made.labels} labels" if made.labels else ""
-    click.echo(f"{made.task}: {made.why}; {made.samples:,} samples{labels}")
-    for file in made.files:
+    labels = f", {drafted.labels} labels" if drafted.labels else ""
+    click.echo(f"{drafted.task}: {drafted.why}; {drafted.samples:,} samples{labels}")
+    for file in drafted.files:
         click.echo(f"  {file}")
     click.echo(f"read them, then `modelyard run {name}`", err=True)
     return 0

@@ -17,8 +17,8 @@ from components.core.project import Project
 def open_(name: str, only_link: bool, as_json: bool) -> None:
     """Open Prefect, MLflow or a model's service in the browser: NAME is prefect, mlflow or a pipeline.
 
-    The browser gets a cookie for 30 days; until then the plain URLs work in it, too. The URL of a server that
-    modelyard.toml names is printed.
+    The browser gets a cookie; for 30 days the plain URLs work in it, too. The URL of an external server, which
+    modelyard.toml names, is printed.
     """
     from flows.platform import browser, lifecycle
 
@@ -26,8 +26,8 @@ def open_(name: str, only_link: bool, as_json: bool) -> None:
     services = {row.name: row for row in lifecycle.status(project)}
     service = services.get(name) or services.get(f"serve-{name}")
     if service is None or service.url is None:
-        known = ", ".join(row.name.removeprefix("serve-") for row in services.values() if row.url)
-        raise NotFoundError(f"no server {name}", expected=known or "the stack is not running: `modelyard up`")
+        names = ", ".join(row.name.removeprefix("serve-") for row in services.values() if row.url)
+        raise NotFoundError(f"no server {name}", expected=names or "the stack is not running: `modelyard up`")
     if service.state != "ready":
         raise StackError(f"{name} is {service.state}", where=service.log, next_step="`modelyard up`")
     if not service.is_own:

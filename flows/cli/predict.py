@@ -23,7 +23,7 @@ from components.core.project import Project
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the service's answers.")
 def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    """Ask the running service of PIPELINE about files, or about text (JSON for a task of numbers) as it stands here."""
+    """Send files or text (JSON for numeric tasks) to the running service of PIPELINE, and print the predictions."""
     from flows.cli import prediction_client
     from flows.platform import lifecycle
 
@@ -35,27 +35,27 @@ def predict(pipeline: str, inputs: tuple[str, ...], settings: tuple[str, ...], o
     if service is None or service.url is None or service.state != "ready":
         raise ServingError(f"{pipeline} is not served", next_step=f"`modelyard serve {pipeline}`")
     parameters = dict(_parameter(setting) for setting in settings)
-    takes = prediction_client.takes(service.url)
-    asked = [prediction_client.of(takes, given, parameters) for given in inputs]
-    answers = [prediction_client.ask(service.url, one) for one in asked]
+    schema = prediction_client.input_schema(service.url)
+    requests = [prediction_client.request_for(schema, text, parameters) for text in inputs]
+    answers = [prediction_client.predict(service.url, request) for request in requests]
     if as_json:
         click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
         return 0
-    for number, (one, answer) in enumerate(zip(asked, answers, strict=True), 1):
+    for number, (request, answer) in enumerate(zip(requests, answers, strict=True), 1):
         prediction, version = answer["predictions"][0], answer["model"]["version"]
         if "image" in prediction:
             path = out or Path(f"{pipeline}.png")
-            path = path if len(asked) == 1 else path.with_stem(f"{path.stem}-{number}")
+            path = path if len(requests) == 1 else path.with_stem(f"{path.stem}-{number}")
             path.write_bytes(base64.b64decode(prediction["image"]))
-            click.echo(f"{one.name}: {path}  (version {version})")
+            click.echo(f"{request.name}: {path}  (version {version})")
         else:
-            click.echo(f"{one.name}: {prediction_client.words(prediction, f'version {version}')}")
+            click.echo(f"{request.name}: {prediction_client.describe(prediction, f'version {version}')}")
     return 0
 
 
 def _parameter(setting: str) -> tuple[str, Any]:
-    name, found, value = setting.partition("=")
-    if not found or not name:
+    name, separator, value = setting.partition("=")
+    if not separator or not name:
         raise UsageError("a parameter is NAME=VALUE", got=setting)
     try:
         return name, json.loads(value)

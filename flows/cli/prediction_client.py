@@ -1,4 +1,4 @@
-"""Asking a running service about one file or text, as its task takes it, and its answer in words."""
+"""A client of a running service: builds the request for one file or text, sends it, and formats the answer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,14 @@ SUFFIXES = {
 }  # fmt: skip
 
 
-class Takes(NamedTuple):
-    """What a service says of what it takes: keys of a JSON request, media types, and how its page asks for a sample."""
+class InputSchema(NamedTuple):
+    """The inputs that a service accepts.
+
+    Args:
+        item, items: key of one sample, and of several, in a JSON request.
+        media: accepted media types of a request body, such as `image/*`.
+        form: the kind of input: `image`, `sound`, `text` or `json`.
+    """
 
     item: str
     items: str
@@ -33,90 +39,90 @@ class Takes(NamedTuple):
     form: str
 
 
-class Question(NamedTuple):
-    """One request: its body, the body's media type, and how to call it in words."""
+class PredictionRequest(NamedTuple):
+    """One request: its body, the body's media type, and a display name."""
 
     content: bytes
     media: str
     name: str
 
 
-def takes(url: str) -> Takes:
-    """What a running service takes.
+def input_schema(url: str) -> InputSchema:
+    """The inputs that a running service accepts.
 
     Raises:
-        ServingError: it does not answer, or serves nothing.
+        ServingError: the service does not answer, or serves no model.
     """
     try:
         with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
             response = client.get("/model")
-        return Takes(**response.raise_for_status().json()["takes"])
+        return InputSchema(**response.raise_for_status().json()["takes"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        raise ServingError("the service does not say what it takes", where=url, got=error) from error
+        raise ServingError("the service does not describe its input", where=url, got=error) from error
 
 
-def of(takes: Takes, given: str, parameters: Mapping[str, Any]) -> Question:
-    """The request about one input: a file, or text where the task takes that.
+def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -> PredictionRequest:
+    """The request for one input: the path of a file, or text if the task accepts text.
 
     Raises:
-        NotFoundError: it is no file, and looks like a path or is neither text nor numbers that the task takes.
+        NotFoundError: the file does not exist, and the input looks like a path or is no text that the task accepts.
     """
-    path = Path(given)
+    path = Path(text)
     is_file = _is_file(path)
-    if not is_file and _looks_like_path(takes, given):
+    if not is_file and _looks_like_path(schema, text):
         raise NotFoundError(
-            "no such file", where=given, next_step="correct the path; a text that looks like a path goes in a file"
+            "no such file", where=text, next_step="correct the path; a text that looks like a path goes in a file"
         )
-    numbers = takes.form == "json" and bool(takes.media)
-    if not is_file and (takes.form in ("image", "sound") or (numbers and not _is_data(given))):
-        raise NotFoundError("no such file", got=given, expected="a file, JSON or CSV" if numbers else None)
-    name = given if len(given) <= 60 else f"{given[:57]}..."
-    content = path.read_bytes() if is_file else given.encode()
-    media = _media(takes, path) if is_file else "text/plain"
-    as_json = media == JSON or parameters or (takes.form == "json" and not is_file)
-    if not as_json and _fits(takes, media):
-        return Question(content, media, name)
-    document = _document(takes, content)
+    numbers = schema.form == "json" and bool(schema.media)
+    if not is_file and (schema.form in ("image", "sound") or (numbers and not _may_be_data(text))):
+        raise NotFoundError("no such file", got=text, expected="a file, JSON or CSV" if numbers else None)
+    name = text if len(text) <= 60 else f"{text[:57]}..."
+    content = path.read_bytes() if is_file else text.encode()
+    media = _media_type(schema, path) if is_file else "text/plain"
+    as_json = media == JSON or parameters or (schema.form == "json" and not is_file)
+    if not as_json and _is_accepted(schema, media):
+        return PredictionRequest(content, media, name)
+    document = _document(schema, content)
     if parameters:
         document = {**document, "parameters": dict(parameters)}
-    return Question(json.dumps(document).encode(), JSON, name)
+    return PredictionRequest(json.dumps(document).encode(), JSON, name)
 
 
-def ask(url: str, question: Question) -> dict[str, Any]:
-    """One request to a service.
+def predict(url: str, request: PredictionRequest) -> dict[str, Any]:
+    """Send one request to a service; returns the JSON answer.
 
     Raises:
-        SampleError: the service refused it; holds its reason.
-        ServingError: the service does not answer as it should.
+        SampleError: the service rejected the input (HTTP 4xx); contains the service's reason.
+        ServingError: the service does not answer, or failed (HTTP 5xx).
     """
     try:
         with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
-            response = client.post("/predict", content=question.content, headers={"content-type": question.media})
+            response = client.post("/predict", content=request.content, headers={"content-type": request.media})
     except httpx.TransportError as error:
         raise ServingError("the service does not answer", where=url, got=error) from error
     if response.is_success:
         answer: dict[str, Any] = response.json()
         return answer
     try:
-        said = response.json()["error"]
+        reason = response.json()["error"]
     except (ValueError, KeyError) as error:
         raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
     kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
-    raise kind(said["message"], where=question.name, got=said.get("got"), expected=said.get("expected"))
+    raise kind(reason["message"], where=request.name, got=reason.get("got"), expected=reason.get("expected"))
 
 
-def words(prediction: Mapping[str, Any], version: str) -> str:
-    """An answer in a line.
+def describe(prediction: Mapping[str, Any], version: str) -> str:
+    """A prediction as one line of text.
 
     Args:
-        version: what is said of it in brackets.
+        version: text in brackets after the prediction.
     """
     if "label" in prediction:
-        odds = prediction.get("probabilities", {}).get(prediction["label"])
-        return f"{prediction['label']}  ({'' if odds is None else f'{odds:.3f}, '}{version})"
+        probability = prediction.get("probabilities", {}).get(prediction["label"])
+        return f"{prediction['label']}  ({'' if probability is None else f'{probability:.3f}, '}{version})"
     if "spans" in prediction:
-        found = ", ".join(f"{span.get('text', '')} [{span['label']}]" for span in prediction["spans"])
-        return f"{found or 'nothing found'}  ({version})"
+        spans = ", ".join(f"{span.get('text', '')} [{span['label']}]" for span in prediction["spans"])
+        return f"{spans or 'nothing found'}  ({version})"
     if "boxes" in prediction:
         count = Counter(box["label"] for box in prediction["boxes"])
         return f"{', '.join(f'{n} {label}' for label, n in count.most_common()) or 'nothing found'}  ({version})"
@@ -133,25 +139,25 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # a text, and no path at all
+        if error.errno == errno.ENAMETOOLONG:  # a text, not a path
             return False
         raise SourceError("the file cannot be read", where=str(path), got=error.strerror) from error
 
 
-def _looks_like_path(takes: Takes, text: str) -> bool:
-    """Whether a person meant a file: a text of one word with a separator or a file's suffix in it.
+def _looks_like_path(schema: InputSchema, text: str) -> bool:
+    """Whether an input is meant as a path: one word with a path separator or a known file suffix.
 
-    A sentence may hold both. It is meant as a path if it ends in a file's suffix and its folder is there.
+    An input with spaces is a path only if it has a known suffix and its folder exists.
     """
     if "\n" in text or "://" in text or _is_json(text):
         return False
     path = Path(text)
-    known = path.suffix.lower() in SUFFIXES
+    has_file_suffix = path.suffix.lower() in SUFFIXES
     if any(map(str.isspace, text)):
-        return known and "/" in text and path.parent.is_dir()
-    if known or text.startswith(("/", "./", "../", "~/")):
+        return has_file_suffix and "/" in text and path.parent.is_dir()
+    if has_file_suffix or text.startswith(("/", "./", "../", "~/")):
         return True
-    return "/" in text and takes.form == "text"  # elsewhere a label may be meant, such as T-shirt/top
+    return "/" in text and schema.form == "text"  # elsewhere a label may be meant, such as T-shirt/top
 
 
 def _is_json(text: str) -> bool:
@@ -162,32 +168,34 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _is_data(text: str) -> bool:
-    """Whether it may be JSON or CSV, and not a file's name."""
+def _may_be_data(text: str) -> bool:
+    """Whether a text may be JSON or CSV rather than a file's name."""
     return _is_json(text) or "," in text or "\n" in text or not text.strip()
 
 
-def _media(takes: Takes, path: Path) -> str:
-    guessed = mimetypes.guess_type(path.name)[0] or ""
-    if guessed == JSON or _fits(takes, guessed):
-        return guessed
-    return next((media for media in takes.media if "*" not in media), JSON)
+def _media_type(schema: InputSchema, path: Path) -> str:
+    guess = mimetypes.guess_type(path.name)[0] or ""
+    if guess == JSON or _is_accepted(schema, guess):
+        return guess
+    return next((media for media in schema.media if "*" not in media), JSON)
 
 
-def _fits(takes: Takes, media: str) -> bool:
-    return any(media == kind or (kind.endswith("/*") and media.startswith(kind[:-1])) for kind in takes.media)
+def _is_accepted(schema: InputSchema, media: str) -> bool:
+    return any(
+        media == pattern or (pattern.endswith("/*") and media.startswith(pattern[:-1])) for pattern in schema.media
+    )
 
 
-def _document(takes: Takes, content: bytes) -> dict[str, Any]:
-    """The JSON request about a body; one that is such a request already is left as it is."""
-    if takes.form in ("image", "sound"):
-        return {takes.item: base64.b64encode(content).decode()}
+def _document(schema: InputSchema, content: bytes) -> dict[str, Any]:
+    """The JSON request for an input; content that is a JSON request already is returned unchanged."""
+    if schema.form in ("image", "sound"):
+        return {schema.item: base64.b64encode(content).decode()}
     text = content.decode("utf-8", "replace")
-    if takes.form == "text":
-        return {takes.item: text}
+    if schema.form == "text":
+        return {schema.item: text}
     try:
         value = json.loads(text)
     except ValueError:
         value = text
-    whole = isinstance(value, dict) and (takes.item in value or takes.items in value)
-    return value if whole else {takes.item: value}
+    is_request = isinstance(value, dict) and (schema.item in value or schema.items in value)
+    return value if is_request else {schema.item: value}

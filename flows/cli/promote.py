@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.option("--challenger", is_flag=True, help="Let it run beside the champion instead of in its place.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def promote(name: str, version: str, challenger: bool, as_json: bool) -> int:
-    """Make VERSION of NAME the champion: set the alias, and wait until production has followed.
+    """Make VERSION of NAME the champion: set the alias, and wait until the rollout has ended.
 
-    The same as setting the alias in the registry's UI. If a gate refuses (exit code 3), everything stays as it was.
+    The same as setting the alias in the registry's UI. If a gate refuses (exit code 3), production stays unchanged.
     """
     role: Role = "challenger" if challenger else "champion"
     outcome = _ask(name, version, role, f"modelyard promote {name} {version}")
@@ -34,9 +34,9 @@ def promote(name: str, version: str, challenger: bool, as_json: bool) -> int:
 @click.option("--to", metavar="VERSION", help="Go back to this version; it must have served well before.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def rollback(name: str, to: str | None, as_json: bool) -> int:
-    """Go back to what served well last: its pinned bundle, at once. The alias goes along.
+    """Go back to the last version that served well: its pinned bundle, at once; the alias follows.
 
-    A release that is going on ends. Neither the registry nor Prefect is needed: they are told when they are back.
+    A release in progress is aborted. Neither the registry nor Prefect needs to run; they are updated later.
     """
     from flows.releases import rollback_command
 
@@ -54,19 +54,19 @@ def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
     from components.contracts.pipeline import PipelineSpec
     from components.core import located_yaml
     from components.registry.api import Api
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.platform import connections, lifecycle
     from flows.releases import promotion
 
     project = Project.find()
     located_yaml.read(project.pipeline_file(name), PipelineSpec)
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         try:
-            return promotion.promote(project, api, name, version, role, how, say)
+            return promotion.promote(project, api, name, version, role, how, log)
         except KeyboardInterrupt:
-            say(f"the release goes on without you; `modelyard history {name}` tells how it ends")
+            log(f"the release continues in the background; `modelyard history {name}` shows its outcome")
             raise
 
 

@@ -27,16 +27,16 @@ from flows.pipelines.plan import STAGES, Plan
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def run(pipeline: str, force: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> int:
-    """Run what is out of date of PIPELINE, and say why.
+    """Run the stages of PIPELINE that are out of date, and print why.
 
-    Starts the stack if it is not running. Ctrl-C keeps the training's checkpoint; running again goes on from there.
+    Starts the stack if it is not running. Ctrl-C keeps the training's checkpoint; the next run resumes from it.
     """
-    begun = time.monotonic()
+    started_at = time.monotonic()
     project = Project.find()
     overrides = parse_settings(settings)
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec, overrides)
     outcome = bring_up_to_date(project, spec, frozenset(force), overrides)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started_at
     if as_json:
         click.echo(json.dumps({**summary(outcome), "seconds": round(seconds, 1)}, indent=2))
     else:
@@ -64,18 +64,18 @@ def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def bring_up_to_date(project: Project, spec: PipelineSpec, force: frozenset[str], overrides: dict[str, Any]) -> Plan:
-    """Plan, run what is due through the flow, and give the plan as it is then: all current."""
+    """Plan, run the stages that are out of date through the flow, and return the plan after the run."""
     from components.core.waiting import announced
     from components.registry.api import Api
     from flows.pipelines import plan
     from flows.platform import connections, lifecycle
 
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        with announced("the registry and DVC, to see what is out of date", say):
+        with announced("the registry and DVC, to see what is out of date", log):
             planned = plan.make(project, spec, api, force)
-        tell(planned)
+        log_plan(planned)
         if planned.current:
             return planned
     return _run_flow(project, spec.name, force, overrides, planned, endpoints.prefect_api)
@@ -88,37 +88,37 @@ def _run_flow(
     from flows.platform import lifecycle, server_watch
 
     os.environ["PREFECT_API_URL"] = prefect_api
-    # The person reads our words; Prefect keeps its own, and ours, in the log of the run.
+    # The terminal shows Modelyard's messages only; Prefect keeps both its own and ours in the log of the run.
     os.environ["MODELYARD_TERMINAL"] = "1"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with ExitStack() as during:
-        during.enter_context(prewarm.waiting(prewarm.worth(planned), project.root))
-        during.enter_context(server_watch.watched(project, say))
+        during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
+        during.enter_context(server_watch.watched(project, log))
         from flows.pipelines.flow import pipeline as flow
 
         try:
             return flow(name, sorted(force), overrides)
         except ModelyardError as error:
-            # Prefect's frames say nothing to a person; the error says what, where and what next.
+            # The traceback consists of Prefect's frames; the error names the cause and the next step.
             raise error.with_traceback(None) from None
         except Exception as error:
-            silent = lifecycle.silent_servers(project)
-            if not silent:
+            unreachable = lifecycle.unreachable_servers(project)
+            if not unreachable:
                 raise
             raise StackError(
-                f"{' and '.join(silent)} went away while the run needed it",
+                f"{' and '.join(unreachable)} stopped answering during the run",
                 got=f"{type(error).__name__}: {error}"[:500],
-                next_step="`modelyard status`, `modelyard up`, then run again: it goes on from where it was",
+                next_step="`modelyard status`, `modelyard up`, then run again: the run resumes",
             ) from None
 
 
-def tell(planned: Plan) -> None:
-    """The plan, one stage a line, on stderr."""
+def log_plan(planned: Plan) -> None:
+    """Print the plan to stderr, one stage a line."""
     for stage in planned.stages:
         if stage.current:
-            say(f"{stage.stage:<9} up to date")
+            log(f"{stage.stage:<9} up to date")
         else:
-            say(f"{stage.stage:<9} will run: {'; '.join(stage.reasons[:3]) or 'out of date'}" + _more(stage.reasons))
+            log(f"{stage.stage:<9} will run: {'; '.join(stage.reasons[:3]) or 'out of date'}" + _more(stage.reasons))
 
 
 def _more(reasons: tuple[str, ...]) -> str:
@@ -126,7 +126,7 @@ def _more(reasons: tuple[str, ...]) -> str:
 
 
 def summary(planned: Plan) -> dict[str, Any]:
-    """What stands, by name."""
+    """The stages, digests, version and bundle of a plan, for `--json`."""
     return {
         "stages": {stage.stage: "up to date" if stage.current else list(stage.reasons) for stage in planned.stages},
         "data": planned.fingerprints.data_digest if planned.fingerprints else None,
@@ -137,6 +137,6 @@ def summary(planned: Plan) -> dict[str, Any]:
     }
 
 
-def say(text: str) -> None:
-    """A line for the person, not for the pipe."""
+def log(text: str) -> None:
+    """Print a message to stderr."""
     click.echo(text, err=True)

@@ -13,7 +13,7 @@ from components.core.errors import StackError
 from components.core.project import Project
 
 if TYPE_CHECKING:
-    from flows.pipelines.schedules import Scheduled
+    from flows.pipelines.schedules import ScheduleChange
     from flows.platform.lifecycle import Endpoints
 
 
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 def schedule(pipeline: str | None, as_json: bool) -> None:
     """Register the `schedule:` of every pipeline file (or of one PIPELINE) with Prefect.
 
-    The stack's runner starts the runs, one at a time a pipeline. Schedules whose pipeline file or `schedule:` line is
-    gone are removed. So is that of gc, which `[retention]` in modelyard.toml sets. Needs the stack: modelyard up.
+    The stack's runner starts the runs, one at a time for each pipeline. A schedule whose pipeline file or `schedule:`
+    line is gone is removed. The schedule of gc follows `[retention]` in modelyard.toml. Needs the stack: modelyard up.
     """
     project = Project.find()
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.pipelines.schedules import register
     from flows.retention import schedule as retention
 
     endpoints = _endpoints(project)
     gc = retention.register(project, endpoints) if pipeline is None else ()
-    _show((*register(project, endpoints, pipeline, say), *gc), as_json)
+    _show((*register(project, endpoints, pipeline, log), *gc), as_json)
 
 
 @click.command(epilog="Example:  modelyard unschedule digits")
 @click.argument("pipeline", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def unschedule(pipeline: str | None, as_json: bool) -> None:
-    """Take away the schedule of PIPELINE, or all of them. The pipeline files stay as they are."""
+    """Remove the schedule of PIPELINE, or all schedules, from Prefect. The pipeline files stay unchanged."""
     project = Project.find()
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.pipelines.schedules import remove
     from flows.retention import schedule as retention
 
     endpoints = _endpoints(project)
     gc = retention.remove(project, endpoints) if pipeline is None else ()
-    _show((*remove(project, endpoints, pipeline, say), *gc), as_json)
+    _show((*remove(project, endpoints, pipeline, log), *gc), as_json)
 
 
 def _endpoints(project: Project) -> Endpoints:
@@ -60,7 +60,7 @@ def _endpoints(project: Project) -> Endpoints:
     return endpoints
 
 
-def _show(rows: Sequence[Scheduled], as_json: bool) -> None:
+def _show(rows: Sequence[ScheduleChange], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

@@ -16,20 +16,20 @@ from components.core.project import Project
 @click.command(epilog="Example:  modelyard serve digits --port 3000")
 @click.argument("pipeline")
 @click.option("--port", type=click.IntRange(1, 65535), help="Listen here (default: the last port, or 3000 and up).")
-@click.option("--stop", is_flag=True, help="Take the alias champion away: after the grace period the service stops.")
+@click.option("--stop", is_flag=True, help="Remove the alias champion: after the grace period the service stops.")
 @click.option("--foreground", is_flag=True, help="Serve a bundle in this terminal until Ctrl-C, outside the stack.")
 @click.option("--version", "number", help="With --foreground: this version instead of the champion.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreground: bool, as_json: bool) -> int:
-    """Wait until the champion of PIPELINE is served, and say where.
+    """Wait until the champion of PIPELINE is served, and print its URL.
 
-    Production follows the alias by itself; `modelyard promote` sets it.
+    Production follows the alias champion; `modelyard promote` sets the alias.
     """
     from components.access import project_door
     from components.access.secret import SECRET_FILE
     from components.registry.api import Api
     from flows.cli import prediction_client
-    from flows.cli.run import say
+    from flows.cli.run import log
     from flows.platform import connections, lifecycle, services
     from flows.releases import local_target, promotion
 
@@ -41,30 +41,30 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         )
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
-    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, say=say, runner=False)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         if stop:
             promotion.remove_alias(api, pipeline, "champion", f"modelyard serve {pipeline} --stop")
-            say(f"{pipeline} has no champion any more; its service stops in {spec.release.grace_seconds:.0f} s")
+            log(f"{pipeline} has no champion any more; its service stops in {spec.release.grace_seconds:.0f} s")
             return 0
         version = promotion.find_version(api, pipeline, number)
         if foreground:
-            bundle = promotion.bundle_of(project, spec, api, version, say)
-            words = local_target.command(bundle, str(port or services.FIRST_PORT))
+            bundle = promotion.bundle_of(project, spec, api, version, log)
+            command = local_target.command(bundle, str(port or services.FIRST_PORT))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))
-            os.execv(words[0], words)  # noqa: S606  # this terminal becomes the server
+            os.execv(command[0], command)  # noqa: S606  # this terminal becomes the server
         if port is not None:
             services.move_service(project, pipeline, port)
-        outcome = promotion.follow(project, pipeline, "champion", version.version, None, say)
+        outcome = promotion.follow(project, pipeline, "champion", version.version, None, log)
     if outcome.url is None:
         raise NotFoundError(f"{pipeline} is not served", next_step="`modelyard status`")
     if as_json:
         click.echo(json.dumps({"url": outcome.url, "version": outcome.version}, indent=2))
     else:
         click.echo(f"{pipeline} version {outcome.version} answers at {outcome.url}")
-        takes = prediction_client.takes(outcome.url)
-        example = f"-F {takes.item}=@FILE" if takes.media else f"--json '{{\"{takes.item}\": ...}}'"
+        schema = prediction_client.input_schema(outcome.url)
+        example = f"-F {schema.item}=@FILE" if schema.media else f"--json '{{\"{schema.item}\": ...}}'"
         click.echo(f"  curl {example} {outcome.url}/predict", err=True)
     return 0

@@ -1,4 +1,4 @@
-"""`modelyard`: commands by name, imported when called; errors as people and machines read them."""
+"""`modelyard`: commands by name, imported when called; errors as text or JSON."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from components.core import disk_space
 from components.core.errors import Interrupted, ModelyardError
 from flows.cli.interruption import Interruption
 
-# name -> (module:attribute, one line of help), in the order in which one needs them
+# name -> (module:attribute, one line of help), in the order of a typical session
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "The whole chain on real data: stack, run, release, one answered request."),
     "new": ("flows.cli.new:new", "Draft a dataset and its pipeline from data, whose task is recognised."),
-    "run": ("flows.cli.run:run", "Run what is out of date of a pipeline, and say why."),
+    "run": ("flows.cli.run:run", "Run the stages of a pipeline that are out of date, and print why."),
     "compare": ("flows.cli.compare:compare", "Train several models at equal budget: quality against what each costs."),
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
-    "predict": ("flows.cli.predict:predict", "Ask a pipeline's service about a file."),
+    "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
-    "rollback": ("flows.cli.promote:rollback", "Go back to what served well last."),
-    "history": ("flows.cli.history:history", "What was in production when, and who asked for it."),
+    "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
+    "history": ("flows.cli.history:history", "Which version was in production when, and who requested it."),
     "verify": ("flows.cli.verify:verify", "Recompute the chain of proof of a bundle, a version or a service."),
     "datasets": ("flows.cli.datasets:datasets", "The datasets and how far each is prepared."),
-    "schedule": ("flows.cli.schedule:schedule", "Let pipelines run by themselves, as their files say."),
-    "unschedule": ("flows.cli.schedule:unschedule", "Take schedules away again."),
+    "schedule": ("flows.cli.schedule:schedule", "Register the schedules of the pipeline files."),
+    "unschedule": ("flows.cli.schedule:unschedule", "Remove schedules."),
     "up": ("flows.cli.up:up", "Start the local stack: Prefect, MLflow, the runner."),
     "down": ("flows.cli.down:down", "Stop the local stack; nothing is lost."),
     "status": ("flows.cli.status:status", "What runs, and where."),
     "open": ("flows.cli.open:open_", "Open Prefect, MLflow or a model's page in the browser."),
-    "env": ("flows.cli.env:env", "The variables with which prefect, mlflow, dvc and bentoml work here."),
-    "shell": ("flows.cli.env:shell", "A shell with these variables."),
-    "gc": ("flows.cli.gc:gc", "Remove what nothing needs any more, its size said before."),
-    "doctor": ("flows.cli.doctor:doctor", "Look over this machine and say what to mend."),
+    "env": ("flows.cli.env:env", "Print the environment variables for prefect, mlflow, dvc and bentoml."),
+    "shell": ("flows.cli.env:shell", "Start a shell with these variables."),
+    "gc": ("flows.cli.gc:gc", "Remove unreferenced artifacts, after printing their sizes."),
+    "doctor": ("flows.cli.doctor:doctor", "Check this machine and this project, and print what to repair."),
     "schema": ("flows.cli.schema:schema", "JSON Schema of pipeline and dataset files, for editors."),
 }
 
 
 class Shell(click.Group):
-    """A group that knows its commands by name and imports them only when they are called."""
+    """A group that lists its commands by name and imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -75,7 +75,7 @@ class Shell(click.Group):
 
 
 class Version(click.Option):
-    """`--version`, looked up only when asked for."""
+    """The option `--version`."""
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -99,8 +99,8 @@ def modelyard() -> None:
     """From a dataset to a model in production, with proof at every hand-over."""
 
 
-def main(words: list[str], interruption: Interruption) -> int:
-    """Run a command, and report its error as people or machines read it.
+def main(arguments: list[str], interruption: Interruption) -> int:
+    """Run a command, and report its error as text or, with `--json`, as JSON.
 
     Returns:
         The exit code, as of `flows.cli.main`.
@@ -112,21 +112,21 @@ def main(words: list[str], interruption: Interruption) -> int:
 
         environment.quiet(os.environ)
         environment.find_tasks(sys.path)
-        result: Any = modelyard.main(args=words, prog_name="modelyard", standalone_mode=False)
+        result: Any = modelyard.main(args=arguments, prog_name="modelyard", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  # `_failed` raises what it does not report
-        interruption.end()
-        failure = Interrupted("stopped") if interruption.noted and not isinstance(error, Interrupted) else error
+        interruption.suppress()
+        reported = Interrupted("stopped") if interruption.received and not isinstance(error, Interrupted) else error
         try:
-            return _failed(failure, "--json" in words)
-        except OSError as unheard:  # nobody reads, or the disk that the output goes to is full
-            if unheard is failure:
+            return _failed(reported, "--json" in arguments)
+        except OSError as output_error:  # the output's reader is gone, or its disk is full
+            if output_error is reported:
                 raise
             with suppress(OSError):
-                _failed(unheard, as_json=False)
+                _failed(output_error, as_json=False)
             return 1
         finally:
-            _drop_output_that_cannot_be_written()
+            _discard_unwritable_output()
     return result if isinstance(result, int) else 0
 
 
@@ -134,7 +134,7 @@ def _failed(error: BaseException, as_json: bool) -> int:
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    if isinstance(error, BrokenPipeError):  # the reader (head, less) has seen enough
+    if isinstance(error, BrokenPipeError):  # the reader (head, less) has closed the pipe
         return 0
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _report(Interrupted("stopped"), as_json)
@@ -156,14 +156,14 @@ def _report(error: ModelyardError, as_json: bool) -> int:
     return error.exit_code
 
 
-def _drop_output_that_cannot_be_written() -> None:
-    """Python writes what is left in its buffers when it ends; where that fails again, nobody shall read of it."""
+def _discard_unwritable_output() -> None:
+    """Point stdout and stderr to the null device if flushing fails: Python flushes again at exit and prints errors."""
     import os
 
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

@@ -14,7 +14,7 @@ from components.core.project import Project
 @click.command(epilog="Example:  modelyard status --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> int:
-    """Every server and service of the stack, and every model: what the registry asks for and what serves.
+    """Every server and service of the stack, and every model: the registry's aliases and what is served.
 
     Exit code 1 unless all servers are ready.
     """
@@ -23,25 +23,25 @@ def status(as_json: bool) -> int:
     from flows.releases import status
 
     project = Project.find()
-    found = lifecycle.status(project)
-    registry = next((row.url for row in found if row.name == "mlflow" and row.state == "ready"), None)
+    programs = lifecycle.status(project)
+    registry = next((row.url for row in programs if row.name == "mlflow" and row.state == "ready"), None)
     models = status.of_all(project, registry)
     if as_json:
-        document = {"services": [asdict(row) for row in found], "models": [asdict(row) for row in models]}
+        document = {"services": [asdict(row) for row in programs], "models": [asdict(row) for row in models]}
         click.echo(json.dumps(document, indent=2))
     else:
         table.show(
             ["service", "state", "url", "pid", "up", ""],
             [
                 [row.name, row.state, row.url or "", str(row.pid or ""), _duration(row.seconds), row.detail]
-                for row in found
+                for row in programs
             ],
         )
-        for row in found:
+        for row in programs:
             if row.state == "ready" and row.url is not None and row.is_own:
                 name = row.name.removeprefix("serve-")
                 click.echo(f"open {name}: {browser.link(project, name, row.url)}")
-        if all(row.state == "stopped" for row in found if row.is_own):
+        if all(row.state == "stopped" for row in programs if row.is_own):
             click.echo("start with: modelyard up", err=True)
         if models:
             click.echo()
@@ -60,7 +60,7 @@ def status(as_json: bool) -> int:
                     for row in models
                 ],
             )
-    return 0 if all(row.state == "ready" for row in found) else 1
+    return 0 if all(row.state == "ready" for row in programs) else 1
 
 
 def _since(time: str | None) -> str:

@@ -11,13 +11,13 @@ from components.core.project import Project
 def up() -> None:
     """Start Prefect, MLflow and the runner of schedules on this machine, and wait until they are ready.
 
-    What runs already is left alone. State and logs are in .modelyard/.
+    Programs that run already are left unchanged. State and logs are in .modelyard/.
     """
     from flows.platform import crashed_runs, lifecycle
 
     project = Project.find()
-    endpoints = lifecycle.up(project, say=lambda line: click.echo(f"  {line}", err=True))
-    for run in crashed_runs.crashed(project, endpoints.prefect_api):
+    endpoints = lifecycle.up(project, log=lambda line: click.echo(f"  {line}", err=True))
+    for run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
         click.echo(f"  flow run {run[:8]} was killed and is marked as crashed", err=True)
     click.echo(f"Prefect  {endpoints.prefect_ui}  (in a browser: modelyard open prefect)")
     click.echo(f"MLflow   {endpoints.mlflow}  (in a browser: modelyard open mlflow)")

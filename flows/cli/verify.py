@@ -17,7 +17,7 @@ def verify(target: str, as_json: bool) -> int:
     """Recompute the chain of proof: bundle, package, model version, run, data, report, git commit, lock.
 
     TARGET is a folder of a bundle or a package, a bundle's tag, MODEL@ALIAS, MODEL:VERSION, or the URL of a running
-    service. Every file that is at hand is read; what is not at hand is said to be absent. Exit code 1 if a link is
+    service. Every available file is read; a link whose files are not available is absent. Exit code 1 if a link is
     broken.
     """
     from contextlib import ExitStack
@@ -32,7 +32,7 @@ def verify(target: str, as_json: bool) -> int:
     endpoints = lifecycle.endpoints(project)
     with ExitStack() as during:
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials)) if endpoints else None
-        proofs = [chain.prove(project, target, found, api) for found in targets.artifacts(project, target, api)]
+        proofs = [chain.prove(project, target, artifact, api) for artifact in targets.artifacts(project, target, api)]
     holds = all(proof.holds for proof in proofs)
     if as_json:
         chains = [{"subject": proof.subject, "links": [asdict(link) for link in proof.links]} for proof in proofs]

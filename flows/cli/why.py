@@ -29,7 +29,7 @@ def why(pipeline: str, settings: tuple[str, ...], as_json: bool) -> int:
     endpoints = lifecycle.endpoints(project)
     if endpoints is None:
         raise StackError(
-            "the registry decides which models there are, and it is not running", next_step="`modelyard up`"
+            "the registry is not running, and the plan depends on its model versions", next_step="`modelyard up`"
         )
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         planned = plan.make(project, spec, api)

@@ -1,7 +1,7 @@
 """Several models of one dataset, trained at equal budget and measured side by side.
 
-Each goes the way of `modelyard run` as far as the sealed package: what stands already is not made again, so a
-comparison that was interrupted goes on where it was.
+Each model runs the stages of `modelyard run` up to the sealed package. Stages that are up to date are skipped, so an
+interrupted comparison resumes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FLOW = "modelyard compare"
 
 @dataclass(frozen=True)
 class Outcome:
-    """A comparison that was made: its table, the folder of its report, its page in MLflow."""
+    """The result of a comparison: its table, the folder of its report, the URL of its MLflow run."""
 
     table: ComparisonTable
     folder: Path
@@ -51,45 +51,47 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Trained:
-    work: RunContext
+    context: RunContext
     fingerprints: Fingerprints
     run: Run
     compared: Compared
 
 
-def run(project: Project, asked: Comparison, api: Api, server: str, say: Log) -> Outcome:
-    """Train what is due, measure, and put the report on disk and into MLflow.
+def run(project: Project, comparison: Comparison, api: Api, server: str, log: Log) -> Outcome:
+    """Train the models that are not trained yet, measure all, and write the report to disk and to MLflow.
 
     Args:
         server: the MLflow server's URL.
 
     Raises:
-        Interrupted: Ctrl-C; what was done is kept.
+        Interrupted: Ctrl-C; completed work is kept.
         TrainingError: fewer than two models could be trained.
     """
-    first = RunContext(project, asked.models[0], api, say)
+    first = RunContext(project, comparison.models[0], api, log)
     parent: Run | None = None
     try:
-        _prepare(first)
-        works = [RunContext(project, spec, api, say) for spec in asked.models]
+        _bring_data_up_to_date(first)
+        contexts = [RunContext(project, spec, api, log) for spec in comparison.models]
         with ExitStack() as during:
-            timed = all(epoch_timing.known(work, _keys(work, asked)) for work in works)
-            if asked.budget.seconds is not None and not timed:
-                during.enter_context(prewarm.waiting(["training"], project.root))
-            works = [_within_budget(work, asked) for work in works]
-            known = [_keys(work, asked) for work in works]
-            if not all(map(_is_trained, works, known)):
-                during.enter_context(prewarm.waiting(["training"], project.root))
-            parent = comparison_runs.parent(api, asked.name, _identity(known))
-            trained, failed = _train_all(asked, works, known, parent)
-        folder = project.reports(asked.name)
-        _measure(asked, trained, failed, folder)
+            is_timed = all(
+                epoch_timing.recorded(context, _model_fingerprints(context, comparison)) for context in contexts
+            )
+            if comparison.budget.seconds is not None and not is_timed:
+                during.enter_context(prewarm.prewarmed(["training"], project.root))
+            contexts = [_within_budget(context, comparison) for context in contexts]
+            all_fingerprints = [_model_fingerprints(context, comparison) for context in contexts]
+            if not all(map(_is_trained, contexts, all_fingerprints)):
+                during.enter_context(prewarm.prewarmed(["training"], project.root))
+            parent = comparison_runs.parent(api, comparison.name, _comparison_digest(all_fingerprints))
+            trained, failed = _train_all(comparison, contexts, all_fingerprints, parent)
+        folder = project.reports(comparison.name)
+        _measure(comparison, trained, failed, folder)
         table = ComparisonTable.model_validate_json((folder / "table.json").read_bytes())
-        _log(asked, trained, table, parent, folder)
+        _log_results(comparison, trained, table, parent, folder)
     except (Interrupted, KeyboardInterrupt) as error:
         if parent is not None:
             tracking.finish(api, parent, "KILLED")
-        raise Interrupted("the comparison was stopped", next_step="the same command goes on from here") from error
+        raise Interrupted("the comparison was stopped", next_step="run the same command again to resume") from error
     except ModelyardError:
         if parent is not None:
             tracking.finish(api, parent, "FAILED")
@@ -98,62 +100,62 @@ def run(project: Project, asked: Comparison, api: Api, server: str, say: Log) ->
     return Outcome(table, folder, parent.url(server))
 
 
-def _prepare(work: RunContext) -> None:
+def _bring_data_up_to_date(context: RunContext) -> None:
     """Bring the dataset up to date."""
     for stage in plan.DATA_STAGES:
-        if not stages.is_current(work, stage):
-            work.say(f"{stage} {work.spec.dataset}")
-            stages.data_stage(work, stage, force=False)
+        if not stages.is_current(context, stage):
+            context.log(f"{stage} {context.spec.dataset}")
+            stages.data_stage(context, stage, force=False)
 
 
-def _within_budget(work: RunContext, asked: Comparison) -> RunContext:
-    """The same work with as many epochs as its budget has."""
-    epochs = asked.budget.epochs
-    if asked.budget.seconds is not None:
-        needs = epoch_timing.seconds_per_epoch(work, _keys(work, asked))
-        epochs = max(1, round(asked.budget.seconds / needs))
-        work.say(f"{asked.shown(work.spec)}: {needs:.1f} s an epoch, so {epochs} of them")
+def _within_budget(context: RunContext, comparison: Comparison) -> RunContext:
+    """The context with the epochs of its pipeline set to the budget."""
+    epochs = comparison.budget.epochs
+    if comparison.budget.seconds is not None:
+        epoch_seconds = epoch_timing.seconds_per_epoch(context, _model_fingerprints(context, comparison))
+        epochs = max(1, round(comparison.budget.seconds / epoch_seconds))
+        context.log(f"{comparison.label(context.spec)}: {epoch_seconds:.1f} s an epoch, so {epochs} of them")
     if epochs is None:
-        return work
-    train = work.spec.train.model_copy(update={"epochs": epochs})
-    return replace(work, spec=work.spec.model_copy(update={"train": train}))
+        return context
+    train = context.spec.train.model_copy(update={"epochs": epochs})
+    return replace(context, spec=context.spec.model_copy(update={"train": train}))
 
 
-def _keys(work: RunContext, asked: Comparison) -> Fingerprints:
-    project, spec = work.project, work.spec
-    begin = pretrained.digest(work.api, spec)
-    found = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
-    if asked.named:
-        return found
-    # A package says of which pipeline it is: these are of none, and must not stand where a pipeline would put its own.
-    return replace(found, package=Fingerprint({**found.package.parts, "comparison": spec.name}))
+def _model_fingerprints(context: RunContext, comparison: Comparison) -> Fingerprints:
+    project, spec = context.project, context.spec
+    pretrained_digest = pretrained.digest(context.api, spec)
+    own = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, pretrained_digest)
+    if comparison.has_files:
+        return own
+    # A package names its pipeline. These models belong to no pipeline file, so their packages need other fingerprints.
+    return replace(own, package=Fingerprint({**own.package.inputs, "comparison": spec.name}))
 
 
-def _identity(known: Sequence[Fingerprints]) -> str:
-    return digest.of_value([one.package.digest for one in known])
+def _comparison_digest(all_fingerprints: Sequence[Fingerprints]) -> str:
+    return digest.of_value([model_fingerprints.package.digest for model_fingerprints in all_fingerprints])
 
 
-def _is_trained(work: RunContext, known: Fingerprints) -> bool:
-    trained = work.project.run_folder(known.train.digest) / "trained"
+def _is_trained(context: RunContext, model_fingerprints: Fingerprints) -> bool:
+    trained = context.project.run_folder(model_fingerprints.train.digest) / "trained"
     return plan.sealed_digest(trained, "trained") is not None
 
 
 def _train_all(
-    asked: Comparison, works: Sequence[RunContext], known: Sequence[Fingerprints], parent: Run
+    comparison: Comparison, contexts: Sequence[RunContext], all_fingerprints: Sequence[Fingerprints], parent: Run
 ) -> tuple[list[_Trained], dict[str, str]]:
-    """Every model to its package; one that cannot be trained is named and left out."""
+    """Train and evaluate every model; returns the trained models, and the error of each model that failed, by name."""
     trained: list[_Trained] = []
     failed: dict[str, str] = {}
-    for number, (work, one) in enumerate(zip(works, known, strict=True)):
-        name = asked.shown(work.spec)
-        work.say(f"[{number + 1}/{len(works)}] {name}")
+    for number, (context, model_fingerprints) in enumerate(zip(contexts, all_fingerprints, strict=True)):
+        name = comparison.label(context.spec)
+        context.log(f"[{number + 1}/{len(contexts)}] {name}")
         try:
-            trained.append(_model(asked, work, one, parent))
+            trained.append(_train_and_evaluate(comparison, context, model_fingerprints, parent))
         except (UsageError, Interrupted):
             raise
         except ModelyardError as error:
             failed[name] = "; ".join(line.strip() for line in error.lines())
-            work.say(f"{name}: {failed[name]}")
+            context.log(f"{name}: {failed[name]}")
     if len(trained) < 2:
         raise TrainingError(
             "fewer than two models could be trained",
@@ -162,24 +164,29 @@ def _train_all(
     return trained, failed
 
 
-def _model(asked: Comparison, work: RunContext, known: Fingerprints, parent: Run) -> _Trained:
-    """One model through training and evaluation."""
-    project, spec = work.project, work.spec
-    experiment = replace(work, spec=spec.model_copy(update={"name": asked.name}))
-    run = stages.begin_run(experiment, known, FLOW)
-    comparison_runs.adopt(work.api, parent, run, asked.shown(spec))
-    folder, package = project.run_folder(known.train.digest), project.package(known.package.digest)
-    if _is_trained(work, known):
-        work.say("trained already")
+def _train_and_evaluate(
+    comparison: Comparison, context: RunContext, model_fingerprints: Fingerprints, parent: Run
+) -> _Trained:
+    """Train and evaluate one model, unless its package exists."""
+    project, spec = context.project, context.spec
+    experiment = replace(context, spec=spec.model_copy(update={"name": comparison.name}))
+    run = stages.begin_run(experiment, model_fingerprints, FLOW)
+    comparison_runs.adopt(context.api, parent, run, comparison.label(spec))
+    folder, package = (
+        project.run_folder(model_fingerprints.train.digest),
+        project.package(model_fingerprints.package.digest),
+    )
+    if _is_trained(context, model_fingerprints):
+        context.log("trained already")
     else:
-        stages.train(work, known, run, force=False)
+        stages.train(context, model_fingerprints, run, force=False)
     if plan.sealed_digest(package) is None:
-        stages.evaluate(work, known, run)
+        stages.evaluate(context, model_fingerprints, run)
     facts: dict[str, Any] = manifests.load(folder / "trained", "trained").facts
     prepared = manifests.load(project.dataset(spec.dataset) / "prepared", "prepared").facts
     seconds = training_duration.seconds(folder)
     compared = Compared(
-        name=asked.shown(spec),
+        name=comparison.label(spec),
         family=spec.model.family,
         architecture=spec.model.name,
         package=str(package.relative_to(project.root)),
@@ -188,47 +195,49 @@ def _model(asked: Comparison, work: RunContext, known: Fingerprints, parent: Run
         kept_epoch=facts["kept_epoch"],
         training_seconds=seconds,
         samples_per_second=prepared["counts"]["train"] * facts["epochs"] / seconds if seconds else None,
-        bundle_bytes=_bundle_bytes(work, known) if asked.named else None,
+        bundle_bytes=_bundle_bytes(context, model_fingerprints) if comparison.has_files else None,
     )
-    return _Trained(work, known, run, compared)
+    return _Trained(context, model_fingerprints, run, compared)
 
 
-def _bundle_bytes(work: RunContext, known: Fingerprints) -> int | None:
-    """Bytes of the bundle of this very package, if it was registered and built."""
-    version = versions.by_key(work.api, work.spec.name, known.package.digest)
-    bundle = bundle_plan.of(work.project, work.spec, version).bundle if version else None
+def _bundle_bytes(context: RunContext, model_fingerprints: Fingerprints) -> int | None:
+    """Size of the package's bundle in bytes; None if the package is not registered or the bundle not built."""
+    version = versions.by_key(context.api, context.spec.name, model_fingerprints.package.digest)
+    bundle = bundle_plan.of(context.project, context.spec, version).bundle if version else None
     if bundle is None or not bundle.exists():
         return None
     return sum(path.stat().st_size for path in bundle.folder.rglob("*") if path.is_file())
 
 
-def _measure(asked: Comparison, trained: Sequence[_Trained], failed: dict[str, str], folder: Path) -> None:
-    work, known = trained[0].work, trained[0].fingerprints
-    project, spec = work.project, work.spec
+def _measure(comparison: Comparison, trained: Sequence[_Trained], failed: dict[str, str], folder: Path) -> None:
+    context, model_fingerprints = trained[0].context, trained[0].fingerprints
+    project, spec = context.project, context.spec
     task = tasks.find(spec.task)
     scoring = [COMPARISON, tasks.module(spec.task), task.scorer.partition(":")[0]]
     code = user_source.identity(scoring, project.source_root)
     request = ComparisonRequest(
-        title=" · ".join(asked.shown(model) for model in asked.models) + f" on {spec.dataset}",
+        title=" · ".join(comparison.label(model) for model in comparison.models) + f" on {spec.dataset}",
         dataset=spec.dataset,
-        budget=asked.budget.words(),
+        budget=comparison.budget.label(),
         prepared=str((project.dataset(spec.dataset) / "prepared").relative_to(project.root)),
-        data_digest=known.data_digest,
+        data_digest=model_fingerprints.data_digest,
         scoring=digest.of_value([code.functions, code.libraries]),
         known=str((project.state / "quality").relative_to(project.root)),
         target=str(folder.relative_to(project.root)),
-        models=[one.compared for one in trained],
+        models=[model.compared for model in trained],
         failed=failed,
     )
-    work.run(stage_requests.comparison(project, asked.name, request))
+    context.run(stage_requests.comparison(project, comparison.name, request))
 
 
-def _log(asked: Comparison, trained: Sequence[_Trained], table: ComparisonTable, parent: Run, folder: Path) -> None:
-    """Each model's figures to its run; table, plot and page to the comparison's."""
-    api = trained[0].work.api
+def _log_results(
+    comparison: Comparison, trained: Sequence[_Trained], table: ComparisonTable, parent: Run, folder: Path
+) -> None:
+    """Log each model's metrics to its MLflow run; attach table, plot and page to the comparison's run."""
+    api = trained[0].context.api
     rows = {row.name: row for row in table.rows}
-    for one in trained:
-        row = rows[one.compared.name]
+    for model in trained:
+        row = rows[model.compared.name]
         figures = {
             f"compare/{table.metric}": row.quality.value,
             f"compare/{table.metric}_lower": row.quality.lower,
@@ -241,15 +250,15 @@ def _log(asked: Comparison, trained: Sequence[_Trained], table: ComparisonTable,
             "compare/samples_per_second": row.samples_per_second,
             "compare/bundle_bytes": row.bundle_bytes,
         }
-        known = {name: float(value) for name, value in figures.items() if value is not None}
-        tracking.log_metrics(api, one.run, known, step=0)
-        tracking.finish(api, one.run, "FINISHED")
-    asked_for = {"dataset": table.dataset, "budget": table.budget, "models": ", ".join(rows), "metric": table.metric}
-    comparison_runs.attach(api, parent, folder, markdown(table), asked_for)
+        metrics = {name: float(value) for name, value in figures.items() if value is not None}
+        tracking.log_metrics(api, model.run, metrics, step=0)
+        tracking.finish(api, model.run, "FINISHED")
+    parameters = {"dataset": table.dataset, "budget": table.budget, "models": ", ".join(rows), "metric": table.metric}
+    comparison_runs.attach(api, parent, folder, markdown(table), parameters)
 
 
 def markdown(table: ComparisonTable) -> str:
-    """The table for the run's page."""
+    """The table as Markdown, for the page of the MLflow run."""
     lines = [
         f"{table.title}; budget of each: {table.budget}",
         "",
@@ -258,7 +267,7 @@ def markdown(table: ComparisonTable) -> str:
     ]
     for row in table.rows:
         seconds = "-" if row.training_seconds is None else f"{row.training_seconds:.1f}"
-        found = f"{row.quality.value:.4f} [{row.quality.lower:.4f}, {row.quality.upper:.4f}]"
+        quality = f"{row.quality.value:.4f} [{row.quality.lower:.4f}, {row.quality.upper:.4f}]"
         costs = f"{row.parameters:,} | {seconds} | {row.latency_ms:.2f} | {row.serves_bytes / 1e6:.2f}"
-        lines.append(f"| {row.name} | {found} | {costs} |")
+        lines.append(f"| {row.name} | {quality} | {costs} |")
     return "\n".join(lines)

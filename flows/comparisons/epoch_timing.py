@@ -1,7 +1,7 @@
-"""How long an epoch of a training takes on this machine: tried for a few seconds, then remembered.
+"""Seconds per epoch of a training on this machine: measured in a trial of a few seconds, then cached.
 
-A budget in seconds becomes a number of epochs this way: the learning rate's schedule then ends where the training does,
-and the same epochs can be trained again, by anyone, to the same weights.
+The measurement turns a budget in seconds into a number of epochs, so the learning rate schedule ends with the training
+and the training can be reproduced.
 """
 
 from __future__ import annotations
@@ -23,59 +23,59 @@ from flows.pipelines import pretrained, stage_requests
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
 
-TRIED_SECONDS = 10.0
-WARM_SECONDS = 5.0  # of these; until then a network has not yet seen every length of batch
-EPOCHS = 100_000  # more than can be tried
-VALIDATION_SHARE = 1 / 3  # of what a training sample costs: forwards only
+TRIAL_SECONDS = 10.0
+WARM_UP_SECONDS = 5.0  # of the trial; until then a network has not yet seen every length of batch
+TRIAL_EPOCHS = 100_000  # more than a trial completes
+VALIDATION_COST_RATIO = 1 / 3  # cost of a validation sample, forward only, relative to a training sample
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-def seconds_per_epoch(work: RunContext, keys: Fingerprints) -> float:
-    """Of the training of these keys, whatever their epochs.
+def seconds_per_epoch(context: RunContext, fingerprints: Fingerprints) -> float:
+    """Seconds per epoch of a training; measured if no measurement is cached. The number of epochs does not matter.
 
     Raises:
-        ModelyardError: the training cannot begin.
+        ModelyardError: the trial could not start.
     """
-    found = known(work, keys)
-    if found is None:
-        work.say(f"trying for {TRIED_SECONDS:g} s how long an epoch of {work.spec.model.name} takes")
-        found = _tried(work, keys)
-        atomic.write_text(_kept(work, keys), json.dumps({"seconds_per_epoch": found}))
-    return found
+    seconds = recorded(context, fingerprints)
+    if seconds is None:
+        context.log(f"measuring for {TRIAL_SECONDS:g} s how long an epoch of {context.spec.model.name} takes")
+        seconds = _measure(context, fingerprints)
+        atomic.write_text(_record_file(context, fingerprints), json.dumps({"seconds_per_epoch": seconds}))
+    return seconds
 
 
-def known(work: RunContext, keys: Fingerprints) -> float | None:
-    """Seconds an epoch as they were found here before, or None."""
+def recorded(context: RunContext, fingerprints: Fingerprints) -> float | None:
+    """The cached seconds per epoch; None if there is no measurement."""
     try:
-        return float(json.loads(_kept(work, keys).read_bytes())["seconds_per_epoch"])
+        return float(json.loads(_record_file(context, fingerprints).read_bytes())["seconds_per_epoch"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _kept(work: RunContext, keys: Fingerprints) -> Path:
-    parts = {name: value for name, value in keys.train.parts.items() if name != "train.epochs"}
-    return work.project.state / "pace" / f"{digest.of_value(parts)[:16]}.json"
+def _record_file(context: RunContext, fingerprints: Fingerprints) -> Path:
+    inputs = {name: value for name, value in fingerprints.train.inputs.items() if name != "train.epochs"}
+    return context.project.state / "pace" / f"{digest.of_value(inputs)[:16]}.json"
 
 
-class _Enough(BaseException):
-    """The training tried has shown how fast it is. Not an Exception: nobody on the way may take it for a failure."""
+class _MeasurementDone(BaseException):
+    """The trial has run long enough. Not an Exception, so that no `except Exception` on the way catches it."""
 
 
-class _Watch:
-    """When the epochs of a training ended, and how its batches went within the first, once it was warm."""
+class _EpochTimer:
+    """Records when epochs end and, after the warm-up, the progress of batches within the first epoch."""
 
     def __init__(self) -> None:
-        self._begun: float | None = None
+        self._started_at: float | None = None
         self._steps_per_epoch = 0
-        self._ends: list[float] = []
-        self._marks: list[tuple[float, int]] = []  # seconds, batches done
+        self._epoch_ends: list[float] = []
+        self._progress: list[tuple[float, int]] = []  # seconds, batches done
 
-    def line(self, line: str) -> None:
-        """Take a line of the training.
+    def take_line(self, line: str) -> None:
+        """Record one line of the training's output.
 
         Raises:
-            _Enough: it was tried for long enough, and the pace is known.
+            _MeasurementDone: the trial has lasted `TRIAL_SECONDS` and can be evaluated.
         """
         try:
             event = _EVENT.validate_json(line)
@@ -83,52 +83,56 @@ class _Watch:
             return
         now = time.monotonic()
         if isinstance(event, Started):
-            self._begun, self._steps_per_epoch = now, event.steps_per_epoch
+            self._started_at, self._steps_per_epoch = now, event.steps_per_epoch
         elif isinstance(event, Metrics) and "validation/loss" in event.values:
-            self._ends.append(now)
-        elif isinstance(event, TrainingProgress) and not self._ends and now - (self._begun or now) >= WARM_SECONDS:
-            self._marks.append((now, event.step))
-        known = len(self._ends) > 1 or len(self._marks) > 1
-        if self._begun is not None and known and now - self._begun >= TRIED_SECONDS:
-            raise _Enough
+            self._epoch_ends.append(now)
+        elif (
+            isinstance(event, TrainingProgress)
+            and not self._epoch_ends
+            and now - (self._started_at or now) >= WARM_UP_SECONDS
+        ):
+            self._progress.append((now, event.step))
+        is_measurable = len(self._epoch_ends) > 1 or len(self._progress) > 1
+        if self._started_at is not None and is_measurable and now - self._started_at >= TRIAL_SECONDS:
+            raise _MeasurementDone
 
     def seconds_per_epoch(self, train: int, validation: int) -> float:
-        """Without what comes first, which warms up: the first epoch, or the batches of the first seconds.
+        """Seconds per epoch without the warm-up: the first epoch, or the batches of the first seconds.
 
         Args:
-            train, validation: samples of each split.
+            train, validation: number of samples of each split.
         """
-        if len(self._ends) > 1:
-            return (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
-        (first, done), (last, reached) = self._marks[0], self._marks[-1]
-        training = (last - first) / (reached - done) * self._steps_per_epoch
-        return training * (1 + VALIDATION_SHARE * validation / train)
+        if len(self._epoch_ends) > 1:
+            return (self._epoch_ends[-1] - self._epoch_ends[0]) / (len(self._epoch_ends) - 1)
+        (first_time, first_step), (last_time, last_step) = self._progress[0], self._progress[-1]
+        training_seconds = (last_time - first_time) / (last_step - first_step) * self._steps_per_epoch
+        return training_seconds * (1 + VALIDATION_COST_RATIO * validation / train)
 
 
-def _tried(work: RunContext, keys: Fingerprints) -> float:
-    root = work.project.root
-    prepared = work.project.dataset(work.spec.dataset) / "prepared"
+def _measure(context: RunContext, fingerprints: Fingerprints) -> float:
+    root = context.project.root
+    prepared = context.project.dataset(context.spec.dataset) / "prepared"
     counts: dict[str, Any] = manifests.load(prepared, "prepared").facts["counts"]
-    folder = work.project.state / "staging" / f"pace-{keys.train.digest[:16]}"
-    start = pretrained.package(work.api, work.project, work.spec, keys.train)
+    folder = context.project.state / "staging" / f"pace-{fingerprints.train.digest[:16]}"
+    start = pretrained.package(context.api, context.project, context.spec, fingerprints.train)
     request = TrainRequest(
-        pipeline=work.spec.name,
-        train_fingerprint=keys.train.digest,
-        data_digest=keys.data_digest,
+        pipeline=context.spec.name,
+        train_fingerprint=fingerprints.train.digest,
+        data_digest=fingerprints.data_digest,
         prepared=str(prepared.relative_to(root)),
         run_folder=str(folder.relative_to(root)),
         package="",
-        model=work.spec.model,
-        train=work.spec.train.model_copy(update={"epochs": EPOCHS, "early_stopping": None}),
+        model=context.spec.model,
+        train=context.spec.train.model_copy(update={"epochs": TRIAL_EPOCHS, "early_stopping": None}),
         lineage={},
         pretrained_folder=None if start is None else str(start.folder.relative_to(root)),
     )
-    watch = _Watch()
-    quiet = replace(work, say=lambda _: None)
+    timer = _EpochTimer()
+    silent_context = replace(context, log=lambda _: None)
     try:
-        quiet.run(stage_requests.trial(work.project, request, start), watch.line)
-    except _Enough:
+        silent_context.run(stage_requests.trial(context.project, request, start), timer.take_line)
+    except _MeasurementDone:
         pass
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return watch.seconds_per_epoch(counts["train"], counts["validation"])
+    return timer.seconds_per_epoch(counts["train"], counts["validation"])

@@ -1,6 +1,6 @@
-"""One small model of a family for a dataset: what `modelyard compare --families` trains.
+"""The default model of a family for a dataset, which `modelyard compare --families` trains.
 
-Each task names its network of each family. All are trained alike: the same optimizer, rate, schedule and batches.
+Each task names its model of each family. All use the same optimizer, learning rate, schedule and batch size.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ _MODEL: TypeAdapter[Any] = TypeAdapter(ModelSpec)
 
 
 def pipelines(project: Project, dataset: str, families: list[str]) -> list[PipelineSpec]:
-    """One pipeline for each family on a dataset; none of them has a file.
+    """One pipeline for each family on a dataset, without a pipeline file.
 
     Raises:
         NotFoundError: there is no such dataset.
-        UsageError: there is no such family, or the task of the dataset has no network of it.
+        UsageError: there is no such family, or the dataset's task has no model of the family.
     """
     spec = located_yaml.read(project.dataset(dataset) / "dataset.yaml", DatasetSpec)
     models = getattr(tasks.find(spec.task), "family_models", {})
-    there_are = ", ".join(models) or "none"
+    available = ", ".join(models) or "none"
     for family in families:
         if family not in models:
-            what = f"no {family} for {spec.task}" if family in known_families() else "no such family"
-            raise UsageError(what, where=f"dataset {dataset}", got=family, expected=there_are)
+            message = f"no {family} for {spec.task}" if family in known_families() else "no such family"
+            raise UsageError(message, where=f"dataset {dataset}", got=family, expected=available)
     return [_pipeline(dataset, spec.task, {"family": family, **models[family]}) for family in families]
 
 
 def known_families() -> set[str]:
-    """All families of the architectures."""
+    """The families of all architectures."""
     specs = get_args(get_args(ModelSpec)[0])
     return {family for spec in specs for family in get_args(spec.model_fields["family"].annotation)}
 

@@ -1,4 +1,4 @@
-"""Which bundle belongs to a registered version, with the serving code and the locked libraries of today."""
+"""The bundle of a registered version, for the serving code and the locked libraries of the current source tree."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from flows.pipelines.fingerprints import Fingerprint
 
 @dataclass(frozen=True)
 class BundlePlan:
-    """A version's bundle, whether it is built or not.
+    """A version's bundle; it may not be built yet.
 
     Args:
-        key: what it is made of.
-        requirements: what it installs, pinned.
+        fingerprint: the inputs of the bundle.
+        requirements: pinned requirements that the bundle installs, one an entry.
     """
 
     version: Version
-    key: Fingerprint
+    fingerprint: Fingerprint
     bundle: Bundle
     requirements: list[str]
 
@@ -41,7 +41,9 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             where=f"{version.name} version {version.version}",
             next_step="choose a version that `modelyard run` registered",
         )
-    pinned = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
+    requirement_pins = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
     code = bundle_inputs.code(project.source_root, spec.task)
-    key = Fingerprint(bundle_inputs.inputs(version.package_digest, version.version, spec.serving, pinned, code))
-    return BundlePlan(version, key, Bundle(project.bundles, spec.name, key.digest), pinned)
+    fingerprint = Fingerprint(
+        bundle_inputs.inputs(version.package_digest, version.version, spec.serving, requirement_pins, code)
+    )
+    return BundlePlan(version, fingerprint, Bundle(project.bundles, spec.name, fingerprint.digest), requirement_pins)

@@ -14,27 +14,27 @@ SHOWN_SAMPLES = 20
 def markdown(project: Project, dataset: str) -> str:
     """The latest reports of a dataset's raw and prepared data."""
     folder = project.reports(dataset)
-    parts = [folder / f"{part}.json" for part in ("raw", "prepared")]
-    return "\n\n".join(_part(path) for path in parts if path.is_file()) or "No report yet."
+    paths = [folder / f"{part}.json" for part in ("raw", "prepared")]
+    return "\n\n".join(_part(path) for path in paths if path.is_file()) or "No report yet."
 
 
 def verdict(project: Project, dataset: str) -> str:
-    """One word a part, as in `raw: 14 of 14 met, prepared: 9 of 9 met`."""
-    words = []
+    """A summary of the latest reports, as in `raw: 14 of 14 met, prepared: 9 of 9 met`."""
+    verdicts = []
     for part in ("raw", "prepared"):
         path = project.reports(dataset) / f"{part}.json"
         if path.is_file():
             results = json.loads(path.read_text())["results"]
             met = sum(bool(result["success"]) for result in results)
-            words.append(f"{part}: {met} of {len(results)} met")
-    return ", ".join(words)
+            verdicts.append(f"{part}: {met} of {len(results)} met")
+    return ", ".join(verdicts)
 
 
 def _part(path: Path) -> str:
     document: dict[str, Any] = json.loads(path.read_text())
-    word = "met" if document["success"] else "NOT met"
+    outcome = "met" if document["success"] else "NOT met"
     lines = [
-        f"## {document['part']} data: expectations {word}",
+        f"## {document['part']} data: expectations {outcome}",
         f"Data `{document['subject_digest'][:12]}`, suite `{document['suite_digest'][:12]}`, page `{path.stem}.html` "
         f"in `{path.parent.name}`.",
         "",

@@ -1,4 +1,4 @@
-"""The identities of a pipeline's products: what a key is made of, so that a changed key can say what changed."""
+"""Fingerprints of a pipeline's products. A fingerprint keeps its inputs, so that a changed input can be named."""
 
 from __future__ import annotations
 
@@ -18,36 +18,40 @@ EVALUATION = "components.evaluation.stage"
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A key and its parts: values by dotted name. Two keys differ where their parts do."""
+    """A digest of named inputs.
 
-    parts: dict[str, Any]
+    Args:
+        inputs: values by dotted name. Two fingerprints are equal if all their inputs are.
+    """
+
+    inputs: dict[str, Any]
 
     @property
     def digest(self) -> str:
-        """The key."""
-        return digest.of_value(self.parts)
+        """The sha256 of the inputs, 64 hex digits."""
+        return digest.of_value(self.inputs)
 
-    def changes(self, before: dict[str, Any]) -> list[str]:
-        """What differs from the parts of an earlier key, in words."""
-        said = []
-        for name in sorted(self.parts.keys() | before.keys()):
-            old, new = before.get(name), self.parts.get(name)
+    def changes(self, former_inputs: dict[str, Any]) -> list[str]:
+        """The differences from the inputs of an earlier fingerprint, one message each."""
+        changes = []
+        for name in sorted(self.inputs.keys() | former_inputs.keys()):
+            old, new = former_inputs.get(name), self.inputs.get(name)
             if old == new:
                 continue
             group, _, rest = name.partition(" ")
             if group == "function":
                 word = "is new" if old is None else "is gone" if new is None else "changed"
-                said.append(f"{rest} {word}")
+                changes.append(f"{rest} {word}")
             elif len(str(old)) == 64 and len(str(new)) == 64:
-                said.append(f"{name} {digest.short(str(old))} -> {digest.short(str(new))}")
+                changes.append(f"{name} {digest.short(str(old))} -> {digest.short(str(new))}")
             else:
-                said.append(f"{rest or name} {_shown(old)} -> {_shown(new)}")
-        return said
+                changes.append(f"{rest or name} {_format(old)} -> {_format(new)}")
+        return changes
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """What a run is about, once its data stands. A run keeps them, also when files are edited under it."""
+    """The fingerprints of a run, fixed once its data is prepared; edits of files during the run do not change them."""
 
     data_digest: str
     train: Fingerprint
@@ -55,10 +59,10 @@ class Fingerprints:
 
 
 def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None) -> Fingerprints:
-    """The keys of a pipeline on that data, with the code of now.
+    """The fingerprints of a pipeline for one dataset digest and the current source code.
 
     Args:
-        pretrained_digest: of the package that `registry:<model>@<alias>` stands for at this moment.
+        pretrained_digest: digest of the package that `registry:<model>@<alias>` resolves to now.
     """
     train = training(spec, data_digest, source_root, pretrained_digest)
     return Fingerprints(data_digest, train, package(train.digest, spec, source_root))
@@ -67,7 +71,7 @@ def of(spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_diges
 def training(
     spec: PipelineSpec, data_digest: str, source_root: Path, pretrained_digest: str | None = None
 ) -> Fingerprint:
-    """`train_fingerprint`: data, model and train spec, pretrained weights, the code and libraries of this training.
+    """`train_fingerprint`: data, model and train spec, pretrained weights, training code and library versions.
 
     Raises:
         NotFoundError: there is no such task.
@@ -90,7 +94,7 @@ def training(
 
 
 def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
-    """`package_key`: the training and the code that evaluates it.
+    """The fingerprint of a package: the training's fingerprint and the evaluation code.
 
     Raises:
         NotFoundError: there is no such task.
@@ -100,14 +104,14 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
 
 
 def _package_of(spec: PipelineSpec) -> dict[str, str]:
-    """The version of the Python package that carries the weights to start from."""
+    """The version of the Python package that contains the pretrained weights."""
     kind, _, name = (spec.model.pretrained or "").partition(":")
     if kind != "package":
         return {}
     try:
         return {f"library {name}": importlib.metadata.version(name)}
     except importlib.metadata.PackageNotFoundError:
-        return {f"library {name}": "not installed"}  # the training will say so
+        return {f"library {name}": "not installed"}  # the training raises an error for it
 
 
 def _code(identity: source_code.SourceIdentity) -> dict[str, str]:
@@ -121,5 +125,5 @@ def _flat(prefix: str, value: object) -> dict[str, Any]:
     return {prefix: value}
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     return "(nothing)" if value is None else str(value)

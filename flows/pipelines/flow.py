@@ -1,4 +1,4 @@
-"""The Prefect flow of a pipeline run: one task a stage, in order, each only where its product is out of date."""
+"""The Prefect flow of a pipeline run: one task a stage, in order; stages that are up to date are skipped."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from flows.platform import connections, crashed_runs, lifecycle
 TERMINAL = "MODELYARD_TERMINAL"
 
 
-async def _can_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry what a retry can help: a killed process (training goes on from its checkpoint), a source that failed."""
+async def _is_retryable(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a retry can succeed: the stage was killed (training resumes from its checkpoint) or a source failed."""
     error = await state.aresult(raise_on_failure=False)
     return isinstance(error, StageKilled | SourceError)
 
@@ -46,19 +46,19 @@ async def _can_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> 
     task_run_name="{stage}",
     retries=2,
     retry_delay_seconds=2,
-    retry_condition_fn=_can_help,
+    retry_condition_fn=_is_retryable,
     cache_policy=NO_CACHE,
 )
-def data_task(work: RunContext, stage: str, due: bool, force: bool) -> State[Any] | None:
-    """ingest, validate or prepare."""
-    if not due:
+def data_task(context: RunContext, stage: str, needs_run: bool, force: bool) -> State[Any] | None:
+    """Run ingest, validate or prepare."""
+    if not needs_run:
         return _up_to_date(stage)
     try:
-        stages.data_stage(work, stage, force=force)
+        stages.data_stage(context, stage, force=force)
     finally:
         if stage in ("validate", "prepare"):
-            report = data_report.markdown(work.project, work.spec.dataset)
-            create_markdown_artifact(key=f"{work.spec.dataset}-data-report", markdown=report)
+            report = data_report.markdown(context.project, context.spec.dataset)
+            create_markdown_artifact(key=f"{context.spec.dataset}-data-report", markdown=report)
     return None
 
 
@@ -67,29 +67,31 @@ def data_task(work: RunContext, stage: str, due: bool, force: bool) -> State[Any
     task_run_name="train",
     retries=2,
     retry_delay_seconds=1,
-    retry_condition_fn=_can_help,
+    retry_condition_fn=_is_retryable,
     cache_policy=NO_CACHE,
 )
-def train_task(work: RunContext, due: bool, known: Fingerprints, run: Run, force: bool) -> State[Any] | None:
-    """Train; a killed trainer goes on from its checkpoint."""
-    if not due:
+def train_task(
+    context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run, force: bool
+) -> State[Any] | None:
+    """Train; a retry resumes from the checkpoint."""
+    if not needs_run:
         return _up_to_date("train")
-    # A retry must not throw the checkpoint away again.
+    # Only the first attempt discards the checkpoint.
     from prefect.runtime import task_run
 
-    stages.train(work, known, run, force=force and task_run.run_count <= 1)
+    stages.train(context, run_fingerprints, run, force=force and task_run.run_count <= 1)
     return None
 
 
-@task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
-def evaluate_task(work: RunContext, due: bool, known: Fingerprints, run: Run) -> State[Any] | None:
-    """Score on the frozen test split, seal the package."""
-    if not due:
+@task(name="evaluate", task_run_name="evaluate", retries=1, retry_condition_fn=_is_retryable, cache_policy=NO_CACHE)
+def evaluate_task(context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run) -> State[Any] | None:
+    """Score the model on the test split and seal the package."""
+    if not needs_run:
         return _up_to_date("evaluate")
-    package = stages.evaluate(work, known, run)
+    package = stages.evaluate(context, run_fingerprints, run)
     overall = package.metrics()["overall"]
     create_table_artifact(
-        key=f"{work.spec.name}-metrics",
+        key=f"{context.spec.name}-metrics",
         table=[{"metric": name, "value": value} for name, value in sorted(overall.items())],
         description=f"Test split, package {digest.short(package.digest)}",
     )
@@ -101,28 +103,32 @@ def evaluate_task(work: RunContext, due: bool, known: Fingerprints, run: Run) ->
     task_run_name="register",
     retries=2,
     retry_delay_seconds=2,
-    retry_condition_fn=_can_help,
+    retry_condition_fn=_is_retryable,
     cache_policy=NO_CACHE,
 )
-def register_task(work: RunContext, due: bool, known: Fingerprints, run: Run, server: str) -> State[Any] | None:
-    """The floors, then a version in the registry."""
-    if not due:
+def register_task(
+    context: RunContext, needs_run: bool, run_fingerprints: Fingerprints, run: Run, server: str
+) -> State[Any] | None:
+    """Check the metric floors, then register a version."""
+    if not needs_run:
         return _up_to_date("register")
-    package = Package.open(work.project.package(known.package.digest))
-    stages.check_floors(work, package)
-    version = stages.register(work, known, run, package)
+    package = Package.open(context.project.package(run_fingerprints.package.digest))
+    stages.check_floors(context, package)
+    version = stages.register(context, run_fingerprints, run, package)
     create_link_artifact(
-        key=f"{work.spec.name}-model", link=version.url(server), link_text=f"{version.name} version {version.version}"
+        key=f"{context.spec.name}-model",
+        link=version.url(server),
+        link_text=f"{version.name} version {version.version}",
     )
     return None
 
 
-@task(name="bundle", task_run_name="bundle", retries=1, retry_condition_fn=_can_help, cache_policy=NO_CACHE)
-def bundle_task(work: RunContext, due: bool, planned: BundlePlan, force: bool) -> State[Any] | None:
-    """The Bento of the version."""
-    if not due:
+@task(name="bundle", task_run_name="bundle", retries=1, retry_condition_fn=_is_retryable, cache_policy=NO_CACHE)
+def bundle_task(context: RunContext, needs_run: bool, planned: BundlePlan, force: bool) -> State[Any] | None:
+    """Build the bundle of the version."""
+    if not needs_run:
         return _up_to_date("bundle")
-    bundle = stages.build_bundle(work, planned, force=force)
+    bundle = stages.build_bundle(context, planned, force=force)
     facts = bundle.verify()
     lines = [
         f"Bundle `{bundle.tag}`",
@@ -131,21 +137,21 @@ def bundle_task(work: RunContext, due: bool, planned: BundlePlan, force: bool) -
         f"- bundle digest `{facts.digest}`",
         f"- `bentoml serve {bundle.tag}`",
     ]
-    create_markdown_artifact(key=f"{work.spec.name}-bundle", markdown="\n".join(lines))
+    create_markdown_artifact(key=f"{context.spec.name}-bundle", markdown="\n".join(lines))
     return None
 
 
 @flow(name="pipeline", flow_run_name="{name}")
 def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -> Plan:  # noqa: B006  # Prefect copies
-    """Bring a pipeline up to date.
+    """Run the stages of a pipeline that are out of date.
 
     Args:
         name: the pipeline, as in `pipelines/<name>.yaml`.
-        force: stages that run although they are up to date.
-        overrides: dotted keys of the pipeline file and the values that take their place.
+        force: stages to run even if they are up to date.
+        overrides: dotted keys of the pipeline file and their values for this run.
 
     Returns:
-        The plan as it stands at the end: everything current.
+        The plan after the run, in which every stage is current.
     """
     project = Project.find()
     connections.enter(project)
@@ -154,49 +160,55 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
     if endpoints is None:
         raise StackError("the stack is not running", next_step="`modelyard up`")
     forced = frozenset(force)
-    if "train" in forced:  # what is trained anew is judged anew
+    if "train" in forced:  # a new training needs a new evaluation and registration
         forced |= {"evaluate", "register"}
     flow_run = str(this_flow_run.id)
     with ExitStack() as during:
-        during.enter_context(crashed_runs.present(project, flow_run))
+        during.enter_context(crashed_runs.tracked(project, flow_run))
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
-        work = RunContext(project, spec, api, _speaker(get_run_logger()))
-        for killed in crashed_runs.crashed(project, endpoints.prefect_api):
-            work.say(f"an earlier run was killed; flow run {killed[:8]} is marked as crashed")
+        context = RunContext(project, spec, api, _run_logger(get_run_logger()))
+        for crashed_run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
+            context.log(f"an earlier run was killed; flow run {crashed_run[:8]} is marked as crashed")
         planned = plan.make(project, spec, api, forced)
-        during.enter_context(prewarm.waiting(prewarm.worth(planned), project.root))
-        made = False
+        during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
+        data_changed = False
         for stage in DATA_STAGES:
-            # What a stage made may be the same as before; then nothing follows from it.
-            current = stages.is_current(work, stage) if made and stage not in forced else not planned.due(stage)
-            data_task(work, stage, not current, stage in forced)
-            made = made or not current
-        begin = pretrained.digest(api, spec)
-        known = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
-        planned = plan.after_data(project, spec, api, forced, known)
-        run = stages.begin_run(work, known, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
-        if planned.due("train"):
+            # If an earlier stage produced the same data as before, the later stages stay current.
+            current = (
+                stages.is_current(context, stage)
+                if data_changed and stage not in forced
+                else not planned.needs_run(stage)
+            )
+            data_task(context, stage, not current, stage in forced)
+            data_changed = data_changed or not current
+        pretrained_digest = pretrained.digest(api, spec)
+        run_fingerprints = fingerprints.of(
+            spec, versioning.data_digest(project, spec.dataset), project.source_root, pretrained_digest
+        )
+        planned = plan.after_data(project, spec, api, forced, run_fingerprints)
+        run = stages.begin_run(context, run_fingerprints, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
+        if planned.needs_run("train"):
             create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")
-        train_task(work, planned.due("train"), known, run, "train" in forced)
-        evaluate_task(work, planned.due("evaluate"), known, run)
-        register_task(work, planned.due("register"), known, run, endpoints.mlflow)
-        planned = plan.after_data(project, spec, api, forced & {"bundle"}, known)
+        train_task(context, planned.needs_run("train"), run_fingerprints, run, "train" in forced)
+        evaluate_task(context, planned.needs_run("evaluate"), run_fingerprints, run)
+        register_task(context, planned.needs_run("register"), run_fingerprints, run, endpoints.mlflow)
+        planned = plan.after_data(project, spec, api, forced & {"bundle"}, run_fingerprints)
         if planned.bundle is None:
-            raise RegistryError("the version just registered is not in the registry", where=endpoints.mlflow)
-        bundle_task(work, planned.due("bundle"), planned.bundle, "bundle" in forced)
+            raise RegistryError("the registered version is missing from the registry", where=endpoints.mlflow)
+        bundle_task(context, planned.needs_run("bundle"), planned.bundle, "bundle" in forced)
         return plan.done(planned)
 
 
-def _speaker(logger: Any) -> Callable[[str], None]:
-    """Words go to Prefect's log of the run, and to the terminal where a person started it."""
+def _run_logger(logger: Any) -> Callable[[str], None]:
+    """A log function that writes to Prefect's log of the run, and to stderr if a person started the run."""
     terminal = os.environ.get(TERMINAL) == "1"
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         logger.info(text)
         if terminal:
             print(f"  {text}", file=sys.stderr, flush=True)
 
-    return say
+    return log
 
 
 def _up_to_date(stage: str) -> State[Any]:

@@ -1,4 +1,4 @@
-"""What the last run of a pipeline was made of, kept beside its products so that `why` can name what changed."""
+"""The fingerprint inputs of a pipeline's last run, stored so that `why` can name what changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.core.project import Project
 
 
 def read(project: Project, pipeline: str) -> dict[str, dict[str, Any]]:
-    """The parts of each stage's last key; empty where nothing is known, or what is there cannot be read."""
+    """The inputs of each stage's last fingerprint, by stage; empty if there is no readable record."""
     try:
         document = json.loads(project.last_run(pipeline).read_text())
     except (FileNotFoundError, ValueError):
@@ -18,7 +18,7 @@ def read(project: Project, pipeline: str) -> dict[str, dict[str, Any]]:
     return document if isinstance(document, dict) else {}
 
 
-def record(project: Project, pipeline: str, stage: str, parts: dict[str, Any]) -> None:
-    """Remember what a stage was made of, after it is done."""
-    document = {**read(project, pipeline), stage: parts}
+def record(project: Project, pipeline: str, stage: str, inputs: dict[str, Any]) -> None:
+    """Store the fingerprint inputs of a stage that has completed."""
+    document = {**read(project, pipeline), stage: inputs}
     atomic.write_text(project.last_run(pipeline), json.dumps(document, indent=1, sort_keys=True))

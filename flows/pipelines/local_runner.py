@@ -1,4 +1,4 @@
-"""Stages as processes of this machine, with the project's folder as their workspace: nothing is copied."""
+"""Runs stages as processes of this machine, with the project's folder as their workspace; no files are copied."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from components.core.stage_process import ERROR_FILE, KILL_SIGNAL, failure
 from components.identity import manifest as manifests
 from flows.pipelines.stage_runner import LineSink
 
-KILL_SECONDS = 0.5  # for a host to kill what it runs, before this process kills the stage's own process
+KILL_SECONDS = 0.5  # time for a prewarmed host to kill the stage it runs, before the stage's own process is killed
 
 
 @dataclass
@@ -38,7 +38,7 @@ class _Running:
 
 
 class LocalProcessRunner:
-    """A `StageRunner`: each stage is a child process, which ends with this process.
+    """A `StageRunner` that runs each stage as a child process; the child ends when this process ends.
 
     Args:
         workspace: the project's folder; the working directory of the stages.
@@ -53,7 +53,7 @@ class LocalProcessRunner:
         for folder in request.discard:
             shutil.rmtree(self._workspace / folder, ignore_errors=True)
         for artifact in request.inputs:
-            _check(self._workspace, artifact)
+            _check_input(self._workspace, artifact)
         return self.start(request.stage, request.document, self._workspace / request.request_file, request.outputs)
 
     def start(
@@ -77,7 +77,7 @@ class LocalProcessRunner:
                     stderr=subprocess.PIPE,
                     text=True,
                     errors="replace",  # what a library prints is not always UTF-8
-                    # The terminal's Ctrl-C comes to this process alone, which hands it on once.
+                    # Only this process receives the terminal's Ctrl-C; it forwards the signal once.
                     start_new_session=True,
                 )
             except BaseException:
@@ -92,19 +92,19 @@ class LocalProcessRunner:
         running = self._running[handle.id]
         process = running.process
         running.readers = tuple(
-            LineReader(_lines(stream), take, on_failure=process.terminate)
-            for stream, take in ((process.stdout, on_event), (process.stderr, on_log))
+            LineReader(_lines(stream), sink, on_failure=process.terminate)
+            for stream, sink in ((process.stdout, on_event), (process.stderr, on_log))
         )
         for reader in running.readers:
             reader.start()
-        failures = [reader.join() for reader in running.readers]
-        stage_failure = _error(handle.stage, process.wait(), running.error_file)
+        sink_failures = [reader.join() for reader in running.readers]
+        stage_error = _error(handle.stage, process.wait(), running.error_file)
         self._forget(handle)
-        for taker_failure in failures:
-            if taker_failure is not None:
-                raise taker_failure
-        if stage_failure:
-            raise stage_failure
+        for sink_failure in sink_failures:
+            if sink_failure is not None:
+                raise sink_failure
+        if stage_error:
+            raise stage_error
 
     def cancel(self, handle: StageHandle, *, grace_seconds: float) -> ModelyardError | None:
         """As `StageRunner.cancel`."""
@@ -114,13 +114,13 @@ class LocalProcessRunner:
         code = _stop(running.process, grace_seconds)
         for reader in running.readers:
             reader.join()
-        left = failure(code, running.error_file)
+        stage_error = failure(code, running.error_file)
         self._forget(handle)
-        return left
+        return stage_error
 
     def collect(self, handle: StageHandle, request: StageRequest) -> StageResult:
-        """As `StageRunner.collect`: everything is in its place already."""
-        return StageResult(artifacts=tuple(placed(self._workspace, request.outputs)))
+        """As `StageRunner.collect`; the outputs are already in the workspace."""
+        return StageResult(artifacts=tuple(artifacts_of(self._workspace, request.outputs)))
 
     def _forget(self, handle: StageHandle) -> None:
         running = self._running.pop(handle.id)
@@ -130,8 +130,8 @@ class LocalProcessRunner:
         shutil.rmtree(running.folder, ignore_errors=True)
 
 
-def placed(workspace: Path, outputs: tuple[StageOutput, ...]) -> Iterator[PlacedArtifact]:
-    """What a stage left in a workspace, by digest; a report that the stage did not write is left out.
+def artifacts_of(workspace: Path, outputs: tuple[StageOutput, ...]) -> Iterator[PlacedArtifact]:
+    """The artifacts that a stage wrote into a workspace, with their digests; a missing report is skipped.
 
     Raises:
         NotFoundError, CorruptArtifactError: a sealed output is missing, or its manifest was changed.
@@ -147,11 +147,11 @@ def placed(workspace: Path, outputs: tuple[StageOutput, ...]) -> Iterator[Placed
         yield PlacedArtifact(kind=output.kind, digest=sealed.digest, path=output.path)
 
 
-def _check(workspace: Path, artifact: PlacedArtifact) -> None:
-    """Compare an input's manifest with the request; the stage itself reads every byte.
+def _check_input(workspace: Path, artifact: PlacedArtifact) -> None:
+    """Compare the digest in an input's manifest with the request; the stage itself verifies every byte.
 
     Raises:
-        NotFoundError, CorruptArtifactError: another artifact, or none, is in the place of the input.
+        NotFoundError, CorruptArtifactError: the input is missing, or is another artifact.
     """
     sealed = manifests.load(workspace / artifact.path, artifact.kind)
     if sealed.digest != artifact.digest:
@@ -167,14 +167,14 @@ def _check(workspace: Path, artifact: PlacedArtifact) -> None:
 def _error(stage: str, code: int, error_file: Path) -> ModelyardError | None:
     if code == 0:
         return None
-    if left := failure(code, error_file):
-        return left
+    if stage_error := failure(code, error_file):
+        return stage_error
     killed = -code if code < 0 else code - 128
     if killed in (signal.SIGKILL, KILL_SIGNAL, signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT):
         return StageKilled(
-            f"{stage} was killed", got=signal.Signals(killed).name, next_step="run again; what was done is kept"
+            f"{stage} was killed", got=signal.Signals(killed).name, next_step="run again; completed work is kept"
         )
-    return ModelyardError(f"{stage} failed", got=f"exit code {code}", next_step="its output above says more")
+    return ModelyardError(f"{stage} failed", got=f"exit code {code}", next_step="read the stage's output above")
 
 
 def _lines(stream: IO[str] | None) -> Iterator[str]:
@@ -184,7 +184,7 @@ def _lines(stream: IO[str] | None) -> Iterator[str]:
 
 
 def _stop(process: subprocess.Popen[str], grace_seconds: float) -> int:
-    """Interrupt a stage as Ctrl-C does; kill its process group, or what its host runs for it, after the grace."""
+    """Send SIGINT to a stage; after `grace_seconds` kill its process group, or the stage in its prewarmed host."""
     for number, seconds in ((signal.SIGINT, grace_seconds), (KILL_SIGNAL, KILL_SECONDS)):
         if seconds <= 0:
             continue

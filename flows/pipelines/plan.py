@@ -1,6 +1,6 @@
-"""What is out of date in a pipeline, and why. Asks the owners: DVC for data, the registry for models, disk for bundles.
+"""The plan of a pipeline run: which stages are out of date, and why.
 
-Light: DVC and the registry's REST API; none of the libraries that the stages need.
+DVC decides for data, the registry for models, the disk for bundles. None of the stages' heavy libraries is imported.
 """
 
 from __future__ import annotations
@@ -27,24 +27,29 @@ STAGES = (*DATA_STAGES, "train", "evaluate", "register", "bundle")
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage: whether its product stands, and if not, why it will be made."""
+    """One stage.
+
+    Args:
+        current: whether the stage's product is up to date.
+        reasons: why the stage will run; empty if it is current.
+    """
 
     stage: str
     current: bool
     reasons: tuple[str, ...] = ()
 
 
-DATA_STANDS = tuple(StagePlan(stage, True) for stage in DATA_STAGES)
+DATA_UP_TO_DATE = tuple(StagePlan(stage, True) for stage in DATA_STAGES)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a pipeline, with what is known of its products.
+    """All stages of a pipeline, and the identities of its products.
 
     Args:
-        keys: None while the data is out of date.
-        package_digest: of the sealed package, where there is one.
-        bundle: of the registered version; None before there is a version.
+        fingerprints: None while the data is out of date.
+        package_digest: digest of the sealed package; None if there is none.
+        bundle: the bundle of the registered version; None if no version is registered.
     """
 
     stages: tuple[StagePlan, ...]
@@ -54,24 +59,24 @@ class Plan:
 
     @property
     def current(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether every stage is up to date."""
         return all(stage.current for stage in self.stages)
 
-    def due(self, name: str) -> bool:
-        """Whether a stage is to run."""
+    def needs_run(self, name: str) -> bool:
+        """Whether a stage is out of date."""
         return not next(stage for stage in self.stages if stage.stage == name).current
 
 
 def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] = frozenset()) -> Plan:
-    """Look at everything and decide.
+    """Make the plan of a pipeline run.
 
     Args:
-        force: stages that are to run although they are up to date; what follows them runs if their product changes.
+        force: stages to run even if they are up to date; later stages run if the product of a forced stage changes.
 
     Raises:
-        UsageError: `force` names no stage.
-        SpecError: the pipeline asks for what its task cannot do.
-        CorruptArtifactError: a product on disk is not as sealed.
+        UsageError: `force` names an unknown stage.
+        SpecError: the pipeline is not compatible with its task.
+        CorruptArtifactError: a product on disk differs from its manifest.
     """
     if unknown := force - set(STAGES):
         raise UsageError("no such stage", got=", ".join(sorted(unknown)), expected=", ".join(STAGES))
@@ -83,9 +88,11 @@ def make(project: Project, spec: PipelineSpec, api: Api, force: frozenset[str] =
             for stage in STAGES[len(DATA_STAGES) :]
         )
         return Plan((*data, *waiting))
-    begin = pretrained.digest(api, spec)
-    known = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, begin)
-    return after_data(project, spec, api, force, known, data)
+    pretrained_digest = pretrained.digest(api, spec)
+    run_fingerprints = fingerprints.of(
+        spec, versioning.data_digest(project, spec.dataset), project.source_root, pretrained_digest
+    )
+    return after_data(project, spec, api, force, run_fingerprints, data)
 
 
 def after_data(
@@ -93,37 +100,48 @@ def after_data(
     spec: PipelineSpec,
     api: Api,
     force: frozenset[str],
-    known: Fingerprints,
-    data: tuple[StagePlan, ...] = DATA_STANDS,
+    run_fingerprints: Fingerprints,
+    data: tuple[StagePlan, ...] = DATA_UP_TO_DATE,
 ) -> Plan:
-    """The plan where the data is up to date, for the keys of a run."""
-    before = last_run.read(project, spec.name)
-    version = versions.by_key(api, spec.name, known.package.digest)
-    package_digest = version.package_digest if version else sealed_digest(project.package(known.package.digest))
+    """The plan for the fingerprints of a run, once the data is up to date."""
+    last_inputs = last_run.read(project, spec.name)
+    version = versions.by_key(api, spec.name, run_fingerprints.package.digest)
+    package_digest = (
+        version.package_digest if version else sealed_digest(project.package(run_fingerprints.package.digest))
+    )
     evaluated = package_digest is not None
-    trained = evaluated or sealed_digest(project.run_folder(known.train.digest) / "trained", "trained") is not None
+    trained = (
+        evaluated or sealed_digest(project.run_folder(run_fingerprints.train.digest) / "trained", "trained") is not None
+    )
     bundle = bundle_plan.of(project, spec, version) if version else None
     registered = version is not None and "register" not in force
     stages = (
         *data,
-        _decide("train", trained, known.train, before, force),
-        _decide("evaluate", evaluated, known.package, before, force, same=known.train.parts == before.get("train")),
+        _decide("train", trained, run_fingerprints.train, last_inputs, force),
+        _decide(
+            "evaluate",
+            evaluated,
+            run_fingerprints.package,
+            last_inputs,
+            force,
+            upstream_current=run_fingerprints.train.inputs == last_inputs.get("train"),
+        ),
         StagePlan("register", registered, () if registered else ("no version of this package in the registry",)),
-        _decide("bundle", bundle.bundle.exists(), bundle.key, before, force)
+        _decide("bundle", bundle.bundle.exists(), bundle.fingerprint, last_inputs, force)
         if bundle
         else StagePlan("bundle", False, ("waits for its model version",)),
     )
-    return Plan(stages, known, package_digest, bundle)
+    return Plan(stages, run_fingerprints, package_digest, bundle)
 
 
 def done(planned: Plan) -> Plan:
-    """A plan whose stages have all been run."""
+    """The plan with every stage marked current."""
     return replace(planned, stages=tuple(StagePlan(stage.stage, True) for stage in planned.stages))
 
 
 def _data(project: Project, spec: PipelineSpec, force: frozenset[str]) -> tuple[StagePlan, ...]:
     try:
-        found = versioning.status(project, spec.dataset)
+        statuses = versioning.status(project, spec.dataset)
     except CorruptArtifactError:
         if force & set(DATA_STAGES):
             return tuple(StagePlan(stage, False, ("--force",)) for stage in DATA_STAGES)
@@ -132,32 +150,32 @@ def _data(project: Project, spec: PipelineSpec, force: frozenset[str]) -> tuple[
         StagePlan(stage.stage, False, ("--force", *stage.reasons))
         if stage.stage in force
         else StagePlan(stage.stage, stage.current, stage.reasons)
-        for stage in found
+        for stage in statuses
     )
 
 
 def _decide(
     stage: str,
-    stands: bool,
-    key: Fingerprint,
-    before: dict[str, dict[str, Any]],
+    exists: bool,
+    fingerprint: Fingerprint,
+    last_inputs: dict[str, dict[str, Any]],
     force: frozenset[str],
     *,
-    same: bool = True,
+    upstream_current: bool = True,
 ) -> StagePlan:
     if stage in force:
         return StagePlan(stage, False, ("--force",))
-    if stands:
+    if exists:
         return StagePlan(stage, True)
-    if stage not in before:
+    if stage not in last_inputs:
         return StagePlan(stage, False, ("never run here",))
-    if not same:
+    if not upstream_current:
         return StagePlan(stage, False, ("train runs before it",))
-    return StagePlan(stage, False, tuple(key.changes(before[stage])) or ("its product is gone",))
+    return StagePlan(stage, False, tuple(fingerprint.changes(last_inputs[stage])) or ("its product is gone",))
 
 
 def sealed_digest(folder: Path, kind: manifests.Kind = "package") -> str | None:
-    """The digest of a sealed folder, or None where there is none."""
+    """The digest of a sealed folder; None if the folder is missing or not sealed."""
     try:
         return manifests.load(folder, kind).digest
     except NotFoundError:

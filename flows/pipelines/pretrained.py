@@ -1,4 +1,4 @@
-"""What `pretrained: registry:<model>@<alias>` stands for now. A key holds the digest, so a run keeps to it."""
+"""Resolves `pretrained: registry:<model>@<alias>` to a package. The train fingerprint records the package's digest."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ KIND = "registry:"
 
 
 def digest(api: Api, spec: PipelineSpec) -> str | None:
-    """The digest of the package that a pipeline starts from; None where it starts from nothing of the registry.
+    """The digest of the registered package that a pipeline starts from; None if the pipeline names none.
 
     Raises:
-        NotFoundError: no version has that alias, or it has no package of ours.
+        NotFoundError: no version has the alias, or the version has no Modelyard package.
     """
-    wanted = spec.model.pretrained
-    if wanted is None or not wanted.startswith(KIND):
+    reference = spec.model.pretrained
+    if reference is None or not reference.startswith(KIND):
         return None
-    name, _, alias = wanted.removeprefix(KIND).partition("@")
+    name, _, alias = reference.removeprefix(KIND).partition("@")
     version = versions.by_alias(api, name, alias)
     if version is None or version.package_digest is None:
         raise NotFoundError(
-            "nothing of the registry to start from",
+            "the registry has no package for this alias to start training from",
             where=f"model.pretrained of {spec.name}",
-            got=wanted,
+            got=reference,
             next_step=f"`modelyard promote {name}`; `modelyard models` shows what has an alias",
         )
     return version.package_digest
 
 
 def package(api: Api, project: Project, spec: PipelineSpec, train: Fingerprint) -> Package | None:
-    """The package that a training starts from: the one in the project, else the registry's, verified byte by byte.
+    """The package that a training starts from, from the project or else downloaded from the registry; verified.
 
     Raises:
-        NotFoundError: no version has this package any more.
-        CorruptArtifactError: a byte is not as sealed.
-        ServingError: Modelyard did not register that version.
+        NotFoundError: no registered version has this package.
+        CorruptArtifactError: a file differs from the package's manifest.
+        ServingError: Modelyard did not register the version.
     """
-    wanted = train.parts.get("pretrained")
-    if wanted is None:
+    package_digest = train.inputs.get("pretrained")
+    if package_digest is None:
         return None
     name = str(spec.model.pretrained).removeprefix(KIND).partition("@")[0]
     for version in versions.versions(api, name):
-        if version.package_digest == wanted:
+        if version.package_digest == package_digest:
             return versions.local_or_download(api, version, project.package(version.package_key))
-    raise NotFoundError("the version to start from is gone", where=name, got=wanted)
+    raise NotFoundError("no registered version has the package to start from", where=name, got=package_digest)

@@ -1,8 +1,7 @@
-"""Heavy imports ahead of time: while the first stages work, a waiting process imports what the later ones need.
+"""Prewarmed host processes that import a later stage's heavy libraries while the earlier stages run.
 
-Great Expectations takes 6 seconds to import, torch with what its optimizers import 5. Started here, they load on the
-second core while this one plans, ingests and prepares; the stages then run in forks of the waiting processes
-(core/stage_process.py).
+Great Expectations takes 6 s to import, torch with its optimizers 5 s. The hosts import them on another core; the stages
+then run in forks of the hosts (core/stage_process.py).
 """
 
 from __future__ import annotations
@@ -21,27 +20,30 @@ from flows.pipelines.plan import Plan
 LIBRARIES = {"validation": ("great_expectations", "pandas"), "training": ("torch", "torch._dynamo", "numpy", "onnx")}
 
 
-def worth(planned: Plan) -> list[str]:
-    """The stages whose heavy imports are worth starting early: those that are due."""
-    due = {stage.stage for stage in planned.stages if not stage.current}
-    return [*(["validation"] if due & {"validate", "prepare"} else []), *(["training"] if "train" in due else [])]
+def stages_to_prewarm(planned: Plan) -> list[str]:
+    """The stages with heavy imports that the plan will run."""
+    due_stages = {stage.stage for stage in planned.stages if not stage.current}
+    return [
+        *(["validation"] if due_stages & {"validate", "prepare"} else []),
+        *(["training"] if "train" in due_stages else []),
+    ]
 
 
 @contextmanager
-def waiting(stages: Iterable[str], root: Path) -> Iterator[None]:
-    """Hosts for the named stages, unless there are some already; they end with the block."""
-    wanted = [stage for stage in stages if stage in LIBRARIES and host_variable(stage) not in os.environ]
+def prewarmed(stages: Iterable[str], root: Path) -> Iterator[None]:
+    """Run a host process for each named stage that has none yet; the hosts end with the block."""
+    chosen = [stage for stage in stages if stage in LIBRARIES and host_variable(stage) not in os.environ]
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         try:
-            for stage in wanted:
-                place = str(Path(folder) / stage)
-                words = [sys.executable, "-m", "components.core.stage_process", place, *LIBRARIES[stage]]
-                processes.append(subprocess.Popen(words, cwd=root, start_new_session=True))
-                os.environ[host_variable(stage)] = place
+            for stage in chosen:
+                socket_path = str(Path(folder) / stage)
+                command = [sys.executable, "-m", "components.core.stage_process", socket_path, *LIBRARIES[stage]]
+                processes.append(subprocess.Popen(command, cwd=root, start_new_session=True))
+                os.environ[host_variable(stage)] = socket_path
             yield
         finally:
-            for stage in wanted:
+            for stage in chosen:
                 os.environ.pop(host_variable(stage), None)
             for process in processes:
                 process.terminate()

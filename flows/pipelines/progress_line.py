@@ -1,4 +1,4 @@
-"""Training's events as a person sees them: one line that moves on a terminal, one line now and then elsewhere."""
+"""Shows training progress: one updated line on a terminal, else a log line every `EVERY_SECONDS`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ EVERY_SECONDS = 10.0
 
 
 class ProgressLine:
-    """A `MetricSink` that draws loss, metric, samples a second and time left."""
+    """A `MetricSink` that shows loss, metric, samples per second and time left."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._live = sys.stderr.isatty()
-        self._said_at = 0.0
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._is_terminal = sys.stderr.isatty()
+        self._logged_at = 0.0
         self._drawn = False
 
     def emit(self, event: Event) -> None:
@@ -28,7 +28,7 @@ class ProgressLine:
             self.close()
 
     def close(self) -> None:
-        """End the moving line."""
+        """End the updated line."""
         if self._drawn:
             print(file=sys.stderr, flush=True)
             self._drawn = False
@@ -39,9 +39,9 @@ class ProgressLine:
             f"epoch {event.epoch + 1}  step {event.step}/{event.total_steps}  loss {event.loss:.4f}{metric}"
             f"  {event.samples_per_second:,.0f} samples/s  {event.seconds_left:.0f} s left"
         )
-        if self._live:
+        if self._is_terminal:
             print(f"\r  {text}\x1b[K", end="", file=sys.stderr, flush=True)
             self._drawn = True
-        elif time.monotonic() - self._said_at >= EVERY_SECONDS:
-            self._said_at = time.monotonic()
-            self._say(text)
+        elif time.monotonic() - self._logged_at >= EVERY_SECONDS:
+            self._logged_at = time.monotonic()
+            self._log(text)

@@ -1,4 +1,4 @@
-"""Schedules: what the pipeline files say, made so in Prefect over its REST API (importing Prefect takes seconds)."""
+"""Applies the schedules of pipeline files to Prefect deployments over its REST API; importing Prefect takes seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.core import located_yaml
 from components.core.errors import NotFoundError, StackError, UsageError
 from components.core.project import Project
 from flows.platform import connections
-from flows.platform.lifecycle import Endpoints, Say
+from flows.platform.lifecycle import Endpoints, Log
 from flows.platform.programs import ENTRYPOINT
 
 BUSY = (429, 502, 503, 504)
@@ -38,8 +38,13 @@ PARAMETERS = {
 
 
 @dataclass(frozen=True)
-class Scheduled:
-    """One pipeline's schedule, and what was done about it: `added`, `changed`, `kept` or `removed`."""
+class ScheduleChange:
+    """One pipeline's schedule after the change.
+
+    Args:
+        done: the change: `added`, `changed`, `kept` or `removed`.
+        next_runs: ISO 8601 times with offset.
+    """
 
     pipeline: str
     cron: str
@@ -49,61 +54,64 @@ class Scheduled:
 
 
 def register(
-    project: Project, endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None
-) -> tuple[Scheduled, ...]:
-    """Make Prefect's deployments those of the pipeline files (of all, or of one), and remove ours that have none.
+    project: Project, endpoints: Endpoints, pipeline: str | None = None, log: Log = lambda _: None
+) -> tuple[ScheduleChange, ...]:
+    """Create or update the deployments of all pipeline files, or of one; remove the project's other deployments.
 
     Args:
-        say: told when Prefect has to be asked again.
+        pipeline: the only pipeline to register; then no deployment is removed.
+        log: called when a request to Prefect is retried.
 
     Raises:
         SpecError: a pipeline file is wrong; nothing was changed.
         NotFoundError: there is no pipeline of that name.
-        UsageError: the one pipeline asked for has no `schedule:`.
-        StackError: Prefect refused, or did not answer.
+        UsageError: `pipeline` has no `schedule:`.
+        StackError: Prefect rejected the request or did not answer.
     """
-    wanted = _wanted(project, pipeline)
-    with _Prefect(endpoints, connections.shared_name(project), say) as prefect:
-        present = prefect.ours()
-        result = [_put(prefect, project, name, spec, present.get(name)) for name, spec in wanted.items()]
+    file_schedules = _file_schedules(project, pipeline)
+    with _PrefectClient(endpoints, connections.shared_name(project), log) as prefect:
+        deployments = prefect.deployments()
+        changes = [_apply(prefect, project, name, spec, deployments.get(name)) for name, spec in file_schedules.items()]
         if pipeline is None:
-            for name in sorted(present.keys() - wanted.keys()):
-                prefect.delete(present[name])
-                result.append(_scheduled(name, present[name], "removed"))
-    return tuple(result)
+            for name in sorted(deployments.keys() - file_schedules.keys()):
+                prefect.delete(deployments[name])
+                changes.append(_change(name, deployments[name], "removed"))
+    return tuple(changes)
 
 
 def remove(
-    project: Project, endpoints: Endpoints, pipeline: str | None = None, say: Say = lambda _: None
-) -> tuple[Scheduled, ...]:
-    """Remove the deployments of ours (all, or one pipeline's); what was removed.
+    project: Project, endpoints: Endpoints, pipeline: str | None = None, log: Log = lambda _: None
+) -> tuple[ScheduleChange, ...]:
+    """Remove the project's deployments, or one pipeline's; returns the removed schedules.
 
     Raises:
-        NotFoundError: that pipeline is not scheduled.
+        NotFoundError: the pipeline is not scheduled.
     """
-    with _Prefect(endpoints, connections.shared_name(project), say) as prefect:
-        present = prefect.ours()
-        if pipeline is not None and pipeline not in present:
-            raise NotFoundError(f"{pipeline} is not scheduled", expected=", ".join(sorted(present)) or "no schedule")
-        chosen = sorted(present) if pipeline is None else [pipeline]
+    with _PrefectClient(endpoints, connections.shared_name(project), log) as prefect:
+        deployments = prefect.deployments()
+        if pipeline is not None and pipeline not in deployments:
+            raise NotFoundError(
+                f"{pipeline} is not scheduled", expected=", ".join(sorted(deployments)) or "no schedule"
+            )
+        chosen = sorted(deployments) if pipeline is None else [pipeline]
         for name in chosen:
-            prefect.delete(present[name])
-        return tuple(_scheduled(name, present[name], "removed") for name in chosen)
+            prefect.delete(deployments[name])
+        return tuple(_change(name, deployments[name], "removed") for name in chosen)
 
 
 def next_runs(cron: str, timezone: str, count: int = 3, now: datetime | None = None) -> tuple[str, ...]:
-    """The next times a cron line falls due, as ISO 8601 with the zone's offset."""
+    """The next times of a cron expression, as ISO 8601 with the zone's offset."""
     zone: tzinfo = ZoneInfo(timezone)
     times = CronSim(cron, now or datetime.now(zone))
     return tuple(time.isoformat(timespec="minutes") for time, _ in zip(times, range(count), strict=False))
 
 
-def _wanted(project: Project, pipeline: str | None) -> dict[str, ScheduleSpec]:
+def _file_schedules(project: Project, pipeline: str | None) -> dict[str, ScheduleSpec]:
     if pipeline is not None:
         path = project.pipeline_file(pipeline)
         if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in project.pipelines.glob("*.yaml")))
-            raise NotFoundError(f"no pipeline {pipeline!r}", where=str(path), expected=known or None)
+            names = ", ".join(sorted(file.stem for file in project.pipelines.glob("*.yaml")))
+            raise NotFoundError(f"no pipeline {pipeline!r}", where=str(path), expected=names or None)
         spec = located_yaml.read(path, PipelineSpec)
         if spec.schedule is None:
             raise UsageError(
@@ -118,14 +126,14 @@ def _wanted(project: Project, pipeline: str | None) -> dict[str, ScheduleSpec]:
     return {spec.name: spec.schedule for spec in specs if spec.schedule is not None}
 
 
-def _put(
-    prefect: _Prefect, project: Project, name: str, schedule: ScheduleSpec, present: dict[str, Any] | None
-) -> Scheduled:
+def _apply(
+    prefect: _PrefectClient, project: Project, name: str, schedule: ScheduleSpec, deployment: dict[str, Any] | None
+) -> ScheduleChange:
     document = _deployment(project, name, schedule)
-    if present is not None and _same(document, present):
-        return _scheduled(name, document, "kept")
+    if deployment is not None and _is_same(document, deployment):
+        return _change(name, document, "kept")
     prefect.put(document)
-    return _scheduled(name, document, "added" if present is None else "changed")
+    return _change(name, document, "added" if deployment is None else "changed")
 
 
 def _deployment(project: Project, name: str, schedule: ScheduleSpec) -> dict[str, Any]:
@@ -148,9 +156,9 @@ def _deployment(project: Project, name: str, schedule: ScheduleSpec) -> dict[str
     }
 
 
-def _same(wanted: dict[str, Any], present: dict[str, Any]) -> bool:
+def _is_same(document: dict[str, Any], deployment: dict[str, Any]) -> bool:
     fields = ("tags", "work_pool_name", "path", "entrypoint", "pull_steps", "job_variables", "parameters")
-    return _cron_of(wanted) == _cron_of(present) and all(wanted[field] == present[field] for field in fields)
+    return _cron_of(document) == _cron_of(deployment) and all(document[field] == deployment[field] for field in fields)
 
 
 def _cron_of(deployment: dict[str, Any]) -> tuple[str, str]:
@@ -160,51 +168,51 @@ def _cron_of(deployment: dict[str, Any]) -> tuple[str, str]:
     return "", "UTC"
 
 
-def _scheduled(name: str, deployment: dict[str, Any], done: str) -> Scheduled:
+def _change(name: str, deployment: dict[str, Any], done: str) -> ScheduleChange:
     cron, timezone = _cron_of(deployment)
-    return Scheduled(name, cron, timezone, done, next_runs(cron, timezone) if cron and done != "removed" else ())
+    return ScheduleChange(name, cron, timezone, done, next_runs(cron, timezone) if cron and done != "removed" else ())
 
 
-class _Prefect:
-    """The few requests that schedules need."""
+class _PrefectClient:
+    """The requests to Prefect's API that schedules need."""
 
-    def __init__(self, endpoints: Endpoints, tag: str, say: Say) -> None:
-        self._tag, self._say = tag, say
+    def __init__(self, endpoints: Endpoints, tag: str, log: Log) -> None:
+        self._tag, self._log = tag, log
         self._client = connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
 
-    def __enter__(self) -> _Prefect:
+    def __enter__(self) -> _PrefectClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def ours(self) -> dict[str, dict[str, Any]]:
+    def deployments(self) -> dict[str, dict[str, Any]]:
         """The project's deployments by pipeline."""
         query = {"deployments": {"tags": {"all_": [self._tag]}}, "flows": {"name": {"any_": [FLOW]}}, "limit": 200}
-        found: dict[str, dict[str, Any]] = {}
+        deployments: dict[str, dict[str, Any]] = {}
         while True:
-            page = self._ask("POST", "/deployments/filter", {**query, "offset": len(found)})
-            found.update({str(deployment["parameters"]["name"]): deployment for deployment in page})
+            page = self._request("POST", "/deployments/filter", {**query, "offset": len(deployments)})
+            deployments.update({str(deployment["parameters"]["name"]): deployment for deployment in page})
             if len(page) < 200:
-                return found
+                return deployments
 
     def put(self, deployment: dict[str, Any]) -> None:
-        """Create a deployment, or make the one of that name like this."""
-        flow = self._ask("POST", "/flows/", {"name": FLOW, "tags": [connections.OWN_NAME]})
-        self._ask("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
+        """Create a deployment, or update the deployment of that name."""
+        flow = self._request("POST", "/flows/", {"name": FLOW, "tags": [connections.OWN_NAME]})
+        self._request("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
 
     def delete(self, deployment: dict[str, Any]) -> None:
-        """Remove a deployment and the runs it was going to start; one that is gone already is as good."""
-        self._ask("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
+        """Remove a deployment and its scheduled runs; a missing deployment is no error."""
+        self._request("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
 
     def _wait(self, seconds: float) -> None:
         if seconds > QUIET_SECONDS:
-            left = max(0.0, PATIENCE_SECONDS - seconds)
-            self._say(f"Prefect is busy; asked again for up to {left:.0f} s")
+            seconds_left = max(0.0, PATIENCE_SECONDS - seconds)
+            self._log(f"Prefect is busy; retrying for up to {seconds_left:.0f} s")
 
-    def _ask(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
-        # While another writer has SQLite locked, Prefect answers 503, or waits for it up to a minute; all that is asked
-        # here may be asked again.
+    def _request(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
+        # While another writer locks SQLite, Prefect answers 503 or waits up to a minute. All requests here are
+        # idempotent, so they are retried.
         retrying = Retrying(
             retry=retry_if_result(lambda answer: answer.status_code in BUSY)
             | retry_if_exception_type(httpx.ReadTimeout),

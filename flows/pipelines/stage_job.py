@@ -1,9 +1,9 @@
-"""A stage on another machine: `python -m flows.pipelines.stage_job REQUEST.json WORKSPACE STORE`.
+"""Runs a stage on another machine: `python -m flows.pipelines.stage_job REQUEST.json WORKSPACE STORE`.
 
-What a `StageRunner` for other machines starts there. The job brings the inputs from the store to their places in the
-workspace, runs the stage as a local process, and puts what the stage left into the store. Standard output carries the
-stage's events; its last line is the outcome: `{"result": ...}` or `{"error": ...}`. A workspace that is kept lets a
-killed training go on from its checkpoint.
+A `StageRunner` for other machines starts this job there. The job copies the inputs from the store into the workspace,
+runs the stage as a local process, and puts the stage's outputs into the store. Standard output carries the stage's
+events; the last line is the outcome: `{"result": ...}` or `{"error": ...}`. If the workspace is kept, a killed training
+resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESULT, ERROR = "result", "error"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job; the exit code is that of the stage's error."""
+    """Run the job; returns the exit code: 0, or that of the stage's error."""
     die_with_parent()
     if len(arguments) != 3:
         raise UsageError("a request file, a workspace and a store are expected", got=" ".join(arguments) or "nothing")
@@ -40,11 +40,11 @@ def main(arguments: list[str]) -> int:
 
 
 def run(request: StageRequest, workspace: Path, store: ArtifactStore) -> StageResult:
-    """Fetch, run, deliver.
+    """Fetch the inputs, run the stage, store the outputs.
 
     Raises:
-        NotFoundError, CorruptArtifactError: an input is not in the store, or an output is not as sealed.
-        ModelyardError: what the stage raised.
+        NotFoundError, CorruptArtifactError: an input is not in the store, or an output differs from its manifest.
+        ModelyardError: the stage's error.
     """
     workspace.mkdir(parents=True, exist_ok=True)
     for artifact in request.inputs:
@@ -56,7 +56,7 @@ def run(request: StageRequest, workspace: Path, store: ArtifactStore) -> StageRe
 
 
 def fetch(artifact: PlacedArtifact, workspace: Path, store: ArtifactStore) -> None:
-    """Bring an artifact to its place in a workspace, unless it is there already."""
+    """Copy an artifact from the store into a workspace, unless the workspace has it."""
     try:
         if manifests.load(workspace / artifact.path, artifact.kind).digest == artifact.digest:
             return
@@ -66,14 +66,14 @@ def fetch(artifact: PlacedArtifact, workspace: Path, store: ArtifactStore) -> No
 
 
 def push(request: StageRequest, workspace: Path, store: ArtifactStore) -> None:
-    """Put a request's inputs into the store, for a job elsewhere; those that are there already are not read."""
+    """Put a request's inputs into the store, for a job on another machine; inputs that the store has are skipped."""
     for artifact in request.inputs:
         if not store.has(artifact.digest):
             store.put(workspace / artifact.path, artifact.kind)
 
 
 def pull(result: StageResult, workspace: Path, store: ArtifactStore) -> StageResult:
-    """Bring what a job left to its places in a project, verified."""
+    """Copy a job's outputs from the store into a project; `ArtifactStore.get` verifies them."""
     for artifact in result.artifacts:
         store.get(artifact.digest, workspace / artifact.path)
     return result

@@ -1,6 +1,6 @@
-"""What each stage is asked: plain data from plain data, with every input named by its digest.
+"""Builds the `StageRequest` of each stage; every input is named by its digest.
 
-Paths are relative to the project's folder, which is what a stage's workspace looks like on any machine.
+Paths are relative to the project's folder; a stage's workspace has the same layout on any machine.
 """
 
 from __future__ import annotations
@@ -23,18 +23,23 @@ from flows.pipelines.fingerprints import Fingerprints
 
 
 def training(
-    project: Project, spec: PipelineSpec, keys: Fingerprints, pretrained: Package | None, *, afresh: bool = False
+    project: Project,
+    spec: PipelineSpec,
+    fingerprints: Fingerprints,
+    pretrained: Package | None,
+    *,
+    afresh: bool = False,
 ) -> StageRequest:
-    """Train, or go on from the checkpoint.
+    """Train, or resume from the checkpoint.
 
     Args:
-        pretrained: the package that the training starts from, if it is one of the registry.
-        afresh: what an earlier attempt left is removed first.
+        pretrained: the registered package that the training starts from, if any.
+        afresh: remove the run folder of an earlier attempt first.
     """
-    run_folder = _place(project, project.run_folder(keys.train.digest))
+    run_folder = _place(project, project.run_folder(fingerprints.train.digest))
     return trial(
         project,
-        _train_request(project, spec, keys, run_folder, pretrained),
+        _train_request(project, spec, fingerprints, run_folder, pretrained),
         pretrained,
         outputs=(
             StageOutput(kind="trained", path=f"{run_folder}/trained"),
@@ -52,7 +57,7 @@ def trial(
     outputs: tuple[StageOutput, ...] = (),
     afresh: bool = True,
 ) -> StageRequest:
-    """A training as its document says; one that is stopped early leaves no outputs."""
+    """A training with explicit outputs; an epoch-time trial is stopped early and has none."""
     return StageRequest(
         stage="training",
         document=document.model_dump_json(),
@@ -66,21 +71,21 @@ def trial(
     )
 
 
-def evaluation(project: Project, spec: PipelineSpec, keys: Fingerprints) -> StageRequest:
-    """Score what the training left, and seal the package.
+def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints) -> StageRequest:
+    """Score the trained model and seal the package.
 
     Raises:
-        NotFoundError: nothing was trained here.
+        NotFoundError: the run folder has no trained model.
     """
-    run_folder = _place(project, project.run_folder(keys.train.digest))
-    document = _train_request(project, spec, keys, run_folder, None)
+    run_folder = _place(project, project.run_folder(fingerprints.train.digest))
+    document = _train_request(project, spec, fingerprints, run_folder, None)
     return StageRequest(
         stage="evaluation",
         document=document.model_dump_json(),
         request_file=f"{run_folder}/evaluation.json",
         inputs=(
             PlacedArtifact(kind="prepared", digest=document.data_digest, path=document.prepared),
-            _sealed(project, project.run_folder(keys.train.digest) / "trained", "trained"),
+            _sealed(project, project.run_folder(fingerprints.train.digest) / "trained", "trained"),
         ),
         outputs=(
             StageOutput(kind="package", path=document.package),
@@ -93,12 +98,12 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
     """Build the bundle of a version.
 
     Args:
-        force: also where it is there; it is replaced only if it is damaged.
+        force: build even if the bundle exists; an existing bundle is replaced only if it is damaged.
     """
     document = BundleRequest(
         model=spec.name,
         version=plan.version.version,
-        key=plan.key.digest,
+        key=plan.fingerprint.digest,
         package=_place(project, package.folder),
         home=_place(project, project.bundles),
         requirements=plan.requirements,
@@ -108,17 +113,17 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
     return StageRequest(
         stage="packaging",
         document=document.model_dump_json(),
-        request_file=_request_file(project, f"bundle-{plan.key.digest[:16]}"),
+        request_file=_request_file(project, f"bundle-{plan.fingerprint.digest[:16]}"),
         inputs=(_package(project, package),),
         outputs=(StageOutput(kind="bento", path=_place(project, plan.bundle.folder)),),
     )
 
 
 def comparison(project: Project, name: str, document: ComparisonRequest) -> StageRequest:
-    """Measure trained models side by side.
+    """Compare trained models.
 
     Args:
-        name: of the comparison.
+        name: the comparison's name.
     """
     return StageRequest(
         stage="comparison",
@@ -133,14 +138,14 @@ def comparison(project: Project, name: str, document: ComparisonRequest) -> Stag
 
 
 def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
-    """Judge a candidate.
+    """Run the release gates on a candidate.
 
     Args:
-        name: of the request's file.
-        document: its paths may be absolute; they are made relative to the project. A bundle or a dataset that is
-            damaged or missing is not among the inputs: the gates refuse it.
+        name: the name of the request's file.
+        document: absolute paths are made relative to the project. A damaged or missing bundle or dataset is not listed
+            as an input; the gates refuse it.
     """
-    bundles = [one for one in (document.candidate, document.champion) if one is not None]
+    bundles = [bundle for bundle in (document.candidate, document.champion) if bundle is not None]
     dataset = project.root / document.dataset
     sealed: tuple[Kind, ...] = ("prepared", "validated")
     inside = document.model_copy(
@@ -164,17 +169,17 @@ def gates(project: Project, name: str, document: GateRequest) -> StageRequest:
 
 
 def _train_request(
-    project: Project, spec: PipelineSpec, keys: Fingerprints, run_folder: str, pretrained: Package | None
+    project: Project, spec: PipelineSpec, fingerprints: Fingerprints, run_folder: str, pretrained: Package | None
 ) -> TrainRequest:
     prepared = project.dataset(spec.dataset) / "prepared"
     facts = manifests.load(prepared, "prepared").facts
     return TrainRequest(
         pipeline=spec.name,
-        train_fingerprint=keys.train.digest,
-        data_digest=keys.data_digest,
+        train_fingerprint=fingerprints.train.digest,
+        data_digest=fingerprints.data_digest,
         prepared=_place(project, prepared),
         run_folder=run_folder,
-        package=_place(project, project.package(keys.package.digest)),
+        package=_place(project, project.package(fingerprints.package.digest)),
         model=spec.model,
         train=spec.train,
         lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
@@ -191,7 +196,7 @@ def _sealed(project: Project, folder: Path, kind: Kind) -> PlacedArtifact:
 
 
 def _whole(project: Project, folder: Path, kind: Kind) -> tuple[PlacedArtifact, ...]:
-    """The artifact in a folder; none where its manifest is missing or was changed."""
+    """The artifact in a folder, as a tuple; empty if the manifest is missing or was changed."""
     try:
         return (_sealed(project, folder, kind),)
     except (NotFoundError, CorruptArtifactError):

@@ -1,7 +1,7 @@
-"""Where stages run: the seam between the flows and the machines.
+"""The protocol that runs stages on a machine, and running one stage to its end.
 
 `LocalProcessRunner` is the default. An adapter for a work pool, for Slurm or for torchrun implements `StageRunner` and
-starts `flows.pipelines.stage_job` on the other machine; no stage and no flow changes.
+starts `flows.pipelines.stage_job` on the other machine; stages and flows stay unchanged.
 """
 
 from __future__ import annotations
@@ -23,49 +23,49 @@ LineSink = Callable[[str], None]
 
 
 class StageRunner(Protocol):
-    """Runs stages somewhere."""
+    """Runs stages on one kind of machine."""
 
     def submit(self, request: StageRequest) -> StageHandle:
-        """Start a stage, and return at once.
+        """Start a stage and return without waiting for it.
 
         Raises:
-            NotFoundError, CorruptArtifactError: an input is not there, or is not the one that the request names.
+            NotFoundError, CorruptArtifactError: an input is missing, or its digest differs from the request.
         """
         ...
 
     def follow(self, handle: StageHandle, on_event: LineSink, on_log: LineSink) -> None:
-        """Hand on what a stage prints, until the stage has ended.
+        """Forward a stage's output until the stage has ended.
 
         Args:
-            on_event: takes each line of the stage's standard output as it comes: events, for machines.
-            on_log: takes each line of its standard error: messages for people. Each is called from a thread of its own.
+            on_event: called with each line of the stage's standard output (events), in a thread of its own.
+            on_log: called with each line of its standard error (messages), in a thread of its own.
 
         Raises:
-            ModelyardError: what the stage raised.
-            StageKilled: the stage was killed from outside.
-            Exception: what `on_event` or `on_log` raised; the stage is stopped first.
+            ModelyardError: the stage's error.
+            StageKilled: another process killed the stage.
+            Exception: the error of `on_event` or `on_log`; the stage is stopped first.
         """
         ...
 
     def cancel(self, handle: StageHandle, *, grace_seconds: float) -> ModelyardError | None:
-        """Interrupt a stage, and kill it if it has not ended after the grace; returns when it has ended.
+        """Interrupt a stage, kill it after `grace_seconds`, and wait until it has ended.
 
         Returns:
-            The error that the stage left; None if it left none or had ended before.
+            The stage's error; None if the stage wrote none or had already ended.
         """
         ...
 
     def collect(self, handle: StageHandle, request: StageRequest) -> StageResult:
-        """Bring the outputs of a stage that ended well to their places in the project, verified.
+        """Copy the outputs of a successful stage into the project, and verify them.
 
         Raises:
-            NotFoundError, CorruptArtifactError: an output is missing or is not as sealed.
+            NotFoundError, CorruptArtifactError: an output is missing or differs from its manifest.
         """
         ...
 
 
 class _Terminated(BaseException):
-    """SIGTERM, raised where the main thread waits for a stage."""
+    """Raised in the main thread when SIGTERM arrives while it waits for a stage."""
 
 
 def run(
@@ -77,15 +77,15 @@ def run(
 ) -> StageResult:
     """Run a stage to its end.
 
-    Ctrl-C, and SIGTERM to a process that has no handler of its own for it, cancel the stage.
+    Ctrl-C cancels the stage. So does SIGTERM, if the process has no handler for it.
 
     Args:
-        grace_seconds: how long a cancelled stage has to keep its work, before it is killed.
+        grace_seconds: time for a cancelled stage to save its work before it is killed.
 
     Raises:
-        ModelyardError: what the stage raised.
-        Exception: what `on_event` or `on_log` raised.
-        StageKilled: the stage was killed from outside.
+        ModelyardError: the stage's error.
+        Exception: the error of `on_event` or `on_log`.
+        StageKilled: another process killed the stage.
         Interrupted: Ctrl-C or SIGTERM.
     """
     with disk_space.reported(Path(request.request_file)), _Sigterm() as sigterm:
@@ -100,23 +100,23 @@ def call(
     *,
     folder: Path,
     request_file: Path,
-    on_line: LineSink,
-    on_words: LineSink,
+    on_event: LineSink,
+    on_log: LineSink,
     grace_seconds: float = GRACE_SECONDS,
 ) -> None:
-    """`run` on this machine, of a request that names no artifacts.
+    """`run` on this machine, for a request without artifacts.
 
     Args:
         request: the stage's own request as JSON; written to `request_file`.
-        folder: working directory of the stage, the project's root.
-        on_line, on_words: as `on_event` and `on_log` of `StageRunner.follow`.
+        folder: working directory of the stage: the project's root.
+        on_event, on_log: as in `StageRunner.follow`.
     """
     from flows.pipelines.local_runner import LocalProcessRunner
 
     runner = LocalProcessRunner(folder)
     with disk_space.reported(request_file), _Sigterm() as sigterm:
         handle = runner.start(stage, request, request_file)
-        _follow(runner, handle, on_line, on_words, grace_seconds, sigterm)
+        _follow(runner, handle, on_event, on_log, grace_seconds, sigterm)
 
 
 def _follow(
@@ -133,20 +133,20 @@ def _follow(
         sigterm.disarm()
     except BaseException as error:
         sigterm.disarm()
-        left = runner.cancel(handle, grace_seconds=grace_seconds)
+        stage_error = runner.cancel(handle, grace_seconds=grace_seconds)
         if not isinstance(error, KeyboardInterrupt | _Terminated):
             raise
-        if left is not None:
-            raise left from error
+        if stage_error is not None:
+            raise stage_error from error
         received = "SIGTERM" if isinstance(error, _Terminated) else None
         raise Interrupted(f"{handle.stage} was stopped", got=received) from error
 
 
 class _Sigterm:
-    """SIGTERM while a stage runs, in a process that has no handler for it (as Prefect's engine has).
+    """Handles SIGTERM while a stage runs, unless the process has a handler (as Prefect's engine has).
 
-    Within the block the signal is noted. It raises `_Terminated` between `arm` and `disarm`: there, and only there, the
-    stage that was started is known and can be cancelled. A signal that came before is raised by `arm`.
+    Within the block the signal is recorded. Between `arm` and `disarm` the signal raises `_Terminated`: only there is
+    the started stage known and can be cancelled. `arm` raises a signal that was recorded earlier.
     """
 
     def __init__(self) -> None:
@@ -167,18 +167,18 @@ class _Sigterm:
             signal.raise_signal(signal.SIGTERM)
 
     def arm(self) -> None:
-        """From here on the signal raises."""
+        """Let the signal raise `_Terminated` from now on."""
         self._armed = True
         if self._received:
             raise _Terminated
 
     def disarm(self) -> None:
-        """From here on the signal is noted."""
+        """Only record the signal from now on."""
         self._armed = False
 
     def _receive(self, _number: int, _frame: FrameType | None) -> None:
-        again, self._received = self._received, True
-        if again:  # whoever asks a second time does not wait for the stage
+        is_second, self._received = self._received, True
+        if is_second:  # a second SIGTERM ends the process without waiting for the stage
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
         if self._armed:

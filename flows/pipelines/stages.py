@@ -1,4 +1,4 @@
-"""What each stage of a pipeline run does, as plain functions; `flows.pipelines.flow` wraps them as Prefect tasks."""
+"""The stages of a pipeline run as plain functions; `flows.pipelines.flow` wraps them as Prefect tasks."""
 
 from __future__ import annotations
 
@@ -43,16 +43,17 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run of a pipeline works with in this process. A stage gets nothing of it: it gets a `StageRequest`.
+    """The project, spec and clients of a pipeline run. Stages do not receive the context, only a `StageRequest`.
 
     Args:
-        runner: runs the stages; default: processes of this machine.
+        log: called with each message for the user.
+        runner: runs the stages; default: `LocalProcessRunner`.
     """
 
     project: Project
     spec: PipelineSpec
     api: Api
-    say: Log
+    log: Log
     runner: StageRunner | None = None
 
     def run(
@@ -64,123 +65,123 @@ class RunContext:
         """Run a stage to its end.
 
         Args:
-            on_event: takes the stage's events; default: they are logged.
-            grace_seconds: how long a cancelled stage has to keep its work, before it is killed.
+            on_event: called with each of the stage's events; default: `log`.
+            grace_seconds: time for a cancelled stage to save its work before it is killed.
         """
         runner = self.runner or LocalProcessRunner(self.project.root)
-        return stage_runner.run(runner, request, on_event or self.say, self.say, grace_seconds)
+        return stage_runner.run(runner, request, on_event or self.log, self.log, grace_seconds)
 
 
-def data_stage(work: RunContext, stage: str, *, force: bool) -> None:
-    """ingest, validate or prepare, through DVC."""
-    versioning.reproduce(work.project, work.spec.dataset, stage, force=force, on_output=work.say)
+def data_stage(context: RunContext, stage: str, *, force: bool) -> None:
+    """Run ingest, validate or prepare through DVC."""
+    versioning.reproduce(context.project, context.spec.dataset, stage, force=force, on_output=context.log)
 
 
-def is_current(work: RunContext, stage: str) -> bool:
-    """Whether a data stage's product stands."""
-    found = versioning.status(work.project, work.spec.dataset)
-    return next(entry.current for entry in found if entry.stage == stage)
+def is_current(context: RunContext, stage: str) -> bool:
+    """Whether a data stage is up to date, according to DVC."""
+    statuses = versioning.status(context.project, context.spec.dataset)
+    return next(status.current for status in statuses if status.stage == stage)
 
 
-def begin_run(work: RunContext, keys: Fingerprints, flow_run: str) -> Run:
-    """The MLflow run of this training, with its parameters, its dataset and the way back to the flow run."""
-    facts = _environment_facts(work.project, work.say)
+def begin_run(context: RunContext, fingerprints: Fingerprints, flow_run: str) -> Run:
+    """Create or reopen the MLflow run of this training; logs parameters, dataset and the URL of the flow run."""
+    facts = _environment_facts(context.project, context.log)
     tags = {f"modelyard.{name}": value for name, value in facts.items()}
-    tags |= {"modelyard.pipeline": work.spec.name, "modelyard.flow_run": flow_run}
+    tags |= {"modelyard.pipeline": context.spec.name, "modelyard.flow_run": flow_run}
     tags |= {"mlflow.source.git.commit": facts["git_commit"]} if "git_commit" in facts else {}
-    run = tracking.ensure(work.api, work.spec.name, keys.train.digest, tags)
-    spec = work.spec.model_dump(mode="json", include={"model", "train"})
-    tracking.log_parameters(work.api, run, spec)
-    folder = work.project.dataset(work.spec.dataset)
+    run = tracking.ensure(context.api, context.spec.name, fingerprints.train.digest, tags)
+    spec = context.spec.model_dump(mode="json", include={"model", "train"})
+    tracking.log_parameters(context.api, run, spec)
+    folder = context.project.dataset(context.spec.dataset)
     prepared = manifests.load(folder / "prepared", "prepared")
-    source = {"path": f"data/{work.spec.dataset}/prepared", "digest": keys.data_digest}
+    source = {"path": f"data/{context.spec.dataset}/prepared", "digest": fingerprints.data_digest}
     profile = json.dumps(prepared.facts.get("counts", {}))
-    tracking.log_dataset(work.api, run, work.spec.dataset, keys.data_digest, source, profile)
-    tracking.log_data(work.api, run, folder)
+    tracking.log_dataset(context.api, run, context.spec.dataset, fingerprints.data_digest, source, profile)
+    tracking.log_data(context.api, run, folder)
     return run
 
 
-def train(work: RunContext, keys: Fingerprints, run: Run, *, force: bool) -> None:
-    """Train in a process of its own; metrics stream to the run and to the progress line."""
-    folder = work.project.run_folder(keys.train.digest)
-    sinks: list[MetricSink] = [tracking.RunSink(work.api, run), ProgressLine(work.say), Stopwatch(folder)]
+def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: bool) -> None:
+    """Train in a child process; metrics go to the MLflow run and to the progress line."""
+    folder = context.project.run_folder(fingerprints.train.digest)
+    sinks: list[MetricSink] = [tracking.RunSink(context.api, run), ProgressLine(context.log), Stopwatch(folder)]
 
-    start = pretrained.package(work.api, work.project, work.spec, keys.train)
-    request = stage_requests.training(work.project, work.spec, keys, start, afresh=force)
+    start = pretrained.package(context.api, context.project, context.spec, fingerprints.train)
+    request = stage_requests.training(context.project, context.spec, fingerprints, start, afresh=force)
 
-    def on_line(line: str) -> None:
+    def on_event(line: str) -> None:
         try:
             event = _EVENT.validate_json(line)
         except ValidationError:
-            work.say(line)
+            context.log(line)
             return
         for sink in sinks:
             sink.emit(event)
 
     try:
-        work.run(request, on_line)
+        context.run(request, on_event)
     except ModelyardError:
-        _say_failure(work, lambda: tracking.finish(work.api, run, "FAILED"))
+        _log_failure(context, lambda: tracking.finish(context.api, run, "FAILED"))
         raise
     except BaseException:
-        _say_failure(work, lambda: tracking.finish(work.api, run, "KILLED"))
+        _log_failure(context, lambda: tracking.finish(context.api, run, "KILLED"))
         raise
     finally:
         for sink in reversed(sinks):
-            _say_failure(work, sink.close)
-    last_run.record(work.project, work.spec.name, "train", keys.train.parts)
+            _log_failure(context, sink.close)
+    last_run.record(context.project, context.spec.name, "train", fingerprints.train.inputs)
 
 
-def _say_failure(work: RunContext, tell_registry: Callable[[], None]) -> None:
-    """Tell the registry something; its failure is said, and hides neither the training's end nor its error."""
+def _log_failure(context: RunContext, action: Callable[[], None]) -> None:
+    """Call `action`; log its error, so that it replaces neither the training's result nor its error."""
     try:
-        tell_registry()
+        action()
     except (RegistryError, DiskFullError) as error:
-        work.say("\n".join(error.lines()))
+        context.log("\n".join(error.lines()))
 
 
-def evaluate(work: RunContext, keys: Fingerprints, run: Run) -> Package:
-    """Score the graph on the frozen test split; the sealed package takes the place of one that stood there."""
-    folder = work.project.run_folder(keys.train.digest)
-    place = work.project.package(keys.package.digest)
-    work.run(stage_requests.evaluation(work.project, work.spec, keys))
-    package = Package.open(place)
-    tracking.log_plots(work.api, run, folder / "plots")
+def evaluate(context: RunContext, fingerprints: Fingerprints, run: Run) -> Package:
+    """Score the exported graph on the test split; the sealed package replaces an existing one."""
+    folder = context.project.run_folder(fingerprints.train.digest)
+    package_folder = context.project.package(fingerprints.package.digest)
+    context.run(stage_requests.evaluation(context.project, context.spec, fingerprints))
+    package = Package.open(package_folder)
+    tracking.log_plots(context.api, run, folder / "plots")
     overall = package.metrics()["overall"]
-    tracking.log_metrics(work.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
-    last_run.record(work.project, work.spec.name, "evaluate", keys.package.parts)
+    tracking.log_metrics(context.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
+    last_run.record(context.project, context.spec.name, "evaluate", fingerprints.package.inputs)
     return package
 
 
-def check_floors(work: RunContext, package: Package) -> None:
-    """Refuse a package whose figures are below the pipeline's floors.
+def check_floors(context: RunContext, package: Package) -> None:
+    """Refuse a package whose metrics are below the pipeline's floors.
 
     Raises:
-        GateRefused: names the gate, the figure and the limit.
+        GateRefused: a metric is below its floor.
     """
-    gates.floors(package.metrics()["overall"], work.spec.gates.floors)
+    gates.floors(package.metrics()["overall"], context.spec.gates.floors)
 
 
-def register(work: RunContext, keys: Fingerprints, run: Run, package: Package) -> Version:
-    """The package's version in the registry.
+def register(context: RunContext, fingerprints: Fingerprints, run: Run, package: Package) -> Version:
+    """Register the package as a model version; returns the existing version if it is registered already.
 
     Raises:
-        RegistryError: the same key was registered with another result.
+        RegistryError: another package was registered under the same fingerprint.
     """
-    asked = Registration(
-        name=work.spec.name,
-        package_key=keys.package.digest,
+    request = Registration(
+        name=context.spec.name,
+        package_key=fingerprints.package.digest,
         package=package,
-        requirements=_pyfunc_requirements(work.project, tasks.find(package.facts.task).libraries),
-        source_root=work.project.source_root,
-        tags=_environment_facts(work.project, work.say),
+        requirements=_pyfunc_requirements(context.project, tasks.find(package.facts.task).libraries),
+        source_root=context.project.source_root,
+        tags=_environment_facts(context.project, context.log),
     )
-    with announced(f"the registry, or another run that registers {work.spec.name}", work.say):
-        version = registration.register(work.api, run, asked, work.project.locks)
-    tracking.finish(work.api, run, "FINISHED")
+    with announced(f"the registry, or another run that registers {context.spec.name}", context.log):
+        version = registration.register(context.api, run, request, context.project.locks)
+    tracking.finish(context.api, run, "FINISHED")
     if version.package_digest != package.digest:
         raise RegistryError(
-            "training again gave another result than the version of the same key; that version stands",
+            "retraining with the same fingerprint gave another package than the registered version, which is kept",
             where=f"{version.name} version {version.version}",
             got=package.digest,
             expected=version.package_digest,
@@ -189,47 +190,47 @@ def register(work: RunContext, keys: Fingerprints, run: Run, package: Package) -
     return version
 
 
-def package_of(work: RunContext, version: Version) -> Package:
-    """The sealed package of a version: the one here, else the registry's.
+def package_of(context: RunContext, version: Version) -> Package:
+    """The sealed package of a version, from the project or else downloaded from the registry.
 
     Raises:
-        CorruptArtifactError: a byte of it is not as sealed.
+        CorruptArtifactError: a file differs from the package's manifest.
         ServingError: Modelyard did not register this version.
     """
-    return versions.local_or_download(work.api, version, work.project.package(version.package_key))
+    return versions.local_or_download(context.api, version, context.project.package(version.package_key))
 
 
-def build_bundle(work: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
-    """The Bento of a version.
+def build_bundle(context: RunContext, plan: BundlePlan, *, force: bool) -> Bundle:
+    """Build the bundle of a version.
 
     Raises:
-        CorruptArtifactError: the package, or what came out, is not as sealed.
-        ServingError: BentoML could not build it.
+        CorruptArtifactError: the package or the bundle differs from its manifest.
+        ServingError: BentoML could not build the bundle.
     """
-    package = package_of(work, plan.version)
-    work.say(f"building the bundle {plan.bundle.tag}")
-    work.run(stage_requests.packaging(work.project, work.spec, plan, package, force=force))
+    package = package_of(context, plan.version)
+    context.log(f"building the bundle {plan.bundle.tag}")
+    context.run(stage_requests.packaging(context.project, context.spec, plan, package, force=force))
     plan.bundle.verify()
-    last_run.record(work.project, work.spec.name, "bundle", plan.key.parts)
+    last_run.record(context.project, context.spec.name, "bundle", plan.fingerprint.inputs)
     return plan.bundle
 
 
 def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
-    """What a registered version needs to answer under `mlflow models serve`, pinned, one a line."""
+    """Pinned requirements of a registered version under `mlflow models serve`, one a line."""
     locked = requirements.locked(project.lock_file)
     mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]
     serving = requirements.kept(project.lock_file, project.state / "cache", libraries)
     return "\n".join([*mlflow, *serving]) + "\n"
 
 
-def _environment_facts(project: Project, say: Log) -> dict[str, str]:
-    """The digest of the locked environment, and the commit that the project stands on.
+def _environment_facts(project: Project, log: Log) -> dict[str, str]:
+    """The digest of the locked environment, and the project's git commit.
 
-    The commit ends in `-dirty` where files differ from it; where git names none, why is said.
+    The commit ends in `-dirty` if tracked files differ from it. If git names no commit, the reason is logged.
     """
-    named = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    if named.text is None:
-        again = f" (`{named.next_step}`)" if named.next_step else ""
-        say(f"the commit is not recorded: {named.reason}{again}")
+    answer = git.ask(project.root, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    if answer.text is None:
+        hint = f" (`{answer.next_step}`)" if answer.next_step else ""
+        log(f"the commit is not recorded: {answer.reason}{hint}")
         return {"lock_digest": digest.of_file(project.lock_file)}
-    return {"lock_digest": digest.of_file(project.lock_file), "git_commit": named.text}
+    return {"lock_digest": digest.of_file(project.lock_file), "git_commit": answer.text}

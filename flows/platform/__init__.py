@@ -1,1 +1,1 @@
-"""The platform: Prefect, MLflow, the runner of schedules and model services as processes, and where they are."""
+"""The platform: starts and connects to Prefect, MLflow, the runner, the controller and model services."""

@@ -1,4 +1,4 @@
-"""Links that open a server of the project in a browser, and opening them."""
+"""Opens a server of the project in a browser, by a link that sets its cookie."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST_PAGE = {"prefect": "/", "mlflow": "/#/experiments?workflowType=machine_lea
 
 
 def link(project: Project, name: str, url: str) -> str:
-    """A link to a server that gives a browser its cookie, once and within ten minutes.
+    """A link that sets a server's cookie in a browser; valid once, for ten minutes.
 
     Raises:
         StackError: the project has no secret yet.
@@ -35,9 +35,9 @@ def link(project: Project, name: str, url: str) -> str:
 
 
 def show(project: Project, name: str, url: str) -> bool:
-    """Open a link in the user's browser; returns whether there is one.
+    """Open a link in the user's browser; returns whether there is a browser.
 
-    The browser is given a file that only this user can read: other users see the words of every command line.
+    The browser opens a file that only this user can read, because other users can read command lines.
     """
     graphical = sys.platform == "darwin" or any(os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     if not graphical:

@@ -1,7 +1,7 @@
-"""Where Prefect, MLflow and the artifact store are, with which credentials, and the clients that send them.
+"""URLs and credentials of Prefect, MLflow and the artifact store, and HTTP clients for them.
 
-By default a project has servers of its own, which `modelyard up` starts. `modelyard.toml` or the environment names
-existing servers in their place. No other room of `flows` makes an HTTP client of its own or knows a server's port.
+By default a project has its own servers, which `modelyard up` starts. `modelyard.toml` or the environment can name
+external servers instead. Other packages of `flows` neither create HTTP clients for servers nor know a server's port.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Name = Literal["prefect", "mlflow"]
 SERVERS: tuple[Name, ...] = ("prefect", "mlflow")
-# The variables of the environment that take the place of what the file says.
+# Environment variables that override modelyard.toml.
 URL_VARIABLES: dict[Name, str] = {"prefect": "MODELYARD_PREFECT_API_URL", "mlflow": "MODELYARD_MLFLOW_TRACKING_URI"}
 CREDENTIAL_VARIABLES: dict[Name, str] = {
     "prefect": "MODELYARD_PREFECT_CREDENTIALS",
@@ -40,11 +40,11 @@ OWN_NAME = "modelyard"  # work pool and tag of the deployments, on the project's
 
 @dataclass(frozen=True)
 class Server:
-    """A server.
+    """A Prefect or MLflow server.
 
     Args:
-        url: of its API; None for an own server that was never started.
-        named_by: the file or the variable that names it; None: it is the project's own.
+        url: the URL of the API; None for an own server that was never started.
+        named_by: the file or the environment variable that names an external server; None for an own server.
     """
 
     name: Name
@@ -54,12 +54,12 @@ class Server:
 
     @property
     def is_own(self) -> bool:
-        """Whether `modelyard up` starts it."""
+        """Whether the server is the project's own, which `modelyard up` starts."""
         return self.named_by is None
 
     @property
     def page(self) -> str | None:
-        """The URL that a person opens."""
+        """The URL of the web page."""
         return self.url.removesuffix("/api") if self.url is not None and self.name == "prefect" else self.url
 
 
@@ -78,11 +78,11 @@ class Connections:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the servers answer, and the credentials that they ask for.
+    """The URLs of the servers, and their credentials.
 
     Args:
-        credentials: of MLflow.
-        prefect_credentials: of Prefect.
+        credentials: MLflow's credentials.
+        prefect_credentials: Prefect's credentials.
     """
 
     prefect_api: str
@@ -96,15 +96,15 @@ def of(project: Project) -> Connections:
     """The connections of a project.
 
     Raises:
-        SpecError: `modelyard.toml`, or a variable, is wrong.
-        StackError: the credentials that it names cannot be read.
+        SpecError: `modelyard.toml` or an environment variable is wrong.
+        StackError: the configured credentials cannot be read.
     """
-    named = settings.read(project.root).connections
+    config = settings.read(project.root).connections
     file = settings.FILE_NAME
-    folder = project.root / Path(named.artifacts).expanduser() if named.artifacts else project.artifacts
+    folder = project.root / Path(config.artifacts).expanduser() if config.artifacts else project.artifacts
     return Connections(
-        _server(project, "prefect", named.prefect, named.prefect_credentials, file),
-        _server(project, "mlflow", named.mlflow, named.mlflow_credentials, file),
+        _server(project, "prefect", config.prefect, config.prefect_credentials, file),
+        _server(project, "mlflow", config.mlflow, config.mlflow_credentials, file),
         LocalArtifactStore(folder),
     )
 
@@ -113,37 +113,39 @@ def own_servers(project: Project) -> tuple[Name, ...]:
     """The servers that `modelyard up` starts.
 
     Raises:
-        SpecError: `modelyard.toml`, or a variable, is wrong.
+        SpecError: `modelyard.toml` or an environment variable is wrong.
     """
-    known = settings.read(project.root).connections
-    urls: dict[Name, str | None] = {"prefect": known.prefect, "mlflow": known.mlflow}
+    config = settings.read(project.root).connections
+    urls: dict[Name, str | None] = {"prefect": config.prefect, "mlflow": config.mlflow}
     return tuple(name for name in SERVERS if not (os.environ.get(URL_VARIABLES[name]) or urls[name]))
 
 
 def endpoints(project: Project) -> Endpoints | None:
-    """Where the servers answer; None unless both do. An own server also proves that it is the project's."""
+    """The endpoints of the servers; None unless both answer. An own server also proves that it has the secret."""
     if own_servers(project):
-        known = state.load(project)
-        if known is None or not known.wanted:
+        stack_state = state.load(project)
+        if stack_state is None or not stack_state.wanted:
             return None
-    found = of(project)
-    return _endpoints(found) if all(answers(project, server) for server in (found.prefect, found.mlflow)) else None
+    servers = of(project)
+    return (
+        _endpoints(servers) if all(answers(project, server) for server in (servers.prefect, servers.mlflow)) else None
+    )
 
 
 def configured(project: Project) -> Endpoints:
-    """Where the servers are to answer, whether they do or not.
+    """The configured endpoints of the servers, whether the servers answer or not.
 
     Raises:
         StackError: an own server was never started.
     """
-    found = of(project)
-    if found.prefect.url is None or found.mlflow.url is None:
+    servers = of(project)
+    if servers.prefect.url is None or servers.mlflow.url is None:
         raise StackError("the stack was never started here", next_step="`modelyard up`")
-    return _endpoints(found)
+    return _endpoints(servers)
 
 
 def answers(project: Project, server: Server) -> bool:
-    """Whether a server answers. Own servers are asked whether they know the project's secret, which is not sent."""
+    """Whether a server answers. An own server must prove that it has the project's secret; the secret is not sent."""
     if server.url is None:
         return False
     if server.is_own:
@@ -151,16 +153,16 @@ def answers(project: Project, server: Server) -> bool:
     import httpx
 
     try:
-        with client(server.credentials, server.url, timeout=PROBE_SECONDS) as connected:
-            return connected.get("/health").is_success
+        with client(server.credentials, server.url, timeout=PROBE_SECONDS) as http:
+            return http.get("/health").is_success
     except httpx.HTTPError:
         return False
 
 
 def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
-    """Whether Prefect has heard from a worker of the work pool after `since` (seconds since 1970).
+    """Whether a worker of the work pool has sent a heartbeat after `since` (seconds since 1970).
 
-    Prefect calls a worker online for a while after its last heartbeat, also one that was killed.
+    Prefect's status alone is not enough: a killed worker stays ONLINE for a while after its last heartbeat.
     """
     import httpx
 
@@ -168,8 +170,8 @@ def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
     if prefect.url is None:
         return False
     try:
-        with client(prefect.credentials, prefect.url, timeout=PROBE_SECONDS) as connected:
-            answer = connected.post(f"/work_pools/{work_pool}/workers/filter", json={})
+        with client(prefect.credentials, prefect.url, timeout=PROBE_SECONDS) as http:
+            answer = http.post(f"/work_pools/{work_pool}/workers/filter", json={})
         return answer.is_success and any(
             worker["status"] == "ONLINE" and datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp() >= since
             for worker in answer.json()
@@ -178,14 +180,14 @@ def worker_is_online(project: Project, work_pool: str, since: float) -> bool:
         return False
 
 
-def required(project: Project) -> None:
-    """Return if the servers that are not the project's own answer.
+def require_external_servers(project: Project) -> None:
+    """Check that the external servers answer.
 
     Raises:
-        StackError: one does not.
+        StackError: an external server does not answer.
     """
-    found = of(project)
-    for server in (found.prefect, found.mlflow):
+    servers = of(project)
+    for server in (servers.prefect, servers.mlflow):
         if not server.is_own and not answers(project, server):
             raise StackError(
                 f"the {server.name} server that {server.named_by} names does not answer",
@@ -195,10 +197,10 @@ def required(project: Project) -> None:
 
 
 def shared_name(project: Project) -> str:
-    """The name of the project's work pool, and the tag of its deployments: unique on a server that others use too.
+    """The name of the project's work pool and the tag of its deployments; unique on a shared Prefect server.
 
     Raises:
-        StackError: the project has no identity yet, which its first `up` gives it.
+        StackError: the project has no id yet; the first `modelyard up` creates the id.
     """
     if "prefect" in own_servers(project):
         return OWN_NAME
@@ -209,7 +211,7 @@ def shared_name(project: Project) -> str:
 
 
 def deployment_name(project: Project, name: str) -> str:
-    """The name of a deployment. On a server that others use, too, another project may have one of the same name."""
+    """The name of a deployment; on a shared Prefect server the name includes the project's id."""
     owner = shared_name(project)
     return name if owner == OWN_NAME else f"{name} ({owner})"
 
@@ -225,25 +227,29 @@ def credentials(project: Project) -> Credentials | None:
 
 
 def headers(project: Project) -> dict[str, str]:
-    """What a request to an own server or a model service of the project carries."""
-    known = credentials(project)
-    return known.headers if known is not None else {}
+    """The HTTP headers of a request to an own server or a model service of the project."""
+    own = credentials(project)
+    return own.headers if own is not None else {}
 
 
 def variables(root: Path) -> dict[str, str]:
-    """The credentials as Prefect's and MLflow's own clients read them from the environment."""
-    found = of(Project(root))
+    """The environment variables from which Prefect's and MLflow's own clients read the credentials."""
+    servers = of(Project(root))
     result: dict[str, str] = {}
-    if (known := found.prefect.credentials) is not None:
-        result |= {"PREFECT_API_KEY": known.secret} if known.bearer else {"PREFECT_API_AUTH_STRING": _pair(known)}
-    if (known := found.mlflow.credentials) is not None:
-        named = {"MLFLOW_TRACKING_USERNAME": known.user, "MLFLOW_TRACKING_PASSWORD": known.secret}
-        result |= {"MLFLOW_TRACKING_TOKEN": known.secret} if known.bearer else named
+    if (credentials := servers.prefect.credentials) is not None:
+        result |= (
+            {"PREFECT_API_KEY": credentials.secret}
+            if credentials.bearer
+            else {"PREFECT_API_AUTH_STRING": _basic_auth(credentials)}
+        )
+    if (credentials := servers.mlflow.credentials) is not None:
+        basic = {"MLFLOW_TRACKING_USERNAME": credentials.user, "MLFLOW_TRACKING_PASSWORD": credentials.secret}
+        result |= {"MLFLOW_TRACKING_TOKEN": credentials.secret} if credentials.bearer else basic
     return result
 
 
 def enter(project: Project) -> None:
-    """Let this process, and what it starts, work in a project: where its tools keep what they know, and credentials."""
+    """Set the environment of this process and its children for a project: state folders of tools, and credentials."""
     from flows.platform import environment
 
     environment.quiet(os.environ)
@@ -251,16 +257,16 @@ def enter(project: Project) -> None:
     os.environ.update(variables(project.root))
 
 
-def client(known: Credentials | None, url: str, **settings: Any) -> httpx.Client:
+def client(credentials: Credentials | None, url: str, **settings: Any) -> httpx.Client:
     """An HTTP client for a server.
 
     Args:
-        known: its credentials; None: nothing is sent.
-        settings: of `httpx.Client`.
+        credentials: the server's credentials; None: none are sent.
+        settings: keyword arguments of `httpx.Client`.
     """
     from components.access import http_client
 
-    return http_client.client(known, url, **settings)
+    return http_client.client(credentials, url, **settings)
 
 
 def own_url(name: str, port: int) -> str:
@@ -268,9 +274,9 @@ def own_url(name: str, port: int) -> str:
     return f"http://{LOOPBACK}:{port}" + ("/api" if name == "prefect" else "")
 
 
-def _endpoints(found: Connections) -> Endpoints:
-    prefect, mlflow = found.prefect, found.mlflow
-    assert prefect.url is not None  # noqa: S101  # so the caller has seen
+def _endpoints(servers: Connections) -> Endpoints:
+    prefect, mlflow = servers.prefect, servers.mlflow
+    assert prefect.url is not None  # noqa: S101  # the caller has checked this
     assert mlflow.url is not None  # noqa: S101
     return Endpoints(prefect.url, str(prefect.page), mlflow.url, mlflow.credentials, prefect.credentials)
 
@@ -283,8 +289,8 @@ def _server(project: Project, name: Name, url: str | None, source: CredentialSou
         except ValueError as error:
             raise SpecError(f"environment variable {variable}", (Problem(variable, str(error), got=text),)) from error
     if url is None:
-        known = state.load(project)
-        port = known.ports.get(name) if known is not None else None
+        stack_state = state.load(project)
+        port = stack_state.ports.get(name) if stack_state is not None else None
         return Server(name, own_url(name, port) if port is not None else None, credentials(project))
     if name == "prefect" and not url.endswith("/api"):
         problem = Problem(f"connections.{name}", "the URL of Prefect's API ends in /api", got=url)
@@ -299,7 +305,7 @@ def _named_credentials(project: Project, name: Name, source: CredentialSource | 
         variable, text = source.env, os.environ.get(source.env)
         if text is None:
             raise StackError(
-                f"the environment variable that holds the credentials of {name} is not set",
+                f"the environment variable with the credentials of {name} is not set",
                 where=f"{settings.FILE_NAME}, connections.{name}_credentials",
                 expected=source.env,
                 next_step=f"export {source.env}=USER:PASSWORD, or a token",
@@ -310,7 +316,7 @@ def _named_credentials(project: Project, name: Name, source: CredentialSource | 
             text = path.read_text().strip()
         except OSError as error:
             raise StackError(
-                f"the file that holds the credentials of {name} cannot be read",
+                f"the file with the credentials of {name} cannot be read",
                 where=str(path),
                 got=error.strerror,
                 next_step=f"correct connections.{name}_credentials in {settings.FILE_NAME}",
@@ -321,5 +327,5 @@ def _named_credentials(project: Project, name: Name, source: CredentialSource | 
     return Credentials(user, password) if colon else Credentials("", text, bearer=True)
 
 
-def _pair(known: Credentials) -> str:
-    return f"{known.user}:{known.secret}"
+def _basic_auth(credentials: Credentials) -> str:
+    return f"{credentials.user}:{credentials.secret}"

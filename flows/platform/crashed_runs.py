@@ -1,7 +1,7 @@
-"""Flow runs whose process was killed: Prefect still calls them running; here they are called crashed.
+"""Marks flow runs as crashed whose process was killed; Prefect still lists these runs as running.
 
-Each flow run keeps a small file with the identity of its process while it works, and removes it before it ends. A file
-that is still there when its process has ended is a killed run.
+Each flow run has a file with the identity of its process, and removes the file before the process ends. If the file
+exists and the process does not, the run was killed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from flows.platform.process_mark import STACK
 
 
 @contextmanager
-def present(project: Project, flow_run: str) -> Iterator[None]:
-    """Say that this process works on a flow run, for as long as the block lasts."""
+def tracked(project: Project, flow_run: str) -> Iterator[None]:
+    """Record this process as the worker of a flow run for the duration of the block."""
     path = _folder(project) / f"{flow_run}.json"
     atomic.write_text(path, json.dumps(process_identity.own().to_json()))
     try:
@@ -33,9 +33,9 @@ def present(project: Project, flow_run: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def crashed(project: Project, prefect_api: str) -> list[str]:
-    """Tell Prefect of the runs that were killed, so that they hold no slot of a schedule; returns their ids."""
-    told = []
+def mark_crashed(project: Project, prefect_api: str) -> list[str]:
+    """Set the state of killed runs to CRASHED in Prefect, which frees their concurrency slots; returns the run ids."""
+    marked = []
     for path in sorted(_folder(project).glob("*.json")):
         if not _was_killed(path):
             continue
@@ -43,26 +43,26 @@ def crashed(project: Project, prefect_api: str) -> list[str]:
         try:
             with connections.client(connections.of(project).prefect.credentials, prefect_api) as client:
                 answer = client.post(f"/flow_runs/{path.stem}/set_state", json={"state": state, "force": True})
-        except httpx.HTTPError:  # it is told another time: the file stays
+        except httpx.HTTPError:  # the file stays, so the next call tries again
             break
         if answer.is_success or answer.status_code == httpx.codes.NOT_FOUND:
             path.unlink(missing_ok=True)
-            told.append(path.stem)
-    return told
+            marked.append(path.stem)
+    return marked
 
 
-def by_hand(project: Project) -> list[psutil.Process]:
-    """Processes that work on a flow run and that the stack did not start, as its runner and its releases are."""
-    found = [process for path in sorted(_folder(project).glob("*.json")) if (process := _process(path))]
-    return [process for process in found if not _is_of_stack(process, project)]
+def started_by_hand(project: Project) -> list[psutil.Process]:
+    """Processes of flow runs that a user started; those of the stack's runner and controller are excluded."""
+    processes = [process for path in sorted(_folder(project).glob("*.json")) if (process := _process(path))]
+    return [process for process in processes if not _is_of_stack(process, project)]
 
 
-def stop(processes: list[psutil.Process], patience_seconds: float = 30.0) -> list[psutil.Process]:
-    """Stop runs as Ctrl-C does, so that they keep what they have and tell Prefect; returns those that go on."""
+def interrupt(processes: list[psutil.Process], grace_seconds: float = 30.0) -> list[psutil.Process]:
+    """Send SIGINT to runs, so that they save their work and report to Prefect; returns those that still run."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGINT)
-    return orphans.left_after(processes, patience_seconds)
+    return orphans.wait_until_gone(processes, grace_seconds)
 
 
 def _was_killed(path: Path) -> bool:
@@ -70,24 +70,24 @@ def _was_killed(path: Path) -> bool:
     try:
         if _worker(path) is not None:
             return False
-        path.lstat()  # a run that ended well meanwhile has removed its file before its process was gone
+        path.lstat()  # a run that ended normally meanwhile has removed its file
     except FileNotFoundError:
         return False
     return True
 
 
 def _worker(path: Path) -> Identity | None:
-    """The process that works on a flow run; None if it has ended.
+    """The process of a flow run; None if the process has ended.
 
     Raises:
-        FileNotFoundError: the run has ended well.
+        FileNotFoundError: the run has ended normally.
     """
     text = path.read_text()
     try:
         identity = Identity.from_json(json.loads(text))
-    except ValueError:  # of an earlier Modelyard
+    except ValueError:  # written by an earlier version of Modelyard
         return None
-    return identity if identity.lives() else None
+    return identity if identity.is_alive() else None
 
 
 def _process(path: Path) -> psutil.Process | None:
@@ -100,7 +100,7 @@ def _process(path: Path) -> psutil.Process | None:
 def _is_of_stack(process: psutil.Process, project: Project) -> bool:
     try:
         return process.environ().get(STACK) == str(project.root)
-    except (psutil.Error, OSError):  # another user's, or gone
+    except (psutil.Error, OSError):  # another user's process, or the process has ended
         return True
 
 

@@ -1,4 +1,4 @@
-"""What `modelyard doctor` looks at. Every check is quick and imports no heavy library."""
+"""The checks of `modelyard doctor`. Every check is quick and imports no heavy library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was found, and what to do if it is not well."""
+    """The result of one check, and what to do about it unless the verdict is ok."""
 
     check: str
     verdict: Literal["ok", "warn", "fail"]
@@ -38,8 +38,8 @@ class Finding:
     what_to_do: str = ""
 
 
-def look_over(project: Project) -> tuple[Finding, ...]:
-    """All checks, in the order in which one would mend."""
+def diagnose(project: Project) -> tuple[Finding, ...]:
+    """Run all checks, in the order in which problems should be repaired."""
     checks: list[Callable[[Project], Finding]] = [
         _python,
         _packages,
@@ -54,11 +54,11 @@ def look_over(project: Project) -> tuple[Finding, ...]:
         _ports,
         _stack,
     ]
-    return tuple(_checked(check, project) for check in checks)
+    return tuple(_run_check(check, project) for check in checks)
 
 
-def _checked(check: Callable[[Project], Finding], project: Project) -> Finding:
-    """A check that fails is a finding, too."""
+def _run_check(check: Callable[[Project], Finding], project: Project) -> Finding:
+    """Run a check; its error becomes a finding with the verdict fail."""
     try:
         return check(project)
     except ModelyardError as error:
@@ -76,30 +76,30 @@ def _python(_project: Project) -> Finding:
 def _packages(project: Project) -> Finding:
     if not project.lock_file.is_file():
         return Finding("packages", "warn", "no requirements.lock", "make lock writes it")
-    wrong = different_packages(project.lock_file)
-    if not wrong:
+    differences = different_packages(project.lock_file)
+    if not differences:
         return Finding("packages", "ok", "as in requirements.lock")
-    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-    return Finding("packages", "fail", "; ".join(wrong[:3]) + more, "touch requirements.lock && make install")
+    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return Finding("packages", "fail", "; ".join(differences[:3]) + more, "touch requirements.lock && make install")
 
 
 def different_packages(path: Path) -> list[str]:
     """Packages that are not installed in the locked version, each as `name: installed, locked`.
 
-    Beside torch's CPU build, the packages that only its CUDA build needs are not missed.
+    With torch's CPU build, packages that only the CUDA build needs may be missing.
     """
-    wrong = []
+    differences = []
     has_cuda = _has_cuda_build()
     for pin in lock_file.read(path):
         try:
             installed = importlib.metadata.version(pin.name)
         except importlib.metadata.PackageNotFoundError:
             if not pin.condition and (has_cuda or not pin.gpu_only):
-                wrong.append(f"{pin.name}: not installed, locked {pin.version}")
+                differences.append(f"{pin.name}: not installed, locked {pin.version}")
             continue
         if installed.partition("+")[0] != pin.version.partition("+")[0]:
-            wrong.append(f"{pin.name}: {installed}, locked {pin.version}")
-    return wrong
+            differences.append(f"{pin.name}: {installed}, locked {pin.version}")
+    return differences
 
 
 def _has_cuda_build() -> bool:
@@ -122,30 +122,32 @@ def _git(project: Project) -> Finding:
 
 def _disk(project: Project) -> Finding:
     free = shutil.disk_usage(project.root).free
-    found = f"{free / GIGABYTE:.1f} GB free"
+    free_space = f"{free / GIGABYTE:.1f} GB free"
     if free < GIGABYTE:
-        return Finding("disk", "fail", found, "free some space: a training and its bundle need about 1 GB")
+        return Finding("disk", "fail", free_space, "free some space: a training and its bundle need about 1 GB")
     if free < 5 * GIGABYTE:
-        return Finding("disk", "warn", found, "`dvc gc --workspace` and old folders in .modelyard/runs give room")
-    return Finding("disk", "ok", found)
+        return Finding("disk", "warn", free_space, "`dvc gc --workspace` and old folders in .modelyard/runs give room")
+    return Finding("disk", "ok", free_space)
 
 
 def _memory(_project: Project) -> Finding:
     memory = psutil.virtual_memory()
-    found = f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB free"
+    free_memory = f"{memory.available / GIGABYTE:.1f} of {memory.total / GIGABYTE:.1f} GB free"
     if memory.available < 1.5 * GIGABYTE:
-        return Finding("memory", "warn", found, "the servers take about 1 GB, a training 1 GB more: close something")
-    return Finding("memory", "ok", found)
+        return Finding(
+            "memory", "warn", free_memory, "the servers take about 1 GB, a training 1 GB more: close something"
+        )
+    return Finding("memory", "ok", free_memory)
 
 
 def _gpu(_project: Project) -> Finding:
     program = shutil.which("nvidia-smi")
     if program is not None:
-        asked = subprocess.run(
+        query = subprocess.run(
             [program, "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True
         )
-        if asked.returncode == 0 and asked.stdout.strip():
-            names = "; ".join(asked.stdout.strip().splitlines())
+        if query.returncode == 0 and query.stdout.strip():
+            names = "; ".join(query.stdout.strip().splitlines())
             if not _has_cuda_build():
                 return Finding("gpu", "warn", f"{names}; torch is the CPU build", "make install GPU=1 installs CUDA's")
             return Finding("gpu", "ok", names)
@@ -156,12 +158,12 @@ def _gpu(_project: Project) -> Finding:
 
 
 def _mirror(_project: Project) -> Finding:
-    place = os.environ.get("MODELYARD_MIRROR")
-    if not place:
+    folder = os.environ.get("MODELYARD_MIRROR")
+    if not folder:
         return Finding("mirror", "ok", "MODELYARD_MIRROR is not set; sources are fetched by URL")
-    if Path(place).is_dir():
-        return Finding("mirror", "ok", place)
-    return Finding("mirror", "warn", f"{place} is no folder", "point MODELYARD_MIRROR to one, or unset it")
+    if Path(folder).is_dir():
+        return Finding("mirror", "ok", folder)
+    return Finding("mirror", "warn", f"{folder} is no folder", "point MODELYARD_MIRROR to one, or unset it")
 
 
 def _dvc_remote(project: Project) -> Finding:
@@ -169,33 +171,33 @@ def _dvc_remote(project: Project) -> Finding:
     parser.read([project.root / ".dvc" / "config", project.root / ".dvc" / "config.local"])
     name = parser.get("core", "remote", fallback=None)
     if name is None:
-        what = "dvc remote add --default store <folder or s3://...>: `dvc push` keeps data there"
-        return Finding("dvc remote", "warn", "no default remote", what)
+        what_to_do = "dvc remote add --default store <folder or s3://...>: `dvc push` keeps data there"
+        return Finding("dvc remote", "warn", "no default remote", what_to_do)
     url = next((parser[section].get("url") for section in parser.sections() if f'remote "{name}"' in section), None)
     return Finding("dvc remote", "ok", f"{name}: {url}")
 
 
 def _databases(project: Project) -> Finding:
-    """Whether the tables of both servers are whole: a release before this one could be killed while it made them."""
-    found = {}
+    """Check the databases of both servers: an earlier version of Modelyard could be killed during a migration."""
+    damaged = {}
     for name in FIRST_PORT:
         path = project.state / name / f"{name}.db"
-        if path.exists() and (wrong := _wrong_schema(path)):
-            found[path] = wrong
-    if not found:
+        if path.exists() and (damage := _schema_damage(path)):
+            damaged[path] = damage
+    if not damaged:
         return Finding("databases", "ok", "whole, or not made yet")
-    first = next(iter(found))
-    what = f"modelyard down; mv {first} {first}.broken; modelyard up makes a new one"
-    return Finding("databases", "fail", "; ".join(f"{path}: {wrong}" for path, wrong in found.items()), what)
+    first = next(iter(damaged))
+    repair = f"modelyard down; mv {first} {first}.broken; modelyard up makes a new one"
+    return Finding("databases", "fail", "; ".join(f"{path}: {damage}" for path, damage in damaged.items()), repair)
 
 
-def _wrong_schema(path: Path) -> str:
+def _schema_damage(path: Path) -> str:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            half = sorted(table for table in tables if table.startswith("_alembic_tmp_"))
-            if half:
-                return f"a migration was killed ({half[0]})"
+            temporary = sorted(table for table in tables if table.startswith("_alembic_tmp_"))
+            if temporary:
+                return f"a migration was killed ({temporary[0]})"
             if "alembic_version" not in tables or not list(connection.execute("SELECT * FROM alembic_version")):
                 return "its tables were not all made"
     except sqlite3.OperationalError:  # locked: a server works with it
@@ -206,42 +208,44 @@ def _wrong_schema(path: Path) -> str:
 
 
 def _connections(project: Project) -> Finding:
-    """Whose servers the project uses, and whether those that are not its own answer."""
-    found = connections.of(project)
-    servers = (found.prefect, found.mlflow)
-    said = "; ".join(
+    """Check which servers the project uses, and that the external ones answer."""
+    configured = connections.of(project)
+    servers = (configured.prefect, configured.mlflow)
+    summary = "; ".join(
         f"{server.name} is the project's own" if server.is_own else f"{server.name} is {server.url} ({server.named_by})"
         for server in servers
     )
-    silent = [server for server in servers if not server.is_own and not connections.answers(project, server)]
-    if silent:
-        names = " and ".join(server.name for server in silent)
-        return Finding("connections", "fail", f"{said}; {names} does not answer", "correct its URL and credentials")
-    return Finding("connections", "ok", said)
+    unreachable = [server for server in servers if not server.is_own and not connections.answers(project, server)]
+    if unreachable:
+        names = " and ".join(server.name for server in unreachable)
+        return Finding("connections", "fail", f"{summary}; {names} does not answer", "correct its URL and credentials")
+    return Finding("connections", "ok", summary)
 
 
 def _ports(project: Project) -> Finding:
     if lifecycle.endpoints(project) is not None:
         return Finding("ports", "ok", "held by the stack")
-    known = state.load(project)
-    wanted = {
-        name: (known.ports.get(name, first) if known else first)
+    stack_state = state.load(project)
+    expected = {
+        name: (stack_state.ports.get(name, first) if stack_state else first)
         for name, first in FIRST_PORT.items()
         if name in connections.own_servers(project)
     }
-    taken = {name: port for name, port in wanted.items() if not ports.is_free(port)}
+    taken = {name: port for name, port in expected.items() if not ports.is_free(port)}
     if not taken:
-        return Finding("ports", "ok", ", ".join(f"{name} {port}" for name, port in wanted.items()) + " are free")
-    found = "; ".join(f"{port} ({name}) is held by {ports.holder(port)}" for name, port in taken.items())
-    return Finding("ports", "warn", found, "`modelyard up` takes other ports; or end that process first")
+        return Finding("ports", "ok", ", ".join(f"{name} {port}" for name, port in expected.items()) + " are free")
+    holders = "; ".join(f"{port} ({name}) is held by {ports.holder(port)}" for name, port in taken.items())
+    return Finding("ports", "warn", holders, "`modelyard up` takes other ports; or end that process first")
 
 
 def _stack(project: Project) -> Finding:
     rows = lifecycle.status(project)
-    found = ", ".join(f"{row.name} {row.state}" for row in rows)
+    summary = ", ".join(f"{row.name} {row.state}" for row in rows)
     if any(row.state == "failed" for row in rows):
         log = next(row.log for row in rows if row.state == "failed")
-        return Finding("stack", "fail", found, f"look into {log}; then modelyard down && modelyard up")
+        return Finding("stack", "fail", summary, f"look into {log}; then modelyard down && modelyard up")
     if all(row.state == "stopped" for row in rows):
         return Finding("stack", "ok", "stopped; modelyard up starts it")
-    return Finding("stack", "ok" if all(row.state == "ready" for row in rows) else "warn", found, "wait, or look again")
+    return Finding(
+        "stack", "ok" if all(row.state == "ready" for row in rows) else "warn", summary, "wait, or look again"
+    )

@@ -1,4 +1,4 @@
-"""The environment that every process of ours runs in: quiet, offline, and with this interpreter first."""
+"""The environment variables of every Modelyard process: telemetry off, no proxies, this interpreter first in PATH."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flows.platform.user_name import user_name
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",  # MLflow takes no other word
+    "DO_NOT_TRACK": "true",  # MLflow accepts no other value
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
     "DVC_NO_ANALYTICS": "1",
@@ -32,22 +32,22 @@ QUIET = {
 
 
 def quiet(environment: MutableMapping[str, str]) -> None:
-    """Turn every dependency's telemetry off, set proxies aside, and put this interpreter's programs first in PATH.
+    """Turn off every dependency's telemetry, set proxies aside, and put this interpreter's programs first in PATH.
 
-    No proxy is asked for our own servers, which are on this machine (`outward` keeps proxies for sources by URL).
-    `dvc` runs the stages' `python -m ...` through PATH, so they run in the same environment as we do.
+    Requests to servers on this machine must not use a proxy (`outward` keeps proxies for downloads). `dvc` runs the
+    stages' `python -m ...` through PATH, so they use this interpreter.
     """
     environment.update(QUIET)
     outward.set_aside(environment)
-    _name_user_and_home(environment)
+    _set_user_and_home(environment)
     programs = str(Path(sys.executable).parent)
     path = environment.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != programs:
         environment["PATH"] = os.pathsep.join([programs, path])
 
 
-def _name_user_and_home(environment: MutableMapping[str, str]) -> None:
-    """Give a user id without a name or a writable home (a container's) both: MLflow, torch and DVC need them."""
+def _set_user_and_home(environment: MutableMapping[str, str]) -> None:
+    """Set LOGNAME and HOME for a user id without a name or a writable home: MLflow, torch and DVC need them."""
     if not {"LOGNAME", "USER"} & environment.keys() and (name := user_name()).startswith("uid "):
         environment["LOGNAME"] = name
     home = Path(environment.get("HOME") or "")
@@ -63,7 +63,7 @@ def _name_user_and_home(environment: MutableMapping[str, str]) -> None:
 
 
 def of_project(project: Project) -> dict[str, str]:
-    """Where the tools keep what they know about a project, so that nothing is written outside its folder."""
+    """Variables that keep the state of Prefect and BentoML inside the project's folder."""
     return {
         "MODELYARD_PROJECT": str(project.root),
         "PREFECT_HOME": str(project.state / "prefect"),
@@ -72,7 +72,7 @@ def of_project(project: Project) -> dict[str, str]:
 
 
 def find_tasks(path: list[str]) -> None:
-    """Let modules in the project's folder be found last: a task or a network of the user's own, named by its module."""
+    """Append the project's folder to the import path, so that the user's own tasks and networks can be imported."""
     with suppress(NotFoundError):
         root = str(Project.find().root)
         if root not in path:

@@ -1,7 +1,7 @@
-"""`python -m flows.platform.flow_run ENTRYPOINT`: Prefect's engine, with the flow that the command names.
+"""`python -m flows.platform.flow_run ENTRYPOINT`: runs Prefect's engine with the entry point of the command line.
 
-The entry point stands in the command and not in the environment, which a deployment may add to. The work pool runs one
-other flow, gc: which of the two constants it is, the name of the run's flow decides. No name leads to any other code.
+The entry point is not read from the environment, because a deployment can add to the environment. The work pool runs
+two flows, the pipeline and gc; the name of the run's flow chooses between these two constants.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _flow_name() -> str | None:
-    """The name of the flow of this run; None where Prefect does not say it."""
+    """The name of this run's flow; None if Prefect does not answer."""
     import httpx
 
     from components.core.project import Project
@@ -38,7 +38,7 @@ def _flow_name() -> str | None:
             flow_id = client.get(f"/flow_runs/{run}").raise_for_status().json()["flow_id"]
             return str(client.get(f"/flows/{flow_id}").raise_for_status().json()["name"])
     except (httpx.HTTPError, ValueError, KeyError) as error:
-        print(f"Prefect does not say which flow this is: {error}", file=sys.stderr, flush=True)
+        print(f"the flow's name could not be read from Prefect: {error}", file=sys.stderr, flush=True)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Brings the supervisor back when it is killed. Itself a supervised program: each of the two restarts the other."""
+"""Restarts a killed supervisor. The guardian is itself a supervised program, so each of the two restarts the other."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Wait until the parent process (the supervisor) is gone; if the stack is still wanted, start it again."""
+    """Wait until the parent process (the supervisor) has ended; restart it unless the stack was stopped."""
     parent = os.getppid()
     _wait_for_end(parent)
     from components.core.project import Project
     from flows.platform import state, supervisor
 
     project = Project(Path(sys.argv[1]))
-    _print_into(state.folder(project) / "logs" / "guardian.log")
+    _redirect_output_to(state.folder(project) / "logs" / "guardian.log")
     with state.lock(project):
-        known = state.load(project)
-        if known is None or not known.wanted or supervisor.answers(project):
+        stack_state = state.load(project)
+        if stack_state is None or not stack_state.wanted or supervisor.answers(project):
             return
         print(f"the supervisor (pid {parent}) was killed; starting it again", flush=True)
         supervisor.start(project)
@@ -29,7 +29,7 @@ def main() -> None:
 def _wait_for_end(parent: int) -> None:
     try:
         descriptor = os.pidfd_open(parent)
-    except (AttributeError, OSError):  # not Linux, or gone already: look from time to time
+    except (AttributeError, OSError):  # not Linux, or the parent has ended: poll
         pass
     else:
         if os.getppid() == parent:
@@ -38,9 +38,9 @@ def _wait_for_end(parent: int) -> None:
         time.sleep(0.3)
 
 
-def _print_into(log: Path) -> None:
-    """Our output was a pipe to the supervisor; a word into it would now end this process."""
-    with log.open("ab") as stream:
+def _redirect_output_to(log_file: Path) -> None:
+    """Redirect stdout and stderr to a file: they were a pipe to the killed supervisor."""
+    with log_file.open("ab") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
 

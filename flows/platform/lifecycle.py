@@ -1,4 +1,4 @@
-"""Starting, stopping and looking at the stack as a whole."""
+"""Starts and stops the stack, and shows its status."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from flows.platform.programs import (
 from flows.platform.state import StackState
 from flows.platform.supervisor import ProcessState
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
-ALWAYS = ("runner", "controller")  # beside the servers that no setting names
-CONTROLLER_SECONDS = 15.0  # it looks each second; a busy machine may keep it waiting
+ALWAYS = ("runner", "controller")  # programs of every stack; own servers are added unless a setting names external ones
+CONTROLLER_SECONDS = 15.0  # maximum age of the controller's heartbeat; it polls each second if the machine is not busy
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
-ATTEMPTS = 3  # to find ports that nobody else takes before the servers listen, which is seconds after their start
+ATTEMPTS = 3  # to find ports that no other process takes before the servers listen, seconds after their start
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class ProgramStatus:
 
     Args:
         state: `ready`, `starting`, `failed` or `stopped`.
-        seconds: since it was started, or None.
-        detail: what is wrong, or nothing.
-        is_own: the stack starts it; else a setting names it.
+        seconds: time since the program was started, or None.
+        detail: the problem; empty if there is none.
+        is_own: whether the stack starts the program; else a setting names an external server.
     """
 
     name: str
@@ -63,241 +63,249 @@ class ProgramStatus:
     is_own: bool = True
 
 
-def silent_servers(project: Project) -> tuple[str, ...]:
-    """The servers that the project uses and that do not answer."""
-    found = connections.of(project)
-    known = state.load(project)
+def unreachable_servers(project: Project) -> tuple[str, ...]:
+    """The names of the project's servers that do not answer."""
+    servers = connections.of(project)
+    stack_state = state.load(project)
     return tuple(
         server.name
-        for server in (found.prefect, found.mlflow)
-        if (server.is_own and (known is None or not known.wanted)) or not connections.answers(project, server)
+        for server in (servers.prefect, servers.mlflow)
+        if (server.is_own and (stack_state is None or not stack_state.wanted))
+        or not connections.answers(project, server)
     )
 
 
-def controller_sign(project: Project) -> Path:
-    """A file that the controller touches after each look."""
+def controller_heartbeat(project: Project) -> Path:
+    """A file that the controller touches after each poll of the registry."""
     return state.folder(project) / "controller.seen"
 
 
-def up(project: Project, *, say: Say, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
-    """Start what is not running and wait until it is ready; with everything running, only look.
+def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: float = 240) -> Endpoints:
+    """Start the programs that are not running, and wait until they are ready.
 
     Args:
-        say: told in one line what was started and what became ready after how many seconds.
-        runner: also wait for the runner of schedules; it is started in any case.
+        log: called with one line for each program that is started or becomes ready.
+        runner: also wait for the runner and the controller, which are started in any case.
+        timeout_seconds: time for all programs to become ready.
 
     Raises:
-        StackError: a server does not come up; holds the end of its log. Or a server that is named does not answer.
+        StackError: a program does not become ready; contains the end of its log. Or an external server does not answer.
     """
-    connections.required(project)
-    waited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
+    connections.require_external_servers(project)
+    awaited = (*connections.own_servers(project), *(ALWAYS if runner else ()))
     for attempt in range(1, ATTEMPTS + 1):
-        with state.lock(project, say):
-            known = _start_where_needed(project, say)
+        with state.lock(project, log):
+            stack_state = _start_missing(project, log)
         try:
-            _wait_for_all(project, known, waited, timeout_seconds, say)
+            _wait_for_all(project, stack_state, awaited, timeout_seconds, log)
             break
-        except ports.PortTaken as taken:
+        except ports.PortTaken as port_taken:
             if attempt == ATTEMPTS:
-                raise _not_ready(project, known, taken.name, "has no port") from taken
-            say(f"{taken.name} was started, but its port went to another process")
+                raise _not_ready_error(project, stack_state, port_taken.name, "has no port") from port_taken
+            log(f"{port_taken.name} was started, but its port went to another process")
     return configured(project)
 
 
-def down(project: Project, *, say: Say = lambda _: None) -> bool:
-    """Stop everything of this project's stack; nothing is left, whatever hangs. Returns whether anything ran."""
-    with state.lock(project, say):
-        known = state.load(project)
-        if known is not None:
-            state.save(project, replace(known, wanted=False))
-        return _stop(project, say)
+def down(project: Project, *, log: Log = lambda _: None) -> bool:
+    """Stop the stack and kill what hangs, so that no process is left; returns whether anything ran."""
+    with state.lock(project, log):
+        stack_state = state.load(project)
+        if stack_state is not None:
+            state.save(project, replace(stack_state, wanted=False))
+        return _stop(project, log)
 
 
 def status(project: Project) -> tuple[ProgramStatus, ...]:
-    """Every program of the stack and how it is."""
-    known = state.load(project)
-    running = supervisor.processes(project) or {}
-    found = connections.of(project)
-    servers = tuple(
-        _status(project, known, server.name, running.get(server.name)) if server.is_own else _named(project, server)
-        for server in (found.prefect, found.mlflow)
+    """The status of every program of the stack."""
+    stack_state = state.load(project)
+    processes = supervisor.processes(project) or {}
+    servers = connections.of(project)
+    server_rows = tuple(
+        _status(project, stack_state, server.name, processes.get(server.name))
+        if server.is_own
+        else _external_status(project, server)
+        for server in (servers.prefect, servers.mlflow)
     )
-    names = [*ALWAYS, *sorted(name for name in running if name.startswith(SERVICE_PREFIX))]
-    return (*servers, *(_status(project, known, name, running.get(name)) for name in names))
+    names = [*ALWAYS, *sorted(name for name in processes if name.startswith(SERVICE_PREFIX))]
+    return (*server_rows, *(_status(project, stack_state, name, processes.get(name)) for name in names))
 
 
 def _first_ports(project: Project) -> dict[str, int]:
-    """The servers that are the project's own, and where they look for a free port first."""
+    """The first port to try for each of the project's own servers."""
     return {name: FIRST_PORT[name] for name in connections.own_servers(project)}
 
 
-def _start_where_needed(project: Project, say: Say) -> StackState:
-    """Start the supervisor, or those of its programs that do not run or run something else; the others go on."""
-    known, came_from = state.claim(project)
+def _start_missing(project: Project, log: Log) -> StackState:
+    """Start the supervisor, or else restart those of its programs that have ended or whose configuration changed."""
+    stack_state, came_from = state.claim(project)
     if came_from is not None:
-        _leave(project, came_from, say)
-    there = supervisor.processes(project) is not None
+        _stop_at_old_root(project, came_from, log)
+    supervisor_answers = supervisor.processes(project) is not None
     first_ports = _first_ports(project)
-    if there and known.wanted and first_ports.keys() <= known.ports.keys():
-        lost = [name for name in first_ports if _is_taken(project, known, name)]
+    if supervisor_answers and stack_state.wanted and first_ports.keys() <= stack_state.ports.keys():
+        to_reassign = [name for name in first_ports if _is_taken(project, stack_state, name)]
     else:
-        lost = [] if there else list(first_ports)
+        to_reassign = [] if supervisor_answers else list(first_ports)
     for name, first in first_ports.items():
-        if name in lost or name not in known.ports:
-            known = _with_port(project, known, name, first, say)
-    known = replace(known, wanted=True)
-    state.save(project, known)
-    programs = of_stack(project, known)
+        if name in to_reassign or name not in stack_state.ports:
+            stack_state = _assign_port(project, stack_state, name, first, log)
+    stack_state = replace(stack_state, wanted=True)
+    state.save(project, stack_state)
+    programs = of_stack(project, stack_state)
     changed = supervisor.write_configuration(project, programs)
-    if not there:
-        _end_unknown(project, [program.name for program in programs])
-        say(f"starting {', '.join([*(TITLES[name] for name in first_ports), 'the runner'])}, side by side")
+    if not supervisor_answers:
+        _end_orphans(project, [program.name for program in programs])
+        log(f"starting {', '.join([*(TITLES[name] for name in first_ports), 'the runner'])}, side by side")
         supervisor.start(project)
-        return known
-    running = supervisor.processes(project) or {}
+        return stack_state
+    processes = supervisor.processes(project) or {}
     needed = {program.name for program in programs}
-    unneeded = sorted(name for name in running if name not in needed and not name.startswith(SERVICE_PREFIX))
-    if unneeded:  # a setting names another server, or an earlier version of Modelyard had this program
-        say(f"stopping {', '.join(unneeded)}: not a part of this stack any more")
-        supervisor.remove(project, unneeded)
-    ended = [p.name for p in programs if p.name not in running or running[p.name].state in ENDED]
-    again = [program.name for program in programs if program.name in {*changed, *ended}]
-    if any(name not in running for name in again):
+    obsolete = sorted(name for name in processes if name not in needed and not name.startswith(SERVICE_PREFIX))
+    if obsolete:  # a setting names another server, or an earlier version of Modelyard had this program
+        log(f"stopping {', '.join(obsolete)}: no longer part of this stack")
+        supervisor.remove(project, obsolete)
+    ended = [p.name for p in programs if p.name not in processes or processes[p.name].state in ENDED]
+    to_restart = [program.name for program in programs if program.name in {*changed, *ended}]
+    if any(name not in processes for name in to_restart):
         with supervisor.call(project) as proxy:
             proxy.supervisor.reloadConfig()
-            for name in again:
-                if name not in running:
+            for name in to_restart:
+                if name not in processes:
                     proxy.supervisor.addProcessGroup(name)
-    if again:
-        say(f"starting {', '.join(again)} again; the rest goes on")
-        supervisor.restart(project, [name for name in again if name in running])
-    return known
+    if to_restart:
+        log(f"restarting {', '.join(to_restart)}; the other programs keep running")
+        supervisor.restart(project, [name for name in to_restart if name in processes])
+    return stack_state
 
 
-def _leave(project: Project, came_from: str, say: Say) -> None:
-    """End what still runs of a moved project from its old place; a service goes on until its shim replaces it.
+def _stop_at_old_root(project: Project, came_from: str, log: Log) -> None:
+    """End the processes that a moved project still runs from its old folder.
 
-    A service keeps paths of the old place (its order, its secret, its interpreter), so it cannot stay.
+    A service continues until its shim replaces it: the paths of its spec, secret and interpreter are in the old folder.
+    A copied project does not touch the original's processes.
     """
     from flows.platform import orphans
 
     if state.is_there(came_from):
-        say(f"this project is a copy of {came_from}: it gets ports, a secret and services of its own")
+        log(f"this project is a copy of {came_from}: it gets ports, a secret and services of its own")
         return
-    say(f"this project was moved here from {came_from}; its services start again from here")
+    log(f"this project was moved here from {came_from}; its services start again from here")
     services.move(project, came_from)
-    left = orphans.find(came_from)
-    orphans.kill([process for process in left if orphans.program_of(process) in (None, GUARDIAN)])
-    orphans.end([p for p in left if not (orphans.program_of(p) or "").startswith(SERVICE_PREFIX)])
+    processes = orphans.find(came_from)
+    orphans.kill([process for process in processes if orphans.program_of(process) in (None, GUARDIAN)])
+    orphans.end([p for p in processes if not (orphans.program_of(p) or "").startswith(SERVICE_PREFIX)])
 
 
-def _end_unknown(project: Project, names: list[str]) -> None:
-    """End what a killed stack left of programs that the supervisor will not start again."""
+def _end_orphans(project: Project, names: list[str]) -> None:
+    """End the processes of a killed stack that belong to programs which the supervisor will not start again."""
     from flows.platform import orphans
 
-    served = {path.stem for path in (state.folder(project) / "serving.d").glob("*.conf")}
-    kept = {*names, *served}
-    orphans.end([p for p in orphans.find(str(project.root)) if orphans.program_of(p) not in kept])
+    services = {path.stem for path in (state.folder(project) / "serving.d").glob("*.conf")}
+    supervised = {*names, *services}
+    orphans.end([p for p in orphans.find(str(project.root)) if orphans.program_of(p) not in supervised])
 
 
-def _with_port(project: Project, known: StackState, name: str, first: int, say: Say) -> StackState:
-    preferred = known.ports.get(name, first)
-    if ports.is_free(preferred) or (name in known.ports and health.is_ours(project, preferred)):
-        return known.with_port(name, preferred)
-    others = {port for other, port in known.ports.items() if other != name}
-    port = ports.choose(first, others)
-    say(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
-    return known.with_port(name, port)
+def _assign_port(project: Project, stack_state: StackState, name: str, first: int, log: Log) -> StackState:
+    preferred = stack_state.ports.get(name, first)
+    if ports.is_free(preferred) or (name in stack_state.ports and health.is_ours(project, preferred)):
+        return stack_state.with_port(name, preferred)
+    other_ports = {port for other, port in stack_state.ports.items() if other != name}
+    port = ports.choose(first, other_ports)
+    log(f"port {preferred} is taken by {ports.holder(preferred)}; {name} uses {port}")
+    return stack_state.with_port(name, port)
 
 
-def _is_taken(project: Project, known: StackState, name: str) -> bool:
+def _is_taken(project: Project, stack_state: StackState, name: str) -> bool:
     from flows.platform import orphans
 
-    if name not in FIRST_PORT or ports.is_free(known.ports[name]):
+    if name not in FIRST_PORT or ports.is_free(stack_state.ports[name]):
         return False
-    ours = health.is_ours(project, known.ports[name])
-    return not ours and orphans.is_taken(str(project.root), known.ports[name])
+    is_ours = health.is_ours(project, stack_state.ports[name])
+    return not is_ours and orphans.is_taken(str(project.root), stack_state.ports[name])
 
 
 def _wait_for_all(
-    project: Project, known: StackState, names: tuple[str, ...], timeout_seconds: float, say: Say
+    project: Project, stack_state: StackState, names: tuple[str, ...], timeout_seconds: float, log: Log
 ) -> None:
-    """Until all are ready or one of them fails, which nobody waits for any longer."""
-    over = threading.Event()
-    begin = time.monotonic()
+    """Wait until all programs are ready; if one fails, stop waiting for the others and raise its error."""
+    cancelled = threading.Event()
+    started_at = time.monotonic()
     with ThreadPoolExecutor(len(names)) as threads:
-        waiting = [threads.submit(_wait, project, known, name, begin, timeout_seconds, say, over) for name in names]
+        futures = [
+            threads.submit(_wait, project, stack_state, name, started_at, timeout_seconds, log, cancelled)
+            for name in names
+        ]
         try:
-            wait_for_all(waiting, return_when=FIRST_EXCEPTION)
+            wait_for_all(futures, return_when=FIRST_EXCEPTION)
         finally:
-            over.set()
-    for done in waiting:
-        done.result()
+            cancelled.set()
+    for future in futures:
+        future.result()
 
 
 def _wait(
     project: Project,
-    known: StackState,
+    stack_state: StackState,
     name: str,
-    begin: float,
+    started_at: float,
     timeout_seconds: float,
-    say: Say,
-    over: threading.Event,
+    log: Log,
+    cancelled: threading.Event,
 ) -> None:
     ready_at_once = True
-    next_word = begin + PERIOD_SECONDS
-    while not _is_ready(project, known, name):
+    next_log = started_at + PERIOD_SECONDS
+    while not _is_ready(project, stack_state, name):
         ready_at_once = False
-        if time.monotonic() > next_word:
-            say(f"waiting for {name} ({time.monotonic() - begin:.0f} s)")
-            next_word += PERIOD_SECONDS
-        if over.is_set():
+        if time.monotonic() > next_log:
+            log(f"waiting for {name} ({time.monotonic() - started_at:.0f} s)")
+            next_log += PERIOD_SECONDS
+        if cancelled.is_set():
             return
-        if _is_taken(project, known, name):
+        if _is_taken(project, stack_state, name):
             raise ports.PortTaken(name)
         process = (supervisor.processes(project) or {}).get(name)
         if process is not None and process.state == "FATAL":
-            raise _not_ready(project, known, name, "ended again and again")
-        if time.monotonic() - begin > timeout_seconds:
-            raise _not_ready(project, known, name, f"not ready after {timeout_seconds:.0f} s")
-        over.wait(0.2)
+            raise _not_ready_error(project, stack_state, name, "ended again and again")
+        if time.monotonic() - started_at > timeout_seconds:
+            raise _not_ready_error(project, stack_state, name, f"not ready after {timeout_seconds:.0f} s")
+        cancelled.wait(0.2)
     if not ready_at_once:
-        say(f"{name} ready after {time.monotonic() - begin:.1f} s")
+        log(f"{name} ready after {time.monotonic() - started_at:.1f} s")
 
 
-def _is_ready(project: Project, known: StackState, name: str) -> bool:
+def _is_ready(project: Project, stack_state: StackState, name: str) -> bool:
     if name in FIRST_PORT:
-        return health.is_ours(project, known.ports[name])
+        return health.is_ours(project, stack_state.ports[name])
     record = running.read(state.folder(project), name)
-    if record is None or not record.identity.lives():  # what it left says that it was well
+    if record is None or not record.identity.is_alive():  # heartbeats of an ended process do not count
         return False
     if name == "controller":
-        sign = controller_sign(project)
-        # In both directions: the clock may have been set back since.
-        return sign.exists() and abs(time.time() - sign.stat().st_mtime) < CONTROLLER_SECONDS
+        heartbeat = controller_heartbeat(project)
+        # The absolute age, because the clock may have been set back since.
+        return heartbeat.exists() and abs(time.time() - heartbeat.stat().st_mtime) < CONTROLLER_SECONDS
     return connections.worker_is_online(project, connections.shared_name(project), record.since)
 
 
-def _not_ready(project: Project, known: StackState, name: str, what: str) -> StackError:
-    log = log_file(project, name)
-    port = known.ports.get(name)
-    foreign = port is not None and not ports.is_free(port) and not health.is_ours(project, port)
-    held = f"; port {port} is held by {ports.holder(port)}" if foreign and port is not None else ""
+def _not_ready_error(project: Project, stack_state: StackState, name: str, problem: str) -> StackError:
+    path = log_file(project, name)
+    port = stack_state.ports.get(name)
+    is_foreign = port is not None and not ports.is_free(port) and not health.is_ours(project, port)
+    holder = f"; port {port} is held by {ports.holder(port)}" if is_foreign and port is not None else ""
     return StackError(
-        f"{name} {what}{held}",
-        where=str(log),
-        got="\n" + supervisor.tail(log),
+        f"{name} {problem}{holder}",
+        where=str(path),
+        got="\n" + supervisor.tail(path),
         next_step="`modelyard down`, then `modelyard up`; `modelyard doctor` looks for causes",
     )
 
 
-def _stop(project: Project, say: Say) -> bool:
-    """Runner first (it wants to tell Prefect), then the rest at once, then the supervisor, then whatever is left."""
+def _stop(project: Project, log: Log) -> bool:
+    """Stop the runner first, which reports to Prefect, then the other programs, the supervisor and its orphans."""
     from flows.platform import orphans
 
-    there = supervisor.answers(project)
-    if there:
-        say("stopping")
+    supervisor_answers = supervisor.answers(project)
+    if supervisor_answers:
+        log("stopping")
         try:
             with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
                 with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
@@ -305,35 +313,35 @@ def _stop(project: Project, say: Say) -> bool:
                 proxy.supervisor.stopAllProcesses()
                 proxy.supervisor.shutdown()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-            say("the supervisor does not answer; ending its processes")
+            log("the supervisor does not answer; ending its processes")
         deadline = time.monotonic() + 10
         while supervisor.answers(project) and time.monotonic() < deadline:
             time.sleep(0.05)
-    left = orphans.clear(str(project.root))
+    ended = orphans.end_orphans(str(project.root))
     shutil.rmtree(state.folder(project) / "running", ignore_errors=True)
-    return there or left > 0
+    return supervisor_answers or ended > 0
 
 
-def _named(project: Project, server: connections.Server) -> ProgramStatus:
-    """A server that a setting names: it is not the project's, so there is nothing to know but whether it answers."""
+def _external_status(project: Project, server: connections.Server) -> ProgramStatus:
+    """The status of an external server: only whether it answers is known."""
     state = "ready" if connections.answers(project, server) else "failed"
     detail = f"named by {server.named_by}" + ("" if state == "ready" else "; it does not answer")
     return ProgramStatus(server.name, state, server.page, None, None, detail, "", is_own=False)
 
 
-def _status(project: Project, known: StackState | None, name: str, process: ProcessState | None) -> ProgramStatus:
-    port = known.ports.get(name) if known else None
+def _status(project: Project, stack_state: StackState | None, name: str, process: ProcessState | None) -> ProgramStatus:
+    port = stack_state.ports.get(name) if stack_state else None
     url = f"http://{ports.LOOPBACK}:{port}" if port else None
-    log = str(log_file(project, name))
-    if process is None or process.state in ("STOPPED", "EXITED") or known is None:
-        return ProgramStatus(name, "stopped", url, None, None, "", log)
+    log_path = str(log_file(project, name))
+    if process is None or process.state in ("STOPPED", "EXITED") or stack_state is None:
+        return ProgramStatus(name, "stopped", url, None, None, "", log_path)
     seconds = max(0, int(time.time()) - process.since) if process.pid else None
     if process.state == "FATAL":
-        return ProgramStatus(name, "failed", url, None, None, process.note or "ended again and again", log)
+        return ProgramStatus(name, "failed", url, None, None, process.note or "ended again and again", log_path)
     if name.startswith(SERVICE_PREFIX):
         ready = port is not None and health.is_ready(port, "/readyz") and health.is_ours(project, port)
     else:
-        ready = _is_ready(project, known, name)
+        ready = _is_ready(project, stack_state, name)
     if ready:
-        return ProgramStatus(name, "ready", url, process.pid, seconds, "", log)
-    return ProgramStatus(name, "starting", url, process.pid or None, seconds, process.note, log)
+        return ProgramStatus(name, "ready", url, process.pid, seconds, "", log_path)
+    return ProgramStatus(name, "starting", url, process.pid or None, seconds, process.note, log_path)

@@ -1,4 +1,4 @@
-"""The stack's own processes, known by a mark in their environment that every child inherits."""
+"""Finds and ends processes of the stack, by a mark in their environment that every child inherits."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from flows.platform.process_mark import PROGRAM, STACK
 
 
 def find(root: str, program: str | None = None) -> list[psutil.Process]:
-    """Processes of the stack of `root` (of one program of it), not this process and none above it."""
-    spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    """The processes of the stack of `root`, or of one of its programs; without this process and its ancestors."""
+    excluded = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    processes = []
     for process in psutil.process_iter():
-        if process.pid in spared:
+        if process.pid in excluded:
             continue
         try:
             environment = process.environ()
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
-        except (psutil.Error, OSError):  # gone meanwhile, or another user's
+        except (psutil.Error, OSError):  # the process has ended, or belongs to another user
             continue
         if environment.get(STACK) == root and (program is None or environment.get(PROGRAM) == program):
-            found.append(process)
-    return found
+            processes.append(process)
+    return processes
 
 
 def is_taken(root: str, port: int) -> bool:
-    """Whether a process that is none of the stack of `root` listens on a port: two stacks may have found it free."""
+    """Whether a process outside the stack of `root` listens on a port: two stacks may choose the same free port."""
     if ports.is_free(port):
         return False
-    found = ports.listener(port)
-    own = found is not None and found.pid in {process.pid for process in find(root)}
-    return not own and not ports.is_free(port)
+    listener = ports.listener(port)
+    is_own = listener is not None and listener.pid in {process.pid for process in find(root)}
+    return not is_own and not ports.is_free(port)
 
 
 def program_of(process: psutil.Process) -> str | None:
-    """Which program of the stack a process belongs to; None for the supervisor and the shims."""
+    """The name of the program that a process belongs to; None for the supervisor and the shims."""
     try:
         return process.environ().get(PROGRAM)
     except (psutil.Error, OSError):
@@ -49,39 +49,39 @@ def program_of(process: psutil.Process) -> str | None:
 
 
 def kill(processes: Collection[psutil.Process]) -> None:
-    """Kill processes at once; returns when all are gone."""
+    """Kill processes, and wait until all have ended."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    left_after(processes, 5.0)
+    wait_until_gone(processes, 5.0)
 
 
-def end(processes: Collection[psutil.Process], patience_seconds: float = 2.0) -> None:
-    """Ask processes to end, then kill those that do not; returns when all are gone."""
+def end(processes: Collection[psutil.Process], grace_seconds: float = 2.0) -> None:
+    """Send SIGTERM, kill those that still run after `grace_seconds`, and wait until all have ended."""
     for process in processes:
         try:
             process.terminate()
         except psutil.NoSuchProcess:
             continue
-    for process in left_after(processes, patience_seconds):
+    for process in wait_until_gone(processes, grace_seconds):
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    left_after(processes, 5.0)
+    wait_until_gone(processes, 5.0)
 
 
-def clear(root: str, program: str | None = None, patience_seconds: float = 2.0, spared: int | None = None) -> int:
-    """End what a killed stack (or one program of it) left behind; returns how many processes.
+def end_orphans(root: str, program: str | None = None, grace_seconds: float = 2.0, excluded: int | None = None) -> int:
+    """End the processes that a killed stack, or one of its programs, left running; returns their number.
 
     Args:
-        spared: a process that goes on, and so do its descendants. Not its session: BentoML's process manager gives each
-            worker a session of its own.
+        excluded: the PID of a process that is left alone, with its descendants. The session is no criterion: BentoML's
+            process manager gives each worker a session of its own.
     """
-    kept = {spared, *(process.pid for process in descendants(spared))} if spared is not None else set()
-    left = [process for process in find(root, program) if process.pid not in kept]
-    end(left, patience_seconds)
-    return len(left)
+    excluded_pids = {excluded, *(process.pid for process in descendants(excluded))} if excluded is not None else set()
+    processes = [process for process in find(root, program) if process.pid not in excluded_pids]
+    end(processes, grace_seconds)
+    return len(processes)
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -92,15 +92,15 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def left_after(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Those that still run when all have ended or the time is up; what ended and nobody waited for does not run."""
+def wait_until_gone(processes: Collection[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until processes have ended, or `seconds` have passed; returns those that still run. Zombies have ended."""
     deadline = time.monotonic() + seconds
-    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+    while (running := [process for process in processes if _is_running(process)]) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return left
+    return running
 
 
-def _runs(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""Ports on the loopback interface: free or not, and who holds them."""
+"""Ports on the loopback interface: which are free, and which process listens on them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTaken(Exception):
-    """Another process listens where a program was to: the port was free when it was chosen, seconds before.
+    """Another process listens on a program's port; the port was free when it was chosen, seconds before.
 
     Args:
-        name: the program's.
+        name: the program's name.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,7 +27,7 @@ class PortTaken(Exception):
 
 
 def is_free(port: int) -> bool:
-    """Whether a server of ours could listen here now."""
+    """Whether a server can listen on a port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,22 +37,22 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(first: int, taken: Collection[int], span: int = 200) -> int:
+def choose(first: int, taken: Collection[int], count: int = 200) -> int:
     """The first free port from `first` on that is not among `taken`.
 
     Raises:
-        StackError: none of `span` ports is free.
+        StackError: none of `count` ports is free.
     """
-    for port in range(first, min(first + span, 65536)):
+    for port in range(first, min(first + count, 65536)):
         if port not in taken and is_free(port):
             return port
     raise StackError(
-        "no free port", where=LOOPBACK, expected=f"one of {first} to {first + span - 1}", next_step="free one of them"
+        "no free port", where=LOOPBACK, expected=f"one of {first} to {first + count - 1}", next_step="free one of them"
     )
 
 
 def listener(port: int) -> psutil.Process | None:
-    """The process that listens on a port, as far as this user may see."""
+    """The process that listens on a port; None if there is none or this user may not see it."""
     import psutil
 
     for process in psutil.process_iter(["pid", "name"]):
@@ -65,23 +65,23 @@ def listener(port: int) -> psutil.Process | None:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether a process, or one that it started, listens on a port."""
+    """Whether a process or one of its descendants listens on a port."""
     import psutil
 
     try:
-        found = psutil.Process(pid)
-        family = [found, *found.children(recursive=True)]
-        return any(_listens(process, port) for process in family)
+        process = psutil.Process(pid)
+        processes = [process, *process.children(recursive=True)]
+        return any(_listens(process, port) for process in processes)
     except psutil.Error:
         return False
 
 
 def _listens(process: psutil.Process, port: int) -> bool:
-    found = process.net_connections("tcp")
-    return any(connection.status == "LISTEN" and connection.laddr.port == port for connection in found)
+    connections = process.net_connections("tcp")
+    return any(connection.status == "LISTEN" and connection.laddr.port == port for connection in connections)
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, as `name (pid 123)`."""
-    found = listener(port)
-    return f"{found.info['name']} (pid {found.pid})" if found is not None else "a process of another user"
+    """The process that listens on a port, as `name (pid 123)`."""
+    process = listener(port)
+    return f"{process.info['name']} (pid {process.pid})" if process is not None else "a process of another user"

@@ -1,8 +1,8 @@
-"""The Prefect server of a project: Prefect's own application behind the door.
+"""The Prefect server of a project: Prefect's application behind the door, which checks credentials.
 
 `uvicorn --factory flows.platform.prefect_server:create_app`, in the project's folder. Prefect's own
-`PREFECT_SERVER_API_AUTH_STRING` is not set: its pages would ask a person for the secret, and the door checks the same
-credentials before it, also those that Prefect's clients send in the first message of a WebSocket.
+`PREFECT_SERVER_API_AUTH_STRING` is not set: Prefect's pages would ask the user for the secret. The door checks the same
+credentials, including those that Prefect's clients send in the first message of a WebSocket.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def database(project: Project) -> Path:
 
 
 def create_app() -> Application:
-    """The application; makes the database first if there is none. Reads MODELYARD_PROJECT and Prefect's settings."""
+    """The ASGI application; creates a missing database first. Reads MODELYARD_PROJECT and Prefect's settings."""
     project = Project.find()
     atomic_database.create(database(project), _make_tables)
     from prefect.server.api.server import create_app as create_prefect
@@ -36,19 +36,19 @@ def create_app() -> Application:
 
 
 def _make_tables(path: Path) -> None:
-    """Prefect's own command, in a process of its own; this one imports the server meanwhile."""
+    """Create the tables with Prefect's command in a child process, while this process imports the server."""
     url = f"sqlite+aiosqlite:///{path}"
-    making = subprocess.Popen(
+    migration = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"],
         env={**os.environ, "PREFECT_SERVER_DATABASE_CONNECTION_URL": url},
         stdin=subprocess.DEVNULL,
     )
     import prefect.server.api.server  # noqa: F401
 
-    if making.wait() != 0:
+    if migration.wait() != 0:
         raise StackError(
-            "Prefect's database could not be made",
+            "Prefect's database could not be created",
             where=str(path),
-            got=f"`prefect server database upgrade` ended with exit code {making.returncode}",
-            next_step="the lines above say why; `modelyard doctor` looks for causes",
+            got=f"`prefect server database upgrade` ended with exit code {migration.returncode}",
+            next_step="read the error in the lines above; `modelyard doctor` looks for causes",
         )

@@ -1,7 +1,7 @@
-"""Which process a number means: a PID is used again, and the wall clock can be stepped.
+"""The identity of a process, which a PID alone is not: PIDs are reused, and the wall clock can be stepped.
 
-On Linux a process is its PID, its start in clock ticks since boot (field 22 of `/proc/PID/stat`, see proc(5)) and the
-boot's id: neither depends on the wall clock. Where there is no `/proc`, the creation time takes the place of both.
+On Linux the identity is the PID, the start in clock ticks since boot (field 22 of `/proc/PID/stat`, see proc(5)) and
+the boot id; none of them depends on the wall clock. Without `/proc`, the creation time replaces start and boot id.
 Only the standard library is imported here, so that a small launcher can import this module.
 """
 
@@ -20,8 +20,8 @@ class Identity:
     """One process, from its start to its end.
 
     Args:
-        start: clock ticks from boot to its start; without `/proc` seconds since 1970.
-        boot: the id of the boot; empty without `/proc`.
+        start: clock ticks from boot to the start of the process; without `/proc` seconds since 1970.
+        boot: the boot id; empty without `/proc`.
     """
 
     pid: int
@@ -37,27 +37,27 @@ class Identity:
         """The identity that `to_json` wrote.
 
         Raises:
-            ValueError: the document is none.
+            ValueError: the document is not an identity.
         """
         match document:
             case {"pid": int(pid), "start": int() | float() as start, "boot": str(boot)}:
                 return Identity(pid, start, boot)
         raise ValueError(f"not the identity of a process: {document!r}")
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether this process has not ended."""
         return of(self.pid) == self
 
 
 def own() -> Identity:
-    """This process."""
-    found = of(os.getpid())
-    assert found is not None  # noqa: S101  # it runs this line
-    return found
+    """The identity of this process."""
+    identity = of(os.getpid())
+    assert identity is not None  # noqa: S101  # it runs this line
+    return identity
 
 
 def of(pid: int) -> Identity | None:
-    """The process of a PID; None if there is none, or if it has ended and only waits to be collected (a zombie)."""
+    """The identity of the process with a PID; None if there is no such process or it is a zombie."""
     if not (_PROC / "self").exists():
         return _without_proc(pid)
     try:

@@ -1,4 +1,4 @@
-"""The mark that every process of the stack carries in its environment, and hands on to its children."""
+"""The environment variables that mark every process of the stack; children inherit them."""
 
 STACK = "MODELYARD_STACK"  # the project's root
 PROGRAM = "MODELYARD_STACK_PROGRAM"  # which program of the stack

@@ -1,4 +1,4 @@
-"""The programs of the stack: what each runs, where it answers, what it needs."""
+"""The programs of the stack: command, environment and supervisor configuration of each."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ ENTRYPOINT = "flows/pipelines/flow.py:pipeline"  # the flow that the runner runs
 FIRST_PORT = {"prefect": 4200, "mlflow": 5000}
 SERVICE_PREFIX = "serve-"
 LOCK = "MODELYARD_LOCK"  # digest of the locked environment that a program was started with
-GUARDIAN = "guardian"  # the one program without a shim: it watches the supervisor itself
-STOP_SECONDS = 65  # of a service: a request may take a minute, and is answered
-SHIM_SECONDS = 20  # that a shim needs to end a program, beside the program's own time
+GUARDIAN = "guardian"  # the only program without a shim: it watches the supervisor
+STOP_SECONDS = 65  # for a service to end: a request may take a minute, and is answered
+SHIM_SECONDS = 20  # for a shim to end a program, in addition to the program's `stop_seconds`
 
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised program. What it runs stands in a JSON file of its own, so no word of it needs quoting.
+    """One supervised program. Its command is stored in a JSON file of its own, so no argument needs quoting.
 
     Args:
         priority: lower starts first and stops last.
-        stop_seconds: how long it may take to end after SIGTERM, before its whole process group is killed.
+        stop_seconds: time to end after SIGTERM, before the whole process group is killed.
         after: a server (root, port) that must be ready before the program starts.
-        clears_leftovers: end processes that a killed earlier start of it left.
-        needs_credentials: its environment holds the project's secret, for the clients of Prefect and MLflow.
-        hands_over_to: a folder, relative to the project's, in which the workers of the program say that they serve: the
-            program is replaced by starting the new one beside it; None: it is ended first.
-        workers: of a program that hands over, how many must say that they serve before the one before it ends.
-        shim: a shim keeps it, so that it outlives the supervisor.
+        clears_leftovers: end the processes that an earlier, killed start of the program left.
+        needs_credentials: add the project's secret to the environment, for the clients of Prefect and MLflow.
+        hands_over_to: a folder, relative to the project's, with the heartbeats of the program's workers. A changed
+            program is then replaced without a pause: the new process starts beside the old one. None: the old process
+            ends first.
+        workers: number of workers of the new process that must be ready before the old process ends.
+        shim: run the program under a shim, so that it outlives the supervisor.
     """
 
     name: str
@@ -56,20 +57,20 @@ class Program:
     shim: bool = True
 
     def write(self, project: Project) -> None:
-        """Write the program's JSON file, which `launch.py` reads at each start."""
+        """Write the program's JSON file, which the shim reads at each start."""
         path = launch_file(project, self.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(path, self._document(project))
 
     def differs(self, project: Project) -> bool:
-        """Whether the file written last is another than `write` would write."""
+        """Whether the program's file differs from what `write` would write."""
         path = launch_file(project, self.name)
         return not path.exists() or path.read_text() != self._document(project)
 
     def _document(self, project: Project) -> str:
         variables = {**environment.of_project(project), PROGRAM: self.name, **self.environment}
         if not self.name.startswith(SERVICE_PREFIX) and project.lock_file.is_file():
-            # After other packages were installed, `up` starts the servers again; production stays as it is.
+            # If the locked environment has changed, `up` restarts the servers, but not the model services.
             variables[LOCK] = digest.of_file(project.lock_file)
         document = asdict(self) | {"folder": str(project.root), "environment": variables}
         return document_text(document)
@@ -77,8 +78,8 @@ class Program:
     def section(self, project: Project) -> str:
         """The program's section of the supervisor's configuration.
 
-        The supervisor runs in the project's folder, with this interpreter's folder first in PATH: all is relative, so
-        no sign of a path is taken for syntax (` ;` begins a comment, `%` an expansion).
+        The supervisor runs in the project's folder, with this interpreter's folder first in PATH. All paths are
+        relative, so no character of a path is parsed as syntax (` ;` begins a comment, `%` an expansion).
         """
         file = launch_file(project, self.name).relative_to(project.root)
         lines = {
@@ -90,7 +91,7 @@ class Program:
             "stopwaitsecs": self.stop_seconds + SHIM_SECONDS,
             "killasgroup": "false" if self.shim else "true",
             "redirect_stderr": "true",
-            # What a shim prints before it opens the program's own log: nothing, unless Python itself fails.
+            # Output of a shim before it opens the program's own log: only errors of Python itself.
             "stdout_logfile": log_file(project, f"{self.name}.shim" if self.shim else self.name).relative_to(
                 project.root
             ),
@@ -102,51 +103,55 @@ class Program:
 
 
 def escaped(value: str) -> str:
-    """A value as the supervisor's configuration reads it back (paths it expands twice: they are given relative)."""
+    """A value with `%` escaped for the supervisor's configuration. It expands paths twice, so paths are relative."""
     return value.replace("%", "%%")
 
 
 def document_text(document: dict[str, Any]) -> str:
-    """A program's file."""
+    """The content of a program's JSON file."""
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def launch_file(project: Project, name: str) -> Path:
-    """What a program runs."""
+    """The JSON file of a program."""
     return state.folder(project) / "programs" / f"{name}.json"
 
 
 def log_file(project: Project, name: str) -> Path:
-    """What a program prints."""
+    """The log file of a program."""
     return state.folder(project) / "logs" / f"{name}.log"
 
 
-def of_stack(project: Project, known: StackState) -> tuple[Program, ...]:
+def of_stack(project: Project, stack_state: StackState) -> tuple[Program, ...]:
     """The programs that `up` starts."""
     own = connections.own_servers(project)
     return (
         _guardian(project),
-        *((_prefect(project, known),) if "prefect" in own else ()),
-        *((_mlflow(project, known),) if "mlflow" in own else ()),
-        _runner(project, known),
-        _controller(project, known),
+        *((_prefect(project, stack_state),) if "prefect" in own else ()),
+        *((_mlflow(project, stack_state),) if "mlflow" in own else ()),
+        _runner(project, stack_state),
+        _controller(project, stack_state),
     )
 
 
-def _prefect_api(project: Project, known: StackState) -> str:
+def _prefect_api(project: Project, stack_state: StackState) -> str:
     server = connections.of(project).prefect
-    return own_url("prefect", known.ports["prefect"]) if server.is_own else str(server.url)
+    return own_url("prefect", stack_state.ports["prefect"]) if server.is_own else str(server.url)
 
 
-def _after(project: Project, known: StackState, name: str) -> dict[str, Any] | None:
-    """The server that a program waits for, if it is the project's own."""
-    return {"root": str(project.root), "port": known.ports[name]} if name in connections.own_servers(project) else None
+def _after(project: Project, stack_state: StackState, name: str) -> dict[str, Any] | None:
+    """The server that a program waits for; None if the server is external."""
+    return (
+        {"root": str(project.root), "port": stack_state.ports[name]}
+        if name in connections.own_servers(project)
+        else None
+    )
 
 
-def _uvicorn(application: str, port: int) -> list[str]:
-    words = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
-    # Whoever asks does not say where from: the door asks the kernel about the connection.
-    return [*words, "--no-proxy-headers", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+def _uvicorn_command(application: str, port: int) -> list[str]:
+    command = [sys.executable, "-m", "uvicorn", "--factory", application, "--host", LOOPBACK, "--port", str(port)]
+    # Proxy headers of a client are ignored: the door asks the kernel which user opened the connection.
+    return [*command, "--no-proxy-headers", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
 
 
 def _guardian(project: Project) -> Program:
@@ -154,9 +159,9 @@ def _guardian(project: Project) -> Program:
     return Program(GUARDIAN, command, priority=1, clears_leftovers=False, shim=False)
 
 
-def _prefect(project: Project, known: StackState) -> Program:
-    port = known.ports["prefect"]
-    # Relative to the project's folder, in which the server runs: no sign of its path is taken for a part of the URL.
+def _prefect(project: Project, stack_state: StackState) -> Program:
+    port = stack_state.ports["prefect"]
+    # Relative to the project's folder, in which the server runs, so no character of its path is parsed as URL syntax.
     database = project.state.relative_to(project.root) / "prefect" / "prefect.db"
     settings = {
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
@@ -166,17 +171,17 @@ def _prefect(project: Project, known: StackState) -> Program:
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
         # Prefect would write its pages, changed, into its own package, which may belong to another user.
         "PREFECT_UI_STATIC_DIRECTORY": str(project.state / "prefect" / "ui"),
-        "PREFECT_UI_API_URL": "/api",  # of the page's own origin, under whatever name of this machine it was opened
+        "PREFECT_UI_API_URL": "/api",  # relative to the page's origin, for any host name of this machine
         "PREFECT_API_URL": own_url("prefect", port),
         "PREFECT__SERVER_FINAL": "1",
     }
-    return Program("prefect", _uvicorn("flows.platform.prefect_server:create_app", port), settings)
+    return Program("prefect", _uvicorn_command("flows.platform.prefect_server:create_app", port), settings)
 
 
-def _mlflow(project: Project, known: StackState) -> Program:
-    """The application that `mlflow server` starts as a child of its own; started directly, MLflow is imported once."""
+def _mlflow(project: Project, stack_state: StackState) -> Program:
+    """The ASGI application of `mlflow server`, started directly instead of as its child: MLflow is imported once."""
     home = project.state.relative_to(project.root) / "mlflow"
-    port = known.ports["mlflow"]
+    port = stack_state.ports["mlflow"]
     store = f"sqlite:///{home / 'mlflow.db'}"
     settings = {
         "_MLFLOW_SERVER_FILE_STORE": store,
@@ -188,40 +193,40 @@ def _mlflow(project: Project, known: StackState) -> Program:
         "MLFLOW_SERVER_ALLOWED_HOSTS": "127.0.0.1:*,localhost:*,[[]::1]:*",
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:{port}",
     }
-    return Program("mlflow", _uvicorn("components.registry.server:create_app", port), settings)
+    return Program("mlflow", _uvicorn_command("components.registry.server:create_app", port), settings)
 
 
-def _runner(project: Project, known: StackState) -> Program:
+def _runner(project: Project, stack_state: StackState) -> Program:
     return Program(
         "runner",
         [sys.executable, "-m", "flows.platform.runner"],
         {
-            "PREFECT_API_URL": _prefect_api(project, known),
+            "PREFECT_API_URL": _prefect_api(project, stack_state),
             "PREFECT_WORKER_QUERY_SECONDS": "3",
-            # Prefect keeps `runner_storage` there. In /tmp it belongs to whoever came first, and to nobody else.
+            # Prefect creates `runner_storage` there. In /tmp the first user would own the folder.
             "TMPDIR": str(state.folder(project)),
             "PYTHONUNBUFFERED": "1",
         },
         priority=30,
         stop_seconds=8,
-        after=_after(project, known, "prefect"),
-        clears_leftovers=False,  # flow runs of a killed runner go on and report their end themselves
+        after=_after(project, stack_state, "prefect"),
+        clears_leftovers=False,  # flow runs of a killed runner continue and report their own end
         needs_credentials=True,
     )
 
 
-def _controller(project: Project, known: StackState) -> Program:
+def _controller(project: Project, stack_state: StackState) -> Program:
     return Program(
         "controller",
         [sys.executable, "-m", "flows.releases.controller", str(project.root)],
         {
-            "PREFECT_API_URL": _prefect_api(project, known),
+            "PREFECT_API_URL": _prefect_api(project, stack_state),
             "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
             "PYTHONUNBUFFERED": "1",
         },
         priority=30,
         stop_seconds=8,
-        after=_after(project, known, "mlflow"),
-        clears_leftovers=False,  # a release of a killed controller goes on to its end
+        after=_after(project, stack_state, "mlflow"),
+        clears_leftovers=False,  # the release worker of a killed controller completes its release
         needs_credentials=True,
     )

@@ -1,9 +1,8 @@
-"""`python -m flows.platform.runner`: keeps the work pool's job template as it is to be, then is Prefect's worker.
+"""`python -m flows.platform.runner`: sets the work pool's job template, then runs Prefect's worker.
 
-A run of the pool chooses parameters, and nothing else: command and folder are constants of the template, which has no
-variables. It has no environment either, since Prefect merges a deployment's variables into one, whatever the template
-allows. The command names the flow, so a deployment's entry point and pull steps, which could name any command, are not
-carried out.
+A flow run chooses only its parameters: command and folder are constants of the template, which has no variables. The
+template has no environment either, because Prefect would merge a deployment's variables into it. The command names the
+flow, so a deployment's entry point and pull steps, which could name any command, are not executed.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 TYPE = "process"
-PATIENCE_SECONDS = 120
+SETUP_TIMEOUT_SECONDS = 120
 
 
 def job_template(project: Project) -> dict[str, object]:
@@ -40,31 +39,31 @@ def job_template(project: Project) -> dict[str, object]:
     }
 
 
-def keep_work_pool(project: Project, client: httpx.Client) -> None:
+def apply_work_pool(project: Project, client: httpx.Client) -> None:
     """Create the project's work pool, or set its template.
 
     Raises:
-        httpx.HTTPError: Prefect refused, or did not answer.
+        httpx.HTTPError: Prefect rejected the request or did not answer.
     """
     template, pool = job_template(project), connections.shared_name(project)
-    changed = client.patch(f"/work_pools/{pool}", json={"base_job_template": template})
-    if changed.status_code == httpx.codes.NOT_FOUND:
+    response = client.patch(f"/work_pools/{pool}", json={"base_job_template": template})
+    if response.status_code == httpx.codes.NOT_FOUND:
         body = {"name": pool, "type": TYPE, "base_job_template": template}
-        changed = client.post("/work_pools/", json=body)
-    changed.raise_for_status()
+        response = client.post("/work_pools/", json=body)
+    response.raise_for_status()
 
 
-def load_no_foreign_flow() -> None:
-    """Have the worker look for the hooks of a cancelled or crashed run nowhere: it would carry out the pull steps.
+def disable_flow_hooks() -> None:
+    """Keep the worker from loading the flow of a cancelled or crashed run for its hooks: that would run the pull steps.
 
     Raises:
-        AttributeError: Prefect has no such function any more; then its hooks must be kept out another way.
+        AttributeError: this version of Prefect has no such function, so the hooks must be disabled in another way.
     """
     from prefect.workers import process
 
-    replaced = "load_flow_from_flow_run"
-    getattr(process, replaced)  # it must be there
-    setattr(process, replaced, _flow_without_hooks)
+    function = "load_flow_from_flow_run"
+    getattr(process, function)  # raises if Prefect has removed the function
+    setattr(process, function, _flow_without_hooks)
 
 
 async def _flow_without_hooks(_flow_run: FlowRun) -> Flow[[], None]:
@@ -78,26 +77,26 @@ async def _flow_without_hooks(_flow_run: FlowRun) -> Flow[[], None]:
 
 
 def main() -> None:
-    """Set the pool up and be the worker."""
+    """Set up the work pool and run the worker."""
     project = Project.find()
     endpoints = lifecycle.configured(project)
-    until = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + SETUP_TIMEOUT_SECONDS
     with connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=30) as client:
         while True:
             try:
-                keep_work_pool(project, client)
+                apply_work_pool(project, client)
                 break
             except httpx.HTTPError as error:
                 print(f"the work pool could not be set up: {error}", flush=True)
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     sys.exit(1)
                 time.sleep(1)
-    load_no_foreign_flow()
+    disable_flow_hooks()
     from prefect.cli import app
 
     pool = connections.shared_name(project)
-    words = ["worker", "start", "--pool", pool, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
-    sys.argv = ["prefect", *words, "--install-policy", "never"]
+    arguments = ["worker", "start", "--pool", pool, "--type", TYPE, "--name", "modelyard-runner", "--limit", "2"]
+    sys.argv = ["prefect", *arguments, "--install-policy", "never"]
     app()
 
 

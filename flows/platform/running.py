@@ -1,4 +1,4 @@
-"""Which process runs a program: `stack/running/<name>.json`, so that it is found again after its supervisor is gone."""
+"""Records of the processes that run programs, `stack/running/<name>.json`; the next supervisor's shims read them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Record(NamedTuple):
     """A running program.
 
     Args:
-        digest: of the program's file when it was started.
-        since: when it was started, seconds since 1970.
+        digest: sha256 of the program's file at the start of the process.
+        since: start time, seconds since 1970.
     """
 
     identity: Identity
@@ -24,27 +24,27 @@ class Record(NamedTuple):
 
 
 def read(home: Path, name: str) -> Record | None:
-    """The record of a program; None where there is none."""
+    """The record of a program; None if there is no readable record."""
     path = _path(home, name)
     try:
-        said = json.loads(path.read_text())
-        return Record(Identity.from_json(said["process"]), str(said["digest"]), int(path.stat().st_mtime))
+        document = json.loads(path.read_text())
+        return Record(Identity.from_json(document["process"]), str(document["digest"]), int(path.stat().st_mtime))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write(home: Path, name: str, identity: Identity, digest: str) -> None:
-    """Record what runs a program."""
+    """Record the process that runs a program."""
     path = _path(home, name)
     path.with_suffix(".failed").unlink(missing_ok=True)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps({"process": identity.to_json(), "digest": digest}))
-    fresh.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps({"process": identity.to_json(), "digest": digest}))
+    temporary.replace(path)
 
 
 def note_failure(home: Path, name: str, digest: str) -> None:
-    """Note that a program with this digest did not become ready; what ran before it goes on."""
+    """Record that a program with this digest did not become ready; its previous process continues."""
     _path(home, name).with_suffix(".failed").write_text(digest)
 
 
@@ -57,7 +57,7 @@ def has_failed(home: Path, name: str, digest: str) -> bool:
 
 
 def forget_failure(home: Path, name: str) -> None:
-    """Let a program be tried again."""
+    """Remove the record of a failure, so that the program is tried again."""
     _path(home, name).with_suffix(".failed").unlink(missing_ok=True)
 
 

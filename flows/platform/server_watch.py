@@ -1,4 +1,4 @@
-"""While a run goes on: a server of the stack that does not answer any more is said, since the run waits for it."""
+"""Logs servers of the stack that stop answering during a run, because the run waits for them."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from contextlib import contextmanager
 from components.core.project import Project
 from flows.platform import lifecycle
 
-LOOK_SECONDS = 3.0
-SAY_SECONDS = 10.0
+POLL_SECONDS = 3.0
+LOG_PERIOD_SECONDS = 10.0
 
 
 @contextmanager
 def watched(
     project: Project,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     *,
-    look_seconds: float = LOOK_SECONDS,
-    say_seconds: float = SAY_SECONDS,
+    poll_seconds: float = POLL_SECONDS,
+    log_period_seconds: float = LOG_PERIOD_SECONDS,
 ) -> Iterator[None]:
-    """While the block lasts, say every `say_seconds` which server has not answered for how long.
+    """During the block, log every `log_period_seconds` each server that does not answer, and for how long.
 
     Args:
-        say: called from a thread of its own.
+        log: called in a background thread.
+        poll_seconds: time between two checks of the servers.
     """
     ended = threading.Event()
 
-    def look() -> None:
-        away: dict[str, float] = {}
-        said: dict[str, float] = {}
-        while not ended.wait(look_seconds):
+    def poll() -> None:
+        unreachable_since: dict[str, float] = {}
+        logged_at: dict[str, float] = {}
+        while not ended.wait(poll_seconds):
             now = time.monotonic()
-            silent = lifecycle.silent_servers(project)
-            away = {name: away.get(name, now - look_seconds) for name in silent}
-            for name, since in away.items():
-                if now - since >= say_seconds and now - said.get(name, 0.0) >= say_seconds:
-                    said[name] = now
-                    say(f"{name} has not answered for {now - since:.0f} s; the run waits for it")
+            unreachable = lifecycle.unreachable_servers(project)
+            unreachable_since = {name: unreachable_since.get(name, now - poll_seconds) for name in unreachable}
+            for name, since in unreachable_since.items():
+                if now - since >= log_period_seconds and now - logged_at.get(name, 0.0) >= log_period_seconds:
+                    logged_at[name] = now
+                    log(f"{name} has not answered for {now - since:.0f} s; the run waits for it")
 
-    thread = threading.Thread(target=look, name="server watch", daemon=True)
+    thread = threading.Thread(target=poll, name="server watch", daemon=True)
     thread.start()
     try:
         yield

@@ -30,7 +30,7 @@ from flows.platform.supervisor import ProcessState
 
 FIRST_PORT = 3000
 READY = "/readyz"
-ATTEMPTS = 3  # to find a port that nobody else takes before the service listens
+ATTEMPTS = 3  # to find a port that no other process takes before the service listens
 
 
 def serve(
@@ -46,14 +46,15 @@ def serve(
 ) -> str:
     """Run a service as `serve-<name>` and wait until its /readyz answers 200; returns its URL.
 
-    A service that runs this very command in this very environment is left alone; another one is replaced, without a
-    pause where it hands over. It comes back with the stack, until `stop_serving`.
+    If the service runs the same command in the same environment, it is left unchanged; else it is replaced, without a
+    pause if `hands_over_to` is set. The service restarts with the stack until `stop_serving`.
 
     Args:
-        command: its words; `{port}` in them becomes the port.
-        environment: variables beside those of the stack; `{port}` likewise.
-        hands_over_to, workers: as of `Program`.
-        port: where it listens, or None: where it listened before, else the first free port from 3000 on.
+        command: the arguments of the command; `{port}` is replaced by the port.
+        environment: variables in addition to those of the stack; `{port}` is replaced by the port.
+        hands_over_to, workers: as in `Program`.
+        port: the port to listen on; None: the previous port, else the first free port from 3000 on.
+        timeout_seconds: time for the service to become ready.
 
     Raises:
         StackError: the stack is not running, the port is taken, or the service does not become ready.
@@ -72,100 +73,102 @@ def serve(
         try:
             _wait(project, SERVICE_PREFIX + name, chosen, timeout_seconds)
         except ports.PortTaken:
-            continue  # it is not free: another one is chosen
+            continue  # `_start` chooses another port
         return f"http://{ports.LOOPBACK}:{chosen}"
     raise StackError(f"{SERVICE_PREFIX}{name} has no port", got=f"{chosen} is held by {ports.holder(chosen)}")
 
 
 def stop_serving(project: Project, name: str, log: Callable[[str], None] | None = None) -> bool:
-    """Stop a service and forget it (its port is remembered); returns whether there was one.
+    """Stop a service and remove it from the supervisor, but keep its port; returns whether it existed.
 
-    A request that the service has accepted may take a minute; it is answered before the process ends.
+    Accepted requests, which may take a minute, are answered before the process ends.
 
     Args:
-        log: told every ten seconds that requests are still being answered.
+        log: called every ten seconds while requests are still being answered.
     """
     program_name = SERVICE_PREFIX + name
     with state.lock(project), announced(f"{program_name} to answer what it has accepted", log):
-        there = _include(project, program_name).exists()
+        existed = _include(project, program_name).exists()
         _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
-    return there
+    return existed
 
 
 def move_service(project: Project, name: str, port: int) -> None:
-    """Have a service listen on another port from its next start on; one that listens elsewhere is stopped.
+    """Set the port on which a service listens from its next start on; a service on another port is stopped.
 
     Raises:
         StackError: the stack is not running, or the port is taken.
     """
     program_name = SERVICE_PREFIX + name
     with state.lock(project):
-        known = state.load(project)
-        if known is None:
+        stack_state = state.load(project)
+        if stack_state is None:
             raise StackError("the stack is not running", next_step="`modelyard up`")
-        if known.ports.get(program_name) == port:
+        if stack_state.ports.get(program_name) == port:
             return
         if not ports.is_free(port):
             raise StackError(
                 f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
             )
         _remove(project, program_name, program_name in (supervisor.processes(project) or {}))
-        state.save(project, known.with_port(program_name, port))
+        state.save(project, stack_state.with_port(program_name, port))
 
 
 def move(project: Project, came_from: str) -> None:
-    """Let the services of a moved project name its new folder where they named the old one; called with the lock."""
+    """Replace the old root by the new one in the service files of a moved project; the caller holds `state.lock`."""
     for path in launch_file(project, "any").parent.glob(f"{SERVICE_PREFIX}*.json"):
-        atomic.write_text(path, document_text(_moved(json.loads(path.read_text()), came_from, str(project.root))))
+        atomic.write_text(
+            path, document_text(_replace_root(json.loads(path.read_text()), came_from, str(project.root)))
+        )
 
 
-def _moved(value: Any, before: str, now: str) -> Any:
+def _replace_root(value: Any, old_root: str, new_root: str) -> Any:
     if isinstance(value, dict):
-        return {key: _moved(inner, before, now) for key, inner in value.items()}
+        return {key: _replace_root(inner, old_root, new_root) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_moved(inner, before, now) for inner in value]
-    if isinstance(value, str) and (value == before or value.startswith(f"{before}/")):
-        return now + value[len(before) :]
+        return [_replace_root(inner, old_root, new_root) for inner in value]
+    if isinstance(value, str) and (value == old_root or value.startswith(f"{old_root}/")):
+        return new_root + value[len(old_root) :]
     return value
 
 
 def service_url(project: Project, name: str) -> str | None:
-    """Where a service is to answer; None if the stack does not run it."""
-    known = state.load(project)
-    port = known.ports.get(SERVICE_PREFIX + name) if known else None
+    """The URL of a service; None if the stack does not run the service."""
+    stack_state = state.load(project)
+    port = stack_state.ports.get(SERVICE_PREFIX + name) if stack_state else None
     if port is None or not _include(project, SERVICE_PREFIX + name).exists():
         return None
     return f"http://{ports.LOOPBACK}:{port}"
 
 
 def service_state(project: Project, name: str) -> str | None:
-    """What the supervisor calls a service: STARTING, RUNNING, BACKOFF, FATAL, ...; None if it has none of that name."""
+    """The supervisor's state of a service: STARTING, RUNNING, BACKOFF, FATAL, ...; None if there is no such service."""
     process = (supervisor.processes(project) or {}).get(SERVICE_PREFIX + name)
     return process.state if process is not None else None
 
 
 def _start(project: Project, template: Program, port: int | None) -> int:
-    """Have the supervisor run a service, unless it does; where it is to listen.
+    """Start a service, or replace it if its program or port has changed; returns its port.
 
     Args:
-        template: the program, with `{port}` in its words and variables.
+        template: the program, with `{port}` in its command and environment.
     """
     program_name, hands_over_to = template.name, template.hands_over_to
     with state.lock(project):
-        present = supervisor.processes(project)
-        known = state.load(project)
-        if present is None or known is None:
+        processes = supervisor.processes(project)
+        stack_state = state.load(project)
+        if processes is None or stack_state is None:
             raise StackError("the stack is not running", next_step="`modelyard up`")
-        same_place = port is None or known.ports.get(program_name) == port
-        chosen = known.ports.get(program_name, FIRST_PORT) if port is None else port
+        same_port = port is None or stack_state.ports.get(program_name) == port
+        chosen = stack_state.ports.get(program_name, FIRST_PORT) if port is None else port
         program = _at_port(template, chosen)
-        process = present.get(program_name)
-        unchanged = same_place and process is not None and not program.differs(project)
+        process = processes.get(program_name)
+        unchanged = same_port and process is not None and not program.differs(project)
         runs = process is not None and process.state in ("RUNNING", "STARTING")
-        if same_place and runs and not unchanged and hands_over_to and not _is_taken(project, process, chosen):
+        if same_port and runs and not unchanged and hands_over_to and not _is_taken(project, process, chosen):
             running.forget_failure(state.folder(project), program_name)
             program.write(project)
-            with supervisor.call(project) as proxy:  # the shim alone: the next one lets the new program take over
+            with supervisor.call(project) as proxy:  # only the shim is killed; the next shim hands over
                 proxy.supervisor.signalProcess(program_name, "KILL")
         elif not unchanged or not runs or _is_taken(project, process, chosen):
             _remove(project, program_name, process is not None)
@@ -174,10 +177,10 @@ def _start(project: Project, template: Program, port: int | None) -> int:
                     raise StackError(
                         f"port {port} is taken", got=ports.holder(port), next_step="choose another port, or free it"
                     )
-                others = {other for owner, other in known.ports.items() if owner != program_name}
-                chosen = ports.choose(FIRST_PORT, others)
+                other_ports = {other for owner, other in stack_state.ports.items() if owner != program_name}
+                chosen = ports.choose(FIRST_PORT, other_ports)
                 program = _at_port(template, chosen)
-            state.save(project, known.with_port(program_name, chosen))
+            state.save(project, stack_state.with_port(program_name, chosen))
             program.write(project)
             atomic.write_text(_include(project, program_name), program.section(project))
             with supervisor.call(project) as proxy:
@@ -187,7 +190,7 @@ def _start(project: Project, template: Program, port: int | None) -> int:
 
 
 def _is_taken(project: Project, process: ProcessState | None, port: int) -> bool:
-    """Whether another process listens on a service's port."""
+    """Whether a process outside the stack listens on a service's port."""
     if ports.is_free(port) or (process is not None and process.pid and ports.listens(process.pid, port)):
         return False
     from flows.platform import orphans
@@ -196,9 +199,9 @@ def _is_taken(project: Project, process: ProcessState | None, port: int) -> bool
 
 
 def _at_port(template: Program, port: int) -> Program:
-    words = [word.replace("{port}", str(port)) for word in template.command]
+    command = [word.replace("{port}", str(port)) for word in template.command]
     variables = {key: value.replace("{port}", str(port)) for key, value in template.environment.items()}
-    return replace(template, command=words, environment=variables)
+    return replace(template, command=command, environment=variables)
 
 
 def _include(project: Project, program_name: str) -> Path:
@@ -221,13 +224,13 @@ def _digest(project: Project, program_name: str) -> str:
 
 
 def _is_current(project: Project, program_name: str) -> bool:
-    """Whether what runs was started from the program's present file."""
+    """Whether the running process was started from the current version of the program's file."""
     record = running.read(state.folder(project), program_name)
-    return record is not None and record.identity.lives() and record.digest == _digest(project, program_name)
+    return record is not None and record.identity.is_alive() and record.digest == _digest(project, program_name)
 
 
 def _wait(project: Project, program_name: str, port: int, timeout_seconds: float) -> None:
-    begin = time.monotonic()
+    started_at = time.monotonic()
     while True:
         process = (supervisor.processes(project) or {}).get(program_name)
         if _is_taken(project, process, port):
@@ -240,12 +243,12 @@ def _wait(project: Project, program_name: str, port: int, timeout_seconds: float
             and health.is_ours(project, port)
         ):
             return
-        late = time.monotonic() - begin > timeout_seconds
+        timed_out = time.monotonic() - started_at > timeout_seconds
         failed = running.has_failed(state.folder(project), program_name, _digest(project, program_name))
-        if late or failed or (process is not None and process.state == "FATAL"):
+        if timed_out or failed or (process is not None and process.state == "FATAL"):
             log = log_file(project, program_name)
             raise StackError(
-                f"{program_name} did not become ready" + (f" within {timeout_seconds:.0f} s" if late else ""),
+                f"{program_name} did not become ready" + (f" within {timeout_seconds:.0f} s" if timed_out else ""),
                 where=str(log),
                 got="\n" + supervisor.tail(log),
             )

@@ -1,11 +1,11 @@
-"""What the supervisor really starts: `python -m flows.platform.shim PROGRAM.json` keeps one program running.
+"""The shim between the supervisor and one program: `python -m flows.platform.shim PROGRAM.json`.
 
-The shim stands between the supervisor and a program, as containerd's shim stands between its daemon and a container.
-The program has a session of its own and outlives the supervisor: a killed supervisor takes its shims along (Linux: the
-kernel sees to that), and the shim of the next supervisor adopts the program where it finds it running unchanged. When
-the supervisor stops a shim with SIGTERM, the shim ends its program.
+The shim corresponds to containerd's shim between daemon and container. The program has its own session and outlives the
+supervisor. When the supervisor is killed, the kernel kills its shims (PR_SET_PDEATHSIG, Linux only). The shim of the
+next supervisor adopts the running program if its file is unchanged. When the supervisor stops a shim with SIGTERM, the
+shim ends its program.
 
-Only the standard library is imported here, since each program has a shim.
+Only the standard library is imported here, because each program has a shim.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from flows.platform import process_identity, running
 
 SET_PARENT_DEATH_SIGNAL = 1
 LOG_BYTES = 5_000_000
-LOOK_SECONDS = 60.0  # at the size of the log
-HANDOVER_SECONDS = 100.0  # for a program to become ready beside the one that it takes over from
-POLL_SECONDS = 0.2  # where a process cannot be waited for
+LOG_CHECK_SECONDS = 60.0  # between two checks of the log's size
+HANDOVER_SECONDS = 100.0  # for the replacement to become ready beside the current process
+POLL_SECONDS = 0.2  # without pidfd_open
 
 
 class Program(NamedTuple):
-    """A program's file, read."""
+    """The content of a program's JSON file, and its sha256."""
 
     name: str
     document: dict[str, Any]
@@ -41,13 +41,13 @@ class Program(NamedTuple):
 
     @staticmethod
     def read(path: Path) -> Program:
-        """The program of a file."""
+        """Read a program's JSON file."""
         content = path.read_bytes()
         return Program(path.stem, json.loads(content), hashlib.sha256(content).hexdigest())
 
 
 def main() -> None:
-    """Keep the program of the named file running until it ends or the supervisor wants it to."""
+    """Run the program of the file until it ends or the supervisor stops the shim."""
     parent = os.getppid()
     path = Path(sys.argv[1]).resolve()
     program = Program.read(path)
@@ -58,63 +58,67 @@ def main() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit("the supervisor is gone")
-    stopped = _on_termination()
+    sigterm = _sigterm_descriptor()
     log = home / "logs" / f"{program.name}.log"
-    _print_into(log)
-    process = _found(home, program, log, stopped) or _started(home, program, log, stopped)
-    code = _keep(process, program, log, stopped)
+    _redirect_output_to(log)
+    process = _adopt(home, program, log, sigterm) or _start(home, program, log, sigterm)
+    code = _supervise(process, program, log, sigterm)
     running.forget(home, program.name)
     sys.exit(code)
 
 
-def _found(home: Path, program: Program, log: Path, stopped: int) -> _Process | None:
-    """The program that an earlier shim started, or what has taken its place; None: nothing runs."""
+def _adopt(home: Path, program: Program, log: Path, sigterm: int) -> _Process | None:
+    """Adopt the process that an earlier shim started, or its replacement if the program has changed; else None."""
     record = running.read(home, program.name)
-    if record is None or not record.identity.lives():
+    if record is None or not record.identity.is_alive():
         return None
     process = _Process(record.identity.pid, None)
     if record.digest == program.digest:
         print(f"adopted process {process.pid}, which an earlier supervisor started", flush=True)
         return process
     if program.document["hands_over_to"] is not None:
-        return _replaced(process, home, program, log, stopped)
+        return _hand_over(process, home, program, log, sigterm)
     print(f"process {process.pid} runs another version of this program; ending it", flush=True)
-    _end(process, int(program.document["stop_seconds"]))
+    _terminate(process, int(program.document["stop_seconds"]))
     return None
 
 
-def _replaced(before: _Process, home: Path, program: Program, log: Path, stopped: int) -> _Process:
-    """The program started anew beside the one that runs, which ends once the new one is ready.
+def _hand_over(current: _Process, home: Path, program: Program, log: Path, sigterm: int) -> _Process:
+    """Start a replacement beside the current process, and end the current process once the replacement is ready.
 
-    The new one takes the listening socket over, so no request is refused. If it does not become ready, it ends, and
-    the one that runs goes on.
+    The replacement takes over the listening socket, so no request is refused. If the replacement does not become ready,
+    it is ended and the current process continues.
     """
     from flows.platform import orphans, process_mark
 
     environment = _environment(program)
-    orphans.clear(environment[process_mark.STACK], program.name, spared=before.pid)
-    fresh = _spawned(program, environment, log)
-    print(f"process {fresh.pid} starts beside process {before.pid}, which runs another version", flush=True)
+    orphans.end_orphans(environment[process_mark.STACK], program.name, excluded=current.pid)
+    replacement = _spawn(program, environment, log)
+    print(f"process {replacement.pid} starts beside process {current.pid}, which runs another version", flush=True)
     folder = Path(program.document["folder"]) / program.document["hands_over_to"]
-    until = time.monotonic() + HANDOVER_SECONDS
-    while not _is_ready(fresh.pid, folder, int(program.document.get("workers", 1))):
-        if fresh.wait(POLL_SECONDS, stopped) or select.select([stopped], [], [], 0)[0] or time.monotonic() > until:
-            print(f"process {fresh.pid} did not become ready; process {before.pid} goes on", flush=True)
-            _end(fresh, 5)
-            orphans.clear(environment[process_mark.STACK], program.name, spared=before.pid)
+    deadline = time.monotonic() + HANDOVER_SECONDS
+    while not _is_ready(replacement.pid, folder, int(program.document.get("workers", 1))):
+        if (
+            replacement.wait(POLL_SECONDS, sigterm)
+            or select.select([sigterm], [], [], 0)[0]
+            or time.monotonic() > deadline
+        ):
+            print(f"process {replacement.pid} did not become ready; process {current.pid} goes on", flush=True)
+            _terminate(replacement, 5)
+            orphans.end_orphans(environment[process_mark.STACK], program.name, excluded=current.pid)
             running.note_failure(home, program.name, program.digest)
-            return before
+            return current
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(before.pid, signal.SIGTERM)
-    _record(home, program, fresh)
-    print(f"process {fresh.pid} has taken over; process {before.pid} ends", flush=True)
-    _end(before, int(program.document["stop_seconds"]))
-    orphans.clear(environment[process_mark.STACK], program.name, spared=fresh.pid)
-    return fresh
+        os.killpg(current.pid, signal.SIGTERM)
+    _record(home, program, replacement)
+    print(f"process {replacement.pid} has taken over; process {current.pid} ends", flush=True)
+    _terminate(current, int(program.document["stop_seconds"]))
+    orphans.end_orphans(environment[process_mark.STACK], program.name, excluded=replacement.pid)
+    return replacement
 
 
 def _is_ready(pid: int, folder: Path, workers: int) -> bool:
-    """Whether so many workers of this process say that they serve: `<worker's pid>.json` in the folder."""
+    """Whether `workers` child processes of a process have written a heartbeat, `<worker's pid>.json`, in a folder."""
     return sum(path.stem.isdecimal() and _parent(path.stem) == pid for path in folder.glob("*.json")) >= workers
 
 
@@ -125,22 +129,22 @@ def _parent(pid: str) -> int | None:
         return None
 
 
-def _started(home: Path, program: Program, log: Path, stopped: int) -> _Process:
+def _start(home: Path, program: Program, log: Path, sigterm: int) -> _Process:
     environment = _environment(program)
     if program.document["clears_leftovers"]:
         from flows.platform import orphans, process_mark
 
-        ended = orphans.clear(environment[process_mark.STACK], program.name)
+        ended = orphans.end_orphans(environment[process_mark.STACK], program.name)
         if ended:
             print(f"ended {ended} process(es) that an earlier start left behind", flush=True)
     if program.document["after"] is not None:
-        _wait_for(program.document["after"], stopped)
-    process = _spawned(program, environment, log)
+        _wait_for(program.document["after"], sigterm)
+    process = _spawn(program, environment, log)
     _record(home, program, process)
     return process
 
 
-def _spawned(program: Program, environment: dict[str, str], log: Path) -> _Process:
+def _spawn(program: Program, environment: dict[str, str], log: Path) -> _Process:
     with log.open("ab") as stream:
         child = subprocess.Popen(
             program.document["command"],
@@ -156,12 +160,12 @@ def _spawned(program: Program, environment: dict[str, str], log: Path) -> _Proce
 
 def _record(home: Path, program: Program, process: _Process) -> None:
     identity = process_identity.of(process.pid)
-    if identity is not None:  # else it has ended already
+    if identity is not None:  # None: the process has ended already
         running.write(home, program.name, identity, program.digest)
 
 
 class _Process:
-    """The program's process, a child of this shim or adopted."""
+    """The program's process: a child of this shim, or an adopted process."""
 
     def __init__(self, pid: int, child: subprocess.Popen[bytes] | None) -> None:
         self.pid = pid
@@ -172,48 +176,48 @@ class _Process:
             self._descriptor = os.pidfd_open(pid)
 
     def wait(self, seconds: float, other: int = -1) -> bool:
-        """Wait until it ends, or `other` can be read, or the time is up; returns whether it ended."""
+        """Wait until the process ends, `other` is readable, or `seconds` have passed; returns whether it ended."""
         deadline = time.monotonic() + seconds
         while not self.has_ended():
-            left = deadline - time.monotonic()
-            if left <= 0:
+            seconds_left = deadline - time.monotonic()
+            if seconds_left <= 0:
                 return False
             watched = [descriptor for descriptor in (self._descriptor, other) if descriptor >= 0]
-            patience = left if self._descriptor >= 0 else min(left, POLL_SECONDS)
-            ready = select.select(watched, [], [], patience)[0]
+            timeout = seconds_left if self._descriptor >= 0 else min(seconds_left, POLL_SECONDS)
+            ready = select.select(watched, [], [], timeout)[0]
             if other in ready:
                 return False
         return True
 
     def has_ended(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         if self._child is not None:
             return self._child.poll() is not None
-        return self._identity is None or not self._identity.lives()
+        return self._identity is None or not self._identity.is_alive()
 
     @property
     def code(self) -> int:
-        """Its exit code; 1 where it is not known, and for a signal."""
+        """The exit code; 1 if it is unknown or the process ended by a signal."""
         code = self._child.returncode if self._child is not None else 1
         return code if code is not None and code >= 0 else 1
 
 
-def _keep(process: _Process, program: Program, log: Path, stopped: int) -> int:
-    """Wait for the program's end; on SIGTERM end it."""
-    while not process.wait(LOOK_SECONDS, stopped):
-        if select.select([stopped], [], [], 0)[0]:
-            _end(process, int(program.document["stop_seconds"]))
+def _supervise(process: _Process, program: Program, log: Path, sigterm: int) -> int:
+    """Wait until the program ends, rotating its log; on SIGTERM, terminate the program. Returns the exit code."""
+    while not process.wait(LOG_CHECK_SECONDS, sigterm):
+        if select.select([sigterm], [], [], 0)[0]:
+            _terminate(process, int(program.document["stop_seconds"]))
             return 0
         _rotate(log)
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # its children: they may hold its port
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # remaining children may hold the port
         os.killpg(process.pid, signal.SIGTERM)
     return process.code
 
 
-def _end(process: _Process, seconds: int) -> None:
-    """SIGTERM to the program's group, which ends its workers; SIGKILL to what is left of both after its time.
+def _terminate(process: _Process, seconds: int) -> None:
+    """Send SIGTERM to the program's process group; after `seconds` send SIGKILL to the group and to its workers.
 
-    The workers of BentoML's process manager are in sessions of their own, so the group's signal does not reach them.
+    The workers of BentoML's process manager have sessions of their own, so a signal to the group does not reach them.
     """
     from flows.platform import orphans
 
@@ -226,7 +230,7 @@ def _end(process: _Process, seconds: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(5)
-    orphans.kill(orphans.left_after(workers, 0))
+    orphans.kill(orphans.wait_until_gone(workers, 0))
 
 
 def _group_is_gone(group: int, seconds: float) -> bool:
@@ -241,7 +245,7 @@ def _group_is_gone(group: int, seconds: float) -> bool:
 
 
 def _environment(program: Program) -> dict[str, str]:
-    """This process's, the program's own, and the credentials of the project's servers, which stand in no file of it."""
+    """The environment of this process, of the program's file, and the servers' credentials, which are in no file."""
     credentials: dict[str, str] = {}
     if program.document["needs_credentials"]:
         from flows.platform import connections
@@ -250,18 +254,18 @@ def _environment(program: Program) -> dict[str, str]:
     return {**os.environ, **program.document["environment"], **credentials}
 
 
-def _wait_for(server: dict[str, Any], stopped: int) -> None:
+def _wait_for(server: dict[str, Any], sigterm: int) -> None:
     from components.access import challenge, project_door
     from components.core.project import Project
 
     secret = project_door.secret_of(Project(Path(server["root"]))) or ""
     while not challenge.is_ours("127.0.0.1", int(server["port"]), secret):
-        if select.select([stopped], [], [], 0.3)[0]:
+        if select.select([sigterm], [], [], 0.3)[0]:
             sys.exit(0)
 
 
-def _on_termination() -> int:
-    """A descriptor that can be read once SIGTERM has come."""
+def _sigterm_descriptor() -> int:
+    """A file descriptor that becomes readable when this process receives SIGTERM."""
     reader, writer = os.pipe()
     for descriptor in (reader, writer):
         os.set_blocking(descriptor, False)
@@ -271,8 +275,8 @@ def _on_termination() -> int:
     return reader
 
 
-def _print_into(log: Path) -> None:
-    """Our output was a pipe to the supervisor, which may be gone."""
+def _redirect_output_to(log: Path) -> None:
+    """Redirect stdout and stderr to a log file: they are a pipe to the supervisor, which may end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         os.dup2(stream.fileno(), 1)
@@ -280,7 +284,7 @@ def _print_into(log: Path) -> None:
 
 
 def _rotate(log: Path) -> None:
-    """Copy a long log aside and empty it: the program holds it open, and appends."""
+    """Copy a long log to `<name>.1` and truncate it; the program keeps it open in append mode."""
     with contextlib.suppress(OSError):
         if log.stat().st_size > LOG_BYTES:
             log.with_name(log.name + ".1").write_bytes(log.read_bytes())

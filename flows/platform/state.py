@@ -1,4 +1,4 @@
-"""What the stack remembers between commands: whose it is, whether it is to run, and its ports."""
+"""The stack's persistent state: the project's folder, whether the stack should run, and its ports."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class StackState:
     """`stack/state.json`.
 
     Args:
-        root: the project's folder; the state of another folder is that of a project that was copied or moved.
-        wanted: the stack is to run; a supervisor that dies is started again only while this holds.
-        ports: by program; kept, so that URLs stay the same after a restart.
+        root: the project's folder. If it differs from the current folder, the project was copied or moved.
+        wanted: whether the stack should run; a killed supervisor is restarted only if this is true.
+        ports: port by program; kept, so that URLs stay the same after a restart.
     """
 
     root: str
@@ -38,7 +38,7 @@ class StackState:
     ports: dict[str, int] = field(default_factory=dict)
 
     def with_port(self, program: str, port: int) -> StackState:
-        """The same with one port set."""
+        """A copy with one port set."""
         return replace(self, ports={**self.ports, program: port})
 
 
@@ -48,50 +48,50 @@ def folder(project: Project) -> Path:
 
 
 def load(project: Project) -> StackState | None:
-    """The state; None where there is none, or an unreadable one, or that of another folder."""
-    known = _read(project)
-    return known if known is not None and known.root == str(project.root) else None
+    """The state; None if it is missing, unreadable, or belongs to another folder."""
+    stack_state = _read(project)
+    return stack_state if stack_state is not None and stack_state.root == str(project.root) else None
 
 
 def load_or_new(project: Project) -> StackState:
-    """The state, or a fresh one."""
+    """The state; a new one if `load` returns None."""
     return load(project) or StackState(str(project.root))
 
 
 def claim(project: Project) -> tuple[StackState, str | None]:
-    """The state of this very folder, with a secret; called with the lock held, before anything is started.
+    """Take over the state for this folder, and create a missing secret; the caller holds the lock.
 
-    A project that was moved here keeps its ports and its secret. A copy gets its own, and nothing of it starts what
-    the original runs: the services, their records and the used codes are the original's.
+    A moved project keeps its ports and its secret. A copied project gets new ones, and the original's services, process
+    records and used codes are removed from the copy.
 
     Returns:
-        The state, and the folder that it was moved or copied from, if it was.
+        The state, and the folder that the project was moved or copied from, or None.
     """
-    known = _read(project)
-    came_from = known.root if known is not None and known.root != str(project.root) else None
-    if known is not None and came_from is not None:
+    stack_state = _read(project)
+    came_from = stack_state.root if stack_state is not None and stack_state.root != str(project.root) else None
+    if stack_state is not None and came_from is not None:
         if is_there(came_from):
             for name in ("serving.d", "programs", "running", "used-codes"):
                 shutil.rmtree(folder(project) / name, ignore_errors=True)
             project_door.secret_file(project).unlink(missing_ok=True)
-            for path in (project.state / "flows").glob("*.json"):  # the original's processes: here they are killed runs
+            for path in (project.state / "flows").glob("*.json"):  # the original's processes: killed runs in the copy
                 atomic.write_text(path, json.dumps({"pid": 0, "start": 0, "boot": ""}))
-            known = StackState(str(project.root))
+            stack_state = StackState(str(project.root))
         else:
-            known = replace(known, root=str(project.root))
-    if known is None:
-        known = StackState(str(project.root))
+            stack_state = replace(stack_state, root=str(project.root))
+    if stack_state is None:
+        stack_state = StackState(str(project.root))
     if project_door.secret_of(project) is None:
         secrets.create(project_door.secret_file(project))
-    save(project, known)
-    return known, came_from
+    save(project, stack_state)
+    return stack_state, came_from
 
 
 def is_there(root: str) -> bool:
-    """Whether a project's stack lies in a folder."""
+    """Whether a folder contains the state of a project's stack."""
     try:
         return (Path(root) / ".modelyard" / "stack" / "state.json").exists()
-    except PermissionError:  # another user's
+    except PermissionError:  # another user's project
         return True
 
 
@@ -104,42 +104,42 @@ def _read(project: Project) -> StackState | None:
 
 
 def save(project: Project, state: StackState) -> None:
-    """Write the state; readers see the old or the new."""
+    """Write the state atomically."""
     folder(project).mkdir(parents=True, exist_ok=True)
     atomic.write_text(folder(project) / "state.json", json.dumps(asdict(state), indent=1, sort_keys=True) + "\n")
 
 
 @contextlib.contextmanager
-def lock(project: Project, say: Callable[[str], None] | None = None) -> Iterator[None]:
-    """One process at a time changes the stack; the others wait.
+def lock(project: Project, log: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Lock the stack for changes; other processes wait.
 
     Args:
-        say: told every ten seconds that another one is at it.
+        log: called every ten seconds while another process holds the lock.
     """
     folder(project).mkdir(parents=True, exist_ok=True)
     with (folder(project) / "stack.lock").open("w") as stream:
-        with announced("another command that starts or stops servers of this project", say):
+        with announced("another command that starts or stops servers of this project", log):
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 
 def socket_path(project: Project) -> Path:
-    """Where the supervisor listens: in the stack's folder, or in a private temporary folder if that path is too long.
+    """The supervisor's Unix socket: in the stack's folder, or in a private temporary folder if that path is too long.
 
     Raises:
-        StackError: the temporary folder belongs to somebody else.
+        StackError: the temporary folder belongs to another user, or others can access it.
     """
-    near = folder(project) / "supervisor.sock"
-    if len(os.fsencode(near)) <= LONGEST_SOCKET_PATH:
-        return near
-    private = Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}"
-    private.mkdir(mode=0o700, exist_ok=True)
-    about = private.lstat()
-    if about.st_uid != os.getuid() or about.st_mode & 0o077:
+    path = folder(project) / "supervisor.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    temporary_folder = Path(tempfile.gettempdir()) / f"modelyard-{os.getuid()}"
+    temporary_folder.mkdir(mode=0o700, exist_ok=True)
+    status = temporary_folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise StackError(
-            "the folder for the supervisor's socket is not ours alone",
-            where=str(private),
+            "the folder for the supervisor's socket is not private to this user",
+            where=str(temporary_folder),
             expected="a folder of this user with mode 0700",
-            next_step="remove it, or set TMPDIR to a folder of yours",
+            next_step="remove the folder, or set TMPDIR to a folder of your own",
         )
-    return private / (hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16] + ".sock")
+    return temporary_folder / (hashlib.sha256(os.fsencode(project.root)).hexdigest()[:16] + ".sock")

@@ -1,4 +1,4 @@
-"""supervisord: its configuration, its start, and asking it over its Unix socket."""
+"""supervisord: its configuration, its start, and requests to its XML-RPC interface."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ TIMEOUT_SECONDS = 20
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What the supervisor says of a program: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, EXITED, ..."""
+    """The supervisor's state of a program: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, EXITED, ...
+
+    Args:
+        since: start time, seconds since 1970.
+        note: the supervisor's error when it could not start the program.
+    """
 
     name: str
     state: str
@@ -37,7 +42,7 @@ class ProcessState:
 
 
 def write_configuration(project: Project, programs: tuple[Program, ...]) -> list[str]:
-    """Write the configuration and the programs' files; returns the programs whose files differ from before."""
+    """Write the configuration and the programs' files; returns the names of the programs whose files changed."""
     home = state.folder(project)
     for folder in ("logs", "serving.d"):
         (home / folder).mkdir(parents=True, exist_ok=True)
@@ -46,21 +51,21 @@ def write_configuration(project: Project, programs: tuple[Program, ...]) -> list
     changed = [program.name for program in programs if program.differs(project)]
     for program in programs:
         program.write(project)
-    here = home.relative_to(project.root)  # supervisord runs in the project's root
-    place = state.socket_path(project)
+    relative_home = home.relative_to(project.root)  # supervisord runs in the project's root
+    socket = state.socket_path(project)
     head = f"""\
 [supervisord]
-logfile={here}/logs/supervisor.log
+logfile={relative_home}/logs/supervisor.log
 logfile_maxbytes=5MB
 logfile_backups=2
-pidfile={here}/supervisor.pid
-childlogdir={here}/logs
+pidfile={relative_home}/supervisor.pid
+childlogdir={relative_home}/logs
 identifier=modelyard
 silent=true
 umask=077
 
 [unix_http_server]
-file={place.relative_to(project.root) if place.is_relative_to(project.root) else place}
+file={socket.relative_to(project.root) if socket.is_relative_to(project.root) else socket}
 chmod=0700
 
 [rpcinterface:supervisor]
@@ -75,20 +80,20 @@ files=serving.d/*.conf
 
 
 def configuration_file(project: Project) -> Path:
-    """supervisord's configuration, written anew by each start."""
+    """supervisord's configuration file, written at each start."""
     return state.folder(project) / "supervisord.conf"
 
 
 def start(project: Project) -> None:
-    """Start supervisord in the background; programs that a killed one started go on, and their shims adopt them.
+    """Start supervisord in the background; its shims adopt the running programs of a killed supervisor.
 
     Raises:
-        StackError: it does not answer within 15 seconds.
+        StackError: supervisord does not answer within 15 seconds.
     """
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    surroundings.pop(PROGRAM, None)
-    surroundings[STACK] = str(project.root)
-    environment.quiet(surroundings)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    variables.pop(PROGRAM, None)
+    variables[STACK] = str(project.root)
+    environment.quiet(variables)
     command = [
         sys.executable,
         "-m",
@@ -96,35 +101,35 @@ def start(project: Project) -> None:
         "-c",
         str(configuration_file(project).relative_to(project.root)),
     ]
-    done = subprocess.run(
+    started = subprocess.run(
         command,
         cwd=project.root,
-        env=surroundings,
+        env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         umask=0o077,
     )
     deadline = time.monotonic() + 15
-    while done.returncode == 0 and time.monotonic() < deadline:
+    while started.returncode == 0 and time.monotonic() < deadline:
         if answers(project):
             return
         time.sleep(0.05)
     raise StackError(
         "the stack's supervisor did not start",
         where=str(configuration_file(project)),
-        got=(done.stderr.strip() or tail(log_file(project, "supervisor"))) or f"exit code {done.returncode}",
-        next_step=f"look into {log_file(project, 'supervisor')}",
+        got=(started.stderr.strip() or tail(log_file(project, "supervisor"))) or f"exit code {started.returncode}",
+        next_step=f"read {log_file(project, 'supervisor')}",
     )
 
 
 def answers(project: Project) -> bool:
-    """Whether the supervisor is there."""
+    """Whether the supervisor answers."""
     return processes(project) is not None
 
 
 def processes(project: Project) -> dict[str, ProcessState] | None:
-    """All programs and how they are; None where no supervisor answers."""
+    """The state of each program by name; None if the supervisor does not answer."""
     try:
         with call(project) as proxy:
             rows: Any = proxy.supervisor.getAllProcessInfo()
@@ -134,7 +139,7 @@ def processes(project: Project) -> dict[str, ProcessState] | None:
 
 
 def pid(project: Project) -> int | None:
-    """The supervisor's process, if it answers."""
+    """The supervisor's PID; None if the supervisor does not answer."""
     try:
         with call(project) as proxy:
             return int(str(proxy.supervisor.getPID()))
@@ -143,17 +148,17 @@ def pid(project: Project) -> int | None:
 
 
 def call(project: Project, seconds: float = 0) -> xmlrpc.client.ServerProxy:
-    """The supervisor's XML-RPC interface. Calls raise OSError where nobody listens, xmlrpc.client.Fault on refusal.
+    """The supervisor's XML-RPC interface. Calls raise OSError if no supervisor listens, xmlrpc.client.Fault on errors.
 
     Args:
-        seconds: how much longer than usual a call may take: the stopping of programs takes the time that they need.
+        seconds: added to the timeout of a call, for calls that wait until programs have stopped.
     """
     transport = _UnixTransport(state.socket_path(project), TIMEOUT_SECONDS + seconds)
     return xmlrpc.client.ServerProxy("http://supervisor", transport=transport)
 
 
 def restart(project: Project, names: Collection[str]) -> None:
-    """Have programs run what their files say now, one after the other; the other programs go on."""
+    """Restart programs one after the other, with the current content of their files."""
     with call(project, SHIM_SECONDS) as proxy:
         for name in names:
             with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
@@ -163,7 +168,7 @@ def restart(project: Project, names: Collection[str]) -> None:
 
 
 def remove(project: Project, names: Collection[str]) -> None:
-    """Stop programs that the configuration does not hold any more, and forget them."""
+    """Stop programs that are no longer in the configuration, and remove them from the supervisor."""
     with call(project, SHIM_SECONDS) as proxy:
         for name in names:
             with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
@@ -185,11 +190,11 @@ def tail(path: Path, lines: int = 15) -> str:
 
 
 def _state(project: Project, row: dict[str, Any]) -> ProcessState:
-    """The process that a shim keeps, in place of the shim; none while the shim starts it."""
+    """The state of a program, with the PID of its process instead of its shim; PID 0 while the shim starts it."""
     pid, since = row["pid"], row["start"]
     if pid and row["name"] != GUARDIAN:
         record = running.read(state.folder(project), row["name"])
-        alive = record is not None and record.identity.lives()
+        alive = record is not None and record.identity.is_alive()
         pid, since = (record.identity.pid, record.since) if record is not None and alive else (0, since)
     return ProcessState(row["name"], row["statename"], pid, since, row["spawnerr"])
 
@@ -217,7 +222,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._timeout = timeout
 
     def make_connection(self, host: Any) -> _UnixConnection:
-        self.close()  # the connection of the call before
+        self.close()  # the connection of the previous call
         connection = _UnixConnection(self._path, self._timeout)
         self._connection = (host, connection)  # what `close` closes
         return connection

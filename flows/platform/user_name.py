@@ -1,4 +1,4 @@
-"""Who gives an order: the name of the user, also where the machine has none for the user id."""
+"""The name of the current user, also for a user id without a name."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Controller:
                 except (ModelyardError, OSError) as error:
                     self._log(name, f"{name}: {error}")
                     self._write(name, "waiting", str(error))
-        lifecycle.controller_sign(self.project).touch()
+        lifecycle.controller_heartbeat(self.project).touch()
 
     def _reconcile(self, name: str, memory: Memory, aliases: Mapping[str, str] | None) -> None:
         now = time.monotonic()

@@ -108,7 +108,7 @@ def release(name: str, role: Role, step: str = "release", broken: str | None = N
         raise StackError("the stack is not running", next_step="`modelyard up`")
     flow_run = str(this_flow_run.id)
     with ExitStack() as during:
-        during.enter_context(crashed_runs.present(project, flow_run))
+        during.enter_context(crashed_runs.tracked(project, flow_run))
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
         if step == "tell":
             return Completed(name="Told", message=tell_task(api, project, name))

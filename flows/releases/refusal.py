@@ -157,7 +157,7 @@ def _set_back(rollout: Rollout) -> None:
         return
     production = rollout.pinned().production
     pin = production.champion if rollout.role == "champion" else production.challenger
-    set_to(rollout.api, rollout.name, rollout.role, pin.version if pin else None, rollout.context.say)
+    set_to(rollout.api, rollout.name, rollout.role, pin.version if pin else None, rollout.context.log)
 
 
 def set_to(api: Api, name: str, role: Role, version: str | None, log: Log) -> None:
@@ -192,7 +192,7 @@ def upload(rollout: Rollout, evidence: str | None) -> Report | None:
         return None
     gates = rollout.context.project.state / "gates" / rollout.name
     if Path(evidence).resolve().parent != gates.resolve():  # read from the ledger: no other folder is uploaded
-        rollout.context.say(f"no report is uploaded: {evidence} is no folder of {gates}")
+        rollout.context.log(f"no report is uploaded: {evidence} is no folder of {gates}")
         return None
     try:
         version = versions.by_number(rollout.api, rollout.name, rollout.target.version)
@@ -200,7 +200,7 @@ def upload(rollout: Rollout, evidence: str | None) -> Report | None:
         place = f"release/{rollout.id}"
         rollout.api.upload_folder(f"{run.artifact_uri}/{place}", Path(evidence))
     except ModelyardError as error:  # a version without a run, or one whose run was deleted: the report stays here
-        rollout.context.say(f"the report stays in {evidence}: {error.what}")
+        rollout.context.log(f"the report stays in {evidence}: {error.what}")
         return None
     picture = Path(evidence) / "comparison.png"
     query = urlencode({"path": f"{place}/{picture.name}", "run_uuid": run.id})

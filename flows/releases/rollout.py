@@ -118,7 +118,7 @@ class Rollout:
                 continue
             self.done.add(event)
             version = f" {self.target.version}" if self.target else ""
-            self.context.say(f"{self.role}{version}: {event}")
+            self.context.log(f"{self.role}{version}: {event}")
 
     def pin(self, event: Event, change: Callable[[Production], Production], **facts: Any) -> PinnedState:
         """Record what production is made of from now on; whoever acts on it, acts on what was recorded.
@@ -227,7 +227,7 @@ def _resumed(context: RunContext, service: ServingTarget, left: Release, desired
     rollout = Rollout(context, service, left.role, left.id, left.before, left.after, first.asked_by, set(left.events))
     is_decided = bool(rollout.done & (history.DECIDED | {"switching"})) or bool(first.facts.get("broken"))
     if is_decided or (rollout.target.version if rollout.target else None) == desired:
-        context.say(f"going on with the release {left.id}: {left.entries[-1].event} was its last step")
+        context.log(f"going on with the release {left.id}: {left.entries[-1].event} was its last step")
         return rollout
     rollout.record("superseded", reason=f"the registry asks for {desired or 'nothing'} by now")
     return None

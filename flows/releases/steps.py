@@ -104,7 +104,7 @@ def stage(rollout: Rollout, pin: Pin, code: str) -> None:
     other_size = status is not None and status.expected != rollout.context.spec.serving.workers
     if status is None or other_code or other_size:
         why = "is not running" if status is None else "runs other serving code or another number of workers"
-        rollout.context.say(f"the service {why}; starting it from {pin.bundle}")
+        rollout.context.log(f"the service {why}; starting it from {pin.bundle}")
         rollout.service.start(rollout.service.bundle(pin))
 
     def settled(worker: WorkerStatus) -> bool:

@@ -90,7 +90,7 @@ def _run(project: Project, order: Order) -> Ending:
     endpoints = lifecycle.endpoints(project)
     if endpoints is None:
         raise StackError("the stack is not well", next_step="`modelyard status`")
-    crashed_runs.crashed(project, endpoints.prefect_api)
+    crashed_runs.mark_crashed(project, endpoints.prefect_api)
     state = flow(order.name, order.role, order.step, order.broken, return_state=True)
     if state.name == REFUSED:
         return Ending(refused=True)

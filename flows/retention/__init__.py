@@ -1,1 +1,1 @@
-"""`modelyard gc`: what nothing needs any more is planned, said with its size, and removed."""
+"""Garbage collection (`modelyard gc`): finds unreferenced artifacts, plans their removal, and removes them."""

@@ -1,4 +1,4 @@
-"""One gc from beginning to end: look, plan, and, if asked, remove."""
+"""One garbage collection: judges every artifact, and removes those that can be removed."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from flows.platform.lifecycle import Endpoints
 from flows.retention import inventory, needed, removal
 from flows.retention.removal import Removal
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed.
+    """The result of a gc.
 
     Args:
-        kept_after_all: what something needed by the time that it was to be removed, and why.
-        failed: what could not be removed, and why.
+        kept_after_all: artifacts that were needed again before their removal, with the reason.
+        failed: artifacts that could not be removed, with the error.
     """
 
     removed: tuple[Removal, ...]
@@ -39,8 +39,8 @@ class Collected:
 
     @property
     def bytes(self) -> int:
-        """Of all that was removed."""
-        return sum(one.item.bytes for one in self.removed)
+        """Total size of the removed artifacts in bytes."""
+        return sum(removed.item.bytes for removed in self.removed)
 
 
 @dataclass(frozen=True)
@@ -48,55 +48,60 @@ class Collection:
     """One gc of a project.
 
     Args:
-        api: the registry; None: it is away, and what needs it stays.
-        own_run: the flow run that this gc is, if it is one.
+        api: the registry's API; None if the registry does not run: artifacts that only the registry can judge are kept.
+        log: called with one message for each artifact.
+        own_run: the id of the flow run of this gc, or None.
     """
 
     project: Project
     settings: RetentionSettings
     api: Api | None
     endpoints: Endpoints | None
-    say: Say
+    log: Log
     own_run: str | None = None
 
-    def look(self) -> list[Verdict]:
-        """A verdict on everything that may go. Nothing is changed."""
+    def judge_all(self) -> list[Verdict]:
+        """A verdict on every removable kind of artifact. Nothing is changed."""
         items = inventory.on_disk(self.project)
         items += self._owned("DVC's cache", self._cache)
         items += self._owned("deleted runs in MLflow", self._mlflow)
         return self._judge(items)
 
     def collect(self, verdicts: Sequence[Verdict]) -> Collected:
-        """Remove what can go; what something needs by now stays. Called within `removal.alone`."""
-        chosen = {(one.item.kind, one.item.name) for one in verdicts if one.removable}
-        owned = [one.item for one in verdicts if one.removable and one.item.path is None]
-        known = needed.stamp(self.project, self.api)
-        judged = self._judge_again(owned, chosen)
-        kept = {_name(one.item): one.why for one in judged if not one.removable}
-        removals = removal.plan(self.project, judged)
+        """Remove the removable artifacts, except those that are needed by now. The caller holds `removal.lock`."""
+        chosen_keys = {(verdict.item.kind, verdict.item.name) for verdict in verdicts if verdict.removable}
+        owned_items = [verdict.item for verdict in verdicts if verdict.removable and verdict.item.path is None]
+        change_token = needed.change_token(self.project, self.api)
+        judged_verdicts = self._judge_again(owned_items, chosen_keys)
+        kept = {_name(verdict.item): verdict.why for verdict in judged_verdicts if not verdict.removable}
+        removals = removal.plan(self.project, judged_verdicts)
         removed: list[Removal] = []
         failed: list[tuple[str, str]] = []
-        for number, one in enumerate(removals, 1):
-            now = needed.stamp(self.project, self.api)
-            if now != known:  # something else may be needed by now: all that is left is judged anew
-                known = now
-                left = {(other.item.kind, other.item.name) for other in removals[number - 1 :]}
-                kept |= {_name(seen.item): seen.why for seen in self._judge_again(owned, left) if not seen.removable}
-            name = _name(one.item)
+        for number, entry in enumerate(removals, 1):
+            current_token = needed.change_token(self.project, self.api)
+            if current_token != change_token:  # references may have changed: judge the remaining artifacts again
+                change_token = current_token
+                remaining_keys = {(other.item.kind, other.item.name) for other in removals[number - 1 :]}
+                kept |= {
+                    _name(verdict.item): verdict.why
+                    for verdict in self._judge_again(owned_items, remaining_keys)
+                    if not verdict.removable
+                }
+            name = _name(entry.item)
             if name in kept:
                 continue
             try:
-                why = self._remove(one)
+                why = self._remove(entry)
             except (ModelyardError, OSError) as error:
                 failed.append((name, str(error)))
-                self.say(f"[{number}/{len(removals)}] {name} is not removed: {error}")
+                self.log(f"[{number}/{len(removals)}] {name} is not removed: {error}")
                 continue
             if why is not None:
                 kept[name] = why
                 continue
-            removed.append(one)
-            self.say(f"[{number}/{len(removals)}] {name}, {one.item.bytes / 1e6:,.1f} MB")
-        removal.done(self.project)
+            removed.append(entry)
+            self.log(f"[{number}/{len(removals)}] {name}, {entry.item.bytes / 1e6:,.1f} MB")
+        removal.clear_plan(self.project)
         return Collected(tuple(removed), tuple(kept.items()), tuple(failed))
 
     def _judge(self, items: list[Item]) -> list[Verdict]:
@@ -104,30 +109,30 @@ class Collection:
         return reachability.judge(items, roots, self.settings, time.time())
 
     def _judge_again(self, owned: list[Item], chosen: set[tuple[Kind, str]]) -> list[Verdict]:
-        """Verdicts on some things, as all that is on disk by now and all that is needed by now decide."""
+        """New verdicts on the chosen artifacts, from the current state of the disk and of the references."""
         verdicts = self._judge([*inventory.on_disk(self.project), *owned])
-        return [one for one in verdicts if (one.item.kind, one.item.name) in chosen]
+        return [verdict for verdict in verdicts if (verdict.item.kind, verdict.item.name) in chosen]
 
-    def _remove(self, one: Removal) -> str | None:
-        """Remove one thing; returns why it stays after all."""
-        if one.item.kind == "data":
-            found = unused_cache.unused(self.project, self.settings.data_cache)
-            if time.time() - found.youngest < self.settings.min_age_minutes * 60:
+    def _remove(self, entry: Removal) -> str | None:
+        """Remove one artifact; returns None, or the reason why it is kept."""
+        if entry.item.kind == "data":
+            unused = unused_cache.unused(self.project, self.settings.data_cache)
+            if time.time() - unused.youngest < self.settings.min_age_minutes * 60:
                 return "written meanwhile"
-            unused_cache.collect(self.project, self.settings.data_cache, self.say)
-        elif one.item.kind == "mlflow-run":
+            unused_cache.collect(self.project, self.settings.data_cache, self.log)
+        elif entry.item.kind == "mlflow-run":
             if self.api is None:
-                return needed.AWAY
-            now = {run.id: run for run in deleted_runs.find(self.project, self.api).runs}
-            if one.item.name not in now or now[one.item.name].needed_by is not None:
+                return needed.REGISTRY_UNAVAILABLE
+            deleted = {run.id: run for run in deleted_runs.find(self.project, self.api).runs}
+            if entry.item.name not in deleted or deleted[entry.item.name].needed_by is not None:
                 return "it was restored, or a version rests on it"
             variables = {**environment.QUIET, **connections.variables(self.project.root)}
-            deleted_runs.remove(self.project, self.api, [one.item.name], variables)
+            deleted_runs.remove(self.project, self.api, [entry.item.name], variables)
         else:
-            if (why := inventory.in_use(self.project, one.item)) is not None:
+            if (why := inventory.in_use(self.project, entry.item)) is not None:
                 return why
-            return None if removal.remove(self.project, one) else "it is gone"
-        removal.record(self.project, one)
+            return None if removal.remove(self.project, entry) else "it is gone"
+        removal.record(self.project, entry)
         return None
 
     def _cache(self) -> list[Item]:
@@ -142,12 +147,12 @@ class Collection:
             return []
         return inventory.of_mlflow(deleted_runs.find(self.project, self.api))
 
-    def _owned(self, what: str, find: Callable[[], list[Item]]) -> list[Item]:
-        """What another one owns; where that one cannot say, nothing of it goes, and why is said."""
+    def _owned(self, owner: str, find: Callable[[], list[Item]]) -> list[Item]:
+        """The items that another system (DVC, MLflow) owns; if it fails, the error is logged and there are none."""
         try:
             return find()
         except ModelyardError as error:
-            self.say(f"{what}: not judged: {error.what}" + (f" ({error.got})" if error.got else ""))
+            self.log(f"{owner}: not judged: {error.what}" + (f" ({error.got})" if error.got else ""))
             return []
 
 
@@ -159,10 +164,10 @@ def settings_of(project: Project, keep: int | None = None) -> RetentionSettings:
     """The section `[retention]` of `modelyard.toml`.
 
     Args:
-        keep: rollback targets, in place of the file's.
+        keep: number of rollback targets; overrides the file.
 
     Raises:
-        SpecError: the file is wrong.
+        SpecError: modelyard.toml is wrong.
     """
-    found = settings_file.read(project.root).retention
-    return found if keep is None else found.model_copy(update={"rollback_targets": keep})
+    settings = settings_file.read(project.root).retention
+    return settings if keep is None else settings.model_copy(update={"rollback_targets": keep})

@@ -1,4 +1,4 @@
-"""The Prefect flow `retention`: gc by itself, as `[retention]` in modelyard.toml says when."""
+"""The Prefect flow `retention`: gc on the schedule of `[retention]` in modelyard.toml."""
 
 from __future__ import annotations
 
@@ -21,24 +21,32 @@ from flows.retention.collection import Collection, settings_of
 
 @flow(name="retention", flow_run_name="retention")
 def collect() -> State[Any]:
-    """Remove what nothing needs any more."""
+    """Remove unreferenced artifacts."""
     project = Project.find()
     endpoints = lifecycle.endpoints(project)
     if endpoints is None:
         raise StackError("the stack is not running", next_step="`modelyard up`")
     own_run, log = str(this_flow_run.id), get_run_logger().info
     with ExitStack() as during:
-        during.enter_context(removal.alone(project))
-        during.enter_context(crashed_runs.present(project, own_run))
+        during.enter_context(removal.lock(project))
+        during.enter_context(crashed_runs.tracked(project, own_run))
         api = during.enter_context(Api(endpoints.mlflow, endpoints.credentials))
         removal.finish(project, log)
         collection = Collection(project, settings_of(project), api, endpoints, log, own_run)
-        done = collection.collect(collection.look())
+        collected = collection.collect(collection.judge_all())
     rows = [
-        {"kind": one.item.kind, "name": one.item.name, "bytes": one.item.bytes, "why": one.why} for one in done.removed
+        {
+            "kind": removed_item.item.kind,
+            "name": removed_item.item.name,
+            "bytes": removed_item.item.bytes,
+            "why": removed_item.why,
+        }
+        for removed_item in collected.removed
     ]
-    create_table_artifact(key="retention", table=rows, description=f"{done.bytes / 1e6:,.1f} MB removed")
-    message = f"{len(done.removed)} things removed, {done.bytes / 1e6:,.1f} MB"
-    if done.failed:
-        return Failed(message=f"{message}; not removed: {'; '.join(f'{name}: {why}' for name, why in done.failed)}")
+    create_table_artifact(key="retention", table=rows, description=f"{collected.bytes / 1e6:,.1f} MB removed")
+    message = f"{len(collected.removed)} things removed, {collected.bytes / 1e6:,.1f} MB"
+    if collected.failed:
+        return Failed(
+            message=f"{message}; not removed: {'; '.join(f'{name}: {why}' for name, why in collected.failed)}"
+        )
     return Completed(message=message)

@@ -1,4 +1,4 @@
-"""Everything on disk that may go, with its size, its digest and its age."""
+"""All artifacts that gc may remove, with size, digest and age."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from flows.platform import state
 from flows.platform.programs import SERVICE_PREFIX
 
 CACHE = "DVC's cache"
-_IS_BUILT = "it is being built"
+_BEING_BUILT = "it is being built"
 _ROTATED = re.compile(r"\.log\.\d+$")
 
 
@@ -43,26 +43,26 @@ def on_disk(project: Project) -> list[Item]:
     ]
 
 
-def of_cache(found: UnusedCache) -> list[Item]:
-    """What of DVC's cache nothing names: one thing, for DVC removes all of it or nothing."""
-    if not found.files:
+def of_cache(unused: UnusedCache) -> list[Item]:
+    """The unreferenced files of DVC's cache, as one item: DVC removes all of them or none."""
+    if not unused.files:
         return []
-    name = f"{CACHE}, {found.files} files"
-    return [Item(kind="data", name=name, path=None, bytes=found.bytes, changed=found.youngest)]
+    name = f"{CACHE}, {unused.files} files"
+    return [Item(kind="data", name=name, path=None, bytes=unused.bytes, changed=unused.youngest)]
 
 
-def of_mlflow(found: DeletedRuns) -> list[Item]:
-    """Runs that were deleted in MLflow; those that a version rests on are held."""
+def of_mlflow(deleted: DeletedRuns) -> list[Item]:
+    """Runs that were deleted in MLflow; a run that a model version references is held."""
     return [
         Item(
             kind="mlflow-run",
             name=run.id,
             path=None,
-            bytes=_measured(run.folder)[0],
+            bytes=_size_and_time(run.folder)[0],
             changed=run.ended,
-            held=f"{run.needed_by} rests on it" if run.needed_by else found.unsafe,
+            held=f"{run.needed_by} rests on it" if run.needed_by else deleted.unsafe,
         )
-        for run in found.runs
+        for run in deleted.runs
     ]
 
 
@@ -73,9 +73,9 @@ def _bundles(project: Project) -> Iterator[Item]:
                 yield _bundle(project, f"{model.name}:{folder.name}", model.name, folder)
     for folder in _entries(project.bundles / "damaged"):
         model_name = folder.name.rsplit("-", 2)[0]
-        runs = (state.folder(project) / "programs" / f"{SERVICE_PREFIX}{model_name}.json").exists()
-        held = "the service runs, perhaps from it" if runs else None
-        yield _item(project, "bundle", f"damaged {folder.name}", folder, model=model_name, held=held)
+        is_running = (state.folder(project) / "programs" / f"{SERVICE_PREFIX}{model_name}.json").exists()
+        reason = "the service runs, perhaps from it" if is_running else None
+        yield _item(project, "bundle", f"damaged {folder.name}", folder, model=model_name, held=reason)
 
 
 def _bundle(project: Project, name: str, model: str, folder: Path) -> Item:
@@ -90,12 +90,12 @@ def _bundle(project: Project, name: str, model: str, folder: Path) -> Item:
         version=facts.get("version"),
         digest=sealed.digest if sealed is not None else None,
         package_digest=facts.get("package_digest"),
-        held=_IS_BUILT if is_locked(_build_lock(project, name)) else None,
+        held=_BEING_BUILT if is_locked(_build_lock(project, name)) else None,
     )
 
 
 def _build_lock(project: Project, tag: str) -> Path:
-    """The lock that a build of a bundle holds (`components/packaging/bundle_store.py`)."""
+    """The lock file of a bundle that is being built (`components/packaging/bundle_store.py`)."""
     return project.bundles / "building" / f"{tag.replace(':', '-')}.lock"
 
 
@@ -110,7 +110,7 @@ def _packages(project: Project) -> Iterator[Item]:
 def _runs(project: Project) -> Iterator[Item]:
     for folder in _entries(project.state / "runs"):
         sealed = _sealed(folder / "trained", "trained")
-        held = "a training is at work in it" if is_locked(folder / "lock") else None
+        reason = "a training is at work in it" if is_locked(folder / "lock") else None
         yield _item(
             project,
             "run",
@@ -118,7 +118,7 @@ def _runs(project: Project) -> Iterator[Item]:
             folder,
             model=_pipeline_of(folder / "request.json"),
             digest=sealed.digest if sealed is not None else None,
-            held=held,
+            held=reason,
         )
 
 
@@ -133,21 +133,21 @@ def _logs(project: Project) -> Iterator[Item]:
     programs = {path.stem for path in (state.folder(project) / "programs").glob("*.json")}
     for path in _entries(state.folder(project) / "logs"):
         program = path.name.partition(".")[0]
-        gone = program.startswith(SERVICE_PREFIX) and program not in programs
-        if gone or _ROTATED.search(path.name):
+        is_orphaned = program.startswith(SERVICE_PREFIX) and program not in programs
+        if is_orphaned or _ROTATED.search(path.name):
             yield _item(project, "log", path.name, path)
 
 
 def in_use(project: Project, item: Item) -> str | None:
-    """Why a thing is not to go just now: a process is at work in it, or has written in it since it was looked at."""
+    """Why an item must not be removed now: a process locks it, or it was written since the inventory; else None."""
     if item.path is None:
         return None
-    place = project.root / item.path
-    if item.kind == "run" and is_locked(place / "lock"):
+    path = project.root / item.path
+    if item.kind == "run" and is_locked(path / "lock"):
         return "a training is at work in it"
     if item.kind == "bundle" and is_locked(_build_lock(project, item.name)):
-        return _IS_BUILT
-    return "written meanwhile" if _measured(place)[1] > item.changed else None
+        return _BEING_BUILT
+    return "written meanwhile" if _size_and_time(path)[1] > item.changed else None
 
 
 def is_locked(path: Path) -> bool:
@@ -166,26 +166,26 @@ def is_locked(path: Path) -> bool:
 
 
 def _item(project: Project, kind: Kind, name: str, path: Path, **facts: Any) -> Item:
-    size, changed = _measured(path)
+    size, changed = _size_and_time(path)
     place = path.relative_to(project.root).as_posix()
     return Item(kind=kind, name=name, path=place, bytes=size, changed=changed, **facts)
 
 
-def _measured(path: Path) -> tuple[int, float]:
-    """Bytes of a file or of all files in a folder, and when the latest of them was written."""
+def _size_and_time(path: Path) -> tuple[int, float]:
+    """Size in bytes of a file or of all files in a folder, and the latest modification time."""
     size, changed = 0, 0.0
-    for place in (path, *path.rglob("*")) if path.is_dir() and not path.is_symlink() else (path,):
+    for entry in (path, *path.rglob("*")) if path.is_dir() and not path.is_symlink() else (path,):
         try:
-            about = place.lstat()
+            status = entry.lstat()
         except FileNotFoundError:
             continue
-        size += about.st_size if not place.is_dir() or place.is_symlink() else 0
-        changed = max(changed, about.st_mtime)
+        size += status.st_size if not entry.is_dir() or entry.is_symlink() else 0
+        changed = max(changed, status.st_mtime)
     return size, changed
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder; what is on its way to its place, or out of it, begins with a dot."""
+    """The entries of a folder, without names that begin with a dot: those are being written or removed."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -201,7 +201,7 @@ def _sealed(folder: Path, kind: SealedKind) -> Manifest | None:
 
 def _pipeline_of(request: Path) -> str | None:
     try:
-        found = json.loads(request.read_bytes())["pipeline"]
+        name = json.loads(request.read_bytes())["pipeline"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, str) else None
+    return name if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""The roots: everything that a project still needs, gathered from registry, ledger, services, runs and pipelines."""
+"""The roots of gc: all references to artifacts, from registry, ledger, services, open runs and pipelines."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from flows.platform.lifecycle import Endpoints
 from flows.platform.process_identity import Identity
 from flows.platform.programs import SERVICE_PREFIX
 
-AWAY = "the registry does not run: only it knows what aliases and pipelines need"
+REGISTRY_UNAVAILABLE = "the registry does not run: only it knows what aliases and pipelines need"
 _ROLES: tuple[Role, ...] = ("champion", "challenger")
 _BUNDLE = re.compile(r"bentos/([a-z][A-Za-z0-9_-]*)/([0-9a-f]{12})(?:[/\"]|$)")
 
 
-class Gathering:
-    """The roots of one look."""
+class RootCollector:
+    """Collects the roots of a project."""
 
     def __init__(self, project: Project, settings: RetentionSettings) -> None:
         self._project, self._settings = project, settings
@@ -44,16 +44,16 @@ class Gathering:
         self.open_models: dict[str, str] = {}
         self.all_open: str | None = None
 
-    def look(self, api: Api | None, endpoints: Endpoints | None, own_run: str | None) -> Roots:
-        """Everything that is needed now.
+    def collect(self, api: Api | None, endpoints: Endpoints | None, own_run: str | None) -> Roots:
+        """Collect the current roots.
 
         Args:
-            api: the registry; None: it is away, and what needs it is not judged.
-            endpoints: of Prefect, which knows of which pipeline an open run is.
-            own_run: the flow run that asks; it needs nothing.
+            api: the registry's API; None if the registry does not run: artifacts that need it are not judged.
+            endpoints: Prefect's endpoint, from which the pipeline of an open run is read.
+            own_run: the id of the flow run of this gc, which is no root.
 
         Raises:
-            RegistryError: the registry stopped answering.
+            RegistryError: the registry does not answer any more.
         """
         self._releases()
         self._services()
@@ -69,32 +69,32 @@ class Gathering:
             open_models=self.open_models,
             all_open=self.all_open,
             judged=api is not None,
-            not_judged=None if api is not None else AWAY,
+            not_judged=None if api is not None else REGISTRY_UNAVAILABLE,
         )
 
     def _releases(self) -> None:
-        """Pinned production, rollback targets and open releases, as the ledger has them."""
+        """Roots from the ledger: pinned production, rollback targets and open releases."""
         for name in ledgers.models(self._project):
             try:
                 entries = ledgers.of(self._project, name).entries()
-                pinned = production.decided(entries).production.pins
-                known = production.pins(entries)
+                pins = production.decided(entries).production.pins
+                pins_by_digest = production.pins(entries)
             except ModelyardError as error:
                 self.open_models[name] = f"not judged: its ledger cannot be read ({error.what})"
                 continue
-            self.versions += [Needed(pin.package_digest, pin.bundle, f"{name} serves it") for pin in pinned]
+            self.versions += [Needed(pin.package_digest, pin.bundle, f"{name} serves it") for pin in pins]
             for side in history.served_well(entries)[-self._settings.rollback_targets - 1 :]:
                 if side.package_digest is not None:
-                    pin = known.get(side.package_digest)
+                    pin = pins_by_digest.get(side.package_digest)
                     why = f"a rollback of {name} can go to version {side.version}"
                     self.versions.append(Needed(side.package_digest, pin.bundle if pin else None, why))
             for role in _ROLES:
-                if (left := history.unfinished(entries, role)) is not None:
-                    self.open_models[name] = f"the release {left.id} of {name} is open"
+                if (release := history.unfinished(entries, role)) is not None:
+                    self.open_models[name] = f"the release {release.id} of {name} is open"
             self._evidence(name, entries)
 
     def _evidence(self, name: str, entries: list[Entry]) -> None:
-        """What the gates found of versions that production can have or go back to."""
+        """Roots for the gate reports of versions that are in production or are rollback targets."""
         digests = {version.package_digest for version in self.versions}
         for entry in entries:
             key = entry.facts.get("evidence")
@@ -102,7 +102,7 @@ class Gathering:
                 self.names["evidence", f"{name}/{Path(key).name[:16]}"] = f"version {entry.after.version} rests on it"
 
     def _services(self) -> None:
-        """What services are to hold, and what their processes run from."""
+        """Roots from the services: the bundles in their specs, and the bundles that their processes run from."""
         for folder in (self._project.service("any").parent).glob("*/"):
             name = folder.name
             if services.service_url(self._project, name) is not None:
@@ -132,9 +132,9 @@ class Gathering:
 
     def _open_runs(self, endpoints: Endpoints | None, own_run: str | None) -> None:
         for path in sorted((self._project.state / "flows").glob("*.json")):
-            if path.stem == own_run or not _lives(path):
+            if path.stem == own_run or not _is_alive(path):
                 continue
-            name = _pipeline_of(endpoints, path.stem)
+            name = _pipeline_of_run(endpoints, path.stem)
             if name is None:
                 self.all_open = "a run is open, of an unknown pipeline"
             else:
@@ -148,23 +148,23 @@ class Gathering:
                     self.versions.append(Needed(digest, None, f"it is {alias} of {name}"))
 
     def _pipelines(self, api: Api) -> None:
-        """What `modelyard run` would find and use again now."""
+        """Roots from the pipeline files: the products that `modelyard run` would reuse."""
         for path in sorted(self._project.pipelines.glob("*.yaml")):
             name = path.stem
             why = f"`modelyard run {name}` uses it"
             try:
                 spec = located_yaml.read(path, PipelineSpec)
-                data = _data_digest(self._project, spec)
-                if data is None:  # never prepared here: there is nothing to use again
+                data_digest = _data_digest(self._project, spec)
+                if data_digest is None:  # never prepared: there is nothing to reuse
                     continue
-                begin = pretrained.digest(api, spec)
-                known = fingerprints.of(spec, data, self._project.source_root, begin)
-                planned = plan.after_data(self._project, spec, api, frozenset(), known)
+                pretrained_digest = pretrained.digest(api, spec)
+                pipeline_fingerprints = fingerprints.of(spec, data_digest, self._project.source_root, pretrained_digest)
+                planned = plan.after_data(self._project, spec, api, frozenset(), pipeline_fingerprints)
             except ModelyardError as error:
                 self.open_models[name] = f"not judged: {error.what}"
                 continue
-            self.names["run", self._project.run_folder(known.train.digest).name] = why
-            self.names["package", self._project.package(known.package.digest).name] = why
+            self.names["run", self._project.run_folder(pipeline_fingerprints.train.digest).name] = why
+            self.names["package", self._project.package(pipeline_fingerprints.package.digest).name] = why
             if planned.bundle is not None:
                 self.names["bundle", planned.bundle.bundle.tag] = why
 
@@ -176,13 +176,13 @@ def gather(
     endpoints: Endpoints | None,
     own_run: str | None = None,
 ) -> Roots:
-    """The roots of a project; arguments are those of `Gathering.look`."""
-    return Gathering(project, settings).look(api, endpoints, own_run)
+    """The roots of a project; arguments are those of `RootCollector.collect`."""
+    return RootCollector(project, settings).collect(api, endpoints, own_run)
 
 
-def stamp(project: Project, api: Api | None) -> tuple[object, ...]:
-    """What changes when something else is needed than before; cheap enough to look at before each removal."""
-    watched = [
+def change_token(project: Project, api: Api | None) -> tuple[object, ...]:
+    """A value that changes when the roots may have changed; cheap enough to compute before each removal."""
+    paths = [
         *project.service("any").parent.glob(f"*/{SPEC_FILE}"),
         *(state.folder(project) / "programs").glob("*.json"),
         *(project.state / "flows").glob("*.json"),
@@ -190,7 +190,7 @@ def stamp(project: Project, api: Api | None) -> tuple[object, ...]:
         *project.ledger.glob("*.head"),
         *project.ledger.glob("*.jsonl"),
     ]
-    files = tuple(sorted((str(path), changed) for path in watched if (changed := _changed(path))))
+    files = tuple(sorted((str(path), version) for path in paths if (version := _file_version(path))))
     aliases = json.dumps(versions.aliases(api), sort_keys=True) if api is not None else None
     return (files, aliases)
 
@@ -202,23 +202,23 @@ def _data_digest(project: Project, spec: PipelineSpec) -> str | None:
         return None
 
 
-def _changed(path: Path) -> tuple[int, int]:
+def _file_version(path: Path) -> tuple[int, int]:
     try:
-        about = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return (0, 0)
-    return (about.st_mtime_ns, about.st_ino)
+    return (status.st_mtime_ns, status.st_ino)
 
 
-def _lives(path: Path) -> bool:
+def _is_alive(path: Path) -> bool:
     try:
-        return Identity.from_json(json.loads(path.read_text())).lives()
+        return Identity.from_json(json.loads(path.read_text())).is_alive()
     except (FileNotFoundError, ValueError):
         return False
 
 
-def _pipeline_of(endpoints: Endpoints | None, flow_run: str) -> str | None:
-    """The pipeline of an open run; None where Prefect does not say it."""
+def _pipeline_of_run(endpoints: Endpoints | None, flow_run: str) -> str | None:
+    """The pipeline of an open run; None if Prefect does not answer."""
     if endpoints is None:
         return None
     try:

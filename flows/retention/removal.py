@@ -1,7 +1,7 @@
-"""Removing things so that a kill at any line loses nothing that is to stay, and the next gc goes on.
+"""Removal of artifacts that survives a kill at any line.
 
-The plan is written first. Each thing is renamed into the trash, its tombstone is written, then its bytes are deleted.
-What a killed gc left in the trash is finished by the next one; what it had not renamed yet is judged anew.
+The plan is written first. Each item is renamed into the trash, its tombstone is written, then its bytes are deleted.
+The next gc deletes what a killed gc left in the trash; items that were not renamed yet are judged again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from components.retention.reachability import Verdict
 
 
 class Removal(Strict):
-    """One thing that is to go.
+    """One planned removal.
 
     Args:
-        place: where its bytes are while they are deleted, relative to the project's folder; None: its owner removes it.
+        place: the item's path in the trash, relative to the project's folder; None: DVC or MLflow removes the item.
     """
 
     item: Item
@@ -45,28 +45,28 @@ class PlanFile(Strict):
 
 
 @contextmanager
-def alone(project: Project) -> Iterator[None]:
-    """One gc at a time.
+def lock(project: Project) -> Iterator[None]:
+    """Hold the gc lock for the duration of the block.
 
     Raises:
-        StackError: another one is at work.
+        StackError: another gc holds the lock.
     """
     project.locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(project.locks / "retention.lock", timeout=0)
+    file_lock = FileLock(project.locks / "retention.lock", timeout=0)
     try:
-        lock.acquire()
+        file_lock.acquire()
     except Timeout as error:
         raise StackError(
-            "another gc is at work", where=lock.lock_file, next_step="wait until it has ended, then run it again"
+            "another gc is at work", where=file_lock.lock_file, next_step="wait until it has ended, then run it again"
         ) from error
     try:
         yield
     finally:
-        lock.release()
+        file_lock.release()
 
 
 def plan(project: Project, verdicts: Sequence[Verdict]) -> list[Removal]:
-    """Write down what is to go, before any of it does."""
+    """Write the plan file for the removable items; returns the planned removals."""
     removals = [
         Removal(item=verdict.item, why=verdict.why, place=_place(project, number) if verdict.item.path else None)
         for number, verdict in enumerate(verdict for verdict in verdicts if verdict.removable)
@@ -77,21 +77,21 @@ def plan(project: Project, verdicts: Sequence[Verdict]) -> list[Removal]:
 
 
 def remove(project: Project, removal: Removal) -> bool:
-    """Move a thing out of its place, record it, delete it; returns whether it was still there."""
+    """Move an item into the trash, write its tombstone, and delete it; returns whether the item existed."""
     if removal.item.path is None or removal.place is None:
         return False
     source, trash = project.root / removal.item.path, project.root / removal.place
     trash.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.rename(source, trash)  # noqa: PTH104  # the one step that counts
-    except FileNotFoundError:  # somebody else has removed it
+        os.rename(source, trash)  # noqa: PTH104  # the atomic step
+    except FileNotFoundError:  # another process has removed it
         return False
-    _finish(project, removal, trash)
+    _record_and_delete(project, removal, trash)
     return True
 
 
 def record(project: Project, removal: Removal) -> None:
-    """The tombstone of a thing that is removed."""
+    """Write the tombstone of a removed item."""
     item = removal.item
     stone = Tombstone(
         kind=item.kind,
@@ -107,43 +107,43 @@ def record(project: Project, removal: Removal) -> None:
     tombstone.write(project, stone)
 
 
-def finish(project: Project, say: Callable[[str], None]) -> int:
-    """Finish what a killed gc has begun; returns how many things that were."""
+def finish(project: Project, log: Callable[[str], None]) -> int:
+    """Complete the removals of a killed gc; returns their number."""
     count = 0
     try:
-        left = PlanFile.model_validate_json(_file(project).read_bytes()).removals
+        removals = PlanFile.model_validate_json(_file(project).read_bytes()).removals
     except FileNotFoundError:
-        left = []
-    except ValidationError:  # of another Modelyard; what it moved away is deleted below
-        left = []
-    for removal in left:
+        removals = []
+    except ValidationError:  # written by another version of Modelyard; the trash is deleted below
+        removals = []
+    for removal in removals:
         if removal.place is not None and os.path.lexists(project.root / removal.place):
-            say(f"finishing what an earlier gc began: {removal.item.kind} {removal.item.name}")
-            _finish(project, removal, project.root / removal.place)
+            log(f"finishing what an earlier gc began: {removal.item.kind} {removal.item.name}")
+            _record_and_delete(project, removal, project.root / removal.place)
             count += 1
     shutil.rmtree(_trash(project), ignore_errors=True)
     _file(project).unlink(missing_ok=True)
     return count
 
 
-def done(project: Project) -> None:
-    """Everything planned is removed, or stays after all."""
+def clear_plan(project: Project) -> None:
+    """Delete the plan file and the trash after a complete gc."""
     shutil.rmtree(_trash(project), ignore_errors=True)
     _file(project).unlink(missing_ok=True)
 
 
-def _finish(project: Project, removal: Removal, trash: Path) -> None:
+def _record_and_delete(project: Project, removal: Removal, trash: Path) -> None:
     record(project, removal)
     if removal.item.kind == "bundle" and removal.item.path is not None:
-        _forget_latest(project.root / removal.item.path)
+        _unlink_latest(project.root / removal.item.path)
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash)
     else:
         trash.unlink(missing_ok=True)
 
 
-def _forget_latest(folder: Path) -> None:
-    """BentoML keeps the name of a model's latest bundle in a file beside the bundles."""
+def _unlink_latest(folder: Path) -> None:
+    """Delete BentoML's file with the name of the model's latest bundle, if it names the removed bundle."""
     latest = folder.parent / "latest"
     with suppress(FileNotFoundError):
         if latest.read_text().strip() == folder.name:

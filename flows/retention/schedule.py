@@ -1,4 +1,4 @@
-"""The schedule of gc in Prefect, as `[retention]` in modelyard.toml says."""
+"""The Prefect schedule of gc, configured by `[retention]` in modelyard.toml."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx
 
 from components.core.errors import StackError
 from components.core.project import Project
-from flows.pipelines.schedules import Scheduled, next_runs
+from flows.pipelines.schedules import ScheduleChange, next_runs
 from flows.platform import connections
 from flows.platform.flow_run import RETENTION_FLOW, RETENTION_FLOW_NAME
 from flows.platform.lifecycle import Endpoints
@@ -18,44 +18,46 @@ NAME = "retention"
 TIMEOUT_SECONDS = 60.0
 
 
-def register(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
-    """Make Prefect's deployment of gc what the file says; nothing to do where neither has one.
+def register(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
+    """Create, update or remove Prefect's deployment of gc, as modelyard.toml configures.
 
     Raises:
         SpecError: modelyard.toml is wrong.
-        StackError: Prefect refused, or did not answer.
+        StackError: Prefect rejected the request or did not answer.
     """
     settings = settings_of(project)
     try:
         with _client(endpoints) as client:
-            present = _present(project, client)
+            existing = _existing(project, client)
             if settings.cron is None:
-                return _removed(client, present)
+                return _removed(client, existing)
             body = {"name": RETENTION_FLOW_NAME, "tags": [connections.OWN_NAME]}
             flow = client.post("/flows/", json=body).raise_for_status().json()
-            wanted = _deployment(project, settings.cron, settings.timezone) | {"flow_id": flow["id"]}
-            client.post("/deployments/", json=wanted).raise_for_status()
+            deployment = _deployment(project, settings.cron, settings.timezone) | {"flow_id": flow["id"]}
+            client.post("/deployments/", json=deployment).raise_for_status()
     except httpx.HTTPError as error:
         raise StackError(
-            "Prefect does not take the schedule of gc",
+            "Prefect did not accept the schedule of gc",
             where=endpoints.prefect_api,
             got=error,
             next_step="`modelyard status`, then `modelyard schedule` again",
         ) from error
-    word = "added" if present is None else "kept" if _cron(present) == (settings.cron, settings.timezone) else "changed"
+    change = (
+        "added" if existing is None else "kept" if _cron(existing) == (settings.cron, settings.timezone) else "changed"
+    )
     runs = next_runs(settings.cron, settings.timezone)
-    return (Scheduled(NAME, settings.cron, settings.timezone, word, runs),)
+    return (ScheduleChange(NAME, settings.cron, settings.timezone, change, runs),)
 
 
-def remove(project: Project, endpoints: Endpoints) -> tuple[Scheduled, ...]:
-    """Take the schedule away; the file stays as it is.
+def remove(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
+    """Remove the schedule of gc; modelyard.toml stays unchanged.
 
     Raises:
-        StackError: Prefect refused, or did not answer.
+        StackError: Prefect rejected the request or did not answer.
     """
     try:
         with _client(endpoints) as client:
-            return _removed(client, _present(project, client))
+            return _removed(client, _existing(project, client))
     except httpx.HTTPError as error:
         raise StackError("Prefect does not answer", where=endpoints.prefect_api, got=error) from error
 
@@ -64,21 +66,21 @@ def _client(endpoints: Endpoints) -> httpx.Client:
     return connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
 
 
-def _present(project: Project, client: httpx.Client) -> dict[str, Any] | None:
+def _existing(project: Project, client: httpx.Client) -> dict[str, Any] | None:
     answer = client.get(f"/deployments/name/{RETENTION_FLOW_NAME}/{connections.deployment_name(project, NAME)}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return None
-    found: dict[str, Any] = answer.raise_for_status().json()
-    return found
+    deployment: dict[str, Any] = answer.raise_for_status().json()
+    return deployment
 
 
-def _removed(client: httpx.Client, present: dict[str, Any] | None) -> tuple[Scheduled, ...]:
-    if present is None:
+def _removed(client: httpx.Client, existing: dict[str, Any] | None) -> tuple[ScheduleChange, ...]:
+    if existing is None:
         return ()
-    answer = client.delete(f"/deployments/{present['id']}")
+    answer = client.delete(f"/deployments/{existing['id']}")
     if answer.status_code != httpx.codes.NOT_FOUND:
         answer.raise_for_status()
-    return (Scheduled(NAME, *_cron(present), "removed", ()),)
+    return (ScheduleChange(NAME, *_cron(existing), "removed", ()),)
 
 
 def _deployment(project: Project, cron: str, timezone: str) -> dict[str, Any]:

@@ -24,9 +24,9 @@ def project(tmp_path: Path) -> Path:
 def modelyard(project: Path) -> Modelyard:
     """The installed command, run in the project."""
 
-    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        surroundings = {name: value for name, value in os.environ.items() if name != "MODELYARD_PROJECT"} | variables
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "MODELYARD_PROJECT"} | variables
         program = Path(sys.executable).parent / "modelyard"
-        return subprocess.run([program, *words], cwd=project, capture_output=True, text=True, env=surroundings)
+        return subprocess.run([program, *arguments], cwd=project, capture_output=True, text=True, env=environment)
 
     return run

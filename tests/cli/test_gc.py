@@ -1,4 +1,4 @@
-"""`modelyard gc`: the table first, nothing removed with --plan, and what cannot be judged is said."""
+"""`modelyard gc`: prints a table, removes nothing with --plan, and names what it cannot judge."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def project(tmp_path: Path) -> Path:
 
 def test_gc_says_what_goes_and_removes_it(modelyard: Modelyard, project: Path) -> None:
     before = planted.tree(Project(project))
-    done = modelyard("gc", "--plan")
-    assert (done.returncode, planted.tree(Project(project)) == before) == (0, True)
-    assert "gates-1.json" in done.stdout
-    assert "not judged: the registry does not run" in done.stderr
-    assert "things can go" in done.stdout
+    completed = modelyard("gc", "--plan")
+    assert (completed.returncode, planted.tree(Project(project)) == before) == (0, True)
+    assert "gates-1.json" in completed.stdout
+    assert "not judged: the registry does not run" in completed.stderr
+    assert "things can go" in completed.stdout
     plan = json.loads(modelyard("gc", "--plan", "--json").stdout)
     assert plan["removed"] == []
     assert {row["kind"] for row in plan["plan"] if row["removable"]} == {
@@ -45,8 +45,8 @@ def test_gc_says_what_goes_and_removes_it(modelyard: Modelyard, project: Path) -
 
 def test_gc_waits_for_no_other_gc_and_reads_its_settings(modelyard: Modelyard, project: Path) -> None:
     with FileLock(Project(project).locks / "retention.lock"):
-        done = modelyard("gc", "--yes")
-    assert (done.returncode, "another gc is at work" in done.stderr) == (1, True)
+        completed = modelyard("gc", "--yes")
+    assert (completed.returncode, "another gc is at work" in completed.stderr) == (1, True)
     (project / "modelyard.toml").write_text("[retention]\nrollback_targets = 0\n")
-    done = modelyard("gc", "--plan")
-    assert (done.returncode, "line 2: retention.rollback_targets" in done.stderr) == (2, True)
+    completed = modelyard("gc", "--plan")
+    assert (completed.returncode, "line 2: retention.rollback_targets" in completed.stderr) == (2, True)

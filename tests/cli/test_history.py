@@ -41,13 +41,13 @@ def test_a_file_is_checked_without_the_key_or_with_one_that_is_named(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     modelyard("history", "digits", "--export", str(elsewhere / "out.jsonl"))
     shutil.move(ledger.key_file, elsewhere / "key")
-    done = modelyard("history", "--check", str(elsewhere / "out.jsonl"))
-    assert (done.returncode, "the signatures were not checked" in done.stdout) == (0, True)
-    done = modelyard("history", "--check", str(elsewhere / "out.jsonl"), "--key", str(elsewhere / "key"))
-    assert (done.returncode, f"signed with {elsewhere / 'key'}" in done.stdout) == (0, True)
+    completed = modelyard("history", "--check", str(elsewhere / "out.jsonl"))
+    assert (completed.returncode, "the signatures were not checked" in completed.stdout) == (0, True)
+    completed = modelyard("history", "--check", str(elsewhere / "out.jsonl"), "--key", str(elsewhere / "key"))
+    assert (completed.returncode, f"signed with {elsewhere / 'key'}" in completed.stdout) == (0, True)
     secret.create(elsewhere / "key")
-    done = modelyard("history", "--check", str(elsewhere / "out.jsonl"), "--key", str(elsewhere / "key"))
-    assert (done.returncode, "not signed with the ledger key" in done.stderr) == (1, True)
+    completed = modelyard("history", "--check", str(elsewhere / "out.jsonl"), "--key", str(elsewhere / "key"))
+    assert (completed.returncode, "not signed with the ledger key" in completed.stderr) == (1, True)
     assert modelyard("history", "--check", "nowhere.jsonl").returncode == 2
     assert modelyard("history", "--check", str(elsewhere / "out.jsonl"), "--key", "nowhere").returncode == 2
     assert modelyard("history").returncode == 2
@@ -57,13 +57,13 @@ def test_forged_history_fails_and_names_the_entry(modelyard: Modelyard, project:
     modelyard("history", "digits", "--export", "out.jsonl")
     lines = (project / "out.jsonl").read_text().splitlines(keepends=True)
     (project / "out.jsonl").write_text("".join([*lines[:2], lines[2].replace("a person", "a forger"), *lines[3:]]))
-    done = modelyard("history", "--check", "out.jsonl")
-    assert (done.returncode, "out.jsonl:3" in done.stderr) == (1, True)
+    completed = modelyard("history", "--check", "out.jsonl")
+    assert (completed.returncode, "out.jsonl:3" in completed.stderr) == (1, True)
     rewrite(ledger, lambda rows: chained([{**row, "asked_by": "a forger"} for row in rows]))
-    for words in (["history", "digits"], ["history", "digits", "--verify"], ["history", "digits", "--export", "-"]):
-        done = modelyard(*words)
-        assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (1, "", False)
-        assert "entries were cut off or replaced" in done.stderr
+    for arguments in (["history", "digits"], ["history", "digits", "--verify"], ["history", "digits", "--export", "-"]):
+        completed = modelyard(*arguments)
+        assert (completed.returncode, completed.stdout, "Traceback" in completed.stderr) == (1, "", False)
+        assert "entries were cut off or replaced" in completed.stderr
 
 
 def test_after_a_lost_key(modelyard: Modelyard, project: Path, ledger: Ledger) -> None:
@@ -72,14 +72,14 @@ def test_after_a_lost_key(modelyard: Modelyard, project: Path, ledger: Ledger) -
     assert (lost.returncode, "modelyard history --sign-anew" in lost.stderr) == (1, True)
     (note,) = json.loads(modelyard("history", "--sign-anew", "--json").stdout)
     assert (note["event"], note["facts"]["entries"]) == ("rekeyed", 8)
-    shown = modelyard("history", "digits", "--steps")
-    assert shown.returncode == 0
-    assert "rekeyed" in shown.stdout
+    printed = modelyard("history", "digits", "--steps")
+    assert printed.returncode == 0
+    assert "rekeyed" in printed.stdout
 
 
 def test_a_file_of_before_is_shown_as_before(modelyard: Modelyard, project: Path) -> None:
     folder = Project(project).ledger
     folder.mkdir(parents=True)
     (folder / "digits.jsonl").write_text("".join(old_lines([("one", "asked", "1"), ("one", "served", "1")])))
-    shown = modelyard("history", "digits", "--steps").stdout
-    assert [line.split()[5] for line in shown.splitlines()[1:]] == ["asked", "served", "imported"]
+    printed = modelyard("history", "digits", "--steps").stdout
+    assert [line.split()[5] for line in printed.splitlines()[1:]] == ["asked", "served", "imported"]

@@ -1,4 +1,4 @@
-"""Ctrl-C at many moments of real commands: one line or none, and never a traceback."""
+"""Ctrl-C at many moments of real commands prints at most one line, and never a traceback."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ sys.exit(main())
 """
 
 
-def start(words: list[str]) -> subprocess.Popen[str]:
-    """A command that has just begun, with what it starts in a group of its own, as a terminal has it."""
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    """A command that has just started, in a process group of its own, as in a terminal."""
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         pass_fds=[writer], env={**os.environ, "BEGUN": str(writer)}, start_new_session=True,
     )  # fmt: skip
     os.close(writer)
@@ -43,31 +44,31 @@ def start(words: list[str]) -> subprocess.Popen[str]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         ["--help"],
         pytest.param(["why", "digits"], marks=pytest.mark.slow),
         pytest.param(["doctor"], marks=pytest.mark.slow),
     ],
 )
-def test_no_moment_of_a_command_ends_in_a_traceback(words: list[str]) -> None:
-    begun = time.monotonic()
-    with start(words) as process:
+def test_no_moment_of_a_command_ends_in_a_traceback(arguments: list[str]) -> None:
+    started_at = time.monotonic()
+    with start(arguments) as process:
         process.communicate()
         code = process.returncode
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started_at
     moments = max(12, min(40, int(seconds / 0.05)))
     stopped = 0
     for moment in range(moments):
-        with start(words) as process:
+        with start(arguments) as process:
             time.sleep(1.05 * seconds * moment / moments)
             os.killpg(process.pid, signal.SIGINT)
-            _, said = process.communicate(timeout=60)
-        assert "Traceback" not in said, f"after {1.05 * seconds * moment / moments:.2f} s: {said}"
-        assert process.returncode in (code, 130, -signal.SIGINT), said
+            _, stderr = process.communicate(timeout=60)
+        assert "Traceback" not in stderr, f"after {1.05 * seconds * moment / moments:.2f} s: {stderr}"
+        assert process.returncode in (code, 130, -signal.SIGINT), stderr
         stopped += process.returncode == 130
-        if process.returncode == 130 and said:
-            assert re.fullmatch(r"(?s)(.*\n)?stopped\n", said), said
+        if process.returncode == 130 and stderr:
+            assert re.fullmatch(r"(?s)(.*\n)?stopped\n", stderr), stderr
     assert stopped > 0
 
 
@@ -109,8 +110,8 @@ sys.exit(flows.cli.main())
 )
 def test_ctrl_c_that_python_or_a_library_swallows(way: str, code: int) -> None:
     program = f"WAY = {way!r}\n{SWALLOWS}"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr.strip()) == (code, "stopped" if code == 130 else "")
+    completed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (completed.returncode, completed.stderr.strip()) == (code, "stopped" if code == 130 else "")
 
 
 def test_a_background_job_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
@@ -118,8 +119,8 @@ def test_a_background_job_that_ignores_ctrl_c_goes_on_ignoring_it() -> None:
         "import signal, sys; sys.argv = ['modelyard', '--version']; from flows.cli import main; code = main(); "
         "signal.raise_signal(signal.SIGINT); sys.exit(code)"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (completed.returncode, completed.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""What the command line asks a service, and how it tells the answer."""
+"""Requests of the prediction client to a service, and the text of its answers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import uvicorn
 
 from components.core.errors import NotFoundError, SampleError, ServingError
 from flows.cli import prediction_client
-from flows.cli.prediction_client import Takes
+from flows.cli.prediction_client import InputSchema
 from flows.platform import ports
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import small_package
 from tests.serving.test_other_tasks import bundle
 
-IMAGE = Takes("image", "images", ["application/octet-stream", "image/*"], "image")
-TEXT = Takes("text", "texts", ["text/plain"], "text")
-NUMBERS = Takes("values", "series", ["text/csv", "application/octet-stream"], "json")
-DRAW = Takes("draw", "draws", [], "json")
+IMAGE = InputSchema("image", "images", ["application/octet-stream", "image/*"], "image")
+TEXT = InputSchema("text", "texts", ["text/plain"], "text")
+NUMBERS = InputSchema("values", "series", ["text/csv", "application/octet-stream"], "json")
+DRAW = InputSchema("draw", "draws", [], "json")
 
 
 @pytest.fixture(scope="module", params=["image", "text"])
@@ -45,93 +45,102 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     thread.join()
 
 
-def test_a_running_service_is_asked_as_it_wants_to_be(url: str, tmp_path: Path) -> None:
-    takes = prediction_client.takes(url)
+def test_a_request_matches_the_input_schema_of_the_service(url: str, tmp_path: Path) -> None:
+    schema = prediction_client.input_schema(url)
     (tmp_path / "a.png").write_bytes(small_package.image(0))
     (tmp_path / "a.txt").write_text("hello")
-    if takes.form == "image":
-        answer = prediction_client.ask(url, prediction_client.of(takes, str(tmp_path / "a.png"), {}))
+    if schema.form == "image":
+        answer = prediction_client.predict(url, prediction_client.request_for(schema, str(tmp_path / "a.png"), {}))
         assert answer["predictions"][0]["label"] in small_package.CLASSES
         with pytest.raises(SampleError, match="not an image"):
-            prediction_client.ask(url, prediction_client.of(takes, str(tmp_path / "a.txt"), {}))
+            prediction_client.predict(url, prediction_client.request_for(schema, str(tmp_path / "a.txt"), {}))
     else:
-        for given in (str(tmp_path / "a.txt"), "hello"):
+        for text in (str(tmp_path / "a.txt"), "hello"):
             assert (
-                prediction_client.ask(url, prediction_client.of(takes, given, {}))["predictions"][0]["text"] == "hello"
+                prediction_client.predict(url, prediction_client.request_for(schema, text, {}))["predictions"][0][
+                    "text"
+                ]
+                == "hello"
             )
-            twice = prediction_client.ask(url, prediction_client.of(takes, given, {"times": 2}))
-            assert twice["predictions"][0]["text"] == "hellohello"
+            repeated = prediction_client.predict(url, prediction_client.request_for(schema, text, {"times": 2}))
+            assert repeated["predictions"][0]["text"] == "hellohello"
 
 
 def test_a_service_that_is_not_there() -> None:
-    with pytest.raises(ServingError, match="does not say what it takes"):
-        prediction_client.takes("http://127.0.0.1:9")
+    with pytest.raises(ServingError, match="does not describe its input"):
+        prediction_client.input_schema("http://127.0.0.1:9")
     with pytest.raises(ServingError, match="does not answer"):
-        prediction_client.ask("http://127.0.0.1:9", prediction_client.Question(b"", "text/plain", "a"))
+        prediction_client.predict("http://127.0.0.1:9", prediction_client.PredictionRequest(b"", "text/plain", "a"))
 
 
 def test_files_go_as_what_they_are(tmp_path: Path) -> None:
     for name in ("a.png", "a.bin", "a.csv", "a.json", "rows.json"):
         (tmp_path / name).write_bytes(b'{"values": [1]}' if name == "rows.json" else b"[[1, 2]]")
-    assert prediction_client.of(IMAGE, str(tmp_path / "a.png"), {}).media == "image/png"
-    assert prediction_client.of(IMAGE, str(tmp_path / "a.bin"), {}).media == "application/octet-stream"
-    encoded = json.loads(prediction_client.of(IMAGE, str(tmp_path / "a.png"), {"x": 1}).content)
+    assert prediction_client.request_for(IMAGE, str(tmp_path / "a.png"), {}).media == "image/png"
+    assert prediction_client.request_for(IMAGE, str(tmp_path / "a.bin"), {}).media == "application/octet-stream"
+    encoded = json.loads(prediction_client.request_for(IMAGE, str(tmp_path / "a.png"), {"x": 1}).content)
     assert encoded == {"image": base64.b64encode(b"[[1, 2]]").decode(), "parameters": {"x": 1}}
-    assert prediction_client.of(NUMBERS, str(tmp_path / "a.csv"), {}).media == "text/csv"
-    assert json.loads(prediction_client.of(NUMBERS, str(tmp_path / "a.json"), {}).content) == {"values": [[1, 2]]}
-    assert json.loads(prediction_client.of(NUMBERS, str(tmp_path / "rows.json"), {}).content) == {"values": [1]}
+    assert prediction_client.request_for(NUMBERS, str(tmp_path / "a.csv"), {}).media == "text/csv"
+    assert json.loads(prediction_client.request_for(NUMBERS, str(tmp_path / "a.json"), {}).content) == {
+        "values": [[1, 2]]
+    }
+    assert json.loads(prediction_client.request_for(NUMBERS, str(tmp_path / "rows.json"), {}).content) == {
+        "values": [1]
+    }
 
 
 def test_what_is_no_file_is_text_or_json_where_the_task_takes_that() -> None:
     with pytest.raises(NotFoundError, match="no such file"):
-        prediction_client.of(IMAGE, "none.png", {})
+        prediction_client.request_for(IMAGE, "none.png", {})
     with pytest.raises(NotFoundError, match="no such file"):
-        prediction_client.of(NUMBERS, "none.csv", {})
-    film = prediction_client.Question(b"what a film", "text/plain", "what a film")
-    assert prediction_client.of(TEXT, "what a film", {}) == film
-    assert json.loads(prediction_client.of(NUMBERS, "[1, 2]", {}).content) == {"values": [1, 2]}
-    assert prediction_client.of(NUMBERS, "1,2\n3,4", {}).content == b'{"values": "1,2\\n3,4"}'
-    drawn = prediction_client.of(DRAW, "seven", {"steps": 20})
+        prediction_client.request_for(NUMBERS, "none.csv", {})
+    film = prediction_client.PredictionRequest(b"what a film", "text/plain", "what a film")
+    assert prediction_client.request_for(TEXT, "what a film", {}) == film
+    assert json.loads(prediction_client.request_for(NUMBERS, "[1, 2]", {}).content) == {"values": [1, 2]}
+    assert prediction_client.request_for(NUMBERS, "1,2\n3,4", {}).content == b'{"values": "1,2\\n3,4"}'
+    drawn = prediction_client.request_for(DRAW, "seven", {"steps": 20})
     assert json.loads(drawn.content) == {"draw": "seven", "parameters": {"steps": 20}}
 
 
 @pytest.mark.parametrize("length", [60, 255, 256, 1_000, 4_095, 4_096, 100_000])
-@pytest.mark.parametrize("takes", [TEXT, NUMBERS, DRAW])
-def test_input_of_any_length_is_taken(takes: Takes, length: int) -> None:
-    given = json.dumps([1] * length)[:length].rpartition(",")[0] + "]" if takes is NUMBERS else "film " * (length // 5)
-    asked = prediction_client.of(takes, given, {})
-    assert asked.content == given.encode() if takes is TEXT else json.loads(asked.content)[takes.item]
+@pytest.mark.parametrize("schema", [TEXT, NUMBERS, DRAW])
+def test_input_of_any_length_is_taken(schema: InputSchema, length: int) -> None:
+    text = json.dumps([1] * length)[:length].rpartition(",")[0] + "]" if schema is NUMBERS else "film " * (length // 5)
+    request = prediction_client.request_for(schema, text, {})
+    assert request.content == text.encode() if schema is TEXT else json.loads(request.content)[schema.item]
 
 
-@pytest.mark.parametrize("given", ["texts/a.txt", "a.txt", "/none", "./none", "texts/none", "A.CSV", "a\0.png"])
-@pytest.mark.parametrize("takes", [TEXT, NUMBERS, IMAGE])
-def test_a_mistyped_path_is_named(takes: Takes, given: str) -> None:
+@pytest.mark.parametrize("text", ["texts/a.txt", "a.txt", "/none", "./none", "texts/none", "A.CSV", "a\0.png"])
+@pytest.mark.parametrize("schema", [TEXT, NUMBERS, IMAGE])
+def test_a_mistyped_path_is_named(schema: InputSchema, text: str) -> None:
     with pytest.raises(NotFoundError, match="no such file") as caught:
-        prediction_client.of(takes, given, {})
-    assert given in str(caught.value)
+        prediction_client.request_for(schema, text, {})
+    assert text in str(caught.value)
 
 
 def test_a_mistyped_name_in_a_folder_with_spaces_is_named(tmp_path: Path) -> None:
     (tmp_path / "my texts").mkdir()
     with pytest.raises(NotFoundError, match="no such file"):
-        prediction_client.of(TEXT, str(tmp_path / "my texts" / "b.txt"), {})
+        prediction_client.request_for(TEXT, str(tmp_path / "my texts" / "b.txt"), {})
 
 
 @pytest.mark.parametrize(
-    "given",
+    "text",
     ["and/or in a sentence", "/ is a slash", "see a.txt", "what is in texts/none.txt", "https://example.org/a.txt"],
 )
-def test_a_sentence_with_slashes_and_suffixes_is_text(given: str) -> None:
-    assert prediction_client.of(TEXT, given, {}) == prediction_client.Question(given.encode(), "text/plain", given)
+def test_a_sentence_with_slashes_and_suffixes_is_text(text: str) -> None:
+    assert prediction_client.request_for(TEXT, text, {}) == prediction_client.PredictionRequest(
+        text.encode(), "text/plain", text
+    )
 
 
 def test_a_label_with_a_slash_is_a_label() -> None:
-    assert json.loads(prediction_client.of(DRAW, "T-shirt/top", {}).content) == {"draw": "T-shirt/top"}
-    assert json.loads(prediction_client.of(NUMBERS, '{"values":["1/2"]}', {}).content) == {"values": ["1/2"]}
+    assert json.loads(prediction_client.request_for(DRAW, "T-shirt/top", {}).content) == {"draw": "T-shirt/top"}
+    assert json.loads(prediction_client.request_for(NUMBERS, '{"values":["1/2"]}', {}).content) == {"values": ["1/2"]}
 
 
 @pytest.mark.parametrize(
-    ("prediction", "words"),
+    ("prediction", "line"),
     [
         ({"label": "cat", "probabilities": {"cat": 0.75, "dog": 0.25}}, "cat  (0.750, version 3)"),
         ({"text": "ein Hund"}, "ein Hund  (version 3)"),
@@ -145,5 +154,5 @@ def test_a_label_with_a_slash_is_a_label() -> None:
         ({"other": 1}, '{"other": 1}  (version 3)'),
     ],
 )
-def test_answers_in_words(prediction: dict[str, Any], words: str) -> None:
-    assert prediction_client.words(prediction, "version 3") == words
+def test_answers_in_words(prediction: dict[str, Any], line: str) -> None:
+    assert prediction_client.describe(prediction, "version 3") == line

@@ -16,10 +16,10 @@ Modelyard = Callable[..., Any]
 
 
 def test_help_lists_every_command(modelyard: Modelyard) -> None:
-    done = modelyard("--help")
-    assert done.returncode == 0
+    completed = modelyard("--help")
+    assert completed.returncode == 0
     for name in shell.COMMANDS:
-        assert f"\n  {name} " in done.stdout
+        assert f"\n  {name} " in completed.stdout
 
 
 @pytest.mark.parametrize("name", shell.COMMANDS)
@@ -34,26 +34,26 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 
 
 def test_used_wrongly_is_2_and_names_the_nearest_command(modelyard: Modelyard) -> None:
-    done = modelyard("statsu")
-    assert done.returncode == 2
-    assert "Did you mean 'status'?" in done.stderr
+    completed = modelyard("statsu")
+    assert completed.returncode == 2
+    assert "Did you mean 'status'?" in completed.stderr
     assert modelyard("status", "--colour").returncode == 2
     assert "Traceback" not in modelyard("status", "--colour").stderr
 
 
-def test_outside_a_project_is_said_without_a_traceback(modelyard: Modelyard, tmp_path: Path) -> None:
+def test_outside_a_project_the_error_has_no_traceback(modelyard: Modelyard, tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").unlink()
-    done = modelyard("status")
-    assert done.returncode == 2
-    assert done.stderr.startswith("no Modelyard project here\n")
-    assert "MODELYARD_PROJECT" in done.stderr
-    assert done.stdout == ""
+    completed = modelyard("status")
+    assert completed.returncode == 2
+    assert completed.stderr.startswith("no Modelyard project here\n")
+    assert "MODELYARD_PROJECT" in completed.stderr
+    assert completed.stdout == ""
 
 
-def test_errors_are_json_where_json_was_asked_for(modelyard: Modelyard) -> None:
-    done = modelyard("schedule", "--json")
-    assert done.returncode == 1
-    document = json.loads(done.stdout)
+def test_errors_are_json_with_the_option_json(modelyard: Modelyard) -> None:
+    completed = modelyard("schedule", "--json")
+    assert completed.returncode == 1
+    document = json.loads(completed.stdout)
     assert document["error"] == "StackError"
     assert document["next_step"] == "modelyard up"
 

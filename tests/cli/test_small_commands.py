@@ -37,9 +37,9 @@ def test_datasets_shows_what_is_made(modelyard: Modelyard, shapes: Path) -> None
     (shapes / "raw").mkdir()
     (shapes / "raw" / "samples.parquet").write_bytes(b"rows")
     sealed = manifest.seal(shapes / "raw", "raw", {})
-    done = modelyard("datasets", "--json")
-    assert done.returncode == 0
-    (row,) = json.loads(done.stdout)
+    completed = modelyard("datasets", "--json")
+    assert completed.returncode == 0
+    (row,) = json.loads(completed.stdout)
     assert (row["name"], row["title"], row["source"]) == ("shapes", "Squares and circles", "folder")
     assert row["raw"] == sealed.digest[:12]
     assert row["prepared"] is None
@@ -50,10 +50,10 @@ def test_datasets_names_a_broken_one_and_shows_the_others(modelyard: Modelyard, 
     other = shapes.with_name("other")
     other.mkdir()
     (other / "dataset.yaml").write_text(DATASET.replace("shapes", "other") + "colour: red\n")
-    done = modelyard("datasets")
-    assert done.returncode == 1
-    assert "Squares and circles" in done.stdout
-    assert "line 6: colour: unknown key" in done.stderr
+    completed = modelyard("datasets")
+    assert completed.returncode == 1
+    assert "Squares and circles" in completed.stdout
+    assert "line 6: colour: unknown key" in completed.stderr
 
 
 def test_schema_is_that_of_the_file(modelyard: Modelyard) -> None:
@@ -78,9 +78,9 @@ def test_doctor_sees_a_package_that_is_not_the_locked_one(tmp_path: Path) -> Non
 
 def test_doctor_fails_with_what_to_do(modelyard: Modelyard, project: Path) -> None:
     (project / "requirements.lock").write_text("click==0.1\n")
-    done = modelyard("doctor", "--json", MODELYARD_MIRROR=str(project / "nowhere"))
-    assert done.returncode == 1
-    verdicts = {row["check"]: row for row in json.loads(done.stdout)}
+    completed = modelyard("doctor", "--json", MODELYARD_MIRROR=str(project / "nowhere"))
+    assert completed.returncode == 1
+    verdicts = {row["check"]: row for row in json.loads(completed.stdout)}
     assert verdicts["packages"]["verdict"] == "fail"
     assert "make install" in verdicts["packages"]["what_to_do"]
     assert verdicts["mirror"]["verdict"] == "warn"
@@ -94,14 +94,14 @@ def test_doctor_without_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("MODELYARD_PROJECT", str(project))
     from components.core.project import Project
 
-    verdicts = {finding.check: finding.verdict for finding in diagnostics.look_over(Project(project))}
+    verdicts = {finding.check: finding.verdict for finding in diagnostics.diagnose(Project(project))}
     assert verdicts["git"] == "fail"
 
 
 def test_status_of_a_stopped_stack(modelyard: Modelyard) -> None:
-    done = modelyard("status", "--json")
-    assert done.returncode == 1
-    assert [(row["name"], row["state"]) for row in json.loads(done.stdout)["services"]] == [
+    completed = modelyard("status", "--json")
+    assert completed.returncode == 1
+    assert [(row["name"], row["state"]) for row in json.loads(completed.stdout)["services"]] == [
         ("prefect", "stopped"),
         ("mlflow", "stopped"),
         ("runner", "stopped"),
@@ -116,20 +116,20 @@ from pathlib import Path
 from components.core.project import Project
 from flows.platform import crashed_runs
 signal.signal(signal.SIGINT, signal.default_int_handler)
-with crashed_runs.present(Project(Path(sys.argv[1])), "a-run"):
+with crashed_runs.tracked(Project(Path(sys.argv[1])), "a-run"):
     print("at work", flush=True)
     time.sleep(120)
 """
 
 
 def test_down_stops_a_run_as_ctrl_c_does(modelyard: Modelyard, project: Path) -> None:
-    words = [sys.executable, "-c", RUN, str(project)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:
+    command = [sys.executable, "-c", RUN, str(project)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "at work\n"
-        done = modelyard("down")
-        assert (done.returncode, done.stdout) == (0, "stopped\n")
-        assert "stopping 1 run that" in done.stderr
-        assert "does not stop" not in done.stderr
+        completed = modelyard("down")
+        assert (completed.returncode, completed.stdout) == (0, "stopped\n")
+        assert "stopping 1 run that" in completed.stderr
+        assert "does not stop" not in completed.stderr
         assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
     assert modelyard("down").stdout == "nothing was running\n"

@@ -1,4 +1,4 @@
-"""The pace of a training, from its events."""
+"""Seconds per epoch of a training, from its events."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def watched(
+def timed(
     clock: Clock, *events: tuple[float, Started | TrainingProgress | Metrics]
-) -> tuple[epoch_timing._Watch, bool]:
-    watch = epoch_timing._Watch()
+) -> tuple[epoch_timing._EpochTimer, bool]:
+    timer = epoch_timing._EpochTimer()
     for seconds, event in events:
         clock.now = 100.0 + seconds
         try:
-            watch.line(event.model_dump_json())
-        except epoch_timing._Enough:
-            return watch, True
-    return watch, False
+            timer.take_line(event.model_dump_json())
+        except epoch_timing._MeasurementDone:
+            return timer, True
+    return timer, False
 
 
 def epoch(number: int) -> Metrics:
@@ -51,25 +51,25 @@ def epoch(number: int) -> Metrics:
 
 
 def test_short_epochs_are_timed_without_the_first(clock: Clock) -> None:
-    watch, enough = watched(clock, (0, STARTED), (5, epoch(1)), (7, epoch(2)), (9, epoch(3)), (11, epoch(4)))
-    assert enough
-    assert watch.seconds_per_epoch(1000, 100) == pytest.approx(2.0)
+    timer, is_done = timed(clock, (0, STARTED), (5, epoch(1)), (7, epoch(2)), (9, epoch(3)), (11, epoch(4)))
+    assert is_done
+    assert timer.seconds_per_epoch(1000, 100) == pytest.approx(2.0)
 
 
 def test_long_epochs_are_reckoned_from_batches_once_they_are_warm(clock: Clock) -> None:
     events = ((4, progress(1)), (5, progress(2)), (8, progress(3)), (10.5, progress(4)))
-    watch, enough = watched(clock, (0, STARTED), *events)
-    assert enough
-    assert watch.seconds_per_epoch(1000, 300) == pytest.approx(2.75 * 5 * 1.1)
+    timer, is_done = timed(clock, (0, STARTED), *events)
+    assert is_done
+    assert timer.seconds_per_epoch(1000, 300) == pytest.approx(2.75 * 5 * 1.1)
 
 
 def test_it_waits_for_something_to_reckon_with(clock: Clock) -> None:
     within = Metrics(step=1, epoch=0, values={"train/loss": 0.4})
-    _, enough = watched(clock, (0, STARTED), (30, within), (40, progress(1)))
-    assert not enough
-    _, enough = watched(clock, (0, STARTED), (9, epoch(1)))
-    assert not enough
-    watch, enough = watched(clock, (0, STARTED), (9, epoch(1)), (18, epoch(2)))
-    assert enough
-    watch.line("what a library prints")
-    assert watch.seconds_per_epoch(1000, 300) == pytest.approx(9.0)
+    _, is_done = timed(clock, (0, STARTED), (30, within), (40, progress(1)))
+    assert not is_done
+    _, is_done = timed(clock, (0, STARTED), (9, epoch(1)))
+    assert not is_done
+    timer, is_done = timed(clock, (0, STARTED), (9, epoch(1)), (18, epoch(2)))
+    assert is_done
+    timer.take_line("what a library prints")
+    assert timer.seconds_per_epoch(1000, 300) == pytest.approx(9.0)

@@ -1,4 +1,4 @@
-"""What stands for a family, and who may be compared: said before any work."""
+"""The default model of each family, and the checks of a comparison before any training."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_task_is_here() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_family_stands_for_a_model_that_fits_the_task(project: Project, task: str) -> None:
+def test_the_default_model_of_a_family_fits_the_task(project: Project, task: str) -> None:
     for family in families.known_families():
         if family in TASKS[task]:
             (spec,) = families.pipelines(project, task, [family])
@@ -63,7 +63,7 @@ def test_a_family_stands_for_a_model_that_fits_the_task(project: Project, task: 
             assert refused.value.expected == ", ".join(TASKS[task])
 
 
-def test_what_cannot_be_compared_is_said_before_any_work(project: Project) -> None:
+def test_an_invalid_comparison_is_an_error_before_any_training(project: Project) -> None:
     for name in ("digits", "fashion"):
         shutil.copy(ROOT / "pipelines" / f"{name}.yaml", project.pipelines)
     budget = Budget(epochs=1)
@@ -82,7 +82,7 @@ def test_what_cannot_be_compared_is_said_before_any_work(project: Project) -> No
 
 
 def test_a_comparison_is_named_after_what_it_compares(project: Project) -> None:
-    asked = comparison.of_families(project, ["rnn", "cnn"], "text-classification", Budget(seconds=9))
-    assert asked.name == "compare-text-classification-rnn-cnn"
-    assert [asked.shown(spec) for spec in asked.models] == ["rnn gru", "cnn kim"]
-    assert asked.budget.words() == "9 s of training, in whole epochs"
+    chosen = comparison.of_families(project, ["rnn", "cnn"], "text-classification", Budget(seconds=9))
+    assert chosen.name == "compare-text-classification-rnn-cnn"
+    assert [chosen.label(spec) for spec in chosen.models] == ["rnn gru", "cnn kim"]
+    assert chosen.budget.label() == "9 s of training, in whole epochs"

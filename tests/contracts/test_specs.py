@@ -40,7 +40,7 @@ BROKEN = {
     "bad time zone": ("Europe/Berlin", "Mars/Olympus", 9, "time zone"),
     "bad name": ("name: digits", "name: Digits!", 1, "pattern"),
     "reserved name": ("name: digits", "name: v2", None, "reserved"),
-    "twice the same key": ("dataset: digits", "dataset: digits\ndataset: other", 4, "stands twice"),
+    "twice the same key": ("dataset: digits", "dataset: digits\ndataset: other", 4, "duplicate key"),
     "a list where keys belong": ("gates: {accuracy: {min: 0.9}}", "gates: [accuracy]", 8, ""),
     "unknown key of a floor": ("{min: 0.9}", "{mim: 0.9}", 8, "unknown key"),
     "a floor without a limit": ("{min: 0.9}", "{}", 8, "min: (higher"),

@@ -1,4 +1,4 @@
-"""A database is wholly made or not there, whenever its maker is killed."""
+"""A database is complete or missing, whenever the process that creates it is killed."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def tables(path: Path) -> set[str]:
 @pytest.mark.parametrize("lines", [1, 7, 23, 39])
 def test_a_killed_maker_leaves_nothing_and_the_next_one_makes_it_whole(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "server" / "some.db"
-    words = [sys.executable, "-c", SLOWLY, str(path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+    arguments = [sys.executable, "-c", SLOWLY, str(path)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in range(lines):
             process.stdout.readline()
         process.kill()
     assert not path.exists()
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("made True\n")
+    completed = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert completed.stdout.endswith("made True\n")
     assert len(tables(path)) == 40
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["some.db"]
 
@@ -73,19 +73,19 @@ def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_mlflow_killed_while_it_makes_its_tables_starts_well_the_next_time(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", MLFLOW, "mlflow/mlflow.db"]
+    arguments = [sys.executable, "-c", MLFLOW, "mlflow/mlflow.db"]
     building, path = tmp_path / "mlflow" / "mlflow.db.building", tmp_path / "mlflow" / "mlflow.db"
     root = str(Path(__file__).resolve().parents[2])
     variables = {**os.environ, "PYTHONPATH": root}
-    with subprocess.Popen(words, cwd=tmp_path, env=variables) as process:
-        until = time.monotonic() + 120
+    with subprocess.Popen(arguments, cwd=tmp_path, env=variables) as process:
+        deadline = time.monotonic() + 120
         while not building.exists() or len(_tables_of(building)) < 8:
             assert process.poll() is None
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert not path.exists()
-    subprocess.run(words, cwd=tmp_path, env=variables, check=True)
+    subprocess.run(arguments, cwd=tmp_path, env=variables, check=True)
     made = tables(path)
     assert {"experiments", "runs", "registered_models", "alembic_version"} <= made
     assert not [name for name in made if name.startswith("_alembic_tmp_")]

@@ -1,4 +1,4 @@
-"""A full disk is one error, whoever meets it first; with space again all goes on."""
+"""Every library's error for a full disk becomes `DiskFullError`; with free space the same command succeeds."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_stage_that_fills_the_disk_says_so(
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").write_text(f"__path__.append({str(ROOT / 'components')!r})\n")
     (folder / "__main__.py").write_text(STAGE)
-    said: list[str] = []
+    lines: list[str] = []
     if errors_on_the_disk:  # then the error itself cannot be written
         monkeypatch.setattr("tempfile.tempdir", str(disk))
 
@@ -111,14 +111,14 @@ def test_a_stage_that_fills_the_disk_says_so(
             "{}",
             folder=tmp_path / "project",
             request_file=disk / request,
-            on_line=said.append,
-            on_words=said.append,
+            on_event=lines.append,
+            on_log=lines.append,
         )
 
     with pytest.raises(DiskFullError, match="no space left on the disk") as caught:
         call("request.json")
     assert str(disk) in str(caught.value.where) or str(caught.value.where) == str(tmp_path / "project")
-    assert not any("Traceback" in line for line in said)
+    assert not any("Traceback" in line for line in lines)
     (disk / "product").unlink()
     fill(disk)
     with pytest.raises(DiskFullError):  # not even the request can be written
@@ -176,14 +176,14 @@ def test_a_registry_whose_disk_is_full_is_named_at_once(status: int, message: st
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-@pytest.mark.parametrize("words", [["schema"], ["--help"], ["doctor", "--json"]])
-def test_a_command_whose_output_does_not_fit_says_so(words: list[str]) -> None:
+@pytest.mark.parametrize("command", [["schema"], ["--help"], ["doctor", "--json"]])
+def test_a_command_whose_output_does_not_fit_says_so(command: list[str]) -> None:
     program = Path(sys.executable).parent / "modelyard"
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([program, *words], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("no space left on the disk\n")
-    assert "Traceback" not in done.stderr
+        completed = subprocess.run([program, *command], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("no space left on the disk\n")
+    assert "Traceback" not in completed.stderr
 
 
 def test_a_command_on_a_full_disk_says_so_and_leaves_nothing_half_made(disk: Path, tmp_path: Path) -> None:
@@ -198,15 +198,15 @@ def test_a_command_on_a_full_disk_says_so_and_leaves_nothing_half_made(disk: Pat
     environment = {name: value for name, value in os.environ.items() if name != "MODELYARD_PROJECT"}
 
     def new() -> subprocess.CompletedProcess[str]:
-        words = [program, "new", "things", "--from", str(table)]
-        return subprocess.run(words, cwd=project, capture_output=True, text=True, env=environment)
+        command = [program, "new", "things", "--from", str(table)]
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment)
 
     filler = fill(disk)
-    done = new()
-    assert done.returncode == 1
-    assert done.stderr.startswith("no space left on the disk\n")
-    assert f"  where:    {disk}" in done.stderr
-    assert "Traceback" not in done.stderr
+    completed = new()
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("no space left on the disk\n")
+    assert f"  where:    {disk}" in completed.stderr
+    assert "Traceback" not in completed.stderr
     assert not (project / "pipelines" / "things.yaml").exists()
     assert (project / "params.yaml").read_text() == "datasets:\n  - other\n"
     filler.unlink()

@@ -1,4 +1,4 @@
-"""Where git names no commit, why is said: no repository, no commit yet, no git, or a checkout of another user."""
+"""If git names no commit, the reason is given: no repository, no commit, no git, or a checkout of another user."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "it's here"
     folder.mkdir()
     (folder / "requirements.lock").write_text("numpy==2.0\n")
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "1"]):
-        subprocess.run(["git", *words], cwd=folder, check=True)
+    for arguments in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "1"],
+    ):
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
     return folder
 
 
 @pytest.fixture
 def foreign(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same, as git sees it when it belongs to another user."""
+    """The checkout, as if it belonged to another user."""
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own tests of this use it
     return checkout
 
@@ -58,11 +62,11 @@ def test_a_checkout_of_another_user_is_named_with_the_command_that_helps(
 
 
 def test_a_run_says_that_it_records_no_commit(foreign: Path) -> None:
-    said: list[str] = []
-    facts = stages._environment_facts(Project(foreign), said.append)
+    messages: list[str] = []
+    facts = stages._environment_facts(Project(foreign), messages.append)
     assert facts.keys() == {"lock_digest"}
-    assert len(said) == 1
-    assert "safe.directory" in said[0]
+    assert len(messages) == 1
+    assert "safe.directory" in messages[0]
 
 
 def test_a_proof_does_not_call_it_no_repository(foreign: Path) -> None:

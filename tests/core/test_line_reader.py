@@ -1,4 +1,4 @@
-"""A reader that goes on reading when nobody takes its lines any more."""
+"""A line reader keeps reading after its sink has failed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_fifo_is_read_to_its_end_though_the_listener_fails(tmp_path: Path) -> 
 
 
 def _write(fifo: Path) -> None:
-    """As a stage writes; in a thread, so that a pipe that nobody reads fails the test instead of hanging it."""
+    """Write like a stage; in a thread, so that a full pipe fails the test instead of blocking it."""
     descriptor = os.open(fifo, os.O_WRONLY)
 
     def write() -> None:

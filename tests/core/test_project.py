@@ -1,4 +1,4 @@
-"""Where things lie: no text from outside becomes a path unless it is a digest."""
+"""Paths of a project: text from outside becomes a path only if it is a digest."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ BY_KEY: list[Callable[[str], Path]] = [
 ]
 
 
-@pytest.mark.parametrize("place", BY_KEY)
+@pytest.mark.parametrize("folder_of", BY_KEY)
 @pytest.mark.parametrize("key", ["../../data/bccd", "", "..", "/etc", "a" * 63, "A" * 64, f"{'a' * 64}\n"])
-def test_only_a_digest_becomes_a_folder(place: Callable[[str], Path], key: str) -> None:
+def test_only_a_digest_becomes_a_folder(folder_of: Callable[[str], Path], key: str) -> None:
     with pytest.raises(ServingError, match="was not made by Modelyard"):
-        place(key)
+        folder_of(key)
 
 
 def test_a_digest_becomes_the_folder_of_its_first_digits() -> None:
     key = digest.of_value("a key")
-    assert {place(key).name for place in BY_KEY} == {key[:16]}
+    assert {folder_of(key).name for folder_of in BY_KEY} == {key[:16]}
 
 
 def test_a_golden_example_is_a_file_of_its_own_folder() -> None:

@@ -1,4 +1,4 @@
-"""Stages as processes: errors cross whole, and a waiting host gives the same result as none."""
+"""Stages as processes: errors are passed unchanged, and a host gives the same result as no host."""
 
 from __future__ import annotations
 
@@ -54,38 +54,38 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict
             host.wait()
 
 
-def command(tmp_path: Path, *words: str) -> list[str]:
-    return [sys.executable, str(tmp_path / "sample_stage.py"), *words]
+def command(tmp_path: Path, *arguments: str) -> list[str]:
+    return [sys.executable, str(tmp_path / "sample_stage.py"), *arguments]
 
 
 def test_output_folder_and_exit_code(environment: dict[str, str], tmp_path: Path) -> None:
     for _ in range(2):
-        done = subprocess.run(
+        completed = subprocess.run(
             command(tmp_path, "go", "on"), env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0
-        assert done.stdout.startswith(f"here {tmp_path} go on")
+        assert completed.returncode == 0
+        assert completed.stdout.startswith(f"here {tmp_path} go on")
 
 
 def test_an_error_crosses_whole(environment: dict[str, str], tmp_path: Path) -> None:
-    place = tmp_path / "error.json"
-    done = subprocess.run(
+    error_file = tmp_path / "error.json"
+    completed = subprocess.run(
         command(tmp_path, "refuse"),
-        env={**environment, stage_process.ERROR_FILE: str(place)},
+        env={**environment, stage_process.ERROR_FILE: str(error_file)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 3
-    assert "12 samples fail" not in done.stderr
-    error = errors.ModelyardError.from_dict(json.loads(place.read_text()))
+    assert completed.returncode == 3
+    assert "12 samples fail" not in completed.stderr
+    error = errors.ModelyardError.from_dict(json.loads(error_file.read_text()))
     assert isinstance(error, errors.ValidationRefused)
     assert (error.got, error.expected) == ("12", "0")
 
 
 def test_a_killed_stage_is_seen_as_killed(environment: dict[str, str], tmp_path: Path) -> None:
-    done = subprocess.run(command(tmp_path, "die"), env=environment, capture_output=True, check=False)
-    assert done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
+    completed = subprocess.run(command(tmp_path, "die"), env=environment, capture_output=True, check=False)
+    assert completed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
 def test_ctrl_c_reaches_the_stage(environment: dict[str, str], tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_ctrl_c_reaches_the_stage(environment: dict[str, str], tmp_path: Path) -
     assert process.stdout is not None
     assert process.stdout.readline().startswith("here")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=10)
+    _, stderr = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert "stopped" in said
+    assert "stopped" in stderr
 
 
 def test_spec_errors_keep_their_problems() -> None:

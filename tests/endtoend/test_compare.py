@@ -26,7 +26,7 @@ def test_models_are_compared_one_that_fails_is_named_and_nothing_is_trained_twic
     stopped.send_signal(signal.SIGINT)
     _, said = stopped.communicate(timeout=60)
     assert stopped.returncode == 130, said
-    assert "the same command goes on from here" in said
+    assert "run the same command again to resume" in said
 
     done = house.run(*words, "--json", check=False)
     assert done.returncode == 1, done.stderr

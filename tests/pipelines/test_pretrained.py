@@ -1,4 +1,4 @@
-"""What an alias of the registry stands for is part of a key, and the package it stood for is what training gets."""
+"""The package behind an alias is part of the train fingerprint, and the training starts from that package."""
 
 from __future__ import annotations
 
@@ -32,40 +32,42 @@ def api(house: House) -> Iterator[Api]:
 
 
 def starting_from(alias: str) -> PipelineSpec:
-    wanted = {"model.pretrained": f"registry:begun@{alias}"}
-    return located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, wanted)
+    overrides = {"model.pretrained": f"registry:begun@{alias}"}
+    return located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec, overrides)
 
 
 def registered(api: Api, folder: Path, seed: int) -> tuple[Package, str]:
     package = small_package.build(folder / "package", pipeline="begun", train_fingerprint=str(seed) * 64, seed=seed)
     run = tracking.ensure(api, "begun", package.facts.train_fingerprint, {})
-    asked = Registration("begun", f"{seed + 2}" * 64, package, "numpy\n", ROOT, {})
-    return package, registration.register(api, run, asked, folder).version
+    request = Registration("begun", f"{seed + 2}" * 64, package, "numpy\n", ROOT, {})
+    return package, registration.register(api, run, request, folder).version
 
 
-def test_it_is_what_the_alias_stood_for(api: Api, tmp_path: Path) -> None:
-    (one, first), (two, second) = (registered(api, tmp_path / str(seed), seed) for seed in (1, 2))
+def test_training_starts_from_the_package_of_its_fingerprint(api: Api, tmp_path: Path) -> None:
+    (first_package, first_version), (second_package, second_version) = (
+        registered(api, tmp_path / str(seed), seed) for seed in (1, 2)
+    )
     project, spec = Project(tmp_path / "project"), starting_from("champion")
-    versions.set_alias(api, "begun", "champion", first)
-    assert pretrained.digest(api, spec) == one.digest
-    key = fingerprints.training(spec, "d" * 64, ROOT, one.digest)
-    versions.set_alias(api, "begun", "champion", second)  # meanwhile
-    assert pretrained.digest(api, spec) == two.digest
-    assert fingerprints.training(spec, "d" * 64, ROOT, two.digest).changes(key.parts) == [
-        f"pretrained {one.digest[:12]} -> {two.digest[:12]}"
+    versions.set_alias(api, "begun", "champion", first_version)
+    assert pretrained.digest(api, spec) == first_package.digest
+    fingerprint = fingerprints.training(spec, "d" * 64, ROOT, first_package.digest)
+    versions.set_alias(api, "begun", "champion", second_version)  # meanwhile
+    assert pretrained.digest(api, spec) == second_package.digest
+    assert fingerprints.training(spec, "d" * 64, ROOT, second_package.digest).changes(fingerprint.inputs) == [
+        f"pretrained {first_package.digest[:12]} -> {second_package.digest[:12]}"
     ]
-    found = pretrained.package(api, project, spec, key)
-    assert found is not None
-    assert found.digest == one.digest
-    shutil.rmtree(found.folder)
-    version = versions.by_number(api, "begun", first)
+    package = pretrained.package(api, project, spec, fingerprint)
+    assert package is not None
+    assert package.digest == first_package.digest
+    shutil.rmtree(package.folder)
+    version = versions.by_number(api, "begun", first_version)
     api.upload(version.source, "artifacts/package/model.onnx", b"other weights")
     with pytest.raises(CorruptArtifactError):
-        pretrained.package(api, project, spec, key)
+        pretrained.package(api, project, spec, fingerprint)
 
 
-def test_what_is_not_there_is_said(api: Api) -> None:
-    with pytest.raises(NotFoundError, match="nothing of the registry"):
+def test_an_unknown_alias_is_an_error(api: Api) -> None:
+    with pytest.raises(NotFoundError, match="the registry has no package"):
         pretrained.digest(api, starting_from("nobody"))
     plain = located_yaml.read(ROOT / "pipelines" / "digits.yaml", PipelineSpec)
     assert pretrained.digest(api, plain) is None

@@ -1,4 +1,4 @@
-"""Schedules asked of a Prefect that is busy: it waits longer than a request does, or says so."""
+"""Schedules with a busy Prefect: requests are retried, and a final failure is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 1.0  # beside other tests a request may take long
 
 
 class Busy(ThreadingHTTPServer):
-    """Answers as Prefect does where schedules are kept; the first answers to changes come late, or are 503."""
+    """Answers like Prefect's deployment API; the first answers to changes are late or 503."""
 
     daemon_threads = True
 
@@ -28,7 +28,7 @@ class Busy(ThreadingHTTPServer):
         self.late = 0
         self.refusals = 0
         self.present: dict[str, object] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that no longer waits for its answer is what is tested."""
@@ -45,7 +45,7 @@ class Answer(BaseHTTPRequestHandler):
 
     def _answer(self, document: object) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append(f"{self.command} {self.path}")
+        self.server.requests.append(f"{self.command} {self.path}")
         code = 200
         if not self.path.endswith("filter"):
             if self.command == "DELETE":
@@ -95,11 +95,11 @@ def of(busy: Busy) -> Endpoints:
     return at(int(busy.server_address[1]))
 
 
-def test_a_late_answer_and_a_refusal_are_asked_for_again(busy: Busy, project: schedules.Project) -> None:
+def test_a_late_answer_and_a_503_are_retried(busy: Busy, project: schedules.Project) -> None:
     busy.late, busy.refusals = 1, 1
     (added,) = schedules.register(project, of(busy))
     assert added.done == "added"
-    assert busy.asked.count("POST /flows/") + busy.asked.count("POST /deployments/") >= 4
+    assert busy.requests.count("POST /flows/") + busy.requests.count("POST /deployments/") >= 4
     assert (busy.late, busy.refusals) == (0, 0)
 
 
@@ -108,22 +108,24 @@ def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy, proje
     busy.late = 1
     (removed,) = schedules.remove(project, of(busy))
     assert (removed.pipeline, removed.done) == ("d", "removed")
-    assert busy.asked.count("DELETE /deployments/1") >= 2
+    assert busy.requests.count("DELETE /deployments/1") >= 2
     assert busy.late == 0
 
 
-def test_who_stays_silent_is_named(busy: Busy, project: schedules.Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefect_that_does_not_answer_is_an_error(
+    busy: Busy, project: schedules.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(schedules, "PATIENCE_SECONDS", 3 * TIMEOUT_SECONDS)
     monkeypatch.setattr(schedules, "QUIET_SECONDS", 0.0)
     busy.late = 100
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(StackError, match="Prefect does not answer"):
-        schedules.register(project, of(busy), say=said.append)
-    assert any("Prefect is busy" in line for line in said)
+        schedules.register(project, of(busy), log=messages.append)
+    assert any("Prefect is busy" in line for line in messages)
 
 
-def test_nobody_there_is_said_at_once(project: schedules.Project) -> None:
-    begin = time.monotonic()
+def test_a_closed_port_is_an_error_at_once(project: schedules.Project) -> None:
+    started_at = time.monotonic()
     with pytest.raises(StackError, match="Prefect does not answer"):
         schedules.register(project, at(9))
-    assert time.monotonic() - begin < schedules.TIMEOUT_SECONDS
+    assert time.monotonic() - started_at < schedules.TIMEOUT_SECONDS

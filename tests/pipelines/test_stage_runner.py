@@ -1,4 +1,4 @@
-"""Calling a stage's process: its own errors come back as they were raised."""
+"""Running a stage as a process: its errors are raised unchanged in the caller."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_stages_error_comes_back_whole(tmp_path: Path) -> None:
-    said: list[str] = []
+    output: list[str] = []
     with pytest.raises(UsageError) as caught:
         stage_runner.call(
             "evaluation",
             "{}",
             folder=ROOT,
             request_file=tmp_path / "request.json",
-            on_line=said.append,
-            on_words=said.append,
+            on_event=output.append,
+            on_log=output.append,
         )
     assert "request" in caught.value.what
-    assert not any("Traceback" in line for line in said)
+    assert not any("Traceback" in line for line in output)
 
 
 _CHATTY = """
@@ -56,7 +56,7 @@ def test_a_taker_that_fails_leaves_no_stage_hanging(tmp_path: Path, stream: str)
 
     with pytest.raises(BrokenPipeError, match="head has read"):
         stage_runner.call(
-            "chatty", "{}", folder=tmp_path, request_file=tmp_path / f"{stream}.json", on_line=broken, on_words=broken
+            "chatty", "{}", folder=tmp_path, request_file=tmp_path / f"{stream}.json", on_event=broken, on_log=broken
         )
 
 
@@ -86,13 +86,13 @@ from pathlib import Path
 from components.core.errors import Interrupted
 from flows.pipelines import stage_runner
 
-def on_line(line):
+def on_event(line):
     print(line, flush=True)
 
 try:
     stage_runner.call(
         "stubborn", "{}", folder=Path(sys.argv[1]), request_file=Path(sys.argv[1]) / f"{sys.argv[2]}.json",
-        on_line=on_line, on_words=print, grace_seconds=float(sys.argv[3]),
+        on_event=on_event, on_log=print, grace_seconds=float(sys.argv[3]),
     )
 except Interrupted as error:
     print(error.what, error.got)
@@ -111,31 +111,31 @@ def stubborn(tmp_path: Path) -> Path:
 
 
 def stop_a_caller(folder: Path, needs_seconds: float, grace_seconds: float) -> tuple[str, float]:
-    """SIGTERM to a process that waits for a stage; returns what it said, and after how many seconds it had ended."""
-    words = [sys.executable, "-c", _CALLER, str(folder), str(needs_seconds), str(grace_seconds)]
+    """Send SIGTERM to a process that waits for a stage; returns its output, and the seconds until it ended."""
+    command = [sys.executable, "-c", _CALLER, str(folder), str(needs_seconds), str(grace_seconds)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as caller:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as caller:
         assert caller.stdout is not None
         assert caller.stdout.readline() == "begun\n"
-        begin = time.monotonic()
+        started_at = time.monotonic()
         caller.send_signal(signal.SIGTERM)
-        said = caller.stdout.read().strip()
+        output = caller.stdout.read().strip()
         caller.wait()
-        return said, time.monotonic() - begin
+        return output, time.monotonic() - started_at
 
 
 @pytest.mark.timeout(60)
 def test_sigterm_to_the_caller_cancels_the_stage_and_raises(stubborn: Path) -> None:
-    said, seconds = stop_a_caller(stubborn, needs_seconds=0.3, grace_seconds=20)
-    assert said == "stubborn was stopped SIGTERM"
+    output, seconds = stop_a_caller(stubborn, needs_seconds=0.3, grace_seconds=20)
+    assert output == "stubborn was stopped SIGTERM"
     assert seconds < 10
     assert (stubborn / "kept").exists()
 
 
 @pytest.mark.timeout(60)
 def test_a_stage_that_does_not_end_within_its_grace_is_killed(stubborn: Path) -> None:
-    said, seconds = stop_a_caller(stubborn, needs_seconds=30, grace_seconds=0.5)
-    assert said == "stubborn was stopped SIGTERM"
+    output, seconds = stop_a_caller(stubborn, needs_seconds=30, grace_seconds=0.5)
+    assert output == "stubborn was stopped SIGTERM"
     assert seconds < 2.5
     assert not (stubborn / "kept").exists()
 
@@ -144,14 +144,14 @@ def test_a_stage_that_does_not_end_within_its_grace_is_killed(stubborn: Path) ->
 def test_what_a_host_runs_is_killed_too(stubborn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     place = stubborn / "socket"
-    words = [sys.executable, "-m", "components.core.stage_process", str(place)]
-    with subprocess.Popen(words, cwd=stubborn) as host:
+    command = [sys.executable, "-m", "components.core.stage_process", str(place)]
+    with subprocess.Popen(command, cwd=stubborn) as host:
         try:
             while not place.exists():
                 time.sleep(0.02)
             monkeypatch.setenv(stage_process.host_variable("stubborn"), str(place))
-            said, seconds = stop_a_caller(stubborn, needs_seconds=2.5, grace_seconds=0.2)
-            assert said == "stubborn was stopped SIGTERM"
+            output, seconds = stop_a_caller(stubborn, needs_seconds=2.5, grace_seconds=0.2)
+            assert output == "stubborn was stopped SIGTERM"
             assert seconds < 2
             time.sleep(2.5)
             assert not (stubborn / "kept").exists()
@@ -169,9 +169,9 @@ def test_ctrl_c_interrupts_the_stage(stubborn: Path) -> None:
     assert (stubborn / "kept").exists()
 
 
-def call(folder: Path, on_line: Callable[[str], None]) -> None:
+def call(folder: Path, on_event: Callable[[str], None]) -> None:
     stage_runner.call(
-        "stubborn", "{}", folder=folder, request_file=folder / "0.1.json", on_line=on_line, on_words=print
+        "stubborn", "{}", folder=folder, request_file=folder / "0.1.json", on_event=on_event, on_log=print
     )
 
 

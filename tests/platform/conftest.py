@@ -13,19 +13,19 @@ from flows.platform.state import StackState
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """An empty project; whatever its stack runs is ended afterwards."""
+    """An empty project; its stack is stopped after the test."""
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    found = Project(tmp_path)
-    yield found
-    lifecycle.down(found)
+    empty_project = Project(tmp_path)
+    yield empty_project
+    lifecycle.down(empty_project)
 
 
 def start_small(project: Project, *programs: Program) -> StackState:
     """A real supervisor with small programs in place of the servers."""
     # Not the usual port of a service: tests beside these look for a free one from there on.
     state.save(project, StackState(str(project.root), wanted=True, ports={"serve-digits": ports.choose(24000, ())}))
-    known, _ = state.claim(project)
+    stack_state, _ = state.claim(project)
     supervisor.write_configuration(project, programs)
     supervisor.start(project)
-    return known
+    return stack_state

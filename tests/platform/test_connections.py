@@ -1,4 +1,4 @@
-"""Whose servers a project uses, and what is sent to them."""
+"""The servers that a project uses, and the credentials that are sent to them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PREFECT, MLFLOW = "https://prefect.example.org/api", "http://mlflow.example.org:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "dvc.yaml").touch()
-    found = Project(tmp_path)
-    state.claim(found)
-    state.save(found, StackState(str(tmp_path), wanted=True, ports={"prefect": 1, "mlflow": 2}))
-    return found
+    new_project = Project(tmp_path)
+    state.claim(new_project)
+    state.save(new_project, StackState(str(tmp_path), wanted=True, ports={"prefect": 1, "mlflow": 2}))
+    return new_project
 
 
 def name(project: Project, text: str) -> None:
@@ -31,22 +31,22 @@ def name(project: Project, text: str) -> None:
 
 
 def test_by_default_both_servers_are_the_projects_own(project: Project) -> None:
-    found = connections.of(project)
-    assert (found.prefect.url, found.mlflow.url) == ("http://127.0.0.1:1/api", "http://127.0.0.1:2")
-    assert found.prefect.page == "http://127.0.0.1:1"
-    assert found.mlflow.credentials == found.prefect.credentials == connections.credentials(project)
+    connected = connections.of(project)
+    assert (connected.prefect.url, connected.mlflow.url) == ("http://127.0.0.1:1/api", "http://127.0.0.1:2")
+    assert connected.prefect.page == "http://127.0.0.1:1"
+    assert connected.mlflow.credentials == connected.prefect.credentials == connections.credentials(project)
     assert connections.own_servers(project) == ("prefect", "mlflow")
     assert connections.shared_name(project) == "modelyard"
 
 
 def test_a_named_server_takes_the_place_of_an_own_one(project: Project) -> None:
     name(project, f"mlflow = '{MLFLOW}'")
-    found = connections.of(project)
-    assert (found.mlflow.url, found.mlflow.named_by) == (MLFLOW, "modelyard.toml")
-    assert found.prefect.is_own
+    connected = connections.of(project)
+    assert (connected.mlflow.url, connected.mlflow.named_by) == (MLFLOW, "modelyard.toml")
+    assert connected.prefect.is_own
     started = {program.name for program in programs.of_stack(project, state.load_or_new(project))}
     assert started == {"guardian", "prefect", "runner", "controller"}
-    [controller] = [one for one in programs.of_stack(project, state.load_or_new(project)) if one.name == "controller"]
+    [controller] = [row for row in programs.of_stack(project, state.load_or_new(project)) if row.name == "controller"]
     assert controller.after is None
 
 
@@ -54,9 +54,9 @@ def test_the_environment_overrides_the_file(project: Project, monkeypatch: pytes
     name(project, "mlflow = 'http://other.example.org'")
     monkeypatch.setenv("MODELYARD_MLFLOW_TRACKING_URI", MLFLOW)
     monkeypatch.setenv("MODELYARD_MLFLOW_CREDENTIALS", "team:word")
-    found = connections.of(project).mlflow
-    assert (found.url, found.named_by) == (MLFLOW, "MODELYARD_MLFLOW_TRACKING_URI")
-    assert found.credentials == Credentials("team", "word")
+    connected = connections.of(project).mlflow
+    assert (connected.url, connected.named_by) == (MLFLOW, "MODELYARD_MLFLOW_TRACKING_URI")
+    assert connected.credentials == Credentials("team", "word")
     monkeypatch.setenv("MODELYARD_MLFLOW_TRACKING_URI", "mlflow.example.org")
     with pytest.raises(SpecError, match="MODELYARD_MLFLOW_TRACKING_URI"):
         connections.of(project)
@@ -74,13 +74,13 @@ def test_the_projects_secret_goes_to_no_foreign_server(project: Project, monkeyp
     with pytest.raises(StackError, match="credentials of prefect is not set"):
         connections.of(project)
     monkeypatch.setenv("PREFECT_TOKEN", "pnu_1")
-    found = connections.of(project)
-    assert found.prefect.credentials == Credentials("", "pnu_1", bearer=True)
-    assert found.mlflow.credentials is None
+    connected = connections.of(project)
+    assert connected.prefect.credentials == Credentials("", "pnu_1", bearer=True)
+    assert connected.mlflow.credentials is None
     secret = project_door.secret_of(project) or ""
     assert secret not in str(connections.variables(project.root))
     assert connections.variables(project.root) == {"PREFECT_API_KEY": "pnu_1"}
-    with connections.client(found.prefect.credentials, PREFECT) as client:
+    with connections.client(connected.prefect.credentials, PREFECT) as client:
         assert client.build_request("GET", "/health").headers["authorization"] == "Bearer pnu_1"
     assert connections.shared_name(project) == f"modelyard-{project_door.project_id(secret)}"
 
@@ -113,19 +113,19 @@ def test_a_file_of_passwords_at_home_does_not_replace_credentials(
     assert sent == ["Basic " + base64.b64encode(b"me:x").decode()]
 
 
-def test_a_named_server_that_does_not_answer_is_said(project: Project) -> None:
+def test_an_external_server_that_does_not_answer_is_an_error(project: Project) -> None:
     name(project, "mlflow = 'http://127.0.0.1:9'")
     with pytest.raises(StackError, match=r"the mlflow server that modelyard\.toml names does not answer"):
-        lifecycle.up(project, say=lambda _: None)
+        lifecycle.up(project, log=lambda _: None)
     [row] = [row for row in lifecycle.status(project) if row.name == "mlflow"]
     assert (row.state, row.is_own) == ("failed", False)
-    [finding] = [one for one in diagnostics.look_over(project) if one.check == "connections"]
+    [finding] = [row for row in diagnostics.diagnose(project) if row.check == "connections"]
     assert finding.verdict == "fail"
     assert "prefect is the project's own; mlflow is http://127.0.0.1:9 (modelyard.toml)" in finding.found
 
 
 def test_a_wrong_file_fails_a_check_and_not_the_doctor(project: Project) -> None:
     name(project, "mlflow = 5000")
-    [finding] = [one for one in diagnostics.look_over(project) if one.check == "connections"]
+    [finding] = [row for row in diagnostics.diagnose(project) if row.check == "connections"]
     assert finding.verdict == "fail"
     assert "connections.mlflow" in finding.what_to_do

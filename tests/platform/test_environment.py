@@ -1,4 +1,4 @@
-"""Our processes ask servers on this machine directly, whatever proxies and certificates the environment names."""
+"""Our processes connect to servers on this machine directly, without the environment's proxies and certificates."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class _Here(BaseHTTPRequestHandler):
 @pytest.mark.parametrize("kind", ["http", "socks"])
 @pytest.mark.parametrize("upper", [True, False])
 def test_no_client_asks_a_proxy_for_a_server_of_ours(kind: str, upper: bool) -> None:
-    with proxy.running() as found, ThreadingHTTPServer(("127.0.0.1", 0), _Here) as server:
+    with proxy.running() as proxies, ThreadingHTTPServer(("127.0.0.1", 0), _Here) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         names = ["http_proxy", "https_proxy", "all_proxy"]
-        variables = {name.upper() if upper else name: getattr(found, kind) for name in names}
+        variables = {name.upper() if upper else name: getattr(proxies, kind) for name in names}
         broken = {"SSL_CERT_FILE": "/nowhere.pem", "REQUESTS_CA_BUNDLE": "/nowhere.pem", "SSL_CERT_DIR": "/nowhere"}
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", CLIENTS, f"http://127.0.0.1:{server.server_address[1]}/"],
             env={**os.environ, **variables, **broken},
             capture_output=True,
@@ -57,8 +57,8 @@ def test_no_client_asks_a_proxy_for_a_server_of_ours(kind: str, upper: bool) -> 
         )
         server.shutdown()
         thread.join()
-    assert done.returncode == 0, done.stderr
-    assert found.asked == []
+    assert completed.returncode == 0, completed.stderr
+    assert proxies.asked == []
 
 
 def test_what_is_set_aside_comes_back_for_a_download(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,15 +34,15 @@ def test_a_port_taken_on_all_interfaces_is_taken() -> None:
 
 def test_no_free_port_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(StackError, match="no free port"):
-        ports.choose(server.getsockname()[1], (), span=1)
+        ports.choose(server.getsockname()[1], (), count=1)
 
 
 def test_ports_are_remembered_and_a_broken_state_is_made_anew(tmp_path: Path) -> None:
     project = Project(tmp_path)
     assert state.load(project) is None
-    known = state.load_or_new(project).with_port("mlflow", 5007)
-    state.save(project, known)
-    assert state.load(project) == known
+    stack_state = state.load_or_new(project).with_port("mlflow", 5007)
+    state.save(project, stack_state)
+    assert state.load(project) == stack_state
     (state.folder(project) / "state.json").write_text("{")
     assert state.load(project) is None
     assert state.load_or_new(project) == StackState(str(tmp_path))
@@ -87,8 +87,8 @@ def stack_of(root: Path) -> Project:
     (root / "pipelines").mkdir(parents=True)
     (root / "dvc.yaml").write_text("stages: {}\n")
     project = Project(root)
-    known, _ = state.claim(project)
-    state.save(project, known.with_port("prefect", 4321).with_port("serve-digits", 3456))
+    stack_state, _ = state.claim(project)
+    state.save(project, stack_state.with_port("prefect", 4321).with_port("serve-digits", 3456))
     for name in ("serving.d", "running"):
         (state.folder(project) / name).mkdir()
         (state.folder(project) / name / "serve-digits.conf").write_text("of the original")
@@ -101,13 +101,13 @@ def test_a_copied_project_knows_nothing_of_what_the_original_runs(tmp_path: Path
     shutil.copytree(original.root, copy.root)
     assert state.load(copy) is None
     assert lifecycle.endpoints(copy) is None
-    known, came_from = state.claim(copy)
+    stack_state, came_from = state.claim(copy)
     assert came_from == str(original.root)
-    assert known == StackState(str(copy.root))
+    assert stack_state == StackState(str(copy.root))
     assert project_door.secret_of(copy) not in (None, project_door.secret_of(original))
     assert not (state.folder(copy) / "serving.d").exists()
     assert not (state.folder(copy) / "running").exists()
-    assert state.claim(copy) == (known, None)
+    assert state.claim(copy) == (stack_state, None)
     assert state.load(original) is not None  # the original's stands as it was
 
 
@@ -115,9 +115,9 @@ def test_a_moved_project_keeps_its_ports_its_secret_and_its_services(tmp_path: P
     original = stack_of(tmp_path / "original")
     secret = project_door.secret_of(original)
     moved = Project(original.root.rename(tmp_path / "moved"))
-    known, came_from = state.claim(moved)
+    stack_state, came_from = state.claim(moved)
     assert came_from == str(original.root)
-    assert known == StackState(str(moved.root), ports={"prefect": 4321, "serve-digits": 3456})
+    assert stack_state == StackState(str(moved.root), ports={"prefect": 4321, "serve-digits": 3456})
     assert project_door.secret_of(moved) == secret
     assert (state.folder(moved) / "serving.d" / "serve-digits.conf").exists()
 

@@ -1,4 +1,4 @@
-"""Which process is meant: by PID, start and boot."""
+"""The identity of a process: PID, start and boot."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from flows.platform.process_identity import Identity
 
 def test_a_process_is_itself_until_it_ends() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        found = process_identity.of(process.pid)
-        assert found is not None
-        assert found.pid == process.pid
-        assert found.lives()
-        assert Identity.from_json(json.loads(json.dumps(found.to_json()))) == found
+        identity = process_identity.of(process.pid)
+        assert identity is not None
+        assert identity.pid == process.pid
+        assert identity.is_alive()
+        assert Identity.from_json(json.loads(json.dumps(identity.to_json()))) == identity
         assert process.stdin is not None
         process.stdin.close()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended and is not collected: a zombie
         assert process_identity.of(process.pid) is None
-    assert not found.lives()
+    assert not identity.is_alive()
 
 
 def test_the_same_pid_at_another_time_or_after_another_boot_is_another_process() -> None:
     own = process_identity.own()
-    assert own.lives()
-    assert not replace(own, start=own.start + 1).lives()
-    assert not replace(own, boot="another").lives()
+    assert own.is_alive()
+    assert not replace(own, start=own.start + 1).is_alive()
+    assert not replace(own, boot="another").is_alive()
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_what_is_no_identity_is_refused(document: object) -> None:
 def test_a_small_launcher_imports_it_without_psutil() -> None:
     code = "import sys, flows.platform.process_identity as found; found.own(); print('psutil' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    completed = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert completed.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""A real service rolls over under load, and goes on where the next bundle does not start."""
+"""A real service rolls over under load, and keeps serving if the next bundle does not start."""
 
 from __future__ import annotations
 

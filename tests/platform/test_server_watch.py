@@ -1,4 +1,4 @@
-"""A server that goes away during a run is said, and said to be back by silence."""
+"""A server that does not answer during a run is logged until it answers again."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def answering(project: Project) -> http.server.ThreadingHTTPServer:
     return server
 
 
-def test_only_the_server_that_is_away_is_said_and_again_after_a_while(project: Project) -> None:
-    told = threading.Event()
-    said: list[str] = []
+def test_only_the_server_that_does_not_answer_is_logged_and_periodically(project: Project) -> None:
+    logged_twice = threading.Event()
+    lines: list[str] = []
 
-    def say(line: str) -> None:
-        said.append(line)
-        if len(said) == 2:
-            told.set()
+    def log(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 2:
+            logged_twice.set()
 
     with answering(project) as mlflow:
         away = ports.choose(29000, ())
-        known = {"prefect": away, "mlflow": int(mlflow.server_address[1])}
-        state.save(project, StackState(str(project.root), wanted=True, ports=known))
-        with server_watch.watched(project, say, look_seconds=0.05, say_seconds=0.2):
-            assert told.wait(20)
+        chosen_ports = {"prefect": away, "mlflow": int(mlflow.server_address[1])}
+        state.save(project, StackState(str(project.root), wanted=True, ports=chosen_ports))
+        with server_watch.watched(project, log, poll_seconds=0.05, log_period_seconds=0.2):
+            assert logged_twice.wait(20)
         mlflow.shutdown()
-    assert all(line.startswith("prefect has not answered for") for line in said)
+    assert all(line.startswith("prefect has not answered for") for line in lines)

@@ -1,4 +1,4 @@
-"""The real servers: started, asked, killed, stopped. One stack for the whole module; the tests follow its life."""
+"""The real servers: started, queried, killed, stopped. The tests of this module share one stack and run in order."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ schedule: {cron: "* * * * *", timezone: Europe/Berlin}
 
 
 @pytest.fixture(scope="module")
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
@@ -60,15 +60,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="module")
-def endpoints(project: Project, said: list[str]) -> Iterator[Endpoints]:
+def endpoints(project: Project, messages: list[str]) -> Iterator[Endpoints]:
     with socket.create_server(("127.0.0.1", 0)) as foreign:
         taken = foreign.getsockname()[1]
-        wanted = {"prefect": taken, "mlflow": ports.choose(25000, ())}
-        state.save(project, StackState(str(project.root), ports=wanted))
-        found = lifecycle.up(project, say=said.append)
-        assert str(taken) not in found.prefect_api
-        assert any(f"port {taken} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
-        yield found
+        chosen_ports = {"prefect": taken, "mlflow": ports.choose(25000, ())}
+        state.save(project, StackState(str(project.root), ports=chosen_ports))
+        started = lifecycle.up(project, log=messages.append)
+        assert str(taken) not in started.prefect_api
+        assert any(f"port {taken} is taken by" in line and f"(pid {os.getpid()})" in line for line in messages)
+        yield started
 
 
 def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endpoints) -> None:
@@ -76,16 +76,16 @@ def test_up_again_is_quick_and_changes_nothing(project: Project, endpoints: Endp
         return {row.name: row.pid for row in lifecycle.status(project)}
 
     before = processes()
-    asked, looked = [], []
+    endpoint_seconds, up_seconds = [], []
     for _ in range(5):  # the least of several: other tests have the machine too
-        begin = time.perf_counter()
+        started_at = time.perf_counter()
         assert lifecycle.endpoints(project) == endpoints
-        asked.append(time.perf_counter() - begin)
-        begin = time.perf_counter()
-        assert lifecycle.up(project, say=lambda _: None) == endpoints
-        looked.append(time.perf_counter() - begin)
-    assert min(asked) < 0.5
-    assert min(looked) < 2.0
+        endpoint_seconds.append(time.perf_counter() - started_at)
+        started_at = time.perf_counter()
+        assert lifecycle.up(project, log=lambda _: None) == endpoints
+        up_seconds.append(time.perf_counter() - started_at)
+    assert min(endpoint_seconds) < 0.5
+    assert min(up_seconds) < 2.0
     assert processes() == before
     assert {row.name: row.state for row in lifecycle.status(project)} == dict.fromkeys(
         ("prefect", "mlflow", "runner", "controller"), "ready"
@@ -115,7 +115,7 @@ def test_mlflow_keeps_what_it_is_given_over_a_kill_of_both_servers(project: Proj
         before = {row.name: row.pid for row in lifecycle.status(project)}
         for name in ("prefect", "mlflow"):
             os.kill(before[name] or 0, signal.SIGKILL)
-        assert lifecycle.up(project, say=lambda _: None) == endpoints
+        assert lifecycle.up(project, log=lambda _: None) == endpoints
         after = {row.name: row.pid for row in lifecycle.status(project)}
         assert after["prefect"] != before["prefect"]
         assert after["mlflow"] != before["mlflow"]

@@ -204,13 +204,13 @@ def test_programs_are_restarted_one_after_the_other_and_the_rest_goes_on(project
     start_small(project, sleeper("other"), *map(sleeper, names))
     eventually(lambda: all(running(project, name) for name in (*names, "other")))
     before = {name: running(project, name) for name in (*names, "other")}
-    done = threading.Event()
+    completed = threading.Event()
     watched = watch(
-        lambda: any(psutil.pid_exists(before[name]) or running(project, name) for name in names), done.is_set
+        lambda: any(psutil.pid_exists(before[name]) or running(project, name) for name in names), completed.is_set
     )
     supervisor.restart(project, names)
     eventually(lambda: all(running(project, name) not in (0, before[name]) for name in names))
-    done.set()
+    completed.set()
     assert watched.result(10)  # at no moment are both away
     assert running(project, "other") == before["other"]
 
@@ -243,8 +243,8 @@ def test_down_ends_a_supervisor_that_hangs(project: Project, monkeypatch: pytest
     process = supervisor.pid(project)
     assert process is not None
     os.kill(process, signal.SIGSTOP)
-    said: list[str] = []
-    lifecycle.down(project, say=said.append)
+    messages: list[str] = []
+    lifecycle.down(project, log=messages.append)
     assert orphans.find(str(project.root)) == []
 
 
@@ -346,34 +346,34 @@ def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project
     assert set(versions) == {"1", "2", "4"}
 
 
-def watch(holds: Callable[[], bool], until: Callable[[], bool]) -> Future[bool]:
-    """Whether something holds all the time until something else does."""
+def watch(condition: Callable[[], bool], is_over: Callable[[], bool]) -> Future[bool]:
+    """Whether `condition` is true until `is_over` is."""
     result: Future[bool] = Future()
 
-    def look() -> None:
-        held = True
-        while not until() and held:
-            held = holds()
+    def poll() -> None:
+        has_held = True
+        while not is_over() and has_held:
+            has_held = condition()
             time.sleep(0.01)
-        result.set_result(held)
+        result.set_result(has_held)
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=poll, daemon=True).start()
     return result
 
 
 def of_service(project: Project) -> set[int]:
     """The processes of the service, without its shim."""
-    found = orphans.find(str(project.root), "serve-digits")
-    return {process.pid for process in found if "flows.platform.shim" not in process.cmdline()}
+    processes = orphans.find(str(project.root), "serve-digits")
+    return {process.pid for process in processes if "flows.platform.shim" not in process.cmdline()}
 
 
-def small_servers(project: Project, known: StackState) -> tuple[Program, ...]:
+def small_servers(project: Project, stack_state: StackState) -> tuple[Program, ...]:
     """As `of_stack`, with servers of a few lines."""
     servers = [
-        Program(name, [sys.executable, "-c", SERVER, str(known.ports[name]), secret_file(project)])
+        Program(name, [sys.executable, "-c", SERVER, str(stack_state.ports[name]), secret_file(project)])
         for name in ("prefect", "mlflow")
     ]
-    sign = str(lifecycle.controller_sign(project))
+    sign = str(lifecycle.controller_heartbeat(project))
     controller = Program("controller", [sys.executable, "-c", CONTROLLER, sign])
     return guardian(project), *servers, sleeper("runner"), controller
 
@@ -382,23 +382,25 @@ def test_a_port_that_another_took_before_the_server_listened(project: Project, m
     """Two stacks that are started at the same moment find the same ports free."""
     monkeypatch.setattr(lifecycle, "of_stack", small_servers)
     first = ports.choose(27000, ())
-    wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
-    state.save(project, StackState(str(project.root), ports=wanted))
-    said: list[str] = []
+    chosen_ports = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    state.save(project, StackState(str(project.root), ports=chosen_ports))
+    messages: list[str] = []
     with ExitStack() as others:
 
-        def say(line: str) -> None:
-            said.append(line)
-            if line.startswith("starting Prefect") and len(said) == 1:  # the ports are chosen, nobody listens yet
-                others.enter_context(socket.create_server(("127.0.0.1", wanted["mlflow"])))
+        def log(line: str) -> None:
+            messages.append(line)
+            if line.startswith("starting Prefect") and len(messages) == 1:  # the ports are chosen, nobody listens yet
+                others.enter_context(socket.create_server(("127.0.0.1", chosen_ports["mlflow"])))
 
-        found = lifecycle.up(project, say=say, timeout_seconds=30)
-        again = lifecycle.up(project, say=said.append)
+        found = lifecycle.up(project, log=log, timeout_seconds=30)
+        again = lifecycle.up(project, log=messages.append)
     assert again == found
-    assert found.prefect_ui.endswith(str(wanted["prefect"]))
-    assert not found.mlflow.endswith(str(wanted["mlflow"]))
-    assert "mlflow was started, but its port went to another process" in said
-    assert any(f"port {wanted['mlflow']} is taken by" in line and f"(pid {os.getpid()})" in line for line in said)
+    assert found.prefect_ui.endswith(str(chosen_ports["prefect"]))
+    assert not found.mlflow.endswith(str(chosen_ports["mlflow"]))
+    assert "mlflow was started, but its port went to another process" in messages
+    assert any(
+        f"port {chosen_ports['mlflow']} is taken by" in line and f"(pid {os.getpid()})" in line for line in messages
+    )
 
 
 def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
@@ -406,21 +408,21 @@ def test_a_servers_port_that_was_lost_is_given_up_by_the_next_up(
 ) -> None:
     monkeypatch.setattr(lifecycle, "of_stack", small_servers)
     first = ports.choose(27050, ())
-    wanted = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
-    with socket.create_server(("127.0.0.1", wanted["mlflow"])):
-        state.save(project, StackState(str(project.root), wanted=True, ports=wanted))
-        known, _ = state.claim(project)
-        supervisor.write_configuration(project, small_servers(project, known))
+    chosen_ports = {"prefect": first, "mlflow": ports.choose(first + 1, ())}
+    with socket.create_server(("127.0.0.1", chosen_ports["mlflow"])):
+        state.save(project, StackState(str(project.root), wanted=True, ports=chosen_ports))
+        stack_state, _ = state.claim(project)
+        supervisor.write_configuration(project, small_servers(project, stack_state))
         supervisor.start(project)  # its MLflow ends and is started again, without end
-        found = lifecycle.up(project, say=lambda _: None, timeout_seconds=30)
-    assert not found.mlflow.endswith(str(wanted["mlflow"]))
+        found = lifecycle.up(project, log=lambda _: None, timeout_seconds=30)
+    assert not found.mlflow.endswith(str(chosen_ports["mlflow"]))
 
 
 def test_a_service_whose_port_another_took_before_it_listened(project: Project) -> None:
     script = project.root / "service.py"
     script.write_text(SERVICE)
-    known = start_small(project, sleeper())
-    port = known.ports["serve-digits"]
+    stack_state = start_small(project, sleeper())
+    port = stack_state.ports["serve-digits"]
     with ExitStack() as others:
 
         def take() -> None:

@@ -37,14 +37,14 @@ def collection(project: Project, registry: Api | None, **settings: Any) -> Colle
 
 
 def collect(project: Project, registry: Api | None, **settings: Any) -> Collected:
-    with removal.alone(project):
+    with removal.lock(project):
         removal.finish(project, lambda _: None)
         gc = collection(project, registry, **settings)
-        return gc.collect(gc.look())
+        return gc.collect(gc.judge_all())
 
 
 def names(project: Project, registry: Api | None, *, removable: bool, **settings: Any) -> set[tuple[str, str]]:
-    verdicts = collection(project, registry, **settings).look()
+    verdicts = collection(project, registry, **settings).judge_all()
     return {(one.item.kind, one.item.name) for one in verdicts if one.removable is removable}
 
 
@@ -79,7 +79,7 @@ def test_so_many_rollback_targets_stay(garden: Planted, keep: int, stays: set[st
 def test_with_the_registry_away_what_needs_it_is_not_judged(garden: Planted) -> None:
     removable = names(garden.project, None, removable=True)
     assert removable == {one for one in garden.useless if one[0] not in ("bundle", "package", "run")}
-    verdicts = collection(garden.project, None).look()
+    verdicts = collection(garden.project, None).judge_all()
     forgotten = next(one for one in verdicts if one.item.name == f"sample:{planted.digits(0x22)[:12]}")
     assert forgotten.why.startswith("not judged: the registry does not run")
     collect(garden.project, None)
@@ -161,19 +161,19 @@ def test_what_something_needs_by_the_time_it_would_go_stays(garden: Planted, mon
     forgotten = f"sample:{planted.digits(0x22)[:12]}"
     real, calls = removal.remove, [0]
 
-    def remove(project: Project, one: removal.Removal) -> bool:
+    def remove(project: Project, entry: removal.Removal) -> bool:
         calls[0] += 1
         if calls[0] == 1:  # meanwhile a person sets an alias on the version that is about to go
-            digest = next(item for item in gc.look() if item.item.name == forgotten).item.package_digest
+            digest = next(item for item in gc.judge_all() if item.item.name == forgotten).item.package_digest
             assert digest is not None
             garden.registry.digests["sample", "8"] = digest
             garden.registry.aliases["sample"]["challenger"] = "8"
-        return real(project, one)
+        return real(project, entry)
 
     monkeypatch.setattr(removal, "remove", remove)
     gc = collection(garden.project, garden.registry)
-    with removal.alone(garden.project):
-        done = gc.collect(gc.look())
+    with removal.lock(garden.project):
+        done = gc.collect(gc.judge_all())
     kept = dict(done.kept_after_all)
     assert kept[f"bundle {forgotten}"] == "it is challenger of sample"
     assert f"package {planted.digits(0x22)[:16]}" in kept
@@ -182,14 +182,14 @@ def test_what_something_needs_by_the_time_it_would_go_stays(garden: Planted, mon
 
 def test_what_is_written_between_plan_and_removal_stays(garden: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = garden.project.run_folder(planted.digits(0x31))
-    real = needed.stamp
+    real = needed.change_token
 
-    def stamp(project: Project, api: Api | None) -> tuple[object, ...]:
+    def change_token(project: Project, api: Api | None) -> tuple[object, ...]:
         if (garden.project.retention / "plan.json").exists():
             (folder / "checkpoints" / "state").write_bytes(b"a step more")
         return real(project, api)
 
-    monkeypatch.setattr(needed, "stamp", stamp)
+    monkeypatch.setattr(needed, "change_token", change_token)
     done = collect(garden.project, garden.registry)
     assert (f"run {folder.name}", "written meanwhile") in done.kept_after_all
     assert (folder / "checkpoints" / "state").read_bytes() == b"a step more"
@@ -197,9 +197,9 @@ def test_what_is_written_between_plan_and_removal_stays(garden: Planted, monkeyp
 
 def test_two_at_once_are_one(garden: Planted) -> None:
     with (
-        removal.alone(garden.project),
+        removal.lock(garden.project),
         pytest.raises(StackError, match="another gc is at work"),
-        removal.alone(garden.project),
+        removal.lock(garden.project),
     ):
         pass
 
