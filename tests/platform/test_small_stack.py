@@ -323,7 +323,7 @@ def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project
         eventually(lambda: running(project, "serve-digits"))
         first = running(project, "serve-digits")
         (worker,) = psutil.Process(first).children()
-        watched = watch(lambda: worker.is_running(), until=lambda: "2" in versions)
+        watched = watch(lambda: worker.is_running(), is_over=lambda: "2" in versions)
         assert services.serve(project, "digits", command, {"VERSION": "2"}, hands_over_to="workers") == url
         eventually(lambda: versions[-1] == "2")
         assert watched.result(10)  # the workers of the earlier process go on until the later one answers
