@@ -27,8 +27,9 @@ from benchmarks.figure import Figure, tell
 from components.release import production as productions
 from tests import small_package
 from tests.endtoend import faults
-from tests.endtoend.releases import Releases, eventually
+from tests.endtoend.releases import Releases
 from tests.project_copy import running_copy
+from tests.waiting import eventually
 
 NAME = "rollback"
 MODEL = "rollback"

@@ -66,12 +66,17 @@ class Answers:
 
 
 @contextmanager
-def clients(port: int, *, keep_alive: bool) -> Iterator[Answers]:
-    """Clients that ask while the block lasts."""
+def clients(port: int, *, keep_alive: bool | None) -> Iterator[Answers]:
+    """Clients that ask while the block lasts; with `keep_alive=None`, half of them keep their connections."""
     answers, end = Answers(), threading.Event()
 
     async def run() -> None:
-        await asyncio.gather(*(_client(port, number, answers, end, keep_alive) for number in range(CLIENTS)))
+        await asyncio.gather(
+            *(
+                _client(port, number, answers, end, number // 2 % 2 == 0 if keep_alive is None else keep_alive)
+                for number in range(CLIENTS)
+            )
+        )
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
@@ -206,20 +211,27 @@ def serve(project: Project, bundle: Bundle) -> str:
     return services.serve(project, "sample", words, variables, hands_over_to=str(inside / "workers"), workers=workers)
 
 
-def roll(project: Project, among: list[Bundle], rollovers: int, *, keep_alive: bool) -> tuple[Answers, list[Figure]]:
+def roll(
+    project: Project,
+    among: list[Bundle],
+    rollovers: int,
+    *,
+    keep_alive: bool | None,
+    steady_seconds: float = STEADY_SECONDS,
+) -> tuple[Answers, list[Figure]]:
     """Serve one bundle after the other under load."""
     port = int(serve(project, among[0]).rpartition(":")[2])
     rolling, steady = list[tuple[float, float]](), list[tuple[float, float]]()
     with clients(port, keep_alive=keep_alive) as answers:
         for number in range(1, rollovers + 1):
             begin = time.perf_counter()
-            time.sleep(STEADY_SECONDS)
+            time.sleep(steady_seconds)
             steady.append((begin + 1, time.perf_counter()))
             begin = time.perf_counter()
             serve(project, among[number % len(among)])
             rolling.append((begin, time.perf_counter()))
             tell(f"rollover {number}: {rolling[-1][1] - begin:.1f} s, {len(answers.failures)} failures so far")
-        time.sleep(STEADY_SECONDS)
+        time.sleep(steady_seconds)
     kind = "keep-alive connections" if keep_alive else "a connection for each request"
     calm, busy = answers.p99_ms(steady), answers.p99_ms(rolling)
     for failure in sorted(set(answers.failures)):

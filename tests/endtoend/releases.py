@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import time
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import yaml
@@ -25,19 +23,9 @@ from flows.releases import observation
 from flows.releases.local_target import LocalServingTarget
 from tests import small_package
 from tests.house import House
-
-T = TypeVar("T")
+from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def eventually(check: Callable[[], T | None], what: str, seconds: float = 90) -> T:
-    """What `check` gives once it gives anything."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.1)
-    return found
 
 
 class Releases:

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from components.identity import digest
-from tests.endtoend.releases import eventually
 from tests.house import House
+from tests.waiting import eventually
 
 # What the servers and our own clients write by themselves: when a worker or a client was last seen, and events of it.
 LIVE_TABLES = {"work_queue", "work_pool", "worker", "events", "event_resources"}

@@ -20,10 +20,11 @@ import pytest
 import yaml
 
 from tests import small_package
-from tests.endtoend.releases import Releases, eventually
+from tests.endtoend.releases import Releases
 from tests.house import House
 from tests.prefect_api import Patient
 from tests.processes import marked
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Page
 
 from tests import registry_page
-from tests.endtoend.releases import Releases, eventually
+from tests.endtoend.releases import Releases
 from tests.house import House
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 NAME = "clicked"

@@ -12,9 +12,10 @@ import pytest
 from components.registry import tracking
 from components.registry.api import MissingError
 from components.release import production
-from tests.endtoend.releases import Releases, eventually
+from tests.endtoend.releases import Releases
 from tests.house import House
 from tests.prefect_api import ask
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 

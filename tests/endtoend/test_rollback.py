@@ -20,8 +20,9 @@ from components.release.production import Pin
 from flows.platform import orphans
 from tests import prefect_api
 from tests.endtoend.faults import approval_pending, broken_tree, gates_running, suspended
-from tests.endtoend.releases import Releases, eventually
+from tests.endtoend.releases import Releases
 from tests.house import House
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
