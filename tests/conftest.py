@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,18 +50,26 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
+GROUPS = {"test_release.py": "releases", "test_rollback.py": "releases"}  # of a house of their own: the longest
+
+
 class Sharing(LoadScopeScheduling):
     """How workers (`pytest -n 3`) share the tests out: what needs one stack stays together, else a module does.
 
-    Tests of releases have a house of their own beside the other one: the two groups are the longest, and begin first.
+    Three houses stand side by side: for whole releases, for other tests of registry and service, and for pipelines.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        text = (self.config.rootpath / module).read_text()
-        if "tests.endtoend.releases import" in text:
-            return "releases"
-        return "house" if "house: House" in text else module
+        return group_of(self.config.rootpath / nodeid.partition("::")[0]) or nodeid.partition("::")[0]
+
+
+@cache
+def group_of(module: Path) -> str | None:
+    """The house that the tests of a module share; None for one that needs none."""
+    text = module.read_text()
+    if "tests.endtoend.releases import" in text and "house: House" in text:
+        return GROUPS.get(module.name, "registry")
+    return "house" if "house: House" in text else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,7 +87,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: what is left at the end is short, and shared out evenly."""
-    items.sort(key=lambda item: "endtoend" not in item.path.parts)
+    items.sort(key=lambda item: (group_of(item.path) is None, "endtoend" not in item.path.parts))
 
 
 @pytest.hookimpl(optionalhook=True)
