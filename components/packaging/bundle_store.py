@@ -1,23 +1,20 @@
 """Where bundles appear: whole or not at all, one build of a key at a time, and none is ever changed in place.
 
 A bundle is built in the staging folder `building/<model>-<12 digits>/`, on the file system of its final place, and then
-renamed to `bentos/<model>/<12 digits>/`, where BentoML looks for it. A build holds the lock of its key (`flock`, which
-the kernel releases when a process ends, however it ends); whoever holds it may remove the key's staging folder.
+renamed to `bentos/<model>/<12 digits>/`, where BentoML looks for it. A build holds the lock of its key;
+the holder may remove the staging folder of the key.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from components.core import atomic
+from components.core import atomic, file_lock
 from components.core.errors import CorruptArtifactError, NotFoundError, ServingError
-from components.core.waiting import announced
 from components.identity import manifest as manifests
 from components.packaging.bundle import BESIDE, COMPILED, Bundle
 
@@ -93,40 +90,26 @@ def _tell(log: Log | None, text: str) -> None:
 
 @contextmanager
 def _locked(folder: Path, log: Log | None) -> Iterator[None]:
-    path = folder.with_name(f"{folder.name}.lock")
-    while True:
-        with path.open("a") as stream:
-            with announced("another process that builds this bundle", log):
-                fcntl.flock(stream, fcntl.LOCK_EX)
-            if _is_at(stream.fileno(), path):
-                try:
-                    yield
-                finally:
-                    path.unlink(missing_ok=True)  # with the lock held: who waits for it sees that it is gone
-                return
+    path = _lock_file(folder)
+    with file_lock.locked(path, "another process that builds this bundle", log):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # with the lock held: a process that waits for it sees that it is gone
 
 
 @contextmanager
 def _try_locked(folder: Path) -> Iterator[bool]:
-    path = folder.with_name(f"{folder.name}.lock")
-    with path.open("a") as stream:
+    path = _lock_file(folder)
+    with ExitStack() as lock:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.enter_context(file_lock.locked(path, "another process that builds this bundle", timeout_seconds=0))
+        except TimeoutError:
             yield False
             return
-        if not _is_at(stream.fileno(), path):
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            path.unlink(missing_ok=True)
+        lock.callback(path.unlink, missing_ok=True)
+        yield True
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether a path still names the open file; a former owner of a lock removes its file."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")

@@ -7,14 +7,12 @@ machine wait for a file lock; on two machines both may create a version: both th
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.core import file_lock
 from components.identity.package import Package
 from components.registry import mlmodel, tracking, versions
 from components.registry.api import Api, TakenError
@@ -44,7 +42,7 @@ class Registration:
 
 def register(api: Api, run: Run, registration: Registration, locks: Path) -> Version:
     """Return the version of the key, or create it."""
-    with _file_lock(locks / f"register-{registration.name}.lock"):
+    with file_lock.locked(locks / f"register-{registration.name}.lock", f"another registration of {registration.name}"):
         existing = versions.by_key(api, registration.name, registration.package_key)
         if existing is not None:
             return existing
@@ -116,11 +114,3 @@ def _description(registration: Registration) -> str:
         f"Package `{registration.package.digest[:12]}`, "
         f"trained on data `{registration.package.facts.data_digest[:12]}`."
     )
-
-
-@contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -6,7 +6,6 @@ a writer, and a kill at any line leaves the state before a transaction or after 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from components.core import atomic_database, disk_space
+from components.core import atomic_database, disk_space, file_lock
 from components.core.errors import CorruptArtifactError, ModelyardError, StackError
 
 BUSY_SECONDS = 30.0
@@ -81,8 +80,7 @@ class LedgerDatabase:
         if self.path.exists():
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.path.with_name(f"{self.path.name}.lock").open("a") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with file_lock.locked(self.path.with_name(f"{self.path.name}.lock"), "another process that makes the ledger"):
             if atomic_database.create(self.path, _make_tables):
                 self.path.chmod(0o600)
 

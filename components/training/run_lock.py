@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from components.core import file_lock
 from components.core.errors import TrainingError
 from components.training.messages import log
 
@@ -23,23 +22,14 @@ def locked(run_folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[Non
     Raises:
         TrainingError: another process holds the lock for the whole time.
     """
-    run_folder.mkdir(parents=True, exist_ok=True)
-    with (run_folder / "lock").open("a") as file:
-        end = time.monotonic() + wait_seconds
-        logged = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= end:
-                    raise TrainingError(
-                        "another process trains in this run folder",
-                        where=str(run_folder),
-                        next_step="let the other process finish, or end it; its checkpoint is kept",
-                    ) from error
-            if not logged:
-                log(f"another process trains in {run_folder}; waiting up to {wait_seconds:.0f} s for it")
-                logged = True
-            time.sleep(0.1)
+    holder = f"another process that trains in {run_folder}"
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(file_lock.locked(run_folder / "lock", holder, log, timeout_seconds=wait_seconds))
+        except TimeoutError as error:
+            raise TrainingError(
+                "another process trains in this run folder",
+                where=str(run_folder),
+                next_step="let the other process finish, or end it; its checkpoint is kept",
+            ) from error
         yield

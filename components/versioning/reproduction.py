@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -14,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components.core import disk_space
+from components.core import disk_space, file_lock
 from components.core.errors import Interrupted, ModelyardError, StageKilled, UsageError
 from components.core.project import Project
 from components.core.stage_process import ERROR_FILE, OUTPUT_FILE, failure
-from components.core.waiting import PERIOD_SECONDS, announced
+from components.core.waiting import PERIOD_SECONDS
 from components.identity.source_code import SourceIdentity
 from components.versioning import last_code, stage_code, staleness, torn_lock
 from components.versioning.output_lines import OutputLines
@@ -138,8 +137,6 @@ def _environment(project: Project) -> dict[str, str]:
 @contextmanager
 def data_lock(project: Project, log: Callable[[str], None] | None) -> Iterator[None]:
     """Lock the project: one reproduction at a time; others wait, and log that they wait."""
-    project.state.mkdir(parents=True, exist_ok=True)
-    with (project.state / "data.lock").open("w") as lock:
-        with announced(f"another run that works on the data ({project.state / 'data.lock'})", log):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    path = project.state / "data.lock"
+    with file_lock.locked(path, f"another run that works on the data ({path})", log):
         yield

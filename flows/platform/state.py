@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -15,10 +14,9 @@ from pathlib import Path
 
 from components.access import project_door
 from components.access import secret as secrets
-from components.core import atomic
+from components.core import atomic, file_lock
 from components.core.errors import StackError
 from components.core.project import Project
-from components.core.waiting import announced
 
 LONGEST_SOCKET_PATH = 88  # Unix allows 107 bytes; supervisord binds to a longer name first and renames
 
@@ -116,10 +114,8 @@ def lock(project: Project, log: Callable[[str], None] | None = None) -> Iterator
     Args:
         log: called every ten seconds while another process holds the lock.
     """
-    folder(project).mkdir(parents=True, exist_ok=True)
-    with (folder(project) / "stack.lock").open("w") as stream:
-        with announced("another command that starts or stops servers of this project", log):
-            fcntl.flock(stream, fcntl.LOCK_EX)
+    holder = "another command that starts or stops servers of this project"
+    with file_lock.locked(folder(project) / "stack.lock", holder, log):
         yield
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.core import file_lock
 from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.identity import manifest as manifests
@@ -90,7 +89,7 @@ def _bundle(project: Project, name: str, model: str, folder: Path) -> Item:
         version=facts.get("version"),
         digest=sealed.digest if sealed is not None else None,
         package_digest=facts.get("package_digest"),
-        held=_BEING_BUILT if is_locked(_build_lock(project, name)) else None,
+        held=_BEING_BUILT if file_lock.is_locked(_build_lock(project, name)) else None,
     )
 
 
@@ -110,7 +109,7 @@ def _packages(project: Project) -> Iterator[Item]:
 def _runs(project: Project) -> Iterator[Item]:
     for folder in _entries(project.state / "runs"):
         sealed = _sealed(folder / "trained", "trained")
-        reason = "a training is at work in it" if is_locked(folder / "lock") else None
+        reason = "a training is at work in it" if file_lock.is_locked(folder / "lock") else None
         yield _item(
             project,
             "run",
@@ -143,26 +142,11 @@ def in_use(project: Project, item: Item) -> str | None:
     if item.path is None:
         return None
     path = project.root / item.path
-    if item.kind == "run" and is_locked(path / "lock"):
+    if item.kind == "run" and file_lock.is_locked(path / "lock"):
         return "a training is at work in it"
-    if item.kind == "bundle" and is_locked(_build_lock(project, item.name)):
+    if item.kind == "bundle" and file_lock.is_locked(_build_lock(project, item.name)):
         return _BEING_BUILT
     return "written meanwhile" if _size_and_time(path)[1] > item.changed else None
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds a lock file."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _item(project: Project, kind: Kind, name: str, path: Path, **facts: Any) -> Item:
