@@ -1,4 +1,4 @@
-"""Logs a message every ten seconds while the process waits for something."""
+"""What a process does every few seconds while it waits for something."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PERIOD_SECONDS = 10.0
+
+
+@contextmanager
+def periodically(call: Callable[[], None], period_seconds: float) -> Iterator[None]:
+    """During the block, call a function every `period_seconds` in a background thread."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(period_seconds):
+            call()
+
+    thread = threading.Thread(target=repeat, name="periodically", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager
@@ -22,18 +40,12 @@ def announced(
     if log is None:
         yield
         return
-    ended = threading.Event()
+    periods = 0
 
-    def log_periodically() -> None:
-        periods = 0
-        while not ended.wait(period_seconds):
-            periods += 1
-            log(f"waiting for {subject} ({periods * period_seconds:.0f} s)")
+    def announce() -> None:
+        nonlocal periods
+        periods += 1
+        log(f"waiting for {subject} ({periods * period_seconds:.0f} s)")
 
-    thread = threading.Thread(target=log_periodically, daemon=True)
-    thread.start()
-    try:
+    with periodically(announce, period_seconds):
         yield
-    finally:
-        ended.set()
-        thread.join()

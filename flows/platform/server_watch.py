@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from components.core.project import Project
+from components.core.waiting import periodically
 from flows.platform import lifecycle
 
 POLL_SECONDS = 3.0
@@ -28,24 +28,19 @@ def watched(
         log: called in a background thread.
         poll_seconds: time between two checks of the servers.
     """
-    ended = threading.Event()
+    unreachable_since: dict[str, float] = {}
+    logged_at: dict[str, float] = {}
 
     def poll() -> None:
-        unreachable_since: dict[str, float] = {}
-        logged_at: dict[str, float] = {}
-        while not ended.wait(poll_seconds):
-            now = time.monotonic()
-            unreachable = lifecycle.unreachable_servers(project)
-            unreachable_since = {name: unreachable_since.get(name, now - poll_seconds) for name in unreachable}
-            for name, since in unreachable_since.items():
-                if now - since >= log_period_seconds and now - logged_at.get(name, 0.0) >= log_period_seconds:
-                    logged_at[name] = now
-                    log(f"{name} has not answered for {now - since:.0f} s; the run waits for it")
+        now = time.monotonic()
+        unreachable = lifecycle.unreachable_servers(project)
+        for name in unreachable_since.keys() - set(unreachable):
+            del unreachable_since[name]
+        for name in unreachable:
+            since = unreachable_since.setdefault(name, now - poll_seconds)
+            if now - since >= log_period_seconds and now - logged_at.get(name, 0.0) >= log_period_seconds:
+                logged_at[name] = now
+                log(f"{name} has not answered for {now - since:.0f} s; the run waits for it")
 
-    thread = threading.Thread(target=poll, name="server watch", daemon=True)
-    thread.start()
-    try:
+    with periodically(poll, poll_seconds):
         yield
-    finally:
-        ended.set()
-        thread.join()
