@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core import waiting
+from components.core import file_lock, waiting
 from components.core.errors import ServingError, StackError
 from components.core.project import Project
 from components.release.decision import DesiredState
@@ -152,7 +152,7 @@ def test_a_wait_is_announced_again_and_again() -> None:
 
 
 def test_a_run_says_that_another_one_works_on_the_data(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reproduction, "announced", partial(waiting.announced, period_seconds=0.05))
+    monkeypatch.setattr(file_lock, "announced", partial(waiting.announced, period_seconds=0.05))
     said: list[str] = []
     held = threading.Event()
 
