@@ -6,19 +6,18 @@ lock file (`atomic.folder`), and the lock of a service's spec, whose code travel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.core.log import Log
 from components.core.waiting import announced
 
 POLL_SECONDS = 0.05
 
 
 @contextmanager
-def locked(
-    path: Path, holder: str, log: Callable[[str], None] | None = None, *, timeout_seconds: float | None = None
-) -> Iterator[None]:
+def locked(path: Path, holder: str, log: Log | None = None, *, timeout_seconds: float | None = None) -> Iterator[None]:
     """Hold the lock of a file during the block; wait until its present holder releases it.
 
     Args:

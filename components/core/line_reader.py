@@ -6,6 +6,8 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterable
 
+from components.core.log import Log
+
 
 class LineReader:
     """A thread that passes each line to `sink`, in the context variables of the thread that created it.
@@ -19,9 +21,7 @@ class LineReader:
         on_failure: called once, in the thread, when `sink` has raised.
     """
 
-    def __init__(
-        self, lines: Iterable[str], sink: Callable[[str], None], on_failure: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, lines: Iterable[str], sink: Log, on_failure: Callable[[], None] = lambda: None) -> None:
         self._lines, self._sink, self._on_failure = lines, sink, on_failure
         self._failure: BaseException | None = None
         context = contextvars.copy_context()

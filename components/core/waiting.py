@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from components.core.log import Log
+
 PERIOD_SECONDS = 10.0
 
 
@@ -28,9 +30,7 @@ def periodically(call: Callable[[], None], period_seconds: float) -> Iterator[No
 
 
 @contextmanager
-def announced(
-    subject: str, log: Callable[[str], None] | None, *, period_seconds: float = PERIOD_SECONDS
-) -> Iterator[None]:
+def announced(subject: str, log: Log | None, *, period_seconds: float = PERIOD_SECONDS) -> Iterator[None]:
     """During the block, log every `period_seconds` that the process waits for `subject`.
 
     Args:

@@ -13,7 +13,7 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
 @dataclass(frozen=True)
-class Pin:
+class LockedPackage:
     """One package of the lock file.
 
     Args:
@@ -29,16 +29,18 @@ class Pin:
     gpu_only: bool = False
 
 
-def read(path: Path) -> tuple[Pin, ...]:
+def read(path: Path) -> tuple[LockedPackage, ...]:
     """The pins in the order of the file."""
     everywhere, _, gpu_only = path.read_text().partition(f"\n{GPU_ONLY}")
     return (*_pins(everywhere, False), *_pins(gpu_only, True))
 
 
-def _pins(text: str, gpu_only: bool) -> list[Pin]:
+def _pins(text: str, gpu_only: bool) -> list[LockedPackage]:
     found = []
     for block in re.split(r"\n(?=\S)", text):
         if match := _PIN.match(block):
             condition = (match["condition"] or "").strip()
-            found.append(Pin(match["name"], match["version"], condition, frozenset(_HASH.findall(block)), gpu_only))
+            found.append(
+                LockedPackage(match["name"], match["version"], condition, frozenset(_HASH.findall(block)), gpu_only)
+            )
     return found

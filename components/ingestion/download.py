@@ -20,7 +20,7 @@ _TIMEOUT_SECONDS = 30.0
 _MEGABYTE = 1_000_000
 
 
-class _RetryableError(Exception):
+class _TransientDownloadError(Exception):
     """The response of the server allows another attempt."""
 
 
@@ -45,13 +45,13 @@ def fetch(file: RemoteFile, folder: Path, *, wait_seconds: float = 1.0) -> Path:
     attempts = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         wait=tenacity.wait_exponential(multiplier=wait_seconds, max=20 * wait_seconds),
-        retry=tenacity.retry_if_exception_type((httpx.TransportError, _RetryableError)),
+        retry=tenacity.retry_if_exception_type((httpx.TransportError, _TransientDownloadError)),
         reraise=True,
     )
     try:
         with _client(file.url) as client:
             attempts(_append, client, file, file.url, part)
-    except (httpx.HTTPError, _RetryableError) as error:
+    except (httpx.HTTPError, _TransientDownloadError) as error:
         raise SourceError(
             f"cannot be fetched: {file.name}",
             where=file.url,
@@ -102,9 +102,9 @@ def _append(client: httpx.Client, file: RemoteFile, url: str, part: Path) -> Non
             if digest.of_file(part) == file.sha256:
                 return
             part.unlink()
-            raise _RetryableError("the part kept before does not fit the file")
+            raise _TransientDownloadError("the part kept before does not fit the file")
         if response.status_code >= 500 or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise _RetryableError(f"the server answered {response.status_code}")
+            raise _TransientDownloadError(f"the server answered {response.status_code}")
         response.raise_for_status()
         resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
         length = response.headers.get("Content-Length")

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from components.core import atomic, file_lock
 from components.core.errors import CorruptArtifactError, NotFoundError, ServingError
+from components.core.log import Log
 from components.identity import manifest as manifests
 from components.packaging.bundle import BESIDE, COMPILED, Bundle
 
-Log = Callable[[str], None]
 LATEST = "latest"  # BentoML's file beside the versions of a model; names the newest
 
 

@@ -29,7 +29,7 @@ class TakenError(RegistryError):
     """The resource to create exists."""
 
 
-class _RetryableError(Exception):
+class _ServerUnavailableError(Exception):
     """A failure that a retry may resolve: the server is starting, or its database is locked."""
 
 
@@ -129,14 +129,14 @@ class Api:
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         retrying = Retrying(
-            retry=retry_if_exception_type(_RetryableError),
+            retry=retry_if_exception_type(_ServerUnavailableError),
             stop=stop_after_delay(self._patience_seconds),
             wait=wait_exponential_jitter(multiplier=0.1, max=2),
             reraise=True,
         )
         try:
             return retrying(self._once, method, path, **arguments)
-        except _RetryableError as error:
+        except _ServerUnavailableError as error:
             raise RegistryError(
                 "the registry does not answer",
                 where=self.url,
@@ -167,7 +167,7 @@ class Api:
         try:
             response = self._exchange(method, path, source, target, arguments)
         except httpx.TransportError as error:
-            raise _RetryableError(f"{type(error).__name__}: {error}") from error
+            raise _ServerUnavailableError(f"{type(error).__name__}: {error}") from error
         if response.is_success:
             return response
         if response.is_server_error and disk_space.message_says_full(response.text):
@@ -178,14 +178,14 @@ class Api:
                 next_step=disk_space.NEXT_STEP,
             )
         if response.status_code in (429, 502, 503, 504):
-            raise _RetryableError(f"HTTP {response.status_code}")
+            raise _ServerUnavailableError(f"HTTP {response.status_code}")
         try:
             document = response.json()
         except ValueError:
             document = {}
         code, message = document.get("error_code"), document.get("message", response.text[:300])
         if "database is locked" in message:
-            raise _RetryableError(message)
+            raise _ServerUnavailableError(message)
         if "UNIQUE constraint" in message or "duplicate key" in message:  # messages of SQLite and PostgreSQL
             code = "RESOURCE_ALREADY_EXISTS"
         error_class = {"RESOURCE_DOES_NOT_EXIST": MissingError, "RESOURCE_ALREADY_EXISTS": TakenError}.get(

@@ -54,7 +54,7 @@ class Roots:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RetentionDecision:
     """What becomes of a thing.
 
     Args:
@@ -82,7 +82,7 @@ _NOTHING: dict[Kind, str] = {
 _OF_A_MODEL: frozenset[Kind] = frozenset({"bundle", "package", "run", "evidence"})
 
 
-def judge(items: Iterable[Item], roots: Roots, settings: RetentionSettings, now: float) -> list[Verdict]:
+def judge(items: Iterable[Item], roots: Roots, settings: RetentionSettings, now: float) -> list[RetentionDecision]:
     """A verdict for each thing, in the order given.
 
     Args:
@@ -114,9 +114,9 @@ def _reached(items: list[Item], roots: Roots) -> dict[tuple[Kind, str], str]:
 
 def _verdict(
     item: Item, reached: Mapping[tuple[Kind, str], str], roots: Roots, settings: RetentionSettings, now: float
-) -> Verdict:
-    def kept(why: str) -> Verdict:
-        return Verdict(item, False, why)
+) -> RetentionDecision:
+    def kept(why: str) -> RetentionDecision:
+        return RetentionDecision(item, False, why)
 
     if (why := reached.get((item.kind, item.name))) is not None:
         return kept(why)
@@ -135,7 +135,7 @@ def _verdict(
     least = max(settings.min_age_minutes * 60, _days(item.kind, settings) * DAY_SECONDS)
     if age < least:
         return kept(f"written {_span(age)} ago; such things stay for {_span(least)}")
-    return Verdict(item, True, _NOTHING[item.kind])
+    return RetentionDecision(item, True, _NOTHING[item.kind])
 
 
 def _days(kind: Kind, settings: RetentionSettings) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from components.core.line_reader import LineReader
+from components.core.log import Log
 
 _END = b"\0end of output\0\n"
 _MAX_LAST_LINES = 20
@@ -22,7 +23,7 @@ class OutputLines:
         Exception: the listener's exception, at the end of a block that raised none.
     """
 
-    def __init__(self, folder: Path, listener: Callable[[str], None] | None) -> None:
+    def __init__(self, folder: Path, listener: Log | None) -> None:
         self.path = folder / "output"
         self._last_lines: deque[str] = deque(maxlen=_MAX_LAST_LINES)
         self._reader = LineReader(self._lines(), listener) if listener is not None else None

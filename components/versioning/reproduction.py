@@ -9,12 +9,13 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from components.core import disk_space, file_lock
 from components.core.errors import Interrupted, ModelyardError, StageKilled, UsageError
+from components.core.log import Log
 from components.core.project import Project
 from components.core.stage_process import ERROR_FILE, OUTPUT_FILE, failure
 from components.core.waiting import PERIOD_SECONDS
@@ -32,7 +33,7 @@ def reproduce(
     stage: str,
     *,
     force: bool = False,
-    on_output: Callable[[str], None] | None = None,
+    on_output: Log | None = None,
 ) -> None:
     """Run one data stage if DVC finds the stage stale; wait while another process uses DVC in this project.
 
@@ -53,9 +54,7 @@ def reproduce(
             _reproduce(project, dataset, stage, force=force, on_output=on_output)
 
 
-def _reproduce(
-    project: Project, dataset: str, stage: str, *, force: bool, on_output: Callable[[str], None] | None
-) -> None:
+def _reproduce(project: Project, dataset: str, stage: str, *, force: bool, on_output: Log | None) -> None:
     torn_lock.clear(project.root)
     code = stage_code.identity(project.root, project.dataset(dataset) / "dataset.yaml", stage)
     differs = _code_file_differs(project, dataset, stage, code)
@@ -70,7 +69,7 @@ def _code_file_differs(project: Project, dataset: str, stage: str, code: SourceI
     return not path.is_file() or path.read_text() != stage_code.as_text(code)
 
 
-def _run(project: Project, name: str, *, force: bool, on_output: Callable[[str], None] | None) -> None:
+def _run(project: Project, name: str, *, force: bool, on_output: Log | None) -> None:
     from dvc.exceptions import DvcException, ReproductionError
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -135,7 +134,7 @@ def _environment(project: Project) -> dict[str, str]:
 
 
 @contextmanager
-def data_lock(project: Project, log: Callable[[str], None] | None) -> Iterator[None]:
+def data_lock(project: Project, log: Log | None) -> Iterator[None]:
     """Lock the project: one reproduction at a time; others wait, and log that they wait."""
     path = project.state / "data.lock"
     with file_lock.locked(path, f"another run that works on the data ({path})", log):

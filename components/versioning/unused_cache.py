@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from components.core.errors import ModelyardError
+from components.core.log import Log
 from components.core.project import Project
 from components.versioning import reproduction
 
@@ -57,7 +58,7 @@ def unused(project: Project, scope: GcScope) -> UnusedCache:
     )
 
 
-def collect(project: Project, scope: GcScope, log: Callable[[str], None] | None = None) -> None:
+def collect(project: Project, scope: GcScope, log: Log | None = None) -> None:
     """Remove the unused files, under the lock of the project's data.
 
     Raises:
@@ -66,7 +67,7 @@ def collect(project: Project, scope: GcScope, log: Callable[[str], None] | None 
     _gc(project, scope, dry=False, log=log)
 
 
-def _gc(project: Project, scope: GcScope, *, dry: bool, log: Callable[[str], None] | None) -> None:
+def _gc(project: Project, scope: GcScope, *, dry: bool, log: Log | None) -> None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

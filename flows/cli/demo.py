@@ -27,7 +27,7 @@ def demo(pipeline: str, as_json: bool) -> int:
     from components.registry import versions
     from components.registry.api import Api
     from flows.cli import prediction_client
-    from flows.cli.prediction_client import PredictionRequest
+    from flows.cli.prediction_client import EncodedRequest
     from flows.cli.run import bring_up_to_date, log
     from flows.pipelines import data_report, stages
     from flows.platform import connections, lifecycle
@@ -56,7 +56,7 @@ def demo(pipeline: str, as_json: bool) -> int:
         raise ServingError(f"{pipeline} is not served", next_step="`modelyard status`")
     example = package.golden()[-1]
     content = (package.folder / "golden" / example.file).read_bytes()
-    answer = prediction_client.predict(outcome.url, PredictionRequest(content, example.media, example.file))
+    answer = prediction_client.predict(outcome.url, EncodedRequest(content, example.media, example.file))
     metric, figure = next(iter(tasks.find(package.facts.task).metrics)), package.metrics()
     facts: dict[str, Any] = {
         "data digest": planned.fingerprints.data_digest,

@@ -13,7 +13,7 @@ import click
 from components.core.project import Project
 
 if TYPE_CHECKING:
-    from components.retention.reachability import Verdict
+    from components.retention.reachability import RetentionDecision
 
 
 @click.command(epilog="Example:  modelyard gc --plan")
@@ -71,11 +71,11 @@ def gc(only_plan: bool, keep: int | None, yes: bool, show_all: bool, as_json: bo
     return 1 if collected.failed else 0
 
 
-def _documents(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def _documents(verdicts: Sequence[RetentionDecision]) -> list[dict[str, Any]]:
     return [{**verdict.item.model_dump(), "removable": verdict.removable, "why": verdict.why} for verdict in verdicts]
 
 
-def _show(verdicts: Sequence[Verdict], show_all: bool) -> None:
+def _show(verdicts: Sequence[RetentionDecision], show_all: bool) -> None:
     from flows.cli import table
 
     removable = [verdict for verdict in verdicts if verdict.removable]

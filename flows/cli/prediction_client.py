@@ -39,7 +39,7 @@ class InputSchema(NamedTuple):
     form: str
 
 
-class PredictionRequest(NamedTuple):
+class EncodedRequest(NamedTuple):
     """One request: its body, the body's media type, and a display name."""
 
     content: bytes
@@ -61,7 +61,7 @@ def input_schema(url: str) -> InputSchema:
         raise ServingError("the service does not describe its input", where=url, got=error) from error
 
 
-def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -> PredictionRequest:
+def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -> EncodedRequest:
     """The request for one input: the path of a file, or text if the task accepts text.
 
     Raises:
@@ -81,14 +81,14 @@ def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -
     media = _media_type(schema, path) if is_file else "text/plain"
     as_json = media == JSON or parameters or (schema.form == "json" and not is_file)
     if not as_json and _is_accepted(schema, media):
-        return PredictionRequest(content, media, name)
+        return EncodedRequest(content, media, name)
     document = _document(schema, content)
     if parameters:
         document = {**document, "parameters": dict(parameters)}
-    return PredictionRequest(json.dumps(document).encode(), JSON, name)
+    return EncodedRequest(json.dumps(document).encode(), JSON, name)
 
 
-def predict(url: str, request: PredictionRequest) -> dict[str, Any]:
+def predict(url: str, request: EncodedRequest) -> dict[str, Any]:
     """Send one request to a service; returns the JSON answer.
 
     Raises:

@@ -11,7 +11,7 @@ from components.core.project import Project
 
 if TYPE_CHECKING:
     from components.release.ledger import Role
-    from flows.releases.rollback_command import Outcome
+    from flows.releases.rollback_command import RollbackOutcome
 
 
 @click.command(epilog="Example:  modelyard promote digits 4")
@@ -50,7 +50,7 @@ def rollback(name: str, to: str | None, as_json: bool) -> int:
     )
 
 
-def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
+def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
     from components.contracts.pipeline import PipelineSpec
     from components.core import located_yaml
     from components.registry.api import Api
@@ -70,7 +70,7 @@ def _ask(name: str, version: str, role: Role, how: str) -> Outcome:
             raise
 
 
-def _show(name: str, role: Role, outcome: Outcome, as_json: bool) -> int:
+def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int:
     if as_json:
         entry = outcome.entry.model_dump() if outcome.entry else None
         click.echo(json.dumps({"version": outcome.version, "url": outcome.url, "entry": entry}, indent=2))

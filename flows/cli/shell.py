@@ -74,7 +74,7 @@ class Shell(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Version(click.Option):
+class VersionOption(click.Option):
     """The option `--version`."""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from components import tasks, versioning
 from components.contracts.comparison import Compared, ComparisonRequest, ComparisonTable
 from components.core.errors import Interrupted, ModelyardError, TrainingError, UsageError
+from components.core.log import Log
 from components.core.project import Project
 from components.identity import digest, user_source
 from components.identity import manifest as manifests
@@ -34,14 +35,14 @@ from flows.pipelines import (
     training_duration,
 )
 from flows.pipelines.fingerprints import Fingerprint, Fingerprints
-from flows.pipelines.stages import Log, RunContext
+from flows.pipelines.stages import RunContext
 
 COMPARISON = "components.comparison.quality"
 FLOW = "modelyard compare"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComparisonOutcome:
     """The result of a comparison: its table, the folder of its report, the URL of its MLflow run."""
 
     table: ComparisonTable
@@ -57,7 +58,7 @@ class _Trained:
     compared: Compared
 
 
-def run(project: Project, comparison: Comparison, api: Api, server: str, log: Log) -> Outcome:
+def run(project: Project, comparison: Comparison, api: Api, server: str, log: Log) -> ComparisonOutcome:
     """Train the models that are not trained yet, measure all, and write the report to disk and to MLflow.
 
     Args:
@@ -97,7 +98,7 @@ def run(project: Project, comparison: Comparison, api: Api, server: str, log: Lo
             tracking.finish(api, parent, "FAILED")
         raise
     tracking.finish(api, parent, "FINISHED")
-    return Outcome(table, folder, parent.url(server))
+    return ComparisonOutcome(table, folder, parent.url(server))
 
 
 def _bring_data_up_to_date(context: RunContext) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -20,6 +19,7 @@ from components import versioning
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from components.core.errors import RegistryError, SourceError, StackError, StageKilled
+from components.core.log import Log
 from components.core.project import Project
 from components.identity import digest
 from components.identity.package import Package
@@ -199,7 +199,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         return plan.done(planned)
 
 
-def _run_logger(logger: Any) -> Callable[[str], None]:
+def _run_logger(logger: Any) -> Log:
     """A log function that writes to Prefect's log of the run, and to stderr if a person started the run."""
     terminal = os.environ.get(TERMINAL) == "1"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 
 from components.contracts.training_request import Event, Finished, TrainingProgress
+from components.core.log import Log
 
 EVERY_SECONDS = 10.0
 
@@ -14,7 +14,7 @@ EVERY_SECONDS = 10.0
 class ProgressLine:
     """A `MetricSink` that shows loss, metric, samples per second and time left."""
 
-    def __init__(self, log: Callable[[str], None]) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._is_terminal = sys.stderr.isatty()
         self._logged_at = 0.0

@@ -15,9 +15,10 @@ from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_af
 from components.contracts.pipeline import PipelineSpec, ScheduleSpec
 from components.core import located_yaml
 from components.core.errors import NotFoundError, StackError, UsageError
+from components.core.log import Log
 from components.core.project import Project
 from flows.platform import connections
-from flows.platform.lifecycle import Endpoints, Log
+from flows.platform.lifecycle import Endpoints
 from flows.platform.programs import ENTRYPOINT
 
 BUSY = (429, 502, 503, 504)

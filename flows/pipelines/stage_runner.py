@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Protocol, Self
@@ -16,10 +15,11 @@ from typing import Protocol, Self
 from components.contracts.stage_request import StageHandle, StageRequest, StageResult
 from components.core import disk_space
 from components.core.errors import Interrupted, ModelyardError
+from components.core.log import Log
 
 GRACE_SECONDS = 60.0
 
-LineSink = Callable[[str], None]
+LineSink = Log
 
 
 class StageRunner(Protocol):

@@ -15,6 +15,7 @@ from components.contracts.stage_request import StageRequest, StageResult
 from components.contracts.training_request import Event
 from components.core import git
 from components.core.errors import DiskFullError, ModelyardError, RegistryError
+from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import announced
 from components.evaluation import gates
@@ -35,8 +36,6 @@ from flows.pipelines.local_runner import LocalProcessRunner
 from flows.pipelines.progress_line import ProgressLine
 from flows.pipelines.stage_runner import LineSink, StageRunner
 from flows.pipelines.training_duration import Stopwatch
-
-Log = Callable[[str], None]
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 

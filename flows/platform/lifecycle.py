@@ -8,13 +8,13 @@ import shutil
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.core.errors import StackError
+from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import PERIOD_SECONDS
 from flows.platform import connections, health, ports, running, services, state, supervisor
@@ -32,8 +32,6 @@ from flows.platform.programs import (
 )
 from flows.platform.state import StackState
 from flows.platform.supervisor import ProcessState
-
-Log = Callable[[str], None]
 
 TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
 ALWAYS = ("runner", "controller")  # programs of every stack; own servers are added unless a setting names external ones

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import periodically
 from flows.platform import lifecycle
@@ -17,7 +18,7 @@ LOG_PERIOD_SECONDS = 10.0
 @contextmanager
 def watched(
     project: Project,
-    log: Callable[[str], None],
+    log: Log,
     *,
     poll_seconds: float = POLL_SECONDS,
     log_period_seconds: float = LOG_PERIOD_SECONDS,

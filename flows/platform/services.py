@@ -7,13 +7,13 @@ import hashlib
 import json
 import time
 import xmlrpc.client
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components.core import atomic
 from components.core.errors import StackError
+from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import announced
 from flows.platform import health, ports, running, state, supervisor
@@ -78,7 +78,7 @@ def serve(
     raise StackError(f"{SERVICE_PREFIX}{name} has no port", got=f"{chosen} is held by {ports.holder(chosen)}")
 
 
-def stop_serving(project: Project, name: str, log: Callable[[str], None] | None = None) -> bool:
+def stop_serving(project: Project, name: str, log: Log | None = None) -> bool:
     """Stop a service and remove it from the supervisor, but keep its port; returns whether it existed.
 
     Accepted requests, which may take a minute, are answered before the process ends.

@@ -32,7 +32,7 @@ HANDOVER_SECONDS = 100.0  # for the replacement to become ready beside the curre
 POLL_SECONDS = 0.2  # without pidfd_open
 
 
-class Program(NamedTuple):
+class ProgramFile(NamedTuple):
     """The content of a program's JSON file, and its sha256."""
 
     name: str
@@ -40,17 +40,17 @@ class Program(NamedTuple):
     digest: str
 
     @staticmethod
-    def read(path: Path) -> Program:
+    def read(path: Path) -> ProgramFile:
         """Read a program's JSON file."""
         content = path.read_bytes()
-        return Program(path.stem, json.loads(content), hashlib.sha256(content).hexdigest())
+        return ProgramFile(path.stem, json.loads(content), hashlib.sha256(content).hexdigest())
 
 
 def main() -> None:
     """Run the program of the file until it ends or the supervisor stops the shim."""
     parent = os.getppid()
     path = Path(sys.argv[1]).resolve()
-    program = Program.read(path)
+    program = ProgramFile.read(path)
     home = path.parent.parent
     if not program.document["shim"]:
         os.execvpe(program.document["command"][0], program.document["command"], _environment(program))  # noqa: S606
@@ -67,7 +67,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def _adopt(home: Path, program: Program, log: Path, sigterm: int) -> _Process | None:
+def _adopt(home: Path, program: ProgramFile, log: Path, sigterm: int) -> _Process | None:
     """Adopt the process that an earlier shim started, or its replacement if the program has changed; else None."""
     record = running.read(home, program.name)
     if record is None or not record.identity.is_alive():
@@ -83,7 +83,7 @@ def _adopt(home: Path, program: Program, log: Path, sigterm: int) -> _Process | 
     return None
 
 
-def _hand_over(current: _Process, home: Path, program: Program, log: Path, sigterm: int) -> _Process:
+def _hand_over(current: _Process, home: Path, program: ProgramFile, log: Path, sigterm: int) -> _Process:
     """Start a replacement beside the current process, and end the current process once the replacement is ready.
 
     The replacement takes over the listening socket, so no request is refused. If the replacement does not become ready,
@@ -129,7 +129,7 @@ def _parent(pid: str) -> int | None:
         return None
 
 
-def _start(home: Path, program: Program, log: Path, sigterm: int) -> _Process:
+def _start(home: Path, program: ProgramFile, log: Path, sigterm: int) -> _Process:
     environment = _environment(program)
     if program.document["clears_leftovers"]:
         from flows.platform import orphans, process_mark
@@ -144,7 +144,7 @@ def _start(home: Path, program: Program, log: Path, sigterm: int) -> _Process:
     return process
 
 
-def _spawn(program: Program, environment: dict[str, str], log: Path) -> _Process:
+def _spawn(program: ProgramFile, environment: dict[str, str], log: Path) -> _Process:
     with log.open("ab") as stream:
         child = subprocess.Popen(
             program.document["command"],
@@ -158,7 +158,7 @@ def _spawn(program: Program, environment: dict[str, str], log: Path) -> _Process
     return _Process(child.pid, child)
 
 
-def _record(home: Path, program: Program, process: _Process) -> None:
+def _record(home: Path, program: ProgramFile, process: _Process) -> None:
     identity = process_identity.of(process.pid)
     if identity is not None:  # None: the process has ended already
         running.write(home, program.name, identity, program.digest)
@@ -202,7 +202,7 @@ class _Process:
         return code if code is not None and code >= 0 else 1
 
 
-def _supervise(process: _Process, program: Program, log: Path, sigterm: int) -> int:
+def _supervise(process: _Process, program: ProgramFile, log: Path, sigterm: int) -> int:
     """Wait until the program ends, rotating its log; on SIGTERM, terminate the program. Returns the exit code."""
     while not process.wait(LOG_CHECK_SECONDS, sigterm):
         if select.select([sigterm], [], [], 0)[0]:
@@ -244,7 +244,7 @@ def _group_is_gone(group: int, seconds: float) -> bool:
     return False
 
 
-def _environment(program: Program) -> dict[str, str]:
+def _environment(program: ProgramFile) -> dict[str, str]:
     """The environment of this process, of the program's file, and the servers' credentials, which are in no file."""
     credentials: dict[str, str] = {}
     if program.document["needs_credentials"]:

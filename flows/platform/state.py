@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from components.access import project_door
 from components.access import secret as secrets
 from components.core import atomic, file_lock
 from components.core.errors import StackError
+from components.core.log import Log
 from components.core.project import Project
 
 LONGEST_SOCKET_PATH = 88  # Unix allows 107 bytes; supervisord binds to a longer name first and renames
@@ -108,7 +109,7 @@ def save(project: Project, state: StackState) -> None:
 
 
 @contextlib.contextmanager
-def lock(project: Project, log: Callable[[str], None] | None = None) -> Iterator[None]:
+def lock(project: Project, log: Log | None = None) -> Iterator[None]:
     """Lock the stack for changes; other processes wait.
 
     Args:

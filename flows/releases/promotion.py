@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from components.contracts.pipeline import PipelineSpec
 from components.core.errors import (
@@ -14,6 +13,7 @@ from components.core.errors import (
     StackError,
     UsageError,
 )
+from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import announced
 from components.packaging.bundle import Bundle
@@ -29,7 +29,7 @@ from flows.platform import lifecycle
 from flows.platform.programs import log_file
 from flows.releases import activity, observation
 from flows.releases.activity import Activity
-from flows.releases.rollback_command import Outcome
+from flows.releases.rollback_command import RollbackOutcome
 from flows.releases.serving_target import ServingTarget, target_of
 
 START_SECONDS = 90.0
@@ -37,9 +37,7 @@ SAY_SECONDS = 10.0
 MOST_FAILURES = 3
 
 
-def promote(
-    project: Project, api: Api, name: str, version: str, role: Role, how: str, say: Callable[[str], None]
-) -> Outcome:
+def promote(project: Project, api: Api, name: str, version: str, role: Role, how: str, say: Log) -> RollbackOutcome:
     """Set the alias and wait until production has followed.
 
     Raises:
@@ -86,7 +84,7 @@ def find_version(api: Api, name: str, number: str | None) -> Version:
     return found
 
 
-def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, say: Callable[[str], None]) -> Bundle:
+def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, say: Log) -> Bundle:
     """The bundle of a version, whole; built if it is not there.
 
     Raises:
@@ -105,9 +103,7 @@ def remove_alias(api: Api, name: str, role: Role, how: str) -> None:
     versions.delete_alias(api, name, role, how)
 
 
-def follow(
-    project: Project, name: str, role: Role, version: str, since: int | None, say: Callable[[str], None]
-) -> Outcome:
+def follow(project: Project, name: str, role: Role, version: str, since: int | None, say: Log) -> RollbackOutcome:
     """Say each step of the release as it comes, until it has ended; nothing to wait for if the version serves.
 
     Between two steps, what is waited for is said every `SAY_SECONDS`.
@@ -145,7 +141,7 @@ def follow(
         if not history.unfinished(entries, role):
             observed = ObservedState.of(service.status())
             if (observed.champion if role == "champion" else observed.challenger) == version and not ours:
-                return Outcome(None, version, service.url)
+                return RollbackOutcome(None, version, service.url)
         found = activity.read(project, name)
         if found is not None and found.wants(role, version) and (found.failed_at or 0) > begun:
             if found.failed_at not in failed:
@@ -211,7 +207,7 @@ def words(entry: Entry) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _ended(entry: Entry, service: ServingTarget, version: str) -> Outcome:
+def _ended(entry: Entry, service: ServingTarget, version: str) -> RollbackOutcome:
     if entry.event in ("refused", "returned"):
         serves = entry.before.version if entry.before else "nothing"
         raise GateRefused(
@@ -223,7 +219,7 @@ def _ended(entry: Entry, service: ServingTarget, version: str) -> Outcome:
         )
     if entry.event == "superseded":
         raise ServingError(f"version {version} was overtaken", got=str(entry.facts.get("reason", "")))
-    return Outcome(entry, version, service.url)
+    return RollbackOutcome(entry, version, service.url)
 
 
 def _controller_state(project: Project) -> str:

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from components.contracts.gate_request import GateResult
 from components.core.errors import ModelyardError
+from components.core.log import Log
 from components.registry import tracking, versions
 from components.registry.api import Api, MissingError
 from components.release.ledger import Event, Ledger, Role
 from components.release.production import Production
-from flows.pipelines.stages import Log
 from flows.releases.rollout import Refused, Rollout
 
 STATE = "modelyard.release"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.contracts.serving_spec import OvertakenError, RolloutPolicy, ServiceStatus, WorkerStatus
 from components.core.errors import NotFoundError, ServingError
+from components.core.log import Log
 from components.core.project import Project
 from components.release import history
 from components.release import ledger as ledgers
@@ -23,8 +24,6 @@ from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
 from flows.releases.serving_target import ServingTarget
-
-Log = Callable[[str], None]
 
 POLL_SECONDS = 0.02
 CONVERGE_SECONDS = 60.0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from components.core.errors import StackError
+from components.core.log import Log
 from components.core.project import Project
 from components.release import ledger as ledgers
 from components.release import production as productions
@@ -21,7 +21,7 @@ TELL_SECONDS = 2.0  # for the registry to answer right after a rollback
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RollbackOutcome:
     """How it ended: the closing entry, or None where nothing had to be done."""
 
     entry: Entry | None
@@ -29,7 +29,7 @@ class Outcome:
     url: str | None
 
 
-def roll_back(project: Project, name: str, to: str | None, how: str, log: Callable[[str], None]) -> Outcome:
+def roll_back(project: Project, name: str, to: str | None, how: str, log: Log) -> RollbackOutcome:
     """Go back to a pinned bundle at once, whatever else goes on or is down; then tell the registry, if it answers.
 
     Raises:
@@ -56,4 +56,4 @@ def roll_back(project: Project, name: str, to: str | None, how: str, log: Callab
     endpoints = lifecycle.configured(project)
     with Api(endpoints.mlflow, endpoints.credentials, patience_seconds=0, timeout_seconds=TELL_SECONDS) as api:
         telling.tell_soon(api, project, name, entry.release, log)
-    return Outcome(entry, entry.after.version, service.url)
+    return RollbackOutcome(entry, entry.after.version, service.url)

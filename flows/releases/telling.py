@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from components.core.errors import ModelyardError
+from components.core.log import Log
 from components.core.project import Project
 from components.registry import alias_notes, versions
 from components.registry.alias_notes import AliasNote
@@ -16,7 +17,7 @@ from components.release import production as productions
 from components.release.history import Release
 from components.release.ledger import Entry
 from flows.releases import refusal
-from flows.releases.rollback import Log, Recorder, Requester
+from flows.releases.rollback import Recorder, Requester
 from flows.releases.rollout import ALIAS_SET, NOTE, is_consumed
 
 

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from components.contracts import settings as settings_file
 from components.contracts.settings import RetentionSettings
 from components.core.errors import ModelyardError
+from components.core.log import Log
 from components.core.project import Project
 from components.registry import deleted_runs
 from components.registry.api import Api
 from components.retention import reachability
 from components.retention.item import Item, Kind
-from components.retention.reachability import Verdict
+from components.retention.reachability import RetentionDecision
 from components.versioning import unused_cache
 from flows.platform import connections, environment
 from flows.platform.lifecycle import Endpoints
 from flows.retention import inventory, needed, removal
 from flows.retention.removal import Removal
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,14 @@ class Collection:
     log: Log
     own_run: str | None = None
 
-    def judge_all(self) -> list[Verdict]:
+    def judge_all(self) -> list[RetentionDecision]:
         """A verdict on every removable kind of artifact. Nothing is changed."""
         items = inventory.on_disk(self.project)
         items += self._owned("DVC's cache", self._cache)
         items += self._owned("deleted runs in MLflow", self._mlflow)
         return self._judge(items)
 
-    def collect(self, verdicts: Sequence[Verdict]) -> Collected:
+    def collect(self, verdicts: Sequence[RetentionDecision]) -> Collected:
         """Remove the removable artifacts, except those that are needed by now. The caller holds `removal.lock`."""
         chosen_keys = {(verdict.item.kind, verdict.item.name) for verdict in verdicts if verdict.removable}
         owned_items = [verdict.item for verdict in verdicts if verdict.removable and verdict.item.path is None]
@@ -104,11 +103,11 @@ class Collection:
         removal.clear_plan(self.project)
         return Collected(tuple(removed), tuple(kept.items()), tuple(failed))
 
-    def _judge(self, items: list[Item]) -> list[Verdict]:
+    def _judge(self, items: list[Item]) -> list[RetentionDecision]:
         roots = needed.gather(self.project, self.settings, self.api, self.endpoints, self.own_run)
         return reachability.judge(items, roots, self.settings, time.time())
 
-    def _judge_again(self, owned: list[Item], chosen: set[tuple[Kind, str]]) -> list[Verdict]:
+    def _judge_again(self, owned: list[Item], chosen: set[tuple[Kind, str]]) -> list[RetentionDecision]:
         """New verdicts on the chosen artifacts, from the current state of the disk and of the references."""
         verdicts = self._judge([*inventory.on_disk(self.project), *owned])
         return [verdict for verdict in verdicts if (verdict.item.kind, verdict.item.name) in chosen]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +18,13 @@ from pydantic import ValidationError
 
 from components.core import atomic
 from components.core.errors import StackError
+from components.core.log import Log
 from components.core.project import Project
 from components.core.strict import Strict
 from components.provenance import tombstone
 from components.provenance.tombstone import Tombstone
 from components.retention.item import Item
-from components.retention.reachability import Verdict
+from components.retention.reachability import RetentionDecision
 
 
 class Removal(Strict):
@@ -65,7 +66,7 @@ def lock(project: Project) -> Iterator[None]:
         file_lock.release()
 
 
-def plan(project: Project, verdicts: Sequence[Verdict]) -> list[Removal]:
+def plan(project: Project, verdicts: Sequence[RetentionDecision]) -> list[Removal]:
     """Write the plan file for the removable items; returns the planned removals."""
     removals = [
         Removal(item=verdict.item, why=verdict.why, place=_place(project, number) if verdict.item.path else None)
@@ -107,7 +108,7 @@ def record(project: Project, removal: Removal) -> None:
     tombstone.write(project, stone)
 
 
-def finish(project: Project, log: Callable[[str], None]) -> int:
+def finish(project: Project, log: Log) -> int:
     """Complete the removals of a killed gc; returns their number."""
     count = 0
     try:

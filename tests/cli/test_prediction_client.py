@@ -70,7 +70,7 @@ def test_a_service_that_is_not_there() -> None:
     with pytest.raises(ServingError, match="does not describe its input"):
         prediction_client.input_schema("http://127.0.0.1:9")
     with pytest.raises(ServingError, match="does not answer"):
-        prediction_client.predict("http://127.0.0.1:9", prediction_client.PredictionRequest(b"", "text/plain", "a"))
+        prediction_client.predict("http://127.0.0.1:9", prediction_client.EncodedRequest(b"", "text/plain", "a"))
 
 
 def test_files_go_as_what_they_are(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_is_no_file_is_text_or_json_where_the_task_takes_that() -> None:
         prediction_client.request_for(IMAGE, "none.png", {})
     with pytest.raises(NotFoundError, match="no such file"):
         prediction_client.request_for(NUMBERS, "none.csv", {})
-    film = prediction_client.PredictionRequest(b"what a film", "text/plain", "what a film")
+    film = prediction_client.EncodedRequest(b"what a film", "text/plain", "what a film")
     assert prediction_client.request_for(TEXT, "what a film", {}) == film
     assert json.loads(prediction_client.request_for(NUMBERS, "[1, 2]", {}).content) == {"values": [1, 2]}
     assert prediction_client.request_for(NUMBERS, "1,2\n3,4", {}).content == b'{"values": "1,2\\n3,4"}'
@@ -129,7 +129,7 @@ def test_a_mistyped_name_in_a_folder_with_spaces_is_named(tmp_path: Path) -> Non
     ["and/or in a sentence", "/ is a slash", "see a.txt", "what is in texts/none.txt", "https://example.org/a.txt"],
 )
 def test_a_sentence_with_slashes_and_suffixes_is_text(text: str) -> None:
-    assert prediction_client.request_for(TEXT, text, {}) == prediction_client.PredictionRequest(
+    assert prediction_client.request_for(TEXT, text, {}) == prediction_client.EncodedRequest(
         text.encode(), "text/plain", text
     )
 
