@@ -40,6 +40,7 @@ from flows.platform import orphans
 from tests import small_disk, small_package
 from tests.endtoend.releases import Releases
 from tests.project_copy import running_copy
+from tests.waiting import eventually
 
 NAME = "chaos"
 MODEL = "chaos"
@@ -99,8 +100,8 @@ def strays(answers: list[tuple[float, str]], entries: list[Entry]) -> list[tuple
 class Accidents:
     """What can happen."""
 
-    def __init__(self, releases: Releases, dice: random.Random, disk: Path | None) -> None:
-        self.releases, self.dice, self.disk = releases, dice, disk
+    def __init__(self, releases: Releases, rng: random.Random, disk: Path | None) -> None:
+        self.releases, self.rng, self.disk = releases, rng, disk
         self._mended: list[Callable[[], None]] = []
         self.asked_approval = False
 
@@ -109,10 +110,6 @@ class Accidents:
         for undo in reversed(self._mended):
             undo()
         self._mended.clear()
-
-    def awaits_nobody(self) -> bool:
-        """Whether the alias may name a version whose approval was asked for and is not to be given."""
-        return self.asked_approval
 
     def draw(self) -> tuple[str, Callable[[], None]]:
         """One of them, and its name."""
@@ -136,30 +133,30 @@ class Accidents:
             (2, "ask for an approval", self.ask_for_approval),
             *([(2, "fill the disk", self.fill_disk)] if self.disk is not None else []),
         ]
-        _, name, action = self.dice.choices(weighted, [weight for weight, _, _ in weighted])[0]
+        _, name, action = self.rng.choices(weighted, [weight for weight, _, _ in weighted])[0]
         return name, action
 
     def set_champion(self) -> None:
-        self._set(self.dice.choice(GOOD))
+        self.is_set(self.rng.choice(GOOD))
 
     def set_twice(self) -> None:
-        version = self.dice.choice(GOOD)
-        self._set(version)
-        self._set(version)
+        version = self.rng.choice(GOOD)
+        self.is_set(version)
+        self.is_set(version)
 
     def set_reordered(self) -> None:
-        chosen = self.dice.sample(GOOD, 3)
-        threads = [threading.Thread(target=self._set, args=(version,)) for version in chosen]
+        chosen = self.rng.sample(GOOD, 3)
+        threads = [threading.Thread(target=self.is_set, args=(version,)) for version in chosen]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
     def set_bad(self) -> None:
-        self._set(BAD)
+        self.is_set(BAD)
 
     def set_challenger(self) -> None:
-        self._set(self.dice.choice(GOOD), "challenger")
+        self.is_set(self.rng.choice(GOOD), "challenger")
 
     def clear_challenger(self) -> None:
         with contextlib.suppress(ModelyardError):
@@ -183,14 +180,14 @@ class Accidents:
 
     def kill_rollback(self) -> None:
         command = self.releases.house.start("rollback", MODEL)
-        time.sleep(self.dice.uniform(0.3, 1.5))
+        time.sleep(self.rng.uniform(0.3, 1.5))
         command.kill()
         command.communicate()
 
     def kill_behind_decision(self) -> None:
         """Set an alias, and kill the release as soon as the ledger has a decision of it."""
         since = len(self.releases.entries(MODEL))
-        self._set(self.dice.choice([*GOOD, BAD]))
+        self.is_set(self.rng.choice([*GOOD, BAD]))
         deadline = time.monotonic() + 20
         decisions = {"switching", "refusing", "removing"}
         while time.monotonic() < deadline:
@@ -212,29 +209,34 @@ class Accidents:
         path.write_text(yaml.safe_dump({**document, "gates": {**document["gates"], "manual": {"timeout_minutes": 60}}}))
         self._mended.append(lambda: _write(path, content))
         self.asked_approval = True
-        self._set(self.releases.register(MODEL, seed=self.dice.randrange(100, 10_000)))
+        with contextlib.suppress(ModelyardError):
+            self.is_set(self.releases.register(MODEL, seed=self.rng.randrange(100, 10_000)))
 
     def fill_disk(self) -> None:
         assert self.disk is not None
         path = small_disk.fill(self.disk)
-        time.sleep(self.dice.uniform(0.5, 2))
+        time.sleep(self.rng.uniform(0.5, 2))
         path.unlink()
 
     def kill_serving_worker(self) -> None:
         said = self.releases.says(MODEL)
         if said is not None and said.workers:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.dice.choice(said.workers).worker, signal.SIGKILL)
+                os.kill(self.rng.choice(said.workers).worker, signal.SIGKILL)
 
     def hang_registry(self) -> None:
         for process in self._program("mlflow"):
             process.suspend()
-            time.sleep(self.dice.uniform(0.5, 3))
+            time.sleep(self.rng.uniform(0.5, 3))
             process.resume()
 
-    def _set(self, version: str, alias: str = "champion") -> None:
-        with contextlib.suppress(ModelyardError):  # the registry is away just now: a person would see it, and go
+    def is_set(self, version: str, alias: str = "champion") -> bool:
+        """Whether the alias could be set: the registry may be away just now, which a person would see."""
+        try:
             self.releases.set(MODEL, version, alias)
+        except ModelyardError:
+            return False
+        return True
 
     def _program(self, name: str) -> list[psutil.Process]:
         return orphans.find(str(self.releases.house.root), name)
@@ -308,19 +310,19 @@ def _prepare(releases: Releases) -> None:
 
 def _sequence(releases: Releases, number: int, disk: Path | None) -> str | None:
     """One sequence; what was wrong with it."""
-    dice = random.Random(number)
-    accidents = Accidents(releases, dice, disk)
+    rng = random.Random(number)
+    accidents = Accidents(releases, rng, disk)
     begun, done = time.monotonic(), []
-    for _ in range(dice.randint(2, 5)):
+    for _ in range(rng.randint(2, 5)):
         name, action = accidents.draw()
         done.append(name)
         tell(f"  {number}: {name}")
         action()
-        time.sleep(dice.uniform(0, 1.5))
+        time.sleep(rng.uniform(0, 1.5))
     accidents.mend()
-    if accidents.awaits_nobody():
-        releases.set(MODEL, dice.choice(GOOD))
     try:
+        if accidents.asked_approval:  # nobody gives it: a person sets another alias
+            eventually(lambda: accidents.is_set(rng.choice(GOOD)), "the registry answers")
         return _converged(releases, number, done, begun)
     except ModelyardError as error:
         return f"sequence {number} ({', '.join(done)}): {error}"
