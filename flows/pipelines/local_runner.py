@@ -50,27 +50,18 @@ class LocalProcessRunner:
 
     def submit(self, request: StageRequest) -> StageHandle:
         """As `StageRunner.submit`."""
-        for folder in request.discard:
-            shutil.rmtree(self._workspace / folder, ignore_errors=True)
+        for discarded in request.discard:
+            shutil.rmtree(self._workspace / discarded, ignore_errors=True)
         for artifact in request.inputs:
             _check_input(self._workspace, artifact)
-        return self.start(request.stage, request.document, self._workspace / request.request_file, request.outputs)
-
-    def start(
-        self, stage: str, document: str, request_file: Path, outputs: tuple[StageOutput, ...] = ()
-    ) -> StageHandle:
-        """Start `python -m components.<stage> REQUEST.json`.
-
-        Raises:
-            DiskFullError: there is no space left for the request.
-        """
+        request_file = self._workspace / request.request_file
         with disk_space.reported(request_file):
             folder = Path(tempfile.mkdtemp(prefix="modelyard-stage-"))
             try:
                 request_file.parent.mkdir(parents=True, exist_ok=True)
-                request_file.write_text(document)
+                request_file.write_text(request.document)
                 process = subprocess.Popen(
-                    [sys.executable, "-m", f"components.{stage}", str(request_file)],
+                    [sys.executable, "-m", f"components.{request.stage}", str(request_file)],
                     cwd=self._workspace,
                     env={**os.environ, ERROR_FILE: str(folder / "error.json"), "PYTHONUNBUFFERED": "1"},
                     stdout=subprocess.PIPE,
@@ -83,8 +74,8 @@ class LocalProcessRunner:
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-        handle = StageHandle(stage=stage, id=str(process.pid))
-        self._running[handle.id] = _Running(process, folder, outputs)
+        handle = StageHandle(stage=request.stage, id=str(process.pid))
+        self._running[handle.id] = _Running(process, folder, request.outputs)
         return handle
 
     def follow(self, handle: StageHandle, on_event: LineSink, on_log: LineSink) -> None:

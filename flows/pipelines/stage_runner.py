@@ -94,31 +94,6 @@ def run(
         return runner.collect(handle, request)
 
 
-def call(
-    stage: str,
-    request: str,
-    *,
-    folder: Path,
-    request_file: Path,
-    on_event: LineSink,
-    on_log: LineSink,
-    grace_seconds: float = GRACE_SECONDS,
-) -> None:
-    """`run` on this machine, for a request without artifacts.
-
-    Args:
-        request: the stage's own request as JSON; written to `request_file`.
-        folder: working directory of the stage: the project's root.
-        on_event, on_log: as in `StageRunner.follow`.
-    """
-    from flows.pipelines.local_runner import LocalProcessRunner
-
-    runner = LocalProcessRunner(folder)
-    with disk_space.reported(request_file), _Sigterm() as sigterm:
-        handle = runner.start(stage, request, request_file)
-        _follow(runner, handle, on_event, on_log, grace_seconds, sigterm)
-
-
 def _follow(
     runner: StageRunner,
     handle: StageHandle,

@@ -21,7 +21,7 @@ from components import versioning
 from components.core import atomic, disk_space
 from components.core.errors import DiskFullError, ModelyardError
 from components.registry.api import Api
-from flows.pipelines import stage_runner
+from tests.pipelines import stage_call
 from tests.small_disk import fill, mounted
 from tests.versioning import small_project
 
@@ -99,6 +99,7 @@ def test_a_stage_that_fills_the_disk_says_so(
 ) -> None:
     folder = tmp_path / "project" / "components" / "filler"
     folder.mkdir(parents=True)
+    (tmp_path / "project" / "requests").symlink_to(disk)
     (folder.parent / "__init__.py").write_text(f"__path__.append({str(ROOT / 'components')!r})\n")
     (folder / "__main__.py").write_text(STAGE)
     lines: list[str] = []
@@ -106,18 +107,12 @@ def test_a_stage_that_fills_the_disk_says_so(
         monkeypatch.setattr("tempfile.tempdir", str(disk))
 
     def call(request: str) -> None:
-        stage_runner.call(
-            "filler",
-            "{}",
-            folder=tmp_path / "project",
-            request_file=disk / request,
-            on_event=lines.append,
-            on_log=lines.append,
-        )
+        stage_call.call("filler", tmp_path / "project", f"requests/{request}", lines.append, lines.append)
 
     with pytest.raises(DiskFullError, match="no space left on the disk") as caught:
         call("request.json")
-    assert str(disk) in str(caught.value.where) or str(caught.value.where) == str(tmp_path / "project")
+    where = Path(str(caught.value.where)).resolve()
+    assert where.is_relative_to(disk) or where == tmp_path / "project"
     assert not any("Traceback" in line for line in lines)
     (disk / "product").unlink()
     fill(disk)

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components.core import stage_process
 from components.core.errors import Interrupted, UsageError
-from flows.pipelines import stage_runner
+from tests.pipelines import stage_call
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,14 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_stages_error_comes_back_whole(tmp_path: Path) -> None:
     output: list[str] = []
     with pytest.raises(UsageError) as caught:
-        stage_runner.call(
-            "evaluation",
-            "{}",
-            folder=ROOT,
-            request_file=tmp_path / "request.json",
-            on_event=output.append,
-            on_log=output.append,
-        )
+        stage_call.call("evaluation", tmp_path, "request.json", output.append, output.append)
     assert "request" in caught.value.what
     assert not any("Traceback" in line for line in output)
 
@@ -55,9 +47,7 @@ def test_a_taker_that_fails_leaves_no_stage_hanging(tmp_path: Path, stream: str)
         raise BrokenPipeError("head has read its line")
 
     with pytest.raises(BrokenPipeError, match="head has read"):
-        stage_runner.call(
-            "chatty", "{}", folder=tmp_path, request_file=tmp_path / f"{stream}.json", on_event=broken, on_log=broken
-        )
+        stage_call.call("chatty", tmp_path, f"{stream}.json", broken, broken)
 
 
 # Ctrl-C is noted and the work is kept, which takes a while; or it is not heeded at all.
@@ -84,15 +74,14 @@ _CALLER = """
 import sys
 from pathlib import Path
 from components.core.errors import Interrupted
-from flows.pipelines import stage_runner
+from tests.pipelines import stage_call
 
 def on_event(line):
     print(line, flush=True)
 
 try:
-    stage_runner.call(
-        "stubborn", "{}", folder=Path(sys.argv[1]), request_file=Path(sys.argv[1]) / f"{sys.argv[2]}.json",
-        on_event=on_event, on_log=print, grace_seconds=float(sys.argv[3]),
+    stage_call.call(
+        "stubborn", Path(sys.argv[1]), f"{sys.argv[2]}.json", on_event, grace_seconds=float(sys.argv[3])
     )
 except Interrupted as error:
     print(error.what, error.got)
@@ -165,14 +154,8 @@ def test_ctrl_c_interrupts_the_stage(stubborn: Path) -> None:
         threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
 
     with pytest.raises(Interrupted, match="stubborn"):
-        call(stubborn, interrupt)
+        stage_call.call("stubborn", stubborn, "0.1.json", interrupt)
     assert (stubborn / "kept").exists()
-
-
-def call(folder: Path, on_event: Callable[[str], None]) -> None:
-    stage_runner.call(
-        "stubborn", "{}", folder=folder, request_file=folder / "0.1.json", on_event=on_event, on_log=print
-    )
 
 
 @pytest.mark.timeout(60)
@@ -186,7 +169,7 @@ def test_a_handler_of_the_caller_is_left_alone(stubborn: Path) -> None:
 
     try:
         with pytest.raises(Interrupted):
-            call(stubborn, stop)
+            stage_call.call("stubborn", stubborn, "0.1.json", stop)
         assert noted == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
