@@ -7,7 +7,6 @@ Fetch Metadata (pages of other origins), then the secret, or the cookie. Refused
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
@@ -19,11 +18,17 @@ from urllib.parse import parse_qs
 from components.access import challenge, cookie, peer
 from components.access import secret as secrets
 from components.access.secret import Credentials
+from components.core import html_page
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# They travel into bundles with this module, and count in the identity of its code (components/identity).
+DATA_FILES = ("opened.html.j2", "refused.html.j2")
+
+_OPENED, _REFUSED = (Path(__file__).with_name(name) for name in DATA_FILES)
 
 ACTOR = "modelyard.actor"  # the key of the scope under which the application finds a function that says who asks
 OPEN_PATH = "/.modelyard/open"
@@ -205,11 +210,8 @@ class Door:
         value = cookie.issue(self._secret, _user(scope, headers))
         kept = f"{self._cookie}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={cookie.COOKIE_SECONDS}"
         # Not a redirect: the browser would leave the cookie out of it when the link stood on another page.
-        to = _local(_query(scope, "to"))
-        page = (
-            f"<!doctype html><title>Modelyard</title>{_keep(self._settings)}"
-            f'<meta http-equiv="refresh" content="0; url={html.escape(to)}">'
-        )
+        path = _local(_query(scope, "to"))
+        page = html_page.render(_OPENED, settings=self._settings, path=path)
         await _respond(send, 200, page, "text/html; charset=utf-8", [(b"set-cookie", kept.encode("latin-1"))])
 
     async def _refuse(
@@ -221,7 +223,8 @@ class Door:
             return
         next_step = f"`{self._opened_by}` opens it in a browser; `modelyard env` prints what clients need"
         if b"text/html" in headers.get(b"accept", b"") and scope["method"] == "GET":
-            await _respond(send, refusal.status, _page(refusal, self._opened_by), "text/html; charset=utf-8")
+            page = html_page.render(_REFUSED, refusal=refusal, opened_by=self._opened_by)
+            await _respond(send, refusal.status, page, "text/html; charset=utf-8")
             return
         sentence = f"{refusal.message}; {next_step}"
         document = {
@@ -294,14 +297,6 @@ def _local(path: str) -> str:
     return path if plain else "/"
 
 
-def _keep(settings: dict[str, str]) -> str:
-    if not settings:
-        return ""
-    items = json.dumps(settings).replace("<", "\\u003c")
-    keep = "localStorage.getItem(key) ?? localStorage.setItem(key, value)"
-    return f"<script>for (const [key, value] of Object.entries({items})) {keep}</script>"
-
-
 def _with_browser_headers(send: Send) -> Send:
     """Our pages are framed by no others, tell nobody where they are, and report to nobody what is done in them."""
 
@@ -337,13 +332,3 @@ async def _respond(
     ]
     await send({"type": "http.response.start", "status": status, "headers": named})
     await send({"type": "http.response.body", "body": content})
-
-
-def _page(refusal: Refusal, opened_by: str) -> str:
-    return (
-        '<!doctype html><meta charset="utf-8"><title>Modelyard</title>'
-        "<style>body{font:16px/1.5 system-ui,sans-serif;margin:4rem auto;max-width:36rem}"
-        "code{background:#eee;padding:.1em .4em;border-radius:4px}</style>"
-        f"<h1>This server is its owner's</h1><p>{html.escape(refusal.message)}.</p>"
-        f"<p>In a terminal, in the project's folder: <code>{html.escape(opened_by)}</code></p>"
-    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import html
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from components.contracts.gate_request import GateRequest, GateResult
-from components.evaluation.comparison import ChampionComparison
+from components.core import html_page
+from components.evaluation.comparison import ChampionComparison, Pairs
 from components.gates.champion import format_gain
 from components.gates.findings import Findings
 from components.gates.floors import Floor
@@ -16,7 +16,7 @@ from components.gates.latency import EndpointLatency
 from components.gates.parity import Parity
 from components.identity import digest
 
-_STYLE_FILE = Path(__file__).with_name("report.css")
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
 MOST_ROWS = 12
 
 QUESTIONS = {
@@ -28,149 +28,135 @@ QUESTIONS = {
 }
 
 
+class _Refusal(NamedTuple):
+    """A gate that refused; `reason` is one line, and `log` the lines after it, the end of a log."""
+
+    gate: str
+    reason: str
+    log: str
+    next_step: str
+
+
+class _GateRow(NamedTuple):
+    """The result of a gate in the table of all gates."""
+
+    gate: str
+    passed: bool
+    reason: str
+    figures: str
+    limit: str
+
+
+class _Table(NamedTuple):
+    """A table of figures as text."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    rows_not_shown: int = 0
+
+
+class _Comparison(NamedTuple):
+    """The section of the champion gate: the names of both models, and how they differ."""
+
+    candidate: str
+    champion: str
+    plot: bytes | None
+    pairs: Pairs | None
+    method: str
+    slices: _Table | None
+
+
 def render(request: GateRequest, findings: Findings) -> str:
     """Render the page."""
     results = findings.results
     refused = [result for result in results if not result.passed]
-    word = "refused" if refused else "passed"
     candidate, champion = request.candidate, request.champion
-    title = f"{candidate.name} version {candidate.version} as {request.role}: {word}"
-    facts = {
-        "asked to be": request.role,
-        "serving now": f"version {champion.version}" if champion else "nothing",
-        "gates passed": f"{len(results) - len(refused)} of {len(results)}",
-        "package": digest.short(candidate.package_digest),
-        "bundle": digest.short(candidate.bundle_key),
-    }
-    sections = {
-        "floors": _floors(findings.floors),
-        "champion": _comparison(findings.comparison, request, findings.pictures.get("champion")),
-        "parity": _parity(findings.parity),
-        "latency": _latency(findings.latency, findings.pictures.get("latency")),
-    }
-    details = "\n".join(f'<h2 id="{gate}">{QUESTIONS[gate]}</h2>\n{text}' for gate, text in sections.items() if text)
-    not_run = [gate for gate in request.asked if gate in QUESTIONS and gate not in {r.gate for r in results}]
-    note = f'<p class="note">Not asked after that: {", ".join(not_run)}.</p>' if not_run else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>
-{_STYLE_FILE.read_text(encoding="utf-8")}</style>
-</head>
-<body class="{word}">
-<header>
-<p class="verdict">{word}</p>
-<h1>{html.escape(candidate.name)} <small>version {html.escape(candidate.version)}</small></h1>
-</header>
-{_what_to_do(refused)}
-<dl class="facts">{"".join(f"<div><dt>{k}</dt><dd>{html.escape(v)}</dd></div>" for k, v in facts.items())}</dl>
-<h2>Gates</h2>
-<table class="gates">
-<thead><tr><th></th><th>gate</th><th>found</th><th>asked for</th></tr></thead>
-<tbody>
-{"".join(_row(result) for result in results)}</tbody>
-</table>
-{note}
-{details}
-</body>
-</html>
-"""
-
-
-def _what_to_do(refused: list[GateResult]) -> str:
-    if not refused:
-        return ""
-    rows = "".join(
-        f"<li><b>{result.gate}</b>: {_paragraph(result.reason)}"
-        f'<p class="next">What to do: {html.escape(result.next_step or "")}</p></li>'
-        for result in refused
+    return html_page.render(
+        _TEMPLATE,
+        verdict="refused" if refused else "passed",
+        candidate=candidate,
+        role=request.role,
+        facts={
+            "asked to be": request.role,
+            "serving now": f"version {champion.version}" if champion else "nothing",
+            "gates passed": f"{len(results) - len(refused)} of {len(results)}",
+            "package": digest.short(candidate.package_digest),
+            "bundle": digest.short(candidate.bundle_key),
+        },
+        questions=QUESTIONS,
+        refusals=[_refusal(result) for result in refused],
+        gates=[_gate_row(result) for result in results],
+        not_run=[gate for gate in request.asked if gate in QUESTIONS and gate not in {r.gate for r in results}],
+        floors=_floors(findings.floors),
+        comparison=_comparison(findings.comparison, request, findings.pictures.get("champion")),
+        parity=_parity(findings.parity),
+        latency=_latency(findings.latency),
+        latency_plot=findings.pictures.get("latency"),
     )
-    return f'<section class="why"><h2>Why</h2><ul>{rows}</ul></section>'
 
 
-def _paragraph(reason: str) -> str:
-    """The first line as text, and the following lines, the end of a log, preformatted."""
-    first, _, log = reason.partition("\n")
-    return html.escape(first) + (f"<pre>{html.escape(log)}</pre>" if log else "")
+def _refusal(result: GateResult) -> _Refusal:
+    first, _, log = result.reason.partition("\n")
+    return _Refusal(result.gate, first, log, result.next_step or "")
 
 
-def _row(result: GateResult) -> str:
-    mark, kind = ("✓", "met") if result.passed else ("✗", "failed")
-    reason = html.escape(result.reason.partition("\n")[0])
+def _gate_row(result: GateResult) -> _GateRow:
     figures = ", ".join(f"{name.replace('_', ' ')} {_format_figure(value)}" for name, value in result.figures.items())
-    return (
-        f'<tr class="{kind}"><td class="mark">{mark}</td><td><b>{result.gate}</b></td>'
-        f"<td>{reason}<br><code>{html.escape(figures)}</code></td><td>{html.escape(result.limit)}</td></tr>\n"
-    )
+    return _GateRow(result.gate, result.passed, result.reason.partition("\n")[0], figures, result.limit)
 
 
-def _floors(rows: list[Floor]) -> str:
-    if not rows:
-        return ""
-    visible = rows[:MOST_ROWS]
-    body = [
-        (_mark(row.met), row.metric.replace("_", " "), row.slice_name, f"{row.samples:,}", f"{row.figure:.4f}",
-         row.limit) for row in visible
+def _floors(floors: list[Floor]) -> _Table | None:
+    if not floors:
+        return None
+    rows = [
+        ("✓" if row.met else "✗", row.metric.replace("_", " "), row.slice_name, f"{row.samples:,}",
+         f"{row.figure:.4f}", row.limit) for row in floors
     ]  # fmt: skip
-    return _table(("", "metric", "where", "samples", "figure", "floor"), body) + _rows_not_shown(
-        len(rows) - len(visible)
-    )
+    return _first_rows(("", "metric", "where", "samples", "figure", "floor"), rows)
 
 
-def _comparison(comparison: ChampionComparison | None, request: GateRequest, plot: bytes | None) -> str:
+def _comparison(comparison: ChampionComparison | None, request: GateRequest, plot: bytes | None) -> _Comparison | None:
     if comparison is None or request.champion is None:
-        return ""
-    names = f"version {request.candidate.version}", f"version {request.champion.version} (serves)"
-    table, first, second = "", 0, 0
-    if comparison.pairs is not None:
-        both, first, second, neither = comparison.pairs
-        table = (
-            '<table class="pairs"><thead><tr><th></th>'
-            f"<th>{html.escape(names[1])} right</th><th>wrong</th></tr></thead><tbody>"
-            f"<tr><th>{html.escape(names[0])} right</th><td>{both:,}</td><td><b>{first:,}</b></td></tr>"
-            f"<tr><th>wrong</th><td><b>{second:,}</b></td><td>{neither:,}</td></tr></tbody></table>"
-        )
-    if comparison.p_value is not None:
-        method = (
-            f"Only the {first + second:,} samples that one gets right and the other wrong tell them apart. A candidate "
-            f"{_null_hypothesis(comparison.min_effect)} would look as good as this with probability "
-            f"{_format_p_value(comparison.p_value)}; allowed are {1 - comparison.confidence:.2g}. (Exact test for "
-            "paired shares: Tango's score, at the worst share of samples that tell them apart.)"
-        )
-    else:
-        method = "The bounds are those of a paired bootstrap over the test samples (10,000 resamples, seeded)."
-    rows = sorted(comparison.slices, key=lambda row: row.gain)
-    body = [
+        return None
+    candidate, champion = f"version {request.candidate.version}", f"version {request.champion.version} (serves)"
+    rows = [
         (row.name, f"{row.samples:,}", f"{row.candidate:.4f}", f"{row.champion:.4f}", format_gain(comparison, row.gain))
-        for row in rows[:MOST_ROWS]
+        for row in sorted(comparison.slices, key=lambda row: row.gain)
     ]
-    heads = ("class", "samples", names[0], names[1], "points" if comparison.scale == 100 else "gain")
-    return (
-        f"{_picture(plot, 'interval of the gain, and the gain by class')}{table}"
-        f'<p class="note">{html.escape(method)}</p>'
-        + (f"{_table(heads, body)}{_rows_not_shown(len(rows) - MOST_ROWS)}" if rows else "")
+    heads = ("class", "samples", candidate, champion, "points" if comparison.scale == 100 else "gain")
+    return _Comparison(
+        candidate, champion, plot, comparison.pairs, _method(comparison), _first_rows(heads, rows) if rows else None
     )
 
 
-def _parity(parity: Parity | None) -> str:
+def _method(comparison: ChampionComparison) -> str:
+    if comparison.p_value is None:
+        return "The bounds are those of a paired bootstrap over the test samples (10,000 resamples, seeded)."
+    pairs = comparison.pairs
+    discordant = 0 if pairs is None else pairs.candidate_only + pairs.champion_only
+    return (
+        f"Only the {discordant:,} samples that one gets right and the other wrong tell them apart. A candidate "
+        f"{_null_hypothesis(comparison.min_effect)} would look as good as this with probability "
+        f"{_format_p_value(comparison.p_value)}; allowed are {1 - comparison.confidence:.2g}. (Exact test for "
+        "paired shares: Tango's score, at the worst share of samples that tell them apart.)"
+    )
+
+
+def _parity(parity: Parity | None) -> _Table | None:
     if parity is None or not parity.rows:
-        return ""
-    body = [
+        return None
+    rows = [
         (row.file, row.batch_plan, row.truth, row.expected, row.answered, f"{row.difference:.1e}")
-        for row in parity.rows[:MOST_ROWS]
+        for row in parity.rows
     ]
-    heads = ("golden example", "asked", "truth", "training said", "service says", "difference")
-    return _table(heads, body) + _rows_not_shown(len(parity.rows) - MOST_ROWS)
+    return _first_rows(("golden example", "asked", "truth", "training said", "service says", "difference"), rows)
 
 
-def _latency(measured: list[EndpointLatency], plot: bytes | None) -> str:
+def _latency(measured: list[EndpointLatency]) -> _Table | None:
     if not measured:
-        return ""
+        return None
     percents = (50, 90, 99, 99.9)
-    body = [
+    rows = [
         (
             latency.name,
             f"{len(latency.milliseconds):,}",
@@ -179,30 +165,11 @@ def _latency(measured: list[EndpointLatency], plot: bytes | None) -> str:
         )
         for latency in measured
     ]
-    heads = ("", "requests", "failed", *(f"p{p:g} ms" for p in percents))
-    return _picture(plot, "share of answers by time") + _table(heads, body)
+    return _Table(("", "requests", "failed", *(f"p{p:g} ms" for p in percents)), rows)
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
-    return f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def _picture(content: bytes | None, alternative_text: str) -> str:
-    if content is None:
-        return ""
-    return (
-        f'<img src="data:image/png;base64,{base64.b64encode(content).decode()}" alt="{html.escape(alternative_text)}">'
-    )
-
-
-def _rows_not_shown(count: int) -> str:
-    return f'<p class="note">and {count:,} more</p>' if count > 0 else ""
-
-
-def _mark(met: bool) -> str:
-    return "✓" if met else "✗"
+def _first_rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> _Table:
+    return _Table(heads, rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS))
 
 
 def _null_hypothesis(min_effect: float) -> str:

@@ -21,11 +21,12 @@ from components.identity.module_source import KnownSources, ModuleSource
 
 ROOMS = ("components", "flows", "serving")
 
-# They word messages, write files and start processes; what a stage computes does not depend on them.
+# They word messages, render pages, write files and start processes; what a stage computes does not depend on them.
 NEUTRAL = frozenset(
     {
         "components.core.atomic",
         "components.core.errors",
+        "components.core.html_page",
         "components.identity.module_source",
         "components.core.progress",
         "components.core.project",

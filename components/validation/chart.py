@@ -1,8 +1,8 @@
-"""A small bar chart as SVG inside a page."""
+"""The layout of a small bar chart; chart.html.j2 draws it as SVG."""
 
 from __future__ import annotations
 
-import html
+from typing import NamedTuple
 
 _COLOURS = {"train": "#3f6fb5", "validation": "#8fb3e3", "test": "#f0a13c"}
 _OTHER = "#9aa5b4"
@@ -10,46 +10,85 @@ _ROW, _LEFT, _WIDTH, _RIGHT = 24, 150, 620, 90
 _MOST_ROWS = 40
 
 
-def stacked_bars(counts: dict[str, dict[str, int]]) -> str:
+class LegendEntry(NamedTuple):
+    """The name of a split, and its colour."""
+
+    x: int
+    split: str
+    colour: str
+
+
+class Bar(NamedTuple):
+    """The part of a label's bar that stands for one split."""
+
+    x: float
+    width: float
+    colour: str
+    tooltip: str
+
+
+class ChartRow(NamedTuple):
+    """The bars of one label, and their counts as text; the counts begin where the bars end."""
+
+    y: int
+    label: str
+    bars: list[Bar]
+    counts_x: float
+    counts: str
+
+
+class Chart(NamedTuple):
+    """Positions and sizes in the units of the SVG.
+
+    Args:
+        label_x: where the labels end.
+        labels: number of all labels, with those that have no row.
+    """
+
+    width: int
+    height: int
+    label_x: int
+    bar_height: int
+    legend: list[LegendEntry]
+    rows: list[ChartRow]
+    labels: int
+
+
+def stacked_bars(counts: dict[str, dict[str, int]]) -> Chart:
     """One stacked bar for each label, a part for each split, with the counts; at most `_MOST_ROWS` largest labels."""
     splits = sorted({split for row in counts.values() for split in row})
     splits.sort(key=lambda split: [*_COLOURS, split].index(split))
     largest = max((sum(row.values()) for row in counts.values()), default=1)
-    names = sorted(counts, key=lambda label: -sum(counts[label].values()))[:_MOST_ROWS]
-    labels = [label for label in counts if label in set(names)]
-    parts = [_legend(splits)]
-    for position, label in enumerate(labels, 1):
-        top = position * _ROW + 8
-        parts.append(_text(_LEFT - 10, top + 14, label[:22], "end"))
-        left = float(_LEFT)
-        for split in splits:
-            count = counts[label].get(split, 0)
-            width = count / largest * _WIDTH
-            tip = html.escape(f"{label}, {split}: {count:,}")
-            parts.append(
-                f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{_ROW - 6}" '
-                f'fill="{_COLOURS.get(split, _OTHER)}"><title>{tip}</title></rect>'
-            )
-            left += width
-        parts.append(_text(left + 8, top + 14, " / ".join(f"{counts[label].get(split, 0):,}" for split in splits)))
-    height = (len(labels) + 1) * _ROW + 12
-    width_all = _LEFT + _WIDTH + _RIGHT + 40
-    more = f"<p>the {_MOST_ROWS} largest of {len(counts)} labels</p>" if len(counts) > len(labels) else ""
-    return (
-        f'<svg viewBox="0 0 {width_all} {height}" width="{width_all}" role="img" '
-        f'aria-label="samples by label and split" font-size="13" fill="#1c2430">{"".join(parts)}</svg>{more}'
+    names = set(sorted(counts, key=lambda label: -sum(counts[label].values()))[:_MOST_ROWS])
+    labels = [label for label in counts if label in names]
+    return Chart(
+        width=_LEFT + _WIDTH + _RIGHT + 40,
+        height=(len(labels) + 1) * _ROW + 12,
+        label_x=_LEFT - 10,
+        bar_height=_ROW - 6,
+        legend=_legend(splits),
+        rows=[
+            _row(position * _ROW + 8, label, counts[label], splits, largest) for position, label in enumerate(labels, 1)
+        ],
+        labels=len(counts),
     )
 
 
-def _legend(splits: list[str]) -> str:
-    parts = []
-    left = _LEFT
+def _row(y: int, label: str, sizes: dict[str, int], splits: list[str], largest: int) -> ChartRow:
+    bars = []
+    x = float(_LEFT)
     for split in splits:
-        parts.append(f'<rect x="{left}" y="4" width="12" height="12" fill="{_COLOURS.get(split, _OTHER)}"/>')
-        parts.append(_text(left + 18, 15, split))
-        left += 40 + 8 * len(split)
-    return "".join(parts)
+        size = sizes.get(split, 0)
+        width = size / largest * _WIDTH
+        bars.append(Bar(x, width, _COLOURS.get(split, _OTHER), f"{label}, {split}: {size:,}"))
+        x += width
+    return ChartRow(y, label[:22], bars, x + 8, " / ".join(f"{sizes.get(split, 0):,}" for split in splits))
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{html.escape(text)}</text>'
+def _legend(splits: list[str]) -> list[LegendEntry]:
+    entries = []
+    x = _LEFT
+    for split in splits:
+        entries.append(LegendEntry(x, split, _COLOURS.get(split, _OTHER)))
+        x += 40 + 8 * len(split)
+    return entries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 import webbrowser
@@ -11,10 +10,12 @@ from urllib.parse import urlencode
 
 from components.access import cookie, project_door
 from components.access.door import OPEN_PATH
-from components.core import atomic
+from components.core import atomic, html_page
 from components.core.errors import StackError
 from components.core.project import Project
 from flows.platform import state
+
+_TEMPLATE = Path(__file__).with_name("browser.html.j2")
 
 # MLflow's first page asks a newcomer for the kind of work; the list of experiments does not.
 FIRST_PAGE = {"prefect": "/", "mlflow": "/#/experiments?workflowType=machine_learning"}
@@ -43,9 +44,6 @@ def show(project: Project, name: str, url: str) -> bool:
     if not graphical:
         return False
     page = state.folder(project) / f"open-{name}.html"
-    target = html.escape(link(project, name, url))
-    atomic.write_text(
-        page, f'<!doctype html><meta http-equiv="refresh" content="0; url={target}"><title>{name}</title>'
-    )
+    atomic.write_text(page, html_page.render(_TEMPLATE, name=name, url=link(project, name, url)))
     Path(page).chmod(0o600)
     return webbrowser.open(page.as_uri())

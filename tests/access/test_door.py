@@ -6,12 +6,15 @@ import base64
 import itertools
 import json
 import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 
-from components.access import challenge, cookie, peer
+from components.access import challenge, cookie, door, peer
 from components.access import secret as secrets
+from components.core import html_page
 from tests.access.small_server import METHODS, Server
 
 OTHER_PORT = "http://127.0.0.1:1"
@@ -121,6 +124,15 @@ def test_a_refused_page_is_readable(server: Server) -> None:
     assert answer.headers["x-frame-options"] == "DENY"
 
 
+def test_settings_of_a_page_end_no_script() -> None:
+    page = html_page.render(Path(door.__file__).with_name("opened.html.j2"), settings={"a": "</script>'&\""}, path="/")
+    script = re.search(r"<script>.*Object\.entries\((.*?)\)\).*</script>", page)
+    assert script is not None
+    assert page.count("</script>") == 1
+    assert json.loads(script[1]) == {"a": "</script>'&\""}
+    assert "<script" not in html_page.render(Path(door.__file__).with_name("opened.html.j2"), settings={}, path="/")
+
+
 def test_the_actor_is_who_the_kernel_says(server: Server) -> None:
     server.ask("POST", headers=server.authorization)
     (who,) = server.reached.actors
@@ -157,7 +169,7 @@ def test_a_code_becomes_a_cookie_once(server: Server) -> None:
     [
         ("/%23/experiments", "/#/experiments"), ("//evil.example", "/"), ("/%5Cevil.example", "/"), ("", "/"),
         ("http://evil.example", "/"), ("/%09/evil.example", "/"), ("/%0D/evil.example", "/"), ("/%0A/evil", "/"),
-        ("/%22%3E%3Cscript%3E", "/&quot;&gt;&lt;script&gt;"), ("javascript:alert(1)", "/"),
+        ("/%22%3E%3Cscript%3E", "/&#34;&gt;&lt;script&gt;"), ("javascript:alert(1)", "/"),
     ],
 )  # fmt: skip
 def test_a_link_leads_nowhere_else(server: Server, to: str, followed: str) -> None:

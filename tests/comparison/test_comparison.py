@@ -147,6 +147,19 @@ def test_what_is_left_holds_every_figure(tmp_path: Path) -> None:
         assert all(f">{cell}</td>" in page for cell in report.cells(one)[1:])
 
 
+def test_names_are_no_markup() -> None:
+    script = """<script>alert(1)</script> & "quoted" 'text'"""
+    named = row(script, script, script, 0.79, 2_500_000, None)
+    texts = dict.fromkeys(("title", "dataset", "task", "budget", "metric", "words", "interval"), script)
+    page = report.render(table(named, failed={script: script}, **texts), b"png")
+    escaped = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;quoted&#34; &#39;text&#39;"
+    assert "<script" not in page
+    assert f"<td><b>{escaped}</b> <small>{escaped} {escaped}</small></td>" in page
+    assert f"<p><b>{escaped}</b>: {escaped}</p>" in page
+    assert page.count(f"<dd>{escaped}</dd>") == 3
+    assert page.count(escaped) == 15
+
+
 def test_the_weights_for_training_on_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "golden").mkdir()
     for name, size in {"model.onnx": 70, stage.WEIGHTS: 1000, "golden/0.txt": 5}.items():

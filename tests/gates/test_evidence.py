@@ -14,6 +14,7 @@ import pytest
 from components.contracts.gate_request import Candidate, GateRequest
 from components.contracts.pipeline import GatesSpec, ParitySpec
 from components.gates import evidence
+from components.identity import source_code
 from tests.gates.small_release import SmallRelease
 
 
@@ -63,6 +64,7 @@ import sys, json
 from pathlib import Path
 from components.contracts.gate_request import GateRequest
 from components.gates import evidence
+from components.identity import source_code
 key = evidence.key(GateRequest.model_validate_json(Path(sys.argv[1]).read_bytes()))
 print(json.dumps([key, sorted({name.partition(".")[0] for name in sys.modules})]))
 """
@@ -71,3 +73,10 @@ print(json.dumps([key, sorted({name.partition(".")[0] for name in sys.modules})]
     key, modules = json.loads(done.stdout)
     assert key == evidence.key(request_)
     assert not {"numpy", "scipy", "onnxruntime", "matplotlib"} & set(modules)
+
+
+def test_the_looks_of_the_report_do_not_count() -> None:
+    code = source_code.identity([evidence.ENTRY], Path(__file__).resolve().parents[2])
+    assert "components.gates.report:render" in code.functions
+    assert not [name for name in code.functions if "html_page" in name or "report.html.j2" in name or "css" in name]
+    assert "jinja2" not in code.libraries

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.contracts.gate_request import GateEvidence
+from components.contracts.gate_request import GateEvidence, GateResult
+from components.contracts.pipeline import FloorSpec
+from components.evaluation.comparison import ChampionComparison, Pairs, SliceDifference
 from components.gates import report, stage
+from components.gates.findings import Findings
+from components.gates.floors import Floor
+from components.gates.latency import EndpointLatency
+from components.gates.parity import Parity, ParityRow
 from tests.gates.small_release import SmallRelease
 
 
@@ -36,6 +42,39 @@ def test_names_are_no_markup(release: SmallRelease) -> None:
     page = report.render(request, stage.check(request))
     assert "<script" not in page
     assert "<b>2" not in page
+
+
+def test_texts_of_data_and_answers_are_no_markup(release: SmallRelease) -> None:
+    script = """<script>alert(1)</script> & "quoted" 'text'"""
+    request = release.request(release.bundle("odd"), release.bundle("one", "1"), ("floors", "champion"))
+    slices = [SliceDifference(script, 10, 0.9, 0.8, 0.1)]
+    result = GateResult(
+        gate="floors",
+        passed=False,
+        figures={script: script},
+        limit=script,
+        reason=f"{script}\n{script}",
+        next_step=script,
+    )
+    findings = Findings(
+        results=[result],
+        floors=[Floor(script, script, 10, 0.5, FloorSpec(min=0.9))] * (report.MOST_ROWS + 2),
+        comparison=ChampionComparison(
+            script, True, 10, 0.9, 0.8, 0.0, 0.2, 0.0, 0.95, True, 100, 0.01, Pairs(1, 2, 3, 4), slices
+        ),
+        parity=Parity([ParityRow(script, script, script, script, script, 0.5, True)], []),
+        latency=[EndpointLatency(script, [1.0, 2.0], 0)],
+        pictures={"champion": b"png", "latency": b"png"},
+    )
+    page = report.render(request, findings)
+    escaped = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &#34;quoted&#34; &#39;text&#39;"
+    assert "<script" not in page
+    assert f"<li><b>floors</b>: {escaped}<pre>{escaped}</pre>" in page
+    assert f"<code>{escaped} {escaped}</code></td><td>{escaped}</td>" in page
+    # Metric and slice of each floor that is shown, the class, the five texts of parity, the endpoint, the limit.
+    assert page.count(f"<td>{escaped}</td>") == 2 * report.MOST_ROWS + 1 + 5 + 1 + 1
+    assert page.count("and 2 more") == 1
+    assert page.count('src="data:image/png;base64,') == 2
 
 
 def test_a_new_look_takes_the_place_of_the_old(release: SmallRelease) -> None:

@@ -2,12 +2,20 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
-from components.validation.chart import stacked_bars
+from components.core import html_page
+from components.validation import chart as charts
+
+TEMPLATE = Path(charts.__file__).with_name("chart.html.j2")
+
+
+def draw(counts: dict[str, dict[str, int]]) -> str:
+    return html_page.render(TEMPLATE, chart=charts.stacked_bars(counts))
 
 
 def test_bars_are_as_long_as_their_counts() -> None:
-    chart = stacked_bars({"a": {"train": 60, "test": 20}, "b<": {"train": 40}})
+    chart = draw({"a": {"train": 60, "test": 20}, "b<": {"train": 40}})
     root = ElementTree.fromstring(chart)  # noqa: S314  # our own text
     bars = [bar for bar in root.iter("rect") if bar.find("title") is not None]
     widths = {str(bar.findtext("title")): float(bar.attrib["width"]) for bar in bars}
@@ -16,7 +24,7 @@ def test_bars_are_as_long_as_their_counts() -> None:
 
 
 def test_only_the_largest_of_many_labels_are_shown() -> None:
-    chart = stacked_bars({f"label{number}": {"train": number + 1} for number in range(100)})
+    chart = draw({f"label{number}": {"train": number + 1} for number in range(100)})
     assert len(re.findall(r"<title>", chart)) == 40
     assert "40 largest of 100" in chart
     assert "label99" in chart
