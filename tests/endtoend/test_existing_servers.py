@@ -17,6 +17,7 @@ import pytest
 from components.registry import versions
 from components.registry.api import Api
 from flows.platform import connections, environment, ports
+from tests import prefect_api
 from tests.house import House
 from tests.project_copy import copy_project
 
@@ -112,7 +113,8 @@ def test_registration_and_schedules_go_to_the_existing_servers(team: House, serv
     pool = connections.shared_name(team.project)
     assert pool.startswith("modelyard-")
     nightly = team.pipeline("nightly", train={"epochs": 1, "seed": 7}, gates={})
-    with httpx.Client(base_url=servers[0], trust_env=False, verify=False, timeout=60) as prefect:
+    patient = prefect_api.Patient(verify=False)
+    with httpx.Client(base_url=servers[0], transport=patient, trust_env=False, timeout=60) as prefect:
         team.run("schedule", nightly)
         [deployment] = ask(prefect, "/deployments/filter", {})
         assert (deployment["name"], deployment["work_pool_name"]) == (f"nightly ({pool})", pool)
