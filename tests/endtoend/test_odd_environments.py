@@ -79,11 +79,11 @@ COMMANDS = {
     "prefect by hand": [*PYTHON, TOOL, "prefect", "deployment", "ls"],
     "mlflow by hand": [*PYTHON, TOOL, "mlflow", "experiments", "search"],
     "bentoml by hand": [*PYTHON, TOOL, "bentoml", "list"],
+    "what was put off": ["sleep", "10"],
     "down": [*COMMAND, "down"],
 }
 AS_ROOT_COMMANDS = {
     "dvc by hand": ["sh", "-c", AS_ROOT, str(Path(sys.executable).parent / "dvc"), "status"],
-    "what was put off": ["sleep", "10"],
 }
 
 
