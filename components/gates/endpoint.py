@@ -18,6 +18,7 @@ from typing import Self
 
 from components.access import project_door
 from components.access.secret import SECRET_FILE
+from components.core import priority
 from components.core.errors import ServingError
 from components.core.project import Project
 from components.core.stage_process import die_with_parent
@@ -113,7 +114,7 @@ class Endpoint:
             environment[SECRET_FILE] = str(secret)
         command = [sys.executable, "-I", "-B", "-X", "utf8", isolated_worker.__file__, str(bento)]
         with (self._folder / "log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*command, "--fd", str(self._socket.fileno()), "--worker-id", str(number)],
                 cwd=home,
                 env=environment,
@@ -124,6 +125,8 @@ class Endpoint:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
+        priority.follow(process.pid)
+        return process
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=0.5)

@@ -27,6 +27,7 @@ NEUTRAL = frozenset(
         "components.core.atomic",
         "components.core.errors",
         "components.core.html_page",
+        "components.core.priority",
         "components.identity.module_source",
         "components.core.progress",
         "components.core.project",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from components.contracts.stage_request import PlacedArtifact, StageHandle, StageOutput, StageRequest, StageResult
-from components.core import disk_space
+from components.core import disk_space, priority
 from components.core.errors import CorruptArtifactError, ModelyardError, StageKilled
 from components.core.line_reader import LineReader
 from components.core.stage_process import ERROR_FILE, KILL_SIGNAL, failure
@@ -74,6 +74,7 @@ class LocalProcessRunner:
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
+        priority.follow(process.pid)
         handle = StageHandle(stage=request.stage, id=str(process.pid))
         self._running[handle.id] = _Running(process, folder, request.outputs)
         return handle

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Literal
 
+from components.core import priority
 from components.core.errors import ModelyardError, StackError
 from components.core.project import Project
 from components.core.strict import Strict
@@ -49,7 +50,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not be taken for an answer
     environment.quiet(os.environ)
-    os.nice(NICENESS)
+    priority.lower(NICENESS)
     preemption.install()
     project = Project.find()
     from flows.releases import flow as _imported_early  # noqa: F401
