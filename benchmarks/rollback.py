@@ -5,7 +5,7 @@ of another version run, while a person's approval is waited for, with MLflow and
 syntax error in the serving code of the working tree. All the time clients ask; the bundle that serves is read byte by
 byte before and after each way there and back.
 
-    python -m benchmarks.rollback [--times 10]
+    python -m benchmarks.rollback [--times 10] [--only TEXT]
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Clients:
                     self.failed.append(f"{answer.status_code}: {answer.text[:200]}")
 
 
-def measure(times: int = 10) -> list[Figure]:
+def measure(times: int = 10, only: str = "") -> list[Figure]:
     """The 95th percentile in each situation, failed requests, and whether the bundle was the same."""
     with (
         tempfile.TemporaryDirectory(prefix="modelyard-") as folder,
@@ -96,6 +96,8 @@ def measure(times: int = 10) -> list[Figure]:
                 ("MLflow and Prefect answer nothing", lambda _: faults.suspended(house, "mlflow", "prefect")),
                 ("serving code of the tree broken", lambda _: faults.broken_tree(house)),
             ):
+                if only not in what:
+                    continue
                 seconds = []
                 for turn in range(times):
                     with situation(turn):
@@ -150,4 +152,5 @@ def _bundle(releases: Releases) -> str:
 if __name__ == "__main__":
     options = figure.parser(__doc__)
     options.add_argument("--times", type=int, default=10, help="in each situation (default: %(default)s)")
+    options.add_argument("--only", default="", help="situations whose name contains this (default: all)")
     sys.exit(figure.command(measure, options))
