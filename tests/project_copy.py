@@ -17,6 +17,7 @@ from flows.platform.state import StackState
 from tests.house import House
 
 ROOT = Path(__file__).resolve().parents[1]
+HOSTS = ("validation", "training")
 
 
 def copy_project(root: Path) -> None:
@@ -46,9 +47,9 @@ def running_copy(root: Path, change: Callable[[Path], None] = lambda _: None) ->
     """
     copy_project(root)
     change(root)
-    with prewarm.prewarmed(prewarm.LIBRARIES, root):
+    with prewarm.prewarmed(HOSTS, root):
         # The house's commands alone shall know them, not all that this process starts.
-        names = map(stage_process.host_variable, prewarm.LIBRARIES)
+        names = map(stage_process.host_variable, HOSTS)
         house = House(root, {name: os.environ.pop(name) for name in names})
         yield from _with_stack(house)
 

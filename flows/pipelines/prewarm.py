@@ -1,7 +1,8 @@
-"""Prewarmed host processes that import a later stage's heavy libraries while the earlier stages run.
+"""Prewarmed host processes that import the heavy libraries of stages before these run.
 
-Great Expectations takes 6 s to import, torch with its optimizers 5 s. The hosts import them on another core; the stages
-then run in forks of the hosts (core/stage_process.py).
+Great Expectations takes 6 s to import, torch with its optimizers 5 s. The hosts import them on another core while
+earlier stages run; the stages then run in forks of the hosts (core/stage_process.py). A release worker that waits for
+an order has a host for the stages of a release.
 """
 
 from __future__ import annotations
@@ -14,10 +15,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.core import priority
 from components.core.stage_process import host_variable
 from flows.pipelines.plan import Plan
 
-LIBRARIES = {"validation": ("great_expectations", "pandas"), "training": ("torch", "torch._dynamo", "numpy", "onnx")}
+RELEASE = "release"
+LIBRARIES = {
+    "validation": ("great_expectations", "pandas"),
+    "training": ("torch", "torch._dynamo", "numpy", "onnx"),
+    # Of BentoML, only what it imports: it reads its settings when it is imported itself.
+    RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg", "pydantic",
+              "jinja2", "starlette.applications", "fsspec", "pathspec.gitignore", "cattr", "yaml", "psutil"),
+}  # fmt: skip
+STAGES = {RELEASE: ("packaging", "gates")}  # of a host that runs others than the one that it is named after
 
 
 def stages_to_prewarm(planned: Plan) -> list[str]:
@@ -30,22 +40,27 @@ def stages_to_prewarm(planned: Plan) -> list[str]:
 
 
 @contextmanager
-def prewarmed(stages: Iterable[str], root: Path) -> Iterator[None]:
-    """Run a host process for each named stage that has none yet; the hosts end with the block."""
-    chosen = [stage for stage in stages if stage in LIBRARIES and host_variable(stage) not in os.environ]
+def prewarmed(hosts: Iterable[str], root: Path) -> Iterator[None]:
+    """Run a host process for each name in `LIBRARIES` that has none yet; the hosts end with the block."""
+    chosen = [name for name in hosts if name in LIBRARIES and not os.environ.keys() & _variables(name)]
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         try:
-            for stage in chosen:
-                socket_path = str(Path(folder) / stage)
-                command = [sys.executable, "-m", "components.core.stage_process", socket_path, *LIBRARIES[stage]]
+            for name in chosen:
+                socket_path = str(Path(folder) / name)
+                command = [sys.executable, "-m", "components.core.stage_process", socket_path, *LIBRARIES[name]]
                 processes.append(subprocess.Popen(command, cwd=root, start_new_session=True))
-                os.environ[host_variable(stage)] = socket_path
+                priority.follow(processes[-1].pid)
+                os.environ |= dict.fromkeys(_variables(name), socket_path)
             yield
         finally:
-            for stage in chosen:
-                os.environ.pop(host_variable(stage), None)
+            for variable in (variable for name in chosen for variable in _variables(name)):
+                os.environ.pop(variable, None)
             for process in processes:
                 process.terminate()
             for process in processes:
                 process.wait()
+
+
+def _variables(name: str) -> set[str]:
+    return {host_variable(stage) for stage in STAGES.get(name, (name,))}

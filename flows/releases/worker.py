@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Literal
+from typing import Literal, TextIO
 
 from components.core import priority
 from components.core.errors import ModelyardError, StackError
@@ -53,8 +53,14 @@ def main() -> None:
     priority.lower(NICENESS)
     preemption.install()
     project = Project.find()
+    from flows.pipelines import prewarm
     from flows.releases import flow as _imported_early  # noqa: F401
 
+    with prewarm.prewarmed([prewarm.RELEASE], project.root):
+        _carry_out_orders(project, answers)
+
+
+def _carry_out_orders(project: Project, answers: TextIO) -> None:
     for line in sys.stdin:
         try:
             ending = release(project, Order.model_validate_json(line))
