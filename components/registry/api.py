@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from components.access import http_client
 from components.access.http_client import ClientFactory
@@ -128,14 +127,13 @@ class Api:
         return result
 
     def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        retrying = Retrying(
-            retry=retry_if_exception_type(_ServerUnavailableError),
-            stop=stop_after_delay(self._patience_seconds),
-            wait=wait_exponential_jitter(multiplier=0.1, max=2),
-            reraise=True,
-        )
         try:
-            return retrying(self._once, method, path, **arguments)
+            try:
+                return self._once(method, path, **arguments)
+            except _ServerUnavailableError:
+                if self._patience_seconds <= 0:
+                    raise
+                return self._send_again(method, path, **arguments)
         except _ServerUnavailableError as error:
             raise RegistryError(
                 "the registry does not answer",
@@ -143,6 +141,18 @@ class Api:
                 got=error,
                 next_step="`modelyard status`, then `modelyard up`",
             ) from error
+
+    def _send_again(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        # Imported where it is needed: it imports tornado, a tenth of the time of a command that has nothing to do.
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(_ServerUnavailableError),
+            stop=stop_after_delay(self._patience_seconds),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2),
+            reraise=True,
+        )
+        return retrying(self._once, method, path, **arguments)
 
     def _exchange(
         self, method: str, path: str, source: Path | None, target: Path | None, arguments: dict[str, Any]

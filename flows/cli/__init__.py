@@ -18,9 +18,12 @@ def main(arguments: list[str] | None = None) -> int:
         from flows.cli.interruption import Interruption
 
         with Interruption() as interruption:
+            import gc
             import sys
 
             command_line = sys.argv[1:] if arguments is None else arguments
+            if arguments is None:  # what a command imports stays: looking through it again and again takes a tenth
+                gc.set_threshold(100_000)
             try:
                 from flows.cli import shell
 
