@@ -78,7 +78,8 @@ def _gc(project: Project, scope: GcScope, *, dry: bool, log: Log | None) -> None
     with _mute_dvc(), reproduction.data_lock(project, log):
         try:
             with Repo(str(project.root)) as repo:
-                repo.gc(**options, dry=dry)
+                # `force`: a dataset that `dvc.lock` names and that was never made here has no cache to keep.
+                repo.gc(**options, force=True, dry=dry)
         except DvcException as error:
             raise ModelyardError(
                 "DVC cannot say what of its cache is unused",

@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import yaml
+
 from components import versioning
 from components.core.project import Project
 from components.versioning import unused_cache
@@ -54,3 +56,27 @@ def test_what_a_commit_or_the_workspace_names_stays(tmp_path: Path) -> None:
     unused_cache.collect(project, "workspace")
     assert not (cached(project) & committed) - present
     small_project.dvc(project, "checkout", "ingest@things")
+
+
+def test_a_locked_dataset_that_was_never_made_here_is_no_obstacle(tmp_path: Path) -> None:
+    """As in a fresh clone: `dvc.lock` names data whose cache is elsewhere."""
+    project = small_project.make(tmp_path)
+    ingest(project, 0)
+    lock = project.root / "dvc.lock"
+    document = yaml.safe_load(lock.read_text())
+    there = next(name for name in document["stages"] if name.startswith("ingest@"))
+    [output] = document["stages"][there]["outs"]
+    elsewhere = {**output, "path": "data/elsewhere/raw", "md5": f"{'0' * 32}.dir"}
+    document["stages"]["elsewhere"] = {"cmd": "exec true", "outs": [elsewhere]}
+    lock.write_text(yaml.safe_dump(document))
+    pipeline = project.root / "dvc.yaml"
+    stages = yaml.safe_load(pipeline.read_text())
+    stages["stages"]["elsewhere"] = {"cmd": "exec true", "outs": ["data/elsewhere/raw"]}
+    pipeline.write_text(yaml.safe_dump(stages))
+    commit(project, "first")
+    needed = cached(project)
+    ingest(project, 1)
+    ingest(project, 0)
+    assert unused_cache.unused(project, "commits").files == len(cached(project) - needed) > 0
+    unused_cache.collect(project, "commits")
+    assert cached(project) == needed
