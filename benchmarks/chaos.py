@@ -172,8 +172,10 @@ class Accidents:
         self._kill_program(f"serve-{MODEL}")
 
     def kill_release(self) -> None:
-        with contextlib.suppress(ProcessLookupError, FileNotFoundError, ValueError):
-            os.kill(self.releases.worker(MODEL), signal.SIGKILL)
+        worker = self.releases.worker(MODEL)
+        if worker:  # 0 would be this process and its whole group
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
 
     def roll_back(self) -> None:
         self.releases.house.run("rollback", MODEL, check=False)
