@@ -172,10 +172,7 @@ class Accidents:
         self._kill_program(f"serve-{MODEL}")
 
     def kill_release(self) -> None:
-        worker = self.releases.worker(MODEL)
-        if worker:  # 0 would be this process and its whole group
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGKILL)
+        self.releases.kill_worker(MODEL)
 
     def roll_back(self) -> None:
         self.releases.house.run("rollback", MODEL, check=False)

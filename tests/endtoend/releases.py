@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -147,6 +149,17 @@ class Releases:
 
         return eventually(found, f"{name} {version}: {event}")
 
-    def worker(self, name: str) -> int:
-        """The process that releases it now; 0: none does."""
-        return observation.worker(self.house.project, name) or 0
+    def worker(self, name: str) -> int | None:
+        """The process that releases it now."""
+        return observation.worker(self.house.project, name)
+
+    def kill_worker(self, name: str) -> bool:
+        """Kill the process that releases it now; returns whether there was one."""
+        worker = self.worker(name)
+        if worker is None:
+            return False
+        try:
+            os.kill(worker, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
