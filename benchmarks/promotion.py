@@ -54,8 +54,8 @@ def measure(switches: int = 20, loaded: int = 50, rollbacks: int = 10) -> list[F
         tell("the same under load")
         under_load = _under_load(releases, [before, last], loaded, rollbacks)
     return [
-        *_figures("bundle to be built, all gates", built, 20),
-        *_figures("bundle built, gates gone through before", standing, 5),
+        *_figures("bundle to be built, all gates", built, 6),
+        *_figures("bundle built, gates gone through before", standing, 1.5),
         *under_load,
     ]
 
