@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -91,10 +92,11 @@ def _gc(project: Project, scope: GcScope, *, dry: bool, log: Log | None) -> None
 
 @contextmanager
 def _mute_dvc() -> Iterator[None]:
-    """Hide the warnings that DVC logs to stderr."""
+    """Hide the warnings that DVC logs to stderr, and what it prints, which would stand in a command's JSON."""
     logger = logging.getLogger("dvc")
     level, logger.level = logger.level, logging.ERROR
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         logger.level = level

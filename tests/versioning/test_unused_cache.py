@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 
 from components import versioning
@@ -58,7 +59,9 @@ def test_what_a_commit_or_the_workspace_names_stays(tmp_path: Path) -> None:
     small_project.dvc(project, "checkout", "ingest@things")
 
 
-def test_a_locked_dataset_that_was_never_made_here_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_locked_dataset_that_was_never_made_here_is_no_obstacle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As in a fresh clone: `dvc.lock` names data whose cache is elsewhere."""
     project = small_project.make(tmp_path)
     ingest(project, 0)
@@ -80,3 +83,6 @@ def test_a_locked_dataset_that_was_never_made_here_is_no_obstacle(tmp_path: Path
     assert unused_cache.unused(project, "commits").files == len(cached(project) - needed) > 0
     unused_cache.collect(project, "commits")
     assert cached(project) == needed
+    capsys.readouterr()
+    assert unused_cache.unused(project, "commits").files == 0
+    assert capsys.readouterr().out == ""  # a command may print JSON
