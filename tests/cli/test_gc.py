@@ -22,6 +22,7 @@ def project(tmp_path: Path) -> Path:
     return Planted(tmp_path / "project").project.root
 
 
+@pytest.mark.slow
 def test_gc_says_what_goes_and_removes_it(modelyard: Modelyard, project: Path) -> None:
     before = planted.tree(Project(project))
     completed = modelyard("gc", "--plan")

@@ -23,6 +23,7 @@ def ledger(project: Path) -> Ledger:
     return two_releases(Project(project).ledger)
 
 
+@pytest.mark.slow
 def test_history_is_shown_exported_and_checked(modelyard: Modelyard, project: Path, ledger: Ledger) -> None:
     assert [row["event"] for row in json.loads(modelyard("history", "digits", "--json").stdout)][-1] == "refused"
     verified = json.loads(modelyard("history", "digits", "--verify", "--json").stdout)
@@ -35,6 +36,7 @@ def test_history_is_shown_exported_and_checked(modelyard: Modelyard, project: Pa
     assert checked == {"model": "digits", "entries": 8, "head": ledger.entries()[-1].digest, "signed": True}
 
 
+@pytest.mark.slow
 def test_a_file_is_checked_without_the_key_or_with_one_that_is_named(
     modelyard: Modelyard, project: Path, ledger: Ledger, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -53,6 +55,7 @@ def test_a_file_is_checked_without_the_key_or_with_one_that_is_named(
     assert modelyard("history").returncode == 2
 
 
+@pytest.mark.slow
 def test_forged_history_fails_and_names_the_entry(modelyard: Modelyard, project: Path, ledger: Ledger) -> None:
     modelyard("history", "digits", "--export", "out.jsonl")
     lines = (project / "out.jsonl").read_text().splitlines(keepends=True)

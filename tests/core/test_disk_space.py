@@ -120,6 +120,7 @@ def test_a_stage_that_fills_the_disk_says_so(
         call("another.json")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_dvc_on_a_full_disk_says_so_and_goes_on_with_space(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", megabytes=12) as disk:

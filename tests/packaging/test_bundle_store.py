@@ -80,6 +80,7 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
     return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_change_of_the_disk_leaves_no_half_of_a_bundle(tmp_path: Path) -> None:
     at, existed = 0, []
     while True:
@@ -99,6 +100,7 @@ def test_a_kill_at_any_change_of_the_disk_leaves_no_half_of_a_bundle(tmp_path: P
     assert existed[-1]
 
 
+@pytest.mark.slow
 def test_a_kill_while_a_damaged_bundle_is_replaced_loses_neither(tmp_path: Path) -> None:
     at = 0
     while True:

@@ -95,6 +95,7 @@ def of(busy: Busy) -> Endpoints:
     return at(int(busy.server_address[1]))
 
 
+@pytest.mark.slow
 def test_a_late_answer_and_a_503_are_retried(busy: Busy, project: schedules.Project) -> None:
     busy.late, busy.refusals = 1, 1
     (added,) = schedules.register(project, of(busy))
@@ -112,6 +113,7 @@ def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy, proje
     assert busy.late == 0
 
 
+@pytest.mark.slow
 def test_a_prefect_that_does_not_answer_is_an_error(
     busy: Busy, project: schedules.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_stage_that_does_not_end_within_its_grace_is_killed(stubborn: Path) ->
     assert not (stubborn / "kept").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_what_a_host_runs_is_killed_too(stubborn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

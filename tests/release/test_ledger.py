@@ -460,6 +460,7 @@ def _killed_at(folder: Path, number: int) -> bool:
     return process.exitcode != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["nothing", "ledger", "old file"])
 def test_killed_between_any_two_statements_the_next_one_goes_on(tmp_path: Path, start: str) -> None:
     prepared = tmp_path / "prepared"

@@ -229,6 +229,7 @@ def _collect_and_die(root: Path, garden: Planted, number: int) -> None:
     collect(Project(root), garden.registry)
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_it_loses_nothing_and_the_next_one_goes_on(garden: Planted, tmp_path: Path) -> None:
     whole = planted.tree(garden.project)
     collected = tmp_path / "collected"

@@ -33,6 +33,7 @@ def cached(project: Project) -> set[str]:
     return {path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_what_a_commit_or_the_workspace_names_stays(tmp_path: Path) -> None:
     project = small_project.make(tmp_path)
     ingest(project, 0)
@@ -59,6 +60,7 @@ def test_what_a_commit_or_the_workspace_names_stays(tmp_path: Path) -> None:
     small_project.dvc(project, "checkout", "ingest@things")
 
 
+@pytest.mark.slow
 def test_a_locked_dataset_that_was_never_made_here_is_no_obstacle(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
