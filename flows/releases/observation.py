@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from components.contracts.pipeline import PipelineSpec, ReleaseSpec
 from components.contracts.serving_spec import UnreadableSpecError
-from components.core import located_yaml
+from components.core import file_lock, located_yaml
 from components.core.errors import ModelyardError, NotFoundError, SpecError
 from components.core.project import Project
 from components.release import history
@@ -133,29 +131,21 @@ class Observer:
 def alone(project: Project, name: str) -> Iterator[bool]:
     """Whether this process is the one that releases this model now; it is, for as long as the block lasts."""
     path = _lock(project, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(path, timeout=0):
-            pid = path.with_suffix(".pid")
-            pid.write_text(str(os.getpid()))
-            try:
-                yield True
-            finally:
-                pid.unlink(missing_ok=True)
-    except Timeout:
-        yield False
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(file_lock.locked(path, "another release", timeout_seconds=0))
+        except TimeoutError:  # only of the lock: one that the block raises goes through
+            yield False
+            return
+        pid = path.with_suffix(".pid")
+        pid.write_text(str(os.getpid()))
+        lock.callback(pid.unlink, missing_ok=True)
+        yield True
 
 
 def is_at_work(project: Project, name: str) -> bool:
     """Whether a process releases this model now."""
-    path = _lock(project, name)
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
+    return file_lock.is_locked(_lock(project, name))
 
 
 def worker(project: Project, name: str) -> int | None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from components.core import atomic
+from components.core import atomic, file_lock
 from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
@@ -52,18 +51,15 @@ def lock(project: Project) -> Iterator[None]:
     Raises:
         StackError: another gc holds the lock.
     """
-    project.locks.mkdir(parents=True, exist_ok=True)
-    file_lock = FileLock(project.locks / "retention.lock", timeout=0)
-    try:
-        file_lock.acquire()
-    except Timeout as error:
-        raise StackError(
-            "another gc is at work", where=file_lock.lock_file, next_step="wait until it has ended, then run it again"
-        ) from error
-    try:
+    path = project.locks / "retention.lock"
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(file_lock.locked(path, "another gc", timeout_seconds=0))
+        except TimeoutError as error:
+            raise StackError(
+                "another gc is at work", where=str(path), next_step="wait until it has ended, then run it again"
+            ) from error
         yield
-    finally:
-        file_lock.release()
 
 
 def plan(project: Project, verdicts: Sequence[RetentionDecision]) -> list[Removal]:

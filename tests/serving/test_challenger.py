@@ -249,11 +249,11 @@ def test_what_the_champion_takes_and_the_challenger_refuses_is_its_failure(
 
 def test_a_busy_shadow_drops_and_the_champion_answers(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 0))
-    seat = service.worker.slot_manager.current.challenger
-    assert seat
+    slot = service.worker.slot_manager.current.challenger
+    assert slot
     go_on = threading.Event()
     for _ in range(background.MAX_QUEUED):
-        assert seat.background.offer(lambda: go_on.wait(30), 0, lambda: False)
+        assert slot.background.offer(lambda: go_on.wait(30), 0, lambda: False)
     assert {service.answered_by() for _ in range(5)} == {"1"}
     statement = service.statement()
     assert (statement.shadow_dropped, statement.challenger_stats.requests) == (5, 0)
@@ -280,10 +280,10 @@ def test_a_challenger_that_does_not_answer_in_time_is_answered_for(
 ) -> None:
     monkeypatch.setattr(app, "ANSWER_SECONDS", 0.02)
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
-    seat, go_on = service.worker.slot_manager.current.challenger, threading.Event()
-    assert seat
+    slot, go_on = service.worker.slot_manager.current.challenger, threading.Event()
+    assert slot
     for _ in range(8):  # all its threads hang
-        seat.threads.submit(go_on.wait, 30)
+        slot.threads.submit(go_on.wait, 30)
     answers = [service.ask() for _ in range(LIMITS.min_requests)]
     go_on.set()
     assert {(answer.status_code, answer.headers["x-modelyard-version"]) for answer in answers} == {(200, "1")}
