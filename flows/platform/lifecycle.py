@@ -35,7 +35,9 @@ from flows.platform.supervisor import ProcessState
 
 TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
 ALWAYS = ("runner", "controller")  # programs of every stack; own servers are added unless a setting names external ones
-CONTROLLER_SECONDS = 15.0  # maximum age of the controller's heartbeat; it polls each second if the machine is not busy
+CONTROLLER_SECONDS = (
+    15.0  # maximum age of the controller's heartbeat; it looks at all models each second, unless the machine is busy
+)
 ENDED = ("FATAL", "STOPPED", "EXITED", "UNKNOWN")
 ATTEMPTS = 3  # to find ports that no other process takes before the servers listen, seconds after their start
 
@@ -74,7 +76,7 @@ def unreachable_servers(project: Project) -> tuple[str, ...]:
 
 
 def controller_heartbeat(project: Project) -> Path:
-    """A file that the controller touches after each poll of the registry."""
+    """A file that the controller touches each time it has looked at all models."""
     return state.folder(project) / "controller.seen"
 
 
