@@ -92,11 +92,14 @@ def _gc(project: Project, scope: GcScope, *, dry: bool, log: Log | None) -> None
 
 @contextmanager
 def _mute_dvc() -> Iterator[None]:
-    """Hide the warnings that DVC logs to stderr, and what it prints, which would stand in a command's JSON."""
-    logger = logging.getLogger("dvc")
-    level, logger.level = logger.level, logging.ERROR
+    """Hide what DVC and its libraries log, to stderr or to stdout, and print: it would stand in a command's JSON."""
+    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
-        logger.level = level
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

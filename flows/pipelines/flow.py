@@ -189,6 +189,8 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         run = stages.begin_run(context, run_fingerprints, f"{endpoints.prefect_ui}/runs/flow-run/{flow_run}")
         if planned.needs_run("train"):
             create_link_artifact(key=f"{name}-run", link=run.url(endpoints.mlflow), link_text="MLflow run")
+        if planned.needs_run("train"):
+            during.enter_context(prewarm.prewarmed([prewarm.RELEASE], project.root))
         train_task(context, planned.needs_run("train"), run_fingerprints, run, "train" in forced)
         evaluate_task(context, planned.needs_run("evaluate"), run_fingerprints, run)
         register_task(context, planned.needs_run("register"), run_fingerprints, run, endpoints.mlflow)

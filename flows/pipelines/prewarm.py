@@ -1,8 +1,8 @@
 """Prewarmed host processes that import the heavy libraries of stages before these run.
 
 Great Expectations takes 6 s to import, torch with its optimizers 5 s. The hosts import them on another core while
-earlier stages run; the stages then run in forks of the hosts (core/stage_process.py). A release worker that waits for
-an order has a host for the stages of a release.
+earlier stages run; the stages then run in forks of the hosts (core/stage_process.py). What comes after the training
+has a host that starts with the training; a release worker that waits for an order has the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ LIBRARIES = {
     RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg", "pydantic",
               "jinja2", "starlette.applications", "fsspec", "pathspec.gitignore", "cattr", "yaml", "psutil"),
 }  # fmt: skip
-STAGES = {RELEASE: ("packaging", "gates")}  # of a host that runs others than the one that it is named after
+STAGES = {
+    RELEASE: ("evaluation", "packaging", "gates")
+}  # of a host that runs others than the one that it is named after
 
 
 def stages_to_prewarm(planned: Plan) -> list[str]:

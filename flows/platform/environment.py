@@ -26,6 +26,7 @@ QUIET = {
     "ORT_DISABLE_TELEMETRY": "1",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_MODEL_CATALOG_URI": "",  # else pages of MLflow fetch lists of language models from its releases
     "PYTHONUTF8": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning take the cores from the servers beside a training
 }
