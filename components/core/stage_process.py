@@ -12,6 +12,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -56,7 +57,9 @@ def run(stage: str, main: str, arguments: Sequence[str] | None = None) -> int:
         code = _run_in_host(host_socket, main, command_arguments)
         if code is not None:
             return code
-    return _run_in_process(main, command_arguments)
+    code = _run_in_process(main, command_arguments)
+    gc.freeze()  # else Python looks for cycles in all that was imported before it ends
+    return code
 
 
 def host_variable(stage: str) -> str:

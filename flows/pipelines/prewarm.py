@@ -24,7 +24,7 @@ LIBRARIES = {
     "validation": ("great_expectations", "pandas"),
     "training": ("torch", "torch._dynamo", "numpy", "onnx"),
     # Of BentoML, only what it imports: it reads its settings when it is imported itself.
-    RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg", "pydantic",
+    RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg", "matplotlib.figure", "pydantic",
               "jinja2", "starlette.applications", "fsspec", "pathspec.gitignore", "cattr", "yaml", "psutil"),
 }  # fmt: skip
 STAGES = {
