@@ -24,12 +24,11 @@ LIBRARIES = {
     "validation": ("great_expectations", "pandas"),
     "training": ("torch", "torch._dynamo", "numpy", "onnx"),
     # Of BentoML, only what it imports: it reads its settings when it is imported itself.
-    RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg", "matplotlib.figure", "pydantic",
-              "jinja2", "starlette.applications", "fsspec", "pathspec.gitignore", "cattr", "yaml", "psutil"),
+    RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg",
+              "matplotlib.figure", "pydantic", "jinja2", "starlette.applications", "fsspec", "pathspec.gitignore",
+              "cattr", "yaml", "psutil"),
 }  # fmt: skip
-STAGES = {
-    RELEASE: ("evaluation", "packaging", "gates")
-}  # of a host that runs others than the one that it is named after
+STAGES = {RELEASE: ("evaluation", "packaging", "gates")}  # of a host that is not named after its stage
 
 
 def stages_to_prewarm(planned: Plan) -> list[str]:
