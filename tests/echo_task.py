@@ -115,8 +115,8 @@ class Echo:
     def labels(self, values: Values) -> list[str]:
         return []
 
-    def stratum(self, values: Values) -> str:
-        return ""
+    def strata(self, values: Values) -> list[str]:
+        return []
 
     def describe(self, values: Values) -> dict[str, object]:
         return {}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.contracts.dataset_layout import Columns, Fields, Layout, SplitRows
+from components.contracts.dataset_layout import Columns, Fields, Layout, SplitRows, TextEncoding, is_default
 from components.core.strict import Strict
 
 NAME = r"^[a-z][a-z0-9-]{0,62}$"
@@ -52,11 +52,16 @@ class SklearnSource(Strict):
 
 
 class UrlSource(Strict):
-    """Files fetched by URL; archives (tar, zip) are unpacked before the layout is read."""
+    """Files fetched by URL; archives (tar, zip) are unpacked before the layout is read.
+
+    Args:
+        names: encoding of the names in zip archives that do not say that they are UTF-8.
+    """
 
     kind: Literal["url"]
     files: list[RemoteFile] = Field(min_length=1)
     layout: Layout
+    names: TextEncoding | None = Field(default=None, exclude_if=is_default(None))
 
     @property
     def fields(self) -> Fields:
@@ -70,12 +75,14 @@ class FolderSource(Strict):
     Args:
         splits: whether class folders are below split folders: `<split>/<class>/x.jpg` instead of `<class>/x.jpg`.
         layout: layout of the files; default: class folders of images.
+        names: as in `UrlSource`, for an archive.
     """
 
     kind: Literal["folder"]
     path: str
     splits: bool = False
     layout: Layout | None = None
+    names: TextEncoding | None = Field(default=None, exclude_if=is_default(None))
 
     @property
     def fields(self) -> Fields:
@@ -111,6 +118,7 @@ class SplitSpec(Strict):
         test: share of the test split, if the source names none.
         validation: share of the validation split among the samples that are not in test, if the source names none.
         seed: the split of a sample depends on this seed and on the sample's digest, not on its row.
+        group: field of the samples (a speaker, a patient, a user); samples with equal values are in one split.
     """
 
     by: Literal["sample", "time"] = "sample"
@@ -118,9 +126,12 @@ class SplitSpec(Strict):
     test: float = Field(default=0.2, gt=0, lt=1)
     validation: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
+    group: str | None = None
 
     @model_validator(mode="after")
     def _rows_by_time(self) -> Self:
+        if self.group is not None and self.by == "time":
+            raise ValueError("group: is for splits by sample")
         if (self.rows is not None) != (self.by == "time"):
             raise ValueError("by: time needs rows:, and rows: needs by: time")
         return self
@@ -145,3 +156,11 @@ class DatasetSpec(Strict):
     def source_fields(self) -> Fields:
         """Fields of the source's samples, besides id and split, with their kinds."""
         return self.source.fields
+
+    @model_validator(mode="after")
+    def _known_group(self) -> Self:
+        fields = self.source.fields
+        if self.split.group is not None and fields.get(self.split.group) != "text":
+            texts = ", ".join(name for name, kind in fields.items() if kind == "text") or "none"
+            raise ValueError(f"split.group: no field {self.split.group} of texts; there are: {texts}")
+        return self

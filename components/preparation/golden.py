@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from components.tasks.task import Example, Task
 LIMIT = 16
 
 
-def write(table: Path, folder: Path, task: Task, assigned: NDArray[np.uint8], strata: NDArray[np.uint32]) -> None:
+def write(table: Path, folder: Path, task: Task, assigned: NDArray[np.uint8], classes: Sequence[Sequence[int]]) -> None:
     """Write up to `LIMIT` samples of the test split and `index.json`, in the order of the raw rows.
 
     Args:
-        assigned, strata: (N,) of each raw row: its split's number, its stratum's number.
+        assigned: (N,) of each raw row: its split's number.
+        classes: of each raw row: the numbers of its classes.
     """
+    names = {found: number for number, found in enumerate(sorted(set(map(tuple, classes))))}
+    strata = np.array([names[tuple(found)] for found in classes], np.uint32)
     chosen = choose(np.flatnonzero(assigned == splits.TEST), strata)
     _write(folder, ((sample.id, task.example(sample.values)) for _, sample in sample_file.pick(table, set(chosen))))
 
@@ -52,7 +55,7 @@ def write_windows(table: Path, folder: Path, task: Any, first: int, count: int, 
 
 
 def choose(rows: NDArray[np.intp], strata: NDArray[np.uint32]) -> list[int]:
-    """Choose up to `LIMIT` rows: the first of each stratum, then the second of each, and so on; sorted."""
+    """Choose up to `LIMIT` rows: the first of each stratum (a set of classes), then the second of each; sorted."""
     queues = [rows[strata[rows] == number][:LIMIT].tolist() for number in np.unique(strata[rows])]
     chosen: list[int] = []
     for turn in range(LIMIT):

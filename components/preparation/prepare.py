@@ -8,6 +8,7 @@ The third pass encodes the samples and writes each to its split. Files are read 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,9 +26,10 @@ from components.core.project import Project
 from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
-from components.preparation import golden, splits
+from components.preparation import golden, split_summary, splits
 from components.preparation.scratch import Scratch
 from components.preparation.split_files import SampleList, SplitFiles
+from components.preparation.splits import Draw
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.dataset_file import open_dataset
@@ -42,12 +44,11 @@ _PART = 32  # samples of one call of a thread
 
 
 class _Index(NamedTuple):
-    """Values of all samples, (N,) each, and the classes that occur."""
+    """What the draw knows of all samples, the classes that occur, and the names of the draw's classes."""
 
-    keys: NDArray[np.uint64]
-    strata: NDArray[np.uint32]
-    source_splits: NDArray[np.uint8]
+    draw: Draw
     classes: list[str]
+    strata: list[str]
 
 
 class _Windows(NamedTuple):
@@ -89,7 +90,7 @@ def prepare(folder: Path) -> manifest.Manifest:
             train = _train(table, task, scratch, assigned)
             processor = task.fit(settings, train, index.classes)
             windows = _windows(processor.arrays(), spec, folder)
-            _encode(table, fresh, task, processor, scratch, assigned, windows, spec.name)
+            _encode(table, fresh, task, processor, scratch, assigned, index.draw.keys, windows, spec.name)
         processor.save(fresh)
         counts = {name: _sample_count(assigned, number, windows) for number, name in enumerate(splits.SPLITS)}
         if short := [name for name, count in counts.items() if count < 1]:
@@ -99,7 +100,7 @@ def prepare(folder: Path) -> manifest.Manifest:
             first = max(0, int(np.argmax(assigned == splits.TEST)) - windows.look_back)
             golden.write_windows(table, fresh / "golden", task, first, counts["test"], *windows)
         else:
-            golden.write(table, fresh / "golden", task, assigned, index.strata)
+            golden.write(table, fresh / "golden", task, assigned, index.draw.classes)
         facts = {
             "dataset": spec.name,
             "task": spec.task,
@@ -113,11 +114,12 @@ def prepare(folder: Path) -> manifest.Manifest:
 
 
 def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settings: Any, count: int) -> _Index:
-    keys, strata = np.empty(count, np.uint64), np.empty(count, np.uint32)
+    keys, groups = np.empty(count, np.uint64), np.empty(count, np.uint64)
     source_splits = np.empty(count, np.uint8)
+    strata: list[Sequence[str]] = []
     classes: set[str] = set()
-    numbers: dict[str, int] = {}  # of the strata, in the order of their first samples
     split_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
+    group = spec.split.group
 
     def decode(sample: Sample) -> tuple[Arrays, int]:
         try:
@@ -132,31 +134,52 @@ def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settin
         Progress(f"decoding {spec.name}", count) as progress,
     ):
         each = pool.map if task.payload_field else map
-        for group in sample_file.groups(table):
-            parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
+        for row_group in sample_file.groups(table):
+            parts = [row_group[start : start + _PART] for start in range(0, len(row_group), _PART)]
             results = (one for part in each(lambda part: [decode(sample) for sample in part], parts) for one in part)
-            for sample, (arrays, key) in zip(group, results, strict=True):
+            for sample, (arrays, key) in zip(row_group, results, strict=True):
                 scratch.append(arrays)
                 classes.update(task.labels(sample.values))
-                strata[row] = numbers.setdefault(task.stratum(sample.values), len(numbers))
+                strata.append(task.strata(sample.values))
                 keys[row] = key
+                if group is not None:
+                    groups[row] = splits.key(_group(sample, group), spec.split.seed)
                 source_splits[row] = split_numbers.get(str(sample.split), splits.OPEN)
                 row += 1
-            progress.advance(len(group))
-    order = {name: position for position, name in enumerate(sorted(numbers))}
-    strata = np.array([order[name] for name in numbers], np.uint32)[strata]
-    return _Index(keys, strata, source_splits, sorted(classes))
+            progress.advance(len(row_group))
+    names = sorted({name for sample_strata in strata for name in sample_strata})
+    numbers = {name: number for number, name in enumerate(names)}
+    numbered = [tuple(numbers[name] for name in sample_strata) for sample_strata in strata]
+    draw = Draw(keys, numbered, source_splits, None if group is None else groups)
+    return _Index(draw, sorted(classes), names)
+
+
+def _group(sample: Sample, field: str) -> bytes:
+    value = sample.values[field]
+    if value in (None, ""):
+        raise SampleError(
+            f"no {field}, which keeps samples of a group in one split", where=sample.id, next_step=_NEXT_STEP
+        )
+    return str(value).encode()
 
 
 def _assign(index: _Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]:
     if spec.split.rows is not None:
-        assigned = splits.by_time(len(index.keys), spec.split.rows)
+        assigned = splits.by_time(len(index.draw.keys), spec.split.rows)
     else:
-        assigned = splits.assign(index.keys, index.strata, index.source_splits, spec.split)
+        assigned = splits.assign(index.draw, spec.split)
+        _say_shares(index, assigned, spec)
     if missing := [name for number, name in enumerate(splits.SPLITS) if not (assigned == number).any()]:
-        message = f"no sample is left for {' and '.join(missing)}"
+        rare = split_summary.rare(index.draw.classes, index.strata)
+        message = f"no sample is left for {' and '.join(missing)}" + (f": {rare}" if rare else "")
         raise SpecError(str(folder / "dataset.yaml"), (Problem("split", message),))
     return assigned
+
+
+def _say_shares(index: _Index, assigned: NDArray[np.uint8], spec: DatasetSpec) -> None:
+    """Print what is not as asked: shares of drawn splits, classes that are not in every split, groups cut by splits."""
+    for line in split_summary.lines(index.draw, index.strata, assigned, spec.split):
+        print(f"{spec.name}: {line}", file=sys.stderr)
 
 
 def _read_samples(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, RawSample]]]:
@@ -187,7 +210,7 @@ def _windows(specs: Sequence[ArraySpec], spec: DatasetSpec, folder: Path) -> _Wi
 
 def _encode(
     table: Path, fresh: Path, task: Task, processor: Processor, scratch: Scratch, assigned: NDArray[np.uint8],
-    windows: _Windows, name: str,
+    keys: NDArray[np.uint64], windows: _Windows, name: str,
 ) -> None:  # fmt: skip
     stored = _stored_rows(assigned, windows.look_back)  # (3, N)
     ids: list[list[str]] = [[] for _ in splits.SPLITS]  # of the table's rows, for samples that are windows
@@ -215,7 +238,9 @@ def _encode(
                 labels = [str(raw.values["label"]) if "label" in task.fields else "" for _, raw in used]
                 digests = [digest_of(sample, processor.inputs()) for sample in encoded]
                 group_ids = [identity for identity, _ in used]
-                listed.append([splits.SPLITS[number] for number in used_splits], rows, group_ids, labels, digests)
+                contents = [f"{key:016x}" for key in keys[group_rows][assigned[group_rows] != splits.UNUSED].tolist()]
+                names = [splits.SPLITS[number] for number in used_splits]
+                listed.append(names, rows, group_ids, labels, digests, contents)
             start += len(group)
             progress.advance(len(group))
         if windows.look_back:
@@ -232,7 +257,7 @@ def _list_windows(
         rows = np.arange(len(stored))
         digests = [digest_of(stored.sample(row), processor.inputs()) for row in rows.tolist()]
         named = names[windows.look_back :][: len(stored)]
-        listed.append([split] * len(stored), rows, named, [""] * len(stored), digests)
+        listed.append([split] * len(stored), rows, named, [""] * len(stored), digests, digests)
 
 
 def _encode_group(processor: Processor, samples: list[tuple[str, RawSample]]) -> list[Arrays]:

@@ -19,7 +19,11 @@ from components.preparation.splits import SPLITS
 from components.preprocessing.batch import Arrays
 
 _SCHEMA = pa.schema(
-    [("split", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("label", pa.string()), ("digest", pa.string())]
+    [
+        ("split", pa.string()),
+        ("row", pa.int64()),
+        *((name, pa.string()) for name in ("id", "label", "digest", "content")),
+    ]
 )
 
 
@@ -83,7 +87,10 @@ class SplitFiles:
 
 
 class SampleList:
-    """`samples.parquet`: split, row in the split, id, label and digest of each sample."""
+    """`samples.parquet`: split, row in the split, id and label of each sample.
+
+    `digest` is of what the network is given, `content` of the sample before that: equal for equal samples.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._table = pq.ParquetWriter(folder / "samples.parquet", _SCHEMA, compression="zstd", write_statistics=False)
@@ -101,9 +108,10 @@ class SampleList:
         ids: Sequence[str],
         labels: Sequence[str],
         digests: Sequence[str],
+        contents: Sequence[str],
     ) -> None:
         """Append n samples."""
-        arrays = [columns.text(splits), columns.integers(rows), *map(columns.text, (ids, labels, digests))]
+        arrays = [columns.text(splits), columns.integers(rows), *map(columns.text, (ids, labels, digests, contents))]
         self._table.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
 
 

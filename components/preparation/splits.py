@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +13,12 @@ from numpy.typing import NDArray
 from components.contracts.dataset import SplitSpec
 from components.contracts.dataset_layout import SplitRows
 from components.core.errors import UsageError
+from components.preparation import stratification
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 OPEN = 255  # the source gives no split
-UNUSED = 254  # after the last row of a split by time
+UNUSED = 254  # in no split: after the last row of a split by time, or equal to a sample of validation or test
 
 
 def key(content: bytes, seed: int) -> int:
@@ -22,45 +26,96 @@ def key(content: bytes, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:".encode() + content).digest()[:8], "big")
 
 
-def assign(
-    keys: NDArray[np.uint64], strata: NDArray[np.uint32], source_splits: NDArray[np.uint8], spec: SplitSpec
-) -> NDArray[np.uint8]:
-    """The split of each sample (N,), 0 train, 1 validation, 2 test.
-
-    The splits of the source are kept. A missing split is drawn from the other samples, within each stratum, in the
-    order of the keys. Samples with equal content go to the same split: they have the same key and are drawn as one. A
-    duplicate of a sample in a fixed split (validation or test of the source) is not drawn.
+class Draw(NamedTuple):
+    """What the draw knows of N samples.
 
     Args:
-        keys, strata: (N,) key and stratum number (of a class) of each sample.
+        keys: (N,) of `key`; samples with equal keys go to the same split.
+        classes: for each sample, the numbers of its classes, from 0 on.
         source_splits: (N,) the split that the source gives for each sample, or `OPEN`.
+        groups: (N,) of `key`: samples of a group go to the same split; None: there are no groups.
     """
+
+    keys: NDArray[np.uint64]
+    classes: Sequence[Sequence[int]]
+    source_splits: NDArray[np.uint8]
+    groups: NDArray[np.uint64] | None = None
+
+
+def assign(draw: Draw, spec: SplitSpec) -> NDArray[np.uint8]:
+    """The split of each sample (N,), 0 train, 1 validation, 2 test, or `UNUSED`.
+
+    The splits of the source are kept. A missing split is drawn from the other samples, in the order of the keys, so
+    that its share is as asked, in total and for each class (stratification.py). Samples with equal content, or of a
+    group, are drawn as one. A duplicate of a sample in a fixed split (validation or test of the source), and a sample
+    of its group, would be known from training: they are in no split. So are samples of validation that are in test.
+    """
+    source_splits = draw.source_splits
     result = source_splits.copy()
     has_test, has_validation = bool((source_splits == TEST).any()), bool((source_splits == VALIDATION).any())
     # The missing splits are drawn from train.
     pool = (source_splits == OPEN) | (source_splits == TRAIN)
-    if has_test and has_validation:
-        result[source_splits == OPEN] = TRAIN
-        return result
-    fixed = np.unique(keys[~pool])
-    duplicates = pool & np.isin(keys, fixed)  # of samples in a fixed split: these are not drawn
-    candidates = np.flatnonzero(pool & ~duplicates)
+    keys = draw.keys if draw.groups is None else draw.groups
+    known = pool & np.isin(draw.keys, draw.keys[~pool])
+    known |= (source_splits == VALIDATION) & np.isin(draw.keys, draw.keys[source_splits == TEST])
+    if draw.groups is not None:
+        known |= pool & np.isin(keys, keys[~pool])
     result[pool] = TRAIN
+    result[known] = UNUSED
+    candidates = np.flatnonzero(pool & ~known)
+    if (has_test and has_validation) or not len(candidates):
+        return result
     order = candidates[np.argsort(keys[candidates], kind="stable")]
-    unique, first = np.unique(keys[order], return_index=True)
+    _, first = np.unique(keys[order], return_index=True)
     counts = np.diff(np.append(first, len(order)))
-    stratum = np.minimum.reduceat(strata[order], first) if len(order) else strata[:0]  # lower of two strata
-    group_splits = np.full(len(unique), TRAIN, np.uint8)
-    for number in np.unique(stratum):
-        groups = np.flatnonzero(stratum == number)
-        total = int(counts[groups].sum())
-        before = np.cumsum(counts[groups]) - counts[groups]
-        test = 0 if has_test else max(1, round(total * spec.test))
-        validation = 0 if has_validation else max(1, round((total - test) * spec.validation))
-        group_splits[groups[before < test + validation]] = VALIDATION
-        group_splits[groups[before < test]] = TEST
-    result[order] = np.repeat(group_splits, counts)
+    test_size = 0.0 if has_test else len(order) * spec.test
+    validation_size = 0.0 if has_validation else (len(order) - test_size) * spec.validation
+    classes = [draw.classes[row] for row in order.tolist()]
+    if draw.groups is None and all(len(names) <= 1 for names in classes):
+        numbers = np.array([names[0] if names else -1 for names in classes])
+        unit_splits = _by_class(np.minimum.reduceat(numbers, first), counts, test_size, validation_size)
+    else:
+        units = [
+            dict(Counter(name for names in classes[begin : begin + count] for name in names))
+            for begin, count in zip(first.tolist(), counts.tolist(), strict=True)
+        ]
+        sizes = (len(order) - test_size - validation_size, validation_size, test_size)
+        unit_splits = stratification.iterative(units, counts, sizes)
+    result[order] = np.repeat(unit_splits, counts)
     return result
+
+
+def _by_class(
+    classes: NDArray[np.int64], counts: NDArray[np.int64], test_size: float, validation_size: float
+) -> NDArray[np.uint8]:
+    """The split of each unit (U,), in the order of their keys.
+
+    Args:
+        classes: (U,) the class of each unit; of a unit with several, the lowest.
+        counts: (U,) number of samples of each unit.
+    """
+    names, numbers = np.unique(classes, return_inverse=True)
+    totals = np.bincount(numbers, weights=counts, minlength=len(names)).astype(np.int64)  # (K,)
+    units = np.bincount(numbers, minlength=len(names))
+    drawable = np.where(units >= stratification.EVERYWHERE, totals, np.minimum(totals, units))
+    test = stratification.quotas(drawable, test_size) if test_size else np.zeros_like(totals)
+    validation = stratification.quotas(drawable, validation_size) if validation_size else np.zeros_like(totals)
+    result = np.full(len(classes), TRAIN, np.uint8)
+    by_class = np.argsort(numbers, kind="stable")
+    for number, members in enumerate(np.split(by_class, np.cumsum(units)[:-1])):
+        to_test, to_validation = _first_units(counts[members], int(test[number]), int(validation[number]))
+        result[members[:to_test]] = TEST
+        result[members[to_test : to_test + to_validation]] = VALIDATION
+    return result
+
+
+def _first_units(counts: NDArray[np.int64], test: int, validation: int) -> tuple[int, int]:
+    """How many units of a class go to test and to validation; one at least stays for every other split."""
+    before = np.cumsum(counts) - counts
+    to_test = min(int((before < test).sum()), max(0, len(counts) - 1 - (validation > 0)))
+    rest = before[to_test:] - (before[to_test] if to_test < len(counts) else 0)
+    to_validation = min(int((rest < validation).sum()), max(0, len(counts) - 1 - to_test))
+    return to_test, to_validation
 
 
 def by_time(count: int, rows: SplitRows) -> NDArray[np.uint8]:

@@ -77,9 +77,9 @@ class OneClass(TaskDefaults):
         """The class of the sample."""
         return [values["label"]]
 
-    def stratum(self, values: Values) -> str:
+    def strata(self, values: Values) -> list[str]:
         """The class of the sample."""
-        return str(values["label"])
+        return [str(values["label"])]
 
     def agree(self, ours: Prediction, theirs: Prediction) -> bool:
         """Whether both predict the same class."""

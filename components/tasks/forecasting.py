@@ -228,9 +228,9 @@ class Forecasting(TaskDefaults):
         """No labels."""
         return []
 
-    def stratum(self, values: Values) -> str:
-        """One stratum: the split is by time."""
-        return ""
+    def strata(self, values: Values) -> list[str]:
+        """There are none: the split is by time."""
+        return []
 
     def describe(self, values: Values) -> dict[str, object]:
         """The time in seconds since 1970 (NaN if it cannot be read); facts about the values."""

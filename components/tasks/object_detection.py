@@ -203,9 +203,9 @@ class ObjectDetection(TaskDefaults):
         """The classes of the boxes."""
         return sorted(_labels(values))
 
-    def stratum(self, values: Values) -> str:
-        """The set of classes in the image."""
-        return " ".join(self.labels(values))
+    def strata(self, values: Values) -> list[str]:
+        """The classes in the image."""
+        return self.labels(values)
 
     def describe(self, values: Values) -> dict[str, object]:
         """Facts about the file and its boxes."""

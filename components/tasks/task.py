@@ -196,8 +196,8 @@ class Task(Protocol):
     def labels(self, values: Values) -> list[str]:
         """The labels of a raw sample; [] for a task without labels."""
 
-    def stratum(self, values: Values) -> str:
-        """The stratum of a raw sample in the draw of splits; "" for a task without strata."""
+    def strata(self, values: Values) -> Sequence[str]:
+        """The classes of a raw sample whose shares are equal in drawn splits; none for a task without classes."""
 
     def describe(self, values: Values) -> dict[str, object]:
         """`raw_columns` of one sample, readable or not; never raises for a bad sample."""

@@ -224,9 +224,9 @@ class TextGeneration(TaskDefaults):
         """No labels."""
         return []
 
-    def stratum(self, values: Values) -> str:
-        """One stratum."""
-        return ""
+    def strata(self, values: Values) -> list[str]:
+        """There are none."""
+        return []
 
     def describe(self, values: Values) -> dict[str, object]:
         """Facts about the text."""

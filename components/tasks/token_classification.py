@@ -190,9 +190,9 @@ class TokenClassification(TaskDefaults):
         """The tags, after `spans.repaired`."""
         return sorted(set(spans.repaired(values["tags"]))) if _wrong(values) is None else []
 
-    def stratum(self, values: Values) -> str:
-        """Whether the sample has an entity."""
-        return "some" if _wrong(values) is None and spans.spans(values["tags"]) else "none"
+    def strata(self, values: Values) -> list[str]:
+        """The kinds of the sample's entities."""
+        return sorted({span.label for span in spans.spans(values["tags"])}) if _wrong(values) is None else []
 
     def describe(self, values: Values) -> dict[str, object]:
         """Number of words, of entities, of tags that `spans.repaired` changes; whether the sample is valid."""

@@ -251,9 +251,9 @@ class Translation(TaskDefaults):
         """No labels."""
         return []
 
-    def stratum(self, values: Values) -> str:
-        """One stratum."""
-        return ""
+    def strata(self, values: Values) -> list[str]:
+        """There are none."""
+        return []
 
     def describe(self, values: Values) -> dict[str, object]:
         """Facts about both texts, the ratio of their lengths in characters, and whether they are equal."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 
-def columns(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Columns `copies`, `in_other_split`, `label_conflict` for a table with `digest`, `split`, `label`."""
-    groups = table.groupby("digest", sort=False)
+def columns(table: pd.DataFrame, by: str = "digest") -> dict[str, pd.Series]:
+    """Columns `copies`, `in_other_split`, `label_conflict` for a table with `split`, `label`.
+
+    Args:
+        by: column that is equal for equal samples.
+    """
+    groups = table.groupby(by, sort=False)
     return {
         "copies": groups["id"].transform("size").astype("int64"),
         "in_other_split": groups["split"].transform("nunique") > 1,

@@ -25,13 +25,15 @@ _ROWS = 1024
 def columns(task: Task) -> tuple[str, ...]:
     """Names of the table's columns.
 
-    `digest`: of the network's inputs, computed from the arrays. Then the task's columns (`describe_prepared`).
+    `digest`: of the network's inputs, computed from the arrays. `content`: equal for samples that are equal before they
+    become tokens. Then the task's columns (`describe_prepared`).
     `copies_in_split`: number of equal samples in the split. `label_in_every_split`: the label occurs in all three
     splits. `label_balance`: the label's share of the split over its share of the whole dataset. `copies`,
-    `in_other_split`, `label_conflict`: as in the raw table.
+    `in_other_split`, `label_conflict`: as in the raw table. Copies are samples of equal `content` where
+    different samples may become equal inputs, as texts do; else of equal `digest`.
     """
     common = ("copies", "copies_in_split", "in_other_split", "label_conflict", "label_in_every_split", "label_balance")
-    return "id", "split", "row", "label", "digest", *task.prepared_columns, *common
+    return "id", "split", "row", "label", "digest", "content", *task.prepared_columns, *common
 
 
 def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
@@ -39,7 +41,7 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
     facts = manifest.load(folder, "prepared").facts
     specs = [ArraySpec.model_validate_json(json.dumps(entry)) for entry in facts["arrays"]]
     inputs = task.load(folder).inputs()
-    listed = pq.read_table(folder / "samples.parquet", columns=["split", "row", "id", "label"]).to_pandas()
+    listed = pq.read_table(folder / "samples.parquet", columns=["split", "row", "id", "label", "content"]).to_pandas()
     listed["order"] = listed["split"].map({split: number for number, split in enumerate(_SPLITS)})
     listed = listed.sort_values(["order", "row"], kind="stable").reset_index(drop=True).drop(columns="order")
     with Progress(f"describing prepared {name}", len(listed)) as progress:
@@ -48,8 +50,9 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
             for split, rows in ((split, listed.loc[listed["split"] == split, "row"].to_numpy()) for split in _SPLITS)
         ]
     table = pd.concat([listed, pd.concat(pieces, ignore_index=True)], axis=1)
-    table = table.assign(**duplicates.columns(table))
-    table["copies_in_split"] = _size(table, "digest", "split")
+    equal = "content" if task.input_type.lossy else "digest"
+    table = table.assign(**duplicates.columns(table, equal))
+    table["copies_in_split"] = _size(table, equal, "split")
     table["label_in_every_split"] = table.groupby("label")["split"].transform("nunique") == len(_SPLITS)
     in_split = table.groupby(["split", "label"])["id"].transform("size") / table.groupby("split")["id"].transform(
         "size"

@@ -4,10 +4,21 @@ import numpy as np
 import pytest
 
 from components.contracts.dataset import SplitSpec
-from components.preparation.splits import OPEN, TEST, TRAIN, VALIDATION, assign, key
+from components.preparation import split_summary, splits
+from components.preparation.splits import OPEN, TEST, TRAIN, UNUSED, VALIDATION, Draw, key
 
 SPEC = SplitSpec(test=0.2, validation=0.1, seed=0)
+SHARES = {TRAIN: 0.72, VALIDATION: 0.08, TEST: 0.2}
 N = 3000
+
+
+def assign(keys: np.ndarray, labels: np.ndarray, given: np.ndarray, spec: SplitSpec) -> np.ndarray:
+    return splits.assign(Draw(keys, [(label,) for label in labels.tolist()], given), spec)
+
+
+def drawn(classes: list[tuple[int, ...]], seed: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
+    keys = np.random.default_rng(seed).integers(0, 2**63, len(classes)).astype(np.uint64)
+    return splits.assign(Draw(keys, classes, np.full(len(classes), OPEN, np.uint8), groups), SPEC)
 
 
 def draw(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,8 +61,7 @@ def test_twins_stay_together(given_test: bool) -> None:
     sets = [set(keys[result == split].tolist()) for split in (TRAIN, VALIDATION, TEST)]
     assert not sets[TRAIN] & sets[VALIDATION]
     assert not sets[VALIDATION] & sets[TEST]
-    if not given_test:
-        assert not sets[TRAIN] & sets[TEST]
+    assert not sets[TRAIN] & sets[TEST]
 
 
 def test_given_splits_are_kept() -> None:
@@ -65,6 +75,18 @@ def test_given_splits_are_kept() -> None:
     assert (assign(keys, labels, given, SPEC) == given).all()
 
 
+def test_what_is_in_a_given_test_split_is_not_learnt() -> None:
+    keys, labels, given = draw()
+    given[:] = TRAIN
+    given[:500], given[500:600] = TEST, VALIDATION
+    keys[1000:1010] = keys[:10]
+    result = assign(keys, labels, given, SPEC)
+    assert (result[1000:1010] == UNUSED).all()
+    assert (result == UNUSED).sum() == 10
+    lines = split_summary.lines(Draw(keys, [(0,)] * N, given), ["all"], result, SPEC)
+    assert lines == ["10 samples that are in the source's test or validation split too are left out"]
+
+
 def test_every_label_is_in_every_split_as_soon_as_it_can_be() -> None:
     labels = np.repeat(np.arange(5, dtype=np.uint32), 3)
     keys = np.arange(15, dtype=np.uint64)
@@ -76,3 +98,70 @@ def test_every_label_is_in_every_split_as_soon_as_it_can_be() -> None:
 def test_the_key_is_of_seed_and_pixels() -> None:
     assert key(b"pixels", 0) == key(b"pixels", 0)
     assert len({key(b"pixels", 0), key(b"pixels", 1), key(b"others", 0)}) == 3
+
+
+@pytest.mark.slow
+def test_shares_hold_whatever_the_labels_are() -> None:
+    """200 label structures: one label or several, 2 to 80 classes, even or like Zipf's.
+
+    Each split has room for a sample of each class; where it has not: the test after the next.
+    """
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        count = int(random.integers(400, 4000))
+        kinds = int(random.integers(2, min(81, count // 20)))
+        weights = 1 / np.arange(1, kinds + 1) ** random.uniform(0, 1.5)
+        weights /= weights.sum()
+        if seed % 2:
+            classes = [(label,) for label in random.choice(kinds, count, p=weights).tolist()]
+        else:
+            most = min(kinds, int(random.integers(2, 6)))
+            classes = [
+                tuple(sorted(set(random.choice(kinds, int(random.integers(0, most + 1)), p=weights).tolist())))
+                for _ in range(count)
+            ]
+        result = drawn(classes, seed)
+        for split, share in SHARES.items():
+            assert abs((result == split).mean() - share) < 0.01, (seed, split, (result == split).mean())
+        for label in range(kinds):
+            of_label = result[[label in names for names in classes]]
+            if len(of_label) >= 3:
+                assert set(of_label) == {TRAIN, VALIDATION, TEST}, (seed, label, len(of_label))
+            if len(of_label) >= 100:
+                assert abs((of_label == TEST).mean() - 0.2) < 0.06, (seed, label, len(of_label))
+
+
+def test_a_class_of_one_or_two_samples_is_learnt_and_named() -> None:
+    classes = [(0,)] * 197 + [(1,)] * 2 + [(2,)]
+    result = drawn(classes)
+    assert set(result[197:]) == {TRAIN}
+    assert abs((result == TEST).sum() - 40) <= 1
+    draw = Draw(np.arange(200, dtype=np.uint64), classes, np.full(200, OPEN, np.uint8))
+    (line,) = split_summary.lines(draw, ["good", "bad", "fraud"], result, SPEC)
+    assert line.startswith("2 of 3 classes have fewer than 3 samples: fraud (1), bad (2)")
+
+
+def test_where_every_class_is_rare_the_shares_are_said() -> None:
+    classes = [(number,) for number in range(50) for _ in range(3)]
+    result = drawn(classes)
+    for number in range(50):
+        assert set(result[3 * number : 3 * number + 3]) == {TRAIN, VALIDATION, TEST}
+    draw = Draw(np.arange(150, dtype=np.uint64), classes, np.full(150, OPEN, np.uint8))
+    lines = split_summary.lines(draw, [str(number) for number in range(50)], result, SPEC)
+    assert "33.3% of the samples are in test, where `split:` asks for 20.0%" in lines
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_group_is_in_one_split(several: bool) -> None:
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 150, N).astype(np.uint64)  # 20 samples each
+    labels = random.choice(4, N, p=[0.5, 0.3, 0.15, 0.05])
+    classes = [(label, 4) if several and row % 3 else (label,) for row, label in enumerate(labels.tolist())]
+    result = drawn(classes, groups=groups)
+    for group in range(150):
+        assert len(set(result[groups == group])) == 1
+    for split, share in SHARES.items():
+        assert abs((result == split).mean() - share) < 0.01
+        for label in range(4):
+            of_label = result[[label in names for names in classes]]
+            assert abs((of_label == split).mean() - share) < 0.05, (split, label)

@@ -55,8 +55,8 @@ class Windows:
     def labels(self, values: Values) -> list[str]:
         return []
 
-    def stratum(self, values: Values) -> str:
-        return ""
+    def strata(self, values: Values) -> list[str]:
+        return []
 
     def describe(self, values: Values) -> dict[str, object]:
         return {"first": float(values["values"][0])}

@@ -138,8 +138,8 @@ class Regression(TaskDefaults):
     def labels(self, values: Values) -> list[str]:
         return []
 
-    def stratum(self, values: Values) -> str:
-        return ""
+    def strata(self, values: Values) -> list[str]:
+        return []
 
     def describe(self, values: Values) -> dict[str, object]:
         return {"columns": len(values["values"]), "target": float(values["label"])}

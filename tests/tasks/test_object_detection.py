@@ -134,4 +134,5 @@ def test_an_example_says_what_is_in_it() -> None:
     example = TASK.example(SAMPLES[2])
     assert (example.media, example.suffix, example.truth) == ("image/png", ".png", "2 white")
     assert TASK.labels(SAMPLES[0]) == ["red", "white"]
-    assert TASK.stratum(SAMPLES[1]) == ""
+    assert TASK.strata(SAMPLES[0]) == ["red", "white"]
+    assert TASK.strata(SAMPLES[1]) == []

@@ -126,4 +126,5 @@ def test_facts_and_examples() -> None:
     example = TASK.example(SAMPLES[0])
     assert example.truth == "O'Neil Smith: person; Lima: place"
     assert example.content == b"I saw O'Neil Smith in Lima ."
-    assert [TASK.stratum(sample) for sample in SAMPLES] == ["some", "some", "none"]
+    assert TASK.strata(SAMPLES[0]) == ["person", "place"]
+    assert TASK.strata(SAMPLES[2]) == []
