@@ -19,6 +19,7 @@ from components.core.errors import NotFoundError, Problem, SpecError
 from components.identity import digest
 from components.validation.verdict import MAX_FAILING, ExpectationResult, FailingSample, Verdict
 
+_OF_NULLS = ("expect_column_values_to_be_null", "expect_column_values_to_not_be_null")
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
 
 
@@ -99,7 +100,7 @@ class Suite:
             },
         )
         by_position: dict[int, Any] = {_position(item): item for item in outcome.results}
-        results = tuple(_result(item, by_position[position]) for position, item in enumerate(self.expectations))
+        results = tuple(_result(item, by_position[position], table) for position, item in enumerate(self.expectations))
         return Verdict(self.part, subject_digest, self.digest, results)
 
 
@@ -132,18 +133,29 @@ def _position(outcome: Any) -> int:
     return int(outcome.expectation_config.meta["position"])
 
 
-def _result(expectation: ExpectationSpec, outcome: Any) -> ExpectationResult:
+def _result(expectation: ExpectationSpec, outcome: Any, table: pd.DataFrame) -> ExpectationResult:
+    """One result. A row without a value, which Great Expectations leaves out, has not met the expectation."""
     details: dict[str, Any] = outcome.result or {}
     rows: list[dict[str, Any]] = details.get("partial_unexpected_index_list") or []
     column = str(expectation.kwargs.get("column"))
     count = int(details.get("unexpected_count") or 0)
+    success, observed = bool(outcome.success), _observed(details)
+    failing = [FailingSample(str(row["id"]), _plain(row.get(column))) for row in rows if "id" in row]
+    missing, total = int(details.get("missing_count") or 0), int(details.get("element_count") or 0)
+    if missing and "unexpected_count" in details and expectation.type not in _OF_NULLS:
+        count += missing
+        success = success and count <= total * (1 - float(expectation.kwargs.get("mostly") or 1))
+        observed = f"{count:,} of {total:,} samples fail, {missing:,} of them without a value"
+        failing += [
+            FailingSample(str(identity), None) for identity in table.loc[table[column].isna(), "id"][:MAX_FAILING]
+        ]
     return ExpectationResult(
         type=expectation.type,
         kwargs=expectation.kwargs,
         description=expectation.description,
-        success=bool(outcome.success),
-        observed=_observed(details),
-        failing=tuple(FailingSample(str(row["id"]), _plain(row.get(column))) for row in rows if "id" in row),
+        success=success,
+        observed=observed,
+        failing=tuple(failing[:MAX_FAILING]),
         failing_count=count,
         error=_error(outcome.exception_info),
     )

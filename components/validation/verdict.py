@@ -38,7 +38,9 @@ class ExpectationResult(NamedTuple):
         """The result in one line."""
         column = self.kwargs.get("column")
         name = self.description or (f"{column}: {self.type}" if column else self.type)
-        return f"{name} ({self.error or self.observed})"
+        first = ", ".join(failing.id for failing in self.failing[:3]) if not self.success else ""
+        more = ", …" if first and self.failing_count > 3 else ""
+        return f"{name} ({self.error or self.observed}{f': {first}{more}' if first else ''})"
 
 
 class Verdict(NamedTuple):
