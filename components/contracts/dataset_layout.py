@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from components.core.strict import Strict
 
@@ -14,6 +16,30 @@ Fields = dict[str, Kind]
 
 _IMAGES: Fields = {"image": "binary", "label": "text"}
 _OWN = frozenset({"id", "split", "sound"})  # names that a pattern cannot use
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        is_text = codecs.lookup(name)._is_text_encoding  # the codecs of bytes (base64, zip) have it too
+    except LookupError:
+        is_text = False
+    if not is_text:
+        raise ValueError("no encoding of texts that Python knows, as utf-8, utf-16, cp1252, gbk are")
+    return name
+
+
+TextEncoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
+def is_default(default: object) -> Callable[[object], bool]:
+    """Whether a value is the default; such a key stays out of the digest of sources written before it existed."""
+    return lambda value: value == default
+
+
+def _check_same_splits(one: str | dict[str, str], other: str | dict[str, str]) -> None:
+    splits = [set(names) if isinstance(names, dict) else None for names in (one, other)]
+    if splits[0] != splits[1]:
+        raise ValueError("images and annotations name different splits")
 
 
 class SplitRows(Strict):
@@ -177,13 +203,14 @@ class WindowsLayout(Strict):
 
 
 class ConllLayout(Strict):
-    """One token a line, its tag in the last column, an empty line after each sentence; files by their splits.
+    """One token a line, its tag in the last column, an empty line after each sentence; files by their splits,
+    one or several each.
 
     The samples of the file "" have no split yet.
     """
 
     kind: Literal["conll"]
-    files: dict[str, str]
+    files: dict[str, str | list[str]]
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
 
     @property
@@ -218,23 +245,20 @@ class VocLayout(Strict):
     """Pascal VOC: `JPEGImages/<name>.jpg`, `Annotations/<name>.xml`, and `ImageSets/Main/<split>.txt` if there are any.
 
     If there are sets, names that are in none of them are left out.
+
+    Args:
+        images, annotations: the folders below `root`; or folders by their splits, where each split has its own. Images
+            and annotations may be in one folder.
+        unannotated: what an image without an annotation is: left out, or an image without objects.
+        sizes: what to do if an annotation's image size is not the file's: refuse, or ignore what the annotation says.
     """
 
     kind: Literal["voc"]
     root: str = "."
-
-    @property
-    def fields(self) -> Fields:
-        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels."""
-        return {"image": "binary", "boxes": "json"}
-
-
-class CocoLayout(Strict):
-    """COCO: a JSON file of annotations and a folder of images, by their splits. Crowds are left out."""
-
-    kind: Literal["coco"]
-    annotations: dict[str, str]
-    images: dict[str, str]
+    images: str | dict[str, str] = Field(default="JPEGImages", exclude_if=is_default("JPEGImages"))
+    annotations: str | dict[str, str] = Field(default="Annotations", exclude_if=is_default("Annotations"))
+    unannotated: Literal["leave_out", "background"] = Field(default="leave_out", exclude_if=is_default("leave_out"))
+    sizes: Literal["refuse", "ignore"] = Field(default="refuse", exclude_if=is_default("refuse"))
 
     @property
     def fields(self) -> Fields:
@@ -243,8 +267,75 @@ class CocoLayout(Strict):
 
     @model_validator(mode="after")
     def _same_splits(self) -> Self:
+        _check_same_splits(self.images, self.annotations)
+        return self
+
+
+class CocoLayout(Strict):
+    """COCO: JSON files of annotations and a folder of images, by their splits. Crowds are left out.
+
+    The samples of the file "" have no split yet. Where a split has several files, it may have as many folders, in the
+    same order, or one for all.
+
+    Args:
+        sizes: as in `VocLayout`.
+    """
+
+    kind: Literal["coco"]
+    annotations: dict[str, str | list[str]]
+    images: dict[str, str | list[str]]
+    sizes: Literal["refuse", "ignore"] = Field(default="refuse", exclude_if=is_default("refuse"))
+
+    @property
+    def fields(self) -> Fields:
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels."""
+        return {"image": "binary", "boxes": "json"}
+
+    def parts(self) -> list[tuple[str, str, str]]:
+        """(split, file of annotations, folder of images) of each file, in order."""
+        parts = []
+        for split, files in self.annotations.items():
+            names = [files] if isinstance(files, str) else files
+            folders = self.images[split]
+            each = [folders] * len(names) if isinstance(folders, str) else folders
+            parts += [(split, name, folder) for name, folder in zip(names, each, strict=True)]
+        return parts
+
+    @model_validator(mode="after")
+    def _same_splits(self) -> Self:
         if self.annotations.keys() != self.images.keys():
             raise ValueError("annotations and images name different splits")
+        for split, folders in self.images.items():
+            files = self.annotations[split]
+            if isinstance(folders, list) and len(folders) != (1 if isinstance(files, str) else len(files)):
+                raise ValueError(f"{split}: give one folder of images, or one for each file of annotations")
+        return self
+
+
+class YoloLayout(Strict):
+    """YOLO: a text file of boxes for each image (https://docs.ultralytics.com/datasets/detect/), by their splits.
+
+    A line is `class x y width height`, the centre and the sides as parts of the image's width and height; or
+    `class x1 y1 x2 y2 ...`, the corners of a polygon, whose box is taken. An image without a file has no objects.
+
+    Args:
+        images, labels: folders by their splits; "" for samples without a split yet.
+        classes: names of the classes, by number.
+    """
+
+    kind: Literal["yolo"]
+    images: dict[str, str]
+    labels: dict[str, str]
+    classes: list[str] = Field(min_length=1)
+
+    @property
+    def fields(self) -> Fields:
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels."""
+        return {"image": "binary", "boxes": "json"}
+
+    @model_validator(mode="after")
+    def _same_splits(self) -> Self:
+        _check_same_splits(self.images, self.labels)
         return self
 
 
@@ -292,6 +383,7 @@ Layout = Annotated[
     | PairsLayout
     | VocLayout
     | CocoLayout
+    | YoloLayout
     | WavLayout,
     Field(discriminator="kind"),
 ]

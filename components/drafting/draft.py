@@ -15,9 +15,11 @@ from components.contracts.pipeline import PipelineSpec
 from components.core import atomic, located_yaml
 from components.core.errors import SourceError, UsageError
 from components.core.project import Project
-from components.drafting import expectations, profile
+from components.drafting import expectations, likely_wrong, profile
 from components.drafting.profile import Profile
-from components.drafting.recognise import Recognised, innermost_folder, recognise
+from components.drafting.recognise import recognise
+from components.drafting.recognised import Recognised
+from components.ingestion import archive, unpacked, visible_files
 from components.tasks import compatibility
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
@@ -30,6 +32,7 @@ class Draft(NamedTuple):
         why: how the task was recognised.
         samples, labels: number of samples, number of different labels.
         files: the written files, relative to the project.
+        remarks: what is left out or assumed, and what is likely to be wrong, one sentence each.
     """
 
     task: str
@@ -37,6 +40,7 @@ class Draft(NamedTuple):
     samples: int
     labels: int
     files: list[str]
+    remarks: list[str]
 
 
 def write(project: Project, name: str, source: Path, task: str | None = None) -> Draft:
@@ -44,7 +48,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
 
     Args:
         name: name of the dataset and of the pipeline.
-        source: file or folder of the samples.
+        source: file or folder of the samples, or an archive of a folder.
         task: name of the task, or `package.module:NAME`; default: the task that reads the fields of the samples.
 
     Raises:
@@ -57,8 +61,9 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
     if existing or name in _listed_datasets(project):
         where = ", ".join(str(path.relative_to(project.root)) for path in existing) or "params.yaml"
         raise UsageError(f"there is a {name} already", where=where, next_step="choose another name, or remove it")
-    source = innermost_folder(source)
-    recognised = recognise(source)
+    source = visible_files.innermost(source)
+    with unpacked.folder(source, name) as content:
+        recognised = recognise(content)
     task_name, task_spec = _choose_task(recognised, task, source)
     recognised = recognised._replace(layout=task_spec.draft_layout(recognised.layout))
     document: dict[str, Any] = {
@@ -77,6 +82,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
             raise SourceError(
                 "a single class: there is nothing to tell apart", where=str(source), got=got, expected="several labels"
             )
+        likely_wrong.check(samples, str(source))
         document["split"] = task_spec.draft_split(samples)
         document["input"] = task_spec.draft_settings(samples, recognised.layout)
         pipeline = {
@@ -100,7 +106,8 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
         raise
     written = [f"data/{name}/{part}" for part in ("dataset.yaml", "expectations.json", "README.md")]
     files = [*written, f"pipelines/{name}.yaml", "params.yaml"]
-    return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files)
+    remarks = [*recognised.remarks, *samples.remarks, *likely_wrong.remarks(samples, document["split"])]
+    return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files, remarks)
 
 
 def _choose_task(recognised: Recognised, name: str | None, source: Path) -> tuple[str, Task]:
@@ -125,6 +132,8 @@ def _source(recognised: Recognised, source: Path, folder: Path) -> dict[str, Any
     project = folder.parent.parent.resolve()
     in_project = absolute.is_relative_to(project)
     path = str(Path("../..") / absolute.relative_to(project)) if in_project else str(absolute)
+    if source.is_file() and archive.is_archive(source):
+        return {"kind": "folder", "path": path, "layout": recognised.layout}
     if source.is_file():
         options = {key: value for key, value in recognised.layout.items() if key not in ("kind", "files")}
         return {"kind": recognised.layout["kind"], "path": path, **options}

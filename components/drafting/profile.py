@@ -12,6 +12,7 @@ from components.contracts.dataset import DatasetSpec
 from components.core.errors import SourceError
 from components.core.progress import Progress
 from components.ingestion import sources
+from components.ingestion.remarks import Remarks
 from components.tasks.task import Task
 
 
@@ -23,6 +24,7 @@ class Profile:
         splits, labels: number of samples of each.
         columns: what the task describes of each sample, by column of the sample table.
         copies: number of samples of each content, by digest.
+        remarks: what the reader leaves out or assumes, one line each.
         content_splits, content_labels: splits and labels of each content, by digest.
     """
 
@@ -31,6 +33,7 @@ class Profile:
     labels: Counter[str] = field(default_factory=Counter)
     columns: dict[str, list[object]] = field(default_factory=lambda: defaultdict(list))
     copies: Counter[bytes] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
     content_splits: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
     content_labels: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -54,8 +57,11 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile
     Raises:
         SourceError: the source cannot be read, or is empty.
     """
-    profile = Profile()
-    with sources.open_source(spec.source, folder) as samples, Progress(f"describing {spec.name}", None) as progress:
+    profile, remarks = Profile(), Remarks()
+    with (
+        sources.open_source(spec.source, folder, remarks) as samples,
+        Progress(f"describing {spec.name}", None) as progress,
+    ):
         for sample in samples:
             values = sample.values
             digest = hashlib.sha256(task.content(values)).digest()
@@ -71,6 +77,7 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile
             profile.content_splits[digest].add(sample.split or "")
             profile.content_labels[digest].add(label)
             progress.advance(1)
+    profile.remarks = remarks.lines()
     if profile.samples == 0:
         raise SourceError("the source holds no sample", where=where)
     return profile

@@ -2,71 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter
-
-from components import tasks
-from components.contracts.dataset_layout import Layout
 from components.core.errors import SourceError
-from components.drafting import columns
+from components.drafting import columns, recognise_detection
+from components.drafting.recognised import Recognised
+from components.drafting.split_files import as_layout, by_split, is_split
+from components.ingestion import conll, image_file, visible_files
 from components.ingestion.sample import split_name
 
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 NO_LANGUAGES = ("md", "py", "sh", "gz", "xz", "js", "db", "ds", "go")
-_LAYOUT: TypeAdapter[Layout] = TypeAdapter(Layout)
-TAG = re.compile(r"^(O|[BIESLU]-\S+)$")
 KINDS = (
-    "class folders of images, Pascal VOC, COCO, WAV files, CoNLL, line-aligned text pairs, "
+    "class folders of images, Pascal VOC, COCO, YOLO, WAV files, CoNLL, line-aligned text pairs, "
     "or CSV, TSV and Parquet with labels, texts, values or a time"
 )
-
-
-class Recognised(NamedTuple):
-    """A recognised layout.
-
-    Args:
-        layout: as in dataset.yaml; `kind: folder` for a source that is a folder of class folders.
-        why: how the layout was recognised.
-    """
-
-    layout: dict[str, Any]
-    why: str
-
-    @property
-    def task(self) -> str | None:
-        """The task that reads the fields of the layout's samples; None if there is none."""
-        layout: Layout = _LAYOUT.validate_python(self.layout)
-        return tasks.of_fields(layout.fields)
-
-
-def innermost_folder(source: Path) -> Path:
-    """Descend while a folder has a single entry and that entry is a folder; return the last folder."""
-    while source.is_dir():
-        children = [path for path in source.iterdir() if not path.name.startswith(".")]
-        if len(children) != 1 or not children[0].is_dir():
-            break
-        source = children[0]
-    return source
+_NO_CLASS = re.compile(r"(fold|split|part|batch|run|session)[ _-]?\d+")  # folders of these names are no classes
+_NOISE = re.compile(r"_?background_?noise_?|_.*_")
 
 
 def recognise(source: Path) -> Recognised:
     """Recognise the layout of a file or a folder.
 
     Raises:
-        SourceError: there is no such file or folder, or its layout is not recognised.
+        SourceError: there is no such file or folder, its layout is not recognised, or it can be read in several ways.
     """
     if source.is_file():
-        return _table({"": source}, source.parent)
+        if _table_kind(source) is None and _is_conll(source):
+            return Recognised({"kind": "conll", "files": {"": source.name}}, "CoNLL: a token and its tag a line")
+        return _table({"": [source]}, source.parent)
     if not source.is_dir():
         raise SourceError("no such file or folder", where=str(source))
-    files = sorted(path for path in source.rglob("*") if path.is_file() and not _hidden(path.relative_to(source)))
-    for recogniser in (_voc, _coco, _wav, _class_folders, _pairs, _conll, _tables):
+    files = sorted(visible_files.walk(source))
+    for recogniser in (recognise_detection.recognise, _wav, _class_folders, _pairs, _conll, _tables):
         recognised = recogniser(source, files)
         if recognised is not None:
             return recognised
@@ -80,51 +50,35 @@ def recognise(source: Path) -> Recognised:
     )
 
 
-def _voc(source: Path, files: Sequence[Path]) -> Recognised | None:
-    for folder in sorted({path.parent.parent for path in files if path.parent.name == "Annotations"}):
-        if (folder / "JPEGImages").is_dir():
-            relative = folder.relative_to(source).as_posix()
-            return Recognised({"kind": "voc", "root": relative}, "Pascal VOC: JPEGImages, Annotations")
-    return None
-
-
-def _coco(source: Path, files: Sequence[Path]) -> Recognised | None:
-    annotations: dict[str, str] = {}
-    images: dict[str, str] = {}
-    for path in files:
-        if path.suffix != ".json":
-            continue
-        document = _read_json(path)
-        if not isinstance(document, dict) or not {"images", "annotations", "categories"} <= document.keys():
-            continue
-        split = _split_of(path, source)
-        first = Path(str(document["images"][0]["file_name"])).name if document["images"] else ""
-        folder = next((image.parent for image in files if image.name == first), None)
-        if folder is None:
-            continue
-        annotations[split] = path.relative_to(source).as_posix()
-        images[split] = folder.relative_to(source).as_posix()
-    if not annotations:
-        return None
-    return Recognised({"kind": "coco", "annotations": annotations, "images": images}, "COCO annotations")
-
-
 def _wav(source: Path, files: Sequence[Path]) -> Recognised | None:
     sounds = [path.relative_to(source) for path in files if path.suffix.lower() == ".wav"]
     if not sounds or len(sounds) * 2 < len(files):
         return None
     suffix = sounds[0].suffix
-    folders = {path.parent for path in sounds}
-    if len(folders) > 1 and all(len(path.parts) == 2 for path in sounds):
-        layout = {"kind": "wav", "root": ".", "pattern": f"{{label}}/{{name}}{suffix}"}
-        return Recognised(layout, f"WAV files in {len(folders)} folders, one a class")
+    root = visible_files.innermost(source)
+    inner = [path.relative_to(root.relative_to(source)) for path in sounds]
+    depths = {len(path.parts) for path in inner}
+    classes = sorted({path.parts[-2] for path in inner if len(path.parts) > 1})
+    layout = {"kind": "wav", "root": root.relative_to(source).as_posix()}
+    if depths == {2} and len(classes) > 1:
+        _check_classes(classes, source)
+        layout |= {"pattern": f"{{label}}/{{name}}{suffix}"}
+        return Recognised(layout, f"WAV files in {len(classes)} folders, one a class", _noise(classes))
+    if depths == {3} and len(classes) > 1 and all(is_split(path.parts[0]) for path in inner):
+        splits: dict[str, dict[str, list[str]]] = {}
+        for name in sorted({path.parts[0] for path in inner}):
+            if (split := split_name(name, str(root))) != "train":
+                splits.setdefault(split, {"folder": []})["folder"].append(name)
+        layout |= {"pattern": f"{{folder}}/{{label}}/{{name}}{suffix}", **splits}
+        return Recognised(layout, f"WAV files in {len(classes)} class folders a split", _noise(classes))
     parts = {len(path.stem.split("_")) for path in sounds}
+    folders = {path.parent for path in sounds}
     if len(parts) != 1 or parts == {1} or len(folders) != 1:
         raise SourceError(
             "WAV files whose names do not say their classes alike",
             where=str(source),
             got=", ".join(str(path) for path in sounds[:3]),
-            expected="<class>/<name>.wav, or <class>_<name>.wav",
+            expected="<class>/<name>.wav, <split>/<class>/<name>.wav, or <class>_<name>.wav",
         )
     names = ["label", *(f"part_{number}" for number in range(2, parts.pop() + 1))]
     pattern = "_".join(f"{{{name}}}" for name in names) + suffix
@@ -133,17 +87,46 @@ def _wav(source: Path, files: Sequence[Path]) -> Recognised | None:
 
 
 def _class_folders(source: Path, files: Sequence[Path]) -> Recognised | None:
-    images = [path.relative_to(source) for path in files if path.suffix.lower() in IMAGES]
+    root = visible_files.innermost(source)
+    images = [
+        path.relative_to(root)
+        for path in files
+        if path.suffix.lower() in image_file.SUFFIXES or image_file.is_image(path)
+    ]
     if not images or len(images) * 2 < len(files):
         return None
     depths = {len(path.parts) for path in images}
     classes = sorted({path.parts[-2] for path in images if len(path.parts) > 1})
+    layout = {"kind": "folder"} if root == source else {"kind": "folder", "root": root.relative_to(source).as_posix()}
     if depths == {2} and len(classes) > 1:
-        return Recognised({"kind": "folder"}, f"images in {len(classes)} folders, one a class")
-    if depths == {3} and len(classes) > 1 and all(_is_split(path.parts[0]) for path in images):
+        _check_classes(classes, source)
+        return Recognised(layout, f"images in {len(classes)} folders, one a class", _noise(classes))
+    if depths == {3} and len(classes) > 1 and all(is_split(path.parts[0]) for path in images):
         why = f"images in {len(classes)} class folders a split"
-        return Recognised({"kind": "folder", "splits": True}, why)
+        return Recognised({**layout, "splits": True}, why, _noise(classes))
     return None
+
+
+def _check_classes(folders: Sequence[str], source: Path) -> None:
+    """Refuse folders whose names are those of splits or folds: they are no classes.
+
+    Raises:
+        SourceError: names them.
+    """
+    no_classes = [name for name in folders if is_split(name) or _NO_CLASS.fullmatch(name.lower())]
+    if no_classes:
+        raise SourceError(
+            "folders that are no classes by their names",
+            where=str(source),
+            got=", ".join(no_classes[:8]),
+            expected="<class>/<file>, or <split>/<class>/<file> with splits train, validation (val, dev), test",
+            next_step="sort the files into a folder for each class",
+        )
+
+
+def _noise(classes: Sequence[str]) -> tuple[str, ...]:
+    odd = [name for name in classes if _NOISE.fullmatch(name.lower())]
+    return tuple(f"the folder {name} is read as a class: remove it if it is none" for name in odd)
 
 
 def _pairs(source: Path, files: Sequence[Path]) -> Recognised | None:
@@ -156,9 +139,15 @@ def _pairs(source: Path, files: Sequence[Path]) -> Recognised | None:
     if len(languages) != 2 or sides[languages[0]].keys() != sides[languages[1]].keys():
         return None
     stems = sorted(sides[languages[0]])
-    splits = {stem: _split_of(Path(stem), source) if len(stems) > 1 else "" for stem in stems}
+    splits = by_split([sides[languages[0]][stem] for stem in stems], source)
+    if several := [split for split, paths in splits.items() if len(paths) > 1]:
+        got = ", ".join(path.name for path in splits[several[0]])
+        raise SourceError("several pairs of files of a split", where=str(source), got=got, expected="one pair a split",
+                          next_step="join the files of a split, each language in the same order")  # fmt: skip
+    stem_of = {path: stem for stem, path in sides[languages[0]].items()}
     named = [
-        {splits[stem]: sides[language][stem].relative_to(source).as_posix() for stem in stems} for language in languages
+        {split: sides[language][stem_of[paths[0]]].relative_to(source).as_posix() for split, paths in splits.items()}
+        for language in languages
     ]
     layout = {"kind": "pairs", "source": named[0], "target": named[1]}
     return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}")
@@ -168,25 +157,32 @@ def _conll(source: Path, files: Sequence[Path]) -> Recognised | None:
     tagged = [path for path in files if path.suffix not in TABLES and _is_conll(path)]
     if not tagged:
         return None
-    names = {_split_of(path, source) if len(tagged) > 1 else "": path.relative_to(source).as_posix() for path in tagged}
-    return Recognised({"kind": "conll", "files": names}, "CoNLL: a token and its tag a line")
+    layout = {"kind": "conll", "files": as_layout(by_split(tagged, source), source)}
+    return Recognised(layout, "CoNLL: a token and its tag a line", _others(files, tagged, source))
 
 
 def _tables(source: Path, files: Sequence[Path]) -> Recognised | None:
     tables = [path for path in files if _table_kind(path)]
     if not tables:
         return None
-    if len(tables) == 1:
-        return _table({"": tables[0]}, source)
-    return _table({_split_of(path, source): path for path in tables}, source)
+    found = _table(by_split(tables, source), source)
+    return found._replace(remarks=(*found.remarks, *_others(files, tables, source)))
 
 
-def _table(files: dict[str, Path], source: Path) -> Recognised:
-    first = next(iter(files.values()))
+def _others(files: Sequence[Path], read: Sequence[Path], source: Path) -> tuple[str, ...]:
+    """A remark on the files that are not read."""
+    others = [path.relative_to(source).as_posix() for path in files if path not in set(read)]
+    if not others:
+        return ()
+    more = ", …" if len(others) > 5 else ""
+    return (f"{len(others):,} other files are left out ({', '.join(others[:5])}{more})",)
+
+
+def _table(files: dict[str, list[Path]], source: Path) -> Recognised:
+    first = next(iter(files.values()))[0]
     kind = _table_kind(first) or ("tsv" if "\t" in columns.lines(first, 1)[0] else "csv")
     layout, why = columns.recognise(first, kind)
-    named = {split: path.relative_to(source).as_posix() for split, path in files.items()}
-    return Recognised({"kind": kind, "files": named, **layout}, why)
+    return Recognised({"kind": kind, "files": as_layout(files, source), **layout}, why)
 
 
 def _table_kind(path: Path) -> str | None:
@@ -195,52 +191,9 @@ def _table_kind(path: Path) -> str | None:
 
 def _is_conll(path: Path) -> bool:
     try:
-        lines = [line.split() for line in columns.lines(path, 200, "strict")]
+        lines = [line for line in columns.lines(path, 200, "strict") if line.strip() and not conll.is_comment(line)]
     except UnicodeDecodeError:
         return False
-    tokens = [line for line in lines if len(line) >= 2]
-    return len(tokens) >= 5 and all(TAG.match(line[-1]) for line in tokens) and any(line[-1] != "O" for line in tokens)
-
-
-def _split_of(path: Path, source: Path) -> str:
-    """The split in the name of a file or of its folder.
-
-    Raises:
-        SourceError: there is none.
-    """
-    for part in _name_parts(path):
-        if _is_split(part):
-            return part
-    raise SourceError(
-        "several files, and this one's name says no split",
-        where=str(source),
-        got=path.name,
-        expected="train, validation (val, dev) or test in the name",
-    )
-
-
-def _name_parts(path: Path) -> Iterable[str]:
-    yield from (word for word in re.split(r"[^a-z]+", path.name.lower()) if word)
-    for split in ("train", "valid", "dev", "test"):  # emerging.dev.conll, wnut17train.conll
-        if split in path.stem.lower():
-            yield split
-    yield path.parent.name.lower()
-
-
-def _is_split(word: str) -> bool:
-    try:
-        split_name(word, "")
-    except SourceError:
-        return False
-    return True
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError:
-        return None
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.parts)
+    rows = [cells for cells in map(conll.columns, lines) if len(cells) >= 2]
+    tagged = [cells for cells in rows if conll.TAG.fullmatch(cells[-1])]
+    return len(rows) >= 5 and len(tagged) == len(rows) and any(cells[-1] != "O" for cells in rows)

@@ -19,6 +19,7 @@ from components.contracts.dataset_layout import (
     VocLayout,
     WavLayout,
     WindowsLayout,
+    YoloLayout,
 )
 from components.ingestion import (
     cifar,
@@ -30,19 +31,23 @@ from components.ingestion import (
     pairs,
     table,
     unpacked,
+    visible_files,
     voc,
     wav_folder,
     windows,
+    yolo,
 )
+from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample
 
 
 @contextmanager
-def open_source(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
+def open_source(source: Source, folder: Path, remarks: Remarks) -> Iterator[Iterator[Sample]]:
     """The samples of a source; they can be read once, inside the block.
 
     Args:
         folder: the dataset's folder, the base of relative paths.
+        remarks: what is left out is added to it while the samples are read.
 
     Raises:
         SourceError: the source cannot be fetched or read; also while the samples are read.
@@ -51,21 +56,25 @@ def open_source(source: Source, folder: Path) -> Iterator[Iterator[Sample]]:
         case SklearnSource():
             yield digits.samples()
         case UrlSource():
-            with unpacked.files(source.files, folder.name) as source_folder:
-                yield _read(source.layout, source_folder)
+            with unpacked.files(source.files, folder.name, source.names) as source_folder:
+                yield _read(source.layout, source_folder, remarks)
         case FolderSource():
-            with unpacked.folder(folder / source.path, folder.name) as source_folder:
-                yield _read(source.layout or FolderLayout(kind="folder", splits=source.splits), source_folder)
+            with unpacked.folder(folder / source.path, folder.name, source.names) as source_folder:
+                # An archive of a folder holds the folder itself.
+                is_archive = source_folder != folder / source.path and source.layout is None
+                root = visible_files.innermost(source_folder) if is_archive else source_folder
+                layout = source.layout or FolderLayout(kind="folder", splits=source.splits)
+                yield _read(layout, root, remarks)
         case TableSource():
             path = folder / source.path
             fields = source.model_dump(exclude={"path"})
             yield table.samples(TableLayout(**fields, files={"": path.name}), path.parent)
 
 
-def _read(layout: Layout, folder: Path) -> Iterator[Sample]:
+def _read(layout: Layout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
     match layout:
         case FolderLayout():
-            return class_folder.samples(layout, folder / layout.root)
+            return class_folder.samples(layout, folder / layout.root, remarks)
         case IdxLayout():
             return idx.samples(layout, folder)
         case CifarLayout():
@@ -75,12 +84,14 @@ def _read(layout: Layout, folder: Path) -> Iterator[Sample]:
         case WindowsLayout():
             return windows.samples(layout, folder)
         case ConllLayout():
-            return conll.samples(layout, folder)
+            return conll.samples(layout, folder, remarks)
         case PairsLayout():
             return pairs.samples(layout, folder)
         case VocLayout():
-            return voc.samples(layout, folder)
+            return voc.samples(layout, folder, remarks)
         case CocoLayout():
-            return coco.samples(layout, folder)
+            return coco.samples(layout, folder, remarks)
+        case YoloLayout():
+            return yolo.samples(layout, folder, remarks)
         case WavLayout():
             return wav_folder.samples(layout, folder)

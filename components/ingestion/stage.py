@@ -10,6 +10,7 @@ from components.core import atomic, located_yaml
 from components.core.errors import Problem, SourceError, SpecError, UsageError
 from components.identity import digest, manifest
 from components.ingestion import sample_file, sources
+from components.ingestion.remarks import Remarks
 
 
 def main(arguments: list[str]) -> None:
@@ -33,13 +34,16 @@ def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
     """Write `raw/samples.parquet` and seal the folder; atomic."""
     with atomic.folder(folder / "raw") as fresh:
         fields = spec.source_fields()
-        with sources.open_source(spec.source, folder) as samples:
+        remarks = Remarks()
+        with sources.open_source(spec.source, folder, remarks) as samples:
             written = sample_file.write(samples, fresh / sample_file.FILE_NAME, f"reading {spec.name}", fields)
         if written.samples == 0:
             raise SourceError("the source holds no sample", where=str(folder / "dataset.yaml"))
         if written.replaced:
             note = "bytes that are no text in this encoding, and are read as \ufffd; the expectation `valid` sees them"
             print(f"{spec.name}: {written.replaced:,} of {written.samples:,} samples hold {note}", file=sys.stderr)
+        for line in remarks.lines():
+            print(f"{spec.name}: {line}", file=sys.stderr)
         facts = {
             "dataset": spec.name,
             "source_digest": digest.of_value(spec.source.model_dump(mode="json")),
@@ -48,4 +52,6 @@ def ingest(spec: DatasetSpec, folder: Path) -> manifest.Manifest:
             "splits": written.splits,
             "labels": written.labels,
         }
+        if remarks.lines():
+            facts["remarks"] = remarks.document()
         return manifest.seal(fresh, "raw", facts)

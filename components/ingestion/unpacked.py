@@ -13,8 +13,11 @@ from components.ingestion import archive, download, mirror
 
 
 @contextmanager
-def files(remote: Sequence[RemoteFile], dataset: str) -> Iterator[Path]:
+def files(remote: Sequence[RemoteFile], dataset: str, names: str | None = None) -> Iterator[Path]:
     """A temporary folder with every file under its name, archives unpacked; other files are symbolic links.
+
+    Args:
+        names: as in `archive.unpack`.
 
     Raises:
         SourceError: a file cannot be fetched, or an archive is damaged or unsafe.
@@ -26,22 +29,25 @@ def files(remote: Sequence[RemoteFile], dataset: str) -> Iterator[Path]:
             path = mirror.find(file.sha256, name, state / "cache" / "mirror.json")
             path = path or download.fetch(file, state / "cache" / "downloads")
             if archive.is_archive(path):
-                archive.unpack(path, target)
+                archive.unpack(path, target, names=names)
             else:
                 (target / file.name).symlink_to(path.resolve())
         yield target
 
 
 @contextmanager
-def folder(path: Path, dataset: str) -> Iterator[Path]:
+def folder(path: Path, dataset: str, names: str | None = None) -> Iterator[Path]:
     """A local folder, or a temporary folder with the content of a local archive.
+
+    Args:
+        names: as in `archive.unpack`.
 
     Raises:
         SourceError: the archive is damaged or unsafe.
     """
     if path.is_file() and archive.is_archive(path):
         with _temporary_folder(dataset) as target:
-            archive.unpack(path, target)
+            archive.unpack(path, target, names=names)
             yield target
     else:
         yield path

@@ -2,64 +2,177 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from components.contracts.dataset_layout import VocLayout
 from components.core.errors import SourceError
-from components.ingestion import text_lines
-from components.ingestion.boxes import box, inside
+from components.ingestion import frames, image_file, text_lines, visible_files
+from components.ingestion.boxes import box
+from components.ingestion.frames import Annotated, Frame
+from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample, split_name
 
 _SETS = ("train", "val", "test")
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_DECLARATION = re.compile(rb"""^<\?xml[^>]*?encoding=["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
 
 
-def samples(layout: VocLayout, folder: Path) -> Iterator[Sample]:
-    """The images of each set in its order, or all annotated images, sorted, without sets; ids are the images' names.
+class _Image(NamedTuple):
+    """An image and its annotation, which may be missing.
+
+    Args:
+        where: for errors.
+    """
+
+    identity: str
+    split: str | None
+    path: Path
+    annotation: Path | None
+    where: str
+
+
+def samples(layout: VocLayout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
+    """The images of each set in its order; without sets all images, sorted; ids are the images' names.
 
     Raises:
-        SourceError: a folder, image or annotation is missing or damaged, or an image is in two sets.
+        SourceError: a folder, image or annotation is missing or damaged, an image is in two sets, or boxes and images
+            do not fit each other (frames.py).
     """
     root = folder / layout.root
-    sets = {name: root / "ImageSets" / "Main" / f"{name}.txt" for name in _SETS}
-    if any(path.is_file() for path in sets.values()):
-        set_names: dict[str, str] = {}
-        for name, path in sets.items():
-            for number, line in text_lines.read(path, strict=True) if path.is_file() else ():
-                identity = line.split()[0] if line.strip() else ""
-                if identity and set_names.setdefault(identity, name) != name:
-                    got = f"{identity}, also in {set_names[identity]}"
-                    raise SourceError("an image in two sets", where=f"{path} line {number}", got=got)
-                if identity:
-                    yield _sample(root, identity, split_name(name, str(path)), f"{path} line {number}")
-        return
-    if not (root / "Annotations").is_dir():
-        raise SourceError("no such folder", where=str(root / "Annotations"))
-    for path in sorted((root / "Annotations").glob("*.xml")):
-        yield _sample(root, path.stem, None, str(path))
+    images = list(_images(layout, root, remarks))
+    if not images:
+        raise SourceError("no annotated image in the folder", where=str(root))
+    annotated = [Annotated(image.path, _size(image.annotation)) for image in images if image.annotation is not None]
+    frame = frames.frame(annotated, layout.sizes, str(root), remarks)
+    for image in images:
+        yield _sample(image, frame)
 
 
-def _sample(root: Path, identity: str, split: str | None, where: str) -> Sample:
-    names = [f"{identity}{suffix}" for suffix in _SUFFIXES]
-    name = next((name for name in names if (root / "JPEGImages" / name).is_file()), names[0])
-    content = inside(root / "JPEGImages", name, where).read_bytes()
-    annotation = inside(root / "Annotations", f"{identity}.xml", where)
-    return Sample(identity, split, {"image": content, "boxes": _boxes(annotation)})
+def annotation_root(path: Path) -> ElementTree.Element:
+    """The root element of an annotation, in whatever encoding it declares.
 
-
-def _boxes(path: Path) -> list[dict[str, Any]]:
+    Raises:
+        SourceError: no XML, an unknown encoding, or declared entities.
+    """
     content = path.read_bytes()
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise SourceError("an annotation that declares entities", where=str(path))
+    head = content.lstrip(b"\xef\xbb\xbf \t\r\n")
+    declared = _DECLARATION.match(head)
     try:
-        tree = ElementTree.fromstring(content)  # noqa: S314  # refused above if it declares entities
-    except ElementTree.ParseError as error:
+        if declared is not None:  # expat itself reads no encoding of several bytes but UTF-8 and UTF-16
+            text = head[declared.end() :].decode(declared[1].decode("ascii"))
+            return ElementTree.fromstring(text)  # noqa: S314  # refused above if it declares entities
+        return ElementTree.fromstring(head if head[:2] not in (b"\xff\xfe", b"\xfe\xff") else content)  # noqa: S314
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise SourceError("the annotation is no XML", where=str(path), got=error) from error
+
+
+def _images(layout: VocLayout, root: Path, remarks: Remarks) -> Iterator[_Image]:
+    if isinstance(layout.images, dict) and isinstance(layout.annotations, dict):
+        for name, images in layout.images.items():
+            folders = root / images, root / layout.annotations[name]
+            split = split_name(name, "layout.images")
+            for image in _pairs(*folders, layout.unannotated, remarks):
+                yield image._replace(identity=f"{name}/{image.identity}", split=split)
+        return
+    folders = root / str(layout.images), root / str(layout.annotations)
+    sets = {name: root / "ImageSets" / "Main" / f"{name}.txt" for name in _SETS}
+    if any(path.is_file() for path in sets.values()):
+        yield from _of_sets(sets, *folders)
+    else:
+        yield from _pairs(*folders, layout.unannotated, remarks)
+
+
+def _of_sets(sets: dict[str, Path], image_folder: Path, annotation_folder: Path) -> Iterator[_Image]:
+    images, annotations = _by_stem(image_folder), _by_stem(annotation_folder, ".xml")
+    set_names: dict[str, str] = {}
+    for name, path in sets.items():
+        for number, line in text_lines.read(path, strict=True) if path.is_file() else ():
+            identity = line.split()[0] if line.strip() else ""
+            if not identity:
+                continue
+            where = f"{path} line {number}"
+            if set_names.setdefault(identity, name) != name:
+                raise SourceError("an image in two sets", where=where, got=f"{identity}, also in {set_names[identity]}")
+            key = _stem(identity)
+            for files, folder, kind in (
+                (images, image_folder, "image"),
+                (annotations, annotation_folder, "annotation"),
+            ):
+                if key not in files:
+                    raise SourceError(f"no such {kind}", where=where, got=identity, expected=f"{folder}/{identity}.*")
+            yield _Image(identity, split_name(name, str(path)), images[key], annotations[key], where)
+
+
+def _pairs(image_folder: Path, annotation_folder: Path, unannotated: str, remarks: Remarks) -> Iterator[_Image]:
+    images, annotations = _by_stem(image_folder), _by_stem(annotation_folder, ".xml")
+    for key, path in annotations.items():
+        if key not in images:
+            raise SourceError("no such image", where=str(path), got=path.stem, expected=f"{image_folder}/{path.stem}.*")
+    for key, path in images.items():
+        annotation = annotations.get(key)
+        if annotation is None and unannotated == "leave_out":
+            remark = "images without an annotation are left out; `unannotated: background` keeps them, without objects"
+            remarks.add(remark, path.name)
+            continue
+        yield _Image(unicodedata.normalize("NFC", path.stem), None, path, annotation, str(annotation or path))
+
+
+def _by_stem(folder: Path, suffix: str | None = None) -> dict[str, Path]:
+    """Files by their stems, case blind, sorted: images, or files of a suffix.
+
+    Raises:
+        SourceError: no such folder, or two files of a stem.
+    """
+    if not folder.is_dir():
+        raise SourceError("no such folder", where=str(folder))
+    found: dict[str, Path] = {}
+    for path in visible_files.children(folder):
+        if not path.is_file() or path.suffix.lower() == ".txt":
+            continue
+        is_wanted = path.suffix.lower() == suffix if suffix else path.suffix.lower() != ".xml" and _is_image(path)
+        if is_wanted and found.setdefault(_stem(path.stem), path) != path:
+            other = found[_stem(path.stem)].name
+            raise SourceError("two files of one name", where=str(folder), got=f"{other}, {path.name}")
+    return found
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in image_file.SUFFIXES or image_file.is_image(path)
+
+
+def _stem(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _size(annotation: Path) -> tuple[int, int] | None:
+    """Width and height as the annotation declares them; None if it does not, or says 0."""
+    root = annotation_root(annotation)
+    try:
+        width, height = (int(float(root.findtext(f"size/{side}") or 0)) for side in ("width", "height"))
+    except ValueError:
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _sample(image: _Image, frame: Frame) -> Sample:
+    content = image.path.read_bytes()
+    boxes = _boxes(image.annotation) if image.annotation is not None else []
+    return Sample(
+        image.identity,
+        image.split,
+        {"image": content, "boxes": frames.turned(boxes, content) if frame == "stored" else boxes},
+    )
+
+
+def _boxes(path: Path) -> list[dict[str, Any]]:
     return [
         box(element.findtext("name"), [element.findtext(f"bndbox/{corner}") for corner in _CORNERS], str(path))
-        for element in tree.iter("object")
+        for element in annotation_root(path).iter("object")
     ]

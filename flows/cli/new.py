@@ -14,7 +14,9 @@ from components.core.project import Project
 
 @click.command(epilog="Example:  modelyard new flowers --from ./photos")
 @click.argument("name")
-@click.option("--from", "place", required=True, type=click.Path(path_type=Path), help="A folder, or a table.")
+@click.option(
+    "--from", "place", required=True, type=click.Path(path_type=Path), help="A folder, an archive of one, or a table."
+)
 @click.option("--task", help="Instead of the task that the data looks like.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
@@ -35,5 +37,7 @@ def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
     click.echo(f"{drafted.task}: {drafted.why}; {drafted.samples:,} samples{labels}")
     for file in drafted.files:
         click.echo(f"  {file}")
+    for remark in drafted.remarks:
+        click.echo(f"note: {remark}", err=True)
     click.echo(f"read them, then `modelyard run {name}`", err=True)
     return 0

@@ -6,6 +6,8 @@ two flows, the pipeline and gc; the name of the run's flow chooses between these
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import runpy
 import sys
@@ -16,6 +18,7 @@ RETENTION_FLOW_NAME = "retention"
 
 def main() -> None:
     """Run the flow run that Prefect's worker names in the environment."""
+    atexit.register(gc.freeze)  # else Python looks for cycles in all that was imported before it ends: 0.7 s
     entrypoint = sys.argv.pop(1)
     if _flow_name() == RETENTION_FLOW_NAME:
         entrypoint = RETENTION_FLOW

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import SourceError
-from components.drafting.recognise import innermost_folder, recognise
+from components.drafting.recognise import recognise
+from components.ingestion import visible_files
 from tests import small_package
 
 PNG = small_package.image(0)
@@ -57,7 +58,7 @@ FOLDERS: dict[str, tuple[dict[str, str | bytes], str, dict[str, Any]]] = {
     "COCO": (
         {"train/a.jpg": PNG, "annotations/instances_train.json": COCO},
         "object-detection",
-        {"kind": "coco", "annotations": {"train": "annotations/instances_train.json"}, "images": {"train": "train"}},
+        {"kind": "coco", "annotations": {"": "annotations/instances_train.json"}, "images": {"": "train"}},
     ),
     "WAV by folder": (
         {"yes/1.wav": b"R", "no/2.wav": b"R", "README.md": "x"},
@@ -175,4 +176,4 @@ def test_what_is_nothing_is_said_so(files: dict[str, str | bytes], words: str, t
 
 def test_folders_in_folders_are_looked_through(tmp_path: Path) -> None:
     put(tmp_path, {"a/b/cat/1.png": PNG, "a/b/dog/2.png": PNG, "a/.hidden": "x"})
-    assert innermost_folder(tmp_path) == tmp_path / "a" / "b"
+    assert visible_files.innermost(tmp_path) == tmp_path / "a" / "b"

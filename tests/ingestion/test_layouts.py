@@ -21,6 +21,7 @@ from components.contracts.dataset import FolderSource, Source, TableSource
 from components.contracts.dataset_layout import Layout
 from components.core.errors import SourceError, UnsafeArchiveError
 from components.ingestion import sample_file, sources
+from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample
 
 _LAYOUT: TypeAdapter[Layout] = TypeAdapter(Layout)
@@ -32,14 +33,14 @@ def layout(**said: Any) -> Layout:
 
 
 def read(source: Source, folder: Path) -> list[Sample]:
-    with sources.open_source(source, folder) as samples:
+    with sources.open_source(source, folder, Remarks()) as samples:
         return list(samples)
 
 
 def read_folder(folder: Path, **said: Any) -> list[Sample]:
     """The samples of a folder, after a way through the file that keeps them."""
     source = FolderSource(kind="folder", path=".", layout=layout(**said))
-    with sources.open_source(source, folder) as samples:
+    with sources.open_source(source, folder, Remarks()) as samples:
         sample_file.write(samples, folder / "samples.parquet", "writing", source.fields)
     assert sample_file.fields_of(folder / "samples.parquet") == source.fields
     return [sample for group in sample_file.groups(folder / "samples.parquet") for sample in group]
@@ -335,8 +336,8 @@ def test_coco_keeps_images_without_boxes_and_boxes_without_area(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"categories": []}, "not COCO's"),
-        ({"images": [{"id": 1, "file_name": "1.jpg"}]}, "not COCO's"),
+        ({"categories": []}, "unknown image or category"),
+        ({"images": [{"id": 1, "file_name": "1.jpg"}]}, "unknown image or category"),
         ({"images": [{"id": 2, "file_name": "../train.json"}]}, "outside"),
         ({"images": [{"id": 2, "file_name": "3.jpg"}]}, "no such image"),
         ({"annotations": [{"image_id": 2, "category_id": 7, "bbox": [1, 2]}]}, "not COCO's"),

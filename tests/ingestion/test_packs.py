@@ -11,6 +11,7 @@ import pytest
 from components.contracts.dataset import DatasetSpec, UrlSource
 from components.core import located_yaml
 from components.ingestion import mirror, sources
+from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +43,7 @@ def read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Da
     cache = tmp_path / ".modelyard" / "cache" / "mirror.json"
     if any(mirror.find(file.sha256, file.name, cache) is None for file in spec.source.files):
         pytest.skip("not in this mirror")
-    with sources.open_source(spec.source, tmp_path / name) as samples:
+    with sources.open_source(spec.source, tmp_path / name, Remarks()) as samples:
         return spec, list(samples)
 
 

@@ -14,6 +14,7 @@ from components.contracts.dataset_layout import Fields
 from components.core.errors import SourceError, SpecError
 from components.identity import manifest
 from components.ingestion import sources, stage
+from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample
 
 IMAGES: Fields = {"image": "binary", "label": "text"}
@@ -30,7 +31,7 @@ def labelled(identity: str, split: str | None, label: str, image: bytes) -> Samp
 
 
 def read(source: Source, folder: Path) -> list[Sample]:
-    with sources.open_source(source, folder) as samples:
+    with sources.open_source(source, folder, Remarks()) as samples:
         return list(samples)
 
 
@@ -66,7 +67,7 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_folder_of_another_shape_is_refused(tmp_path: Path, name: str, splits: bool, what: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / name).write_bytes(picture(1))
+    (tmp_path / name).write_bytes(b"text" if name.endswith(".txt") else picture(1))
     with pytest.raises(SourceError, match=what):
         read(FolderSource(kind="folder", path=".", splits=splits), tmp_path)
 
