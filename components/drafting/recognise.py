@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from components.core.errors import SourceError
 from components.drafting import columns, recognise_detection
@@ -59,7 +60,7 @@ def _wav(source: Path, files: Sequence[Path]) -> Recognised | None:
     inner = [path.relative_to(root.relative_to(source)) for path in sounds]
     depths = {len(path.parts) for path in inner}
     classes = sorted({path.parts[-2] for path in inner if len(path.parts) > 1})
-    layout = {"kind": "wav", "root": root.relative_to(source).as_posix()}
+    layout: dict[str, Any] = {"kind": "wav", "root": root.relative_to(source).as_posix()}
     if depths == {2} and len(classes) > 1:
         _check_classes(classes, source)
         layout |= {"pattern": f"{{label}}/{{name}}{suffix}"}

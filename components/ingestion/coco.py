@@ -50,8 +50,8 @@ def samples(layout: CocoLayout, folder: Path, remarks: Remarks) -> Iterator[Samp
     for image in images:
         content = image.path.read_bytes()
         boxes = frames.turned(image.boxes, content) if frame == "stored" else image.boxes
-        split = split_name(image.split, "layout.images") if image.split else None
-        yield Sample(f"{image.split or 'all'}/{image.name}", split, {"image": content, "boxes": boxes})
+        named_split = split_name(image.split, "layout.images") if image.split else None
+        yield Sample(f"{image.split or 'all'}/{image.name}", named_split, {"image": content, "boxes": boxes})
 
 
 def _read(path: Path, split: str, folder: Path, remarks: Remarks) -> Iterator[_Image]:

@@ -50,7 +50,10 @@ def frame(images: Sequence[Annotated], sizes: Literal["refuse", "ignore"], where
         SourceError: a declared size is neither that of the stored nor that of the shown image; the images of a dataset
             are in both frames; images are turned by half or mirrored, and nothing says in which frame the boxes are.
     """
-    stored, shown, other, unclear = [], [], [], []
+    stored: list[str] = []
+    shown: list[str] = []
+    other: list[str] = []
+    unclear: list[str] = []
     for image in images:
         header = _header(image.path)
         if header is None:
