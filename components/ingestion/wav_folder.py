@@ -1,9 +1,10 @@
-"""WAV files with their fields in their names."""
+"""Sound files with their fields in their names."""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,19 +12,27 @@ from components.contracts.dataset_layout import WavLayout
 from components.core.errors import SourceError
 from components.ingestion.sample import Sample
 
+SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
+
 
 def samples(layout: WavLayout, folder: Path) -> Iterator[Sample]:
-    """The files below the root, sorted by path; the id is the path. Silent and damaged files are kept.
+    """The sounds below the root, sorted by path; the id is the path. Silent and damaged files are kept.
+
+    Sounds are the files with the pattern's suffix, in any case; with any of `SUFFIXES` if the pattern ends with a name.
+    Hidden files and other files are left out; the number of the latter is printed to stderr.
 
     Raises:
-        SourceError: no such folder, no WAV file in it, a name that does not fit the pattern.
+        SourceError: no such folder, no sound in it, a name that does not fit the pattern.
     """
     root = folder / layout.root
     if not root.is_dir():
         raise SourceError("no such folder", where=str(root))
-    pattern = _compile(layout.pattern)
-    found = False
+    pattern, suffixes = _compile(layout.pattern), _suffixes(layout.pattern)
+    found, others = False, 0
     for path in sorted(_files(root)):
+        if path.suffix.lower() not in suffixes:
+            others += 1
+            continue
         name = path.relative_to(root).as_posix()
         match = pattern.fullmatch(name)
         if match is None:
@@ -33,7 +42,9 @@ def samples(layout: WavLayout, folder: Path) -> Iterator[Sample]:
         found = True
         yield Sample(name, _split(layout, match.groupdict()), {"sound": path.read_bytes(), **match.groupdict()})
     if not found:
-        raise SourceError("no WAV file in the folder", where=str(root))
+        raise SourceError("no sound in the folder", where=str(root), expected=" ".join(sorted(suffixes)))
+    if others:
+        print(f"{root}: {others} other files left out", file=sys.stderr)
 
 
 def _split(layout: WavLayout, parts: dict[str, str]) -> str | None:
@@ -43,16 +54,20 @@ def _split(layout: WavLayout, parts: dict[str, str]) -> str | None:
     return "train" if layout.test or layout.validation else None
 
 
+def _suffixes(pattern: str) -> frozenset[str]:
+    suffix = re.search(r"\.\w+$", pattern)
+    return frozenset({suffix[0].lower()}) if suffix else SUFFIXES
+
+
 def _compile(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", pattern)  # text and names in turn
-    return re.compile(
-        "".join(f"(?P<{part}>[^/]+?)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
-    )
+    """The pattern of a path; its suffix is of any case."""
+    suffix = re.search(r"\.\w+$", pattern)
+    parts = re.split(r"\{(\w+)\}", pattern.removesuffix(suffix[0]) if suffix else pattern)  # text and names in turn
+    named = "".join(f"(?P<{part}>[^/]+?)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
+    return re.compile(named + (f"(?i:{re.escape(suffix[0])})" if suffix else ""))
 
 
 def _files(root: Path) -> Iterator[Path]:
     for folder, folders, file_names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (
-            Path(folder, name) for name in file_names if name.lower().endswith(".wav") and not name.startswith(".")
-        )
+        yield from (Path(folder, name) for name in file_names if not name.startswith("."))
