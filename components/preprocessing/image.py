@@ -43,7 +43,7 @@ class Decoding(NamedTuple):
     resize: Resize = "stretch"
 
 
-class Decoded(NamedTuple):
+class DecodedImage(NamedTuple):
     """Pixels uint8 (H, W, C), and width and height of the file's image."""
 
     pixels: NDArray[np.uint8]
@@ -58,7 +58,7 @@ def decode(
     return read(content, height, width, channels, Decoding(max_pixels=max_pixels)).pixels
 
 
-def read(content: bytes, height: int, width: int, channels: int, how: Decoding) -> Decoded:
+def read(content: bytes, height: int, width: int, channels: int, how: Decoding) -> DecodedImage:
     """Decode an image file to uint8 (H, W, C): EXIF rotation applied, transparency over black, resized bilinearly.
 
     Raises:
@@ -68,7 +68,7 @@ def read(content: bytes, height: int, width: int, channels: int, how: Decoding) 
     found = _picture(content, target, how)
     image = _in_mode(found.image, "L" if channels == 1 else "RGB", how.levels)
     image = resizing.resized(image, resizing.frame(found.width, found.height, target, how.resize), target)
-    return Decoded(np.array(image, np.uint8).reshape(height, width, channels), found.width, found.height)
+    return DecodedImage(np.array(image, np.uint8).reshape(height, width, channels), found.width, found.height)
 
 
 def thumbnail(content: bytes, side: int) -> bytes | None:

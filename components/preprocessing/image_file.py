@@ -10,7 +10,7 @@ import io
 import struct
 from typing import NamedTuple
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from components.core.errors import SampleError
 
@@ -110,7 +110,7 @@ def size(content: bytes) -> tuple[int, int]:
         raise SampleError("the image is damaged", got=_one_line(error)) from error
 
 
-def _opened(content: bytes) -> Image.Image:
+def _opened(content: bytes) -> ImageFile.ImageFile:
     found = kind(content)
     if found == "HEIF" and "HEIF" not in Image.OPEN:
         import pillow_heif
@@ -121,7 +121,7 @@ def _opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content), formats=(found,) if found else FORMATS[:-1])
 
 
-def _decoded(image: Image.Image, max_pixels: int, target: tuple[int, int] | None, setting: str) -> Picture:
+def _decoded(image: ImageFile.ImageFile, max_pixels: int, target: tuple[int, int] | None, setting: str) -> Picture:
     width, height = image.size
     orientation = _orientation(image)
     _reduce(image, max_pixels, target[::-1] if target and orientation >= 5 else target)
@@ -142,7 +142,7 @@ def _reduce(image: Image.Image, max_pixels: int, target: tuple[int, int] | None)
     pixels = image.width * image.height
     reducible = image.format in ("JPEG", "MPO") and not image.info.get("progressive")
     if target and reducible and min(MAX_PIXELS, max_pixels) < pixels <= _REDUCIBLE * max_pixels:
-        image.draft(None, target)  # type: ignore[arg-type]  # None: the mode stays
+        image.draft(None, target)  # None: the mode stays
 
 
 def _orientation(image: Image.Image) -> int:

@@ -52,7 +52,8 @@ def eight_bits(image: Image.Image, levels: tuple[float, float] | None) -> Image.
     found = values(image)
     if levels is not None:
         low, high = levels
-        scaled = (found.astype(np.float64 if image.mode == "I" else np.float32) - low) * (255 / (high - low))
+        numbers: NDArray[np.floating] = found.astype(np.float64 if image.mode == "I" else np.float32)
+        scaled = (numbers - low) * (255 / (high - low))
         return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
     if has_default_range(image):
         return Image.fromarray((found.astype(np.uint16) >> 8).astype(np.uint8))

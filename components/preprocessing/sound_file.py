@@ -84,7 +84,8 @@ def mono(values: NDArray[np.float32]) -> NDArray[np.float32]:
     powers = np.square(values, dtype=np.float64).sum(axis=0)  # (C,)
     if np.square(mean).sum() < _CANCELLED * powers.max():
         return np.ascontiguousarray(values[:, int(powers.argmax())])
-    return mean.astype(np.float32)
+    found: NDArray[np.float32] = mean.astype(np.float32)
+    return found
 
 
 def describe(content: bytes) -> dict[str, object]:

@@ -138,8 +138,12 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
             max_detections=chosen.max_boxes,
         )  # fmt: skip
         return [
-            {"boxes": boxes.in_pixels(one._replace(boxes=self._frame(*size).out_of(one.boxes)), *size, classes)}
-            for one, size in zip(found, sizes, strict=True)
+            {
+                "boxes": boxes.in_pixels(
+                    one._replace(boxes=self._frame(width, height).out_of(one.boxes)), width, height, classes
+                )
+            }
+            for one, (width, height) in zip(found, sizes, strict=True)
         ]
 
     def detections(self, run: RunGraph, images: NDArray[np.uint8]) -> list[Detections]:
