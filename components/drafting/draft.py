@@ -82,10 +82,10 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
         samples.require_readable(str(source))
         document["split"] = task_spec.draft_split(samples)
         document["input"] = task_spec.draft_settings(samples, recognised.layout)
-        notes = [*samples.unreadable_notes(), *task_spec.draft_notes(samples, document["input"])]
         if "levels" in document["input"]:  # what a picture is, depends on them
             chosen = task_spec.settings.model_validate(document["input"])
             samples = profile.describe(task_spec, spec, fresh, str(source), chosen)
+        notes = [*samples.unreadable_notes(), *task_spec.draft_notes(samples, document["input"])]
         pipeline = {
             "name": name,
             "task": task_name,

@@ -141,7 +141,7 @@ class ImageClassification(classification.OneClass):
         return image_settings.draft(profile, MAX_SIDE, 1)
 
     def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
-        """The range of levels, where the draft chose one."""
+        """The range of levels, and images of few levels."""
         return image_settings.draft_notes(profile, settings)
 
     def content(self, values: Values) -> bytes:

@@ -24,6 +24,7 @@ RAW_COLUMNS = (
 )  # fmt: skip
 LIBRARIES = ("pillow", "pillow-heif")
 REQUEST_LIMIT = "serving.max_image_megapixels of the pipeline"
+FEW_LEVELS = 32  # a span below this is noted: an eighth of the range
 # Keys that datasets and packages of earlier versions do not have; left out at these values, so that digests are kept.
 _LATER = {"max_megapixels": 25.0, "levels": None, "resize": "stretch"}
 
@@ -109,11 +110,26 @@ def draft(profile: SourceProfile, max_side: int, multiple: int) -> dict[str, Any
 
 
 def draft_notes(profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
-    """The range of levels, where the draft chose one."""
-    lowest, highest = profile.numbers("lowest"), profile.numbers("highest")
-    if "levels" not in settings or not lowest:
-        return []
-    return [
-        f"{len(lowest):,} of {profile.samples:,} images have levels of more than eight bits, {min(lowest):g} to"
-        f" {max(highest):g}: input.levels is {settings['levels']}; other levels are clipped"
-    ]
+    """The range of levels that the draft chose; images of few levels, and images of a single one.
+
+    Args:
+        profile: described by these settings.
+    """
+    notes = []
+    lowest, highest, spans = (profile.numbers(column) for column in ("lowest", "highest", "level_span"))
+    if "levels" in settings and lowest:
+        notes.append(
+            f"{len(lowest):,} of {profile.samples:,} images have levels of more than eight bits, {min(lowest):g} to"
+            f" {max(highest):g}: input.levels is {settings['levels']}; other levels are clipped"
+        )
+    if few := [span for span in spans if 0 < span < FEW_LEVELS]:
+        notes.append(
+            f"{len(few):,} of {profile.samples:,} images span at most {max(few):g} of 255 levels after decoding:"
+            " they are nearly of one colour, or their levels need another range (input.levels)"
+        )
+    if constant := spans.count(0):
+        notes.append(
+            f"{constant:,} of {profile.samples:,} images are of a single level after decoding, such as black:"
+            " expectations.json refuses them"
+        )
+    return notes

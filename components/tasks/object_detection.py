@@ -215,7 +215,7 @@ class ObjectDetection(TaskDefaults):
         return image_settings.draft(profile, MAX_SIDE, 16)
 
     def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
-        """The range of levels, where the draft chose one."""
+        """The range of levels, and images of few levels."""
         return image_settings.draft_notes(profile, settings)
 
     def content(self, values: Values) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pillow_heif
@@ -136,3 +138,13 @@ def test_a_thumbnail_is_a_small_png_of_any_kind() -> None:
             assert max(opened.size) == 16
             assert opened.getextrema() != ((0, 0),) * 3
     assert images.thumbnail(b"spam", 16) is None
+
+
+def test_the_heic_reader_is_imported_where_a_heic_file_is_met() -> None:
+    code = (
+        "import io, sys\nfrom PIL import Image\nfrom components.preprocessing import image\n"
+        "out = io.BytesIO(); Image.new('L', (8, 8)).save(out, 'PNG'); image.decode(out.getvalue(), 8, 8, 1)\n"
+        "print(sorted({'pillow_heif', 'soundfile', 'soxr'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

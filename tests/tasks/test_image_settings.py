@@ -95,6 +95,13 @@ def test_a_draft_states_the_range_of_what_was_seen() -> None:
     assert TASK.draft_settings(profiled(tiff(4056, "uint16")), {})["levels"] == [0, 4095]
 
 
+def test_images_of_few_levels_are_noted() -> None:
+    [few, constant] = TASK.draft_notes(profiled(tiff(200, "uint8"), tiff(15, "uint8"), tiff(0, "uint8")), {})
+    assert few.startswith("1 of 3 images span at most 15 of 255 levels")
+    assert constant.startswith("1 of 3 images are of a single level")
+    assert TASK.draft_notes(profiled(tiff(200, "uint8")), {}) == []
+
+
 def test_files_that_cannot_be_read_do_not_count_in_a_draft() -> None:
     seen = profiled(b"spam", b"", b"II*\x00", tiff(200, "uint8"))
     assert TASK.draft_settings(seen, {}) == {"height": 16, "width": 16, "channels": 1}
