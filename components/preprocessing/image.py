@@ -35,12 +35,15 @@ class Decoding(NamedTuple):
         max_pixels: larger images are refused before they are decoded; `setting` names the limit in the message.
         levels: range (low, high) of levels of more than eight bits; None: 0 to 65535 for 16 bits, none for others.
         resize: how an image is fitted into height and width.
+        reduce_above: JPEG files of more pixels are decoded at a part of their size: in a service those that were in
+            training.
     """
 
     max_pixels: int = MAX_PIXELS
     setting: str = DATASET_LIMIT
     levels: tuple[float, float] | None = None
     resize: Resize = "stretch"
+    reduce_above: int = MAX_PIXELS
 
 
 class DecodedImage(NamedTuple):
@@ -207,7 +210,9 @@ def _moments(levels: NDArray[np.generic]) -> tuple[float, float]:
 
 
 def _picture(content: bytes, target: tuple[int, int], how: Decoding) -> image_file.Picture:
-    found = image_file.read(content, max_pixels=how.max_pixels, target=target, setting=how.setting)
+    found = image_file.read(
+        content, max_pixels=how.max_pixels, target=target, setting=how.setting, reduce_above=how.reduce_above
+    )
     if found.cut_levels and how.levels is not None:
         raise SampleError(
             "levels of 16 bits in several channels have no range",

@@ -74,21 +74,23 @@ def media(content: bytes) -> tuple[str, str]:
 
 
 def read(
-    content: bytes, *, max_pixels: int = MAX_PIXELS, target: tuple[int, int] | None = None, setting: str = DATASET_LIMIT
-) -> Picture:
+    content: bytes, *, max_pixels: int = MAX_PIXELS, target: tuple[int, int] | None = None,
+    setting: str = DATASET_LIMIT, reduce_above: int = MAX_PIXELS,
+) -> Picture:  # fmt: skip
     """Open and decode an image file; the first picture of several.
 
     Args:
         max_pixels: the largest number of pixels that are decoded; a larger image is refused before it is decoded.
-        target: width and height that the caller needs at least; a JPEG file of more than `MAX_PIXELS` or `max_pixels`
-            is reduced, not below these. None: never reduced.
+        target: width and height that the caller needs at least; a large JPEG file is reduced, not below these. None:
+            never reduced.
         setting: the setting of `max_pixels`, for the message.
+        reduce_above: a JPEG file is large if it has more pixels than this, or than `max_pixels`.
 
     Raises:
         SampleError: the content is no image, is damaged, or has too many pixels.
     """
     try:
-        return _decoded(_opened(content), max_pixels, target, setting)
+        return _decoded(_opened(content), max_pixels, target, setting, min(reduce_above, max_pixels))
     except UnidentifiedImageError as error:
         raise _unidentified(content) from error
     except _DAMAGED as error:
@@ -121,10 +123,13 @@ def _opened(content: bytes) -> ImageFile.ImageFile:
     return Image.open(io.BytesIO(content), formats=(found,) if found else FORMATS[:-1])
 
 
-def _decoded(image: ImageFile.ImageFile, max_pixels: int, target: tuple[int, int] | None, setting: str) -> Picture:
+def _decoded(
+    image: ImageFile.ImageFile, max_pixels: int, target: tuple[int, int] | None, setting: str, reduce_above: int
+) -> Picture:
     width, height = image.size
     orientation = _orientation(image)
-    _reduce(image, max_pixels, target[::-1] if target and orientation >= 5 else target)
+    if width * height > reduce_above:
+        _reduce(image, max_pixels, target[::-1] if target and orientation >= 5 else target)
     if image.width * image.height > max_pixels:
         raise SampleError(
             TOO_LARGE,
@@ -141,7 +146,7 @@ def _reduce(image: Image.Image, max_pixels: int, target: tuple[int, int] | None)
     """Let libjpeg decode a large baseline JPEG at a part of its size; a progressive file is in memory as a whole."""
     pixels = image.width * image.height
     reducible = image.format in ("JPEG", "MPO") and not image.info.get("progressive")
-    if target and reducible and min(MAX_PIXELS, max_pixels) < pixels <= _REDUCIBLE * max_pixels:
+    if target and reducible and pixels <= _REDUCIBLE * max_pixels:
         image.draft(None, target)  # None: the mode stays
 
 

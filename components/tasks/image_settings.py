@@ -64,9 +64,11 @@ class ImageClassificationSettings(Strict):
     def decoding(self) -> Decoding:
         """How files of the dataset are decoded."""
         from components.preprocessing.image import Decoding
+        from components.preprocessing.image_file import MAX_PIXELS
 
+        limit = int(self.max_megapixels * 1_000_000)
         levels = None if self.levels is None else (self.levels[0], self.levels[1])
-        return Decoding(max_pixels=int(self.max_megapixels * 1_000_000), levels=levels, resize=self.resize)
+        return Decoding(limit, levels=levels, resize=self.resize, reduce_above=min(limit, MAX_PIXELS))
 
     def request_decoding(self, max_pixels: int) -> Decoding:
         """How files of requests are decoded: as those of the dataset, with the service's own limit."""

@@ -81,6 +81,17 @@ def test_the_service_has_a_limit_of_its_own(tmp_path: Path) -> None:
     assert "serving.max_image_megapixels" in str(caught.value.expected)
 
 
+def test_the_service_reduces_the_photos_that_training_reduced(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (1200, 1600), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "JPEG")
+    sample = {"image": stream.getvalue(), "label": "a"}
+    processor = whole_path.fitted(TASK, [sample], tmp_path, **SIZE, max_megapixels=1.0)
+    trained = TASK.decode(sample, TASK.settings.model_validate({**SIZE, "max_megapixels": 1.0}))["images"]
+    assert (processor.read(sample["image"], max_pixels=25_000_000)["images"] == trained).all()
+    assert (TASK.decode(sample, TASK.settings.model_validate(SIZE))["images"] != trained).any()
+
+
 def test_a_draft_states_the_range_of_what_was_seen() -> None:
     seen = profiled(tiff(0.9), tiff(0.98), tiff(0.4, turn=True))
     settings = TASK.draft_settings(seen, {})
