@@ -147,7 +147,8 @@ class ServingOptions(Strict):
     Args:
         max_batch_size: most samples in one request.
         max_request_megabytes: larger requests are refused with 413.
-        max_image_megapixels: images of more pixels are refused before they are decoded.
+        max_image_megapixels: images of more pixels are refused before they are decoded; a JPEG file may have up to
+            eight times as many, if it can be decoded at a part of its size.
         workers: processes of the service.
     """
 

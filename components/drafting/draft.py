@@ -32,7 +32,8 @@ class Draft(NamedTuple):
         why: how the task was recognised.
         samples, labels: number of samples, number of different labels.
         files: the written files, relative to the project.
-        remarks: what is left out or assumed, and what is likely to be wrong, one sentence each.
+        notes: what a person should know: what is left out or assumed, samples that cannot be read, settings chosen from
+            the data, what is likely to be wrong; one sentence each.
     """
 
     task: str
@@ -40,7 +41,7 @@ class Draft(NamedTuple):
     samples: int
     labels: int
     files: list[str]
-    remarks: list[str]
+    notes: list[str]
 
 
 def write(project: Project, name: str, source: Path, task: str | None = None) -> Draft:
@@ -83,8 +84,19 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
                 "a single class: there is nothing to tell apart", where=str(source), got=got, expected="several labels"
             )
         likely_wrong.check(samples, str(source))
+        samples.require_readable(str(source))
         document["split"] = task_spec.draft_split(samples)
         document["input"] = task_spec.draft_settings(samples, recognised.layout)
+        if "levels" in document["input"]:  # what a picture is, depends on them
+            chosen = task_spec.settings.model_validate(document["input"])
+            samples = profile.describe(task_spec, spec, fresh, str(source), chosen)
+        notes = [
+            *recognised.remarks,
+            *samples.remarks,
+            *samples.unreadable_notes(),
+            *task_spec.draft_notes(samples, document["input"]),
+            *likely_wrong.notes(samples, document["split"]),
+        ]
         pipeline = {
             "name": name,
             "task": task_name,
@@ -95,7 +107,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
         _dump(fresh / "dataset.yaml", document, f"Drafted from {source.name}: {recognised.why}.")
         open_dataset(fresh)
         _write_expectations(fresh / "expectations.json", expectations.expectations(task_spec, samples, str(source)))
-        (fresh / "README.md").write_text(_readme(name, source, recognised, samples), encoding="utf-8")
+        (fresh / "README.md").write_text(_readme(name, source, recognised, samples, notes), encoding="utf-8")
     try:
         _dump(file, pipeline, f"{task_spec.name}: a small network to begin with.")
         compatibility.check(located_yaml.read(file, PipelineSpec), file, folder)
@@ -106,8 +118,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
         raise
     written = [f"data/{name}/{part}" for part in ("dataset.yaml", "expectations.json", "README.md")]
     files = [*written, f"pipelines/{name}.yaml", "params.yaml"]
-    remarks = [*recognised.remarks, *samples.remarks, *likely_wrong.remarks(samples, document["split"])]
-    return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files, remarks)
+    return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files, notes)
 
 
 def _choose_task(recognised: Recognised, name: str | None, source: Path) -> tuple[str, Task]:
@@ -158,7 +169,7 @@ def _read_spec(folder: Path, document: dict[str, Any], task: Task) -> DatasetSpe
     return spec
 
 
-def _readme(name: str, source: Path, recognised: Recognised, samples: Profile) -> str:
+def _readme(name: str, source: Path, recognised: Recognised, samples: Profile, notes: list[str]) -> str:
     shares = ", ".join(f"{label} {count:,}" for label, count in samples.labels.most_common(20)) or "none"
     splits = ", ".join(f"{split or 'open'} {count:,}" for split, count in sorted(samples.splits.items()))
     return (
@@ -167,6 +178,7 @@ def _readme(name: str, source: Path, recognised: Recognised, samples: Profile) -
         f"| recognised by | {recognised.why} |\n"
         f"| samples | {samples.samples:,} ({splits}) |\n| labels | {shares} |\n"
         f"| contents that stand there several times | {sum(n > 1 for n in samples.copies.values()):,} |\n"
+        + "".join(f"| note | {note} |\n" for note in notes)
     )
 
 

@@ -20,6 +20,7 @@ MARGIN = 0.25  # of a range, added on both sides
 MIN_SHARE = 0.9  # a boolean column with an equal value in this share of the samples gets an expectation
 REQUIRED = ("readable", "valid", "finite")  # endings of boolean columns that must be true
 MOST_LABELS = 1000
+NEVER = ("constant",)  # boolean columns that must be false, however many samples are otherwise
 LOSSY_DUPLICATES = 0.05  # share of samples that may become equal arrays if the input type is lossy
 
 
@@ -111,6 +112,8 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     if values and all(isinstance(value, bool) for value in values):
         majority = values.count(True) * 2 >= len(values)
         share = values.count(majority) / len(values)
+        if column in NEVER:
+            majority, share = False, 1.0
         if column.endswith(REQUIRED) and (not majority or share < MIN_SHARE):
             true_count = values.count(True)
             raise SourceError(
@@ -131,6 +134,9 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     if not numbers:
         return None
     low, high = min(numbers), max(numbers)
+    if column == "level_span":
+        description = "the levels of an image span at least half of the smallest span that was seen"
+        return _between(column, description, minimum=math.floor(low / 2))
     all_integers = all(number == int(number) for number in numbers)
     description = column.replace("_", " ")
     share = len(numbers) / len(values)

@@ -27,7 +27,7 @@ def check(profile: Profile, where: str) -> None:
         )
 
 
-def remarks(profile: Profile, split: dict[str, Any]) -> list[str]:
+def notes(profile: Profile, split: dict[str, Any]) -> list[str]:
     """One sentence for each kind of doubt.
 
     Args:

@@ -7,13 +7,17 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from components.contracts.dataset import DatasetSpec
 from components.core.errors import SourceError
 from components.core.progress import Progress
 from components.ingestion import sources
 from components.ingestion.remarks import Remarks
+from components.tasks import description
 from components.tasks.task import Task
+
+NAMED = 3  # samples that a note names
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Profile:
         copies: number of samples of each content, by digest.
         remarks: what the reader leaves out or assumes, one line each.
         content_splits, content_labels: splits and labels of each content, by digest.
+        unreadable: ids of the samples that cannot be read, by the kind of their error.
     """
 
     samples: int = 0
@@ -36,11 +41,37 @@ class Profile:
     remarks: list[str] = field(default_factory=list)
     content_splits: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
     content_labels: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
+    unreadable: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def numbers(self, column: str) -> list[float]:
         """The finite numbers of a column."""
         values = [float(value) for value in self.columns.get(column, []) if isinstance(value, int | float)]
         return [value for value in values if math.isfinite(value)]
+
+    def unreadable_notes(self) -> list[str]:
+        """The samples that cannot be read: number, kind of error and the first ids, a kind a sentence."""
+        kinds = sorted(self.unreadable.items(), key=lambda kind: -len(kind[1]))
+        return [
+            f"{len(ids):,} of {self.samples:,} samples cannot be read: {why} ({', '.join(ids[:NAMED])}"
+            + (f" and {len(ids) - NAMED:,} more)" if len(ids) > NAMED else ")")
+            for why, ids in kinds
+        ]
+
+    def require_readable(self, where: str) -> None:
+        """Refuse a source of which no sample can be read.
+
+        Raises:
+            SourceError: there is no readable sample; `got` says why, by kind.
+        """
+        if sum(map(len, self.unreadable.values())) < self.samples:
+            return
+        raise SourceError(
+            "no sample can be read",
+            where=where,
+            got="; ".join(self.unreadable_notes()),
+            expected="files of the kinds that the task reads",
+            next_step="convert or remove these files",
+        )
 
     def share(self, groups: dict[bytes, set[str]]) -> float:
         """The share of samples whose content belongs to more than one group (a split, a label)."""
@@ -48,11 +79,12 @@ class Profile:
         return several / max(1, self.samples)
 
 
-def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile:
+def describe(task: Task, spec: DatasetSpec, folder: Path, where: str, settings: Any = None) -> Profile:
     """Read and describe every sample of a dataset's source.
 
     Args:
         where: name of the source in messages.
+        settings: the task's settings; None before they are chosen.
 
     Raises:
         SourceError: the source cannot be read, or is empty.
@@ -71,8 +103,11 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile
             profile.splits[sample.split or ""] += 1
             if label:
                 profile.labels[label] += 1
-            for name, value in task.describe(values).items():
+            facts = description.describe(task, values, settings)
+            for name, value in facts.items():
                 profile.columns[name].append(value)
+            if facts.get("readable") is False:
+                profile.unreadable[_kind(str(facts.get("error")))].append(sample.id)
             profile.copies[digest] += 1
             profile.content_splits[digest].add(sample.split or "")
             profile.content_labels[digest].add(label)
@@ -81,3 +116,8 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str) -> Profile
     if profile.samples == 0:
         raise SourceError("the source holds no sample", where=where)
     return profile
+
+
+def _kind(error: str) -> str:
+    """The kind of an error: its text before the first colon."""
+    return error.partition(":")[0]

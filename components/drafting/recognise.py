@@ -11,13 +11,13 @@ from components.core.errors import SourceError
 from components.drafting import columns, recognise_detection
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import as_layout, by_split, is_split
-from components.ingestion import conll, image_file, visible_files
+from components.ingestion import conll, image_file, visible_files, wav_folder
 from components.ingestion.sample import split_name
 
 TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 NO_LANGUAGES = ("md", "py", "sh", "gz", "xz", "js", "db", "ds", "go")
 KINDS = (
-    "class folders of images, Pascal VOC, COCO, YOLO, WAV files, CoNLL, line-aligned text pairs, "
+    "class folders of images, Pascal VOC, COCO, YOLO, sounds, CoNLL, line-aligned text pairs, "
     "or CSV, TSV and Parquet with labels, texts, values or a time"
 )
 _NO_CLASS = re.compile(r"(fold|split|part|batch|run|session)[ _-]?\d+")  # folders of these names are no classes
@@ -52,10 +52,11 @@ def recognise(source: Path) -> Recognised:
 
 
 def _wav(source: Path, files: Sequence[Path]) -> Recognised | None:
-    sounds = [path.relative_to(source) for path in files if path.suffix.lower() == ".wav"]
+    sounds = [path.relative_to(source) for path in files if path.suffix.lower() in wav_folder.SUFFIXES]
     if not sounds or len(sounds) * 2 < len(files):
         return None
-    suffix = sounds[0].suffix
+    suffixes = {path.suffix.lower() for path in sounds}
+    suffix = sounds[0].suffix if len(suffixes) == 1 else ""  # without one, sounds of every kind are read
     root = visible_files.innermost(source)
     inner = [path.relative_to(root.relative_to(source)) for path in sounds]
     depths = {len(path.parts) for path in inner}
@@ -64,19 +65,19 @@ def _wav(source: Path, files: Sequence[Path]) -> Recognised | None:
     if depths == {2} and len(classes) > 1:
         _check_classes(classes, source)
         layout |= {"pattern": f"{{label}}/{{name}}{suffix}"}
-        return Recognised(layout, f"WAV files in {len(classes)} folders, one a class", _noise(classes))
+        return Recognised(layout, f"sounds in {len(classes)} folders, one a class", _noise(classes))
     if depths == {3} and len(classes) > 1 and all(is_split(path.parts[0]) for path in inner):
         splits: dict[str, dict[str, list[str]]] = {}
         for name in sorted({path.parts[0] for path in inner}):
             if (split := split_name(name, str(root))) != "train":
                 splits.setdefault(split, {"folder": []})["folder"].append(name)
         layout |= {"pattern": f"{{folder}}/{{label}}/{{name}}{suffix}", **splits}
-        return Recognised(layout, f"WAV files in {len(classes)} class folders a split", _noise(classes))
+        return Recognised(layout, f"sounds in {len(classes)} class folders a split", _noise(classes))
     parts = {len(path.stem.split("_")) for path in sounds}
     folders = {path.parent for path in sounds}
     if len(parts) != 1 or parts == {1} or len(folders) != 1:
         raise SourceError(
-            "WAV files whose names do not say their classes alike",
+            "sounds whose names do not say their classes alike",
             where=str(source),
             got=", ".join(str(path) for path in sounds[:3]),
             expected="<class>/<name>.wav, <split>/<class>/<name>.wav, or <class>_<name>.wav",
@@ -84,7 +85,7 @@ def _wav(source: Path, files: Sequence[Path]) -> Recognised | None:
     names = ["label", *(f"part_{number}" for number in range(2, parts.pop() + 1))]
     pattern = "_".join(f"{{{name}}}" for name in names) + suffix
     layout = {"kind": "wav", "root": folders.pop().as_posix(), "pattern": pattern}
-    return Recognised(layout, "WAV files named after their class")
+    return Recognised(layout, "sounds named after their class")
 
 
 def _class_folders(source: Path, files: Sequence[Path]) -> Recognised | None:

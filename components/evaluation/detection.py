@@ -205,7 +205,7 @@ class DetectionScores:
 class DetectionScorer(NamedTuple):
     """The scorer: detections of the processor against `boxes` (N, M, 4) and `box_classes` (N, M)."""
 
-    truth: tuple[str, ...] | None = ("boxes", "box_classes")
+    truth: tuple[str, ...] | None = ("box_classes",)  # boxes are in the frame of the images that a package reads
 
     def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> DetectionScores:
         """Classes are matched by name. An image with a prediction that is not finite counts as without detections."""

@@ -41,6 +41,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "google": "protobuf",
     "great_expectations": "great-expectations",
+    "pillow_heif": "pillow-heif",
     "sklearn": "scikit-learn",
     "yaml": "PyYAML",
 }

@@ -94,4 +94,4 @@ def _read(layout: Layout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
         case YoloLayout():
             return yolo.samples(layout, folder, remarks)
         case WavLayout():
-            return wav_folder.samples(layout, folder)
+            return wav_folder.samples(layout, folder, remarks)

@@ -6,20 +6,17 @@ Legend: M boxes, A boxes before suppression, K classes.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from components.core.errors import SampleError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 DESCRIBED = ("boxes", "degenerate", "outside", "least_side")
 _CANDIDATES = 1000  # boxes of the highest scores that enter suppression
-_ORIENTATION, _TRANSPOSED = 0x0112, (5, 6, 7, 8)  # EXIF tag, and its values that swap width and height
 _SLACK = 1.0  # pixels: annotators count the edge from 0 or from 1
 
 
@@ -29,13 +26,6 @@ class Detections(NamedTuple):
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
-
-
-def size(content: bytes) -> tuple[int, int]:
-    """Width and height of an image file after the rotation of its EXIF data, as in `image.decode`."""
-    with Image.open(io.BytesIO(content)) as opened:
-        transposed = opened.format != "PNG" and opened.getexif().get(_ORIENTATION, 1) in _TRANSPOSED
-        return (opened.height, opened.width) if transposed else (opened.width, opened.height)
 
 
 def read(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list[str]]:

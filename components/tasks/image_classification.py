@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ClassesOutput, ImageInput, InputSpec
 from components.core.errors import SampleError
 from components.core.strict import Strict
-from components.tasks import classification
+from components.tasks import classification, image_settings
+from components.tasks.image_settings import ImageClassificationSettings
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
-from components.tasks.task_defaults import Layout, SourceProfile, image_settings
+from components.tasks.task_defaults import Layout, SourceProfile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,16 +25,6 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays, RunGraph
 
 MAX_SIDE = 128  # of a drafted dataset's images
-_MEDIA = {b"\x89PNG": ("image/png", ".png"), b"\xff\xd8": ("image/jpeg", ".jpg"), b"BM": ("image/bmp", ".bmp"),
-          b"GIF8": ("image/gif", ".gif"), b"RIFF": ("image/webp", ".webp")}  # fmt: skip
-
-
-class ImageClassificationSettings(Strict):
-    """Size of the arrays that images become: uint8 (height, width, channels)."""
-
-    height: int = Field(ge=1, le=4096)
-    width: int = Field(ge=1, le=4096)
-    channels: Literal[1, 3]
 
 
 class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
@@ -88,7 +77,7 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
         if isinstance(item, np.ndarray):
             return {"images": image.checked(item, self.height, self.width, self.channels)}
         content = item if isinstance(item, bytes) else image.from_base64(item)
-        return {"images": image.decode(content, self.height, self.width, self.channels, max_pixels=max_pixels)}
+        return {"images": image.read(content, *self.size(), self.request_decoding(max_pixels)).pixels}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
         """The items of `image`, `images` or `pixels`."""
@@ -135,10 +124,9 @@ class ImageClassification(classification.OneClass):
     payload_field: ClassVar[str] = "image"
     settings: ClassVar[type[Strict]] = ImageClassificationSettings
     input_type: ClassVar[type[InputSpec]] = ImageInput
-    libraries: ClassVar[tuple[str, ...]] = ("pillow",)
-    raw_columns: ClassVar[tuple[str, ...]] = (
-        "readable", "error", "width", "height", "channels", "mean", "standard_deviation",
-    )  # fmt: skip
+    libraries: ClassVar[tuple[str, ...]] = image_settings.LIBRARIES
+    raw_columns: ClassVar[tuple[str, ...]] = image_settings.RAW_COLUMNS
+    describe_by_settings: ClassVar[bool] = True
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", "minimum", "maximum", "mean")
     starting_model: ClassVar[dict[str, Any]] = {
         "family": "cnn", "name": "textbook", "depth": 3, "width": 32, "dropout": 0.25,
@@ -149,18 +137,20 @@ class ImageClassification(classification.OneClass):
     }
 
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
-        """The size of the images, at most `MAX_SIDE`."""
-        return image_settings(profile, MAX_SIDE, 1)
+        """The size of the images, at most `MAX_SIDE`, and the range of levels of more than eight bits."""
+        return image_settings.draft(profile, MAX_SIDE, 1)
+
+    def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
+        """The range of levels, and images of few levels."""
+        return image_settings.draft_notes(profile, settings)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["image"])
 
-    def describe(self, values: Values) -> dict[str, object]:
-        """Facts about the file: whether it can be read, size, levels."""
-        from components.preprocessing import image
-
-        return image.describe(values["image"])
+    def describe(self, values: Values, settings: ImageClassificationSettings | None = None) -> dict[str, object]:
+        """Facts about the file: whether it can be read, size, levels; without settings: before they are chosen."""
+        return image_settings.describe(values["image"], settings)
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """Class number; minimum, maximum and mean level."""
@@ -180,7 +170,7 @@ class ImageClassification(classification.OneClass):
         """`images` uint8 (H, W, C)."""
         from components.preprocessing import image
 
-        return {"images": image.decode(values["image"], settings.height, settings.width, settings.channels)}
+        return {"images": image.read(values["image"], *settings.size(), settings.decoding()).pixels}
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
         """The pixels: two files of equal pixels are duplicates."""
@@ -200,9 +190,10 @@ class ImageClassification(classification.OneClass):
 
     def example(self, values: Values) -> Example:
         """The file."""
+        from components.preprocessing import image_file
+
         content = bytes(values["image"])
-        media, suffix = next((kind for start, kind in _MEDIA.items() if content.startswith(start)), ("", ""))
-        return Example(content, media or "application/octet-stream", suffix or ".img", values["label"])
+        return Example(content, *image_file.media(content), values["label"])
 
     def load(self, folder: Path) -> ImageClassificationProcessor:
         """Read processor.json."""

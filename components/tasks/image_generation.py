@@ -19,6 +19,7 @@ from components.contracts.shapes import InputSpec, NoiseInput, NoiseOutput, Nois
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification, image_classification, items
+from components.tasks.image_settings import ImageClassificationSettings
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import (
     AnsweredFile,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _MOST_STEPS = 1000
 
 
-class ImageGenerationSettings(image_classification.ImageClassificationSettings):
+class ImageGenerationSettings(ImageClassificationSettings):
     """The images and their noise schedule.
 
     Args:

@@ -1,6 +1,7 @@
 """Object detection: an image file -> boxes with classes and scores.
 
-Images are resized to one height and width without keeping their aspect; boxes are relative, in 0..1.
+Images are resized to one height and width, stretched or padded; boxes are relative to the resized image, in 0..1.
+Answers are in pixels of the image that was sent.
 Legend: N samples, H height, W width, C channels, M boxes of a sample, A boxes before suppression, K classes.
 """
 
@@ -9,28 +10,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import BoxesOutput, ImageInput, InputSpec, OutputSpec
 from components.core.strict import Strict
-from components.tasks import classification, image_classification, items
-from components.tasks.image_classification import ImageClassificationSettings
+from components.tasks import classification, image_classification, image_settings, items
+from components.tasks.image_settings import ImageClassificationSettings
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
-from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, image_settings
+from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from components.preprocessing.boxes import Detections
+    from components.preprocessing.image import Decoding
+    from components.preprocessing.resizing import Frame
     from components.tasks.task import Arrays, RunGraph
 
 MAX_SIDE = 320  # of a drafted dataset's images
 _SCORED = {"score_threshold": 0.01, "iou_threshold": 0.5, "max_detections": 200}  # what is scored: sure or not
+
+
+class ObjectDetectionSettings(ImageClassificationSettings):
+    """How image files become arrays. No cropping, which would cut boxes that the answer should name."""
+
+    resize: Literal["stretch", "pad"] = "stretch"
 
 
 class ObjectDetectionParameters(Strict):
@@ -47,7 +56,7 @@ class ObjectDetectionParameters(Strict):
     max_boxes: int = Field(default=100, ge=1, le=1000)
 
 
-class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
+class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
@@ -93,16 +102,21 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
         numbers = [classification.number(label, self.classes) for label in labels]
         return {
             "images": raw.decoded["images"],
-            "boxes": own_boxes,
+            "boxes": self._frame(width, height).into(own_boxes),
             "box_classes": np.asarray(numbers, np.int64),
         }
+
+    def _frame(self, width: int, height: int) -> Frame:
+        from components.preprocessing import resizing
+
+        return resizing.frame(width, height, (self.width, self.height), self.resize)
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
         """An image file (bytes, or base64 text)."""
         from components.preprocessing import image
 
         content = item if isinstance(item, bytes) else image.from_base64(item)
-        return _decoded(content, self, max_pixels)
+        return _decoded(content, self, self.request_decoding(max_pixels))
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
         """The items of `image` or `images`."""
@@ -124,7 +138,11 @@ class ObjectDetectionProcessor(BaseProcessor, ImageClassificationSettings):
             max_detections=chosen.max_boxes,
         )  # fmt: skip
         return [
-            {"boxes": boxes.in_pixels(one, width, height, classes)}
+            {
+                "boxes": boxes.in_pixels(
+                    one._replace(boxes=self._frame(width, height).out_of(one.boxes)), width, height, classes
+                )
+            }
             for one, (width, height) in zip(found, sizes, strict=True)
         ]
 
@@ -170,7 +188,7 @@ class ObjectDetection(TaskDefaults):
     name: ClassVar[str] = "object-detection"
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "boxes": "json"}
     payload_field: ClassVar[str] = "image"
-    settings: ClassVar[type[Strict]] = ImageClassificationSettings
+    settings: ClassVar[type[Strict]] = ObjectDetectionSettings
     input_type: ClassVar[type[InputSpec]] = ImageInput
     output_type: ClassVar[type[OutputSpec]] = BoxesOutput
     objective: ClassVar[str] = "components.training.objectives.detection:DetectionObjective"
@@ -179,10 +197,11 @@ class ObjectDetection(TaskDefaults):
         "map_50": Metric(True, "mean average precision at an IoU of 0.5"),
         "map_50_95": Metric(True, "mean average precision over IoUs of 0.5 to 0.95"),
     }
-    libraries: ClassVar[tuple[str, ...]] = ("pillow",)
+    libraries: ClassVar[tuple[str, ...]] = image_settings.LIBRARIES
     raw_columns: ClassVar[tuple[str, ...]] = (
-        *image_classification.TASK.raw_columns, "boxes", "degenerate", "outside", "least_side",
+        *image_settings.RAW_COLUMNS, "boxes", "degenerate", "outside", "least_side",
     )  # fmt: skip
+    describe_by_settings: ClassVar[bool] = True
     prepared_columns: ClassVar[tuple[str, ...]] = ("boxes", "least_side", "largest_class", "mean")
     starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "center"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
@@ -192,8 +211,12 @@ class ObjectDetection(TaskDefaults):
     max_batch_size: ClassVar[int] = 8
 
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
-        """The size of the images, at most `MAX_SIDE`, in multiples of 16."""
-        return image_settings(profile, MAX_SIDE, 16)
+        """The size of the images, at most `MAX_SIDE`, in multiples of 16, and the range of deep levels."""
+        return image_settings.draft(profile, MAX_SIDE, 16)
+
+    def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
+        """The range of levels, and images of few levels."""
+        return image_settings.draft_notes(profile, settings)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
@@ -207,12 +230,12 @@ class ObjectDetection(TaskDefaults):
         """The classes in the image."""
         return self.labels(values)
 
-    def describe(self, values: Values) -> dict[str, object]:
-        """Facts about the file and its boxes."""
-        from components.preprocessing import boxes, image
+    def describe(self, values: Values, settings: ObjectDetectionSettings | None = None) -> dict[str, object]:
+        """Facts about the file and its boxes; without settings: before they are chosen."""
+        from components.preprocessing import boxes
 
-        facts = image.describe(values["image"])
-        width, height = boxes.size(values["image"]) if facts["readable"] else (0, 0)
+        facts = image_settings.describe(values["image"], settings)
+        width, height = (int(str(facts[side])) if facts["readable"] else 0 for side in ("width", "height"))
         return {**facts, **boxes.describe(values["boxes"], width, height)}
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
@@ -232,18 +255,16 @@ class ObjectDetection(TaskDefaults):
         """The file."""
         return bytes(values["image"])
 
-    def decode(self, values: Values, settings: ImageClassificationSettings) -> Arrays:
+    def decode(self, values: Values, settings: ObjectDetectionSettings) -> Arrays:
         """`images` uint8 (H, W, C), and `size` int64 (2,): width and height of the file's image."""
-        from components.preprocessing.image import MAX_PIXELS
-
-        return _decoded(values["image"], settings, MAX_PIXELS)
+        return _decoded(values["image"], settings, settings.decoding())
 
     def key(self, values: Values, decoded: Arrays) -> bytes:
         """The pixels: two files of equal pixels are duplicates."""
         return decoded["images"].tobytes()
 
     def fit(
-        self, settings: ImageClassificationSettings, train: Iterator[RawSample], classes: Sequence[str]
+        self, settings: ObjectDetectionSettings, train: Iterator[RawSample], classes: Sequence[str]
     ) -> ObjectDetectionProcessor:
         """Mean and standard deviation of each channel."""
         from components.preprocessing.pixel_statistics import PixelStatistics
@@ -270,13 +291,13 @@ class ObjectDetection(TaskDefaults):
         return first == second
 
 
-def _decoded(content: bytes, settings: ImageClassificationSettings, max_pixels: int) -> Arrays:
+def _decoded(content: bytes, settings: ObjectDetectionSettings, how: Decoding) -> Arrays:
     import numpy as np
 
-    from components.preprocessing import boxes, image
+    from components.preprocessing import image
 
-    pixels = image.decode(content, settings.height, settings.width, settings.channels, max_pixels=max_pixels)
-    return {"images": pixels, "size": np.asarray(boxes.size(content), np.int64)}
+    decoded = image.read(content, *settings.size(), how)
+    return {"images": decoded.pixels, "size": np.asarray((decoded.width, decoded.height), np.int64)}
 
 
 def _labels(values: Values) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Sound classification: a WAV file -> one of K classes, by its log-mel frames.
+"""Sound classification: a sound file -> one of K classes, by its log-mel frames.
 
 Legend: N samples, T frames, B mel bands, K classes.
 """
@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,10 +30,12 @@ class SoundClassificationSettings(Strict):
     """How sounds become frames.
 
     Args:
-        rate: sampling rate in Hz; sounds of another rate are resampled, several channels are averaged.
+        rate: sampling rate in Hz; sounds of another rate are resampled. Several channels are averaged; if they cancel
+            out, the channel of most power is taken.
         bands: number of mel bands.
         window_ms, hop_ms: length of a frame, and time from the start of one frame to the start of the next.
         max_seconds: longer sounds are truncated.
+        resampler: soxr; or kaiser, the resampler of earlier versions.
         trim_db: level below the loudest 10 ms under which both ends are cut as silence; null for no trimming.
     """
 
@@ -43,6 +45,7 @@ class SoundClassificationSettings(Strict):
     hop_ms: float = Field(default=10.0, ge=1, le=1_000)
     max_seconds: float = Field(default=10.0, gt=0, le=600)
     trim_db: float | None = Field(default=None, gt=0)
+    resampler: Literal["soxr", "kaiser"] = "soxr"
 
     def frames(self) -> int:
         """Number of frames of the longest sound."""
@@ -56,13 +59,12 @@ class SoundClassificationSettings(Strict):
         return max(1, round(self.max_seconds * self.rate))
 
     def series(self, content: bytes) -> NDArray[Any]:
-        """A WAV file as log-mel frames float32 (T, B)."""
-        from components.preprocessing import sound
+        """A sound file as log-mel frames float32 (T, B)."""
+        from components.preprocessing import resampling, sound, sound_file
 
-        recorded = sound.read(content)
-        limit = self.max_samples() * recorded.rate // self.rate + recorded.rate  # with a second to spare
-        whole = recorded.samples if self.trim_db else recorded.samples[:limit]
-        samples = sound.resampled(whole, recorded.rate, self.rate)
+        # With a second to spare, which resampling sees beyond the last sample.
+        recorded = sound_file.read(content, None if self.trim_db else self.max_seconds + 1)
+        samples = resampling.resampled(recorded.samples, recorded.rate, self.rate, self.resampler)
         if self.trim_db is not None:
             samples = sound.trimmed(samples, self.rate, self.trim_db)
         return sound.log_mel(
@@ -71,7 +73,13 @@ class SoundClassificationSettings(Strict):
 
 
 class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings):
-    """How sounds become frames, with the statistics of each band over the train split and the classes."""
+    """How sounds become frames, with the statistics of each band over the train split and the classes.
+
+    Args:
+        resampler: kaiser in packages that do not name one: they are of versions that had no other.
+    """
+
+    resampler: Literal["soxr", "kaiser"] = "kaiser"
 
     def input_spec(self) -> SeriesInput:
         """Frames (N, T, B) and their lengths."""
@@ -82,7 +90,7 @@ class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings
         return self.labelled([raw.decoded["series"] for raw in samples], samples)
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
-        """A WAV file."""
+        """A sound file."""
         return {"series": self.series(item)}
 
     def items(self, document: Mapping[str, Any]) -> list[Any]:
@@ -90,12 +98,16 @@ class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings
         return items.of(document, "sound", "sounds")
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
-        """WAV files to labels."""
+        """Sound files to labels."""
         return EndpointSchema(
             item="sound",
             items="sounds",
-            media=("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave", "application/octet-stream"),
-            schema={"type": "string", "contentEncoding": "base64", "description": "a WAV file, base64"},
+            media=("audio/wav", "audio/*", "application/octet-stream"),
+            schema={
+                "type": "string",
+                "contentEncoding": "base64",
+                "description": "a file of WAV, FLAC, Ogg or MP3, base64",
+            },
             prediction=classification.schema(classes),
             form="sound",
             summary="Classify sounds",
@@ -110,7 +122,7 @@ class SoundClassification(classification.OneClass):
     payload_field: ClassVar[str] = "sound"
     settings: ClassVar[type[Strict]] = SoundClassificationSettings
     input_type: ClassVar[type[InputSpec]] = SeriesInput
-    libraries: ClassVar[tuple[str, ...]] = ()
+    libraries: ClassVar[tuple[str, ...]] = ("soundfile", "soxr")
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",
     )  # fmt: skip
@@ -123,7 +135,7 @@ class SoundClassification(classification.OneClass):
     }
 
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
-        """The usual sampling rate; a duration for nearly all sounds."""
+        """The usual sampling rate; a duration for nearly all sounds. Files that cannot be read do not count."""
         rate = Counter(profile.numbers("rate")).most_common(1)[0][0]
         return {"rate": int(rate), "max_seconds": float(max(1, math.ceil(high(profile, "seconds"))))}
 
@@ -133,17 +145,19 @@ class SoundClassification(classification.OneClass):
 
     def describe(self, values: Values) -> dict[str, object]:
         """Facts about the file: whether it can be read, duration, loudness."""
-        from components.preprocessing import sound
+        from components.preprocessing import sound_file
 
-        return sound.describe(values["sound"])
+        return sound_file.describe(values["sound"])
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """Class number, frames, minimum, maximum and mean level."""
         return describe_prepared(batch)
 
     def preview(self, values: Values) -> bytes | str:
-        """Duration, rate, channels and peak as text."""
+        """Duration, rate, channels and peak as text; of a file that cannot be read, the error."""
         facts = self.describe(values)
+        if not facts["readable"]:
+            return str(facts["error"])
         return f"{facts['seconds']:.2f} s, {facts['rate']} Hz, {facts['channels']} channels, peak {facts['peak']:.2f}"
 
     def decode(self, values: Values, settings: SoundClassificationSettings) -> Arrays:
@@ -168,7 +182,10 @@ class SoundClassification(classification.OneClass):
 
     def example(self, values: Values) -> Example:
         """The file."""
-        return Example(bytes(values["sound"]), "audio/wav", ".wav", values["label"])
+        from components.preprocessing import sound_file
+
+        content = bytes(values["sound"])
+        return Example(content, *sound_file.media(content), values["label"])
 
     def load(self, folder: Path) -> SoundClassificationProcessor:
         """Read processor.json."""

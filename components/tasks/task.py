@@ -156,8 +156,8 @@ class Task(Protocol):
         metrics: figures of the scorer for gates; the champion gate compares the first by default.
         input_type, output_type: classes of the network's input and output spec (contracts/shapes.py): the model of a
             pipeline must support the kinds of both.
-        starting_model, family_models, draft_layout, draft_settings, draft_split, draft_training: defaults of the task;
-            see `TaskDefaults`, which most tasks inherit.
+        starting_model, family_models, draft_layout, draft_settings, draft_notes, draft_split, draft_training: defaults
+            of the task; see `TaskDefaults`, which most tasks inherit.
         libraries: distributions that a bundle needs beside those of every bundle.
         raw_columns, prepared_columns: columns that `describe` and `describe_prepared` add to the tables that
             expectations check.
@@ -186,6 +186,8 @@ class Task(Protocol):
 
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]: ...
 
+    def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]: ...
+
     def draft_split(self, profile: SourceProfile) -> dict[str, Any]: ...
 
     def draft_training(self, samples: int) -> dict[str, Any]: ...
@@ -200,7 +202,10 @@ class Task(Protocol):
         """The classes of a raw sample whose shares are equal in drawn splits; none for a task without classes."""
 
     def describe(self, values: Values) -> dict[str, object]:
-        """`raw_columns` of one sample, readable or not; never raises for a bad sample."""
+        """`raw_columns` of one sample, readable or not; never raises for a bad sample.
+
+        A task whose `describe_by_settings` is true has a second parameter: the settings, None before they are chosen.
+        """
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
         """`prepared_columns` of a batch of prepared samples (padded, with lengths)."""

@@ -6,7 +6,6 @@ A task class inherits `TaskDefaults` and overrides what differs. The figures are
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -35,11 +34,13 @@ class TaskDefaults:
         family_models: by family, the small network that stands for the family in `modelyard compare --families`;
             small enough for a CPU.
         max_batch_size: largest batch of a drafted pipeline.
+        describe_by_settings: `describe` takes the task's settings too, as its second argument.
     """
 
     starting_model: ClassVar[dict[str, Any]] = {}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {}
     max_batch_size: ClassVar[int] = 64
+    describe_by_settings: ClassVar[bool] = False
 
     def draft_layout(self, layout: Layout) -> dict[str, Any]:
         """The recognised layout, as this task reads the files."""
@@ -48,6 +49,10 @@ class TaskDefaults:
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
         """`input:` of a drafted dataset.yaml."""
         return {}
+
+    def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
+        """What a person should know of the drafted settings, one sentence each."""
+        return []
 
     def draft_split(self, profile: SourceProfile) -> dict[str, Any]:
         """`split:` of a drafted dataset.yaml."""
@@ -60,23 +65,6 @@ class TaskDefaults:
         batch_size = min(self.max_batch_size, max(MIN_BATCH, fitting))
         epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS * batch_size / max(1.0, trained))))
         return {"epochs": epochs, "batch_size": batch_size, "optimizer": "adamw", "learning_rate": 1e-3, "seed": 0}
-
-
-def image_settings(profile: SourceProfile, max_side: int, multiple: int) -> dict[str, Any]:
-    """Height, width and channels: the usual size, scaled down to `max_side`; grey where every image is grey.
-
-    Args:
-        multiple: height and width are multiples of this.
-    """
-    sizes = Counter(zip(profile.numbers("width"), profile.numbers("height"), strict=True))
-    sizes.pop((0.0, 0.0), None)  # of files that are no images
-    (width, height), often = sizes.most_common(1)[0]
-    if often * 2 < profile.samples:  # no usual size: a square of the median width
-        width = height = sorted(profile.numbers("width"))[profile.samples // 2]
-    scale = min(1.0, max_side / max(width, height))
-    sides = [max(multiple, multiple * round(side * scale / multiple)) for side in (height, width)]
-    channels = 1 if set(profile.numbers("channels")) <= {0.0, 1.0} else 3
-    return {"height": int(sides[0]), "width": int(sides[1]), "channels": channels}
 
 
 def high(profile: SourceProfile, column: str) -> float:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from components.core.strict import Strict
     from components.tasks.task import Arrays, Prediction
 
-MAX_PIXELS = 25_000_000
+MAX_PIXELS = 1_000_000_000  # golden examples are samples of the dataset, within its own limit
 
 
 def finished_parts(folder: Path, train_fingerprint: str) -> manifest.Manifest | None:

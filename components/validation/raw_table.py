@@ -6,6 +6,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from components.core.progress import Progress
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
+from components.tasks.description import describe
 from components.tasks.task import Task
 from components.validation import duplicates
 
@@ -32,14 +34,18 @@ def columns(task: Task) -> tuple[str, ...]:
     return "id", "split", "label", "digest", *task.raw_columns, *common
 
 
-def build(task: Task, source: Path, target: Path, name: str, count: int) -> pd.DataFrame:
-    """Build the table of all samples of a raw file and write it to `target`."""
+def build(task: Task, source: Path, target: Path, name: str, count: int, settings: Any = None) -> pd.DataFrame:
+    """Build the table of all samples of a raw file and write it to `target`.
+
+    Args:
+        settings: the task's settings in the dataset; what a sample is, depends on them for some tasks.
+    """
     values: dict[str, list[object]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, Progress(f"describing {name}", count) as progress:
         each = pool.map if task.payload_field else map
         for group in sample_file.groups(source):
             parts = [group[start : start + _PART] for start in range(0, len(group), _PART)]
-            for part in each(lambda part: [_row(task, sample) for sample in part], parts):
+            for part in each(lambda part: [_row(task, sample, settings) for sample in part], parts):
                 for row in part:
                     for column, value in row.items():
                         values.setdefault(column, []).append(value)
@@ -50,13 +56,13 @@ def build(task: Task, source: Path, target: Path, name: str, count: int) -> pd.D
     return table
 
 
-def _row(task: Task, sample: Sample) -> dict[str, object]:
+def _row(task: Task, sample: Sample, settings: Any) -> dict[str, object]:
     content = task.content(sample.values)
     return {
         "id": sample.id,
         "split": sample.split,
         "label": sample.values["label"] if "label" in task.fields else "",
         "digest": hashlib.sha256(content).hexdigest(),
-        **task.describe(sample.values),
+        **describe(task, sample.values, settings),
         "bytes": len(content),
     }

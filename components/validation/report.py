@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from PIL import Image
 
 from components.contracts.dataset import DatasetSpec
 from components.core import html_page
 from components.identity import digest
+from components.preprocessing import image
 from components.validation.chart import stacked_bars
 from components.validation.verdict import ExpectationResult, FailingSample, Verdict
 
@@ -104,16 +103,4 @@ def _sample(failing: FailingSample, preview: bytes | str | None) -> _Sample:
     value = ("null" if failing.value is None else str(failing.value))[:60]
     if isinstance(preview, str):
         return _Sample(failing.id, value, preview[:_SNIPPET], len(preview) > _SNIPPET, None)
-    return _Sample(failing.id, value, None, False, None if preview is None else _thumbnail(preview))
-
-
-def _thumbnail(content: bytes) -> bytes | None:
-    """A small PNG; None if the file is no image."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.thumbnail((_SIDE, _SIDE))
-            out = io.BytesIO()
-            image.convert("RGB").save(out, "PNG", optimize=True)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
-        return None
-    return out.getvalue()
+    return _Sample(failing.id, value, None, False, None if preview is None else image.thumbnail(preview, _SIDE))

@@ -41,12 +41,13 @@ def main(arguments: list[str]) -> None:
 
 def validate_raw(folder: Path) -> None:
     """Write the verdict and the sample table to `validated/`, atomically, if every expectation is met."""
-    spec, task, _ = open_dataset(folder)
+    spec, task, settings = open_dataset(folder)
     suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.columns(task))
     raw = manifest.verify(folder / "raw", "raw")
     source = folder / "raw" / sample_file.FILE_NAME
     with atomic.folder(folder / "validated") as fresh:
-        table = raw_table.build(task, source, fresh / "samples.parquet", spec.name, int(raw.facts["samples"]))
+        count = int(raw.facts["samples"])
+        table = raw_table.build(task, source, fresh / "samples.parquet", spec.name, count, settings)
         verdict = suite.judge(table, raw.digest)
         _report(spec, verdict, table, _previews(task, source, verdict))
         atomic.write_text(fresh / "verdict.json", verdict.to_json())

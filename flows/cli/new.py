@@ -37,7 +37,7 @@ def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
     click.echo(f"{drafted.task}: {drafted.why}; {drafted.samples:,} samples{labels}")
     for file in drafted.files:
         click.echo(f"  {file}")
-    for remark in drafted.remarks:
-        click.echo(f"note: {remark}", err=True)
+    for note in drafted.notes:
+        click.echo(f"note: {note}", err=True)
     click.echo(f"read them, then `modelyard run {name}`", err=True)
     return 0

@@ -19,8 +19,9 @@ from components.core.errors import ModelyardError, NotFoundError, SampleError, S
 TIMEOUT_SECONDS = 120
 JSON = "application/json"
 SUFFIXES = {
-    ".bmp", ".csv", ".flac", ".gif", ".gz", ".jpeg", ".jpg", ".json", ".jsonl", ".md", ".mp3", ".npy", ".npz", ".ogg",
-    ".parquet", ".pdf", ".png", ".tif", ".tiff", ".tsv", ".txt", ".wav", ".webp", ".xml", ".yaml", ".yml", ".zip",
+    ".avif", ".bmp", ".csv", ".flac", ".gif", ".gz", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".json", ".jsonl",
+    ".md", ".mp3", ".npy", ".npz", ".ogg", ".parquet", ".pdf", ".png", ".tif", ".tiff", ".tsv", ".txt", ".wav", ".webp",
+    ".xml", ".yaml", ".yml", ".zip",
 }  # fmt: skip
 
 

@@ -62,7 +62,8 @@ def test_schema_is_that_of_the_file(modelyard: Modelyard) -> None:
     assert pipeline["additionalProperties"] is False
     assert "source" in json.loads(modelyard("schema", "--dataset").stdout)["properties"]
     images = json.loads(modelyard("schema", "--dataset", "--task", "image-classification").stdout)
-    assert images["properties"]["input"]["properties"].keys() == {"height", "width", "channels"}
+    settings = images["properties"]["input"]["properties"].keys()
+    assert settings == {"height", "width", "channels", "max_megapixels", "levels", "resize"}
     assert modelyard("schema", "--dataset", "--task", "divination").returncode == 2
 
 

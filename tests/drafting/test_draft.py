@@ -8,8 +8,10 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
@@ -206,3 +208,49 @@ def test_the_data_meets_its_own_draft(
     validation.main(["prepared", "data/things"])
     preparation.main(["data/things", "--accept"])
     assert (project.dataset("things") / "prepared" / "manifest.json").is_file()
+
+
+def tiff(path: Path, level: float, scale: float, kind: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.outer(np.linspace(0, level, 16), np.linspace(0.2, 1, 16)) * scale
+    Image.fromarray((values.T.copy() if path.parent.name == "a" else values).astype(kind)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind", "suffix", "expected"),
+    [(1, "float32", "tif", [0.0, 1.0]), (4095, "uint16", "png", [0.0, 4095.0]), (255, "uint8", "png", None)],
+)
+def test_the_range_of_deep_levels_is_drafted_and_said(
+    scale: float, kind: str, suffix: str, expected: list[float] | None, project: Project, tmp_path: Path
+) -> None:
+    for number in range(40):
+        path = tmp_path / "source" / "ab"[number % 2] / f"{number}.{suffix}"
+        tiff(path, 0.5 + number / 80, scale, kind)
+    made = draft.write(project, "things", tmp_path / "source")
+    _, _, settings = open_dataset(project.dataset("things"))
+    assert settings.levels == expected
+    assert any("input.levels" in note for note in made.notes) == (expected is not None)
+    suite: dict[str, Any] = json.loads((project.dataset("things") / "expectations.json").read_text())
+    raw = {one["kwargs"].get("column"): one["kwargs"] for one in suite["raw"]}
+    assert raw["constant"] == {"column": "constant", "value_set": [False]}
+    assert raw["level_span"]["min_value"] >= 50
+    assert "max_value" not in raw["level_span"]
+
+
+def test_files_that_cannot_be_read_are_counted_and_named(project: Project, tmp_path: Path) -> None:
+    place = source("images", tmp_path / "source")
+    for name in ("a/x.png", "b/y.png"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_bytes(b"no image")
+    made = draft.write(project, "things", place)
+    assert made.notes[0] == "2 of 42 samples cannot be read: not an image (a/x.png, b/y.png)"
+    assert made.notes[0] in (project.dataset("things") / "README.md").read_text()
+
+
+def test_a_source_of_which_nothing_can_be_read_is_refused_with_the_reasons(project: Project, tmp_path: Path) -> None:
+    for number in range(12):
+        put(tmp_path / "source", {f"{'yes' if number % 2 else 'no'}/{number}.wav": b"#!AMR\n" + bytes([number] * 50)})
+    with pytest.raises(SourceError, match="no sample can be read") as caught:
+        draft.write(project, "things", tmp_path / "source")
+    assert "12 of 12 samples cannot be read: sounds of the kind AMR are not read" in str(caught.value.got)
+    assert not project.dataset("things").exists()

@@ -42,6 +42,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {  # which are never read: the raw samples 
     "translation": {"kind": "pairs", "source": {"": "x"}, "target": {"": "x"}},
     "forecasting": {"kind": "csv", "files": {"": "x"}, "time": "time", "values": ["a", "b"], "label": None},
     "image-classification": {"kind": "folder", "root": "x"},
+    "object-detection": {"kind": "voc", "root": "x"},
 }
 
 
@@ -149,6 +150,26 @@ def test_images_are_of_the_packages_size(scratch: Path) -> None:
     reencoded = reencode(new, old.processor, scratch)
     assert same(reencoded, old, "images")
     assert same(reencoded, new, "labels")
+
+
+def test_boxes_are_where_the_package_has_its_pixels(scratch: Path) -> None:
+    def photos(name: str) -> list[Sample]:
+        box = {"label": "a", "xmin": 3, "ymin": 2, "xmax": 15, "ymax": 12}
+        counts = (("train", 8), ("validation", 4), ("test", 4))
+        rows = [(part, row) for part, count in counts for row in range(count)]
+        return [
+            Sample(f"{part}/{row}", part, {"image": photo(row + len(part)), "boxes": [{**box, "label": "ab"[row % 2]}]})
+            for part, row in rows
+        ]
+
+    size = {"height": 16, "width": 16, "channels": 1}
+    old = dataset("old", "object-detection", {**size, "resize": "pad"}, photos("old"))
+    new = dataset("new", "object-detection", size, photos("new"))
+    assert not same(old, new, "boxes")
+    reencoded = reencode(new, old.processor, scratch)
+    assert same(reencoded, old, "images")
+    assert same(reencoded, old, "boxes")
+    assert same(reencoded, new, "box_classes")
 
 
 def photo(level: int) -> bytes:

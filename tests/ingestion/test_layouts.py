@@ -382,6 +382,19 @@ def test_wav_files_by_their_names(tmp_path: Path) -> None:
     assert caught.value.got == "odd.wav"
 
 
+def test_sounds_of_other_kinds_by_their_suffix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("1.wav", "2.WAV", "3.flac", "4.mp3", "read.me"):
+        (tmp_path / "a" / name).write_bytes(wav())
+    ids = [sample.id for sample in read_folder(tmp_path, kind="wav", pattern="{label}/{name}.wav")]
+    assert ids == ["a/1.wav", "a/2.WAV"]
+    assert "other files left out" in capsys.readouterr().err
+    ids = [sample.id for sample in read_folder(tmp_path, kind="wav", pattern="{label}/{name}")]
+    assert ids == ["a/1.wav", "a/2.WAV", "a/3.flac", "a/4.mp3"]
+    with pytest.raises(SourceError, match="no sound"):
+        read_folder(tmp_path, kind="wav", pattern="{label}/{name}.ogg")
+
+
 @pytest.mark.parametrize("pattern", ["{speaker}.wav", "{label}_{label}.wav", "{label}_{id}.wav"])
 def test_a_pattern_that_cannot_be_is_refused(pattern: str) -> None:
     with pytest.raises(ValidationError, match="pattern"):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from components.core.errors import SampleError
-from components.preprocessing import boxes
+from components.preprocessing import boxes, image_file
 
 
 def box(label: str, xmin: float, ymin: float, xmax: float, ymax: float) -> dict[str, object]:
@@ -99,7 +99,7 @@ def test_a_photo_on_its_side_has_the_size_that_people_see() -> None:
     exif[0x0112] = 6
     stream = io.BytesIO()
     Image.new("RGB", (30, 20)).save(stream, "JPEG", exif=exif)
-    assert boxes.size(stream.getvalue()) == (20, 30)
+    assert image_file.size(stream.getvalue()) == (20, 30)
     stream = io.BytesIO()
     Image.new("RGB", (30, 20)).save(stream, "JPEG")
-    assert boxes.size(stream.getvalue()) == (30, 20)
+    assert image_file.size(stream.getvalue()) == (30, 20)

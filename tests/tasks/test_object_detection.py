@@ -74,6 +74,17 @@ def test_boxes_come_back_in_pixels_of_the_image_that_was_sent(processor: ObjectD
     assert len(both[0]["boxes"]) == 2
 
 
+def test_padded_images_have_padded_boxes_and_answers_in_their_own_pixels(tmp_path: Path) -> None:
+    padding = whole_path.fitted(TASK, SAMPLES, tmp_path, **SETTINGS, resize="pad")
+    encoded = padding.encode(whole_path.raws(TASK, SAMPLES, padding))
+    assert encoded[0]["boxes"].tolist() == [[0.25, 0.5, 0.25, 0.25], [0.5, 0.5, 1.0, 0.5]]  # 64x32 in 16x16
+    samples = [padding.read(sample["image"], max_pixels=10_000) for sample in SAMPLES]
+    answers = whole_path.alone_and_batched(padding, network, samples, ["red", "white"])
+    for answer, place in ((answers[0], (8, 8, 24, 24)), (answers[2], (0, 0, 8, 32))):
+        [found] = answer["boxes"]
+        assert [found[name] for name in ("xmin", "ymin", "xmax", "ymax")] == pytest.approx(place, abs=4.1)
+
+
 def test_prepared_samples_hold_boxes_in_parts_of_the_image(processor: ObjectDetectionProcessor) -> None:
     encoded = processor.encode(whole_path.raws(TASK, SAMPLES, processor))
     batch = whole_path.stored(processor, encoded)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from components.core.errors import SampleError
+from components.drafting.profile import Profile
 from components.preprocessing.batch import Arrays
 from components.tasks import find
 from components.tasks.sound_classification import SoundClassificationProcessor
-from tests.preprocessing.test_sound import wav
+from tests.preprocessing.wav_files import wav
 from tests.tasks import whole_path
 
 TASK = find("sound-classification")
@@ -103,3 +105,24 @@ def test_an_example_is_what_a_client_sends(processor: SoundClassificationProcess
     assert (processor.read(example.content, max_pixels=0)["series"] ==
             processor.read(SAMPLES[0]["sound"], max_pixels=0)["series"]).all()  # fmt: skip
     assert "0.10 s, 8000 Hz" in TASK.preview(SAMPLES[0])
+
+
+def test_a_package_without_a_resampler_keeps_its_own(tmp_path: Path, processor: SoundClassificationProcessor) -> None:
+    """Packages of earlier versions have no such key; new ones name it."""
+    state = json.loads((tmp_path / "processor.json").read_text())
+    assert state.pop("resampler") == "soxr"
+    (tmp_path / "processor.json").write_text(json.dumps(state))
+    earlier = TASK.load(tmp_path)
+    assert earlier.resampler == "kaiser"
+    content = tone(500, 0.3, 44_100)
+    one, other = (each.read(content, max_pixels=0)["series"] for each in (earlier, processor))
+    assert (one != other).any()
+    assert np.abs(np.exp(one) - np.exp(other)).max() < 0.01 * np.exp(other).max()
+
+
+def test_the_rate_of_a_draft_is_that_of_sounds_that_can_be_read() -> None:
+    profile = Profile(samples=5)
+    for content in (b"", b"x", b"no sound", tone(500, 0.1), tone(500, 0.1, 16_000), tone(300, 0.2, 16_000)):
+        for name, value in TASK.describe({"sound": content, "label": "low"}).items():
+            profile.columns[name].append(value)
+    assert TASK.draft_settings(profile, {})["rate"] == 16_000

@@ -1,0 +1,67 @@
+"""Fit an image into another height and width: stretched, cropped or padded; and boxes along with it.
+
+Legend: M boxes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Resize = Literal["stretch", "crop", "pad"]
+
+
+class Frame(NamedTuple):
+    """The place of the whole image in its resized form, in parts of the width and height of the resized form."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def into(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes (M, 4) in parts of the image to parts of its resized form; centre x, centre y, width, height."""
+        scale = np.array([self.width, self.height, self.width, self.height])
+        found: NDArray[np.float32] = (boxes * scale + [self.left, self.top, 0, 0]).astype(np.float32)
+        return found
+
+    def out_of(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The inverse of `into`."""
+        scale = np.array([self.width, self.height, self.width, self.height])
+        found: NDArray[np.float32] = ((boxes - [self.left, self.top, 0, 0]) / scale).astype(np.float32)
+        return found
+
+
+WHOLE = Frame(0, 0, 1, 1)
+
+
+def frame(width: int, height: int, target: tuple[int, int], how: Resize) -> Frame:
+    """The frame of an image of width and height in a resized form of `target` (width, height)."""
+    if how == "stretch":
+        return WHOLE
+    scale = (max if how == "crop" else min)(target[0] / width, target[1] / height)
+    if how == "crop":
+        inner = width * scale, height * scale
+        left, top = (target[0] - inner[0]) / 2, (target[1] - inner[1]) / 2
+    else:  # whole pixels, so that boxes and pixels agree
+        inner = max(1, round(width * scale)), max(1, round(height * scale))
+        left, top = (target[0] - inner[0]) // 2, (target[1] - inner[1]) // 2
+    return Frame(left / target[0], top / target[1], inner[0] / target[0], inner[1] / target[1])
+
+
+def resized(image: Image.Image, place: Frame, target: tuple[int, int]) -> Image.Image:
+    """The image in its frame, of `target` (width, height), resampled bilinearly; padding is black."""
+    if place == WHOLE:
+        return image if image.size == target else image.resize(target, Image.Resampling.BILINEAR)
+    if place.left >= 0 and place.top >= 0 and place.width <= 1 and place.height <= 1:
+        inner = round(place.width * target[0]), round(place.height * target[1])
+        part = image if image.size == inner else image.resize(inner, Image.Resampling.BILINEAR)
+        padded = Image.new(image.mode, target)
+        padded.paste(part, (round(place.left * target[0]), round(place.top * target[1])))
+        return padded
+    left, top = -place.left / place.width * image.width, -place.top / place.height * image.height
+    right, bottom = image.width - left, image.height - top
+    return image.resize(target, Image.Resampling.BILINEAR, box=(max(0.0, left), max(0.0, top), right, bottom))
