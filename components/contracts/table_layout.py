@@ -15,7 +15,7 @@ from components.contracts.sample_fields import Fields
 from components.core.strict import Strict
 
 EPOCHS = {"epoch_seconds": 1, "epoch_milliseconds": 1_000}  # values of `time_format`: units a second
-_CSV_KEYS = ("delimiter", "skip_lines", "comment", "decimal", "thousands")
+_CSV_KEYS = ("delimiter", "skip_lines", "skip_last_lines", "comment", "decimal", "thousands")
 
 FileName = Annotated[str, StringConstraints(min_length=1)]
 
@@ -46,6 +46,7 @@ class Columns(Strict):
             counted; in another encoding it is refused, with its line.
         delimiter: one character between the cells of a CSV; default: a comma.
         skip_lines: number of lines above the header, or above the first row.
+        skip_last_lines: number of lines below the last row.
         comment: lines that begin with this are skipped.
         decimal, thousands: the decimal mark of numbers, and the mark between groups of three digits.
         missing_values: words and numbers that stand for an empty cell in columns of numbers.
@@ -71,6 +72,7 @@ class Columns(Strict):
     encoding: str = "utf-8"
     delimiter: str | None = _optional(min_length=1, max_length=1)
     skip_lines: int | None = _optional(ge=1)
+    skip_last_lines: int | None = _optional(ge=1, le=1000)
     comment: str | None = _optional(min_length=1)
     decimal: Literal[".", ","] | None = _optional()
     thousands: Literal[",", ".", "'", "\u2019", " ", "\u00a0", "\u202f"] | None = _optional()
@@ -151,8 +153,8 @@ class Columns(Strict):
             raise ValueError("unlabelled: needs label:")
         if self.image is None and (self.image_folder or self.image_suffix):
             raise ValueError("image_folder: and image_suffix: need image:")
-        if self.pixels is not None and (self.comment or self.skip_lines):
-            raise ValueError("comment: and skip_lines: are not for pixels:")
+        if self.pixels is not None and (self.comment or self.skip_lines or self.skip_last_lines):
+            raise ValueError("comment:, skip_lines: and skip_last_lines: are not for pixels:")
         return self
 
 

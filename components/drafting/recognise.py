@@ -62,7 +62,7 @@ def recognise(source: Path) -> Recognised:
         SourceError: there is no such file or folder, or its layout is not recognised.
     """
     if source.is_file():
-        return _table({"": source}, source.parent)
+        return _table({"": [source]}, source.parent)
     if not source.is_dir():
         raise SourceError("no such file or folder", where=str(source))
     files = sorted(path for path in source.rglob("*") if path.is_file() and not _hidden(path.relative_to(source)))
@@ -177,16 +177,20 @@ def _tables(source: Path, files: Sequence[Path]) -> Recognised | None:
     if not tables:
         return None
     if len(tables) == 1:
-        return _table({"": tables[0]}, source)
-    return _table({_split_of(path, source): path for path in tables}, source)
+        return _table({"": tables}, source)
+    by_split: dict[str, list[Path]] = {}
+    for path in tables:
+        by_split.setdefault(_split_of(path, source), []).append(path)
+    return _table(by_split, source)
 
 
-def _table(files: dict[str, Path], source: Path) -> Recognised:
-    first = next(iter(files.values()))
+def _table(files: dict[str, list[Path]], source: Path) -> Recognised:
+    first = next(iter(files.values()))[0]
     kind = _table_kind(first) or ("tsv" if "\t" in columns.lines(first, 1)[0] else "csv")
-    layout, why = columns.recognise(first, kind)
-    named = {split: path.relative_to(source).as_posix() for split, path in files.items()}
-    return Recognised({"kind": kind, "files": named, **layout}, why)
+    recognised = columns.recognise(files, kind, source)
+    named = {split: [path.relative_to(source).as_posix() for path in paths] for split, paths in files.items()}
+    by_split = {split: names if len(names) > 1 else names[0] for split, names in named.items()}
+    return Recognised({"kind": kind, "files": by_split, **recognised.layout}, recognised.text)
 
 
 def _table_kind(path: Path) -> str | None:

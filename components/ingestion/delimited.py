@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -76,6 +77,7 @@ def all_rows(dialect: Dialect, path: Path) -> Iterator[Row]:
                     lines = text_encoding.checked(text, path, dialect.encoding)
                 for _ in islice(lines, dialect.skip_lines):
                     pass
+                lines = _without_last(lines, dialect.skip_last_lines) if dialect.skip_last_lines else lines
                 yield from _quoted(dialect, path, lines) if dialect.quoted else _unquoted(dialect, lines)
         except UnicodeError as error:
             raise text_encoding.undecodable(path, dialect.encoding, error) from error
@@ -133,6 +135,14 @@ def _unquoted(dialect: Dialect, lines: Iterator[str]) -> Iterator[Row]:
             yield number, content.split(dialect.delimiter)
 
 
+def _without_last(lines: Iterator[str], count: int) -> Iterator[str]:
+    held: deque[str] = deque()
+    for line in lines:
+        held.append(line)
+        if len(held) > count:
+            yield held.popleft()
+
+
 def _line_end(dialect: Dialect, path: Path) -> str:
     """What lines of a file without quotation marks end with: a line feed, or a carriage return if there is none."""
     text: TextIO
@@ -148,7 +158,8 @@ def _odd_row(path: Path, line: int, row: list[str], names: Sequence[str]) -> Sou
         where=f"{path} line {line}",
         got=got,
         expected=f"{len(names)}: {', '.join(names[:20])}",
-        next_step=_next_step(names) or "mend the line; `skip_lines:` and `comment:` leave out lines that are no rows",
+        next_step=_next_step(names)
+        or "mend the line; `skip_lines:`, `skip_last_lines:` and `comment:` leave out lines",
     )
 
 

@@ -19,6 +19,7 @@ class Dialect(NamedTuple):
     delimiter: str = ","
     quoted: bool = True
     skip_lines: int = 0
+    skip_last_lines: int = 0
     comment: str | None = None
     columns: list[str] | None = None
 
@@ -30,6 +31,7 @@ def of(layout: Columns) -> Dialect:
         delimiter="\t" if layout.kind == "tsv" else layout.delimiter or ",",
         quoted=layout.kind == "csv",
         skip_lines=layout.skip_lines or 0,
+        skip_last_lines=layout.skip_last_lines or 0,
         comment=layout.comment,
         columns=layout.columns,
     )

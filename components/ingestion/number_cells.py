@@ -98,13 +98,16 @@ FORMATS = (
 def parse(text: str, decimal: str = ".", thousands: str | None = None) -> float | None:
     """The number that a text spells with these marks; None if it spells none.
 
-    Marks of thousands are read between groups of three digits only: `1,23` is no number with `thousands: ","`.
+    Marks of thousands are read between groups of three digits only: with `thousands: ","`, neither `1,23` nor `0,123`
+    is a number.
     """
     text = text.strip()
     if thousands is not None and thousands in text:
         whole, mark, rest = text.partition(decimal)
         head, *groups = whole.lstrip("+-").split(thousands)
-        if not (1 <= len(head) <= 3) or any(len(group) != 3 or not group.isdecimal() for group in groups):
+        if not 1 <= len(head) <= 3 or not head.isdecimal() or head[0] == "0":
+            return None
+        if any(len(group) != 3 or not group.isdecimal() for group in groups):
             return None
         text = whole.replace(thousands, "") + mark + rest
     if decimal != ".":

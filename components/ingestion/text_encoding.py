@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import re
 from collections.abc import Iterator
@@ -105,11 +106,12 @@ def checked(lines: Iterator[str], path: Path, encoding: str) -> Iterator[str]:
 def undecodable(path: Path, encoding: str, error: UnicodeError) -> SourceError:
     """The error for a file that is not in its encoding, with the first such line."""
     line = 0
-    with text_lines.open_bytes(path) as raw, io.TextIOWrapper(raw, encoding=encoding, errors="replace") as text:
-        try:
-            line = next((number for number, content in enumerate(text, 1) if "\ufffd" in content), 0)
-        except UnicodeError:
-            pass  # UTF-16 without its mark: no line can be told
+    with (
+        contextlib.suppress(UnicodeError),  # UTF-16 without its mark: no line can be told
+        text_lines.open_bytes(path) as raw,
+        io.TextIOWrapper(raw, encoding=encoding, errors="replace") as text,
+    ):
+        line = next((number for number, content in enumerate(text, 1) if "\ufffd" in content), 0)
     where = f"{path} line {line}" if line else str(path)
     reason = getattr(error, "reason", str(error))
     return SourceError(f"not {encoding} text", where=where, got=reason, next_step="set `encoding:` to the right one")

@@ -15,10 +15,9 @@ from collections.abc import Iterable
 from components.contracts.table_layout import EPOCHS
 from components.core.errors import SourceError
 
-_ISO = re.compile(
-    r"\d{4}(?:-\d{2}-\d{2}|\d{4}|-?W\d{2}(?:-?\d)?)(?:[T ]\d{2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?(?: ?Z|[+-]\d{2}(?::?\d{2})?)?)?",
-    re.IGNORECASE,
-)
+_DAY = r"\d{4}(?:-\d{2}-\d{2}|\d{4}|-?W\d{2}(?:-?\d)?)"
+_CLOCK = r"\d{2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?"
+_ISO = re.compile(rf"{_DAY}(?:[T ]{_CLOCK}(?: ?Z|[+-]\d{{2}}(?::?\d{{2}})?)?)?", re.IGNORECASE)
 _MONTH = re.compile(r"(\d{4})[-/](\d{1,2})")
 _SLASHES = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})(.*)", re.DOTALL)
 _ZONE = re.compile(r"\d\s*([A-Za-z]{2,5})$")
@@ -48,13 +47,14 @@ def seconds(time: datetime.datetime) -> float:
     return (time if time.tzinfo is not None else time.replace(tzinfo=datetime.UTC)).timestamp()
 
 
-def steps(times: Iterable[float]) -> list[float]:
-    """Seconds from each time to the one in the row before; NaN for the first."""
+def steps(times: Iterable[object]) -> list[float]:
+    """Seconds from the row before to each row; NaN for the first, and beside what is no number."""
     result: list[float] = []
     before = math.nan
     for time in times:
-        result.append(time - before)
-        before = time
+        now = float(time) if isinstance(time, int | float) else math.nan
+        result.append(now - before)
+        before = now
     return result
 
 
