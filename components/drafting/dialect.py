@@ -58,7 +58,7 @@ def recognise(path: Path, kind: str) -> RecognisedDialect:
     place = _first_row(rows, width)
     if place and rows:
         skip = rows[place][0] - 1
-        notes.append(f"the header seems to be line {skip + 1}; {skip} lines above it are skipped")
+        notes.append(f"the header seems to be line {skip + 1}, what is above it is skipped")
         rows = rows[place:]
     names = [] if has_header([row for _, row in rows]) else [f"column_{number}" for number in range(width)]
     if quoted and (delimiter != "," or kind == "tsv"):

@@ -142,11 +142,11 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     numbers = profile.numbers(column)
     if not numbers:
         return None
-    numbers, is_cut = _without_far(numbers, profile)
-    low, high = min(numbers), max(numbers)
     all_integers = all(number == int(number) for number in numbers)
     description = column.replace("_", " ")
     share = len(numbers) / len(values)
+    numbers, is_cut = _without_far(numbers, profile)
+    low, high = min(numbers), max(numbers)
     if all_integers and low == high:
         return _expectation(
             "expect_column_values_to_be_in_set", f"{description} as it is everywhere", _mostly(share),

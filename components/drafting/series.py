@@ -188,7 +188,7 @@ def _holes(series: Series, names: Sequence[str]) -> list[str]:
         for row, column in missing[:_SHOWN].tolist()
     ]
     return [
-        f"{len(missing):,} values are missing: {'; '.join(shown)}{'; ...' if len(missing) > _SHOWN else ''}: "
+        f"{len(missing):,} missing: {'; '.join(shown)}{'; ...' if len(missing) > _SHOWN else ''}: "
         "validation fails until they are filled; `missing: forward_fill` repeats the value of the row before"
     ]
 

@@ -47,7 +47,7 @@ class Files(NamedTuple):
             if len(rows) == MAX_ROWS:
                 break
         if not rows:
-            raise SourceError("the table holds no row", where=str(self.paths[0]))
+            raise SourceError("the table holds no sample", where=str(self.paths[0]))
         return [Column(name, [row[index].strip() for row in rows]) for index, name in enumerate(names)]
 
     def rows(self, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
@@ -96,7 +96,7 @@ def open_files(files: Mapping[str, Sequence[Path]], kind: str) -> Files:
     if len(set(map(len, below.values()))) == 1 and below[first]:
         written = written._replace(skip_last_lines=len(below[first]))
         keys["skip_last_lines"] = len(below[first])
-        notes.append(f"{len(below[first])} lines below the last row are skipped: {' / '.join(below[first])[:80]}")
+        notes.append(f"below the last row, {len(below[first])} skipped: {' / '.join(below[first])[:80]}")
     for path, other in recognised.items():
         same = other.dialect._replace(skip_last_lines=written.skip_last_lines)
         same = same._replace(encoding=written.encoding) if path in ascii_only else same

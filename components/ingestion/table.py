@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,16 @@ from components.ingestion.sample import Sample, split_name
 from components.ingestion.times import TimeReader
 
 
-def samples(layout: TableLayout, folder: Path) -> Iterator[Sample]:
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _print) -> Iterator[Sample]:
     """The rows of each file, in order; ids are `<file's split or name>/<row>`, or, where a split has several files,
     `<file's split>/<file>/<row>`.
 
-    Rows that are left out and values that are filled in are counted, and the counts are printed to stderr.
+    Args:
+        say: takes a sentence with the number of rows that are left out, or of values that are filled in.
 
     Raises:
         SourceError: a file or column is missing, a cell is empty or of the wrong type, a path is outside the folder.
@@ -51,10 +56,10 @@ def samples(layout: TableLayout, folder: Path) -> Iterator[Sample]:
         rows = (sample for reader in readers for sample in reader.samples(labels, times))
         if layout.order == "newest_first":
             rows = iter(list(rows)[::-1])
-        yield from _filled(rows, layout, key) if layout.missing is not None else rows
+        yield from _filled(rows, key, say) if layout.missing is not None else rows
     labels.conclude()
     if labels.missing:
-        _say(f"{labels.missing:,} of {labels.rows:,} rows have no label and are left out")
+        say(f"{labels.missing:,} of {labels.rows:,} rows have no label and are left out")
 
 
 def _prefix(key: str, name: str, count: int) -> str:
@@ -134,7 +139,7 @@ class _Table:
         return SourceError("the table cannot be read", where=str(self.path), got=str(error).splitlines()[0])
 
 
-def _filled(rows: Iterator[Sample], layout: TableLayout, key: str) -> Iterator[Sample]:
+def _filled(rows: Iterator[Sample], key: str, say: Callable[[str], None]) -> Iterator[Sample]:
     """The rows, where a missing value repeats the one of the row before."""
     before: Any = None
     count = 0
@@ -151,11 +156,7 @@ def _filled(rows: Iterator[Sample], layout: TableLayout, key: str) -> Iterator[S
         before = values
         yield sample._replace(values={**sample.values, "values": values})
     if count:
-        _say(f"{count:,} missing values{f' of {key}' if key else ''} repeat the value of the row before")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+        say(f"{count:,} missing values{f' of {key}' if key else ''} repeat the value of the row before")
 
 
 def _pixel_columns(prefix: str, names: list[str], path: Path) -> list[str]:

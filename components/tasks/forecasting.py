@@ -211,7 +211,7 @@ class Forecasting(TaskDefaults):
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
         """A hundredth of the rows ahead, four times as many back, within bounds; all columns of the table."""
         horizon = max(1, min(96, profile.samples // 100))
-        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": layout["values"]}
+        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": list(layout["values"])}
 
     def draft_split(self, profile: SourceProfile) -> dict[str, Any]:
         """Rows in the order of time."""

@@ -63,7 +63,7 @@ def source(kind: str, root: Path) -> Path:
         lines = table(60, lambda i: f"{WORDS[i % 2]} {counted(i)}\t{'good' if i % 2 else 'bad'}", "text\tlabel")
         return put(root, {"a.tsv": lines}) / "a.tsv"
     if kind == "forecast":
-        hours = (f"2020-{i // 336 + 1:02}-{i // 24 % 14 + 1:02}T{i % 24:02}:00" for i in range(400))
+        hours = (f"2020-01-{i // 24 + 1:02}T{i % 24:02}:00" for i in range(400))
         rows = (f"{hour},{math.sin(i * i):.4f},{math.cos(i * i):.4f}" for i, hour in enumerate(hours))
         return put(root, {"a.csv": "\n".join(["time,a,b", *rows]) + "\n"}) / "a.csv"
     if kind == "series":
@@ -167,8 +167,8 @@ def test_what_is_seldom_otherwise_is_expected_of_most(project: Project, tmp_path
 
 
 def test_broken_samples_are_never_what_is_expected(project: Project, tmp_path: Path) -> None:
-    lines = "text\tlabel\n" + "".join(f"grün {counted(i)}\t{'good' if i % 2 else 'bad'}\n" for i in range(60))
-    put(tmp_path, {"a.tsv": lines.encode("latin-1")})
+    lines = "text\tlabel\n" + "".join(f"grüne Bö? {counted(i)}\t{'good' if i % 2 else 'bad'}\n" for i in range(60))
+    put(tmp_path, {"a.tsv": lines.encode().replace(b"?", b"\xff")})  # UTF-8, and a byte of each line is damaged
     with pytest.raises(SourceError, match="too many samples are not valid") as caught:
         draft.write(project, "things", tmp_path / "a.tsv")
     assert (caught.value.got, caught.value.where) == ("0 of 60 are", str(tmp_path / "a.tsv"))
