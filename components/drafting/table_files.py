@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from components.core.errors import SourceError
 from components.drafting import dialect, encoding
-from components.drafting.cells import Column, is_number
-from components.ingestion import delimited, text_encoding, times
+from components.drafting.cells import Column
+from components.ingestion import delimited, text_encoding
 from components.ingestion.dialect import Dialect
 
 MAX_ROWS = 2000  # rows read to recognise the columns
@@ -115,7 +115,7 @@ def open_files(files: Mapping[str, Sequence[Path]], kind: str) -> Files:
 def rows_below(written: Dialect, path: Path, width: int) -> list[str]:
     """The first cells of the lines at the end of a file that are no rows; [] if there are none.
 
-    They are shorter than the table and begin with words: a row that begins with a number or a time is a row cut short.
+    They are shorter than the table and begin with words: one that begins with a digit is a row that is cut short.
     If shorter rows are elsewhere too, they are not left out: reading refuses them.
     """
     below: list[str] = []
@@ -126,7 +126,7 @@ def rows_below(written: Dialect, path: Path, width: int) -> list[str]:
             lines.append(line)
         elif below:
             return []
-    if not below or len(below) > _MOST_BELOW or any(is_number(cell) or times.parse(cell) for cell in below):
+    if not below or len(below) > _MOST_BELOW or any(cell[:1].isdigit() or cell[:1] in "+-." for cell in below):
         return []
     total = _lines(written, path)
     return below if lines == list(range(total - len(lines) + 1, total + 1)) else []

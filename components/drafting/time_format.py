@@ -14,7 +14,8 @@ from components.ingestion import times
 
 _DATES = (
     *(date.replace("/", mark) for mark in "/.-" for date in
-      ("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d/%b/%Y", "%d/%b/%y", "%m/%Y")),
+      ("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%d/%b/%Y", "%d/%b/%y", "%m/%Y")),
+    "%y-%m-%d",  # with other marks a year of two digits is not written first
     "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%b %Y", "%B %Y", "%b-%Y", "%a %b %d %Y",
 )  # fmt: skip
 _HOURS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H")
@@ -94,7 +95,7 @@ def _formatted(column: Column, cells: Sequence[str], every: Iterable[tuple[str, 
         return RecognisedTime(problem=problem)
     tail = next((mark for mark in (" UTC", " GMT", " Z") if all(cell.upper().endswith(mark) for cell in cells)), "")
     formats = [date + clock + offset + tail for date, clock, offset in product(_DATES, _CLOCKS, _OFFSETS)]
-    fitting = [fmt for fmt in formats if times.parse(cells[0], fmt) is not None]
+    fitting = [fmt for fmt in formats if _can_fit(fmt, cells[0]) and times.parse(cells[0], fmt) is not None]
     fitting = [fmt for fmt in fitting if all(times.parse(cell, fmt) is not None for cell in cells)]
     first_unread = ("", "")
     for where, cell in every if fitting else ():
@@ -133,6 +134,17 @@ def _one_of(formats: Sequence[str], column: Column, cells: Sequence[str]) -> Rec
         next_step="write the times in ISO 8601 (2020-01-31)",
     )
     return RecognisedTime(problem=problem)
+
+
+def _can_fit(fmt: str, cell: str) -> bool:
+    """Whether a cell has the marks and letters of a format: strptime compiles each format, which takes a while."""
+    marks = re.sub("%.", "", fmt)
+    if any(cell.count(mark) < marks.count(mark) for mark in "/.-:, T") or cell.count("/") > marks.count("/"):
+        return False
+    has_letters = any(map(str.isalpha, cell))
+    return has_letters == (any(part in fmt for part in ("%b", "%B", "%p", "%a")) or any(map(str.isalpha, marks))) or (
+        "%z" in fmt and cell.upper().endswith("Z")
+    )
 
 
 def _rises(values: Sequence[float]) -> bool:
