@@ -159,13 +159,13 @@ def _labelled(
     numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]
     values = [column for column in numbers if label is None or column.name != label.name]
     if label is None or len(values) < 2:
-        names = ", ".join(column.name for column in columns[:12])
+        shown = ", ".join(column.name for column in columns[:12])
         expected = "a label with a text, with numbers or with paths of images; texts; or a time with numbers"
         odd = [f"{column.name}: {_reason(column)}" for column in columns if column.words and column.known not in LABELS]
         raise SourceError(
             "the columns are not recognised",
             where=str(table.paths[0]),
-            got="; ".join([names, *odd[:_SHOWN]]),
+            got="; ".join([shown, *odd[:_SHOWN]]),
             expected=expected,
         )
     keys, notes = _labels(table, label.name)

@@ -145,7 +145,7 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     all_integers = all(number == int(number) for number in numbers)
     description = column.replace("_", " ")
     share = len(numbers) / len(values)
-    numbers, is_cut = _without_far(numbers, profile)
+    numbers, is_cut = _without_far(numbers, profile) if column in ("minimum", "maximum") else (numbers, False)
     low, high = min(numbers), max(numbers)
     if all_integers and low == high:
         return _expectation(

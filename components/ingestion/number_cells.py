@@ -43,16 +43,18 @@ class Numbers:
         try:
             if not self._plain:
                 raise ValueError
-            values = np.array([math.nan if cell in (None, "") else float(cell) for cell in cells], np.float64)
-        except (ValueError, TypeError):
+            values = np.array([float(cell) for cell in cells], np.float64)
+        except (ValueError, TypeError):  # an empty cell, a mark, a word
             values = np.array([self._cell(cell, index, where, place) for index, cell in enumerate(cells)], np.float64)
         if self._sentinels.size:
             values[np.isin(values, self._sentinels)] = math.nan
         return values
 
     def _cell(self, cell: Any, index: int, where: str, place: int) -> float:
+        if cell is None or cell == "":
+            return math.nan
         text = cell.strip() if isinstance(cell, str) else cell
-        if text in (None, "") or text in self._words:
+        if text == "" or text in self._words:
             return math.nan
         value = self._float(text)
         if value is None:

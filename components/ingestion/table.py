@@ -53,7 +53,7 @@ def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _pri
                     expected=expected,
                 )
             width = len(reader.values)
-        rows = (sample for reader in readers for sample in reader.samples(labels, times))
+        rows: Iterator[Sample] = (sample for reader in readers for sample in reader.samples(labels, times))
         if layout.order == "newest_first":
             rows = iter(list(rows)[::-1])
         yield from _filled(rows, key, say) if layout.missing is not None else rows
