@@ -14,7 +14,9 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from components.contracts.sample_fields import Fields
 from components.core.strict import Strict
 
-EPOCHS = {"epoch_seconds": 1, "epoch_milliseconds": 1_000}  # values of `time_format`: units a second
+EPOCHS = {  # values of `time_format`: units a second
+    "epoch_seconds": 1, "epoch_milliseconds": 10**3, "epoch_microseconds": 10**6, "epoch_nanoseconds": 10**9,
+}  # fmt: skip
 _CSV_KEYS = ("delimiter", "skip_lines", "skip_last_lines", "comment", "decimal", "thousands")
 
 FileName = Annotated[str, StringConstraints(min_length=1)]
@@ -52,7 +54,8 @@ class Columns(Strict):
         missing_values: words and numbers that stand for an empty cell in columns of numbers.
         missing: `forward_fill` repeats the value of the row before where a value is missing.
         unlabelled: what happens to rows without label: `refuse` all, or `leave_out` these rows and count them.
-        time_format: format of the time as in `datetime.strptime`, or epoch_seconds, epoch_milliseconds (since 1970).
+        time_format: format of the time as in `datetime.strptime`, or epoch_seconds (also milli-, micro-, nano-): since
+            1970.
         order: `newest_first` turns the rows of each split round.
         image_folder: folder of the images, relative to the table; default: the table's folder.
         image_suffix: what is appended to the cells to make file names, such as `.jpg`.

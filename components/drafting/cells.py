@@ -19,6 +19,9 @@ IDENTITIES = ("id", "index", "uid", "key", "")
 MISSING = frozenset(
     {"?", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", ".", "..", "...", "missing", "#value!"}
 )
+_DATE = re.compile(
+    r"\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ,]+\d{1,4}(\D.*)?|\d{1,2}[/.-]\d{4}|[A-Za-z]{3,9}\.? \d{1,2}, ?\d{4}.*"
+)
 MISSING_SHARE = 0.1  # most of the cells of a column of numbers that can be such words
 
 
@@ -65,6 +68,11 @@ class Column(NamedTuple):
         return bool(self.cells) and all(not cell.isdecimal() and times.parse(cell) is not None for cell in self.cells)
 
     @property
+    def is_mostly_typed(self) -> bool:
+        """Whether nine of ten cells are numbers or times: neither a text nor a label."""
+        return sum(map(is_typed, self.cells)) >= 0.9 * len(self.cells)
+
+    @property
     def length(self) -> float:
         """Mean number of characters of a cell."""
         return sum(map(len, self.cells)) / max(1, len(self.cells))
@@ -77,6 +85,20 @@ class Column(NamedTuple):
     def number(self, cell: str) -> float | None:
         """The number in a cell."""
         return number_cells.parse(cell, self.decimal, self.thousands)
+
+
+def looks_like_time(cell: str) -> bool:
+    """Whether a cell has the shape of a date, in whatever order of day and month."""
+    return _DATE.fullmatch(cell.strip()) is not None
+
+
+def is_typed(cell: str) -> bool:
+    """Whether a cell is a number or a time, with whatever marks."""
+    if not any(map(str.isdigit, cell[:40])):
+        return False
+    if is_number(cell) or looks_like_time(cell) or times.parse(cell) is not None:
+        return True
+    return any(number_cells.parse(cell, *marks) is not None for marks in number_cells.FORMATS)
 
 
 def is_number(cell: str) -> bool:

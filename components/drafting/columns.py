@@ -18,6 +18,7 @@ from components.ingestion.sample import split_name
 MOST_CLASSES = 200
 UNLABELLED_SHARE = 0.1  # most rows without label that a draft leaves out
 _SHOWN = 3
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
 
 
 class TableColumns(NamedTuple):
@@ -126,6 +127,7 @@ def _series(table: Files, columns: list[Column], marks: number_marks.Marks) -> t
         if recognised.problem.where is None:
             recognised.problem.where = str(table.paths[0])
         raise recognised.problem
+    _check_no_clock(table, columns, time)
     names = [column.name for column in values]
     layout: dict[str, Any] = {"time": time.name, "values": names, "label": None}
     layout |= {"time_format": recognised.format} if recognised.format is not None else {}
@@ -135,6 +137,19 @@ def _series(table: Files, columns: list[Column], marks: number_marks.Marks) -> t
     keys, notes = series.look(whole, names, table)
     notes = [*([recognised.note] if recognised.note else []), *_word_notes(whole.words), *notes]
     return {**layout, **keys}, [f"a time ({time.name}) and {_columns(values)} of numbers", *notes]
+
+
+def _check_no_clock(table: Files, columns: Sequence[Column], day: Column) -> None:
+    """Raise SourceError if the day is in one column and the time of day in another."""
+    for column in columns:
+        if column is not day and all(_CLOCK.fullmatch(cell) for cell in column.cells):
+            raise SourceError(
+                f"the time is in two columns: {day.name}, {column.name}",
+                where=str(table.paths[0]),
+                got=f"{day.cells[0]} and {column.cells[0]}",
+                expected="day and time of day in one cell",
+                next_step=f"write one column, such as {day.cells[0]} {column.cells[0]}",
+            )
 
 
 def _labelled(
@@ -159,7 +174,7 @@ def _labelled(
     numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]
     values = [column for column in numbers if label is None or column.name != label.name]
     if label is None or len(values) < 2:
-        shown = ", ".join(column.name for column in columns[:12])
+        shown = ", ".join(table.names[:12])
         expected = "a label with a text, with numbers or with paths of images; texts; or a time with numbers"
         odd = [f"{column.name}: {_reason(column)}" for column in columns if column.words and column.known not in LABELS]
         raise SourceError(
@@ -167,6 +182,7 @@ def _labelled(
             where=str(table.paths[0]),
             got="; ".join([shown, *odd[:_SHOWN]]),
             expected=expected,
+            next_step="mend these cells" if odd else None,
         )
     keys, notes = _labels(table, label.name)
     prefix = _pixel_prefix([column.name for column in values])
@@ -195,7 +211,7 @@ def _time(table: Files, columns: Sequence[Column]) -> tuple[Column, RecognisedTi
 
 
 def _text_column(columns: Sequence[Column]) -> Column | None:
-    texts = [column for column in columns if not column.is_number and not column.is_time]
+    texts = [column for column in columns if not column.is_number and not column.is_mostly_typed]
     named = next((column for column in texts if column.known in TEXTS), None)
     if named is not None:
         return named

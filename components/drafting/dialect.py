@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 from components.core.errors import SourceError
 from components.drafting import encoding
-from components.drafting.cells import IDENTITIES, LABELS, SPLITS, TEXTS, TIMES, is_number
-from components.ingestion import text_encoding, text_lines, times
+from components.drafting.cells import IDENTITIES, LABELS, SPLITS, TEXTS, TIMES, is_typed
+from components.ingestion import text_encoding, text_lines
 from components.ingestion.delimited import DELIMITERS
 from components.ingestion.dialect import Dialect
 
 MAX_LINES = 2000
 _MAX_CHARACTERS = 4 << 20
+_BODY = 100  # rows that tell which columns have numbers or times
 _MOST_ABOVE = 100  # lines above the header that are looked through
 _NAMES = frozenset((*LABELS, *TEXTS, *TIMES, *SPLITS, *IDENTITIES)) - {""}
 _SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -98,7 +99,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     if any(cell.strip().lower() in _NAMES for cell in head):
         return True
     return len(set(head)) == len(head) and any(
-        _is_typed(index, body[:50], some=True) and not _typed(cell) for index, cell in enumerate(head)
+        _is_typed(index, body[:50], some=True) and not is_typed(cell) for index, cell in enumerate(head)
     )
 
 
@@ -167,7 +168,7 @@ def _first_row(rows: Sequence[tuple[int, list[str]]], width: int) -> int:
     even = [place for place in even if len(rows[place][1]) == width] or even
     if not even:
         return 0
-    body = [rows[place][1] for place in even[len(even) // 2 :]]
+    body = [rows[place][1] for place in even[len(even) // 2 :][:_BODY]]
     typed = [index for index in range(width) if _is_typed(index, body)]
     if not typed:
         return even[0]
@@ -182,16 +183,12 @@ def _first_row(rows: Sequence[tuple[int, list[str]]], width: int) -> int:
     return (named or full or above)[-1]
 
 
-def _typed(cell: str) -> bool:
-    return is_number(cell) or times.parse(cell) is not None
-
-
 def _fits(cell: str) -> bool:
-    return not cell.strip() or _typed(cell)
+    return not cell.strip() or is_typed(cell)
 
 
 def _is_typed(index: int, rows: Sequence[Sequence[str]], *, some: bool = False) -> bool:
     """Whether the cells of a column are numbers or times: nine of ten, or `some`."""
     cells = [row[index] for row in rows if len(row) > index and row[index].strip()]
-    typed = sum(map(_typed, cells))
+    typed = sum(map(is_typed, cells))
     return typed > 0 if some else bool(cells) and typed >= 0.9 * len(cells)

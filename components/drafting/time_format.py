@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from components.contracts.table_layout import EPOCHS
 from components.core.errors import SourceError
-from components.drafting.cells import TIMES, Column
+from components.drafting.cells import TIMES, Column, looks_like_time
 from components.ingestion import times
 
 _DATES = (
@@ -21,9 +21,7 @@ _DATES = (
 _HOURS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H")
 _CLOCKS = ("", *(gap + hours for gap in (" ", "T", ", ") for hours in _HOURS))
 _OFFSETS = ("", "%z", " %z")
-_ALIKE = re.compile(
-    r"\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ,]+\d{1,4}(\D.*)?|\d{1,2}[/.-]\d{4}|[A-Za-z]{3,9}\.? \d{1,2}, ?\d{4}.*"
-)
+_NUMBER = re.compile(r"-?\d+(\.\d*)?")
 _ERA = (946_684_800, 2_208_988_800)  # 2000 to 2040, in seconds: numbers that are times whatever the column's name is
 _WIDE_ERA = (-2_208_988_800, 4_102_444_800)  # 1900 to 2100, where the name says that it is a time
 _CHECKED = 1000  # cells on which two formats must agree to be the same
@@ -52,17 +50,20 @@ def recognise(column: Column, every: Iterable[tuple[str, str]]) -> RecognisedTim
     cells = [cell for cell in column.cells if cell]
     if not cells:
         return None
-    if all(cell.isdecimal() or re.fullmatch(r"-?\d+(\.\d*)?", cell) for cell in cells):
+    if _NUMBER.fullmatch(cells[0]) and all(map(_NUMBER.fullmatch, cells)):
         return _numbers(column, cells)
     if times.parse(cells[0]) is not None and sum(times.parse(cell) is not None for cell in cells) >= 0.9 * len(cells):
         return RecognisedTime()  # what cannot be read among them is refused with its line when all rows are read
-    if sum(_ALIKE.fullmatch(cell) is not None for cell in cells) < 0.9 * len(cells):
-        return None
+    if sum(map(looks_like_time, cells)) < 0.9 * len(cells):
+        is_time = column.known in TIMES and column.distinct >= 0.9 * len(cells) and any(map(str.isdigit, cells[0]))
+        return _unread(column, cells[0]) if is_time and " " not in cells[0].strip()[:4] else None
     return _formatted(column, cells, every)
 
 
 def _numbers(column: Column, cells: Sequence[str]) -> RecognisedTime | None:
     named = column.known in TIMES or any(word in re.split(r"[^a-z]+", column.known) for word in ("time", "date"))
+    if not named and len(cells[0]) < len("20200131"):  # most columns of numbers
+        return None
     values = [float(cell) for cell in cells]
     ordered = len(values) > 2 and (_rises(values) or _rises(values[::-1]))
     if not named and not ordered:
@@ -77,6 +78,10 @@ def _numbers(column: Column, cells: Sequence[str]) -> RecognisedTime | None:
             return RecognisedTime(name, f"the times ({column.name}) are {name.replace('_', ' ')} from {first}")
     if not named:
         return None
+    if ordered and all(
+        10_000 <= value < 100_000 and "." not in cell for value, cell in zip(values, cells, strict=True)
+    ):
+        return _unread(column, cells[0], expected="dates, not the serial numbers of days of a spreadsheet")
     for length, fmt in ((4, "%Y"), (6, "%Y%m")):
         if all(len(cell) == length and times.parse(cell, fmt) and "18" <= cell[:2] <= "21" for cell in cells):
             return RecognisedTime(fmt, f"the times ({column.name}) are read as {fmt}")
@@ -97,7 +102,7 @@ def _formatted(column: Column, cells: Sequence[str], every: Iterable[tuple[str, 
     formats = [date + clock + offset + tail for date, clock, offset in product(_DATES, _CLOCKS, _OFFSETS)]
     fitting = [fmt for fmt in formats if _can_fit(fmt, cells[0]) and times.parse(cells[0], fmt) is not None]
     fitting = [fmt for fmt in fitting if all(times.parse(cell, fmt) is not None for cell in cells)]
-    first_unread = ("", "")
+    first_unread: tuple[str, str] = ("", "")
     for where, cell in every if fitting else ():
         kept = [fmt for fmt in fitting if times.parse(cell, fmt) is not None]
         if not kept:
@@ -106,16 +111,25 @@ def _formatted(column: Column, cells: Sequence[str], every: Iterable[tuple[str, 
             break
         fitting = kept
     if not fitting:
-        where, cell = first_unread if first_unread[0] else ("", cells[0])
-        problem = SourceError(
-            f"the times of the column {column.name} are not read",
-            where=where or None,
-            got=repr(cell),
-            expected="one format in all rows: ISO 8601, or one that `time_format:` can say",
-            next_step="write the times in ISO 8601 (2020-01-31 23:00:00)",
-        )
-        return RecognisedTime(problem=problem)
+        where, cell = first_unread if first_unread[0] else (None, cells[0])
+        return _unread(column, cell, where)
     return _one_of(fitting, column, cells)
+
+
+def _unread(
+    column: Column,
+    cell: str,
+    where: str | None = None,
+    expected: str = "one format in all rows: ISO 8601, or one that `time_format:` can say",
+) -> RecognisedTime:
+    problem = SourceError(
+        f"the times of the column {column.name} are not read",
+        where=where,
+        got=repr(cell),
+        expected=expected,
+        next_step="write the times in ISO 8601 (2020-01-31 23:00:00)",
+    )
+    return RecognisedTime(problem=problem)
 
 
 def _one_of(formats: Sequence[str], column: Column, cells: Sequence[str]) -> RecognisedTime:

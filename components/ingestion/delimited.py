@@ -34,6 +34,8 @@ def rows(dialect: Dialect, path: Path, names: Sequence[str], columns: Sequence[s
     cells = all_rows(dialect, path)
     for line, row in islice(cells, 0 if dialect.columns is not None else 1, None):
         if len(row) != width and not (len(row) == width + 1 and not row[-1].strip()):  # an empty last cell is nothing
+            if len(row) == 1 and not row[0].strip():  # a line of blanks is an empty line
+                continue
             raise _odd_row(path, line, row, names)
         yield line, [row[place] for place in places]
 

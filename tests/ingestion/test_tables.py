@@ -61,7 +61,7 @@ def test_keys_at_their_default_are_no_part_of_the_digest() -> None:
 )
 def test_keys_that_do_not_fit_are_refused(keys: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        TableLayout(**{"kind": "csv", "files": {"": "t.csv"}, **keys})  # type: ignore[arg-type]
+        TableLayout(**{"kind": "csv", "files": {"": "t.csv"}, **keys})
 
 
 def test_several_files_a_split_have_ids_of_their_own(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_bytes_that_are_not_in_the_encoding_are_refused_with_their_line(tmp_path
 def test_lines_above_and_below_and_comments(tmp_path: Path) -> None:
     content = 'A report;;\n\ntext;label\n# none;\n"# not a\n# comment";a\nb;b\n# end\nTotal: 2\n\n'
     (tmp_path / "t.csv").write_text(content)
-    keys = {"delimiter": ";", "skip_lines": 2, "skip_last_lines": 2, "comment": "#", "text": "text"}
+    keys: dict[str, Any] = {"delimiter": ";", "skip_lines": 2, "skip_last_lines": 2, "comment": "#", "text": "text"}
     assert [row.values["text"] for row in read(tmp_path, **keys)] == ["# not a\n# comment", "b"]
     (tmp_path / "t.csv").write_text(content.replace("b;b", "b;b;c"))
     assert str(refused(tmp_path, **keys).where).endswith("line 7")
@@ -162,7 +162,7 @@ def test_marks_of_numbers(text: str, decimal: str, thousands: str | None, value:
 
 def test_numbers_with_marks_and_words_for_a_missing_value(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('label,a,b\nx,"1.234,5",?\nx,-999,"3,5"\nx, ,NA\n')
-    keys = {"values": ["a", "b"], "decimal": ",", "thousands": ".", "missing_values": ["?", "NA", -999]}
+    keys: dict[str, Any] = {"values": ["a", "b"], "decimal": ",", "thousands": ".", "missing_values": ["?", "NA", -999]}
     rows = [row.values["values"].tolist() for row in read(tmp_path, **keys)]
     assert rows[0][0] == 1234.5
     assert rows[1][1] == 3.5
@@ -284,7 +284,12 @@ def test_paths_of_images_with_a_folder_and_a_suffix(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "pictures/in/a.png").write_bytes(PNG)
     (tmp_path / "tables/t.csv").write_text("id,label\nin\\a,x\nin/a,y\n")
-    keys = {"files": {"": "tables/t.csv"}, "image": "id", "image_folder": "../pictures", "image_suffix": ".png"}
+    keys: dict[str, Any] = {
+        "files": {"": "tables/t.csv"},
+        "image": "id",
+        "image_folder": "../pictures",
+        "image_suffix": ".png",
+    }
     assert [row.values["image"] for row in read(tmp_path, **keys)] == [PNG, PNG]
     error = refused(tmp_path, **{**keys, "image_suffix": ".jpg"})
     assert (error.what, str(error.where).endswith("line 2")) == ("no such image", True)
