@@ -22,7 +22,7 @@ MISSING = frozenset(
 _DATE = re.compile(
     r"\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ,]+\d{1,4}(\D.*)?|\d{1,2}[/.-]\d{4}|[A-Za-z]{3,9}\.? \d{1,2}, ?\d{4}.*"
 )
-MISSING_SHARE = 0.1  # most of the cells of a column of numbers that can be such words
+MISSING_SHARE = 0.5  # most of the cells of a column of numbers that can be such words
 
 
 class Column(NamedTuple):

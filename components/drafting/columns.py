@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.core.errors import SourceError
-from components.drafting import dialect, encoding, image_columns, number_marks, series, table_files, time_format
-from components.drafting.cells import IDENTITIES, LABELS, SPLITS, TEXTS, TIMES, Column, is_integer, is_number
+from components.drafting import (
+    column_roles,
+    dialect,
+    encoding,
+    image_columns,
+    nested_columns,
+    number_marks,
+    series,
+    table_files,
+)
+from components.drafting.cells import IDENTITIES, LABELS, Column
 from components.drafting.table_files import Files
-from components.drafting.time_format import RecognisedTime
-from components.ingestion.sample import split_name
 
-MOST_CLASSES = 200
 UNLABELLED_SHARE = 0.1  # most rows without label that a draft leaves out
 _SHOWN = 3
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
@@ -65,7 +70,7 @@ def recognise(
     for column in number_marks.apply(columns)[0]:
         is_pixel = "pixels" in layout and column.name.startswith(layout["pixels"])
         if column.name not in used and not is_pixel:
-            left_out.append((column.name, _reason(column)))
+            left_out.append((column.name, column_roles.why_left_out(column)))
     why = "; ".join([notes[0], *table.notes, *notes[1:]])
     return TableColumns({**table.keys, **layout}, why, left_out)
 
@@ -91,7 +96,7 @@ def _present(table: Files) -> tuple[list[Column], list[tuple[str, str]]]:
     names = [name for name in dict.fromkeys(table.names) if table.names.count(name) == 1]
     left_out += [(name, "the name stands twice") for name in dict.fromkeys(table.names) if name not in names]
     if table.schema is not None:
-        names = [name for name in names if not _is_nested(table.schema.field(name).type)]
+        names = [name for name in names if not nested_columns.is_nested(table.schema.field(name).type)]
     columns = table.head(names) if names else []
     present = [column for column in columns if any(column.cells)]
     left_out += [(column.name, "empty") for column in columns if column.name and column not in present]
@@ -100,10 +105,10 @@ def _present(table: Files) -> tuple[list[Column], list[tuple[str, str]]]:
 
 def _content(table: Files, columns: list[Column], source: Path) -> tuple[dict[str, Any], list[str]]:
     """Keys of the columns, and how they were recognised; the first remark names the kind."""
-    split = _split_column(columns) if list(table.by_split) == [""] else None
+    split = column_roles.split(columns) if list(table.by_split) == [""] else None
     others = [column for column in columns if column is not split]
     keys = {"split": split.name} if split is not None else {}
-    nested = _nested(table, others)
+    nested = nested_columns.recognise(table, others)
     if nested is not None:
         layout, note = nested
         labels, notes = _labels(table, layout["label"])
@@ -115,7 +120,7 @@ def _content(table: Files, columns: list[Column], source: Path) -> tuple[dict[st
 
 def _series(table: Files, columns: list[Column], marks: number_marks.Marks) -> tuple[dict[str, Any], list[str]] | None:
     """A time and columns of numbers."""
-    found = _time(table, columns)
+    found = column_roles.time(table, columns)
     if found is None:
         return None
     time, recognised = found
@@ -158,13 +163,13 @@ def _labelled(
     """Images, texts, pixels or values, with labels; or texts alone."""
     image = image_columns.find(columns, table.paths[0], source)
     if image is not None:
-        label = _label_column([column for column in columns if column.name != image.name])
+        label = column_roles.label([column for column in columns if column.name != image.name])
         if label is not None:
             keys, notes = _labels(table, label.name)
             return {**image.keys, "label": label.name, **keys}, [
                 f"paths of images ({image.name}) and labels ({label.name})", *notes]  # fmt: skip
-    text = _text_column(columns)
-    label = _label_column([column for column in columns if column is not text])
+    text = column_roles.text(columns)
+    label = column_roles.label([column for column in columns if column is not text])
     if text is not None and label is not None:
         keys, notes = _labels(table, label.name)
         return {"text": text.name, "label": label.name, **keys}, [
@@ -176,7 +181,8 @@ def _labelled(
     if label is None or len(values) < 2:
         shown = ", ".join(table.names[:12])
         expected = "a label with a text, with numbers or with paths of images; texts; or a time with numbers"
-        odd = [f"{column.name}: {_reason(column)}" for column in columns if column.words and column.known not in LABELS]
+        unread = [column for column in columns if column.words and column.known not in LABELS]
+        odd = [f"{column.name}: {column_roles.why_left_out(column)}" for column in unread]
         raise SourceError(
             "the columns are not recognised",
             where=str(table.paths[0]),
@@ -185,7 +191,7 @@ def _labelled(
             next_step="mend these cells" if odd else None,
         )
     keys, notes = _labels(table, label.name)
-    prefix = _pixel_prefix([column.name for column in values])
+    prefix = column_roles.pixel_prefix([column.name for column in values])
     if prefix is not None and "comment" not in table.keys and "skip_lines" not in table.keys and table.kind == "csv":
         why = f"{_columns(values)} of pixels and labels ({label.name})"
         return {"pixels": prefix, "label": label.name, **keys}, [why, *notes]
@@ -195,58 +201,6 @@ def _labelled(
     layout |= {"missing_values": list(words)} if words else {}
     why = f"{_columns(values)} of numbers and labels ({label.name}), which are read as a series of values in order"
     return layout, [why, *_word_notes(words), *notes]
-
-
-def _time(table: Files, columns: Sequence[Column]) -> tuple[Column, RecognisedTime] | None:
-    """The column of the time: one with a usual name first, then one that is no number."""
-    named = [column for column in columns if column.known in TIMES]
-    others = [column for column in columns if column not in named and column.known not in IDENTITIES]
-    others.sort(key=lambda column: column.is_number)
-    for column in (*named, *others):
-        every = ((where, cells[0].strip()) for where, cells in table.rows([column.name]))
-        recognised = time_format.recognise(column, every)
-        if recognised is not None:
-            return column, recognised
-    return None
-
-
-def _text_column(columns: Sequence[Column]) -> Column | None:
-    texts = [column for column in columns if not column.is_number and not column.is_mostly_typed]
-    named = next((column for column in texts if column.known in TEXTS), None)
-    if named is not None:
-        return named
-    longest = max(texts, key=lambda column: column.length, default=None)
-    return longest if longest is not None and longest.length >= 10 and " " in "".join(longest.cells[:50]) else None
-
-
-def _label_column(columns: Sequence[Column]) -> Column | None:
-    named = next((column for column in columns if column.known in LABELS), None)
-    if named is not None:
-        return named
-    candidates = [
-        column
-        for column in columns
-        if 2 <= column.distinct <= min(MOST_CLASSES, max(2, len(column.cells) // 4))
-        and column.known not in IDENTITIES
-        and all(is_integer(cell) or not is_number(cell) for cell in column.cells)
-    ]
-    texts = [column for column in candidates if not column.is_number]
-    return min(texts or candidates, key=lambda column: column.distinct, default=None)
-
-
-def _split_column(columns: Sequence[Column]) -> Column | None:
-    """The column whose name and cells say the split of each row."""
-    for column in columns:
-        if column.known in SPLITS and column.distinct > 1 and all(column.cells) and _are_splits(column):
-            return column
-    return None
-
-
-def _are_splits(column: Column) -> bool:
-    try:
-        return all(split_name(cell, "") for cell in set(column.cells))
-    except SourceError:
-        return False
 
 
 def _labels(table: Files, label: str) -> tuple[dict[str, Any], list[str]]:
@@ -301,61 +255,3 @@ def _word_notes(words: Mapping[str, int]) -> list[str]:
     if not words:
         return []
     return ["words for a missing value: " + ", ".join(f"{word} ({count:,} cells)" for word, count in words.items())]
-
-
-def _reason(column: Column) -> str:
-    """Why a column that is there is not read."""
-    if column.known in IDENTITIES:
-        return "an identity"
-    if column.known in SPLITS:
-        return "not the names of splits"
-    if column.is_number:
-        return "numbers, which samples of this kind do not hold"
-    if column.is_time:
-        return "times, which samples of this kind do not hold"
-    numbers = sum(column.number(cell) is not None for cell in column.cells if cell)
-    if numbers * 2 > len(column.cells):
-        words = ", ".join(column.words[:_SHOWN])
-        odd = sum(map(bool, column.cells)) - numbers
-        return f"{odd:,} of the first {len(column.cells):,} cells are no numbers ({words})"
-    return f"words ({column.distinct:,} different), which samples of this kind do not hold"
-
-
-def _pixel_prefix(names: Sequence[str]) -> str | None:
-    """The prefix of columns numbered from 0, if their number is a square; else None."""
-    prefix = re.sub(r"\d+$", "", names[0])
-    side = math.isqrt(len(names))
-    numbered = {f"{prefix}{number}" for number in range(len(names))}
-    return prefix if prefix and side * side == len(names) and side >= 4 and set(names) == numbered else None
-
-
-def _nested(table: Files, columns: Sequence[Column]) -> tuple[dict[str, Any], str] | None:
-    """Images or lists of numbers in a Parquet file, with labels."""
-    if table.schema is None:
-        return None
-    import pyarrow as pa
-
-    label = _label_column(columns)
-    image = next((field.name for field in table.schema if _is_image(field.type)), None)
-    lists = next((field.name for field in table.schema if pa.types.is_list(field.type)), None)
-    if label is None or (image is None and lists is None):
-        return None
-    if image is not None:
-        return {"image": image, "label": label.name}, f"images ({image}) and labels ({label.name})"
-    return {"values": lists, "label": label.name}, f"lists of numbers ({lists}) and labels ({label.name})"
-
-
-def _is_nested(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return _is_image(kind) or bool(pa.types.is_nested(kind))
-
-
-def _is_image(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or (pa.types.is_struct(kind) and any(field.name == "bytes" for field in kind))
-    )

@@ -44,9 +44,9 @@ def recognise(path: Path) -> Encoding:
         if decodes(path, name):
             return Encoding(name, f"the encoding is a guess: {name}, as every other byte is zero")
         raise SourceError("the file is not text", where=str(path), got="zero bytes")
-    strict, wrong = _utf8_damage(path)
-    if not wrong:
+    if decodes(path, "utf-8"):
         return Encoding("utf-8", "")
+    strict, wrong = _utf8_damage(path)
     if wrong < _DAMAGED * (wrong + strict):
         return Encoding("utf-8", f"UTF-8 with {wrong:,} damaged places")
     return _guess(path)

@@ -14,7 +14,7 @@ _JITTER = 0.5  # where steps vary: a row can be this share of the median early o
 _HOLIDAYS = 5  # working days: most days from one to the next, over a weekend and holidays
 
 
-class Steps(NamedTuple):
+class StepRule(NamedTuple):
     """Bounds of a step in seconds: what is outside is a gap, or a row too many; `text` says the rule."""
 
     low: float
@@ -22,7 +22,7 @@ class Steps(NamedTuple):
     text: str
 
 
-def usual(seconds: Sequence[float]) -> Steps | None:
+def usual(seconds: Sequence[float]) -> StepRule | None:
     """The rule that the steps of rising times follow; None for fewer than three rows.
 
     One step, if nine of ten are the same; or months; or working days; else half to one and a half of the median.
@@ -32,15 +32,15 @@ def usual(seconds: Sequence[float]) -> Steps | None:
         return None
     step, count = Counter(distances).most_common(1)[0]
     if count >= _USUAL * len(distances):
-        return Steps(step, step, f"a row every {readable(step)}")
+        return StepRule(step, step, f"a row every {readable(step)}")
     median = sorted(distances)[len(distances) // 2]
     if median >= 28 * DAY and (months := _months(seconds)) is not None:
         return months
     days = [datetime.datetime.fromtimestamp(time, datetime.UTC).weekday() for time in seconds]
     if median == DAY and max(days) < 5:
-        return Steps(DAY, _HOLIDAYS * DAY, f"a row every working day, up to {_HOLIDAYS} days over holidays")
+        return StepRule(DAY, _HOLIDAYS * DAY, f"a row every working day, up to {_HOLIDAYS} days over holidays")
     text = f"the steps vary around {readable(median)}, from half to one and a half of that"
-    return Steps((1 - _JITTER) * median, (1 + _JITTER) * median, text)
+    return StepRule((1 - _JITTER) * median, (1 + _JITTER) * median, text)
 
 
 def readable(seconds: float) -> str:
@@ -52,7 +52,7 @@ def readable(seconds: float) -> str:
     return f"{seconds:,g} seconds"
 
 
-def _months(seconds: Sequence[float]) -> Steps | None:
+def _months(seconds: Sequence[float]) -> StepRule | None:
     """The same number of months from row to row, on the same day or the last days of the month."""
     dates = [datetime.datetime.fromtimestamp(time, datetime.UTC) for time in seconds]
     numbers = [12 * date.year + date.month for date in dates]
@@ -62,4 +62,4 @@ def _months(seconds: Sequence[float]) -> Steps | None:
         return None
     name = "month" if step == 1 else f"{step} months"
     low, high = (28, 31) if step == 1 else (int(30.4369 * step) - 3, int(30.4369 * step) + 4)
-    return Steps(low * DAY, high * DAY, f"a row every {name}")
+    return StepRule(low * DAY, high * DAY, f"a row every {name}")

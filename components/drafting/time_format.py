@@ -102,17 +102,16 @@ def _formatted(column: Column, cells: Sequence[str], every: Iterable[tuple[str, 
     formats = [date + clock + offset + tail for date, clock, offset in product(_DATES, _CLOCKS, _OFFSETS)]
     fitting = [fmt for fmt in formats if _can_fit(fmt, cells[0]) and times.parse(cells[0], fmt) is not None]
     fitting = [fmt for fmt in fitting if all(times.parse(cell, fmt) is not None for cell in cells)]
-    first_unread: tuple[str, str] = ("", "")
+    unread: tuple[str | None, str] = (None, cells[0])
     for where, cell in every if fitting else ():
         kept = [fmt for fmt in fitting if times.parse(cell, fmt) is not None]
         if not kept:
-            first_unread = (where, cell)
+            unread = (where, cell)
             fitting = []
             break
         fitting = kept
     if not fitting:
-        where, cell = first_unread if first_unread[0] else (None, cells[0])
-        return _unread(column, cell, where)
+        return _unread(column, unread[1], unread[0])
     return _one_of(fitting, column, cells)
 
 

@@ -238,6 +238,39 @@ def test_words_for_a_missing_value_keep_the_column(tmp_path: Path) -> None:
     assert sum(math.isnan(sample.values["values"][0]) for sample in samples) == 4
 
 
+def test_a_column_with_many_missing_values_is_kept(tmp_path: Path) -> None:
+    lines = [line if i % 3 or not i else f"{line.rpartition(',')[0]},NA" for i, line in enumerate(series())]
+    found, _ = recognised(put(tmp_path, lines))
+    assert (found.layout["values"], found.layout["missing_values"]) == (["load", "heat"], ["NA"])
+    assert "NA (20 cells)" in found.why
+
+
+def test_a_table_of_a_european_spreadsheet(tmp_path: Path) -> None:
+    days = (f"{START + i * datetime.timedelta(days=1):%d.%m.%Y};{i + 1}.{i + 100},{i % 10}" for i in range(60))
+    found, samples = recognised(put(tmp_path, ["sep=;", "Größe am;Wert", *days], coding="cp1252"))
+    assert found.layout == {
+        "encoding": "cp1252", "delimiter": ";", "skip_lines": 1, "time": "Größe am", "values": ["Wert"], "label": None,
+        "time_format": "%d.%m.%Y", "decimal": ",", "thousands": ".",
+    }  # fmt: skip
+    assert samples[1].values["values"].tolist() == [2101.1]
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "words"),
+    [
+        ("date,load", lambda i: f"{2000 + i // 4}-Q{i % 4 + 1},{i}", "times of the column date are not read"),
+        ("date,load", lambda i: f"{43831 + i},{i}", "times of the column date are not read"),
+        ("date,time,load", lambda i: f"2020-01-{i // 24 + 1:02},{i % 24}:00,{i}", "the time is in two columns"),
+        ("date,load", lambda i: f"2020-01-{i + 1:02},{'err' if i == 7 else i}", "columns are not recognised"),
+        ("date,load", lambda i: f"{'2020-01' if i % 2 else 'in'} {i},{'K' if i == 0 else i}", "not recognised"),
+    ],
+)
+def test_series_that_are_not_read_are_no_texts(
+    head: str, cells: Callable[[int], str], words: str, tmp_path: Path
+) -> None:
+    assert words in refused(put(tmp_path, [head, *(cells(i) for i in range(28))])).what
+
+
 @pytest.mark.parametrize(
     ("numbers", "mark", "keys"),
     [
