@@ -9,10 +9,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components.contracts.sample_fields import Fields as Fields
+from components.contracts.sample_fields import Kind as Kind
+from components.contracts.table_layout import Columns as Columns
+from components.contracts.table_layout import TableLayout as TableLayout
 from components.core.strict import Strict
-
-Kind = Literal["text", "binary", "numbers", "json"]  # of a field of raw samples: str, bytes, float64 (n,), any JSON
-Fields = dict[str, Kind]
 
 _IMAGES: Fields = {"image": "binary", "label": "text"}
 _OWN = frozenset({"id", "split", "sound"})  # names that a pattern cannot use
@@ -103,73 +104,6 @@ class CifarLayout(Strict):
     def fields(self) -> Fields:
         """Fields of the samples, with their kinds."""
         return _IMAGES
-
-
-class Columns(Strict):
-    """Which columns of a CSV, TSV (no quoting; both gzip or plain) or Parquet file make a sample.
-
-    A sample has an image, a text or values; and a label, unless `label: null`.
-
-    Args:
-        label: column of the label.
-        image: column of the image: encoded bytes (Parquet; also a struct with `bytes`) or a path beside the file.
-        pixels: prefix of the columns of grey pixels (0 to 255), one column a pixel, row by row.
-        text: column of the text.
-        values: names of the columns of numbers, in order; or the prefix of columns numbered from 0 on; or one column
-            of lists of a Parquet file. An empty cell is NaN.
-        time: column of the time, kept as text.
-        split: column of the split, if the file has one.
-        classes: names of the labels, if the column has their numbers.
-        header: whether the first line names the columns; otherwise `columns` does.
-        encoding: of CSV and TSV; a byte that cannot be decoded is refused, with its line.
-    """
-
-    kind: Literal["csv", "tsv", "parquet"]
-    label: str | None = "label"
-    image: str | None = None
-    pixels: str | None = None
-    text: str | None = None
-    values: str | list[str] | None = None
-    time: str | None = None
-    split: str | None = None
-    classes: list[str] | None = None
-    header: bool = True
-    columns: list[str] | None = None
-    encoding: Literal["utf-8", "latin-1"] = "utf-8"
-
-    @property
-    def fields(self) -> Fields:
-        """Fields of the samples, with their kinds."""
-        fields: Fields = {}
-        if self.time is not None:
-            fields["time"] = "text"
-        if self.text is not None:
-            fields["text"] = "text"
-        elif self.values is not None:
-            fields["values"] = "numbers"
-        else:
-            fields["image"] = "binary"
-        if self.label is not None:
-            fields["label"] = "text"
-        return fields
-
-    @model_validator(mode="after")
-    def _one_content(self) -> Self:
-        if [self.image, self.pixels, self.text, self.values].count(None) != 3:
-            raise ValueError("give exactly one of image:, pixels:, text:, values:")
-        if self.header != (self.columns is None):
-            raise ValueError("header: false needs columns:, and columns: needs header: false")
-        if self.kind == "parquet" and not self.header:
-            raise ValueError("a Parquet file names its columns itself")
-        if self.pixels is not None and self.kind == "tsv":
-            raise ValueError("pixels: of CSV and Parquet files only")
-        return self
-
-
-class TableLayout(Columns):
-    """CSV, TSV or Parquet files by their splits, one row a sample; the samples of the file "" have no split yet."""
-
-    files: dict[str, str]
 
 
 class WindowsLayout(Strict):

@@ -1,225 +1,257 @@
-"""Recognise the columns of a table: labels, texts, values, a time, pixels."""
+"""Recognise the columns of a table: labels, texts, values, a time, pixels, images."""
 
 from __future__ import annotations
 
-import csv
-import datetime
-import gzip
-import math
 import re
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.core.errors import SourceError
+from components.drafting import (
+    column_roles,
+    dialect,
+    encoding,
+    image_columns,
+    nested_columns,
+    number_marks,
+    series,
+    table_files,
+)
+from components.drafting.cells import IDENTITIES, LABELS, Column
+from components.drafting.table_files import Files
 
-MAX_ROWS = 2000  # rows read to recognise the columns
-LABELS = ("label", "class", "category", "target", "sentiment", "tag", "y", "outcome")
-TEXTS = ("text", "sentence", "review", "message", "content", "body", "document", "tweet", "comment", "sms")
-TIMES = ("time", "date", "datetime", "timestamp", "ds", "hour", "day")
-MOST_CLASSES = 200
-IDENTITIES = ("id", "index", "uid", "key", "split", "")
-
-RecognisedTable = tuple[dict[str, Any], str]  # keys of the layout, and how they were recognised
+UNLABELLED_SHARE = 0.1  # most rows without label that a draft leaves out
+_SHOWN = 3
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
 
 
-class Column(NamedTuple):
-    """A column and its first cells."""
+class TableColumns(NamedTuple):
+    """Recognised columns.
 
-    name: str
-    cells: list[str]
+    Args:
+        layout: keys of the layout, besides `files`; `kind` too where the file's name says another.
+        why: how they were recognised, and what a person should know.
+        left_out: columns that are not read, and why.
+    """
+
+    layout: dict[str, Any]
+    why: str
+    left_out: list[tuple[str, str]]
 
     @property
-    def distinct(self) -> int:
-        """Number of different cells."""
-        return len(set(self.cells))
-
-    @property
-    def is_number(self) -> bool:
-        """Whether every cell that is not empty is a number."""
-        return all(_is_number(cell) for cell in self.cells if cell) and any(self.cells)
-
-    @property
-    def is_time(self) -> bool:
-        """Whether every cell is a date or a time."""
-        return bool(self.cells) and all(_is_time(cell) for cell in self.cells)
-
-    @property
-    def length(self) -> float:
-        """Mean number of characters of a cell."""
-        return sum(map(len, self.cells)) / max(1, len(self.cells))
+    def text(self) -> str:
+        """`why`, and what is left out."""
+        left_out = "; ".join(f"{name or 'without a name'}: {reason}" for name, reason in self.left_out)
+        return self.why + (f"; columns left out: {left_out}" if left_out else "")
 
 
-def recognise(path: Path, kind: str) -> RecognisedTable:
-    """Recognise the columns of a sample from the first rows of the table.
+def recognise(
+    files: Path | Sequence[Path] | Mapping[str, Sequence[Path]], kind: str, source: Path | None = None
+) -> TableColumns:
+    """Recognise the columns of a sample from the first rows, and look through all rows for what contradicts them.
+
+    Args:
+        files: one file, files of one split, or the files of each split; all have the same columns.
+        kind: csv, tsv or parquet.
+        source: folder in which images that a column names may be; default: the folder of the first file.
 
     Raises:
-        SourceError: the table has no rows, or its columns are not recognised.
+        SourceError: a table has no rows or cannot be read, its columns are not recognised, or the files differ.
     """
-    if kind == "parquet":
-        return _parquet(path)
-    rows = _rows(path, kind)
-    if not rows:
-        raise SourceError("the table holds no row", where=str(path))
-    header = _has_header(rows)
-    names = rows[0] if header else [f"column_{number}" for number in range(len(rows[0]))]
-    body = [row for row in (rows[1:] if header else rows) if len(row) == len(names)]
-    columns = [Column(name, [row[index] for row in body]) for index, name in enumerate(names)]
-    layout, why = _recognise_columns(columns, path)
-    if not header:
-        layout |= {"header": False, "columns": names}
-    return layout, why
+    if not isinstance(files, Mapping):
+        files = {"": [files] if isinstance(files, Path) else list(files)}
+    table = table_files.open_files(files, kind)
+    columns, left_out = _present(table)
+    layout, notes = _content(table, columns, source or table.paths[0].parent)
+    used = {layout.get(key) for key in ("time", "text", "label", "image", "split")}
+    values = layout.get("values")
+    used |= set(values) if isinstance(values, list) else {values}
+    for column in number_marks.apply(columns)[0]:
+        is_pixel = "pixels" in layout and column.name.startswith(layout["pixels"])
+        if column.name not in used and not is_pixel:
+            left_out.append((column.name, column_roles.why_left_out(column)))
+    why = "; ".join([notes[0], *table.notes, *notes[1:]])
+    return TableColumns({**table.keys, **layout}, why, left_out)
 
 
 def lines(path: Path, count: int, errors: str = "replace") -> list[str]:
-    """The first `count` lines of a text file, plain or gzip, without newlines.
+    """The first `count` lines of a text file, plain or gzip, without newlines; its encoding is recognised.
 
     Args:
-        errors: how to decode bytes that are not UTF-8, as in `open`.
+        errors: `strict` reads UTF-8, and what a byte order mark names, and guesses nothing.
 
     Raises:
-        SourceError: the file is empty.
-        UnicodeDecodeError: the file is not UTF-8 text, and `errors` is `strict`.
+        SourceError: the file is empty, or its encoding is not recognised.
+        UnicodeDecodeError: the file is not text in these encodings, and `errors` is `strict`.
     """
-    with (
-        gzip.open(path, "rt", encoding="utf-8-sig", errors=errors)
-        if path.suffix == ".gz"
-        else path.open(encoding="utf-8-sig", errors=errors)
-    ) as text:
-        first_lines = [line.rstrip("\n") for line in islice(text, count)]
-    if not first_lines:
-        raise SourceError("the file is empty", where=str(path))
-    return first_lines
+    if errors == "strict":
+        return encoding.strict_lines(path, count)
+    return [line.rstrip("\r\n") for line in dialect.first_lines(path, encoding.recognise(path).name)[:count]]
 
 
-def _recognise_columns(columns: Sequence[Column], path: Path) -> RecognisedTable:
-    numbers = [column for column in columns if column.is_number]
-    time = next((column for column in columns if column.name.lower() in TIMES and column.is_time), None)
-    time = time or next((column for column in columns if not column.is_number and column.is_time), None)
-    values = [column.name for column in numbers if column.name.lower() not in IDENTITIES and column is not time]
-    if time is not None and values and len(values) >= len(columns) - 2:
-        layout: dict[str, Any] = {"time": time.name, "values": values, "label": None}
-        return layout, f"a time ({time.name}) and {len(values)} columns of numbers"
-    text = _text_column(columns)
-    label = _label_column([column for column in columns if column is not text])
+def _present(table: Files) -> tuple[list[Column], list[tuple[str, str]]]:
+    """The columns that can be read, and those that cannot: empty, or with a name that stands twice."""
+    left_out: list[tuple[str, str]] = []
+    names = [name for name in dict.fromkeys(table.names) if table.names.count(name) == 1]
+    left_out += [(name, "the name stands twice") for name in dict.fromkeys(table.names) if name not in names]
+    if table.schema is not None:
+        names = [name for name in names if not nested_columns.is_nested(table.schema.field(name).type)]
+    columns = table.head(names) if names else []
+    present = [column for column in columns if any(column.cells)]
+    left_out += [(column.name, "empty") for column in columns if column.name and column not in present]
+    return present, left_out
+
+
+def _content(table: Files, columns: list[Column], source: Path) -> tuple[dict[str, Any], list[str]]:
+    """Keys of the columns, and how they were recognised; the first remark names the kind."""
+    split = column_roles.split(columns) if list(table.by_split) == [""] else None
+    others = [column for column in columns if column is not split]
+    keys = {"split": split.name} if split is not None else {}
+    nested = nested_columns.recognise(table, others)
+    if nested is not None:
+        layout, note = nested
+        labels, notes = _labels(table, layout["label"])
+        return {**layout, **keys, **labels}, [note, *notes]
+    marked, marks = number_marks.apply(others)
+    layout, notes = _series(table, marked, marks) or _labelled(table, marked, marks, source)
+    return {**layout, **keys}, notes
+
+
+def _series(table: Files, columns: list[Column], marks: number_marks.Marks) -> tuple[dict[str, Any], list[str]] | None:
+    """A time and columns of numbers."""
+    found = column_roles.time(table, columns)
+    if found is None:
+        return None
+    time, recognised = found
+    numbers = [column for column in columns if column.is_number and column is not time]
+    values = [column for column in numbers if column.known not in IDENTITIES]
+    if not values or len(values) < len(columns) - 2:
+        return None
+    if recognised.problem is not None:
+        if recognised.problem.where is None:
+            recognised.problem.where = str(table.paths[0])
+        raise recognised.problem
+    _check_no_clock(table, columns, time)
+    names = [column.name for column in values]
+    layout: dict[str, Any] = {"time": time.name, "values": names, "label": None}
+    layout |= {"time_format": recognised.format} if recognised.format is not None else {}
+    layout |= marks.keys(values, table.paths[0])
+    whole = series.read(table, time.name, recognised.format, names, marks.pair)
+    layout |= {"missing_values": list(whole.words)} if whole.words else {}
+    keys, notes = series.look(whole, names, table)
+    notes = [*([recognised.note] if recognised.note else []), *_word_notes(whole.words), *notes]
+    return {**layout, **keys}, [f"a time ({time.name}) and {_columns(values)} of numbers", *notes]
+
+
+def _check_no_clock(table: Files, columns: Sequence[Column], day: Column) -> None:
+    """Raise SourceError if the day is in one column and the time of day in another."""
+    for column in columns:
+        if column is not day and all(_CLOCK.fullmatch(cell) for cell in column.cells):
+            raise SourceError(
+                f"the time is in two columns: {day.name}, {column.name}",
+                where=str(table.paths[0]),
+                got=f"{day.cells[0]} and {column.cells[0]}",
+                expected="day and time of day in one cell",
+                next_step=f"write one column, such as {day.cells[0]} {column.cells[0]}",
+            )
+
+
+def _labelled(
+    table: Files, columns: list[Column], marks: number_marks.Marks, source: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Images, texts, pixels or values, with labels; or texts alone."""
+    image = image_columns.find(columns, table.paths[0], source)
+    if image is not None:
+        label = column_roles.label([column for column in columns if column.name != image.name])
+        if label is not None:
+            keys, notes = _labels(table, label.name)
+            return {**image.keys, "label": label.name, **keys}, [
+                f"paths of images ({image.name}) and labels ({label.name})", *notes]  # fmt: skip
+    text = column_roles.text(columns)
+    label = column_roles.label([column for column in columns if column is not text])
     if text is not None and label is not None:
-        why = f"texts ({text.name}) and labels ({label.name})"
-        return {"text": text.name, "label": label.name}, why
+        keys, notes = _labels(table, label.name)
+        return {"text": text.name, "label": label.name, **keys}, [
+            f"texts ({text.name}) and labels ({label.name})", *notes]  # fmt: skip
     if text is not None:
-        return {"text": text.name, "label": None}, f"texts ({text.name}) without labels"
-    values = [name for name in values if label is None or name != label.name]
-    if label is not None and len(values) > 1:
-        prefix = _pixel_prefix(values)
-        if prefix is not None:
-            layout = {"pixels": prefix, "label": label.name}
-            return layout, f"{len(values)} columns of pixels and labels ({label.name})"
-        layout = {"values": values, "label": label.name}
-        return layout, f"{len(values)} columns of numbers and labels ({label.name})"
-    names = ", ".join(column.name for column in columns[:12])
-    expected = "a label with a text or with numbers, texts, or a time with numbers"
-    raise SourceError("the columns are not recognised", where=str(path), got=names, expected=expected)
+        return {"text": text.name, "label": None}, [f"texts ({text.name}) without labels"]
+    numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]
+    values = [column for column in numbers if label is None or column.name != label.name]
+    if label is None or len(values) < 2:
+        shown = ", ".join(table.names[:12])
+        expected = "a label with a text, with numbers or with paths of images; texts; or a time with numbers"
+        unread = [column for column in columns if column.words and column.known not in LABELS]
+        odd = [f"{column.name}: {column_roles.why_left_out(column)}" for column in unread]
+        raise SourceError(
+            "the columns are not recognised",
+            where=str(table.paths[0]),
+            got="; ".join([shown, *odd[:_SHOWN]]),
+            expected=expected,
+            next_step="mend these cells" if odd else None,
+        )
+    keys, notes = _labels(table, label.name)
+    prefix = column_roles.pixel_prefix([column.name for column in values])
+    if prefix is not None and "comment" not in table.keys and "skip_lines" not in table.keys and table.kind == "csv":
+        why = f"{_columns(values)} of pixels and labels ({label.name})"
+        return {"pixels": prefix, "label": label.name, **keys}, [why, *notes]
+    names = [column.name for column in values]
+    words = _missing_words(table, names, marks)
+    layout = {"values": names, "label": label.name, **marks.keys(values, table.paths[0]), **keys}
+    layout |= {"missing_values": list(words)} if words else {}
+    why = f"{_columns(values)} of numbers and labels ({label.name}), which are read as a series of values in order"
+    return layout, [why, *_word_notes(words), *notes]
 
 
-def _text_column(columns: Sequence[Column]) -> Column | None:
-    texts = [column for column in columns if not column.is_number and not column.is_time]
-    named = next((column for column in texts if column.name.lower() in TEXTS), None)
-    if named is not None:
-        return named
-    longest = max(texts, key=lambda column: column.length, default=None)
-    return longest if longest is not None and longest.length >= 10 and " " in "".join(longest.cells[:50]) else None
+def _labels(table: Files, label: str) -> tuple[dict[str, Any], list[str]]:
+    """Keys and remarks for the labels of all rows.
 
-
-def _label_column(columns: Sequence[Column]) -> Column | None:
-    named = next((column for column in columns if column.name.lower() in LABELS), None)
-    if named is not None:
-        return named
-    candidates = [
-        column
-        for column in columns
-        if 2 <= column.distinct <= min(MOST_CLASSES, max(2, len(column.cells) // 4))
-        and column.name.lower() not in IDENTITIES
-        and all(_is_integer(cell) or not _is_number(cell) for cell in column.cells)
-    ]
-    texts = [column for column in candidates if not column.is_number]
-    return min(texts or candidates, key=lambda column: column.distinct, default=None)
-
-
-def _pixel_prefix(names: Sequence[str]) -> str | None:
-    """The prefix of columns numbered from 0, if their number is a square; else None."""
-    prefix = re.sub(r"\d+$", "", names[0])
-    side = math.isqrt(len(names))
-    numbered = {f"{prefix}{number}" for number in range(len(names))}
-    return prefix if prefix and side * side == len(names) and side >= 4 and set(names) == numbered else None
-
-
-def _parquet(path: Path) -> RecognisedTable:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pq.read_schema(path)
-    image_column = next((field.name for field in schema if _is_image(field.type)), None)
-    head = next(pq.ParquetFile(path).iter_batches(MAX_ROWS), None)
-    if head is None:
-        raise SourceError("the table holds no row", where=str(path))
-    list_column = next((field.name for field in schema if pa.types.is_list(field.type)), None)
-    plain = [field.name for field in schema if field.name not in (image_column, list_column)]
-    columns = [
-        Column(name, ["" if cell is None else str(cell) for cell in head.column(name).to_pylist()]) for name in plain
-    ]
-    label = _label_column(columns)
-    if image_column is not None and label is not None:
-        why = f"images ({image_column}) and labels ({label.name})"
-        return {"image": image_column, "label": label.name}, why
-    if list_column is not None and label is not None:
-        why = f"lists of numbers ({list_column}) and labels ({label.name})"
-        return {"values": list_column, "label": label.name}, why
-    return _recognise_columns(columns, path)
-
-
-def _is_image(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or (pa.types.is_struct(kind) and any(field.name == "bytes" for field in kind))
+    Raises:
+        SourceError: more than one row in ten has no label.
+    """
+    missing: list[str] = []
+    rows = 0
+    for where, (cell,) in table.rows([label]):
+        rows += 1
+        if not cell.strip():
+            missing.append(where)
+    classes = table_files.class_names(table, label)
+    keys: dict[str, Any] = {"classes": classes} if classes is not None else {}
+    notes = [f"the file's metadata names {len(classes)} classes"] if classes is not None else []
+    if not missing:
+        return keys, notes
+    if len(missing) > UNLABELLED_SHARE * rows:
+        raise SourceError(
+            f"many rows have no label ({label})",
+            where=missing[0],
+            got=f"{len(missing):,} of {rows:,} rows",
+            expected=f"at most {UNLABELLED_SHARE:.0%}, which a draft leaves out",
+            next_step="add the labels or remove the rows",
+        )
+    shown = ", ".join(where.rpartition("/")[2] for where in missing[:_SHOWN]) + (
+        ", ..." if len(missing) > _SHOWN else ""
     )
+    notes.append(f"{len(missing):,} of {rows:,} rows have no label and are left out ({shown})")
+    return {**keys, "unlabelled": "leave_out"}, notes
 
 
-def _rows(path: Path, kind: str) -> list[list[str]]:
-    rows = [line for line in lines(path, MAX_ROWS) if line]
-    return [line.split("\t") for line in rows] if kind == "tsv" else list(csv.reader(rows))
+def _missing_words(table: Files, names: Sequence[str], marks: number_marks.Marks) -> dict[str, int]:
+    """Number of cells of each word that stands for a missing value, in all rows."""
+    words: dict[str, int] = {}
+    for where, cells in table.rows(names):
+        try:
+            for cell in cells:
+                float(cell)
+        except ValueError:
+            series.row_of(cells, names, where, marks.pair, words)
+    return words
 
 
-def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has the names of the columns: known names, or text above numbers."""
-    head, body = rows[0], rows[1:]
-    if any(cell.strip().lower() in (*LABELS, *TEXTS, *TIMES, *IDENTITIES[:-1]) for cell in head):
-        return True
-    above_number = [any(_is_number(row[index]) for row in body[:50] if len(row) > index) for index in range(len(head))]
-    return len(set(head)) == len(head) and any(
-        numbers and not _is_number(cell) for numbers, cell in zip(above_number, head, strict=True)
-    )
+def _columns(columns: Sequence[Column]) -> str:
+    return f"{len(columns):,} column{'s' if len(columns) != 1 else ''}"
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_integer(cell: str) -> bool:
-    return bool(re.fullmatch(r"[+-]?\d+", cell.strip()))
-
-
-def _is_time(cell: str) -> bool:
-    if _is_number(cell):
-        return False
-    try:
-        datetime.datetime.fromisoformat(cell.strip())
-    except ValueError:
-        return False
-    return True
+def _word_notes(words: Mapping[str, int]) -> list[str]:
+    if not words:
+        return []
+    return ["words for a missing value: " + ", ".join(f"{word} ({count:,} cells)" for word, count in words.items())]

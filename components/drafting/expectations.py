@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from components.core.errors import SourceError
+from components.drafting import series, steps
 from components.drafting.profile import Profile
 from components.tasks.task import Task
 
@@ -19,6 +22,12 @@ SPLITS = ("test", "train", "validation")
 MARGIN = 0.25  # of a range, added on both sides
 MIN_SHARE = 0.9  # a boolean column with an equal value in this share of the samples gets an expectation
 REQUIRED = ("readable", "valid", "finite")  # endings of boolean columns that must be true
+NEXT_STEPS = {
+    "readable": "mend the files",
+    "valid": "mend the files; texts are to be in UTF-8, or in the `encoding:` of their layout",
+    "finite": "fill in the missing values",
+}
+FINITE = "no value is missing (`missing: forward_fill` in a layout with a time repeats the value of the row before)"
 MOST_LABELS = 1000
 NEVER = ("constant",)  # boolean columns that must be false, however many samples are otherwise
 LOSSY_DUPLICATES = 0.05  # share of samples that may become equal arrays if the input type is lossy
@@ -54,8 +63,9 @@ def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
             )
         )
     for column in task.raw_columns:
-        expectation = _column_expectation(column, profile, where)
-        if expectation is not None:
+        if column == "time_seconds":
+            result += _time_expectations(profile)
+        elif (expectation := _column_expectation(column, profile, where)) is not None:
             result.append(expectation)
     result.append(
         _duplicates(
@@ -121,8 +131,10 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
                 where=where,
                 got=f"{true_count:,} of {len(values):,} are",
                 expected=f"at least {MIN_SHARE:.0%}",
-                next_step="mend the files; texts are to be in UTF-8",
+                next_step=NEXT_STEPS[next(end for end in REQUIRED if column.endswith(end))],
             )
+        if column.endswith("finite"):  # preparation takes no NaN, so that not even a few samples may have one
+            return _expectation("expect_column_values_to_be_in_set", FINITE, column=column, value_set=[True])
         if share < MIN_SHARE:
             return None
         description = column if majority else f"not {column}"
@@ -133,27 +145,53 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     numbers = profile.numbers(column)
     if not numbers:
         return None
-    low, high = min(numbers), max(numbers)
     if column == "level_span":
         description = "the levels of an image span at least half of the smallest span that was seen"
-        return _between(column, description, minimum=math.floor(low / 2))
+        return _between(column, description, minimum=math.floor(min(numbers) / 2))
     all_integers = all(number == int(number) for number in numbers)
     description = column.replace("_", " ")
     share = len(numbers) / len(values)
+    numbers, is_cut = _without_far(numbers, profile) if column in ("minimum", "maximum") else (numbers, False)
+    low, high = min(numbers), max(numbers)
     if all_integers and low == high:
         return _expectation(
             "expect_column_values_to_be_in_set", f"{description} as it is everywhere", _mostly(share),
             column=column, value_set=[int(low)],
         )  # fmt: skip
-    if column == "time_seconds":
-        description = "the rows are in the order of time"
-        return _expectation("expect_column_values_to_be_increasing", description, column=column, strictly=True)
     margin = MARGIN * (high - low)
     lower = max(0.0, low - margin) if low >= 0 else low - margin
     upper = high + margin
     bounds = (math.floor(lower), math.ceil(upper)) if all_integers else (_rounded(lower, down=True),
                                                                          _rounded(upper, down=False))  # fmt: skip
-    return _between(column, f"{description} within what was seen, and a quarter more", *bounds, **_mostly(share))
+    seen = "within what was seen, and a quarter more" + (", without values far from all others" if is_cut else "")
+    return _between(column, f"{description} {seen}", *bounds, **_mostly(share))
+
+
+def _time_expectations(profile: Profile) -> list[Expectation]:
+    """Every time can be read, the times rise, and the steps between them follow their rule, gaps or not."""
+    seconds = profile.numbers("time_seconds")
+    result = [
+        _expectation("expect_column_values_to_not_be_null", "every time can be read", column="time_seconds"),
+        _expectation(
+            "expect_column_values_to_be_increasing",
+            "the rows are in the order of time",
+            column="time_seconds",
+            strictly=True,
+        ),
+    ]
+    rule = steps.usual(seconds)
+    if rule is not None:
+        description = f"{rule.text}; a longer step is a gap"
+        result.append(_between("step_seconds", description, minimum=rule.low, maximum=rule.high))
+    return result
+
+
+def _without_far(numbers: list[float], profile: Profile) -> tuple[list[float], bool]:
+    """The numbers of a series in time without those far from all others, such as -999 for a missing value."""
+    if "time_seconds" not in profile.columns:
+        return numbers, False
+    away = {value for value, _ in series.far(np.array(numbers))}
+    return [number for number in numbers if number not in away], bool(away)
 
 
 def _duplicates(column: str, description: str, share: float) -> Expectation:

@@ -183,8 +183,10 @@ def _others(files: Sequence[Path], read: Sequence[Path], source: Path) -> tuple[
 def _table(files: dict[str, list[Path]], source: Path) -> Recognised:
     first = next(iter(files.values()))[0]
     kind = _table_kind(first) or ("tsv" if "\t" in columns.lines(first, 1)[0] else "csv")
-    layout, why = columns.recognise(first, kind)
-    return Recognised({"kind": kind, "files": as_layout(files, source), **layout}, why)
+    found = columns.recognise(files, kind, source)
+    layout = {"kind": kind, "files": as_layout(files, source), **found.layout}
+    remarks = tuple(f"the column {name} is left out: {reason}" for name, reason in found.left_out)
+    return Recognised(layout, found.why, remarks)
 
 
 def _table_kind(path: Path) -> str | None:

@@ -13,6 +13,7 @@ class Remarks:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._names: dict[str, list[str]] = {}
+        self._sentences: list[str] = []
 
     def add(self, remark: str, name: str = "", count: int = 1) -> None:
         """Count something that is left out or assumed.
@@ -26,6 +27,10 @@ class Remarks:
         if name and len(names) < FIRST:
             names.append(name)
 
+    def say(self, sentence: str) -> None:
+        """Add a sentence that has its number already."""
+        self._sentences.append(sentence)
+
     def lines(self) -> list[str]:
         """One line a remark: the number, the remark, the first names."""
         lines = []
@@ -33,8 +38,9 @@ class Remarks:
             names = self._names[remark]
             more = ", …" if names and count > len(names) else ""
             lines.append(f"{count:,} {remark}" + (f" ({', '.join(names)}{more})" if names else ""))
-        return lines
+        return lines + self._sentences
 
     def document(self) -> dict[str, Any]:
         """For a manifest: number and first names of each remark."""
-        return {remark: {"count": count, "first": self._names[remark]} for remark, count in self._counts.items()}
+        counted = {remark: {"count": count, "first": self._names[remark]} for remark, count in self._counts.items()}
+        return {**counted, **({"sentences": self._sentences} if self._sentences else {})}

@@ -68,7 +68,7 @@ def open_source(source: Source, folder: Path, remarks: Remarks) -> Iterator[Iter
         case TableSource():
             path = folder / source.path
             fields = source.model_dump(exclude={"path"})
-            yield table.samples(TableLayout(**fields, files={"": path.name}), path.parent)
+            yield table.samples(TableLayout(**fields, files={"": path.name}), path.parent, remarks.say)
 
 
 def _read(layout: Layout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
@@ -80,7 +80,7 @@ def _read(layout: Layout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
         case CifarLayout():
             return cifar.samples(layout, folder)
         case TableLayout():
-            return table.samples(layout, folder)
+            return table.samples(layout, folder, remarks.say)
         case WindowsLayout():
             return windows.samples(layout, folder)
         case ConllLayout():

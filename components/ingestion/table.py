@@ -3,82 +3,160 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import delimited, png
+from components.ingestion import columnar, delimited, dialect
+from components.ingestion.image_cells import Images
+from components.ingestion.labels import Labels
+from components.ingestion.number_cells import Numbers
 from components.ingestion.sample import Sample, split_name
-
-_BATCH = 1024
-_IMAGE_COLUMN = "\0drawn"  # name of the column of encoded images; no column of a table has this name
+from components.ingestion.times import TimeReader
 
 
-def samples(layout: TableLayout, folder: Path) -> Iterator[Sample]:
-    """The rows of each file, in order; ids are `<file's split or name>/<row>`.
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _print) -> Iterator[Sample]:
+    """The rows of each file, in order; ids are `<file's split or name>/<row>`, or, where a split has several files,
+    `<file's split>/<file>/<row>`.
+
+    Args:
+        say: takes a sentence with the number of rows that are left out, or of values that are filled in.
 
     Raises:
         SourceError: a file or column is missing, a cell is empty or of the wrong type, a path is outside the folder.
     """
-    for key, name in layout.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise SourceError("no such file in the source", where=str(path))
+    labels = Labels(layout)
+    times = TimeReader(layout.time_format)
+    width: int | None = None
+    for key, files in layout.files.items():
         split = split_name(key, "layout.files") if key else None
+        names = [files] if isinstance(files, str) else files
+        readers = [_Table(layout, folder, name, _prefix(key, name, len(names)), split) for name in names]
+        for reader in readers:
+            if width not in (None, len(reader.values)):
+                expected = f"{width} columns of values, as in the files before"
+                raise SourceError(
+                    "the files have different columns",
+                    where=str(reader.path),
+                    got=len(reader.values),
+                    expected=expected,
+                )
+            width = len(reader.values)
+        rows: Iterator[Sample] = (sample for reader in readers for sample in reader.samples(labels, times))
+        if layout.order == "newest_first":
+            rows = iter(list(rows)[::-1])
+        yield from _filled(rows, key, say) if layout.missing is not None else rows
+    labels.conclude()
+    if labels.missing:
+        say(f"{labels.missing:,} of {labels.rows:,} rows have no label and are left out")
+
+
+def _prefix(key: str, name: str, count: int) -> str:
+    if count == 1:
+        return key or Path(name).name.partition(".")[0]
+    return f"{key}/{name}" if key else name
+
+
+class _Table:
+    """One file and the columns that are read from it."""
+
+    def __init__(self, layout: TableLayout, folder: Path, name: str, prefix: str, split: str | None) -> None:
+        self.path = folder / name
+        if not self.path.is_file():
+            raise SourceError("no such file in the source", where=str(self.path))
+        self._layout, self._folder, self._prefix, self._split = layout, folder, prefix, split
+        single = [layout.label, layout.split, layout.time, layout.image, layout.text]
+        self._single = [column for column in single if column is not None]
         try:
-            yield from _rows(layout, path, key or path.name.partition(".")[0], split)
+            self._names = self._column_names()
+        except pa.ArrowInvalid as error:
+            raise self._unreadable(error) from error
+        self._pixels = _pixel_columns(layout.pixels, self._names, self.path) if layout.pixels is not None else []
+        self.values = _value_columns(layout, self._names, self.path)
+        delimited.check(self._names, [*self._single, *self._pixels, *self.values], self.path)
+
+    def samples(self, labels: Labels, times: TimeReader) -> Iterator[Sample]:
+        """The samples of the file; rows without label are left to `labels`."""
+        try:
+            yield from self._samples(labels, times)
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError) as error:
-            raise SourceError("the table cannot be read", where=str(path), got=str(error).splitlines()[0]) from error
+            raise self._unreadable(error) from error
+
+    def _samples(self, labels: Labels, times: TimeReader) -> Iterator[Sample]:
+        layout = self._layout
+        numbers, images = Numbers(layout, self.values), Images(layout, self.path, self._folder)
+        where = f"{self.path} {self._unit}"
+        places = {column: self._single.index(column) for column in self._single}
+        content = len(self._single)  # place of the first cell of values, or of the drawn image
+        for row, (place, cells) in enumerate(self._records()):
+            split_cell = cells[places[layout.split]] if layout.split is not None else None
+            split = self._split if split_cell in (None, "") else split_name(str(split_cell), f"{where} {place}")
+            fields: dict[str, Any] = {}
+            if layout.label is not None:
+                label = labels.of(cells[places[layout.label]], where, place)
+                if label is None:
+                    continue
+                fields["label"] = label
+            if layout.time is not None:
+                fields["time"] = times.text(str(cells[places[layout.time]]), where, place)
+            if layout.text is not None:
+                fields["text"] = _text(cells[places[layout.text]], where, place)
+            elif layout.values is not None:
+                fields["values"] = numbers.of(cells[content:], where, place)
+            elif layout.image is not None:
+                fields["image"] = images.of(cells[places[layout.image]], where, place)
+            else:
+                fields["image"] = cells[content]
+            yield Sample(f"{self._prefix}/{row:06d}", split, fields)
+
+    @property
+    def _unit(self) -> str:
+        return "row" if self._layout.kind == "parquet" or self._pixels else "line"
+
+    def _column_names(self) -> list[str]:
+        if self._layout.kind == "parquet":
+            return list(pq.read_schema(self.path).names)
+        named = [*self._single, *(self._layout.values if isinstance(self._layout.values, list) else ())]
+        return delimited.names_of(dialect.of(self._layout), self.path, named)
+
+    def _records(self) -> Iterator[tuple[int, Sequence[Any]]]:
+        if self._layout.kind == "parquet" or self._pixels:
+            return columnar.rows(self._layout, self.path, [*self._single, *self.values], self._pixels)
+        return delimited.rows(dialect.of(self._layout), self.path, self._names, [*self._single, *self.values])
+
+    def _unreadable(self, error: Exception) -> SourceError:
+        return SourceError("the table cannot be read", where=str(self.path), got=str(error).splitlines()[0])
 
 
-def _rows(layout: TableLayout, path: Path, prefix: str, split: str | None) -> Iterator[Sample]:
-    names = list(pq.read_schema(path).names) if layout.kind == "parquet" else delimited.header(layout, path)
-    pixels = _pixel_columns(layout.pixels, names, path) if layout.pixels is not None else []
-    values = _value_columns(layout, names, path)
-    single = [layout.label, layout.split, layout.time, layout.image, layout.text]
-    columns = [*(name for name in single if name is not None), *pixels, *values]
-    delimited.check(names, columns, path)
-    if layout.kind == "parquet" or pixels:
-        records = _records(layout, path, columns, pixels)
-    else:
-        records = delimited.rows(layout, path, columns)
-    for row, (where, cells) in enumerate(records):
-        split_cell = cells[layout.split] if layout.split is not None else None
-        row_split = split if split_cell in (None, "") else split_name(str(split_cell), where)
-        fields: dict[str, Any] = {}
-        if layout.time is not None:
-            fields["time"] = str(cells[layout.time])
-        if layout.label is not None:
-            fields["label"] = _label(cells[layout.label], layout, where)
-        if layout.text is not None:
-            fields["text"] = _text(cells[layout.text], where)
-        elif layout.values is not None:
-            fields["values"] = numbers([cells[name] for name in values], where)
-        else:
-            fields["image"] = cells[_IMAGE_COLUMN] if pixels else _image(cells[str(layout.image)], path, where)
-        yield Sample(f"{prefix}/{row:06d}", row_split, fields)
-
-
-def numbers(cells: list[Any], where: str) -> NDArray[np.float64]:
-    """Cells as float64 (n,); an empty cell is NaN, which validation counts.
-
-    Raises:
-        SourceError: a cell is not a number.
-    """
-    if len(cells) == 1 and isinstance(cells[0], list):
-        cells = cells[0]
-    try:
-        return np.array([math.nan if cell in (None, "") else float(cell) for cell in cells], np.float64)
-    except (ValueError, TypeError) as error:
-        raise SourceError("a value that is no number", where=where, got=error) from error
+def _filled(rows: Iterator[Sample], key: str, say: Callable[[str], None]) -> Iterator[Sample]:
+    """The rows, where a missing value repeats the one of the row before."""
+    before: Any = None
+    count = 0
+    for sample in rows:
+        values = sample.values["values"]
+        missing = np.isnan(values)
+        if missing.any():
+            if before is None or np.isnan(before[missing]).any():
+                where = f"{sample.id}, {sample.values['time']}"
+                next_step = "fill the cell, or remove the rows above the first that is complete"
+                raise SourceError("a missing value, and no value before it", where=where, next_step=next_step)
+            values = np.where(missing, before, values)
+            count += int(missing.sum())
+        before = values
+        yield sample._replace(values={**sample.values, "values": values})
+    if count:
+        say(f"{count:,} missing values{f' of {key}' if key else ''} repeat the value of the row before")
 
 
 def _pixel_columns(prefix: str, names: list[str], path: Path) -> list[str]:
@@ -105,75 +183,7 @@ def _numbered(prefix: str, names: list[str]) -> list[str]:
     return sorted(columns, key=lambda name: int(name[len(prefix) :]))
 
 
-def _records(
-    layout: TableLayout, path: Path, columns: list[str], pixels: list[str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    row = 0
-    for batch in _batches(layout, path, columns, pixels):
-        cells_by_name = {name: batch.column(name).to_pylist() for name in columns if name not in set(pixels)}
-        if pixels:
-            cells_by_name[_IMAGE_COLUMN] = list(_encoded_images(batch, pixels))
-        for cells in zip(*cells_by_name.values(), strict=True):
-            yield f"{path} row {row}", dict(zip(cells_by_name, cells, strict=True))
-            row += 1
-
-
-def _batches(layout: TableLayout, path: Path, columns: list[str], pixels: list[str]) -> Iterator[pa.RecordBatch]:
-    if layout.kind == "parquet":
-        with pq.ParquetFile(path) as table:
-            yield from table.iter_batches(batch_size=_BATCH, columns=columns)
-        return
-    types = {name: pa.uint8() if name in set(pixels) else pa.string() for name in columns}
-    options = pacsv.ConvertOptions(include_columns=columns, column_types=types, strings_can_be_null=False)
-    reading = pacsv.ReadOptions(column_names=layout.columns, encoding=layout.encoding)
-    with pacsv.open_csv(path, read_options=reading, convert_options=options) as stream:
-        for batch in stream:
-            for start in range(0, batch.num_rows, _BATCH):
-                yield batch.slice(start, _BATCH)
-
-
-def _encoded_images(batch: pa.RecordBatch, pixels: list[str]) -> Iterator[bytes]:
-    levels = [batch.column(name).cast(pa.uint8()).to_numpy(zero_copy_only=False) for name in pixels]
-    table = np.stack(levels, axis=1)  # (N, H*W)
-    if table.dtype != np.uint8:
-        raise pa.ArrowInvalid("an empty cell among the pixels")
-    side = math.isqrt(len(pixels))
-    return (png.encode(image) for image in table.reshape(-1, side, side))
-
-
-def _text(value: Any, where: str) -> str:
+def _text(value: Any, where: str, place: int) -> str:
     if not isinstance(value, str):
-        raise SourceError("no text", where=where, got=type(value).__name__)
+        raise SourceError("no text", where=f"{where} {place}", got=type(value).__name__)
     return value
-
-
-def _label(value: Any, layout: TableLayout, where: str) -> str:
-    if value is None or value == "":
-        raise SourceError("no label", where=where)
-    if layout.classes is None:
-        return str(value)
-    try:
-        number = int(value)
-    except ValueError as error:
-        raise SourceError("a label that is no number", where=where, got=repr(value)) from error
-    if not 0 <= number < len(layout.classes):
-        expected = f"0 to {len(layout.classes) - 1}"
-        raise SourceError("a label without a class", where=where, got=number, expected=expected)
-    return layout.classes[number]
-
-
-def _image(value: Any, table: Path, where: str) -> bytes:
-    if isinstance(value, dict):
-        value = value.get("bytes")
-    if isinstance(value, bytes):
-        return value
-    if not isinstance(value, str) or not value:
-        expected = "bytes, a struct with `bytes`, or a path"
-        raise SourceError("no image", where=where, got=type(value).__name__, expected=expected)
-    base = table.parent.resolve()
-    path = (base / value).resolve()
-    if not path.is_relative_to(base):
-        raise SourceError("an image outside the table's folder", where=where, got=value)
-    if not path.is_file():
-        raise SourceError("no such image", where=where, got=value)
-    return path.read_bytes()

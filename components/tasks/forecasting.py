@@ -5,7 +5,6 @@ Legend: N samples, L rows of the look-back, H rows ahead, C channels, Q quantile
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -212,7 +211,7 @@ class Forecasting(TaskDefaults):
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
         """A hundredth of the rows ahead, four times as many back, within bounds; all columns of the table."""
         horizon = max(1, min(96, profile.samples // 100))
-        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": layout["values"]}
+        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": list(layout["values"])}
 
     def draft_split(self, profile: SourceProfile) -> dict[str, Any]:
         """Rows in the order of time."""
@@ -306,12 +305,11 @@ class Forecasting(TaskDefaults):
 
 
 def _seconds(time: object) -> float:
-    """Seconds since 1970 of an ISO 8601 time, UTC if it names no zone; NaN if it cannot be parsed."""
-    try:
-        parsed = datetime.datetime.fromisoformat(str(time).strip())
-    except ValueError:
-        return math.nan
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)).timestamp()
+    """Seconds since 1970, UTC if the time names no zone; NaN if it cannot be read. Ingestion lets no such time pass."""
+    from components.ingestion import times
+
+    parsed = times.parse(str(time))
+    return math.nan if parsed is None else times.seconds(parsed)
 
 
 TASK = Forecasting()

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.progress import Progress
-from components.ingestion import sample_file
+from components.ingestion import sample_file, times
 from components.ingestion.sample import Sample
 from components.tasks.description import describe
 from components.tasks.task import Task
 from components.validation import duplicates
 
+STEP = "step_seconds"
 _PART = 32  # samples of one call of a thread
 
 
@@ -26,12 +27,14 @@ def columns(task: Task) -> tuple[str, ...]:
     """Names of the table's columns.
 
     `label`: "" if the task's samples have no single label. `digest`: of the content without the label. Then the task's
-    columns (`describe`). `bytes`: size of the content. `copies`: number of samples with this content.
+    columns (`describe`). `step_seconds`, if the task describes a time: seconds from the row before to this one, null in
+    the first. `bytes`: size of the content. `copies`: number of samples with this content.
     `in_other_split`: another split of the source has the same content. `label_conflict`: a sample with the same content
     has another label.
     """
     common = ("bytes", "copies", "in_other_split", "label_conflict")
-    return "id", "split", "label", "digest", *task.raw_columns, *common
+    step = (STEP,) if "time_seconds" in task.raw_columns else ()
+    return "id", "split", "label", "digest", *task.raw_columns, *step, *common
 
 
 def build(task: Task, source: Path, target: Path, name: str, count: int, settings: Any = None) -> pd.DataFrame:
@@ -50,6 +53,8 @@ def build(task: Task, source: Path, target: Path, name: str, count: int, setting
                     for column, value in row.items():
                         values.setdefault(column, []).append(value)
             progress.advance(len(group))
+    if "time_seconds" in values:
+        values[STEP] = list(times.steps(values["time_seconds"]))
     table = pd.DataFrame(values)
     table = table.assign(**duplicates.columns(table))[list(columns(task))]
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")

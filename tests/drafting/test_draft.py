@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import wave
@@ -15,7 +16,7 @@ from PIL import Image
 
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
-from components.core.errors import SourceError, UsageError
+from components.core.errors import SourceError, UsageError, ValidationRefused
 from components.core.project import Project
 from components.drafting import draft
 from components.ingestion import stage as ingestion
@@ -65,7 +66,7 @@ def source(kind: str, root: Path) -> Path:
         lines = table(60, lambda i: f"{WORDS[i % 2]} {counted(i)}\t{'good' if i % 2 else 'bad'}", "text\tlabel")
         return put(root, {"a.tsv": lines}) / "a.tsv"
     if kind == "forecast":
-        hours = (f"2020-{i // 336 + 1:02}-{i // 24 % 14 + 1:02}T{i % 24:02}:00" for i in range(400))
+        hours = (f"2020-01-{i // 24 + 1:02}T{i % 24:02}:00" for i in range(400))
         rows = (f"{hour},{math.sin(i * i):.4f},{math.cos(i * i):.4f}" for i, hour in enumerate(hours))
         return put(root, {"a.csv": "\n".join(["time,a,b", *rows]) + "\n"}) / "a.csv"
     if kind == "series":
@@ -169,12 +170,58 @@ def test_what_is_seldom_otherwise_is_expected_of_most(project: Project, tmp_path
 
 
 def test_broken_samples_are_never_what_is_expected(project: Project, tmp_path: Path) -> None:
-    lines = "text\tlabel\n" + "".join(f"grün {counted(i)}\t{'good' if i % 2 else 'bad'}\n" for i in range(60))
-    put(tmp_path, {"a.tsv": lines.encode("latin-1")})
+    lines = "text\tlabel\n" + "".join(f"grüne Bö? {counted(i)}\t{'good' if i % 2 else 'bad'}\n" for i in range(60))
+    put(tmp_path, {"a.tsv": lines.encode().replace(b"?", b"\xff")})  # UTF-8, and a byte of each line is damaged
     with pytest.raises(SourceError, match="too many samples are not valid") as caught:
         draft.write(project, "things", tmp_path / "a.tsv")
     assert (caught.value.got, caught.value.where) == ("0 of 60 are", str(tmp_path / "a.tsv"))
     assert not project.dataset("things").exists()
+
+
+def series_with_defects(root: Path) -> Path:
+    """A series of hours: row 51 lacks its value, row 61 has a word for that in figures, and 72 hours are missing."""
+    start = datetime.datetime(2023, 1, 1)
+    rows = [f"{start + i * datetime.timedelta(hours=1)},{math.sin(i):.3f},{9 + math.cos(i):.3f}" for i in range(400)]
+    rows[50] = f"{start + 50 * datetime.timedelta(hours=1)},,9.0"
+    rows[60] = f"{start + 60 * datetime.timedelta(hours=1)},-999,9.0"
+    return put(root, {"a.csv": "\n".join(["time,load,heat", *rows[:100], *rows[172:]]) + "\n"}) / "a.csv"
+
+
+def test_a_defect_is_said_and_is_not_what_is_expected(project: Project, tmp_path: Path) -> None:
+    made = draft.write(project, "things", series_with_defects(tmp_path / "source"))
+    for words in ("but for 1 steps", "1 missing: load", "load is -999 in 1 rows"):
+        assert words in made.why
+    suite = json.loads((project.dataset("things") / "expectations.json").read_text())["raw"]
+    columns = {one["kwargs"].get("column"): one["kwargs"] for one in suite}
+    assert {"expect_column_values_to_not_be_null", "expect_column_values_to_be_increasing"} == {
+        one["type"] for one in suite if one["kwargs"].get("column") == "time_seconds"
+    }
+    assert columns["step_seconds"] == {"column": "step_seconds", "min_value": 3600.0, "max_value": 3600.0}
+    assert columns["finite"] == {"column": "finite", "value_set": [True]}
+    assert columns["minimum"]["min_value"] > -10
+    assert "mostly" not in columns["minimum"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_defect_fails_until_it_is_mended(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.validation import stage as validation
+
+    place = series_with_defects(tmp_path / "source")
+    draft.write(project, "things", place)
+    monkeypatch.chdir(project.root)
+    ingestion.main(["data/things"])
+    with pytest.raises(ValidationRefused, match=r"3 of 1\d expectations") as caught:
+        validation.main(["raw", "data/things"])
+    for words in ("a longer step is a gap (1 of 328", "no value is missing", "minimum within"):
+        assert words in str(caught.value.got)
+    file = project.dataset("things") / "dataset.yaml"
+    document = yaml.safe_load(file.read_text())
+    document["source"] |= {"missing": "forward_fill", "missing_values": [-999]}
+    file.write_text(yaml.safe_dump(document))
+    ingestion.main(["data/things"])
+    with pytest.raises(ValidationRefused, match=r"1 of 1\d expectations"):
+        validation.main(["raw", "data/things"])
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ TABLES: dict[str, tuple[str, str | bytes, str, dict[str, Any]]] = {
         "text-generation", {"text": "text", "label": None},
     ),
     "a time and values": (
-        "a.csv", table(40, lambda i: f"2020-01-{i % 28 + 1:02} 0{i // 28}:00:00,{i / 2},{i}", "date,load,oil"),
+        "a.csv", table(40, lambda i: f"2020-01-{i // 24 + 1:02} {i % 24:02}:00:00,{i / 2},{i}", "date,load,oil"),
         "forecasting", {"time": "date", "values": ["load", "oil"], "label": None},
     ),
     "values and labels": (

@@ -92,7 +92,7 @@ def test_bad_data_is_refused_and_shown_and_the_last_good_stands(dataset: Callabl
         Sample("its twin", "test", {"image": png(200), "label": "b"}),
     ]
     checks = [expectation(name, value_set=[False]) for name in ("in_other_split", "label_conflict")]
-    dataset(bad, [*ALL_TRUE, *checks, expectation("width", value_set=[4, 0])])
+    dataset(bad, [*ALL_TRUE, *checks, expectation("bytes", "expect_column_values_to_be_between", min_value=1)])
     with pytest.raises(ValidationRefused) as caught:
         main("raw", str(folder))
     assert caught.value.exit_code == 3

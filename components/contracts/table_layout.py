@@ -1,0 +1,179 @@
+"""Layouts of tables: which columns of a CSV, TSV or Parquet file make a sample, and how its cells are written.
+
+Keys that are newer than 0.1 are left out of `model_dump` at their default: the digest of a source that does not use
+them stays the same.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from components.contracts.sample_fields import Fields
+from components.core.strict import Strict
+
+EPOCHS = {  # values of `time_format`: units a second
+    "epoch_seconds": 1, "epoch_milliseconds": 10**3, "epoch_microseconds": 10**6, "epoch_nanoseconds": 10**9,
+}  # fmt: skip
+_CSV_KEYS = ("delimiter", "skip_lines", "skip_last_lines", "comment", "decimal", "thousands")
+
+FileName = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _optional(**arguments: Any) -> Any:
+    """A key that is None by default, and is then no part of the dump."""
+    return Field(default=None, exclude_if=lambda value: value is None, **arguments)
+
+
+class Columns(Strict):
+    """Which columns of a CSV, TSV (no quoting; both gzip or plain) or Parquet file make a sample.
+
+    A sample has an image, a text or values; and a label, unless `label: null`.
+
+    Args:
+        label: column of the label.
+        image: column of the image: encoded bytes (Parquet; also a struct with `bytes`) or a path beside the file.
+        pixels: prefix of the columns of grey pixels (0 to 255), one column a pixel, row by row.
+        text: column of the text.
+        values: names of the columns of numbers, in order; or the prefix of columns numbered from 0 on; or one column
+            of lists of a Parquet file. An empty cell is NaN.
+        time: column of the time: ISO 8601 (also `YYYY-MM`, `YYYY/MM/DD`, `YYYYMMDD`; `UTC` and `GMT` behind it are the
+            offset 0), kept as text; with `time_format`, rewritten in ISO 8601. A time that cannot be read is refused.
+        split: column of the split, if the file has one.
+        classes: names of the labels, if the column has their numbers (1, or 1.0).
+        header: whether the first line names the columns; otherwise `columns` does.
+        encoding: of CSV and TSV, any text encoding of Python. A byte that is not UTF-8 becomes U+FFFD, which is
+            counted; in another encoding it is refused, with its line.
+        delimiter: one character between the cells of a CSV; default: a comma.
+        skip_lines: number of lines above the header, or above the first row.
+        skip_last_lines: number of lines below the last row.
+        comment: lines that begin with this are skipped.
+        decimal, thousands: the decimal mark of numbers, and the mark between groups of three digits.
+        missing_values: words and numbers that stand for an empty cell in columns of numbers.
+        missing: `forward_fill` repeats the value of the row before where a value is missing.
+        unlabelled: what happens to rows without label: `refuse` all, or `leave_out` these rows and count them.
+        time_format: format of the time as in `datetime.strptime`, or epoch_seconds (also milli-, micro-, nano-): since
+            1970.
+        order: `newest_first` turns the rows of each split round.
+        image_folder: folder of the images, relative to the table; default: the table's folder.
+        image_suffix: what is appended to the cells to make file names, such as `.jpg`.
+    """
+
+    kind: Literal["csv", "tsv", "parquet"]
+    label: str | None = "label"
+    image: str | None = None
+    pixels: str | None = None
+    text: str | None = None
+    values: str | list[str] | None = None
+    time: str | None = None
+    split: str | None = None
+    classes: list[str] | None = None
+    header: bool = True
+    columns: list[str] | None = None
+    encoding: str = "utf-8"
+    delimiter: str | None = _optional(min_length=1, max_length=1)
+    skip_lines: int | None = _optional(ge=1)
+    skip_last_lines: int | None = _optional(ge=1, le=1000)
+    comment: str | None = _optional(min_length=1)
+    decimal: Literal[".", ","] | None = _optional()
+    thousands: Literal[",", ".", "'", "\u2019", " ", "\u00a0", "\u202f"] | None = _optional()
+    missing_values: list[str | int | float] | None = _optional(min_length=1)
+    missing: Literal["forward_fill"] | None = _optional()
+    unlabelled: Literal["refuse", "leave_out"] = Field(default="refuse", exclude_if=lambda value: value == "refuse")
+    time_format: str | None = _optional(min_length=1)
+    order: Literal["newest_first"] | None = _optional()
+    image_folder: str | None = _optional(min_length=1)
+    image_suffix: str | None = _optional(pattern=r"^\.[A-Za-z0-9.]+$")
+
+    @property
+    def fields(self) -> Fields:
+        """Fields of the samples, with their kinds."""
+        fields: Fields = {}
+        if self.time is not None:
+            fields["time"] = "text"
+        if self.text is not None:
+            fields["text"] = "text"
+        elif self.values is not None:
+            fields["values"] = "numbers"
+        else:
+            fields["image"] = "binary"
+        if self.label is not None:
+            fields["label"] = "text"
+        return fields
+
+    @field_validator("encoding")
+    @classmethod
+    def _text_encoding(cls, name: str) -> str:
+        try:
+            is_text = getattr(codecs.lookup(name), "_is_text_encoding", True)
+        except (LookupError, ValueError) as error:
+            raise ValueError(f"no encoding that Python knows: {name}") from error
+        if not is_text:
+            raise ValueError(f"not an encoding of text: {name}")
+        return name
+
+    @field_validator("delimiter")
+    @classmethod
+    def _separates(cls, mark: str | None) -> str | None:
+        if mark is not None and (mark in '"\r\n\0' or mark.isalnum()):
+            raise ValueError("not a character that can separate cells")
+        return mark
+
+    @field_validator("time_format")
+    @classmethod
+    def _a_format(cls, name: str | None) -> str | None:
+        if name is not None and "%" not in name and name not in EPOCHS:
+            raise ValueError(f"a format as in strptime, such as %d/%m/%Y; or {', '.join(EPOCHS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if [self.image, self.pixels, self.text, self.values].count(None) != 3:
+            raise ValueError("give exactly one of image:, pixels:, text:, values:")
+        if self.header != (self.columns is None):
+            raise ValueError("header: false needs columns:, and columns: needs header: false")
+        if self.kind == "parquet" and not self.header:
+            raise ValueError("a Parquet file names its columns itself")
+        if self.pixels is not None and self.kind == "tsv":
+            raise ValueError("pixels: of CSV and Parquet files only")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_that_fit(self) -> Self:
+        if self.kind == "parquet" and (alien := [key for key in _CSV_KEYS if getattr(self, key) is not None]):
+            raise ValueError(f"{', '.join(alien)}: of CSV and TSV files only")
+        if self.kind == "tsv" and self.delimiter is not None:
+            raise ValueError("the cells of a TSV are separated by tabs; kind: csv has a delimiter:")
+        if (self.decimal or ".") == self.thousands:
+            raise ValueError("decimal: and thousands: are the same mark")
+        if self.time is None and (self.time_format or self.order or self.missing):
+            raise ValueError("time_format:, order: and missing: need time:")
+        if self.values is None and (self.missing_values or self.missing or self.decimal or self.thousands):
+            raise ValueError("missing_values:, missing:, decimal: and thousands: need values:")
+        if self.label is None and self.unlabelled != "refuse":
+            raise ValueError("unlabelled: needs label:")
+        if self.image is None and (self.image_folder or self.image_suffix):
+            raise ValueError("image_folder: and image_suffix: need image:")
+        if self.pixels is not None and (self.comment or self.skip_lines or self.skip_last_lines):
+            raise ValueError("comment:, skip_lines: and skip_last_lines: are not for pixels:")
+        return self
+
+
+class TableLayout(Columns):
+    """CSV, TSV or Parquet files by their splits, one row a sample; the samples of the files "" have no split yet.
+
+    Args:
+        files: a file, or a list of files that are read one after the other, for each split.
+    """
+
+    files: dict[str, FileName | list[FileName]]
+
+    @field_validator("files")
+    @classmethod
+    def _each_once(cls, files: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        for key, names in files.items():
+            if isinstance(names, list) and (not names or len(set(names)) < len(names)):
+                raise ValueError(f"{key or '(no split)'}: no file, or a file that is named twice")
+        return files

@@ -1,0 +1,97 @@
+"""Which column of a table has which role, by its name and its first cells."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from components.core.errors import SourceError
+from components.drafting import time_format
+from components.drafting.cells import IDENTITIES, LABELS, SPLITS, TEXTS, TIMES, Column, is_integer, is_number
+from components.drafting.table_files import Files
+from components.drafting.time_format import RecognisedTime
+from components.ingestion.sample import split_name
+
+MOST_CLASSES = 200
+_SHOWN = 3
+
+
+def time(table: Files, columns: Sequence[Column]) -> tuple[Column, RecognisedTime] | None:
+    """The column of the time: one with a usual name first, then one that is no number."""
+    named = [column for column in columns if column.known in TIMES]
+    others = [column for column in columns if column not in named and column.known not in IDENTITIES]
+    others.sort(key=lambda column: column.is_number)
+    for column in (*named, *others):
+        every = ((where, cells[0].strip()) for where, cells in table.rows([column.name]))
+        recognised = time_format.recognise(column, every)
+        if recognised is not None:
+            return column, recognised
+    return None
+
+
+def text(columns: Sequence[Column]) -> Column | None:
+    """The column of texts: one with a usual name, or the one of the longest cells, if they have several words."""
+    texts = [column for column in columns if not column.is_number and not column.is_mostly_typed]
+    named = next((column for column in texts if column.known in TEXTS), None)
+    if named is not None:
+        return named
+    longest = max(texts, key=lambda column: column.length, default=None)
+    return longest if longest is not None and longest.length >= 10 and " " in "".join(longest.cells[:50]) else None
+
+
+def label(columns: Sequence[Column]) -> Column | None:
+    """The column of labels: one with a usual name, or one of few different words, or of few different integers."""
+    named = next((column for column in columns if column.known in LABELS), None)
+    if named is not None:
+        return named
+    candidates = [
+        column
+        for column in columns
+        if 2 <= column.distinct <= min(MOST_CLASSES, max(2, len(column.cells) // 4))
+        and column.known not in IDENTITIES
+        and all(is_integer(cell) or not is_number(cell) for cell in column.cells)
+    ]
+    texts = [column for column in candidates if not column.is_number]
+    return min(texts or candidates, key=lambda column: column.distinct, default=None)
+
+
+def split(columns: Sequence[Column]) -> Column | None:
+    """The column whose name and cells say the split of each row."""
+    for column in columns:
+        if column.known in SPLITS and column.distinct > 1 and all(column.cells) and _are_splits(column):
+            return column
+    return None
+
+
+def _are_splits(column: Column) -> bool:
+    try:
+        return all(split_name(cell, "") for cell in set(column.cells))
+    except SourceError:
+        return False
+
+
+def pixel_prefix(names: Sequence[str]) -> str | None:
+    """The prefix of columns numbered from 0, if their number is a square; else None."""
+    prefix = re.sub(r"\d+$", "", names[0])
+    side = math.isqrt(len(names))
+    numbered = {f"{prefix}{number}" for number in range(len(names))}
+    return prefix if prefix and side * side == len(names) and side >= 4 and set(names) == numbered else None
+
+
+def why_left_out(column: Column) -> str:
+    """Why a column that is there is not read."""
+    if column.known in IDENTITIES:
+        return "an identity"
+    if column.known in SPLITS:
+        return "not the names of splits"
+    if column.is_number:
+        return "numbers, which samples of this kind do not hold"
+    if column.is_time:
+        return "times, which samples of this kind do not hold"
+    numbers = sum(column.number(cell) is not None for cell in column.cells if cell)
+    if numbers * 2 > len(column.cells):
+        words = ", ".join(column.words[:_SHOWN])
+        odd = sum(map(bool, column.cells)) - numbers
+        return f"{odd:,} of the first {len(column.cells):,} cells are no numbers ({words})"
+    return f"words ({column.distinct:,} different), which samples of this kind do not hold"

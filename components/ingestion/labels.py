@@ -1,0 +1,99 @@
+"""Labels from the cells of a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.contracts.table_layout import Columns
+from components.core.errors import SourceError
+
+_SHOWN = 5
+
+
+class Labels:
+    """Turns cells into labels and counts the cells that have none.
+
+    No label: None, NaN, NaT, and text that is empty but for blanks. Any other text is a name, `NA` and `null` too.
+    With `classes`, a cell is the number of a class: 1, 1.0 or their text.
+    """
+
+    def __init__(self, layout: Columns) -> None:
+        self._classes = layout.classes
+        self._leaves_out = layout.unlabelled == "leave_out"
+        self._texts: dict[str, str | None] = {}  # of text cells: few are different
+        self._first: list[tuple[str, int]] = []
+        self.rows = 0
+        self.missing = 0
+
+    def of(self, value: Any, where: str, place: int) -> str | None:
+        """The label of a cell; None if it has none.
+
+        Args:
+            where, place: where the row is, as `<file> line`, and the line's number; for messages.
+
+        Raises:
+            SourceError: the cell is no number of a class.
+        """
+        self.rows += 1
+        if isinstance(value, str):
+            if value in self._texts:
+                label = self._texts[value]
+            else:
+                label = self._label(value.strip() or None, where, place)
+                if len(self._texts) < 10_000:
+                    self._texts[value] = label
+        else:
+            label = self._label(value, where, place)
+        if label is None:
+            self.missing += 1
+            if len(self._first) < _SHOWN:
+                self._first.append((where, place))
+        return label
+
+    def conclude(self) -> None:
+        """Say how many rows were left out; to be called after the last row.
+
+        Raises:
+            SourceError: there are rows without label, and the layout does not leave them out.
+        """
+        if self.missing and not self._leaves_out:
+            (where, first), *others = self._first
+            further = ", ".join(str(place) if file == where else f"{file} {place}" for file, place in others)
+            raise SourceError(
+                "no label",
+                where=f"{where} {first}",
+                got=f"{self.missing:,} of {self.rows:,} rows have none" + (f"; also {further}" if further else ""),
+                next_step="add the labels, or set `unlabelled: leave_out`",
+            )
+
+    def _label(self, value: Any, where: str, place: int) -> str | None:
+        if value is None or value != value:  # NaN and NaT differ from themselves
+            return None
+        if self._classes is None:
+            return str(value)
+        number = _whole(value)
+        if number is None:
+            raise SourceError(
+                "a label that is no number",
+                where=f"{where} {place}",
+                got=repr(value),
+                expected=f"a whole number, as the layout has classes: 0 to {len(self._classes) - 1}",
+            )
+        if not 0 <= number < len(self._classes):
+            expected = f"0 to {len(self._classes) - 1}"
+            raise SourceError("a label without a class", where=f"{where} {place}", got=number, expected=expected)
+        return self._classes[number]
+
+
+def _whole(value: Any) -> int | None:
+    """The whole number that a cell is or spells."""
+    try:
+        if isinstance(value, str):
+            try:
+                return int(value)
+            except ValueError:
+                value = float(value)
+        whole = int(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return whole if whole == value else None
