@@ -1,7 +1,8 @@
-"""Expectations drafted from a profile: counts and labels as observed, ranges with a margin.
+"""Expectations drafted from a profile: counts and labels as observed, ranges with a margin, no defects.
 
-A property of almost all samples is expected with `mostly`, slightly below the observed share: a person decides whether
-to correct the data or the expectation.
+What is a defect (`DEFECTS`) is expected of no sample, whatever the data holds: validation then refuses the data, and a
+person corrects it, or accepts it in expectations.json. What preparation leaves out by itself (boxes without area,
+copies across splits) is expected as often as observed; what almost all samples have is expected with `mostly`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ NEXT_STEPS = {
 }
 FINITE = "no value is missing (`missing: forward_fill` in a layout with a time repeats the value of the row before)"
 MOST_LABELS = 1000
-NEVER = ("constant",)  # boolean columns that must be false, however many samples are otherwise
-LOSSY_DUPLICATES = 0.05  # share of samples that may become equal arrays if the input type is lossy
+# Endings of columns that tell a defect, and the value without it.
+DEFECTS = {"readable": True, "valid": True, "constant": False, "empty": False, "silent": False, "outside": 0}
+CONFLICTS = 0.01  # largest share of samples with a doubtful label that a draft accepts
 
 
 def expectations(task: Task, profile: Profile, where: str) -> dict[str, list[Expectation]]:
@@ -73,9 +75,9 @@ def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
         )
     )
     if profile.labels:
-        result.append(
-            _duplicates("label_conflict", "equal samples have equal labels", profile.share(profile.content_labels))
-        )
+        share = profile.share(profile.content_labels)
+        accepted = share if share <= CONFLICTS else 0.0
+        result.append(_duplicates("label_conflict", "equal samples have equal labels", accepted))
     max_copies = max(profile.copies.values())
     description = "no sample is there twice" if max_copies == 1 else f"no sample is there more than {max_copies} times"
     result.append(_between("copies", description, maximum=max_copies))
@@ -91,11 +93,7 @@ def _prepared(task: Task, profile: Profile) -> list[Expectation]:
             column="split",
             value_set=list(SPLITS),
         ),
-        _duplicates(
-            "in_other_split",
-            "no sample of the test or validation split is in train",
-            max(profile.share(profile.content_splits), LOSSY_DUPLICATES if task.input_type.lossy else 0.0),
-        ),
+        _duplicates("in_other_split", "no sample of the test or validation split is in train", 0.0),
     ]
     if profile.labels:
         description = "every class is in every split"
@@ -122,19 +120,20 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     if values and all(isinstance(value, bool) for value in values):
         majority = values.count(True) * 2 >= len(values)
         share = values.count(majority) / len(values)
-        if column in NEVER:
-            majority, share = False, 1.0
         if column.endswith(REQUIRED) and (not majority or share < MIN_SHARE):
             true_count = values.count(True)
             raise SourceError(
                 f"too many samples are not {column.replace('_', ' ')}",
                 where=where,
-                got=f"{true_count:,} of {len(values):,} are",
+                got="; ".join([f"{true_count:,} of {len(values):,} are", *profile.unreadable_notes()]),
                 expected=f"at least {MIN_SHARE:.0%}",
                 next_step=NEXT_STEPS[next(end for end in REQUIRED if column.endswith(end))],
             )
         if column.endswith("finite"):  # preparation takes no NaN, so that not even a few samples may have one
             return _expectation("expect_column_values_to_be_in_set", FINITE, column=column, value_set=[True])
+        for ending, right in DEFECTS.items():
+            if column.endswith(ending):
+                majority, share = bool(right), 1.0
         if share < MIN_SHARE:
             return None
         description = column if majority else f"not {column}"
@@ -145,6 +144,9 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     numbers = profile.numbers(column)
     if not numbers:
         return None
+    if column in DEFECTS:
+        description = f"{column.replace('_', ' ')} is {DEFECTS[column]}"
+        return _between(column, description, maximum=float(DEFECTS[column]))
     if column == "level_span":
         description = "the levels of an image span at least half of the smallest span that was seen"
         return _between(column, description, minimum=math.floor(min(numbers) / 2))

@@ -5,22 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 from components.core.errors import SourceError
+from components.drafting.expectations import CONFLICTS
 from components.drafting.profile import Profile
 from components.ingestion.class_name import lookalikes
 
 EVERYWHERE = 3  # a class of fewer samples cannot be in train, validation and test
 _NAMED = 8
+_ACCEPT = "`run` will refuse them: correct the data, or accept them in expectations.json"
+# What columns of the sample table tell, where they are true or above 0.
+_DEFECTS = {
+    "degenerate": "have boxes without area, which preparation leaves out",
+    "outside": f"have boxes that reach beyond their image; {_ACCEPT}",
+    "constant": f"are images of one single level; {_ACCEPT}",
+    "silent": f"are silent; {_ACCEPT}",
+    "empty": f"are empty texts; {_ACCEPT}",
+}
 
 
 def check(profile: Profile, where: str) -> None:
     """Refuse classes from which nothing can be learnt.
 
     Raises:
-        SourceError: no class has two samples.
+        SourceError: no class has two samples; or, where splits are drawn, enough for all three.
     """
-    if profile.labels and max(profile.labels.values()) == 1:
+    most = max(profile.labels.values(), default=EVERYWHERE)
+    if most == 1 or (most < EVERYWHERE and not profile.splits.keys() - {""}):
+        number = "one sample" if most == 1 else f"at most {most} samples"
         raise SourceError(
-            f"{len(profile.labels):,} classes of one sample: there is nothing to learn from",
+            f"{len(profile.labels):,} classes of {number}: there is nothing to learn from",
             where=where,
             got=", ".join(sorted(profile.labels)[:_NAMED]),
             expected=f"classes of at least {EVERYWHERE} samples",
@@ -44,6 +56,30 @@ def notes(profile: Profile, split: dict[str, Any]) -> list[str]:
             "they cannot be in train, validation and test, and `run` will refuse that. Add samples, leave the classes "
             "out, or accept it: remove the expectation on label_in_every_split from expectations.json"
         )
+    found += _copies(profile)
+    for column, remark in _DEFECTS.items():
+        if count := sum(map(_is_defect, profile.columns.get(column, []))):
+            found.append(f"{count:,} of {profile.samples:,} samples {remark}")
     for group in lookalikes(profile.labels):
         found.append(f"the classes {' and '.join(map(repr, group))} look alike: write one name if they are one class")
     return found
+
+
+def _copies(profile: Profile) -> list[str]:
+    """What equal samples do: stand in two splits, have several labels."""
+    found = []
+    if share := profile.share(profile.content_splits):
+        found.append(
+            f"{round(share * profile.samples):,} of {profile.samples:,} samples stand in two splits of the source; "
+            "preparation leaves them out where they would be learnt or tested twice"
+        )
+    if share := profile.share(profile.content_labels):
+        refused = "; `run` will refuse that: correct the labels" if share > CONFLICTS else ""
+        found.append(
+            f"{round(share * profile.samples):,} of {profile.samples:,} samples equal one of another label{refused}"
+        )
+    return found
+
+
+def _is_defect(value: object) -> bool:
+    return bool(value) if isinstance(value, bool | int | float) else False

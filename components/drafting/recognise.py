@@ -168,12 +168,14 @@ def _tables(source: Path, files: Sequence[Path]) -> Recognised | None:
     if not tables:
         return None
     found = _table(by_split(tables, source), source)
-    return found._replace(remarks=(*found.remarks, *_others(files, tables, source)))
+    images = [path for path in files if path.suffix.lower() in image_file.SUFFIXES] if "image" in found.layout else []
+    return found._replace(remarks=(*found.remarks, *_others(files, [*tables, *images], source)))
 
 
 def _others(files: Sequence[Path], read: Sequence[Path], source: Path) -> tuple[str, ...]:
     """A remark on the files that are not read."""
-    others = [path.relative_to(source).as_posix() for path in files if path not in set(read)]
+    known = set(read)
+    others = [path.relative_to(source).as_posix() for path in files if path not in known]
     if not others:
         return ()
     more = ", …" if len(others) > 5 else ""

@@ -27,8 +27,8 @@ def columns(task: Task) -> tuple[str, ...]:
     """Names of the table's columns.
 
     `label`: "" if the task's samples have no single label. `digest`: of the content without the label. Then the task's
-    columns (`describe`). `step_seconds`, if the task describes a time: seconds from the row before to this one, null in
-    the first. `bytes`: size of the content. `copies`: number of samples with this content.
+    columns (`describe`). `step_seconds`, if the task describes a time: seconds from the row before to this one; in
+    the first, as in the second. `bytes`: size of the content. `copies`: number of samples with this content.
     `in_other_split`: another split of the source has the same content. `label_conflict`: a sample with the same content
     has another label.
     """
@@ -54,7 +54,8 @@ def build(task: Task, source: Path, target: Path, name: str, count: int, setting
                         values.setdefault(column, []).append(value)
             progress.advance(len(group))
     if "time_seconds" in values:
-        values[STEP] = list(times.steps(values["time_seconds"]))
+        steps = list(times.steps(values["time_seconds"]))
+        values[STEP] = [*steps[1:2], *steps[1:]] if len(steps) > 1 else steps
     table = pd.DataFrame(values)
     table = table.assign(**duplicates.columns(table))[list(columns(task))]
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
