@@ -145,6 +145,8 @@ def _source(recognised: Recognised, source: Path, folder: Path) -> dict[str, Any
     path = str(Path("../..") / absolute.relative_to(project)) if in_project else str(absolute)
     if source.is_file() and archive.is_archive(source):
         return {"kind": "folder", "path": path, "layout": recognised.layout}
+    if source.is_file() and recognised.layout["kind"] == "conll":
+        return {"kind": "folder", "path": str(Path(path).parent), "layout": recognised.layout}
     if source.is_file():
         options = {key: value for key, value in recognised.layout.items() if key not in ("kind", "files")}
         return {"kind": recognised.layout["kind"], "path": path, **options}

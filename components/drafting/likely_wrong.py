@@ -58,7 +58,9 @@ def notes(profile: Profile, split: dict[str, Any]) -> list[str]:
         )
     found += _copies(profile)
     for column, remark in _DEFECTS.items():
-        if count := sum(map(_is_defect, profile.columns.get(column, []))):
+        values = profile.columns.get(column, [])
+        readable = profile.columns.get("readable", [True] * len(values))
+        if count := sum(_is_defect(value) for value, is_read in zip(values, readable, strict=True) if is_read):
             found.append(f"{count:,} of {profile.samples:,} samples {remark}")
     for group in lookalikes(profile.labels):
         found.append(f"the classes {' and '.join(map(repr, group))} look alike: write one name if they are one class")

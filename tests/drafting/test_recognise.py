@@ -177,3 +177,56 @@ def test_what_is_nothing_is_said_so(files: dict[str, str | bytes], words: str, t
 def test_folders_in_folders_are_looked_through(tmp_path: Path) -> None:
     put(tmp_path, {"a/b/cat/1.png": PNG, "a/b/dog/2.png": PNG, "a/.hidden": "x"})
     assert visible_files.innermost(tmp_path) == tmp_path / "a" / "b"
+
+
+def test_a_single_tagged_file_is_recognised_as_its_folder_is(tmp_path: Path) -> None:
+    put(tmp_path, {"ner.conll": "# id 1 domain=news\n" + CONLL})
+    found = recognise(tmp_path / "ner.conll")
+    assert (found.task, found.layout) == ("token-classification", {"kind": "conll", "files": {"": "ner.conll"}})
+    assert recognise(tmp_path).layout == found.layout
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (
+            ("train_1.conll", "train_2.conll", "test.conll"),
+            {"test": "test.conll", "train": ["train_1.conll", "train_2.conll"]},
+        ),
+        (
+            ("a.dev.conll", "b.val.conll", "train.conll"),
+            {"dev": ["a.dev.conll", "b.val.conll"], "train": "train.conll"},
+        ),
+    ],
+)
+def test_several_files_of_a_split_are_all_read(tmp_path: Path, names: tuple[str, ...], files: dict[str, Any]) -> None:
+    assert recognise(put(tmp_path, dict.fromkeys(names, CONLL))).layout["files"] == files
+
+
+def test_two_pairs_of_a_split_are_refused_by_name(tmp_path: Path) -> None:
+    put(tmp_path, dict.fromkeys(("train1.de", "train1.en", "train2.de", "train2.en", "test.de", "test.en"), "a\n"))
+    with pytest.raises(SourceError, match="several pairs of files of a split") as caught:
+        recognise(tmp_path)
+    assert caught.value.got == "train1.en, train2.en"
+
+
+def test_sounds_in_folders_of_splits(tmp_path: Path) -> None:
+    files = {f"{split}/{label}/1.flac": b"f" for split in ("train", "valid", "test") for label in ("yes", "no")}
+    found = recognise(put(tmp_path, files))
+    assert found.layout == {
+        "kind": "wav",
+        "root": ".",
+        "pattern": "{folder}/{label}/{name}.flac",
+        "test": {"folder": ["test"]},
+        "validation": {"folder": ["valid"]},
+    }
+
+
+def test_a_folder_of_noise_is_asked_about(tmp_path: Path) -> None:
+    put(tmp_path, {"_background_noise_/1.wav": b"R", "yes/1.wav": b"R", "no/1.wav": b"R"})
+    assert recognise(tmp_path).remarks == ("the folder _background_noise_ is read as a class: remove it if it is none",)
+
+
+def test_other_files_are_named(tmp_path: Path) -> None:
+    put(tmp_path, {"a.csv": table(40, lambda i: f'"{WORDS[i % 2]}",{i % 2}', "text,label"), "b.doc": "x"})
+    assert recognise(tmp_path).remarks == ("1 other files are left out (b.doc)",)
