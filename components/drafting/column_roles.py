@@ -16,6 +16,9 @@ from components.ingestion.sample import split_name
 MOST_CLASSES = 200
 _SHOWN = 3
 
+_LEVEL = re.compile(r"\d|\d\d|1\d\d|2[0-4]\d|25[0-5]")
+_MANY = 8  # columns from which a draft writes their prefix
+
 
 def time(table: Files, columns: Sequence[Column]) -> tuple[Column, RecognisedTime] | None:
     """The column of the time: one with a usual name first, then one that is no number."""
@@ -71,12 +74,25 @@ def _are_splits(column: Column) -> bool:
         return False
 
 
-def pixel_prefix(names: Sequence[str]) -> str | None:
-    """The prefix of columns numbered from 0, if their number is a square; else None."""
+def pixel_prefix(columns: Sequence[Column]) -> str | None:
+    """The prefix of columns numbered from 0, if their number is a square and all hold levels 0 to 255; else None."""
+    names = [column.name for column in columns]
     prefix = re.sub(r"\d+$", "", names[0])
     side = math.isqrt(len(names))
     numbered = {f"{prefix}{number}" for number in range(len(names))}
-    return prefix if prefix and side * side == len(names) and side >= 4 and set(names) == numbered else None
+    if not prefix or side * side != len(names) or side < 4 or set(names) != numbered:
+        return None
+    return prefix if all(_LEVEL.fullmatch(cell.strip()) for column in columns for cell in column.cells) else None
+
+
+def numbered_prefix(names: Sequence[str], all_names: Sequence[str]) -> str | None:
+    """The prefix of many columns that are numbered in their order, if it stands for these columns alone; else None."""
+    prefix = re.sub(r"\d+$", "", names[0])
+    numbered = [name for name in all_names if name.startswith(prefix) and name[len(prefix) :].isdigit()]
+    if not prefix or len(names) < _MANY or numbered != list(names) or prefix in all_names:
+        return None
+    numbers = [int(name[len(prefix) :]) for name in names]
+    return prefix if numbers == sorted(set(numbers)) else None
 
 
 def why_left_out(column: Column) -> str:

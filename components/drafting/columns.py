@@ -191,13 +191,18 @@ def _labelled(
             next_step="mend these cells" if odd else None,
         )
     keys, notes = _labels(table, label.name)
-    prefix = column_roles.pixel_prefix([column.name for column in values])
+    prefix = column_roles.pixel_prefix(values)
     if prefix is not None and "comment" not in table.keys and "skip_lines" not in table.keys and table.kind == "csv":
         why = f"{_columns(values)} of pixels and labels ({label.name})"
         return {"pixels": prefix, "label": label.name, **keys}, [why, *notes]
     names = [column.name for column in values]
     words = _missing_words(table, names, marks)
-    layout = {"values": names, "label": label.name, **marks.keys(values, table.paths[0]), **keys}
+    layout = {
+        "values": column_roles.numbered_prefix(names, table.names) or names,
+        "label": label.name,
+        **marks.keys(values, table.paths[0]),
+        **keys,
+    }
     layout |= {"missing_values": list(words)} if words else {}
     why = f"{_columns(values)} of numbers and labels ({label.name}), which are read as a series of values in order"
     return layout, [why, *_word_notes(words), *notes]

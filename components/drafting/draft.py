@@ -15,7 +15,7 @@ from components.contracts.pipeline import PipelineSpec
 from components.core import atomic, located_yaml
 from components.core.errors import SourceError, UsageError
 from components.core.project import Project
-from components.drafting import expectations, likely_wrong, profile
+from components.drafting import expectations, likely_wrong, profile, split_sizes
 from components.drafting.profile import Profile
 from components.drafting.recognise import recognise
 from components.drafting.recognised import Recognised
@@ -102,7 +102,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
             "task": task_name,
             "dataset": name,
             "model": task_spec.starting_model,
-            "train": task_spec.draft_training(samples.samples),
+            "train": split_sizes.training(task_spec, samples, document["split"]),
         }
         _dump(fresh / "dataset.yaml", document, f"Drafted from {source.name}: {recognised.why}.")
         open_dataset(fresh)

@@ -111,7 +111,7 @@ class SeriesClassification(classification.OneClass):
     libraries: ClassVar[tuple[str, ...]] = ()
     raw_columns: ClassVar[tuple[str, ...]] = ("steps", "finite", "minimum", "maximum", "mean", "standard_deviation")
     prepared_columns: ClassVar[tuple[str, ...]] = PREPARED_COLUMNS
-    starting_model: ClassVar[dict[str, Any]] = {"family": "rnn", "name": "gru", "width": 64}
+    starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "series-cnn"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "cnn": {"name": "series-cnn"},
         "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},

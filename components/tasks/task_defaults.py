@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 TRAIN_SHARE, VALIDATION_SHARE, TEST_SHARE = 0.7, 0.1, 0.2
 STEPS = 600  # of a training: fewer leave a fresh network near its initial weights
 BATCHES = 15  # an epoch at least, so that a small dataset gives enough steps
-MIN_BATCH, MIN_EPOCHS, MAX_EPOCHS = 8, 5, 60
+MIN_BATCH, MIN_EPOCHS, MAX_EPOCHS = 8, 5, 200
 
 Layout = Mapping[str, Any]
 
@@ -59,11 +59,14 @@ class TaskDefaults:
         return {"test": TEST_SHARE, "validation": VALIDATION_SHARE, "seed": 0}
 
     def draft_training(self, samples: int) -> dict[str, Any]:
-        """`train:` of a drafted pipeline: as many epochs as make `STEPS`, within bounds."""
-        trained = TRAIN_SHARE * samples
-        fitting = 1 << math.floor(math.log2(max(1.0, trained / BATCHES)))
+        """`train:` of a drafted pipeline: as many epochs as make `STEPS`, within bounds.
+
+        Args:
+            samples: of the train split.
+        """
+        fitting = 1 << math.floor(math.log2(max(1.0, samples / BATCHES)))
         batch_size = min(self.max_batch_size, max(MIN_BATCH, fitting))
-        epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS * batch_size / max(1.0, trained))))
+        epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS * batch_size / max(1.0, samples))))
         return {"epochs": epochs, "batch_size": batch_size, "optimizer": "adamw", "learning_rate": 1e-3, "seed": 0}
 
 

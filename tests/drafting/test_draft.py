@@ -115,7 +115,7 @@ def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("samples", "batch_size", "epochs"), [(20, 8, 60), (200, 8, 35), (1_500, 64, 37), (25_000, 64, 5)]
+    ("samples", "batch_size", "epochs"), [(14, 8, 200), (140, 8, 35), (1_050, 64, 37), (17_500, 64, 5)]
 )
 def test_little_data_is_trained_on_for_as_many_steps(samples: int, batch_size: int, epochs: int) -> None:
     train = find("text-classification").draft_training(samples)
