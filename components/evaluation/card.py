@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.contracts.shapes import InputSpec, OutputSpec
 from components.contracts.training_request import TrainRequest
+from components.evaluation import baselines
+from components.evaluation.baselines import Baseline
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
 
 
 def card(
-    request: TrainRequest, scored: Scored, frozen: FrozenSplit, data: dict[str, Any], trained: dict[str, Any]
+    request: TrainRequest,
+    scored: Scored,
+    frozen: FrozenSplit,
+    data: dict[str, Any],
+    trained: dict[str, Any],
+    known: Sequence[Baseline] = (),
 ) -> str:
     """Markdown in the order of Mitchell et al. 2019, arXiv:1810.03993.
 
     Args:
         data: facts of the prepared dataset's manifest.
         trained: facts of the trained parts' manifest.
+        known: baselines on the same split.
     """
     model = ", ".join(f"{key} {_as_text(value)}" for key, value in request.model.model_dump(mode="json").items())
     classes = f" into {len(frozen.classes)} classes: {', '.join(frozen.classes)}" if frozen.classes else ""
@@ -47,6 +56,7 @@ def card(
         "|---|---|---|",
         *(_metric_row(name, value, frozen) for name, value in scored.figures().items()),
         "",
+        *_baselines(scored.figures(), known, frozen),
         *task_lines.results,
         "",
         "## Limits",
@@ -66,6 +76,22 @@ def _metric_row(name: str, value: float, frozen: FrozenSplit) -> str:
         "" if metric is None else f"{metric.description}; {'higher' if metric.higher_is_better else 'lower'} is better"
     )
     return f"| {name.replace('_', ' ')} | {value:.4f} | {better} |"
+
+
+def _baselines(figures: dict[str, float], known: Sequence[Baseline], frozen: FrozenSplit) -> list[str]:
+    """A row for each baseline, and whether the model is better."""
+    comparison = baselines.compare(figures, list(known), frozen)
+    if comparison is None:
+        return []
+    better = f"The model is better than these by {comparison.metric.replace('_', ' ')}."
+    return [
+        "| without a network | " + " | ".join(name.replace("_", " ") for name in known[0].figures) + " |",
+        "|---|" + "---|" * len(known[0].figures),
+        *("| ".join(["", f"{one.name} ", *(f"{value:.4f} " for value in one.figures.values())]) + "|" for one in known),
+        "",
+        better if comparison.is_better else f"**The model is {comparison.sentence()}.**",
+        "",
+    ]
 
 
 def _transfer(pretrained: dict[str, Any]) -> list[str]:

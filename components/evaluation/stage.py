@@ -14,7 +14,7 @@ from components.core import atomic
 from components.core.errors import CorruptArtifactError, NotFiniteError
 from components.core.progress import Progress
 from components.core.stage_process import die_with_parent
-from components.evaluation import report, scorer
+from components.evaluation import baselines, report, scorer
 from components.evaluation.card import card
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
@@ -46,11 +46,15 @@ def main(arguments: list[str]) -> None:
         lineage={**request.lineage, **parts.facts.get("lineage", {})},
     ).model_dump(mode="json")
     scored = score(Package(trained, parts.model_copy(update={"facts": facts})), frozen)
-    document = report.document("test", scored)
-    sealed = _seal(request, document, card(request, scored, frozen, data.facts, parts.facts), facts)
+    known = baselines.of(frozen)
+    comparison = baselines.compare(scored.figures(), known, frozen)
+    document = {**report.document("test", scored), **report.rounded(baselines.document(known, comparison))}
+    sealed = _seal(request, document, card(request, scored, frozen, data.facts, parts.facts, known), facts)
     _draw(scored, trained, Path(request.run_folder) / "plots")
     figures = ", ".join(f"{name} {value:.4f}" for name, value in document["overall"].items())
     print(f"evaluated on {scored.samples:,} test samples: {figures}", file=sys.stderr)
+    if comparison is not None:
+        print(comparison.sentence(), file=sys.stderr)
     print(f"package {sealed.digest[:12]} in {request.package}", file=sys.stderr)
 
 

@@ -92,7 +92,14 @@ def evaluate_task(context: RunContext, needs_run: bool, run_fingerprints: Finger
     overall = package.metrics()["overall"]
     create_table_artifact(
         key=f"{context.spec.name}-metrics",
-        table=[{"metric": name, "value": value} for name, value in sorted(overall.items())],
+        table=[
+            *({"metric": name, "value": value} for name, value in sorted(overall.items())),
+            *(
+                {"metric": f"{name}, {baseline['name']}", "value": value}
+                for baseline in package.metrics().get("baselines", [])
+                for name, value in sorted(baseline["figures"].items())
+            ),
+        ],
         description=f"Test split, package {digest.short(package.digest)}",
     )
     return None
