@@ -101,8 +101,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
             "name": name,
             "task": task_name,
             "dataset": name,
-            "model": task_spec.starting_model,
-            "train": split_sizes.training(task_spec, samples, document["split"]),
+            **split_sizes.training(task_spec, samples, document["split"], document["input"]),
         }
         _dump(fresh / "dataset.yaml", document, f"Drafted from {source.name}: {recognised.why}.")
         open_dataset(fresh)

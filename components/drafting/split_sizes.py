@@ -10,17 +10,18 @@ from components.tasks.task import Task
 MIN_VALIDATION = 50  # samples; the best epoch on fewer is chance
 
 
-def training(task: Task, profile: Profile, split: dict[str, Any]) -> dict[str, Any]:
-    """`train:` of a drafted pipeline: what the task drafts for the train split.
+def training(task: Task, profile: Profile, split: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """`model:` and `train:` of a drafted pipeline: what the task drafts for the train split.
 
     The last epoch is kept, under a learning rate that falls to zero, where validation is too small to choose one.
 
     Args:
-        split: `split:` of the drafted dataset.yaml.
+        split, settings: `split:` and `input:` of the drafted dataset.yaml.
     """
     train, validation = sizes(profile, split)
-    drafted = task.draft_training(train)
-    return {**drafted, "keep": "last"} if validation < MIN_VALIDATION else drafted
+    drafted = task.draft_training(train, settings)
+    keep = {"keep": "last"} if validation < MIN_VALIDATION else {}
+    return {"model": task.draft_model(train, settings), "train": {**drafted, **keep}}
 
 
 def sizes(profile: Profile, split: dict[str, Any]) -> tuple[int, int]:

@@ -156,8 +156,8 @@ class Task(Protocol):
         metrics: figures of the scorer for gates; the champion gate compares the first by default.
         input_type, output_type: classes of the network's input and output spec (contracts/shapes.py): the model of a
             pipeline must support the kinds of both.
-        starting_model, family_models, draft_layout, draft_settings, draft_notes, draft_split, draft_training: defaults
-            of the task; see `TaskDefaults`, which most tasks inherit.
+        starting_model, family_models, draft_layout, draft_settings, draft_notes, draft_split, draft_model,
+            draft_training: defaults of the task; see `TaskDefaults`, which most tasks inherit.
         libraries: distributions that a bundle needs beside those of every bundle.
         raw_columns, prepared_columns: columns that `describe` and `describe_prepared` add to the tables that
             expectations check.
@@ -190,7 +190,9 @@ class Task(Protocol):
 
     def draft_split(self, profile: SourceProfile) -> dict[str, Any]: ...
 
-    def draft_training(self, samples: int) -> dict[str, Any]: ...
+    def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]: ...
 
     def content(self, values: Values) -> bytes:
         """The content of a raw sample without its label, for its digest; samples of equal content are duplicates."""

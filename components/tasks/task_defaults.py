@@ -58,11 +58,20 @@ class TaskDefaults:
         """`split:` of a drafted dataset.yaml."""
         return {"test": TEST_SHARE, "validation": VALIDATION_SHARE, "seed": 0}
 
-    def draft_training(self, samples: int) -> dict[str, Any]:
-        """`train:` of a drafted pipeline: as many epochs as make `STEPS`, within bounds.
+    def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """`model:` of a drafted pipeline.
 
         Args:
             samples: of the train split.
+            settings: `input:` of the drafted dataset.yaml.
+        """
+        return dict(self.starting_model)
+
+    def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """`train:` of a drafted pipeline: as many epochs as make `STEPS`, within bounds.
+
+        Args:
+            samples, settings: as of `draft_model`.
         """
         fitting = 1 << math.floor(math.log2(max(1.0, samples / BATCHES)))
         batch_size = min(self.max_batch_size, max(MIN_BATCH, fitting))

@@ -118,7 +118,7 @@ def test_what_is_written_fits(kind: str, project: Project, tmp_path: Path) -> No
     ("samples", "batch_size", "epochs"), [(14, 8, 200), (140, 8, 35), (1_050, 64, 37), (17_500, 64, 5)]
 )
 def test_little_data_is_trained_on_for_as_many_steps(samples: int, batch_size: int, epochs: int) -> None:
-    train = find("text-classification").draft_training(samples)
+    train = find("text-classification").draft_training(samples, {})
     assert (train["batch_size"], train["epochs"]) == (batch_size, epochs)
 
 
