@@ -178,14 +178,17 @@ class Controller:
     def _is_superseded(self, memory: Memory, desired: DesiredState | None) -> bool:
         assert memory.order is not None  # noqa: S101
         entries = memory.observer.ledger.entries()
+        own = next((release for release in history.releases(entries) if release.id == memory.release), None)
+        if own is not None and own.end is not None:
+            if own.end.event == "superseded":
+                return True
+            own = None  # it was the end of another order; the worker's own release is still to be seen
         left = history.unfinished(entries, memory.order.role)
-        if memory.release is None:
-            memory.release = left.id if left is not None else None
-            return left is not None and is_superseded(left, memory.order.role, desired)
-        if left is None or left.id != memory.release:
-            own = next(release for release in history.releases(entries) if release.id == memory.release)
-            return own.end is not None and own.end.event == "superseded"
-        return is_superseded(left, memory.order.role, desired)
+        if left is None or left.is_direct:  # a rollback, which is not the worker's
+            return False
+        if own is None:
+            memory.release = left.id
+        return left.id == memory.release and is_superseded(left, memory.order.role, desired)
 
     def _preempt_other(self, name: str, decision: Decision, desired: DesiredState | None) -> None:
         """A worker that a killed controller left is preempted as one of this controller is."""

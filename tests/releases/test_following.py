@@ -6,6 +6,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,8 @@ from components.core import file_lock, waiting
 from components.core.errors import ServingError, StackError
 from components.core.project import Project
 from components.release.decision import DesiredState
+from components.release.ledger import Entry, Event, VersionRef
+from components.release.production import PRODUCTION
 from components.versioning import reproduction
 from flows.releases import activity, controller, promotion, worker_process
 from flows.releases.activity import Activity
@@ -168,3 +171,47 @@ def test_a_run_says_that_another_one_works_on_the_data(project: Project, monkeyp
     with reproduction.data_lock(project, said.append):
         assert said[0].startswith("waiting for another run that works on the data")
     thread.join()
+
+
+class KnownLedger:
+    """Entries that a test gives."""
+
+    def __init__(self) -> None:
+        self.given: list[Entry] = []
+
+    def entries(self) -> list[Entry]:
+        return self.given
+
+    def add(self, release: str, event: Event, version: str, **facts: object) -> None:
+        at = len(self.given)
+        after = VersionRef(version=version, package_digest="a" * 64)
+        self.given.append(
+            Entry(
+                sequence=at, time="", release=release, event=event, role="champion", before=None, after=after,
+                asked_by="", facts=facts, previous="", digest="", signature="",
+            )
+        )  # fmt: skip
+
+
+def test_a_release_is_overtaken_although_a_rollback_was_open_when_its_worker_was_first_looked_at(
+    project: Project,
+) -> None:
+    """Seen in a sequence of accidents: the release waited for an approval for ever, under an order of long ago."""
+    known = KnownLedger()
+    observer = SimpleNamespace(ledger=known)
+    order = Order(name="sample", role="champion", step="release")
+    memory = controller.Memory(observer, order=order)  # type: ignore[arg-type]
+    found = controller.Controller(project, NoRegistry())  # type: ignore[arg-type]
+    wanted, other = DesiredState("35", None), DesiredState("4", None)
+    known.add("back", "asked", "1", **{PRODUCTION: {}})
+    assert not found._is_superseded(memory, wanted)
+    known.add("back", "served", "1")
+    assert not found._is_superseded(memory, wanted)
+    for event in ("asked", "verified", "waiting"):
+        known.add("own", event, "35")
+        assert not found._is_superseded(memory, wanted)
+    assert found._is_superseded(memory, other)
+    known.add("later", "asked", "1", **{PRODUCTION: {}})  # another rollback, which closes it
+    assert not found._is_superseded(memory, wanted)
+    known.add("own", "superseded", "35")
+    assert found._is_superseded(memory, wanted)
