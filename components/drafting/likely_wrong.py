@@ -58,8 +58,10 @@ def notes(profile: Profile, split: dict[str, Any]) -> list[str]:
         )
     found += _copies(profile)
     for column, remark in _DEFECTS.items():
-        values = profile.columns.get(column, [])
-        readable = profile.columns.get("readable", [True] * len(values))
+        values = profile.columns.get(column)
+        if values is None:
+            continue
+        readable = profile.columns.get("readable") or [True] * len(values)
         if count := sum(_is_defect(value) for value, is_read in zip(values, readable, strict=True) if is_read):
             found.append(f"{count:,} of {profile.samples:,} samples {remark}")
     for group in lookalikes(profile.labels):

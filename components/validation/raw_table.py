@@ -54,7 +54,7 @@ def build(task: Task, source: Path, target: Path, name: str, count: int, setting
                         values.setdefault(column, []).append(value)
             progress.advance(len(group))
     if "time_seconds" in values:
-        steps = list(times.steps(values["time_seconds"]))
+        steps: list[object] = list(times.steps(values["time_seconds"]))
         values[STEP] = [*steps[1:2], *steps[1:]] if len(steps) > 1 else steps
     table = pd.DataFrame(values)
     table = table.assign(**duplicates.columns(table))[list(columns(task))]
