@@ -11,6 +11,7 @@ from components.contracts.dataset_layout import YoloLayout
 from components.core.errors import SourceError
 from components.ingestion import frames, image_file, text_lines, visible_files
 from components.ingestion.boxes import box
+from components.ingestion.frames import Annotated
 from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample, split_name
 
@@ -28,6 +29,10 @@ def samples(layout: YoloLayout, folder: Path, remarks: Remarks) -> Iterator[Samp
                 raise SourceError("no such folder", where=str(needed))
         paths = [path for path in visible_files.walk(root, remarks) if _is_image(path)]
         _check_labels(root, labels, paths)
+        with_boxes = [path for path in paths if (labels / path.relative_to(root).with_suffix(".txt")).is_file()]
+        frames.frame(
+            [Annotated(path, None) for path in with_boxes], "ignore", str(root), remarks
+        )  # says what is assumed
         for path in paths:
             name = path.relative_to(root)
             content = path.read_bytes()
