@@ -198,7 +198,7 @@ def _table_kind(path: Path) -> str | None:
 def _is_conll(path: Path) -> bool:
     try:
         lines = [line for line in columns.lines(path, 200, "strict") if line.strip() and not conll.is_comment(line)]
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, SourceError):  # no text, or an empty or damaged file
         return False
     rows = [cells for cells in map(conll.columns, lines) if len(cells) >= 2]
     tagged = [cells for cells in rows if conll.TAG.fullmatch(cells[-1])]
