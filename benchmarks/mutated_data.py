@@ -44,20 +44,24 @@ def make(seed: int, number: int) -> tuple[Dataset, list[str]]:
     random.Random(f"{seed}:{kind.__name__}").shuffle(names)
     chosen = [names[number // len(KINDS) % len(names)]]
     if rng.random() < 0.4:
-        chosen.append(rng.choice([name for name in names if name != chosen[0]]))
+        is_early = chosen[0].startswith(kind.early)  # two that write all samples anew exclude each other
+        others = [name for name in names if name != chosen[0] and not (is_early and name.startswith(kind.early))]
+        chosen.append(rng.choice(others))
     state = rng.getstate()
     for mutations in (chosen, chosen[:1]):  # two that exclude each other: only the first
         rng.setstate(state)
         with contextlib.suppress(UnicodeError, LookupError, AssertionError, StopIteration):
             data = kind(rng)
-            for name in mutations:
+            for name in sorted(mutations, key=lambda name: not name.startswith(kind.early)):
                 kind.mutations[name](data)
             data.files(), data.truth()
             return data, mutations
     raise AssertionError(f"{kind.__name__}: {chosen}")
 
 
-def measure(datasets: int, seed: int, only: int | None = None, keep: Path | None = None, show: str = "") -> list[Figure]:
+def measure(
+    datasets: int, seed: int, only: int | None = None, keep: Path | None = None, show: str = ""
+) -> list[Figure]:
     """Make the datasets and count their ends."""
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as temporary:

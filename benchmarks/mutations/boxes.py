@@ -61,6 +61,7 @@ class Scenes(Dataset):
     """
 
     task: ClassVar[str] = "object-detection"
+    early: ClassVar[tuple[str, ...]] = ("EXIF",)
     images_folder: ClassVar[str] = "images"
 
     def __init__(self, rng: random.Random) -> None:
@@ -85,7 +86,7 @@ class Scenes(Dataset):
         return sorted({one.split for one in self.scenes}, key=str)
 
     def truth(self) -> Counter[Row]:
-        return Counter((one.split, tuple(sorted(one.boxes))) for one in self.scenes if one.is_annotated)
+        return Counter((_standard(one.split), tuple(sorted(one.boxes))) for one in self.scenes if one.is_annotated)
 
     def read(self, position: int, sample: Sample, settings: Any) -> Row:
         content = sample.values["image"]
@@ -107,6 +108,10 @@ class Scenes(Dataset):
     def size(self, scene: Scene) -> tuple[int, int] | None:
         is_turned = self.frame == "stored" and scene.orientation in (6, 8)
         return scene.declared and (scene.declared[::-1] if is_turned else scene.declared)
+
+
+def _standard(split: str | None) -> str | None:
+    return "validation" if split == "val" else split
 
 
 def _boxes(rng: random.Random) -> list[Box]:
@@ -160,7 +165,9 @@ class Coco(Scenes):
                 label, left, top, right, bottom = self.in_file(scene, box)
                 one = {"id": len(annotations), "image_id": spell(number), "category_id": spell(numbers[label])}
                 polygon = [left, top, right, top, right, bottom, left, bottom]
-                place = {"segmentation": [polygon]} if self.polygons else {"bbox": [left, top, right - left, bottom - top]}
+                place = (
+                    {"segmentation": [polygon]} if self.polygons else {"bbox": [left, top, right - left, bottom - top]}
+                )
                 annotations.append({**one, **place, "iscrowd": crowd})
         categories = [{"id": spell(number), "name": self.label.format(name)} for name, number in numbers.items()]
         return {"images": images, "annotations": annotations, "categories": categories}
@@ -251,8 +258,8 @@ def _exif(frame: str, orientations: tuple[int, ...], *, sizes: bool = True) -> M
             scene.orientation, scene.suffix = data.rng.choice(orientations), ".jpg"
             scene.named = ""
         if not sizes:
-            for scene in data.scenes:
-                scene.declared = None
+            for scene in data.scenes:  # a wrong size is kept: it is to be found
+                scene.declared = None if scene.declared == (WIDTH, HEIGHT) else scene.declared
         data.words += ["turned by EXIF", "stored"]
 
     return mutate
@@ -317,7 +324,9 @@ def _keypoints(data: Coco) -> None:
 def _captions(data: Coco) -> None:
     document = data.document(data.scenes)
     captions = [{"id": 1, "image_id": 1, "caption": "a car"}]
-    data.extra["annotations/captions.json"] = json.dumps({"images": document["images"], "annotations": captions}).encode()
+    data.extra["annotations/captions.json"] = json.dumps(
+        {"images": document["images"], "annotations": captions}
+    ).encode()
     data.must.append(("captions",))
 
 
@@ -328,8 +337,9 @@ def _unannotated(data: Scenes) -> None:
 
 
 def _no_image(data: Voc) -> None:
-    data.extra["Annotations/ghost.xml"] = data.annotation(data.scenes[0]).encode()
-    data.must.append(("no such image",))
+    folder = f"{data.scenes[0].split}/annotations" if data.scenes[0].split else "Annotations"
+    data.extra[f"{folder}/ghost.xml"] = data.annotation(data.scenes[0]).encode(data.encoding)
+    data.must.append(("no such image", "left out"))
 
 
 def _unknown_class(data: Yolo) -> None:

@@ -30,6 +30,9 @@ class Dataset:
 
     task: ClassVar[str]
     mutations: ClassVar[dict[str, Mutation]] = {}
+    early: ClassVar[
+        tuple[str, ...]
+    ] = ()  # begins of the names of mutations that write all samples anew: they are first
     is_folder: ClassVar[bool] = True
 
     def __init__(self, rng: random.Random) -> None:

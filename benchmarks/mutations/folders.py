@@ -33,6 +33,7 @@ class ClassFolders(Dataset):
     """`<class>/<file>`, or `<split>/<class>/<file>`."""
 
     task: ClassVar[str] = "image-classification"
+    early: ClassVar[tuple[str, ...]] = ("all ", "some ")
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
@@ -269,6 +270,7 @@ def _missing_picture(data: ListedPictures) -> None:
 
 def _unlisted_picture(data: ListedPictures) -> None:
     data.extra["images/unlisted.png"] = pictures.encode(1, "png")[0]
+    data.must.append(("left out",))
 
 
 ListedPictures.mutations = {

@@ -45,7 +45,7 @@ def judge(data: Dataset, folder: Path, *, whole: bool) -> Outcome:
     except ModelyardError as error:
         has_way_out = error.next_step or error.expected or error.got or isinstance(error, SpecError)
         return Outcome("refused" if error.what and has_way_out else "silent", " | ".join(error.lines()))
-    except Exception:
+    except Exception:  # noqa: BLE001  # any exception is a finding
         return Outcome("traceback", traceback.format_exc(limit=-4))
 
 

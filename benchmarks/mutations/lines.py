@@ -73,7 +73,7 @@ class Tagged(Dataset):
             for number, one in enumerate(sentences):
                 lines += [f"# sent_id = {number}", f"# text = {one[0][0]}"] if self.comments else []
                 tags = [tag for _, tag in one]
-                for place, (token, tag) in enumerate(one):
+                for place, (token, _) in enumerate(one):
                     cells = [token, *(["NN"] if self.middle else []), _in_scheme(tags, place, self.scheme)]
                     lines.append(self.separator.join(cells))
                 lines.append("")
@@ -91,7 +91,13 @@ class Tagged(Dataset):
 def _sentence(rng: random.Random, number: int) -> tuple[tuple[str, str], ...]:
     kind = rng.choice(("PER", "LOC"))
     words = sentence(rng, number, 5).split()
-    return (("Anna", "B-PER"), *((word, "O") for word in words), ("New", f"B-{kind}"), ("Köln", f"I-{kind}"), (".", "O"))
+    return (
+        ("Anna", "B-PER"),
+        *((word, "O") for word in words),
+        ("New", f"B-{kind}"),
+        ("Köln", f"I-{kind}"),
+        (".", "O"),
+    )
 
 
 def _in_scheme(tags: list[str], place: int, scheme: str) -> str:

@@ -21,6 +21,9 @@ class Series(Sheet):
 
     task: ClassVar[str] = "forecasting"
     mutations: ClassVar[dict[str, Mutation]] = {}
+    early: ClassVar[tuple[str, ...]] = (
+        "ISO", "day first", "month", "epoch", "compact", "names of", "year", "daylight", "offsets", "name of a zone",
+    )  # fmt: skip
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)

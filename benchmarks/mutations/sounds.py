@@ -40,6 +40,10 @@ class Sounds(Dataset):
 
     task: ClassVar[str] = "sound-classification"
     mutations: ClassVar[dict[str, Mutation]] = {}
+    early: ClassVar[tuple[str, ...]] = (
+        "A-law", "mu-law", "some", "24", "8 ", "float", "ADPCM", "FLAC", "Ogg", "MP3", "stereo", "one channel",
+        "stream", "something", "mixed",
+    )  # fmt: skip
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
