@@ -125,12 +125,12 @@ def _monthly(data: Series) -> None:
 
 
 def _repeated_header(data: Series) -> None:
-    data.below = [data.delimiter.join(data.columns)]
+    data.below += [data.delimiter.join(data.columns)]
     data.must.append(("time",))
 
 
 def _total(data: Series) -> None:
-    data.below = [data.delimiter.join(["Total", "123", "456"])]
+    data.below += [data.delimiter.join(["Total", "123", "456"])]
     data.must.append(("total",))
 
 

@@ -188,11 +188,11 @@ def shards(data: Sheet) -> None:
 
 
 def blank_lines(data: Sheet) -> None:
-    data.below = ["", ""]
+    data.below += ["", ""]
 
 
 def ragged(data: Sheet) -> None:
-    data.below = [data.delimiter.join(["x"] * (len(data.columns) + 2))]
+    data.below += [data.delimiter.join(["x"] * (len(data.columns) + 2))]
     data.must.append(("cells",))
 
 

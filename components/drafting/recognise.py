@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import SourceError
-from components.drafting import columns, recognise_detection
+from components.drafting import columns, encoding, recognise_detection
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import as_layout, by_split, is_split
 from components.ingestion import conll, image_file, visible_files, wav_folder
@@ -151,8 +151,31 @@ def _pairs(source: Path, files: Sequence[Path]) -> Recognised | None:
         {split: sides[language][stem_of[paths[0]]].relative_to(source).as_posix() for split, paths in splits.items()}
         for language in languages
     ]
-    layout = {"kind": "pairs", "source": named[0], "target": named[1]}
-    return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}")
+    layout: dict[str, Any] = {"kind": "pairs", "source": named[0], "target": named[1]}
+    coding, notes = _encoding([sides[language][stem] for language in languages for stem in stems], source)
+    layout |= {"encoding": coding} if coding != "utf-8" else {}
+    return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}", notes)
+
+
+def _encoding(paths: Sequence[Path], source: Path) -> tuple[str, tuple[str, ...]]:
+    """The encoding of all files of pairs, and how it was recognised; files of ASCII fit any.
+
+    Raises:
+        SourceError: the files are in several encodings, or one is not text.
+    """
+    found = {path: encoding.recognise(path) for path in paths if path.stat().st_size}
+    odd = {
+        coded.name: path for path, coded in found.items() if not coded.name.startswith(("utf-8", "utf-16", "utf-32"))
+    }
+    if not odd:
+        return "utf-8", ()
+    unlike = [path for path, coded in found.items() if coded.name not in odd and not encoding.decodes(path, "ascii")]
+    if len(odd) > 1 or unlike:
+        got = ", ".join([*(f"{path.name}: {name}" for name, path in odd.items()), *(path.name for path in unlike[:3])])
+        raise SourceError("files of pairs in several encodings", where=str(source), got=got, expected="one encoding",
+                          next_step="save all files as UTF-8")  # fmt: skip
+    ((name, path),) = odd.items()
+    return name, (found[path].note,)
 
 
 def _conll(source: Path, files: Sequence[Path]) -> Recognised | None:

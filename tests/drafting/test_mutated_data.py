@@ -55,6 +55,25 @@ def test_a_byte_order_mark_says_the_encoding_of_lines(encoding: str, tmp_path: P
     assert [sample.values["target"] for sample in samples] == ["fünf", "zwölf"]
 
 
+def test_pairs_in_an_encoding_of_one_byte_a_character(tmp_path: Path) -> None:
+    german = "".join(f"Größe und Straße für {number} Äpfel\n" for number in range(40))
+    english = "".join(f"size and street for {number} apples\n" for number in range(40))
+    files: dict[str, str | bytes] = {"a.en": english, "a.de": german.encode("cp1252")}
+    samples, said = read(put(tmp_path / "pairs", files))
+    assert samples[1].values["target"] == "Größe und Straße für 1 Äpfel"
+    assert any("guess" in line and "cp1252" in line for line in said)
+    with pytest.raises(SourceError, match="several encodings"):
+        recognise(put(tmp_path / "mixed", {"a.en": german.encode(), "a.de": german.encode("cp1252")}))
+    spec = _LAYOUT.validate_python({"kind": "pairs", "source": {"": "a.en"}, "target": {"": "a.de"}})
+    assert "encoding" not in spec.model_dump(mode="json")
+
+
+def test_a_table_of_images_of_any_suffix(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {f"images/{i}.jfif": PNG for i in range(20)}
+    lines = table(20, lambda i: f"images/{i}.jfif,{'good' if i % 2 else 'bad'}", "file,label")
+    assert recognise(put(tmp_path, files | {"a.csv": lines})).layout["image"] == "file"
+
+
 def test_lines_that_end_with_carriage_returns(tmp_path: Path) -> None:
     put(tmp_path, {"a.txt": b"one\rtwo\r", "b.txt": b"one\rstill one\ntwo\r\n"})
     assert list(text_lines.read(tmp_path / "a.txt")) == [(1, "one\r"), (2, "two\r")]
