@@ -145,7 +145,7 @@ class ConllLayout(Strict):
 
     kind: Literal["conll"]
     files: dict[str, str | list[str]]
-    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    encoding: TextEncoding = "utf-8"
 
     @property
     def fields(self) -> Fields:

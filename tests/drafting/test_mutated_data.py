@@ -68,6 +68,15 @@ def test_pairs_in_an_encoding_of_one_byte_a_character(tmp_path: Path) -> None:
     assert "encoding" not in spec.model_dump(mode="json")
 
 
+def test_tagged_tokens_in_an_encoding_of_one_byte_a_character(tmp_path: Path) -> None:
+    lines = CONLL.replace("York", "Köln").replace("sleeps", "schläft") + "\nFür O\nStraßen O\n\n"
+    put(tmp_path, {"a.conll": (lines * 20).encode("cp1252")})
+    samples, said = read(tmp_path)
+    assert samples[0].values["tokens"] == ["John", "lives", "in", "New", "Köln"]
+    assert any("guess" in line and "cp1252" in line for line in said)
+    assert recognise(tmp_path / "a.conll").layout["encoding"] == "cp1252"
+
+
 def test_a_table_of_images_of_any_suffix(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {f"images/{i}.jfif": PNG for i in range(20)}
     lines = table(20, lambda i: f"images/{i}.jfif,{'good' if i % 2 else 'bad'}", "file,label")
