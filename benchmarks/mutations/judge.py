@@ -39,9 +39,11 @@ def judge(data: Dataset, folder: Path, *, whole: bool) -> Outcome:
     Args:
         whole: ingest, validate and prepare also if nothing is wrong.
     """
+    folder = folder.resolve()
     source, project = data.write(folder), _project(folder / "project")
     try:
-        return _judge(data, source, project, whole)
+        with _inside(project.root):
+            return _judge(data, source, project, whole)
     except ModelyardError as error:
         has_way_out = error.next_step or error.expected or error.got or isinstance(error, SpecError)
         return Outcome("refused" if error.what and has_way_out else "silent", " | ".join(error.lines()))
@@ -66,7 +68,7 @@ def _judge(data: Dataset, source: Path, project: Project, whole: bool) -> Outcom
     told = not untold and (not difference or any(word.lower() in text for word in (*data.words, *_flat(data.must))))
     if told and not whole:
         return Outcome("said" if difference or data.must else "right", difference)
-    later = _later(project)
+    later = _later()
     if later is not None and not told:
         return Outcome("fails later", later)
     if told:
@@ -95,22 +97,21 @@ def _short(row: Row) -> str:
     return repr(row) if len(repr(row)) < 200 else f"{repr(row)[:150]}...{repr(row)[-40:]}"
 
 
-def _later(project: Project) -> str | None:
+def _later() -> str | None:
     """The first refusal of the data's stages; None if there is none."""
     from components.ingestion import stage as ingestion
     from components.preparation import stage as preparation
     from components.validation import stage as validation
 
-    with _inside(project.root):
-        try:
-            ingestion.main(["data/things"])
-            validation.main(["raw", "data/things"])
-            preparation.main(["data/things"])
-            validation.main(["prepared", "data/things"])
-        except ValidationRefused as error:
-            return str(error.got)
-        except ModelyardError as error:
-            return " | ".join(error.lines())
+    try:
+        ingestion.main(["data/things"])
+        validation.main(["raw", "data/things"])
+        preparation.main(["data/things"])
+        validation.main(["prepared", "data/things"])
+    except ValidationRefused as error:
+        return str(error.got)
+    except ModelyardError as error:
+        return " | ".join(error.lines())
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import unicodedata
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,18 @@ def test_tagged_tokens_in_an_encoding_of_one_byte_a_character(tmp_path: Path) ->
     assert samples[0].values["tokens"] == ["John", "lives", "in", "New", "Köln"]
     assert any("guess" in line and "cp1252" in line for line in said)
     assert recognise(tmp_path / "a.conll").layout["encoding"] == "cp1252"
+
+
+def test_an_error_of_an_archive_names_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("pairs.zip", "w") as archive:
+        archive.writestr("a.en", "one\ntwo\n")
+        archive.writestr("a.de", "eins\n")
+    layout = {"kind": "pairs", "source": {"": "a.en"}, "target": {"": "a.de"}}
+    spec = FolderSource(kind="folder", path="pairs.zip", layout=_LAYOUT.validate_python(layout))
+    with pytest.raises(SourceError) as caught, sources.open_source(spec, tmp_path, Remarks()) as samples:
+        list(samples)
+    assert caught.value.where == str(tmp_path / "pairs.zip" / "a.de")
 
 
 def test_a_table_of_images_of_any_suffix(tmp_path: Path) -> None:
