@@ -156,7 +156,8 @@ class Coco(Scenes):
         spell = str if self.strings else int
         names = [*self.names(), *(["never"] if self.unused else [])]
         numbers = {name: number + 1 for number, name in enumerate(names)}
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for number, scene in enumerate(scenes):
             size = self.size(scene)
             entry: dict[str, Any] = {"id": spell(number), "file_name": scene.named or scene.name + scene.suffix}
@@ -274,6 +275,11 @@ def _wrong_sizes(data: Scenes) -> None:
 def _no_objects(data: Scenes) -> None:
     for scene in data.scenes[:3]:
         scene.boxes = []
+
+
+def _no_files(data: Yolo) -> None:
+    _no_objects(data)
+    data.empty_files = False
 
 
 def _suffix(suffix: str) -> Mutation:
@@ -415,7 +421,7 @@ Yolo.mutations = {
     **_COMMON,
     "EXIF, boxes of the stored image": _exif("stored", (6, 8)),
     "EXIF, boxes of images turned by half": _exif("stored", (3,)),
-    "no files for images without objects": lambda data: (_no_objects(data), _set(empty_files=False)(data))[0],
+    "no files for images without objects": _no_files,
     "polygons": _set(polygons=True),
     "class numbers as decimals": _set(number="{}.0"),
     "unknown class number": _unknown_class,

@@ -100,9 +100,9 @@ def _pack(path: Path, files: dict[str, bytes], backslashes: bool) -> None:
         return
     with tarfile.open(path, "w:gz") as archive:
         for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def _hidden(data: Dataset) -> None:

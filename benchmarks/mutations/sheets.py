@@ -9,7 +9,7 @@ import random
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from benchmarks.mutations.dataset import Dataset, Mutation, Row, sentence, some
 from components.ingestion.sample import Sample
@@ -56,7 +56,7 @@ class Sheet(Dataset):
 
     def render(self, numbers: Sequence[int]) -> bytes:
         out = io.StringIO()
-        quoting = csv.QUOTE_ALL if self.quote_all else csv.QUOTE_MINIMAL
+        quoting: Literal[0, 1] = csv.QUOTE_ALL if self.quote_all else csv.QUOTE_MINIMAL
         writer = csv.writer(out, delimiter=self.delimiter, lineterminator=self.newline, quoting=quoting)
         end = [""] if self.trailing else []
         if self.header:
@@ -174,7 +174,7 @@ def split_column(data: Sheet) -> None:
     data.columns.append("split")
     for cells, row in zip(data.cells, data.rows, strict=True):
         assert row is not None
-        cells["split"] = {"validation": "dev"}.get(row[0], row[0])
+        cells["split"] = "dev" if row[0] == "validation" else str(row[0])
 
 
 def split_files(data: Sheet) -> None:

@@ -160,7 +160,11 @@ def _turned() -> bytes:
 
 
 def test_yolo_says_in_which_frame_the_boxes_of_turned_images_are(tmp_path: Path) -> None:
-    files = {"images/a.jpg": _turned(), "labels/a.txt": "0 .5 .5 .2 .2\n", "classes.txt": "car\n"}
+    files: dict[str, str | bytes] = {
+        "images/a.jpg": _turned(),
+        "labels/a.txt": "0 .5 .5 .2 .2\n",
+        "classes.txt": "car\n",
+    }
     _, said = read(put(tmp_path, files))
     assert any("turned by EXIF" in line and "as shown is assumed" in line for line in said)
 
