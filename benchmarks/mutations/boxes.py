@@ -348,8 +348,12 @@ def _no_image(data: Voc) -> None:
     data.must.append(("no such image", "left out"))
 
 
+def _decimal_numbers(data: Yolo) -> None:
+    data.number += ".0"
+
+
 def _unknown_class(data: Yolo) -> None:
-    data.number = "7{}"
+    data.number = f"7{data.number}"
     data.must.append(("without a class",))
 
 
@@ -423,7 +427,7 @@ Yolo.mutations = {
     "EXIF, boxes of images turned by half": _exif("stored", (3,)),
     "no files for images without objects": _no_files,
     "polygons": _set(polygons=True),
-    "class numbers as decimals": _set(number="{}.0"),
+    "class numbers as decimals": _decimal_numbers,
     "unknown class number": _unknown_class,
     "CRLF": _set(newline="\r\n"),
 }

@@ -78,12 +78,19 @@ def _boxes(path: Path, content: bytes, classes: list[str]) -> Iterator[dict[str,
         if size is None:
             raise SourceError("boxes of an image that cannot be read: its size is needed", where=where)
         try:
-            label, numbers = int(float(cells[0])), [float(cell) for cell in cells[1:]]
-        except ValueError as error:
+            label, numbers = _whole(cells[0]), [float(cell) for cell in cells[1:]]
+        except (ValueError, OverflowError) as error:
             raise SourceError("a line that is no box", where=where, got=line.strip()[:80], expected=_FORM) from error
         if not 0 <= label < len(classes):
             raise SourceError("a number without a class", where=where, got=label, expected=f"0 to {len(classes) - 1}")
         yield box(classes[label], _corners(numbers, size, where), where)
+
+
+def _whole(cell: str) -> int:
+    number = float(cell)
+    if number != int(number):
+        raise ValueError(f"the number of a class is not whole: {cell}")
+    return int(number)
 
 
 _FORM = "a class, then centre x, centre y, width and height in 0..1; or the corners of a polygon"

@@ -169,6 +169,15 @@ def test_yolo_says_in_which_frame_the_boxes_of_turned_images_are(tmp_path: Path)
     assert any("turned by EXIF" in line and "as shown is assumed" in line for line in said)
 
 
+@pytest.mark.parametrize("number", ["0.7", "inf", "nan"])
+def test_the_number_of_a_class_of_yolo_is_whole(number: str, tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"classes.txt": "car\n"}
+    for name, first in (("a", "0.0"), ("b", number)):
+        files |= {f"images/{name}.png": PNG, f"labels/{name}.txt": f"{first} .5 .5 .2 .2\n"}
+    with pytest.raises(SourceError, match="a line that is no box"):
+        read(put(tmp_path, files))
+
+
 def test_coco_says_which_images_its_file_does_not_have(tmp_path: Path) -> None:
     document = '{"images": [{"id": 1, "file_name": "a.jfif"}], "annotations": [], "categories": []}'
     put(tmp_path, {"images/a.jfif": _turned(), "images/b.png": PNG, "c.json": document})
