@@ -24,6 +24,7 @@ NAMES = (
     "training_throughput",
     "training_parts",
     "padding",
+    "mutated_data",
     "prepare_memory",
     "serving",
     "switching",

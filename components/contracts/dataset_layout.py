@@ -145,7 +145,7 @@ class ConllLayout(Strict):
 
     kind: Literal["conll"]
     files: dict[str, str | list[str]]
-    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    encoding: TextEncoding = "utf-8"
 
     @property
     def fields(self) -> Fields:
@@ -157,11 +157,15 @@ class PairsLayout(Strict):
     """Texts and their translations in two files of the same number of lines (gzip or plain), by their splits.
 
     The samples of the files "" have no split yet.
+
+    Args:
+        encoding: of the files of both languages; a byte order mark of UTF-16 says its own.
     """
 
     kind: Literal["pairs"]
     source: dict[str, str]
     target: dict[str, str]
+    encoding: TextEncoding = Field(default="utf-8", exclude_if=is_default("utf-8"))
 
     @property
     def fields(self) -> Fields:

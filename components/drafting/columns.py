@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from components.core.errors import SourceError
 from components.drafting import (
     column_roles,
@@ -196,7 +199,7 @@ def _labelled(
         why = f"{_columns(values)} of pixels and labels ({label.name})"
         return {"pixels": prefix, "label": label.name, **keys}, [why, *notes]
     names = [column.name for column in values]
-    words = _missing_words(table, names, marks)
+    matrix, words = _numbers(table, names, marks)
     layout = {
         "values": column_roles.numbered_prefix(names, table.names) or names,
         "label": label.name,
@@ -205,7 +208,7 @@ def _labelled(
     }
     layout |= {"missing_values": list(words)} if words else {}
     why = f"{_columns(values)} of numbers and labels ({label.name}), which are read as a series of values in order"
-    return layout, [why, *_word_notes(words), *notes]
+    return layout, [why, *_word_notes(words), *series.far_values(matrix, names), *notes]
 
 
 def _labels(table: Files, label: str) -> tuple[dict[str, Any], list[str]]:
@@ -240,16 +243,18 @@ def _labels(table: Files, label: str) -> tuple[dict[str, Any], list[str]]:
     return {**keys, "unlabelled": "leave_out"}, notes
 
 
-def _missing_words(table: Files, names: Sequence[str], marks: number_marks.Marks) -> dict[str, int]:
-    """Number of cells of each word that stands for a missing value, in all rows."""
+def _numbers(
+    table: Files, names: Sequence[str], marks: number_marks.Marks
+) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """The values (N, C) of all rows, and the number of cells of each word that stands for a missing value."""
     words: dict[str, int] = {}
+    rows: list[NDArray[np.float64]] = []
     for where, cells in table.rows(names):
         try:
-            for cell in cells:
-                float(cell)
+            rows.append(np.array([float(cell) for cell in cells]))
         except ValueError:
-            series.row_of(cells, names, where, marks.pair, words)
-    return words
+            rows.append(series.row_of(cells, names, where, marks.pair, words))
+    return np.stack(rows) if rows else np.empty((0, len(names))), words
 
 
 def _columns(columns: Sequence[Column]) -> str:

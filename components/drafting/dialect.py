@@ -22,6 +22,7 @@ _MAX_CHARACTERS = 4 << 20
 _BODY = 100  # rows that tell which columns have numbers or times
 _MOST_ABOVE = 100  # lines above the header that are looked through
 _NAMES = frozenset((*LABELS, *TEXTS, *TIMES, *SPLITS, *IDENTITIES)) - {""}
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
@@ -65,7 +66,10 @@ def recognise(path: Path, kind: str) -> RecognisedDialect:
     if quoted and (delimiter != "," or kind == "tsv"):
         keys = {"kind": "csv", **keys} if kind == "tsv" else keys
         keys["delimiter"] = delimiter
-        notes.append(f"the delimiter is `{DELIMITERS.get(delimiter, delimiter)}`")
+        notes.append(
+            f"the delimiter is `{DELIMITERS.get(delimiter, delimiter)}`"
+            + (", quotation marks around cells are no part of them" if kind == "tsv" else "")
+        )
     keys |= {"skip_lines": skip} if skip else {}
     keys |= {"comment": comment} if comment else {}
     keys |= {"header": False, "columns": names} if names else {}
@@ -110,11 +114,33 @@ def _delimiter(lines: Sequence[str], kind: str) -> tuple[str, bool]:
     """
     if kind == "tsv":
         plain = _evenness(_rows(lines, "\t", False, 0))
-        has_quotes = any(cell[:1] == '"' for line in lines for cell in line.split("\t"))
-        return "\t", has_quotes and _evenness(_rows(lines, "\t", True, 0)) > plain
+        quoted = [cell for line in lines for cell in line.rstrip("\r\n").split("\t") if cell[:1] == '"']
+        if not quoted:
+            return "\t", False
+        is_even = _evenness(_rows(lines, "\t", True, 0)) > plain or (plain == 0 and _spans_lines(lines))
+        return "\t", is_even or _are_escaped(quoted, lines)
     scores = {mark: _evenness(_rows(lines, mark, True, 0)) for mark in ("\t", ";", "|", ",")}
     best = max(scores, key=lambda mark: scores[mark])
     return (best if scores[best] > 0 else ","), True
+
+
+def _are_escaped(quoted: Sequence[str], lines: Sequence[str]) -> bool:
+    """Whether the cells that begin with a quotation mark are quoted as in CSV, not texts that quote.
+
+    Every one ends with a mark, marks inside are doubled, and some are, or every cell of the file is such.
+    """
+    if not all(map(_QUOTED.fullmatch, quoted)):
+        return False
+    cells = sum(line.count("\t") + 1 for line in lines if line.strip("\r\n"))
+    return len(quoted) == cells or any('""' in cell[1:-1] for cell in quoted)
+
+
+def _spans_lines(lines: Sequence[str]) -> bool:
+    """Whether the quotation marks of all lines are those of cells, and a cell has several lines."""
+    try:
+        return len(list(csv.reader(lines, delimiter="\t", strict=True))) < len(lines)
+    except csv.Error:
+        return False
 
 
 def _rows(lines: Sequence[str], delimiter: str, quoted: bool, above: int) -> list[tuple[int, list[str]]]:
@@ -171,7 +197,8 @@ def _first_row(rows: Sequence[tuple[int, list[str]]], width: int) -> int:
     body = [rows[place][1] for place in even[len(even) // 2 :][:_BODY]]
     typed = [index for index in range(width) if _is_typed(index, body)]
     if not typed:
-        return even[0]
+        texts = [place for place in even if place < _MOST_ABOVE and rows[place][1][0].strip().lower() in TEXTS]
+        return texts[0] if width == 1 and texts else even[0]
     begin = next(
         (at for at, place in enumerate(even) if all(_fits(rows[place][1][index]) for index in typed)), 0
     )  # fmt: skip

@@ -9,7 +9,21 @@ from typing import NamedTuple
 
 from components.drafting.cells import Column
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".jfif",
+    ".jpe",
+    ".heic",
+    ".heif",
+    ".avif",
+)
 _CHECKED = 20  # cells that must all be files
 _DEEPEST = 3  # folders below the source
 _MOST_FILES = 100_000  # looked through to find the first image

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import SourceError
-from components.drafting import columns, recognise_detection
+from components.drafting import columns, encoding, recognise_detection
 from components.drafting.recognised import Recognised
-from components.drafting.split_files import as_layout, by_split, is_split
-from components.ingestion import conll, image_file, visible_files, wav_folder
+from components.drafting.split_files import Files, as_layout, by_split, is_split
+from components.ingestion import conll, image_file, text_encoding, visible_files, wav_folder
 from components.ingestion.sample import split_name
 
 TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
@@ -20,6 +20,7 @@ KINDS = (
     "class folders of images, Pascal VOC, COCO, YOLO, sounds, CoNLL, line-aligned text pairs, "
     "or CSV, TSV and Parquet with labels, texts, values or a time"
 )
+_HEAD = 1 << 15  # bytes of a file that are looked at
 _NO_CLASS = re.compile(r"(fold|split|part|batch|run|session)[ _-]?\d+")  # folders of these names are no classes
 _NOISE = re.compile(r"_?background_?noise_?|_.*_")
 
@@ -32,7 +33,7 @@ def recognise(source: Path) -> Recognised:
     """
     if source.is_file():
         if _table_kind(source) is None and _is_conll(source):
-            return Recognised({"kind": "conll", "files": {"": source.name}}, "CoNLL: a token and its tag a line")
+            return _tagged({"": source.name}, [source], source)
         return _table({"": [source]}, source.parent)
     if not source.is_dir():
         raise SourceError("no such file or folder", where=str(source))
@@ -151,16 +152,45 @@ def _pairs(source: Path, files: Sequence[Path]) -> Recognised | None:
         {split: sides[language][stem_of[paths[0]]].relative_to(source).as_posix() for split, paths in splits.items()}
         for language in languages
     ]
-    layout = {"kind": "pairs", "source": named[0], "target": named[1]}
-    return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}")
+    layout: dict[str, Any] = {"kind": "pairs", "source": named[0], "target": named[1]}
+    coding, notes = _encoding([sides[language][stem] for language in languages for stem in stems], source)
+    layout |= {"encoding": coding} if coding != "utf-8" else {}
+    return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}", notes)
+
+
+def _encoding(paths: Sequence[Path], source: Path) -> tuple[str, tuple[str, ...]]:
+    """The encoding of all files, and how it was recognised; files of ASCII fit any.
+
+    Raises:
+        SourceError: the files are in several encodings, or one is not text.
+    """
+    found = {path: encoding.recognise(path) for path in paths if path.stat().st_size}
+    odd = {
+        coded.name: path for path, coded in found.items() if not coded.name.startswith(("utf-8", "utf-16", "utf-32"))
+    }
+    if not odd:
+        return "utf-8", ()
+    unlike = [path for path, coded in found.items() if coded.name not in odd and not encoding.decodes(path, "ascii")]
+    if len(odd) > 1 or unlike:
+        got = ", ".join([*(f"{path.name}: {name}" for name, path in odd.items()), *(path.name for path in unlike[:3])])
+        raise SourceError("files in several encodings", where=str(source), got=got, expected="one encoding",
+                          next_step="save all files as UTF-8")  # fmt: skip
+    ((name, path),) = odd.items()
+    return name, (found[path].note,)
 
 
 def _conll(source: Path, files: Sequence[Path]) -> Recognised | None:
     tagged = [path for path in files if path.suffix not in TABLES and _is_conll(path)]
     if not tagged:
         return None
-    layout = {"kind": "conll", "files": as_layout(by_split(tagged, source), source)}
-    return Recognised(layout, "CoNLL: a token and its tag a line", _others(files, tagged, source))
+    found = _tagged(as_layout(by_split(tagged, source), source), tagged, source)
+    return found._replace(remarks=(*found.remarks, *_others(files, tagged, source)))
+
+
+def _tagged(files: Files, paths: Sequence[Path], source: Path) -> Recognised:
+    coding, notes = _encoding(paths, source)
+    layout = {"kind": "conll", "files": files} | ({"encoding": coding} if coding != "utf-8" else {})
+    return Recognised(layout, "CoNLL: a token and its tag a line", notes)
 
 
 def _tables(source: Path, files: Sequence[Path]) -> Recognised | None:
@@ -197,9 +227,13 @@ def _table_kind(path: Path) -> str | None:
 
 def _is_conll(path: Path) -> bool:
     try:
-        lines = [line for line in columns.lines(path, 200, "strict") if line.strip() and not conll.is_comment(line)]
-    except UnicodeDecodeError:
+        lines = columns.lines(path, 200, "strict")
+    except SourceError:  # an empty or damaged file
         return False
+    except UnicodeDecodeError:  # not UTF-8: blanks, tabs and tags are the same in all encodings of one byte a letter
+        head = text_encoding.first_bytes(path, _HEAD)
+        lines = [] if 0 in head else head.decode("latin-1").split("\n")[:-1][:200]
+    lines = [line for line in lines if line.strip() and not conll.is_comment(line)]
     rows = [cells for cells in map(conll.columns, lines) if len(cells) >= 2]
     tagged = [cells for cells in rows if conll.TAG.fullmatch(cells[-1])]
     return len(rows) >= 5 and len(tagged) == len(rows) and any(cells[-1] != "O" for cells in rows)

@@ -17,6 +17,7 @@ from components.drafting.split_files import Files, by_split, is_split
 from components.ingestion import image_file, voc
 
 _BOX_LINE = re.compile(r"\d+(\.0*)?(\s+-?[\d.]+(e-?\d+)?){4,}\s*")
+_ANNOTATIONS = (".xml", ".json", ".txt", ".yaml", ".yml", ".csv")
 _LOOKED_AT = 20  # files of a kind that are opened to recognise it
 
 
@@ -26,10 +27,15 @@ def recognise(source: Path, files: Sequence[Path]) -> Recognised | None:
     Raises:
         SourceError: there are annotations, but it is not clear which of them, or of which images.
     """
-    images = [path for path in files if path.suffix.lower() in image_file.SUFFIXES]
+    images = [path for path in files if _is_image(path)]
     if not images:
         return None
     return _voc(source, files, images) or _coco(source, files, images) or _yolo(source, files, images)
+
+
+def _is_image(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in image_file.SUFFIXES or (suffix not in _ANNOTATIONS and image_file.is_image(path))
 
 
 def _voc(source: Path, files: Sequence[Path], images: Sequence[Path]) -> Recognised | None:
@@ -56,9 +62,14 @@ def _voc(source: Path, files: Sequence[Path], images: Sequence[Path]) -> Recogni
             got=f"{annotations[0].name}; {images[0].name}",
             expected=f"{annotations[0].stem}.jpg",
         )
+    remarks = tuple(
+        f"the folder of annotations {_relative(folder, source)} is left out: no image has the name of one of them"
+        for folder in folders
+        if folder not in pairs
+    )
     if len(pairs) == 1:
         ((annotation_folder, image_folder),) = pairs.items()
-        return _one_voc(source, annotation_folder, image_folder)
+        return _one_voc(source, annotation_folder, image_folder)._replace(remarks=remarks)
     if not all(is_split(folder.name) or is_split(folder.parent.name) for folder in pairs):
         names = ", ".join(_relative(folder, source) for folder in pairs)
         raise SourceError(
@@ -74,7 +85,7 @@ def _voc(source: Path, files: Sequence[Path], images: Sequence[Path]) -> Recogni
         "images": {split: _relative(pairs[folder], source) for split, folder in named.items()},
         "annotations": {split: _relative(folder, source) for split, folder in named.items()},
     }
-    return Recognised(layout, f"annotations as in Pascal VOC, a folder for each of {', '.join(named)}")
+    return Recognised(layout, f"annotations as in Pascal VOC, a folder for each of {', '.join(named)}", remarks)
 
 
 def _one_voc(source: Path, annotations: Path, images: Path) -> Recognised:

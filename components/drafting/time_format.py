@@ -24,6 +24,7 @@ _OFFSETS = ("", "%z", " %z")
 _NUMBER = re.compile(r"-?\d+(\.\d*)?")
 _ERA = (946_684_800, 2_208_988_800)  # 2000 to 2040, in seconds: numbers that are times whatever the column's name is
 _WIDE_ERA = (-2_208_988_800, 4_102_444_800)  # 1900 to 2100, where the name says that it is a time
+_COMPACT = {10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # by the number of digits
 _CHECKED = 1000  # cells on which two formats must agree to be the same
 
 
@@ -70,6 +71,11 @@ def _numbers(column: Column, cells: Sequence[str]) -> RecognisedTime | None:
         return None
     if all(len(cell) == 8 and times.parse(cell) is not None and "18" <= cell[:2] <= "21" for cell in cells):
         return RecognisedTime(note=f"the times ({column.name}) are days as YYYYMMDD")
+    for length, fmt in _COMPACT.items():  # as epoch seconds, such numbers of ten digits are of 2030 and later
+        if all(len(cell) == length and cell[:2] in ("19", "20") and times.parse(cell, fmt) for cell in cells):
+            return RecognisedTime(
+                fmt, f"the times ({column.name}) are read as {fmt}: {cells[0]} is {times.parse(cells[0], fmt)}"
+            )
     for name, units in EPOCHS.items():
         low, high = _WIDE_ERA if named else _ERA
         floor = 100_000_000 * units if named else low * units  # 1973: below it, numbers are more likely counts

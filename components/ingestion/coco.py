@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from components.contracts.dataset_layout import CocoLayout
 from components.core.errors import SourceError
-from components.ingestion import frames, visible_files
+from components.ingestion import frames, image_file, visible_files
 from components.ingestion.boxes import box
 from components.ingestion.frames import Annotated
 from components.ingestion.remarks import Remarks
@@ -45,6 +45,7 @@ def samples(layout: CocoLayout, folder: Path, remarks: Remarks) -> Iterator[Samp
         if image.name in seen and seen[image.name] == image.split:
             raise SourceError("an image stands twice in a split", where=f"{image.split or 'all'}", got=image.name)
         seen[image.name] = image.split
+    _say_others(layout, folder, images, remarks)
     annotated = [Annotated(image.path, image.declared) for image in images]
     frame = frames.frame(annotated, layout.sizes, str(folder), remarks)
     for image in images:
@@ -52,6 +53,16 @@ def samples(layout: CocoLayout, folder: Path, remarks: Remarks) -> Iterator[Samp
         boxes = frames.turned(image.boxes, content) if frame == "stored" else image.boxes
         named_split = split_name(image.split, "layout.images") if image.split else None
         yield Sample(f"{image.split or 'all'}/{image.name}", named_split, {"image": content, "boxes": boxes})
+
+
+def _say_others(layout: CocoLayout, folder: Path, images: Sequence[_Image], remarks: Remarks) -> None:
+    """Remark on the images below the layout's folders that no document names."""
+    named = {image.path.resolve() for image in images}
+    for root in sorted({folder / image_folder for _, _, image_folder in layout.parts()}):
+        for path in visible_files.walk(root):
+            if path.suffix.lower() in image_file.SUFFIXES and path.resolve() not in named:
+                named.add(path.resolve())  # a folder may be inside another
+                remarks.add("images that are not in the annotations are left out", path.relative_to(folder).as_posix())
 
 
 def _read(path: Path, split: str, folder: Path, remarks: Remarks) -> Iterator[_Image]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from components.contracts.table_layout import Columns
 from components.core.errors import SourceError
+from components.ingestion.class_name import class_name
 
 _SHOWN = 5
 
@@ -13,7 +14,8 @@ _SHOWN = 5
 class Labels:
     """Turns cells into labels and counts the cells that have none.
 
-    No label: None, NaN, NaT, and text that is empty but for blanks. Any other text is a name, `NA` and `null` too.
+    No label: None, NaN, NaT, and text that is empty but for blanks. Any other text is a name, `NA` and `null` too,
+    as `class_name` spells it.
     With `classes`, a cell is the number of a class: 1, 1.0 or their text.
     """
 
@@ -39,7 +41,7 @@ class Labels:
             if value in self._texts:
                 label = self._texts[value]
             else:
-                label = self._label(value.strip() or None, where, place)
+                label = self._label(class_name(value) or None, where, place)
                 if len(self._texts) < 10_000:
                     self._texts[value] = label
         else:

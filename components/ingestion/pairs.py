@@ -20,7 +20,7 @@ def samples(layout: PairsLayout, folder: Path) -> Iterator[Sample]:
     """
     for split in layout.source:
         source, target = folder / layout.source[split], folder / layout.target[split]
-        line_pairs = zip_longest(text_lines.read(source), text_lines.read(target))
+        line_pairs = zip_longest(text_lines.read(source, layout.encoding), text_lines.read(target, layout.encoding))
         for row, (source_line, target_line) in enumerate(line_pairs):
             if source_line is None or target_line is None:
                 shorter = source if source_line is None else target

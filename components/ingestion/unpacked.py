@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.contracts.dataset import RemoteFile
+from components.core.errors import ModelyardError
 from components.core.project import Project
 from components.ingestion import archive, download, mirror
 
@@ -48,9 +49,22 @@ def folder(path: Path, dataset: str, names: str | None = None) -> Iterator[Path]
     if path.is_file() and archive.is_archive(path):
         with _temporary_folder(dataset) as target:
             archive.unpack(path, target, names=names)
-            yield target
+            with _named_after(path, target):
+                yield target
     else:
         yield path
+
+
+@contextmanager
+def _named_after(path: Path, target: Path) -> Iterator[None]:
+    """Errors name the archive, not the temporary folder of its content."""
+    try:
+        yield
+    except ModelyardError as error:
+        for fact in ("where", "got", "expected"):
+            if (text := getattr(error, fact)) is not None:
+                setattr(error, fact, text.replace(str(target), str(path)))
+        raise
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from components.contracts.dataset_layout import YoloLayout
 from components.core.errors import SourceError
 from components.ingestion import frames, image_file, text_lines, visible_files
 from components.ingestion.boxes import box
+from components.ingestion.frames import Annotated
 from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample, split_name
 
@@ -28,6 +29,10 @@ def samples(layout: YoloLayout, folder: Path, remarks: Remarks) -> Iterator[Samp
                 raise SourceError("no such folder", where=str(needed))
         paths = [path for path in visible_files.walk(root, remarks) if _is_image(path)]
         _check_labels(root, labels, paths)
+        with_boxes = [path for path in paths if (labels / path.relative_to(root).with_suffix(".txt")).is_file()]
+        frames.frame(
+            [Annotated(path, None) for path in with_boxes], "ignore", str(root), remarks
+        )  # says what is assumed
         for path in paths:
             name = path.relative_to(root)
             content = path.read_bytes()
@@ -73,12 +78,19 @@ def _boxes(path: Path, content: bytes, classes: list[str]) -> Iterator[dict[str,
         if size is None:
             raise SourceError("boxes of an image that cannot be read: its size is needed", where=where)
         try:
-            label, numbers = int(float(cells[0])), [float(cell) for cell in cells[1:]]
-        except ValueError as error:
+            label, numbers = _whole(cells[0]), [float(cell) for cell in cells[1:]]
+        except (ValueError, OverflowError) as error:
             raise SourceError("a line that is no box", where=where, got=line.strip()[:80], expected=_FORM) from error
         if not 0 <= label < len(classes):
             raise SourceError("a number without a class", where=where, got=label, expected=f"0 to {len(classes) - 1}")
         yield box(classes[label], _corners(numbers, size, where), where)
+
+
+def _whole(cell: str) -> int:
+    number = float(cell)
+    if number != int(number):
+        raise ValueError(f"the number of a class is not whole: {cell}")
+    return int(number)
 
 
 _FORM = "a class, then centre x, centre y, width and height in 0..1; or the corners of a polygon"
