@@ -62,7 +62,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
     if existing or name in _listed_datasets(project):
         where = ", ".join(str(path.relative_to(project.root)) for path in existing) or "params.yaml"
         raise UsageError(f"there is a {name} already", where=where, next_step="choose another name, or remove it")
-    source = visible_files.innermost(source)
+    source = _single_archive(visible_files.innermost(source))
     with unpacked.folder(source, name) as content:
         recognised = recognise(content)
     task_name, task_spec = _choose_task(recognised, task, source)
@@ -118,6 +118,12 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
     written = [f"data/{name}/{part}" for part in ("dataset.yaml", "expectations.json", "README.md")]
     files = [*written, f"pipelines/{name}.yaml", "params.yaml"]
     return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files, notes)
+
+
+def _single_archive(source: Path) -> Path:
+    """The archive that is the only file of a folder; else the source itself."""
+    files = visible_files.children(source) if source.is_dir() else []
+    return files[0] if len(files) == 1 and files[0].is_file() and archive.is_archive(files[0]) else source
 
 
 def _choose_task(recognised: Recognised, name: str | None, source: Path) -> tuple[str, Task]:
