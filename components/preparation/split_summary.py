@@ -32,14 +32,15 @@ def lines(draw: Draw, names: Sequence[str], assigned: NDArray[np.uint8], spec: S
     if {splits.TEST, splits.VALIDATION} <= given:
         return found
     shares = {}
+    drawn_from = np.isin(draw.source_splits, (splits.OPEN, splits.TRAIN)) & (assigned != splits.UNUSED)
     if splits.TEST not in given:
-        shares["test"] = (float((assigned == splits.TEST).mean()), spec.test)
+        shares["test"] = (float((assigned[drawn_from] == splits.TEST).mean()), spec.test)
     if splits.VALIDATION not in given:
-        rest = np.isin(assigned, (splits.TRAIN, splits.VALIDATION))
+        rest = drawn_from & (assigned != splits.TEST)
         shares["validation"] = (float((assigned[rest] == splits.VALIDATION).mean()), spec.validation)
     for name, (share, asked) in shares.items():
         if abs(share - asked) > TOLERANCE:
-            of = "of the samples" if name == "test" else "of the samples that are not in test"
+            of = "of the samples" if name == "test" else "of the samples that are left for train and validation"
             found.append(f"{share:.1%} {of} are in {name}, where `split:` asks for {asked:.1%}")
     if text := rare(draw.classes, names):
         found.append(f"{text}; they are in train only, or not in every split")

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from components.tasks.task import Arrays, RunGraph
 
-MAX_SIDE = 128  # of a drafted dataset's images
+MAX_SIDE = 64  # of a drafted dataset's images: four times as fast on a CPU as 128
+RESIDUAL_EPOCHS = 20
+RESIDUAL_FROM = 500  # colour images of the train split from which a draft begins with a residual network
 
 
 class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
@@ -144,6 +146,25 @@ class ImageClassification(classification.OneClass):
         """The range of levels, and images of few levels."""
         return image_settings.draft_notes(profile, settings)
 
+    def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """A residual network for many colour images, else the textbook's."""
+        residual = {"family": "cnn", "name": "resnet", "depth": 20, "width": 16}
+        return residual if _are_photos(samples, settings) else super().draft_model(samples, settings)
+
+    def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """For a residual network, the recipe of He et al. (arXiv:1512.03385) under one cycle, mirrored and shifted."""
+        drafted = super().draft_training(samples, settings)
+        if not _are_photos(samples, settings):
+            return drafted
+        return {
+            **drafted,
+            "epochs": max(RESIDUAL_EPOCHS, drafted["epochs"]),
+            "optimizer": "sgd",
+            "learning_rate": 0.05,
+            "weight_decay": 5e-4,
+            "augment": {"flip": True, "shift_pixels": int(settings["height"]) // 8},
+        }
+
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
         return bytes(values["image"])
@@ -198,6 +219,12 @@ class ImageClassification(classification.OneClass):
     def load(self, folder: Path) -> ImageClassificationProcessor:
         """Read processor.json."""
         return ImageClassificationProcessor.load(folder)
+
+
+def _are_photos(samples: int, settings: Mapping[str, Any]) -> bool:
+    return (
+        settings.get("channels") == 3 and samples >= RESIDUAL_FROM and min(settings["height"], settings["width"]) >= 32
+    )
 
 
 TASK = ImageClassification()

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import wave
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from components.core.errors import SourceError, UsageError, ValidationRefused
 from components.core.project import Project
-from components.drafting import draft
+from components.drafting import draft, split_sizes
+from components.drafting.profile import Profile
 from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
 from components.tasks import compatibility, find
@@ -302,3 +304,33 @@ def test_a_source_of_which_nothing_can_be_read_is_refused_with_the_reasons(proje
         draft.write(project, "things", tmp_path / "source")
     assert "12 of 12 samples cannot be read: sounds of the kind AMR are not read" in str(caught.value.got)
     assert not project.dataset("things").exists()
+
+
+def test_many_colour_images_begin_with_a_residual_network() -> None:
+    task = find("image-classification")
+    photos, scans = {"height": 64, "width": 64, "channels": 3}, {"height": 64, "width": 64, "channels": 1}
+    assert task.draft_model(2_000, photos)["name"] == "resnet"
+    assert task.draft_training(2_000, photos)["augment"] == {"flip": True, "shift_pixels": 8}
+    for samples, settings in ((2_000, scans), (200, photos), (2_000, {**photos, "height": 28})):
+        assert task.draft_model(samples, settings) == task.starting_model
+        assert "augment" not in task.draft_training(samples, settings)
+    located = {"epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "augment", "seed"}
+    assert set(task.draft_training(2_000, photos)) == located
+
+
+@pytest.mark.parametrize(
+    ("given", "drawn", "expected"),
+    [
+        ({"": 1_000}, {"test": 0.2, "validation": 0.1}, (720, 80)),
+        ({"train": 400, "test": 600}, {"test": 0.2, "validation": 0.1}, (360, 40)),
+        ({"train": 400, "validation": 30, "test": 600}, {"test": 0.2, "validation": 0.1}, (400, 30)),
+        ({"": 500}, {"by": "time", "rows": {"train": 300, "validation": 60, "test": 140}}, (300, 60)),
+    ],
+)
+def test_the_last_epoch_is_kept_where_validation_is_small(
+    given: dict[str, int], drawn: dict[str, Any], expected: tuple[int, int]
+) -> None:
+    profile = Profile(samples=sum(given.values()), splits=Counter(given))
+    assert split_sizes.sizes(profile, drawn) == expected
+    train = split_sizes.training(find("series-classification"), profile, drawn, {})["train"]
+    assert train.get("keep") == ("last" if expected[1] < 50 else None)

@@ -165,3 +165,11 @@ def test_a_group_is_in_one_split(several: bool) -> None:
         for label in range(4):
             of_label = result[[label in names for names in classes]]
             assert abs((of_label == split).mean() - share) < 0.05, (split, label)
+
+
+def test_a_share_is_of_the_samples_that_a_split_is_drawn_from() -> None:
+    keys, labels, given = draw()
+    given[:1000], given[1000:] = VALIDATION, TRAIN
+    result = assign(keys, labels, given, SPEC)
+    assert abs((result == TEST).sum() - 400) <= 3
+    assert split_summary.lines(Draw(keys, [(0,)] * N, given), ["all"], result, SPEC) == []
