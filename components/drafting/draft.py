@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from components import tasks
 from components.contracts.dataset import DatasetSpec
 from components.contracts.pipeline import PipelineSpec
 from components.core import atomic, located_yaml
-from components.core.errors import SourceError, UsageError
+from components.core.errors import SourceError, SpecError, UsageError
 from components.core.project import Project
 from components.drafting import expectations, likely_wrong, profile, split_sizes
 from components.drafting.profile import Profile
@@ -73,7 +75,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
         "title": name.replace("-", " ").capitalize(),
         "source": _source(recognised, source, folder),
     }
-    with atomic.folder(folder) as fresh:
+    with _fresh(folder) as fresh:
         # The dataset is still in a temporary folder, where a relative path of its source would be wrong.
         absolute = {**document, "source": {**document["source"], "path": str(source.resolve())}}
         spec = _read_spec(fresh, absolute, task_spec)
@@ -118,6 +120,16 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
     written = [f"data/{name}/{part}" for part in ("dataset.yaml", "expectations.json", "README.md")]
     files = [*written, f"pipelines/{name}.yaml", "params.yaml"]
     return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files, notes)
+
+
+@contextmanager
+def _fresh(folder: Path) -> Iterator[Path]:
+    """The dataset's folder while it is written, elsewhere; problems of its spec are named as of the folder itself."""
+    try:
+        with atomic.folder(folder) as fresh:
+            yield fresh
+    except SpecError as error:
+        raise SpecError(str(folder / "dataset.yaml"), error.problems) from error
 
 
 def _single_archive(source: Path) -> Path:
