@@ -28,6 +28,9 @@ class InputSpec(Strict):
     lossy: ClassVar[bool] = False
 
 
+LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss")  # of `train:`
+
+
 class OutputSpec(Strict):
     """Base of what a network gives.
 
@@ -36,11 +39,14 @@ class OutputSpec(Strict):
         graph_builder: `package.module:function` that makes the graphs for serving (components/training/graphs); a name,
             because the function imports torch.
         min_labels: number of different labels that a dataset needs at least.
+        loss_settings: the settings of `LOSS_SETTINGS` that the loss on these outputs reads; a pipeline that sets others
+            is refused. An output from outside the package may read all.
     """
 
     kind: ClassVar[str]
     graph_builder: ClassVar[str]
     min_labels: ClassVar[int] = 0
+    loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
 
 
 class ImageInput(InputSpec):
@@ -113,6 +119,7 @@ class ClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
     min_labels: ClassVar[int] = 2
 
     classes: int
@@ -123,6 +130,7 @@ class TokenClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "token-classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_tokens"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
 
     classes: int
 
@@ -132,6 +140,7 @@ class ForecastOutput(OutputSpec):
 
     kind: ClassVar[str] = "forecast"
     graph_builder: ClassVar[str] = "components.training.graphs.forecasting:graphs"
+    loss_settings: ClassVar[tuple[str, ...]] = ("forecast_loss",)
 
     horizon: int
     channels: int
@@ -143,6 +152,7 @@ class NextTokenOutput(OutputSpec):
 
     kind: ClassVar[str] = "next-token"
     graph_builder: ClassVar[str] = "components.training.graphs.next_token:graphs"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
 
     vocabulary: int
 
@@ -152,6 +162,7 @@ class TextOutput(OutputSpec):
 
     kind: ClassVar[str] = "text"
     graph_builder: ClassVar[str] = "components.training.graphs.translation:graphs"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
 
     vocabulary: int
     max_length: int
@@ -165,6 +176,7 @@ class BoxesOutput(OutputSpec):
 
     kind: ClassVar[str] = "boxes"
     graph_builder: ClassVar[str] = "components.training.graphs.detection:graphs"
+    loss_settings: ClassVar[tuple[str, ...]] = ()
 
     classes: int
 
@@ -174,3 +186,4 @@ class NoiseOutput(OutputSpec):
 
     kind: ClassVar[str] = "noise"
     graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"
+    loss_settings: ClassVar[tuple[str, ...]] = ()

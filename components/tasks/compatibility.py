@@ -7,6 +7,7 @@ from pathlib import Path
 from components import tasks
 from components.contracts.dataset import DatasetSpec
 from components.contracts.pipeline import PipelineSpec
+from components.contracts.shapes import LOSS_SETTINGS
 from components.core import located_yaml
 from components.core.errors import NotFoundError, Problem, SpecError
 from components.tasks.task import Task
@@ -38,7 +39,7 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
     """Everything in a pipeline that does not fit the task."""
-    return [*_gates(spec, task), *_model(spec, task)]
+    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task)]
 
 
 def champion_metric(spec: PipelineSpec, task: Task) -> str:
@@ -80,6 +81,16 @@ def _model(spec: PipelineSpec, task: Task) -> list[Problem]:
     if spec.train.augment.active and not task.input_type.augmentable:
         found.append(Problem("train.augment", f"changes images; {task.name} gives the network {input_kind}"))
     return found
+
+
+def _loss(spec: PipelineSpec, task: Task) -> list[Problem]:
+    """Settings of the loss that have no effect on the task's outputs: they would only make another model's key."""
+    return [
+        Problem(f"train.{name}", f"has no effect on {task.name}", got=str(getattr(spec.train, name)))
+        for name in LOSS_SETTINGS
+        if name not in task.output_type.loss_settings
+        and getattr(spec.train, name) != type(spec.train).model_fields[name].default
+    ]
 
 
 def _located(found: list[Problem], path: Path) -> tuple[Problem, ...]:

@@ -33,6 +33,7 @@ BROKEN = {
     "a ceiling where higher is better": ("{min: 0.9, slice_min: 0.5}", "{max: 0.9}", 9, "set min"),
     "unknown metric of the champion": ("metric: macro_f1", "metric: bleu", 11, "accuracy, macro_f1"),
     "no share": ("metric: macro_f1", "min_effect: 2.0", 11, "between -1 and 1"),
+    "a setting of another loss": ("epochs: 3", "forecast_loss: mse", 6, "no effect on image-classification"),
 }
 
 
