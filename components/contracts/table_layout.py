@@ -42,6 +42,8 @@ class Columns(Strict):
         time: column of the time: ISO 8601 (also `YYYY-MM`, `YYYY/MM/DD`, `YYYYMMDD`; `UTC` and `GMT` behind it are the
             offset 0), kept as text; with `time_format`, rewritten in ISO 8601. A time that cannot be read is refused.
         split: column of the split, if the file has one.
+        group: column of what samples belong to (a speaker, a patient, a user): the field `group`, which `split: {group:
+            group}` keeps in one split.
         classes: names of the labels, if the column has their numbers (1, or 1.0).
         header: whether the first line names the columns; otherwise `columns` does.
         encoding: of CSV and TSV, any text encoding of Python. A byte that is not UTF-8 becomes U+FFFD, which is
@@ -85,6 +87,7 @@ class Columns(Strict):
     time_format: str | None = _optional(min_length=1)
     order: Literal["newest_first"] | None = _optional()
     image_folder: str | None = _optional(min_length=1)
+    group: str | None = _optional()
     image_suffix: str | None = _optional(pattern=r"^\.[A-Za-z0-9.]+$")
 
     @property
@@ -101,6 +104,8 @@ class Columns(Strict):
             fields["image"] = "binary"
         if self.label is not None:
             fields["label"] = "text"
+        if self.group is not None:
+            fields["group"] = "text"
         return fields
 
     @field_validator("encoding")

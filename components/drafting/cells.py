@@ -14,6 +14,10 @@ TIMES = (
     "unix", "unixtime", "unix_time", "date_time", "when",
 )  # fmt: skip
 SPLITS = ("split", "set", "subset", "fold", "partition")
+GROUPS = (
+    "group", "group_id", "speaker", "speaker_id", "patient", "patient_id", "subject", "subject_id", "user", "user_id",
+    "participant", "participant_id", "session", "session_id",
+)  # fmt: skip
 IDENTITIES = ("id", "index", "uid", "key", "")
 # Words that usually stand for a missing number, in small letters.
 MISSING = frozenset(

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 
 from components.core.errors import SourceError
 from components.drafting import time_format
-from components.drafting.cells import IDENTITIES, LABELS, SPLITS, TEXTS, TIMES, Column, is_integer, is_number
+from components.drafting.cells import (
+    GROUPS,
+    IDENTITIES,
+    LABELS,
+    SPLITS,
+    TEXTS,
+    TIMES,
+    Column,
+    is_integer,
+    is_number,
+)
 from components.drafting.table_files import Files
 from components.drafting.time_format import RecognisedTime
 from components.ingestion.sample import split_name
@@ -63,6 +73,14 @@ def split(columns: Sequence[Column]) -> Column | None:
     """The column whose name and cells say the split of each row."""
     for column in columns:
         if column.known in SPLITS and column.distinct > 1 and all(column.cells) and _are_splits(column):
+            return column
+    return None
+
+
+def group(columns: Sequence[Column]) -> Column | None:
+    """The column whose name says that it tells what samples belong to, if several samples belong to one."""
+    for column in columns:
+        if column.known in GROUPS and all(column.cells) and 2 < column.distinct < len(column.cells):
             return column
     return None
 

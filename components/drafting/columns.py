@@ -67,7 +67,7 @@ def recognise(
     table = table_files.open_files(files, kind)
     columns, left_out = _present(table)
     layout, notes = _content(table, columns, source or table.paths[0].parent)
-    used = {layout.get(key) for key in ("time", "text", "label", "image", "split")}
+    used = {layout.get(key) for key in ("time", "text", "label", "image", "split", "group")}
     values = layout.get("values")
     used |= set(values) if isinstance(values, list) else {values}
     for column in number_marks.apply(columns)[0]:
@@ -117,7 +117,7 @@ def _content(table: Files, columns: list[Column], source: Path) -> tuple[dict[st
         labels, notes = _labels(table, layout["label"])
         return {**layout, **keys, **labels}, [note, *notes]
     marked, marks = number_marks.apply(others)
-    layout, notes = _series(table, marked, marks) or _labelled(table, marked, marks, source)
+    layout, notes = _series(table, marked, marks) or _grouped(table, marked, marks, source)
     return {**layout, **keys}, notes
 
 
@@ -158,6 +158,20 @@ def _check_no_clock(table: Files, columns: Sequence[Column], day: Column) -> Non
                 expected="day and time of day in one cell",
                 next_step=f"write one column, such as {day.cells[0]} {column.cells[0]}",
             )
+
+
+def _grouped(
+    table: Files, columns: list[Column], marks: number_marks.Marks, source: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """As `_labelled`, with the column that groups the samples, unless it is the only label."""
+    group = column_roles.group(columns)
+    if group is not None:
+        others = [column for column in columns if column is not group]
+        if column_roles.label(others) is not None:
+            layout, notes = _labelled(table, others, marks, source)
+            note = f"samples of equal {group.name} are kept in one split"
+            return {**layout, "group": group.name}, [*notes, note]
+    return _labelled(table, columns, marks, source)
 
 
 def _labelled(

@@ -87,7 +87,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
             )
         likely_wrong.check(samples, str(source))
         samples.require_readable(str(source))
-        document["split"] = task_spec.draft_split(samples)
+        document["split"] = _with_groups(task_spec.draft_split(samples), spec)
         document["input"] = task_spec.draft_settings(samples, recognised.layout)
         if "levels" in document["input"]:  # what a picture is, depends on them
             chosen = task_spec.settings.model_validate(document["input"])
@@ -120,6 +120,12 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
     written = [f"data/{name}/{part}" for part in ("dataset.yaml", "expectations.json", "README.md")]
     files = [*written, f"pipelines/{name}.yaml", "params.yaml"]
     return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files, notes)
+
+
+def _with_groups(split: dict[str, Any], spec: DatasetSpec) -> dict[str, Any]:
+    """A drafted split by sample keeps the groups that the source's samples have."""
+    has_groups = "group" in spec.source_fields() and split.get("by", "sample") == "sample"
+    return {**split, "group": "group"} if has_groups else split
 
 
 @contextmanager

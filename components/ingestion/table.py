@@ -76,7 +76,7 @@ class _Table:
         if not self.path.is_file():
             raise SourceError("no such file in the source", where=str(self.path))
         self._layout, self._folder, self._prefix, self._split = layout, folder, prefix, split
-        single = [layout.label, layout.split, layout.time, layout.image, layout.text]
+        single = [layout.label, layout.split, layout.time, layout.image, layout.text, layout.group]
         self._single = [column for column in single if column is not None]
         try:
             self._names = self._column_names()
@@ -110,6 +110,8 @@ class _Table:
                 fields["label"] = label
             if layout.time is not None:
                 fields["time"] = times.text(str(cells[places[layout.time]]), where, place)
+            if layout.group is not None:
+                fields["group"] = str(cells[places[layout.group]] or "").strip()
             if layout.text is not None:
                 fields["text"] = _text(cells[places[layout.text]], where, place)
             elif layout.values is not None:

@@ -334,3 +334,25 @@ def test_the_last_epoch_is_kept_where_validation_is_small(
     assert split_sizes.sizes(profile, drawn) == expected
     train = split_sizes.training(find("series-classification"), profile, drawn, {})["train"]
     assert train.get("keep") == ("last" if expected[1] < 50 else None)
+
+
+def test_samples_of_a_group_stay_together(project: Project, tmp_path: Path) -> None:
+    rows = [f'"{WORDS[i % 2]} {i}",{"good" if i % 2 else "bad"},anna{i // 8}' for i in range(240)]
+    path = tmp_path / "reviews.csv"
+    path.write_text("\n".join(["text,label,user_id", *rows]) + "\n")
+    made = draft.write(project, "things", path)
+    assert "samples of equal user_id are kept in one split" in made.why
+    spec, _, _ = open_dataset(project.dataset("things"))
+    assert spec.split.group == "group"
+    document = yaml.safe_load((project.dataset("things") / "dataset.yaml").read_text())
+    assert document["source"]["group"] == "user_id"
+
+
+def test_a_column_that_is_the_only_label_groups_nothing(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("text,group\n" + "".join(f'"{WORDS[i % 2]} {i}",{"abc"[i % 3]}\n' for i in range(90)))
+    draft.write(project, "things", path)
+    document = yaml.safe_load((project.dataset("things") / "dataset.yaml").read_text())
+    assert document["source"]["label"] == "group"
+    assert "group" not in document["source"]
+    assert "group" not in document["split"]
