@@ -11,7 +11,7 @@ from components.core.errors import SourceError
 from components.drafting import columns, encoding, recognise_detection
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import Files, as_layout, by_split, is_split
-from components.ingestion import conll, image_file, text_encoding, visible_files, wav_folder
+from components.ingestion import conll, image_names, text_encoding, visible_files, wav_folder
 from components.ingestion.sample import split_name
 
 TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
@@ -94,7 +94,7 @@ def _class_folders(source: Path, files: Sequence[Path]) -> Recognised | None:
     images = [
         path.relative_to(root)
         for path in files
-        if path.suffix.lower() in image_file.SUFFIXES or image_file.is_image(path)
+        if path.suffix.lower() in image_names.SUFFIXES or image_names.is_image(path)
     ]
     if not images or len(images) * 2 < len(files):
         return None
@@ -198,7 +198,7 @@ def _tables(source: Path, files: Sequence[Path]) -> Recognised | None:
     if not tables:
         return None
     found = _table(by_split(tables, source), source)
-    images = [path for path in files if path.suffix.lower() in image_file.SUFFIXES] if "image" in found.layout else []
+    images = [path for path in files if path.suffix.lower() in image_names.SUFFIXES] if "image" in found.layout else []
     return found._replace(remarks=(*found.remarks, *_others(files, [*tables, *images], source)))
 
 

@@ -14,7 +14,7 @@ import yaml
 from components.core.errors import SourceError
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import Files, by_split, is_split
-from components.ingestion import image_file, voc
+from components.ingestion import image_names, voc
 
 _BOX_LINE = re.compile(r"\d+(\.0*)?(\s+-?[\d.]+(e-?\d+)?){4,}\s*")
 _ANNOTATIONS = (".xml", ".json", ".txt", ".yaml", ".yml", ".csv")
@@ -35,7 +35,7 @@ def recognise(source: Path, files: Sequence[Path]) -> Recognised | None:
 
 def _is_image(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in image_file.SUFFIXES or (suffix not in _ANNOTATIONS and image_file.is_image(path))
+    return suffix in image_names.SUFFIXES or (suffix not in _ANNOTATIONS and image_names.is_image(path))
 
 
 def _voc(source: Path, files: Sequence[Path], images: Sequence[Path]) -> Recognised | None:

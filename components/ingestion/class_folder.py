@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.contracts.dataset_layout import FolderLayout
 from components.core.errors import SourceError
-from components.ingestion import image_file, text_lines, visible_files
+from components.ingestion import image_names, text_lines, visible_files
 from components.ingestion.class_name import class_name
 from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample, split_name
@@ -59,13 +59,13 @@ def _files(layout: FolderLayout, root: Path, remarks: Remarks) -> Iterator[Path]
             count += 1
             yield path
     if not count:
-        expected = " ".join(sorted(TEXTS if layout.text else image_file.SUFFIXES))
+        expected = " ".join(sorted(TEXTS if layout.text else image_names.SUFFIXES))
         raise SourceError(f"no {kind.partition(' ')[2]} in the folder", where=str(root), expected=expected)
 
 
 def _is_content(layout: FolderLayout, path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in TEXTS if layout.text else suffix in image_file.SUFFIXES or image_file.is_image(path)
+    return suffix in TEXTS if layout.text else suffix in image_names.SUFFIXES or image_names.is_image(path)
 
 
 def _check_classes(layout: FolderLayout, root: Path, files: Sequence[Path]) -> None:
@@ -91,7 +91,7 @@ def _check_classes(layout: FolderLayout, root: Path, files: Sequence[Path]) -> N
         "classes of which nothing is read",
         where=str(root),
         got="; ".join(f"{name}: {_content(found)}" for name, found in sorted(empty.items())),
-        expected=" ".join(sorted(TEXTS if layout.text else image_file.SUFFIXES)),
+        expected=" ".join(sorted(TEXTS if layout.text else image_names.SUFFIXES)),
         next_step="convert the files, remove the folders, or name the classes to read in "
         "`layout: {kind: folder, classes: {FOLDER: NAME, ...}}`",
     )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from components.contracts.dataset_layout import CocoLayout
 from components.core.errors import SourceError
-from components.ingestion import frames, image_file, visible_files
+from components.ingestion import frames, image_names, visible_files
 from components.ingestion.boxes import box
 from components.ingestion.frames import Annotated
 from components.ingestion.remarks import Remarks
@@ -60,7 +60,7 @@ def _say_others(layout: CocoLayout, folder: Path, images: Sequence[_Image], rema
     named = {image.path.resolve() for image in images}
     for root in sorted({folder / image_folder for _, _, image_folder in layout.parts()}):
         for path in visible_files.walk(root):
-            if path.suffix.lower() in image_file.SUFFIXES and path.resolve() not in named:
+            if path.suffix.lower() in image_names.SUFFIXES and path.resolve() not in named:
                 named.add(path.resolve())  # a folder may be inside another
                 remarks.add("images that are not in the annotations are left out", path.relative_to(folder).as_posix())
 

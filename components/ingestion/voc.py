@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from components.contracts.dataset_layout import VocLayout
 from components.core.errors import SourceError
-from components.ingestion import frames, image_file, text_lines, visible_files
+from components.ingestion import frames, image_names, text_lines, visible_files
 from components.ingestion.boxes import box
 from components.ingestion.frames import Annotated, Frame
 from components.ingestion.remarks import Remarks
@@ -144,7 +144,7 @@ def _by_stem(folder: Path, suffix: str | None = None) -> dict[str, Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in image_file.SUFFIXES or image_file.is_image(path)
+    return path.suffix.lower() in image_names.SUFFIXES or image_names.is_image(path)
 
 
 def _stem(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.contracts.dataset_layout import YoloLayout
 from components.core.errors import SourceError
-from components.ingestion import frames, image_file, text_lines, visible_files
+from components.ingestion import frames, image_names, text_lines, visible_files
 from components.ingestion.boxes import box
 from components.ingestion.frames import Annotated
 from components.ingestion.remarks import Remarks
@@ -46,7 +46,7 @@ def samples(layout: YoloLayout, folder: Path, remarks: Remarks) -> Iterator[Samp
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in image_file.SUFFIXES or (path.suffix.lower() != ".txt" and image_file.is_image(path))
+    return path.suffix.lower() in image_names.SUFFIXES or (path.suffix.lower() != ".txt" and image_names.is_image(path))
 
 
 def _check_labels(root: Path, labels: Path, images: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""What the first bytes and the header of an image file say, without decoding it."""
+"""Which files are images: by their suffixes, or by their first bytes. Nothing is decoded."""
 
 from __future__ import annotations
 
