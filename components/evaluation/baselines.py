@@ -29,7 +29,7 @@ class Baseline(NamedTuple):
     figures: dict[str, float]
 
 
-class Comparison(NamedTuple):
+class BaselineComparison(NamedTuple):
     """A model beside the best baseline of its first metric.
 
     Args:
@@ -58,7 +58,7 @@ def of(frozen: FrozenSplit) -> list[Baseline]:
             return []
 
 
-def compare(figures: dict[str, float], baselines: list[Baseline], frozen: FrozenSplit) -> Comparison | None:
+def compare(figures: dict[str, float], baselines: list[Baseline], frozen: FrozenSplit) -> BaselineComparison | None:
     """A model's figures beside the best baseline, by the task's first metric that both have; None without baselines."""
     for name, metric in frozen.task.metrics.items():
         having = [baseline for baseline in baselines if name in baseline.figures]
@@ -66,11 +66,11 @@ def compare(figures: dict[str, float], baselines: list[Baseline], frozen: Frozen
             continue
         sign = 1 if metric.higher_is_better else -1
         best = max(having, key=lambda baseline: sign * baseline.figures[name])
-        return Comparison(name, best, sign * figures[name] > sign * best.figures[name])
+        return BaselineComparison(name, best, sign * figures[name] > sign * best.figures[name])
     return None
 
 
-def document(baselines: list[Baseline], comparison: Comparison | None) -> dict[str, Any]:
+def document(baselines: list[Baseline], comparison: BaselineComparison | None) -> dict[str, Any]:
     """For metrics.json; {} without baselines."""
     if comparison is None:
         return {}

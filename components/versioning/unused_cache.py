@@ -93,13 +93,14 @@ def _gc(project: Project, scope: GcScope, *, dry: bool, log: Log | None) -> None
 @contextmanager
 def _mute_dvc() -> Iterator[None]:
     """Hide what DVC and its libraries log, to stderr or to stdout, and print: it would stand in a command's JSON."""
+    # Its loggers' levels do not last: `dvc gc` sets them itself.
     loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    levels = {handler: handler.level for logger in loggers for handler in logger.handlers}
+    for handler in levels:
+        handler.setLevel(logging.ERROR)
     try:
         with redirect_stdout(io.StringIO()):
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for handler, level in levels.items():
+            handler.setLevel(level)
