@@ -107,6 +107,12 @@ def _class_folders(source: Path, files: Sequence[Path]) -> Recognised | None:
     if depths == {3} and len(classes) > 1 and all(is_split(path.parts[0]) for path in images):
         why = f"images in {len(classes)} class folders a split"
         return Recognised({**layout, "splits": True}, why, _noise(classes))
+    top = sorted({path.parts[0] for path in images})
+    if min(depths) == 2 < max(depths) and len(top) > 1 and not any(map(is_split, top)):
+        _check_classes(top, source)
+        deeper = sum(len(path.parts) > 2 for path in images)
+        remark = f"{deeper:,} images in folders below a class are of the class"
+        return Recognised(layout, f"images in {len(top)} folders, one a class", (remark, *_noise(top)))
     return None
 
 

@@ -230,3 +230,13 @@ def test_a_folder_of_noise_is_asked_about(tmp_path: Path) -> None:
 def test_other_files_are_named(tmp_path: Path) -> None:
     put(tmp_path, {"a.csv": table(40, lambda i: f'"{WORDS[i % 2]}",{i % 2}', "text,label"), "b.doc": "x"})
     assert recognise(tmp_path).remarks == ("1 other files are left out (b.doc)",)
+
+
+def test_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
+    put(tmp_path, {"cat/1.png": PNG, "cat/more/2.png": PNG, "dog/3.png": PNG})
+    found = recognise(tmp_path)
+    assert found.layout == {"kind": "folder"}
+    assert found.remarks == ("1 images in folders below a class are of the class",)
+    put(tmp_path, {"train/cat/4.png": PNG})
+    with pytest.raises(SourceError, match="the layout of the files is not recognised"):
+        recognise(tmp_path)
