@@ -170,10 +170,12 @@ def _width(rows: Sequence[tuple[int, Sequence[str]]]) -> int:
 
 
 def _evenness(rows: Sequence[tuple[int, Sequence[str]]]) -> float:
-    """The share of rows with the most usual number of cells; 0 if that is one cell."""
-    counts = Counter(_size(row) for _, row in rows)
-    size, count = counts.most_common(1)[0] if counts else (0, 0)
-    return count / len(rows) if size > 1 else 0.0
+    """The share of rows with the most usual number of cells, empty last ones counted or not; 0 if that is one cell."""
+    shares = [0.0]
+    for sizes in (Counter(len(row) for _, row in rows), Counter(_size(row) for _, row in rows)):
+        size, count = sizes.most_common(1)[0] if sizes else (0, 0)
+        shares.append(count / len(rows) if size > 1 else 0.0)
+    return max(shares)
 
 
 def _is_commented(rows: Sequence[tuple[int, Sequence[str]]], width: int) -> bool:

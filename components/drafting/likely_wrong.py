@@ -11,7 +11,7 @@ from components.ingestion.class_name import lookalikes
 
 EVERYWHERE = 3  # a class of fewer samples cannot be in train, validation and test
 _NAMED = 8
-_ACCEPT = "`run` will refuse them: correct the data, or accept them in expectations.json"
+_ACCEPT = "`run` will refuse them: correct the data, or accept them: change the expectation in expectations.json"
 # What columns of the sample table tell, where they are true or above 0.
 _DEFECTS = {
     "degenerate": "have boxes without area, which preparation leaves out",

@@ -43,6 +43,16 @@ def recognise(source: Path) -> Recognised:
         if recognised is not None:
             return recognised
     kinds = sorted({path.suffix or path.name for path in files})
+    images = [path for path in files if path.suffix.lower() in image_names.SUFFIXES]
+    if images and len(images) * 2 >= len(files):
+        raise SourceError(
+            "images, but no class folders",
+            where=str(source),
+            got=", ".join(path.relative_to(source).as_posix() for path in (images[0], images[-1])),
+            expected="<class>/<file>, or <split>/<class>/<file> with splits train, validation (val, dev), test",
+            next_step="move the images of a class into one folder; or write data/NAME/dataset.yaml by hand with "
+            "`layout: {kind: folder}`, where folders below a class belong to it",
+        )
     raise SourceError(
         "the layout of the files is not recognised",
         where=str(source),

@@ -139,7 +139,7 @@ def rollback_target(entries: Sequence[Entry], name: str, to: str | None = None) 
         side = next((side for side in reversed(served) if side.package_digest != serving), None)
         if side is None:
             raise UsageError(
-                f"nothing to go back to: no other version of {name} served before",
+                f"nothing to go back to: no other version of {name} served well before",
                 got=f"served well: {known}",
                 next_step=f"`modelyard history {name}`",
             )

@@ -101,7 +101,15 @@ def accept(rollout: Rollout) -> Report | None:
         report = upload(rollout, str(rollout.context.project.gates(rollout.name, gated.facts["evidence"])))
         tags |= {REPORT: report.url} if report else {}
     tag_served(rollout.api, rollout.name, rollout.target.version, rollout.role, tags)
+    if rollout.role == "champion":
+        _end_challenge(rollout.api, rollout.name, rollout.target.version)
     return report
+
+
+def _end_challenge(api: Api, name: str, version: str) -> None:
+    """A champion challenges nobody: else it would be a challenger with live traffic again after a rollback."""
+    if versions.aliases(api).get(name, {}).get("challenger") == version:
+        versions.delete_alias(api, name, "challenger", reason=f"version {version} is champion")
 
 
 def tag_served(api: Api, name: str, version: str, role: Role, tags: dict[str, str]) -> None:

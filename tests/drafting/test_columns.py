@@ -414,3 +414,12 @@ def test_the_usual_step_is_not_the_gaps(seconds: list[float], bounds: tuple[floa
         assert 5200 < rule.high < 5600
     else:
         assert (rule.low, rule.high) == bounds
+
+
+def test_empty_last_cells_and_decimal_commas_do_not_hide_the_delimiter(tmp_path: Path) -> None:
+    labels = ["" if i % 12 == 5 else ("good", "bad")[i % 2] for i in range(60)]
+    rows = [f"{i};1{i % 10},5;{WORDS[i % 2]} {i};{label}" for i, label in enumerate(labels)]
+    found = columns.recognise(put(tmp_path, ["number;weight;text;label", *rows]), "csv")
+    assert found.layout["delimiter"] == ";"
+    assert (found.layout["text"], found.layout["label"]) == ("text", "label")
+    assert "5 of 60 rows have no label" in found.why

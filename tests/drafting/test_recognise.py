@@ -238,5 +238,5 @@ def test_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
     assert found.layout == {"kind": "folder"}
     assert found.remarks == ("1 images in folders below a class are of the class",)
     put(tmp_path, {"train/cat/4.png": PNG})
-    with pytest.raises(SourceError, match="the layout of the files is not recognised"):
+    with pytest.raises(SourceError, match="images, but no class folders"):
         recognise(tmp_path)
