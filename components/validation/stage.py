@@ -93,6 +93,6 @@ def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, previews: 
             where=str(page),
             got="; ".join(result.sentence() for result in failed[:5]),
             expected="every expectation of expectations.json",
-            next_step="open the report: it shows the failing samples; correct the data and run with `--force ingest`, "
+            next_step="open the report: it shows the failing samples; correct the data and run again, "
             f"or accept it: change or remove the expectation in data/{spec.name}/{SUITE_FILE}",
         )

@@ -15,6 +15,7 @@ from components.core import atomic, located_yaml
 from components.core.errors import Problem, SpecError, UsageError
 from components.identity import user_source
 from components.identity.source_code import SourceIdentity
+from components.versioning import source_files
 
 STAGES = ("ingest", "validate", "prepare")
 
@@ -49,16 +50,32 @@ def file(root: Path, dataset: str, stage: str) -> Path:
 
 
 def identity(root: Path, dataset: Path, stage: str) -> SourceIdentity:
-    """The current identity of a stage's code for the dataset of a dataset.yaml.
+    """The current identity of a stage's code for the dataset of a dataset.yaml; of ingest, with its source's files.
+
+    A source that is not here has the files of the last time: they are not known to have changed.
 
     Raises:
         SpecError: the file is wrong, or its task is unknown.
     """
-    task = located_yaml.read(dataset, DatasetSpec).task
+    spec = located_yaml.read(dataset, DatasetSpec)
+    task = spec.task
     if task not in tasks.MODULES and ":" not in task:
         message = f"no such task; there are {', '.join(tasks.MODULES)}, or package.module:NAME"
         raise SpecError(str(dataset), (Problem("task", message, got=task),))
-    return user_source.identity([*_ENTRIES[stage], *([tasks.module(task)] if stage in _WITH_TASK else [])], root)
+    code = user_source.identity([*_ENTRIES[stage], *([tasks.module(task)] if stage in _WITH_TASK else [])], root)
+    if stage != "ingest":
+        return code
+    files = source_files.digest_of(root, dataset.parent, spec) or _known_files(root, dataset.parent.name)
+    return code if files is None else code._replace(functions={**code.functions, source_files.NAME: files})
+
+
+def _known_files(root: Path, dataset: str) -> str | None:
+    """The digest of a source's files in the file of ingest's code."""
+    try:
+        found = json.loads(file(root, dataset, "ingest").read_text())["functions"].get(source_files.NAME)
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    return str(found) if found is not None else None
 
 
 def as_text(code: SourceIdentity) -> str:
