@@ -13,6 +13,7 @@ from pathlib import Path
 from components.contracts.dataset import DatasetSpec, FolderSource, TableSource
 from components.contracts.dataset_layout import ConllLayout, PairsLayout, TableLayout, WindowsLayout
 from components.core import atomic
+from components.core.errors import SourceError
 from components.core.project import Project
 from components.identity import digest
 from components.ingestion import visible_files
@@ -26,6 +27,9 @@ def digest_of(root: Path, folder: Path, spec: DatasetSpec) -> str | None:
     Args:
         root: the project's folder.
         folder: the dataset's folder, the base of relative paths.
+
+    Raises:
+        SourceError: a file cannot be read.
     """
     if not isinstance(spec.source, FolderSource | TableSource):
         return None
@@ -36,11 +40,16 @@ def digest_of(root: Path, folder: Path, spec: DatasetSpec) -> str | None:
     known, found = _read(cache_file), {}
     listing = {}
     for path in _files(place, spec):
-        about = path.stat()
-        stamp = [about.st_size, about.st_mtime_ns, about.st_ino]
         name = path.relative_to(place).as_posix() if place.is_dir() else path.name
-        kept = known.get(name)
-        content = kept[1] if kept is not None and kept[0] == stamp else digest.of_file(path)
+        try:
+            about = path.stat()
+            stamp = [about.st_size, about.st_mtime_ns, about.st_ino]
+            kept = known.get(name)
+            content = kept[1] if kept is not None and kept[0] == stamp else digest.of_file(path)
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except OSError as error:
+            raise SourceError("a file of the source cannot be read", where=str(path), got=error.strerror) from error
         found[name] = [stamp, content]
         listing[name] = content
     if found != known:
