@@ -13,6 +13,7 @@ from typing import Any, Literal
 from components.core.errors import ModelyardError
 from components.core.log import Log
 from components.core.project import Project
+from components.core.waiting import announced
 from components.versioning import reproduction
 
 GcScope = Literal["commits", "branches", "workspace"]
@@ -32,8 +33,11 @@ class UnusedCache:
     youngest: float
 
 
-def unused(project: Project, scope: GcScope) -> UnusedCache:
+def unused(project: Project, scope: GcScope, log: Log | None = None) -> UnusedCache:
     """Count the files that `dvc gc` would remove; no file is removed.
+
+    Args:
+        log: called every ten seconds: a long history takes minutes.
 
     Raises:
         ModelyardError: DVC cannot read a commit, or another process has its lock.
@@ -49,7 +53,8 @@ def unused(project: Project, scope: GcScope) -> UnusedCache:
     level, logger.level = logger.level, logging.INFO
     logger.addHandler(handler)
     try:
-        _gc(project, scope, dry=True, log=None)
+        with announced("DVC, which looks for the data of every commit", log):
+            _gc(project, scope, dry=True, log=None)
     finally:
         logger.removeHandler(handler)
         logger.level = level

@@ -115,7 +115,7 @@ class Collection:
     def _remove(self, entry: Removal) -> str | None:
         """Remove one artifact; returns None, or the reason why it is kept."""
         if entry.item.kind == "data":
-            unused = unused_cache.unused(self.project, self.settings.data_cache)
+            unused = unused_cache.unused(self.project, self.settings.data_cache, self.log)
             if time.time() - unused.youngest < self.settings.min_age_minutes * 60:
                 return "written meanwhile"
             unused_cache.collect(self.project, self.settings.data_cache, self.log)
@@ -137,7 +137,7 @@ class Collection:
     def _cache(self) -> list[Item]:
         if not (self.project.root / ".dvc" / "cache").is_dir():
             return []
-        return inventory.of_cache(unused_cache.unused(self.project, self.settings.data_cache))
+        return inventory.of_cache(unused_cache.unused(self.project, self.settings.data_cache, self.log))
 
     def _mlflow(self) -> list[Item]:
         if self.api is None or not (self.project.state / "mlflow" / "mlflow.db").is_file():
