@@ -53,7 +53,8 @@ class Columns(Strict):
         skip_last_lines: number of lines below the last row.
         comment: lines that begin with this are skipped.
         decimal, thousands: the decimal mark of numbers, and the mark between groups of three digits.
-        missing_values: words and numbers that stand for an empty cell in columns of numbers.
+        missing_values: words and numbers that stand for an empty cell: in columns of numbers, or without these in the
+            label's.
         missing: `forward_fill` repeats the value of the row before where a value is missing.
         unlabelled: what happens to rows without label: `refuse` all, or `leave_out` these rows and count them.
         time_format: format of the time as in `datetime.strptime`, or epoch_seconds (also milli-, micro-, nano-): since
@@ -155,8 +156,10 @@ class Columns(Strict):
             raise ValueError("decimal: and thousands: are the same mark")
         if self.time is None and (self.time_format or self.order or self.missing):
             raise ValueError("time_format:, order: and missing: need time:")
-        if self.values is None and (self.missing_values or self.missing or self.decimal or self.thousands):
-            raise ValueError("missing_values:, missing:, decimal: and thousands: need values:")
+        if self.values is None and (self.missing or self.decimal or self.thousands):
+            raise ValueError("missing:, decimal: and thousands: need values:")
+        if self.values is None and self.label is None and self.missing_values:
+            raise ValueError("missing_values: needs values: or label:")
         if self.label is None and self.unlabelled != "refuse":
             raise ValueError("unlabelled: needs label:")
         if self.image is None and (self.image_folder or self.image_suffix):

@@ -14,14 +14,15 @@ _SHOWN = 5
 class Labels:
     """Turns cells into labels and counts the cells that have none.
 
-    No label: None, NaN, NaT, and text that is empty but for blanks. Any other text is a name, `NA` and `null` too,
-    as `class_name` spells it.
+    No label: None, NaN, NaT, text that is empty but for blanks and, in a table without columns of numbers, a word of
+    `missing_values`. Any other text is a name, `NA` and `null` too, as `class_name` spells it.
     With `classes`, a cell is the number of a class: 1, 1.0 or their text.
     """
 
     def __init__(self, layout: Columns) -> None:
         self._classes = layout.classes
         self._leaves_out = layout.unlabelled == "leave_out"
+        self._none = {str(word) for word in layout.missing_values or ()} if layout.values is None else set()
         self._texts: dict[str, str | None] = {}  # of text cells: few are different
         self._first: list[tuple[str, int]] = []
         self.rows = 0
@@ -41,7 +42,8 @@ class Labels:
             if value in self._texts:
                 label = self._texts[value]
             else:
-                label = self._label(class_name(value) or None, where, place)
+                text = class_name(value)
+                label = self._label(None if text in self._none else text or None, where, place)
                 if len(self._texts) < 10_000:
                     self._texts[value] = label
         else:

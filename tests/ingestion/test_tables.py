@@ -296,6 +296,13 @@ def test_paths_of_images_with_a_folder_and_a_suffix(tmp_path: Path) -> None:
     assert "outside" in refused(tmp_path, **{**keys, "image_folder": "../.."}).what
 
 
+def test_words_for_no_label(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,label\na,good\nb,-\nc,bad\nd, n/a \n")
+    keys = {"text": "text", "missing_values": ["-", "n/a"]}
+    assert [row.values["label"] for row in read(tmp_path, **keys, unlabelled="leave_out")] == ["good", "bad"]
+    assert "2 of 4 rows have none" in str(refused(tmp_path, **keys).got)
+
+
 @pytest.mark.slow
 def test_a_large_table_is_read_with_flat_memory(tmp_path: Path) -> None:
     with (tmp_path / "t.csv").open("w") as file:
