@@ -82,6 +82,8 @@ class AliasNoteMiddleware:
         async def send_and_record(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             status = message.get("status", status)
+            if note is not None and status != 200:  # before the client hears of it
+                alias_notes.consume(self._project, note)
             await send(message)
 
         if note is not None:  # before the alias is set, so that a reader of the alias finds the note

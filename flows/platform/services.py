@@ -30,6 +30,7 @@ from flows.platform.supervisor import ProcessState
 
 FIRST_PORT = 3000
 READY = "/readyz"
+STILL_RUNNING = 91  # of supervisor.xmlrpc.Faults
 ATTEMPTS = 3  # to find a port that no other process takes before the service listens
 
 
@@ -213,10 +214,16 @@ def _remove(project: Project, program_name: str, running: bool) -> None:
     if not running:
         return
     with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
-        with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-            proxy.supervisor.stopProcess(program_name)
-        proxy.supervisor.reloadConfig()
-        proxy.supervisor.removeProcessGroup(program_name)
+        for attempt in range(ATTEMPTS):
+            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+                proxy.supervisor.stopProcess(program_name)
+            proxy.supervisor.reloadConfig()
+            try:
+                proxy.supervisor.removeProcessGroup(program_name)
+                return
+            except xmlrpc.client.Fault as error:  # one that ends again and again was started again meanwhile
+                if error.faultCode != STILL_RUNNING or attempt == ATTEMPTS - 1:
+                    raise
 
 
 def _digest(project: Project, program_name: str) -> str:
