@@ -119,7 +119,7 @@ def _blanks(data: ClassFolders) -> None:
             one.folder = f"{twin} "
 
 
-def _case_twin(data: ClassFolders) -> None:
+def _case_variant(data: ClassFolders) -> None:
     twin = data.classes()[0]
     for one in some(data.rng, [one for one in data.pictures if one.label == twin], 0.5):
         one.folder = one.label = twin.upper() if twin.upper() != twin else twin.lower()
@@ -226,7 +226,7 @@ ClassFolders.mutations = {
     "no suffix": _suffix(""),
     "names in NFD": _nfd,
     "blank behind a class": _blanks,
-    "case twins": _case_twin,
+    "case variants": _case_variant,
     "given splits": _splits,
     "copies across splits": _copy_across_splits,
     "empty class folder": _empty_class,

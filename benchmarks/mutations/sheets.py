@@ -257,7 +257,7 @@ def _spelled(form: Any) -> Mutation:
     return mutate
 
 
-def _case_twins(data: Texts) -> None:
+def _case_variants(data: Texts) -> None:
     for number in some(data.rng, range(len(data.rows))):
         data.relabel(number, data.cells[number]["label"].upper())
     data.must.append(("look alike",))
@@ -334,7 +334,7 @@ _LABELS: dict[str, Mutation] = {
     "labels in NFD": _spelled(lambda label: unicodedata.normalize("NFD", label)),
     "blanks around labels": _spelled(lambda label: f" {label}  "),
     "line ends around labels": _spelled(lambda label: f"{label}\n"),
-    "case twins": _case_twins,
+    "case variants": _case_variants,
     "whole numbers as labels": _numbers("{}"),
     "float labels": _numbers("{}.0"),
     "few empty labels": _empty_labels(0.05),

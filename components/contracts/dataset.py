@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.contracts.dataset_layout import Columns, Fields, Layout, SplitRows, TextEncoding, is_default
+from components.contracts.dataset_layout import Columns, Fields, Layout, SplitRows
+from components.contracts.table_layout import TextEncoding, is_default
 from components.core.strict import Strict
 
 NAME = r"^[a-z][a-z0-9-]{0,62}$"

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import codecs
 import re
-from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from components.contracts.sample_fields import Fields as Fields
 from components.contracts.sample_fields import Kind as Kind
 from components.contracts.table_layout import Columns as Columns
 from components.contracts.table_layout import TableLayout as TableLayout
+from components.contracts.table_layout import TextEncoding, is_default
 from components.core.strict import Strict
 
 _IMAGES: Fields = {"image": "binary", "label": "text"}
 _OWN = frozenset({"id", "split", "sound"})  # names that a pattern cannot use
-
-
-def _known_encoding(name: str) -> str:
-    try:
-        is_text = codecs.lookup(name)._is_text_encoding  # the codecs of bytes (base64, zip) have it too
-    except LookupError:
-        is_text = False
-    if not is_text:
-        raise ValueError("no encoding of texts that Python knows, as utf-8, utf-16, cp1252, gbk are")
-    return name
-
-
-TextEncoding = Annotated[str, AfterValidator(_known_encoding)]
-
-
-def is_default(default: object) -> Callable[[object], bool]:
-    """Whether a value is the default; such a key stays out of the digest of sources written before it existed."""
-    return lambda value: value == default
 
 
 def _check_same_splits(one: str | dict[str, str], other: str | dict[str, str]) -> None:

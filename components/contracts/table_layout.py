@@ -7,9 +7,10 @@ them stays the same.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from components.contracts.sample_fields import Fields
 from components.core.strict import Strict
@@ -22,9 +23,27 @@ _CSV_KEYS = ("delimiter", "skip_lines", "skip_last_lines", "comment", "decimal",
 FileName = Annotated[str, StringConstraints(min_length=1)]
 
 
+def _text_encoding(name: str) -> str:
+    try:
+        is_text = getattr(codecs.lookup(name), "_is_text_encoding", True)
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"no encoding that Python knows: {name}") from error
+    if not is_text:
+        raise ValueError(f"not an encoding of text: {name}")
+    return name
+
+
+TextEncoding = Annotated[str, AfterValidator(_text_encoding)]
+
+
+def is_default(default: object) -> Callable[[object], bool]:
+    """Whether a value is the default; such a key stays out of the digest of sources written before it existed."""
+    return lambda value: value == default
+
+
 def _optional(**arguments: Any) -> Any:
     """A key that is None by default, and is then no part of the dump."""
-    return Field(default=None, exclude_if=lambda value: value is None, **arguments)
+    return Field(default=None, exclude_if=is_default(None), **arguments)
 
 
 class Columns(Strict):
@@ -75,7 +94,7 @@ class Columns(Strict):
     classes: list[str] | None = None
     header: bool = True
     columns: list[str] | None = None
-    encoding: str = "utf-8"
+    encoding: TextEncoding = "utf-8"
     delimiter: str | None = _optional(min_length=1, max_length=1)
     skip_lines: int | None = _optional(ge=1)
     skip_last_lines: int | None = _optional(ge=1, le=1000)
@@ -84,7 +103,7 @@ class Columns(Strict):
     thousands: Literal[",", ".", "'", "\u2019", " ", "\u00a0", "\u202f"] | None = _optional()
     missing_values: list[str | int | float] | None = _optional(min_length=1)
     missing: Literal["forward_fill"] | None = _optional()
-    unlabelled: Literal["refuse", "leave_out"] = Field(default="refuse", exclude_if=lambda value: value == "refuse")
+    unlabelled: Literal["refuse", "leave_out"] = Field(default="refuse", exclude_if=is_default("refuse"))
     time_format: str | None = _optional(min_length=1)
     order: Literal["newest_first"] | None = _optional()
     image_folder: str | None = _optional(min_length=1)
@@ -108,17 +127,6 @@ class Columns(Strict):
         if self.group is not None:
             fields["group"] = "text"
         return fields
-
-    @field_validator("encoding")
-    @classmethod
-    def _text_encoding(cls, name: str) -> str:
-        try:
-            is_text = getattr(codecs.lookup(name), "_is_text_encoding", True)
-        except (LookupError, ValueError) as error:
-            raise ValueError(f"no encoding that Python knows: {name}") from error
-        if not is_text:
-            raise ValueError(f"not an encoding of text: {name}")
-        return name
 
     @field_validator("delimiter")
     @classmethod

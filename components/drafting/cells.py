@@ -113,8 +113,3 @@ def is_number(cell: str) -> bool:
 def is_integer(cell: str) -> bool:
     """Whether a cell is a whole number, written as one."""
     return bool(re.fullmatch(r"[+-]?\d+", cell.strip()))
-
-
-def is_whole(cell: str) -> bool:
-    """Whether a cell is a whole number, also written as 1.0."""
-    return bool(re.fullmatch(r"[+-]?\d+(\.0*)?", cell.strip()))
