@@ -106,7 +106,7 @@ def _labels(axes: Axes, rows: list[Row], values: list[float | None]) -> None:
 
 def _quality_name(table: ComparisonTable) -> str:
     better = "higher" if table.higher_is_better else "lower"
-    return f"{table.metric.replace('_', ' ')} (test, {better} is better)"
+    return f"{table.metric.replace('_', ' ')} ({table.split}, {better} is better)"
 
 
 def _short(value: float) -> str:

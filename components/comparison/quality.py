@@ -1,4 +1,4 @@
-"""A model's quality on the test split with a 95 % confidence interval.
+"""A model's quality on a split with a 95 % confidence interval.
 
 Legend: N samples, R resamples.
 
@@ -56,7 +56,7 @@ def method(scored: Scored, metric: str) -> str:
     if metric == "accuracy" and isinstance(scored, ClassificationScores):
         return "Wilson's score interval"
     runs = f" of runs of {min(2 * scored.overlap, scored.samples)} neighbours" if scored.overlap > 1 else ""
-    return f"bootstrap{runs} over the test samples ({RESAMPLES:,} resamples, seeded)"
+    return f"bootstrap{runs} over the samples ({RESAMPLES:,} resamples, seeded)"
 
 
 def _resample_counts(rng: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:

@@ -46,7 +46,7 @@ def render(table: ComparisonTable, picture: bytes) -> str:
             "task": table.task,
             "dataset": table.dataset,
             "budget of each": table.budget,
-            "test samples": f"{table.samples:,}",
+            f"{table.split} samples": f"{table.samples:,}",
         },
         heads=[head.format(metric=metric) for head in HEADS],
         rows=[_Row(row.name, row.family, row.architecture, cells(row)[1:]) for row in table.rows],

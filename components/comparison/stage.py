@@ -1,4 +1,7 @@
-"""`python -m components.comparison REQUEST.json`: measure trained models; write a table, a plot and a page."""
+"""`python -m components.comparison REQUEST.json`: measure trained models; write a table, a plot and a page.
+
+Models are measured on the validation split: whoever chooses by the table would wear the test split out.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import csv
 import io
 import sys
 from pathlib import Path
+from typing import Literal
 
 from components.comparison import latency
 from components.comparison.quality import method, quality
@@ -41,7 +45,7 @@ def main(arguments: list[str]) -> None:
             expected=request.data_digest,
             next_step="run the comparison again",
         )
-    frozen = FrozenSplit.open(Path(request.prepared), data.facts)
+    frozen = FrozenSplit.open(Path(request.prepared), data.facts, "validation")
     packages = [Package.open(Path(model.package)) for model in request.models]
     table = measure(request, frozen, packages)
     write_report(table, Path(request.target))
@@ -122,6 +126,7 @@ class _ScoredModel(Strict):
     """The scores of a package, cached in a file so that a package is scored once."""
 
     scoring: str
+    split: Literal["validation"]
     metric: str
     samples: int
     method: str
@@ -144,6 +149,7 @@ def _score_once(
     scored = score(package, frozen)
     scored_model = _ScoredModel(
         scoring=request.scoring,
+        split="validation",
         metric=metric,
         samples=scored.samples,
         method=method(scored, metric),

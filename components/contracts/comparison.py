@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -76,7 +77,7 @@ class ComparisonRequest(Strict):
 
 
 class Quality(Strict):
-    """A figure on the test split, and the interval that holds the true one with 95 % confidence."""
+    """A figure on the split that models are chosen by; the interval holds the true one with 95 % confidence."""
 
     value: float
     lower: float
@@ -101,6 +102,7 @@ class ComparisonTable(Strict):
 
     Args:
         metric, words: the task's first metric, and what it is.
+        split: the split that the models were measured on: validation, since a person chooses by the table.
         interval: how the intervals were found, in words.
     """
 
@@ -111,6 +113,7 @@ class ComparisonTable(Strict):
     metric: str
     words: str
     higher_is_better: bool
+    split: Literal["validation"] = "validation"
     interval: str
     samples: int
     rows: list[Row]

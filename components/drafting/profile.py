@@ -17,6 +17,7 @@ from components.ingestion.remarks import Remarks
 from components.tasks import description
 from components.tasks.task import Task
 
+MAX_TEXTS = 1000
 NAMED = 3  # samples that a note names
 
 
@@ -31,6 +32,7 @@ class Profile:
         remarks: what the reader leaves out or assumes, one line each.
         content_splits, content_labels: splits and labels of each content, by digest.
         unreadable: ids of the samples that cannot be read, by the kind of their error.
+        texts: previews of at most `MAX_TEXTS` samples, spread over all, where previews are texts.
     """
 
     samples: int = 0
@@ -42,6 +44,16 @@ class Profile:
     content_splits: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
     content_labels: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
     unreadable: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    texts: list[str] = field(default_factory=list)
+    _stride: int = 1
+
+    def add_text(self, text: str) -> None:
+        """Keep the text of the sample counted last, if its turn comes: each second, fourth, ... of many samples."""
+        if (self.samples - 1) % self._stride:
+            return
+        self.texts.append(text)
+        if len(self.texts) >= MAX_TEXTS:
+            self.texts, self._stride = self.texts[::2], 2 * self._stride
 
     def numbers(self, column: str) -> list[float]:
         """The finite numbers of a column."""
@@ -106,6 +118,8 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str, settings: 
             facts = description.describe(task, values, settings)
             for name, value in facts.items():
                 profile.columns[name].append(value)
+            if task.payload_field == "" and isinstance(preview := task.preview(values), str):
+                profile.add_text(preview)
             if facts.get("readable") is False:
                 profile.unreadable[_kind(str(facts.get("error")))].append(sample.id)
             profile.copies[digest] += 1

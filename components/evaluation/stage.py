@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
 
 
 def score(package: Package, frozen: FrozenSplit) -> Scored:
-    """Score the package's graphs on the test split with `Predictor`, the class that predicts in the bundle.
+    """Score the package's graphs on a frozen split with `Predictor`, the class that predicts in the bundle.
 
     Raises:
         NotFiniteError: predictions are NaN or infinite.
@@ -71,7 +71,7 @@ def score(package: Package, frozen: FrozenSplit) -> Scored:
     if scored.not_finite:
         raise NotFiniteError(
             "the exported model gives NaN or infinity",
-            where="test split",
+            where=f"{frozen.name} split",
             got=f"{scored.not_finite:,} of {scored.samples:,} samples",
             next_step="lower train.learning_rate, or set train.clip_norm, and train again",
         )

@@ -1,4 +1,4 @@
-"""The frozen test split of a prepared dataset, with its task, classes and processor."""
+"""A frozen split of a prepared dataset, with its task, classes and processor."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _SPECS = TypeAdapter(tuple[ArraySpec, ...])
 
 
 class FrozenSplit(NamedTuple):
-    """A test split.
+    """A split that models are measured on: `test`, or `validation` where a model is chosen.
 
     Args:
         folder: folder of the prepared dataset.
         classes: names of the classes in the order of their numbers in the arrays; [] for a task without classes.
         processor: the processor of the data; a package may have another one.
+        name: the split's name.
     """
 
     folder: Path
@@ -32,10 +33,11 @@ class FrozenSplit(NamedTuple):
     split: StoredSplit
     classes: list[str]
     processor: Processor
+    name: str = "test"
 
     @staticmethod
-    def open(folder: Path, facts: Mapping[str, Any]) -> FrozenSplit:
-        """Map the test split of a prepared dataset; `facts` are of its manifest.
+    def open(folder: Path, facts: Mapping[str, Any], name: str = "test") -> FrozenSplit:
+        """Map a split of a prepared dataset; `facts` are of its manifest.
 
         Raises:
             CorruptArtifactError: the split is empty, or the processor cannot be read.
@@ -43,11 +45,11 @@ class FrozenSplit(NamedTuple):
         """
         task = tasks.find(facts["task"])
         specs = _SPECS.validate_python(facts["arrays"], strict=False)
-        split = StoredSplit(folder / "test", specs)
+        split = StoredSplit(folder / name, specs)
         if len(split) == 0:
-            next_step = "raise split.test in dataset.yaml"
-            raise CorruptArtifactError("the test split is empty", where=str(folder / "test"), next_step=next_step)
-        return FrozenSplit(folder, task, specs, split, list(facts["classes"]), task.load(folder))
+            next_step = f"raise split.{name} in dataset.yaml"
+            raise CorruptArtifactError(f"the {name} split is empty", where=str(folder / name), next_step=next_step)
+        return FrozenSplit(folder, task, specs, split, list(facts["classes"]), task.load(folder), name)
 
     def other(self, name: str) -> StoredSplit:
         """Another split of the same dataset."""

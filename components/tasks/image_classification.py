@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays, RunGraph
 
 MAX_SIDE = 64  # of a drafted dataset's images: four times as fast on a CPU as 128
+RESIDUAL = {"family": "cnn", "name": "resnet", "depth": 20, "width": 16}
 RESIDUAL_EPOCHS = 20
 RESIDUAL_FROM = 500  # colour images of the train split from which a draft begins with a residual network
 
@@ -148,22 +149,25 @@ class ImageClassification(classification.OneClass):
 
     def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
         """A residual network for many colour images, else the textbook's."""
-        residual = {"family": "cnn", "name": "resnet", "depth": 20, "width": 16}
-        return residual if _are_photos(samples, settings) else super().draft_model(samples, settings)
+        return dict(RESIDUAL) if _are_photos(samples, settings) else super().draft_model(samples, settings)
 
     def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """For a residual network, the recipe of He et al. (arXiv:1512.03385) under one cycle, mirrored and shifted."""
+        """The recipe of a residual network for photos, mirrored and shifted."""
         drafted = super().draft_training(samples, settings)
-        if not _are_photos(samples, settings):
-            return drafted
-        return {
-            **drafted,
-            "epochs": max(RESIDUAL_EPOCHS, drafted["epochs"]),
-            "optimizer": "sgd",
-            "learning_rate": 0.05,
-            "weight_decay": 5e-4,
-            "augment": {"flip": True, "shift_pixels": int(settings["height"]) // 8},
-        }
+        return _residual_training(drafted, settings, flip=True) if _are_photos(samples, settings) else drafted
+
+    def draft_candidates(self, samples: int, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The textbook's network, a residual network and a vision transformer; the drafted one is the first."""
+        plain = super().draft_training(samples, settings)
+        photos = _are_photos(samples, settings)
+        transformer = {"family": "transformer", **self.family_models["transformer"]}
+        candidates = [
+            {"model": dict(self.starting_model), "train": plain},
+            {"model": dict(RESIDUAL), "train": _residual_training(plain, settings, flip=photos)},
+            {"model": transformer, "train": plain},
+        ]
+        drafted = self.draft_model(samples, settings)["name"]
+        return sorted(candidates, key=lambda candidate: candidate["model"]["name"] != drafted)
 
     def content(self, values: Values) -> bytes:
         """The file's bytes."""
@@ -219,6 +223,18 @@ class ImageClassification(classification.OneClass):
     def load(self, folder: Path) -> ImageClassificationProcessor:
         """Read processor.json."""
         return ImageClassificationProcessor.load(folder)
+
+
+def _residual_training(drafted: dict[str, Any], settings: Mapping[str, Any], *, flip: bool) -> dict[str, Any]:
+    """The recipe of He et al. (arXiv:1512.03385) under one cycle: the images shifted, and mirrored if `flip`."""
+    return {
+        **drafted,
+        "epochs": max(RESIDUAL_EPOCHS, drafted["epochs"]),
+        "optimizer": "sgd",
+        "learning_rate": 0.05,
+        "weight_decay": 5e-4,
+        "augment": {"flip": flip, "shift_pixels": int(settings["height"]) // 8},
+    }
 
 
 def _are_photos(samples: int, settings: Mapping[str, Any]) -> bool:

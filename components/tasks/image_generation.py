@@ -31,6 +31,7 @@ from components.tasks.task import (
     RawSample,
     Values,
 )
+from components.tasks.task_defaults import TaskDefaults
 
 if TYPE_CHECKING:
     import numpy as np
@@ -253,6 +254,18 @@ class ImageGeneration(image_classification.ImageClassification):
     libraries: ClassVar[tuple[str, ...]] = ()
     starting_model: ClassVar[dict[str, Any]] = {"family": "diffusion", "name": "unet"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {"diffusion": {"name": "unet"}}
+
+    def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The U-Net."""
+        return TaskDefaults.draft_model(self, samples, settings)
+
+    def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """As of most tasks: what helps a classifier of photos does not help here."""
+        return TaskDefaults.draft_training(self, samples, settings)
+
+    def draft_candidates(self, samples: int, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The U-Net alone."""
+        return TaskDefaults.draft_candidates(self, samples, settings)
 
     def fit(  # type: ignore[override]  # the processor is of another class
         self, settings: ImageGenerationSettings, train: Iterator[RawSample], classes: Sequence[str]

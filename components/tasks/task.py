@@ -157,7 +157,7 @@ class Task(Protocol):
         input_type, output_type: classes of the network's input and output spec (contracts/shapes.py): the model of a
             pipeline must support the kinds of both.
         starting_model, family_models, draft_layout, draft_settings, draft_notes, draft_split, draft_model,
-            draft_training: defaults of the task; see `TaskDefaults`, which most tasks inherit.
+            draft_training, draft_candidates: defaults of the task; see `TaskDefaults`, which most tasks inherit.
         libraries: distributions that a bundle needs beside those of every bundle.
         raw_columns, prepared_columns: columns that `describe` and `describe_prepared` add to the tables that
             expectations check.
@@ -193,6 +193,8 @@ class Task(Protocol):
     def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]: ...
 
     def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]: ...
+
+    def draft_candidates(self, samples: int, settings: Mapping[str, Any]) -> list[dict[str, Any]]: ...
 
     def content(self, values: Values) -> bytes:
         """The content of a raw sample without its label, for its digest; samples of equal content are duplicates."""

@@ -18,9 +18,14 @@ Layout = Mapping[str, Any]
 
 
 class SourceProfile(Protocol):
-    """What the defaults depend on: all samples of a source, described by the task."""
+    """What the defaults depend on: all samples of a source, described by the task.
+
+    Args:
+        texts: previews of some samples, spread over all, where previews are texts.
+    """
 
     samples: int
+    texts: list[str]
 
     def numbers(self, column: str) -> list[float]:
         """The finite numbers of a column of `Task.raw_columns`."""
@@ -77,6 +82,17 @@ class TaskDefaults:
         batch_size = min(self.max_batch_size, max(MIN_BATCH, fitting))
         epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS * batch_size / max(1.0, samples))))
         return {"epochs": epochs, "batch_size": batch_size, "optimizer": "adamw", "learning_rate": 1e-3, "seed": 0}
+
+    def draft_candidates(self, samples: int, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """`model:` and `train:` of each model that `modelyard try` trains: the drafted one and one of each family.
+
+        Args:
+            samples, settings: as of `draft_model`.
+        """
+        drafted, train = self.draft_model(samples, settings), self.draft_training(samples, settings)
+        families = [{"family": family, **model} for family, model in self.family_models.items()]
+        others = [model for model in families if model["name"] != drafted["name"]]
+        return [{"model": model, "train": train} for model in (drafted, *others)]
 
 
 def high(profile: SourceProfile, column: str) -> float:

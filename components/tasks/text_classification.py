@@ -15,9 +15,9 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ClassesOutput, InputSpec, TokensInput
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel
-from components.tasks import classification, items
+from components.tasks import classification, items, pretrained_text
 from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction, RawSample, Values
-from components.tasks.task_defaults import Layout, SourceProfile, high, power_of_two
+from components.tasks.task_defaults import TRAIN_SHARE, Layout, SourceProfile, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
 if TYPE_CHECKING:
@@ -121,8 +121,31 @@ class TextClassification(classification.OneClass):
     }
 
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
-        """A length for nearly all texts: tokens are words and parts of words."""
-        return {"max_length": power_of_two(1.3 * high(profile, "words"), 16, 512)}
+        """The tokenizer of a pretrained encoder for few enough English texts; a length for nearly all texts."""
+        pretrained = pretrained_text.settings(profile.texts, round(TRAIN_SHARE * profile.samples))
+        return pretrained or {"max_length": power_of_two(1.3 * high(profile, "words"), 16, 512)}
+
+    def draft_notes(self, profile: SourceProfile, settings: Mapping[str, Any]) -> list[str]:
+        """That the draft begins with a pretrained encoder, and how to do without."""
+        return pretrained_text.note(settings)
+
+    def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The pretrained encoder where its tokenizer was drafted, else a small network."""
+        chosen = pretrained_text.is_chosen(settings)
+        return dict(pretrained_text.MODEL) if chosen else super().draft_model(samples, settings)
+
+    def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """A fine-tuning, or the training of a small network."""
+        chosen = pretrained_text.is_chosen(settings)
+        return pretrained_text.training(samples, settings) if chosen else super().draft_training(samples, settings)
+
+    def draft_candidates(self, samples: int, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The drafted model and small networks; state-space models are too slow on a CPU for a trial."""
+        drafted = {"model": self.draft_model(samples, settings), "train": self.draft_training(samples, settings)}
+        small = super().draft_training(samples, settings)
+        families = [{"family": family, **model} for family, model in self.family_models.items()]
+        others = [model for model in families if model["name"] not in (drafted["model"]["name"], "mamba")]
+        return [drafted, *({"model": model, "train": small} for model in others)]
 
     def content(self, values: Values) -> bytes:
         """The text, normalised."""

@@ -43,6 +43,8 @@ def compare(
 ) -> int:
     """Train PIPELINES of one dataset at equal budget, and measure quality against what each costs.
 
+    Quality is measured on the validation split, so that the test split stays unseen until a model is chosen.
+
     A time budget becomes the number of whole epochs that fit, measured in a trial of a few seconds. The table, the plot
     and the report are written to disk and to MLflow. After Ctrl-C the same command resumes.
     """
@@ -62,7 +64,7 @@ def compare(
         facts = {"report": str(report), "mlflow": outcome.url}
         click.echo(json.dumps({**outcome.table.model_dump(mode="json"), **facts}, indent=2))
     else:
-        _show(outcome.table)
+        show_table(outcome.table)
         click.echo(f"report  {report}")
         click.echo(f"mlflow  {outcome.url}")
     return 1 if outcome.table.failed else 0
@@ -100,13 +102,14 @@ def _budget(seconds: float | None, epochs: int | None, as_written: bool) -> tupl
     return (None if as_written or epochs is not None else seconds or SECONDS), epochs
 
 
-def _show(table: ComparisonTable) -> None:
+def show_table(table: ComparisonTable) -> None:
+    """Print the table of a comparison, and what failed."""
     from flows.cli import table as tables
 
     metric = table.metric.replace("_", " ")
     heads = [
         "model",
-        metric,
+        f"{metric} ({table.split})",
         "95 %",
         "parameters",
         "epochs",

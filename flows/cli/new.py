@@ -10,6 +10,8 @@ import click
 
 from components.core.errors import UsageError
 from components.core.project import Project
+from flows.cli import trial
+from flows.cli.duration import Duration
 
 
 @click.command(epilog="Example:  modelyard new flowers --from ./photos")
@@ -18,8 +20,12 @@ from components.core.project import Project
     "--from", "place", required=True, type=click.Path(path_type=Path), help="A folder, an archive of one, or a table."
 )
 @click.option("--task", help="Instead of the task that the data looks like.")
+@click.option(
+    "--try", "seconds", type=Duration(), metavar="DURATION",
+    help="Also train the task's candidates for so long in all, such as 2m, and write the best one into the pipeline.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
+def new(name: str, place: Path, task: str | None, seconds: float | None, as_json: bool) -> int:
     """Draft the dataset NAME and a pipeline for it from data: the task is recognised, expectations follow the data.
 
     Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; existing files are not overwritten.
@@ -29,9 +35,11 @@ def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
 
     if not re.match(NAME, name):
         raise UsageError("not a name", got=name, expected="small letters, digits and -, beginning with a letter")
-    drafted = draft.write(Project.find(), name, place, task)
+    project = Project.find()
+    drafted = draft.write(project, name, place, task)
     if as_json:
-        click.echo(json.dumps(drafted._asdict(), indent=2))
+        outcome = {} if seconds is None else {"trial": trial.document(trial.run_trial(project, name, seconds))}
+        click.echo(json.dumps({**drafted._asdict(), **outcome}, indent=2))
         return 0
     labels = f", {drafted.labels} labels" if drafted.labels else ""
     click.echo(f"{drafted.task}: {drafted.why}; {drafted.samples:,} samples{labels}")
@@ -39,5 +47,11 @@ def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
         click.echo(f"  {file}")
     for note in drafted.notes:
         click.echo(f"note: {note}", err=True)
+    if seconds is not None:
+        trial.show(trial.run_trial(project, name, seconds))
     click.echo(f"read them, then `modelyard run {name}`", err=True)
+    if seconds is None:
+        click.echo(
+            f"(`modelyard try {name} --for 2m` first: trains the task's candidates, keeps the best one)", err=True
+        )
     return 0

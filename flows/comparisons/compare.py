@@ -71,16 +71,14 @@ def run(project: Project, comparison: Comparison, api: Api, server: str, log: Lo
     first = RunContext(project, comparison.models[0], api, log)
     parent: Run | None = None
     try:
-        _bring_data_up_to_date(first)
+        bring_data_up_to_date(first)
         contexts = [RunContext(project, spec, api, log) for spec in comparison.models]
         with ExitStack() as during:
-            is_timed = all(
-                epoch_timing.recorded(context, _model_fingerprints(context, comparison)) for context in contexts
-            )
+            is_timed = all(epoch_timing.recorded(context, fingerprints_of(context, comparison)) for context in contexts)
             if comparison.budget.seconds is not None and not is_timed:
                 during.enter_context(prewarm.prewarmed(["training"], project.root))
             contexts = [_within_budget(context, comparison) for context in contexts]
-            all_fingerprints = [_model_fingerprints(context, comparison) for context in contexts]
+            all_fingerprints = [fingerprints_of(context, comparison) for context in contexts]
             if not all(map(_is_trained, contexts, all_fingerprints)):
                 during.enter_context(prewarm.prewarmed(["training"], project.root))
             parent = comparison_runs.parent(api, comparison.name, _comparison_digest(all_fingerprints))
@@ -101,8 +99,8 @@ def run(project: Project, comparison: Comparison, api: Api, server: str, log: Lo
     return ComparisonOutcome(table, folder, parent.url(server))
 
 
-def _bring_data_up_to_date(context: RunContext) -> None:
-    """Bring the dataset up to date."""
+def bring_data_up_to_date(context: RunContext) -> None:
+    """Bring the dataset of a pipeline up to date."""
     for stage in plan.DATA_STAGES:
         if not stages.is_current(context, stage):
             context.log(f"{stage} {context.spec.dataset}")
@@ -113,7 +111,7 @@ def _within_budget(context: RunContext, comparison: Comparison) -> RunContext:
     """The context with the epochs of its pipeline set to the budget."""
     epochs = comparison.budget.epochs
     if comparison.budget.seconds is not None:
-        epoch_seconds = epoch_timing.seconds_per_epoch(context, _model_fingerprints(context, comparison))
+        epoch_seconds = epoch_timing.seconds_per_epoch(context, fingerprints_of(context, comparison))
         epochs = max(1, round(comparison.budget.seconds / epoch_seconds))
         context.log(f"{comparison.label(context.spec)}: {epoch_seconds:.1f} s an epoch, so {epochs} of them")
     if epochs is None:
@@ -122,7 +120,8 @@ def _within_budget(context: RunContext, comparison: Comparison) -> RunContext:
     return replace(context, spec=context.spec.model_copy(update={"train": train}))
 
 
-def _model_fingerprints(context: RunContext, comparison: Comparison) -> Fingerprints:
+def fingerprints_of(context: RunContext, comparison: Comparison) -> Fingerprints:
+    """Fingerprints of a model of a comparison."""
     project, spec = context.project, context.spec
     pretrained_digest = pretrained.digest(context.api, spec)
     own = fingerprints.of(spec, versioning.data_digest(project, spec.dataset), project.source_root, pretrained_digest)
@@ -263,7 +262,7 @@ def markdown(table: ComparisonTable) -> str:
     lines = [
         f"{table.title}; budget of each: {table.budget}",
         "",
-        f"| model | {table.metric} | parameters | training s | latency ms | serves MB |",
+        f"| model | {table.metric} ({table.split}) | parameters | training s | latency ms | serves MB |",
         "|---|---|---|---|---|---|",
     ]
     for row in table.rows:

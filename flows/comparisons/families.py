@@ -44,8 +44,13 @@ def known_families() -> set[str]:
     return {family for spec in specs for family in get_args(spec.model_fields["family"].annotation)}
 
 
+def model(settings: dict[str, Any]) -> Any:
+    """`model:` of a pipeline from its keys."""
+    return _MODEL.validate_python(settings)
+
+
 def _pipeline(dataset: str, task: str, settings: dict[str, Any]) -> PipelineSpec:
-    model = _MODEL.validate_python(settings)
-    name = f"{dataset}-{model.family}-{model.name}"
+    chosen = model(settings)
+    name = f"{dataset}-{chosen.family}-{chosen.name}"
     train = TrainSpec(batch_size=64, learning_rate=1e-3, schedule="onecycle", clip_norm=1.0)
-    return PipelineSpec(name=name, task=task, dataset=dataset, model=model, train=train)
+    return PipelineSpec(name=name, task=task, dataset=dataset, model=chosen, train=train)
