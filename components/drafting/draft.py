@@ -110,7 +110,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
         _write_expectations(fresh / "expectations.json", expectations.expectations(task_spec, samples, str(source)))
         (fresh / "README.md").write_text(_readme(name, source, recognised, samples, notes), encoding="utf-8")
     try:
-        _dump(file, pipeline, f"{task_spec.name}: a small network to begin with.")
+        _dump(file, pipeline, f"{task_spec.name}: to begin with; `modelyard try {name}` compares others.")
         compatibility.check(located_yaml.read(file, PipelineSpec), file, folder)
         _add_to_params(project, name)
     except BaseException:

@@ -58,7 +58,7 @@ def artifacts(project: Project, target: str, api: Api | None) -> list[Artifacts]
 
 
 def claims(url: str, credentials: Credentials | None = None) -> list[tuple[str, Claim]]:
-    """The model that a service reports, with one claim for each version and the workers that serve it.
+    """The model that a service reports, with one claim for each champion and challenger of its workers.
 
     `/model` is requested if the service has no `/status` (a Bento elsewhere), or belongs to another project.
 
@@ -76,15 +76,18 @@ def claims(url: str, credentials: Credentials | None = None) -> list[tuple[str, 
         raise ServingError("the service does not answer", where=url, got=error) from error
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise ServingError("this is no service of ours", where=url, got=error) from error
-    serving: dict[tuple[str, str], list[str]] = defaultdict(list)
+    serving: dict[tuple[str, str, str], int] = defaultdict(int)
     for worker in status.workers:
-        if worker.champion is not None:
-            serving[worker.champion.version, worker.champion.package_digest].append(str(worker.worker))
-    if not serving:
+        for role, slot in (("champion", worker.champion), ("challenger", worker.challenger)):
+            if slot is not None and slot.state != "removed":
+                serving[role, slot.version, slot.package_digest] += 1
+    if not any(role == "champion" for role, _, _ in serving):
         raise ServingError("the service serves nothing now", where=url)
     return [
-        (status.model, Claim(url, version, package, f"{len(workers)} of {status.expected} workers"))
-        for (version, package), workers in sorted(serving.items())
+        (status.model, Claim(url, version, package, f"{role} of {workers} of {status.expected} workers"))
+        for (role, version, package), workers in sorted(
+            serving.items(), key=lambda one: (one[0][0] != "champion", one[0])
+        )
     ]
 
 

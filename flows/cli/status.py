@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -37,10 +38,13 @@ def status(as_json: bool) -> int:
                 for row in programs
             ],
         )
-        for row in programs:
-            if row.state == "ready" and row.url is not None and row.is_own:
+        links = [row for row in programs if row.state == "ready" and row.url is not None and row.is_own]
+        if sys.stdout.isatty():  # a link is a key for ten minutes: nothing for a log
+            for row in links:
                 name = row.name.removeprefix("serve-")
-                click.echo(f"open {name}: {browser.link(project, name, row.url)}")
+                click.echo(f"open {name}: {browser.link(project, name, str(row.url))}")
+        elif links:
+            click.echo("links: modelyard open mlflow --link", err=True)
         if all(row.state == "stopped" for row in programs if row.is_own):
             click.echo("start with: modelyard up", err=True)
         if models:
