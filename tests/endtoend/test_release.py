@@ -383,7 +383,12 @@ def test_a_person_approves_or_nobody_answers(releases: Releases) -> None:
 
     eventually(state, "the release waits for a person")
     said = {"approve": True, "your_name": "Ada", "comment": "looks right"}
-    prefect_api.ask(releases.house, "POST", f"{prefect}/flow_runs/{run}/resume", {"run_input": said})
+
+    def accepted() -> bool:
+        answer = prefect_api.ask(releases.house, "POST", f"{prefect}/flow_runs/{run}/resume", {"run_input": said})
+        return bool(answer["status"] == "ACCEPT")
+
+    eventually(accepted, "Prefect takes the answer: the form is there a moment after the run is paused")
     releases.wait_until_serves(name, "2")
     approved = releases.wait_for(name, "2", "approved")
     assert approved.facts == {"by": "Ada", "comment": "looks right"}

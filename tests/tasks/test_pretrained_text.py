@@ -11,7 +11,7 @@ ENGLISH = [f"The {colour} film was acted well, but it's {length} minutes too lon
            for length in range(20)]  # fmt: skip
 MESSAGES = [
     "Ok lar... Joking wif u only",
-    "I will call you later tonight, ok? Luv u",
+    "I will call you later, ok? Luv u",
     "Free entry to win cup tickets!",
 ] * 9
 GERMAN = [f"Der Film war gut gespielt, allerdings {length} Minuten zu lang geraten." for length in range(20)]
