@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import sys
@@ -109,5 +110,11 @@ def _draw(scored: Scored, trained: Path, folder: Path) -> None:
     from components.evaluation.plots import draw_training
 
     history = json.loads((trained / "history.json").read_bytes())
+    curves = (history["epochs"], history["kept_epoch"], folder / "training.png")
+    # On another core: a figure takes a third of a second, and a registration waits for all of them.
+    child = multiprocessing.get_context("fork").Process(target=draw_training, args=curves, daemon=True)
+    child.start()
     scored.draw(folder)
-    draw_training(history["epochs"], history["kept_epoch"], folder / "training.png")
+    child.join()
+    if child.exitcode:
+        draw_training(*curves)  # raises here what it raised there

@@ -24,23 +24,26 @@ from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
 
 TRIAL_SECONDS = 10.0
-WARM_UP_SECONDS = 5.0  # of the trial; until then a network has not yet seen every length of batch
+WARM_UP_SHARE = 0.5  # of the trial; until then a network has not yet seen every length of batch
 TRIAL_EPOCHS = 100_000  # more than a trial completes
 VALIDATION_COST_RATIO = 1 / 3  # cost of a validation sample, forward only, relative to a training sample
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-def seconds_per_epoch(context: RunContext, fingerprints: Fingerprints) -> float:
+def seconds_per_epoch(context: RunContext, fingerprints: Fingerprints, trial_seconds: float = TRIAL_SECONDS) -> float:
     """Seconds per epoch of a training; measured if no measurement is cached. The number of epochs does not matter.
+
+    Args:
+        trial_seconds: the least duration of a measurement.
 
     Raises:
         ModelyardError: the trial could not start.
     """
     seconds = recorded(context, fingerprints)
     if seconds is None:
-        context.log(f"measuring for {TRIAL_SECONDS:g} s how long an epoch of {context.spec.model.name} takes")
-        seconds = _measure(context, fingerprints)
+        context.log(f"measuring for {trial_seconds:g} s how long an epoch of {context.spec.model.name} takes")
+        seconds = _measure(context, fingerprints, trial_seconds)
         atomic.write_text(_record_file(context, fingerprints), json.dumps({"seconds_per_epoch": seconds}))
     return seconds
 
@@ -65,7 +68,8 @@ class _MeasurementDone(BaseException):
 class _EpochTimer:
     """Records when epochs end and, after the warm-up, the progress of batches within the first epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, trial_seconds: float = TRIAL_SECONDS) -> None:
+        self._trial_seconds = trial_seconds
         self._started_at: float | None = None
         self._steps_per_epoch = 0
         self._epoch_ends: list[float] = []
@@ -75,7 +79,7 @@ class _EpochTimer:
         """Record one line of the training's output.
 
         Raises:
-            _MeasurementDone: the trial has lasted `TRIAL_SECONDS` and can be evaluated.
+            _MeasurementDone: the trial has lasted long enough and can be evaluated.
         """
         try:
             event = _EVENT.validate_json(line)
@@ -89,11 +93,11 @@ class _EpochTimer:
         elif (
             isinstance(event, TrainingProgress)
             and not self._epoch_ends
-            and now - (self._started_at or now) >= WARM_UP_SECONDS
+            and now - (self._started_at or now) >= WARM_UP_SHARE * self._trial_seconds
         ):
             self._progress.append((now, event.step))
         is_measurable = len(self._epoch_ends) > 1 or len(self._progress) > 1
-        if self._started_at is not None and is_measurable and now - self._started_at >= TRIAL_SECONDS:
+        if self._started_at is not None and is_measurable and now - self._started_at >= self._trial_seconds:
             raise _MeasurementDone
 
     def seconds_per_epoch(self, train: int, validation: int) -> float:
@@ -109,7 +113,7 @@ class _EpochTimer:
         return training_seconds * (1 + VALIDATION_COST_RATIO * validation / train)
 
 
-def _measure(context: RunContext, fingerprints: Fingerprints) -> float:
+def _measure(context: RunContext, fingerprints: Fingerprints, trial_seconds: float) -> float:
     root = context.project.root
     prepared = context.project.dataset(context.spec.dataset) / "prepared"
     counts: dict[str, Any] = manifests.load(prepared, "prepared").facts["counts"]
@@ -127,7 +131,7 @@ def _measure(context: RunContext, fingerprints: Fingerprints) -> float:
         lineage={},
         pretrained_folder=None if start is None else str(start.folder.relative_to(root)),
     )
-    timer = _EpochTimer()
+    timer = _EpochTimer(trial_seconds)
     silent_context = replace(context, log=lambda _: None)
     try:
         silent_context.run(stage_requests.trial(context.project, request, start), timer.take_line)

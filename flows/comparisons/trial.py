@@ -120,7 +120,8 @@ def _fitting(
     with prewarm.prewarmed(["training"], project.root):
         for spec in offered.models:
             context = RunContext(project, spec, api, log)
-            epoch = epoch_timing.seconds_per_epoch(context, compare.fingerprints_of(context, offered))
+            fingerprints = compare.fingerprints_of(context, offered)
+            epoch = epoch_timing.seconds_per_epoch(context, fingerprints, min(epoch_timing.TRIAL_SECONDS, share))
             if epoch <= MAX_EXCESS * share:
                 models.append(spec)
             else:

@@ -6,6 +6,7 @@ import json
 import signal
 
 import pytest
+import yaml
 
 from tests.house import House
 
@@ -35,15 +36,17 @@ def test_models_are_compared_one_that_fails_is_named_and_nothing_is_trained_twic
     assert "not finite" in found["failed"]["diverges"]
     rows = {row["name"]: row for row in found["rows"]}
     assert rows.keys() == {"narrow", "wide"}
-    assert found["metric"] == "accuracy"
+    assert (found["metric"], found["split"]) == ("accuracy", "validation")
     assert all(row["epochs"] == 3 and row["training_seconds"] > 0 for row in rows.values())
     assert rows["wide"]["parameters"] > rows["narrow"]["parameters"]
     assert rows["wide"]["serves_bytes"] > rows["narrow"]["serves_bytes"]
     for row in rows.values():
         quality = row["quality"]
         assert quality["lower"] < quality["value"] < quality["upper"]
-        metrics = json.loads((house.root / row["package"] / "metrics.json").read_text())
-        assert metrics["overall"]["accuracy"] == pytest.approx(quality["value"], abs=1e-6)
+        facts = json.loads((house.root / row["package"] / "manifest.json").read_text())["facts"]
+        trained = house.project.run_folder(facts["train_fingerprint"]) / "trained" / "history.json"
+        epoch = json.loads(trained.read_text())["epochs"][row["kept_epoch"] - 1]
+        assert epoch["validation/accuracy"] == pytest.approx(quality["value"], abs=1e-6)
         assert 0 < row["latency_ms"] < 1000
     folder = house.project.reports("compare-narrow-wide-diverges")
     assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
@@ -73,3 +76,24 @@ def test_models_are_compared_one_that_fails_is_named_and_nothing_is_trained_twic
     assert "scoring" not in again.stderr
     same = {row["name"]: row["quality"] for row in json.loads(again.stdout)["rows"]}
     assert same == {name: row["quality"] for name, row in rows.items()}
+
+
+def test_the_best_candidate_of_a_short_trial_is_written_into_the_pipeline(house: House) -> None:
+    weak = {"name": "textbook", "family": "cnn", "depth": 1, "width": 4, "convolutions": 1, "dropout": 0.0}
+    train = {"epochs": 40, "learning_rate": 1e-9}  # learns nothing
+    house.pipeline("tried", model=weak, train=train, gates={"accuracy": {"min": 0.5}})
+    done = house.json("try", "tried", "--for", "6s")
+    assert done["changed"]
+    assert done["split"] == "validation"
+    assert {row["name"] for row in done["rows"]} | set(done["left_out"]) == {
+        "cnn textbook",
+        "cnn resnet",
+        "transformer vit",
+    }
+    chosen = done["rows"][0]
+    assert done["chosen"] == chosen["name"] != "cnn textbook"
+    written = yaml.safe_load(house.project.pipeline_file("tried").read_text())
+    assert written["model"]["name"] == done["model"]["name"]
+    assert written["train"]["epochs"] > chosen["epochs"]  # those of a whole training
+    assert written["gates"] == {"accuracy": {"min": 0.5}}
+    assert "# Tried by `modelyard try` on " in house.project.pipeline_file("tried").read_text()
