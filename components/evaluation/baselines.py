@@ -8,12 +8,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.contracts.shapes import ClassesOutput, ForecastOutput
+from components.evaluation import linear_baselines
 from components.evaluation.metrics import accuracy, confusion_matrix, macro_f1
 from components.evaluation.test_split import FrozenSplit
+from components.preprocessing.stored import StoredSplit
+
+Real = NDArray[np.float64]
 
 BATCH = 1024
+SEASON_WINDOWS, MAX_SEASON = 100, 400  # windows of train that a season is chosen by; its most steps
 LABELS = "labels"  # array of class numbers (N,)
 
 
@@ -51,9 +57,9 @@ def of(frozen: FrozenSplit) -> list[Baseline]:
     """The baselines of a test split, by the kind of its output; none for outputs that have none."""
     match frozen.processor.output_spec():
         case ClassesOutput():
-            return _commonest_class(frozen)
+            return [*_commonest_class(frozen), *_linear_model(frozen)]
         case ForecastOutput():
-            return _constant_forecasts(frozen)
+            return _naive_forecasts(frozen)
         case _:
             return []
 
@@ -91,18 +97,50 @@ def _commonest_class(frozen: FrozenSplit) -> list[Baseline]:
     return [Baseline(name, {"accuracy": accuracy(confusion), "macro_f1": macro_f1(confusion)})]
 
 
-def _constant_forecasts(frozen: FrozenSplit) -> list[Baseline]:
-    """The last value, and the mean of the train split (0, as values are standardised), for every step ahead."""
-    names = ("the last value for every step ahead", "the mean of the train split for every step ahead")
-    squared, absolute, count = np.zeros(2), np.zeros(2), 0
+def _linear_model(frozen: FrozenSplit) -> list[Baseline]:
+    """Logistic regression on simple features, where there are such for the input."""
+    answers = linear_baselines.classes(frozen)
+    if answers is None:
+        return []
+    confusion = confusion_matrix(frozen.split.all(LABELS).astype(np.int64), answers.classes, len(frozen.classes))
+    return [Baseline(answers.name, {"accuracy": accuracy(confusion), "macro_f1": macro_f1(confusion)})]
+
+
+def _naive_forecasts(frozen: FrozenSplit) -> list[Baseline]:
+    """Three forecasts: the last value, the mean of the train split (0, as values are standardised), the last season."""
+    season = _season(frozen.other("train"))
+    names = [
+        "the last value for every step ahead",
+        "the mean of the train split for every step ahead",
+        f"the value {season} steps before, of the last season (seasonal naive)",
+    ]
+    squared, absolute, count = np.zeros(3), np.zeros(3), 0
     for start in range(0, len(frozen), BATCH):
         batch = frozen.split.batch(np.arange(start, min(start + BATCH, len(frozen))), ("past", "future"))
         past, future = batch["past"].astype(np.float64), batch["future"].astype(np.float64)  # (N, T, C), (N, H, C)
-        for number, errors in enumerate((future - past[:, -1:], future)):
+        for number, errors in enumerate((future - past[:, -1:], future, future - _repeated(past, future, season))):
             squared[number] += np.square(errors).sum()
             absolute[number] += np.abs(errors).sum()
         count += future.size
-    return [
+    found = [
         Baseline(name, {"mse": float(squared[number] / count), "mae": float(absolute[number] / count)})
         for number, name in enumerate(names)
     ]
+    return found if season > 1 else found[:2]  # a season of one step is the last value
+
+
+def _season(train: StoredSplit) -> int:
+    """The steps T of the past of which the last ones, repeated, forecast windows of the train split best."""
+    index = np.linspace(0, len(train) - 1, min(len(train), SEASON_WINDOWS)).round().astype(np.int64)
+    batch = train.batch(index, ("past", "future"))
+    past, future = batch["past"].astype(np.float64), batch["future"].astype(np.float64)
+    errors = [
+        np.square(future - _repeated(past, future, season)).mean()
+        for season in range(1, min(past.shape[1], MAX_SEASON) + 1)
+    ]
+    return int(np.argmin(errors)) + 1
+
+
+def _repeated(past: Real, future: Real, season: int) -> Real:
+    """The last `season` steps of the past (N, T, C), repeated over the steps ahead (N, H, C)."""
+    return past[:, past.shape[1] - season + np.arange(future.shape[1]) % season]

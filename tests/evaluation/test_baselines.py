@@ -27,7 +27,7 @@ def classes_split(folder: Path) -> tuple[FrozenSplit, np.ndarray, np.ndarray]:
     for name, labels in (("train", train), ("test", test)):
         (folder / name).mkdir(parents=True)
         np.save(folder / name / "labels.npy", labels.astype(np.int64))
-    processor = SimpleNamespace(output_spec=lambda: ClassesOutput(classes=3))
+    processor = SimpleNamespace(output_spec=lambda: ClassesOutput(classes=3), input_spec=lambda: None)
     task = tasks.find("image-classification")
     split = StoredSplit(folder / "test", specs)
     return FrozenSplit(folder, task, specs, split, CLASSES, processor), train, test  # type: ignore[arg-type]
@@ -57,26 +57,32 @@ def test_a_network_that_is_no_better_is_said_to_be(tmp_path: Path) -> None:
     assert document["better_than_baselines"] == {"metric": "accuracy", "is_better": False}
 
 
-def test_constant_forecasts(tmp_path: Path) -> None:
+def test_naive_forecasts(tmp_path: Path) -> None:
     back, ahead, channels = 6, 4, 2
     common = {"type": "float32", "shape": (channels,), "layout": "window", "of": "values"}
     specs = (
         ArraySpec(name="past", stop=back, **common),  # type: ignore[arg-type]
         ArraySpec(name="future", start=back, stop=back + ahead, **common),  # type: ignore[arg-type]
     )
-    (tmp_path / "test").mkdir()
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+    wave = np.tile([[0.0, 1.0], [2.0, 0.0], [1.0, 5.0]], (60, 1)).astype(np.float32)  # a season of three steps
+    np.save(tmp_path / "train" / "values.npy", wave)
     table = np.cumsum(np.random.default_rng(0).normal(size=(2000, channels)), axis=0).astype(np.float32)
     np.save(tmp_path / "test" / "values.npy", table)
     split = StoredSplit(tmp_path / "test", specs)
     output = ForecastOutput(horizon=ahead, channels=channels, quantiles=[0.5])
     processor = SimpleNamespace(output_spec=lambda: output)
     frozen = FrozenSplit(tmp_path, tasks.find("forecasting"), specs, split, [], processor)  # type: ignore[arg-type]
-    last, mean = baselines.of(frozen)
+    last, mean, seasonal = baselines.of(frozen)
     batch = split.batch(np.arange(len(split)))
     truth, repeated = batch["future"].ravel(), np.repeat(batch["past"][:, -1:], ahead, axis=1).ravel()
     assert last.figures["mse"] == pytest.approx(mean_squared_error(truth, repeated))
     assert last.figures["mae"] == pytest.approx(mean_absolute_error(truth, repeated))
     assert mean.figures["mse"] == pytest.approx(mean_squared_error(truth, np.zeros_like(truth)))
+    assert seasonal.name.startswith("the value 3 steps before")
+    season = batch["past"][:, [3, 4, 5, 3]].ravel()
+    assert seasonal.figures["mse"] == pytest.approx(mean_squared_error(truth, season))
     comparison = baselines.compare({"mse": last.figures["mse"] * 0.9}, [last, mean], frozen)
     assert comparison is not None
     assert comparison.baseline == last
