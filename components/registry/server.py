@@ -37,7 +37,7 @@ def create_app() -> Application:
     project = Project.find()
     # Relative to the project's folder, in which this process runs: its path may have characters special to URLs.
     folder = project.state.relative_to(project.root) / "mlflow"
-    atomic_database.create(folder / DATABASE, _make_tables)
+    atomic_database.create(folder / DATABASE, _make_tables, atomic_database.template_of("mlflow"))
     from mlflow.server.fastapi_app import app as application
 
     _create_stores(f"sqlite:///{folder / DATABASE}")

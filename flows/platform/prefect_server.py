@@ -29,7 +29,7 @@ def database(project: Project) -> Path:
 def create_app() -> Application:
     """The ASGI application; creates a missing database first. Reads MODELYARD_PROJECT and Prefect's settings."""
     project = Project.find()
-    atomic_database.create(database(project), _make_tables)
+    atomic_database.create(database(project), _make_tables, atomic_database.template_of("prefect"))
     from prefect.server.api.server import create_app as create_prefect
 
     return project_door.before(create_prefect(), project, opened_by="modelyard open prefect", handshake="prefect")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,41 @@ def test_a_database_that_is_there_is_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE mine (x)")
     assert not atomic_database.create(path, lambda _: pytest.fail("it was made anew"))
     assert tables(path) == {"mine"}
+
+
+def build_one(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE one (x)")
+
+
+def test_the_next_project_copies_what_the_first_one_made(tmp_path: Path) -> None:
+    template = tmp_path / "environment" / "server-1.db"
+    assert atomic_database.create(tmp_path / "a" / "some.db", build_one, template)
+    assert atomic_database.create(tmp_path / "b" / "some.db", lambda _: pytest.fail("it was made anew"), template)
+    assert tables(tmp_path / "b" / "some.db") == {"one"}
+    assert [entry.name for entry in (tmp_path / "b").iterdir()] == ["some.db"]
+    with closing(sqlite3.connect(tmp_path / "b" / "some.db")) as connection:  # a copy, not a link
+        connection.execute("CREATE TABLE two (x)")
+    assert tables(template) == {"one"}
+
+
+def test_a_damaged_template_is_made_anew(tmp_path: Path) -> None:
+    template = tmp_path / "server-1.db"
+    template.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    assert atomic_database.create(tmp_path / "a" / "some.db", build_one, template)
+    assert tables(tmp_path / "a" / "some.db") == tables(template) == {"one"}
+
+
+def test_where_no_template_can_be_kept_each_project_makes_its_own(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert atomic_database.create(tmp_path / "a" / "some.db", build_one, tmp_path / "file" / "server-1.db")
+    assert tables(tmp_path / "a" / "some.db") == {"one"}
+
+
+def test_the_template_belongs_to_the_installed_version() -> None:
+    found = atomic_database.template_of("prefect")
+    assert found.is_relative_to(sys.prefix)
+    assert found.name == f"prefect-{metadata.version('prefect')}.db"
 
 
 @pytest.mark.slow
