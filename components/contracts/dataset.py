@@ -158,6 +158,11 @@ class DatasetSpec(Strict):
         """Fields of the source's samples, besides id and split, with their kinds."""
         return self.source.fields
 
+    def row_columns(self) -> tuple[str, ...]:
+        """Names of the columns of features, if the source is a table of these."""
+        columns = self.source if isinstance(self.source, TableSource) else getattr(self.source, "layout", None)
+        return tuple(columns.features) if isinstance(columns, Columns) else ()
+
     @model_validator(mode="after")
     def _known_group(self) -> Self:
         fields = self.source.fields

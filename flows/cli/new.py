@@ -18,8 +18,9 @@ from components.core.project import Project
     "--from", "place", required=True, type=click.Path(path_type=Path), help="A folder, an archive of one, or a table."
 )
 @click.option("--task", help="Instead of the task that the data looks like.")
+@click.option("--label", metavar="COLUMN", help="The column of a table that is to be predicted.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
+def new(name: str, place: Path, task: str | None, label: str | None, as_json: bool) -> int:
     """Draft the dataset NAME and a pipeline for it from data: the task is recognised, expectations follow the data.
 
     Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; existing files are not overwritten.
@@ -29,7 +30,7 @@ def new(name: str, place: Path, task: str | None, as_json: bool) -> int:
 
     if not re.match(NAME, name):
         raise UsageError("not a name", got=name, expected="small letters, digits and -, beginning with a letter")
-    drafted = draft.write(Project.find(), name, place, task)
+    drafted = draft.write(Project.find(), name, place, task, label)
     if as_json:
         click.echo(json.dumps(drafted._asdict(), indent=2))
         return 0
