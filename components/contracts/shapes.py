@@ -124,11 +124,6 @@ class ClassesOutput(OutputSpec):
 
     classes: int
 
-    @property
-    def size(self) -> int:
-        """Size of a network's last layer: K."""
-        return self.classes
-
 
 class TokenClassesOutput(OutputSpec):
     """Logits (N, T, K), one row for each token."""
@@ -227,6 +222,6 @@ class ValuesOutput(OutputSpec):
     std: float
 
     @property
-    def size(self) -> int:
-        """Size of a network's last layer."""
+    def classes(self) -> int:
+        """Size of the last layer, under the name that networks read: a number takes one output, as one class does."""
         return 1

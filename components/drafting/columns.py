@@ -123,10 +123,13 @@ def _content(
     split = column_roles.split(columns) if list(table.by_split) == [""] else None
     others = [column for column in columns if column is not split]
     keys = {"split": split.name} if split is not None else {}
-    nested = nested_columns.recognise(table, others)
+    where = str(table.paths[0])
+    named = others if options.label is None else [label_column.named(others, options.label, where)]
+    nested = nested_columns.recognise(table, named)
     if nested is not None:
         layout, note = nested
-        labels, notes = _labels(table, layout["label"])
+        label = next(column for column in others if column.name == layout["label"])
+        labels, notes = _label_keys(table, label, options, number_marks.Marks())
         return {**layout, **keys, **labels}, [note, *notes], []
     marked, marks = number_marks.apply(others)
     series_found = _series(table, marked, marks) if _may_be_series(marked, options) else None
@@ -215,13 +218,14 @@ def _labelled(
             )
     text = column_roles.text(columns if options.label is None else _without(columns, options.label))
     is_table = features.is_one(columns, text, options)
-    if text is not None and not is_table and not options.demands("values"):
+    numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]
+    are_values = options.demands("values") and len(numbers) > 1
+    if text is not None and not is_table and not are_values:
         label = _label([column for column in columns if column is not text], options, where)
         if label is None:
             return {"text": text.name, "label": None}, [f"texts ({text.name}) without labels"], []
         keys, notes = _label_keys(table, label, options, marks)
         return {"text": text.name, **keys}, [f"texts ({text.name}) and {_kind(keys)} ({label.name})", *notes], []
-    numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]
     label = _label(columns, options, where)
     values = [column for column in numbers if label is None or column.name != label.name]
     as_values = _values(table, values, label, marks, options) if label is not None else None

@@ -68,6 +68,8 @@ def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
     for column in task.raw_columns:
         if column == "time_seconds":
             result += _time_expectations(profile)
+        elif column == "target":
+            result += feature_expectations.target(profile)
         elif (expectation := _column_expectation(column, profile, where)) is not None:
             result.append(expectation)
     result += feature_expectations.raw(profile)

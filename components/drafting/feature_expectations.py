@@ -44,6 +44,12 @@ def raw(profile: Profile) -> list[Expectation]:
     return found
 
 
+def target(profile: Profile) -> list[Expectation]:
+    """Targets in their range; all samples have one."""
+    numbers = np.array(profile.numbers("target"), np.float64)
+    return [_range("target", "the target", numbers, profile.samples)] if len(numbers) else []
+
+
 def prepared(task: Task) -> list[Expectation]:
     """Few samples have a category that train does not know."""
     if UNKNOWN not in task.prepared_columns:

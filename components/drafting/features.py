@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from components.core.errors import SourceError
 from components.drafting import column_roles, label_column, series
-from components.drafting.cells import IDENTITIES, MISSING, TEXTS, Column
+from components.drafting.cells import IDENTITIES, MISSING, TEXTS, Column, is_integer
 from components.drafting.draft_options import DraftOptions
 from components.drafting.number_marks import Marks
 from components.drafting.table_files import Files
@@ -22,6 +23,8 @@ _ALWAYS = 10  # different words that are categories in a table of any size
 _TEXT_LENGTH = 50  # mean number of characters from which a column holds texts
 # Words that stand for a missing category; others, such as none, may be categories.
 _MISSING_CATEGORIES = frozenset({"?", "na", "n/a", "#n/a", "nan", "null", "missing"})
+
+_IDENTITY = re.compile(r"(?:^|[_\W])(?:id|ID|Id)$|[a-z]I[dD]$")
 
 
 class _Scan:
@@ -118,7 +121,7 @@ def recognise(table: Files, columns: Sequence[Column], marks: Marks, options: Dr
     ]
     notes += _word_notes(words) + far
     if options == DraftOptions():
-        notes.append("another label: `--label COLUMN`; the steps of a series: `--task` of a task of series")
+        notes.append("if another column is the label: `--label COLUMN`; if the columns are steps of a series: `--task`")
     left_out = [(name, reason) for name, reason in reasons.items() if reason is not None]
     if is_target:
         keys, remarks = unlabelled(table, label)
@@ -138,10 +141,11 @@ def _why_not(column: Column, scan: _Scan) -> str | None:
     if distinct == 1:
         return f"constant: {next(iter(scan.distinct))}"
     if column.is_number:
-        is_numbered = _is_row_number(column)
-        if is_numbered or (name.endswith("id") and column.distinct == len([cell for cell in column.cells if cell])):
-            return "an identity: " + ("the numbers of the rows" if is_numbered else "all different, by its name")
-        return None
+        if _is_row_number(column):
+            return "an identity: the numbers of the rows"
+        filled = [cell for cell in column.cells if cell]
+        is_identity = _IDENTITY.search(column.name) is not None and all(map(is_integer, filled))
+        return "an identity, by its name: all different" if is_identity and column.distinct == len(filled) else None
     if column.is_time or column.is_mostly_typed:
         return column_roles.why_left_out(column) if not column.is_time else "times"
     if distinct > max(_ALWAYS, scan.filled // 4) or distinct > _CATEGORIES:

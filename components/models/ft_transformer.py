@@ -20,7 +20,7 @@ def build(
     config: FtTransformerSpec, input_spec: TableInput, output_spec: ClassesOutput | ValuesOutput
 ) -> FtTransformer:
     """A network from rows to classes or to a number."""
-    return FtTransformer(config, input_spec, output_spec.size)
+    return FtTransformer(config, input_spec, output_spec.classes)
 
 
 class FtTransformer(nn.Module):

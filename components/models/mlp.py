@@ -19,7 +19,7 @@ Normalisation = Literal["batch", "layer", "none"]
 
 def build(config: MlpSpec, input_spec: TableInput, output_spec: ClassesOutput | ValuesOutput) -> Mlp:
     """A network from rows to classes or to a number."""
-    return Mlp(config, input_spec, output_spec.size)
+    return Mlp(config, input_spec, output_spec.classes)
 
 
 class Mlp(nn.Module):
@@ -32,7 +32,7 @@ class Mlp(nn.Module):
         blocks: list[nn.Module] = []
         if config.residual:
             blocks.append(nn.Linear(self.vector.features, width))
-            blocks += [ResidualBlock(width, config.dropout, config.normalisation) for _ in range(config.depth)]
+            blocks += [ResidualMlpBlock(width, config.dropout, config.normalisation) for _ in range(config.depth)]
             blocks += [_norm(config.normalisation, width), nn.ReLU()]
         else:
             for in_features in [self.vector.features, *[width] * (config.depth - 1)]:
@@ -47,7 +47,7 @@ class Mlp(nn.Module):
         return outputs
 
 
-class ResidualBlock(nn.Module):
+class ResidualMlpBlock(nn.Module):
     """x + dropout(dense(dropout(relu(dense(norm(x))))))."""
 
     def __init__(self, width: int, dropout: float, normalisation: Normalisation) -> None:

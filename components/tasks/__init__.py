@@ -24,6 +24,9 @@ MODULES = {
     "image-generation": "components.tasks.image_generation",
     "tabular-classification": "components.tasks.tabular_classification",
     "tabular-regression": "components.tasks.tabular_regression",
+    "image-regression": "components.tasks.image_regression",
+    "text-regression": "components.tasks.text_regression",
+    "series-regression": "components.tasks.series_regression",
 }
 
 

@@ -13,6 +13,8 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import OutputSpec, ValuesOutput
 from components.core.errors import SampleError
 from components.core.strict import Strict
+from components.tasks import items
+from components.tasks.processor import BaseProcessor
 from components.tasks.task import Metric, Prediction, RawSample, Values
 from components.tasks.task_defaults import TaskDefaults
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
+
+    from components.tasks.task import Arrays, RunGraph
 
 
 TARGET = ArraySpec(name="target", type="float32", shape=(1,))
@@ -65,6 +69,42 @@ class Target(Strict):
         return [{"value": value} for value in values.tolist()]
 
 
+class NumberProcessor(BaseProcessor):
+    """Base of processors that give one number; the input arrays are those of the task of classes on the same inputs.
+
+    Args:
+        target: statistics of the target over the train split.
+    """
+
+    target: Target
+
+    def input_arrays(self) -> tuple[ArraySpec, ...]:
+        """The arrays that the network gets."""
+        raise NotImplementedError
+
+    def output_spec(self) -> ValuesOutput:
+        """One scaled number (N, 1)."""
+        return self.target.output_spec()
+
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """The inputs, and `target` float32 (1,)."""
+        return *self.input_arrays(), TARGET
+
+    def with_targets(self, inputs: Sequence[Arrays], samples: Sequence[RawSample]) -> list[Arrays]:
+        """The input arrays of samples with their scaled targets."""
+        targets = items.each(lambda raw: self.target.scaled(raw.values), samples)
+        return [{**arrays, "target": target} for arrays, target in zip(inputs, targets, strict=True)]
+
+    def answer(
+        self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
+    ) -> list[Prediction]:
+        """The number in the target's units."""
+        from components.preprocessing.batch import collate
+
+        names = [array.name for array in self.input_arrays()]
+        return self.target.predictions(run("model", collate(self.input_arrays(), samples, names))["value"])
+
+
 def target_of(values: Values) -> float:
     """The target of a raw sample.
 
@@ -75,6 +115,11 @@ def target_of(values: Values) -> float:
     if target - target != 0:
         raise SampleError("the target is no finite number", got=values["target"].tolist(), expected="one number")
     return target
+
+
+def truth_of(values: Values) -> str:
+    """The target of a raw sample as text, for a golden example."""
+    return f"{target_of(values):.6g}"
 
 
 def collecting(train: Iterable[RawSample], targets: list[float]) -> Iterator[RawSample]:

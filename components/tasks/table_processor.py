@@ -146,7 +146,10 @@ class TableProcessor(BaseProcessor, TabularSettings):
 
     def row_schema(self) -> dict[str, Any]:
         """JSON schema of a row."""
-        numbers = {column.name: _types(("number",), column.may_be_missing) for column in self.numbers}
+        numbers = {
+            column.name: {**_types(("number",), column.may_be_missing), "examples": [column.median]}
+            for column in self.numbers
+        }
         categories = {
             column.name: {**_types(("string", "boolean", "integer"), column.may_be_missing),
                           "examples": column.vocabulary[:_SHOWN]}

@@ -9,10 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import ValuesOutput
 from components.core.strict import Strict
-from components.tasks import items, regression, table_processor
+from components.tasks import regression, table_processor
 from components.tasks.regression import Target
 from components.tasks.table_processor import TableProcessor, TabularSettings
 from components.tasks.tabular import TableTask
@@ -24,31 +22,18 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays, RunGraph
 
 
-class TabularRegressionProcessor(TableProcessor):
+class TabularRegressionProcessor(TableProcessor, regression.NumberProcessor):
     """The fitted columns and the statistics of the target."""
-
-    target: Target
-
-    def output_spec(self) -> ValuesOutput:
-        """One scaled number (N, 1)."""
-        return self.target.output_spec()
-
-    def arrays(self) -> tuple[ArraySpec, ...]:
-        """`numbers` float32 (F,), `categories` int64 (G,), `target` float32 (1,)."""
-        return *self.input_arrays(), regression.TARGET
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Rows and scaled targets."""
-        targets = items.each(lambda raw: self.target.scaled(raw.values), samples)
-        rows = self.rows([table_processor.row_of(raw) for raw in samples])
-        return [{**row, "target": target} for row, target in zip(rows, targets, strict=True)]
+        return self.with_targets(self.rows([table_processor.row_of(raw) for raw in samples]), samples)
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The number in the target's units, and the columns whose category train does not know."""
-        values = table_processor.answer(self, run, samples)["value"]
-        return self.with_unknown(self.target.predictions(values), samples)
+        return self.with_unknown(super().answer(run, samples, classes, parameters), samples)
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Rows to numbers."""
@@ -93,7 +78,7 @@ class TabularRegression(TableTask, regression.OneNumber):
 
     def example(self, values: Values) -> Example:
         """The row as a JSON request."""
-        return self.request(values, f"{regression.target_of(values):g}")
+        return self.request(values, regression.truth_of(values))
 
     def load(self, folder: Path) -> TabularRegressionProcessor:
         """Read processor.json."""
