@@ -44,7 +44,8 @@ class Features(Sheet):
         row = self.rows[number]
         assert row is not None
         values = {**dict(row[2:]), name: value}
-        self.cells[number][name] = cell
+        spelled = next(key for key in self.cells[number] if key.strip().lower() == name)
+        self.cells[number][spelled] = cell
         self.rows[number] = (*row[:2], *sorted(values.items()))
 
 

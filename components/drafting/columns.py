@@ -280,9 +280,11 @@ def _label(columns: Sequence[Column], options: DraftOptions, where: str) -> Colu
     if options.label is not None:
         return label_column.named(columns, options.label, where)
     found = column_roles.label(columns)
-    if found is None and options.demands("target"):
-        numbers = [column for column in columns if label_column.is_quantity(column)]
-        found = numbers[0] if len(numbers) == 1 else None
+    if found is None and options.allows("target"):
+        quantities = [column for column in columns if label_column.is_quantity(column)]
+        if not options.demands("target"):
+            quantities = [column for column in quantities if column.known in label_column.QUANTITIES]
+        found = quantities[0] if len(quantities) == 1 else None
     return found
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from components.core.errors import SourceError
@@ -172,3 +174,23 @@ def test_the_command_asks_for_the_label(tmp_path: Path, monkeypatch: pytest.Monk
     done = CliRunner().invoke(new, arguments, standalone_mode=False)
     assert done.exception is None, done.output
     assert json.loads(done.stdout)["task"] == "tabular-classification"
+
+
+@pytest.mark.slow
+def test_adult_is_drafted_as_its_dataset_says() -> None:
+    mirror = os.environ.get("MODELYARD_MIRROR")
+    folder = Path(mirror, "adult") if mirror else None
+    if folder is None or not folder.is_dir():
+        pytest.skip("MODELYARD_MIRROR has no adult")
+    recognised = recognise(folder, DraftOptions(label="column_14"))
+    document = yaml.safe_load(Path(__file__).parents[2].joinpath("data/adult/dataset.yaml").read_text())
+    layout = document["source"]["layout"]
+    names = {f"column_{number}": name for number, name in enumerate(layout["columns"])}
+    for key in ("numbers", "categories"):
+        assert [names[name] for name in recognised.layout[key]] == layout[key]
+    for key in ("classes", "missing_values", "files"):
+        assert recognised.layout[key] == layout[key]
+    assert names[recognised.layout["label"]] == layout["label"]
+    assert "? (6,465 cells)" in recognised.why
+    with pytest.raises(SourceError, match="which column is the label"):
+        recognise(folder)

@@ -27,17 +27,17 @@ from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
 from components.training import stage as training
 from components.training.sinks import EventStream
-from components.validation import stage as validation
 from tests.serving.service import Service, running
 
 pytestmark = pytest.mark.slow
 
 JOBS = ("clerk", "smith", "cook")
 HEAD = "id,age,job,is_new,weight,constant,remark"
+ROWS = 200
 CASES = {"label": "tabular-classification", "price": "tabular-regression"}
 
 
-def table(count: int = 300) -> list[dict[str, Any]]:
+def table(count: int = ROWS) -> list[dict[str, Any]]:
     """Rows whose label and price follow from age, job and weight; a weight in ten is missing."""
     rng, rows = np.random.default_rng(0), []
     for number in range(count):
@@ -62,10 +62,10 @@ def project(root: Path, column: str) -> Project:
     (root / "pipelines").mkdir()
     (root / "a.csv").write_text("\n".join([",".join(names), *lines]) + "\n")
     made = draft.write(Project(root), "things", root / "a.csv")
-    assert (made.task, made.samples) == (CASES[column], 300)
+    assert (made.task, made.samples) == (CASES[column], ROWS)
     said = " ".join((made.why, *made.notes))
     assert all(
-        words in said for words in ("by its name", "id is left out", "constant is left out", "texts, 300 different")
+        words in said for words in ("by its name", "id is left out", "constant is left out", "texts, 200 different")
     )
     return Project(root)
 
@@ -86,8 +86,11 @@ def train(prepared: Path, epochs: int) -> Package:
     return Package.open(Path("package"))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("column", CASES)
 def test_from_a_file_to_a_service(column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from components.validation import stage as validation
+
     monkeypatch.chdir(tmp_path)
     place = project(tmp_path, column)
     folder = place.dataset("things").relative_to(tmp_path)
@@ -111,6 +114,7 @@ def test_from_a_file_to_a_service(column: str, tmp_path: Path, monkeypatch: pyte
         read = body.read(predictor.processor, predictor.endpoint, content, example.media)
         assert difference(example.answer, predictor.predict(read.items, read.parameters)[0]) < 1e-4
     frozen = FrozenSplit.open(prepared, manifest.load(prepared, "prepared").facts)
+    (tmp_path / "scratch").mkdir()
     again = reencode(frozen, predictor.processor, tmp_path / "scratch")
     for name in predictor.processor.inputs():
         np.testing.assert_array_equal(again.split.all(name), frozen.split.all(name))
