@@ -22,6 +22,7 @@ from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from benchmarks.mutations.boxes import Coco, Voc, Yolo
 from benchmarks.mutations.dataset import Dataset
+from benchmarks.mutations.features import Features, Prices
 from benchmarks.mutations.folders import ClassFolders, ListedPictures
 from benchmarks.mutations.judge import FAILURES, Outcome, judge
 from benchmarks.mutations.lines import Pairs, Tagged
@@ -32,6 +33,7 @@ from benchmarks.mutations.sounds import Sounds
 NAME = "mutated_data"
 KINDS: tuple[type[Dataset], ...] = (
     ClassFolders, ListedPictures, Coco, Voc, Yolo, Texts, SoleTexts, Pairs, Tagged, Values, Series, Sounds,
+    Features, Prices,
 )  # fmt: skip
 WHOLE_EVERY = 10  # each tenth dataset goes through all stages of the data
 

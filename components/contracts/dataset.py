@@ -44,12 +44,17 @@ class SklearnSource(Strict):
     """A dataset inside the installed scikit-learn."""
 
     kind: Literal["sklearn"]
-    name: Literal["digits"]
+    name: Literal["digits", "diabetes"]
 
     @property
     def fields(self) -> Fields:
         """Fields of the samples, with their kinds."""
-        return {"image": "binary", "label": "text"}
+        return {"image": "binary", "label": "text"} if self.name == "digits" else {"row": "json", "target": "numbers"}
+
+    @property
+    def features(self) -> list[str]:
+        """Columns of the rows."""
+        return [] if self.name == "digits" else ["age", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6", "sex"]
 
 
 class UrlSource(Strict):
@@ -157,6 +162,11 @@ class DatasetSpec(Strict):
     def source_fields(self) -> Fields:
         """Fields of the source's samples, besides id and split, with their kinds."""
         return self.source.fields
+
+    def row_columns(self) -> tuple[str, ...]:
+        """Names of the columns of features, if the source is a table of these."""
+        columns = getattr(self.source, "layout", self.source)
+        return tuple(columns.features) if isinstance(columns, Columns | SklearnSource) else ()
 
     @model_validator(mode="after")
     def _known_group(self) -> Self:

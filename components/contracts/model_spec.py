@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from components.contracts.architectures import cnn, custom, detection, diffusion, rnn, series, text, transformer, vision
+from components.contracts.architectures import (
+    cnn,
+    custom,
+    detection,
+    diffusion,
+    rnn,
+    series,
+    table,
+    text,
+    transformer,
+    vision,
+)
 
 
 def _named(value: Any) -> Any:
@@ -39,6 +50,8 @@ ModelSpec = Annotated[
         | detection.CenterSpec
         | detection.YolosSpec
         | diffusion.UNetSpec
+        | table.MlpSpec
+        | table.FtTransformerSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],

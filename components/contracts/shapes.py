@@ -187,3 +187,41 @@ class NoiseOutput(OutputSpec):
     kind: ClassVar[str] = "noise"
     graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ()
+
+
+class TableInput(InputSpec):
+    """A row of features: numbers float32 (N, F), already scaled, and categories int64 (N, G).
+
+    A network gets only the arrays that have columns: numbers, categories, or both in this order. Category 0 is one that
+    train does not know, category 1 a missing one.
+
+    Args:
+        numbers: F.
+        cardinalities: for each column of categories, how many there are, with the unknown and the missing one.
+    """
+
+    kind: ClassVar[str] = "table"
+    lossy: ClassVar[bool] = True
+
+    numbers: int
+    cardinalities: list[int]
+
+
+class ValuesOutput(OutputSpec):
+    """One number (N, 1): (value - mean) / std.
+
+    Args:
+        mean, std: of the target over the train split, in its own units.
+    """
+
+    kind: ClassVar[str] = "value"
+    graph_builder: ClassVar[str] = "components.training.graphs.value:graphs"
+    loss_settings: ClassVar[tuple[str, ...]] = ()
+
+    mean: float
+    std: float
+
+    @property
+    def classes(self) -> int:
+        """Size of the last layer, under the name that networks read: a number takes one output, as one class does."""
+        return 1

@@ -49,7 +49,8 @@ def _optional(**arguments: Any) -> Any:
 class Columns(Strict):
     """Which columns of a CSV, TSV (no quoting; both gzip or plain) or Parquet file make a sample.
 
-    A sample has an image, a text or values; and a label, unless `label: null`.
+    A sample has an image, a text, values, or a row of features (numbers and categories); and a label, unless
+    `label: null`, or a target.
 
     Args:
         label: column of the label.
@@ -58,12 +59,16 @@ class Columns(Strict):
         text: column of the text.
         values: names of the columns of numbers, in order; or the prefix of columns numbered from 0 on; or one column
             of lists of a Parquet file. An empty cell is NaN.
+        numbers, categories: columns of features: numbers, and words, booleans or whole numbers that are names. An empty
+            cell is null.
+        target: column of the number that is to be predicted, in place of a label.
         time: column of the time: ISO 8601 (also `YYYY-MM`, `YYYY/MM/DD`, `YYYYMMDD`; `UTC` and `GMT` behind it are the
             offset 0), kept as text; with `time_format`, rewritten in ISO 8601. A time that cannot be read is refused.
         split: column of the split, if the file has one.
         group: column of what samples belong to (a speaker, a patient, a user): the field `group`, which `split: {group:
             group}` keeps in one split.
-        classes: names of the labels, if the column has their numbers (1, or 1.0).
+        classes: names of the labels, if the column has their numbers (1, or 1.0); or the name for each cell of the
+            column.
         header: whether the first line names the columns; otherwise `columns` does.
         encoding: of CSV and TSV, any text encoding of Python. A byte that is not UTF-8 becomes U+FFFD, which is
             counted; in another encoding it is refused, with its line.
@@ -72,10 +77,11 @@ class Columns(Strict):
         skip_last_lines: number of lines below the last row.
         comment: lines that begin with this are skipped.
         decimal, thousands: the decimal mark of numbers, and the mark between groups of three digits.
-        missing_values: words and numbers that stand for an empty cell: in columns of numbers, or without these in the
-            label's.
+        missing_values: words and numbers that stand for an empty cell: in columns of numbers and categories and in the
+            target's, or without these in the label's.
         missing: `forward_fill` repeats the value of the row before where a value is missing.
-        unlabelled: what happens to rows without label: `refuse` all, or `leave_out` these rows and count them.
+        unlabelled: what happens to rows without label or target: `refuse` all, or `leave_out` these rows and count
+            them.
         time_format: format of the time as in `datetime.strptime`, or epoch_seconds (also milli-, micro-, nano-): since
             1970.
         order: `newest_first` turns the rows of each split round.
@@ -91,7 +97,7 @@ class Columns(Strict):
     values: str | list[str] | None = None
     time: str | None = None
     split: str | None = None
-    classes: list[str] | None = None
+    classes: list[str] | dict[str, str] | None = None
     header: bool = True
     columns: list[str] | None = None
     encoding: TextEncoding = "utf-8"
@@ -109,6 +115,14 @@ class Columns(Strict):
     image_folder: str | None = _optional(min_length=1)
     group: str | None = _optional()
     image_suffix: str | None = _optional(pattern=r"^\.[A-Za-z0-9.]+$")
+    numbers: list[str] | None = _optional(min_length=1)
+    categories: list[str] | None = _optional(min_length=1)
+    target: str | None = _optional(min_length=1)
+
+    @property
+    def features(self) -> list[str]:
+        """Columns of numbers, then of categories; [] if samples are no rows of features."""
+        return [*(self.numbers or ()), *(self.categories or ())]
 
     @property
     def fields(self) -> Fields:
@@ -120,10 +134,14 @@ class Columns(Strict):
             fields["text"] = "text"
         elif self.values is not None:
             fields["values"] = "numbers"
+        elif self.features:
+            fields["row"] = "json"
         else:
             fields["image"] = "binary"
         if self.label is not None:
             fields["label"] = "text"
+        if self.target is not None:
+            fields["target"] = "numbers"
         if self.group is not None:
             fields["group"] = "text"
         return fields
@@ -142,10 +160,21 @@ class Columns(Strict):
             raise ValueError(f"a format as in strptime, such as %d/%m/%Y; or {', '.join(EPOCHS)}")
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _target_in_place_of_a_label(cls, document: Any) -> Any:
+        has_target = isinstance(document, dict) and document.get("target") is not None and "label" not in document
+        return {**document, "label": None} if has_target else document
+
     @model_validator(mode="after")
     def _one_content(self) -> Self:
-        if [self.image, self.pixels, self.text, self.values].count(None) != 3:
-            raise ValueError("give exactly one of image:, pixels:, text:, values:")
+        if [self.image, self.pixels, self.text, self.values, self.features or None].count(None) != 4:
+            raise ValueError("give exactly one of image:, pixels:, text:, values:, or numbers: and categories:")
+        used = [*self.features, *(name for name in (self.label, self.target) if name is not None)]
+        if self.features and len(set(used)) < len(used):
+            raise ValueError("a column stands twice in numbers:, categories:, label: and target:")
+        if self.label is not None and self.target is not None:
+            raise ValueError("a sample has a label or a target; with target:, label: is null")
         if self.header != (self.columns is None):
             raise ValueError("header: false needs columns:, and columns: needs header: false")
         if self.kind == "parquet" and not self.header:
@@ -164,12 +193,17 @@ class Columns(Strict):
             raise ValueError("decimal: and thousands: are the same mark")
         if self.time is None and (self.time_format or self.order or self.missing):
             raise ValueError("time_format:, order: and missing: need time:")
-        if self.values is None and (self.missing or self.decimal or self.thousands):
-            raise ValueError("missing:, decimal: and thousands: need values:")
-        if self.values is None and self.label is None and self.missing_values:
-            raise ValueError("missing_values: needs values: or label:")
-        if self.label is None and self.unlabelled != "refuse":
-            raise ValueError("unlabelled: needs label:")
+        if self.values is None and self.missing:
+            raise ValueError("missing: needs values:")
+        if self.values is None and self.numbers is None and self.target is None and (self.decimal or self.thousands):
+            raise ValueError("decimal: and thousands: need values:, numbers: or target:")
+        read = (self.values, self.label, self.target, self.numbers, self.categories)
+        if self.missing_values and all(columns is None for columns in read):
+            raise ValueError("missing_values: needs values:, label:, target:, numbers: or categories:")
+        if self.label is None and self.target is None and self.unlabelled != "refuse":
+            raise ValueError("unlabelled: needs label: or target:")
+        if self.label is None and isinstance(self.classes, dict):
+            raise ValueError("classes: needs label:")
         if self.image is None and (self.image_folder or self.image_suffix):
             raise ValueError("image_folder: and image_suffix: need image:")
         if self.pixels is not None and (self.comment or self.skip_lines or self.skip_last_lines):

@@ -15,13 +15,16 @@ from components.drafting import (
     column_roles,
     dialect,
     encoding,
+    features,
     image_columns,
+    label_column,
     nested_columns,
     number_marks,
     series,
     table_files,
 )
 from components.drafting.cells import IDENTITIES, LABELS, Column
+from components.drafting.draft_options import NO_OPTIONS, DraftOptions
 from components.drafting.table_files import Files
 
 UNLABELLED_SHARE = 0.1  # most rows without label that a draft leaves out
@@ -50,7 +53,10 @@ class TableColumns(NamedTuple):
 
 
 def recognise(
-    files: Path | Sequence[Path] | Mapping[str, Sequence[Path]], kind: str, source: Path | None = None
+    files: Path | Sequence[Path] | Mapping[str, Sequence[Path]],
+    kind: str,
+    source: Path | None = None,
+    options: DraftOptions = NO_OPTIONS,
 ) -> TableColumns:
     """Recognise the columns of a sample from the first rows, and look through all rows for what contradicts them.
 
@@ -58,6 +64,7 @@ def recognise(
         files: one file, files of one split, or the files of each split; all have the same columns.
         kind: csv, tsv or parquet.
         source: folder in which images that a column names may be; default: the folder of the first file.
+        options: the label or the task that a person named.
 
     Raises:
         SourceError: a table has no rows or cannot be read, its columns are not recognised, or the files differ.
@@ -66,8 +73,10 @@ def recognise(
         files = {"": [files] if isinstance(files, Path) else list(files)}
     table = table_files.open_files(files, kind)
     columns, left_out = _present(table)
-    layout, notes = _content(table, columns, source or table.paths[0].parent)
-    used = {layout.get(key) for key in ("time", "text", "label", "image", "split", "group")}
+    layout, notes, no_features = _content(table, columns, source or table.paths[0].parent, options)
+    left_out += no_features
+    used = {layout.get(key) for key in ("time", "text", "label", "target", "image", "split", "group")}
+    used |= {*(layout.get("numbers") or ()), *(layout.get("categories") or ()), *(name for name, _ in no_features)}
     values = layout.get("values")
     used |= set(values) if isinstance(values, list) else {values}
     for column in number_marks.apply(columns)[0]:
@@ -106,19 +115,37 @@ def _present(table: Files) -> tuple[list[Column], list[tuple[str, str]]]:
     return present, left_out
 
 
-def _content(table: Files, columns: list[Column], source: Path) -> tuple[dict[str, Any], list[str]]:
-    """Keys of the columns, and how they were recognised; the first remark names the kind."""
+def _content(
+    table: Files, columns: list[Column], source: Path, options: DraftOptions
+) -> tuple[dict[str, Any], list[str], list[tuple[str, str]]]:
+    """Keys of the columns; how they were recognised (the first remark names the kind); which columns are no features,
+    and why."""
     split = column_roles.split(columns) if list(table.by_split) == [""] else None
     others = [column for column in columns if column is not split]
     keys = {"split": split.name} if split is not None else {}
-    nested = nested_columns.recognise(table, others)
+    where = str(table.paths[0])
+    named = others if options.label is None else [label_column.named(others, options.label, where)]
+    nested = nested_columns.recognise(table, named)
     if nested is not None:
         layout, note = nested
-        labels, notes = _labels(table, layout["label"])
-        return {**layout, **keys, **labels}, [note, *notes]
+        label = next(column for column in others if column.name == layout["label"])
+        labels, notes = _label_keys(table, label, options, number_marks.Marks())
+        return {**layout, **keys, **labels}, [note, *notes], []
     marked, marks = number_marks.apply(others)
-    layout, notes = _series(table, marked, marks) or _grouped(table, marked, marks, source)
-    return {**layout, **keys}, notes
+    series_found = _series(table, marked, marks) if _may_be_series(marked, options) else None
+    if series_found is not None:
+        layout, notes = series_found
+        return {**layout, **keys}, notes, []
+    layout, notes, left_out = _grouped(table, marked, marks, source, options)
+    return {**layout, **keys}, notes, left_out
+
+
+def _may_be_series(columns: Sequence[Column], options: DraftOptions) -> bool:
+    """Whether a time and numbers may be a series: no label was named, and no column is called a label and has few
+    different values."""
+    labels = [column for column in columns if column.known in LABELS and column.distinct <= label_column.FEW]
+    few = [column for column in labels if column.distinct * 4 <= len(column.cells)]
+    return options.demands("time") or (options.allows("time") and options.label is None and not few)
 
 
 def _series(table: Files, columns: list[Column], marks: number_marks.Marks) -> tuple[dict[str, Any], list[str]] | None:
@@ -161,68 +188,138 @@ def _check_no_clock(table: Files, columns: Sequence[Column], day: Column) -> Non
 
 
 def _grouped(
-    table: Files, columns: list[Column], marks: number_marks.Marks, source: Path
-) -> tuple[dict[str, Any], list[str]]:
+    table: Files, columns: list[Column], marks: number_marks.Marks, source: Path, options: DraftOptions
+) -> tuple[dict[str, Any], list[str], list[tuple[str, str]]]:
     """As `_labelled`, with the column that groups the samples, unless it is the only label."""
     group = column_roles.group(columns)
-    if group is not None:
+    if group is not None and group.name != options.label:
         others = [column for column in columns if column is not group]
-        if column_roles.label(others) is not None:
-            layout, notes = _labelled(table, others, marks, source)
+        if options.label is not None or column_roles.label(others) is not None:
+            layout, notes, left_out = _labelled(table, others, marks, source, options)
             note = f"samples of equal {group.name} are kept in one split"
-            return {**layout, "group": group.name}, [*notes, note]
-    return _labelled(table, columns, marks, source)
+            return {**layout, "group": group.name}, [*notes, note], left_out
+    return _labelled(table, columns, marks, source, options)
 
 
 def _labelled(
-    table: Files, columns: list[Column], marks: number_marks.Marks, source: Path
-) -> tuple[dict[str, Any], list[str]]:
-    """Images, texts, pixels or values, with labels; or texts alone."""
-    image = image_columns.find(columns, table.paths[0], source)
+    table: Files, columns: list[Column], marks: number_marks.Marks, source: Path, options: DraftOptions
+) -> tuple[dict[str, Any], list[str], list[tuple[str, str]]]:
+    """Images, texts, pixels, values or features, with labels; or texts alone."""
+    where = str(table.paths[0])
+    image = image_columns.find(columns, table.paths[0], source) if not options.demands("row") else None
     if image is not None:
-        label = column_roles.label([column for column in columns if column.name != image.name])
+        label = _label([column for column in columns if column.name != image.name], options, where)
         if label is not None:
-            keys, notes = _labels(table, label.name)
-            return {**image.keys, "label": label.name, **keys}, [
-                f"paths of images ({image.name}) and labels ({label.name})", *notes]  # fmt: skip
-    text = column_roles.text(columns)
-    label = column_roles.label([column for column in columns if column is not text])
-    if text is not None and label is not None:
-        keys, notes = _labels(table, label.name)
-        return {"text": text.name, "label": label.name, **keys}, [
-            f"texts ({text.name}) and labels ({label.name})", *notes]  # fmt: skip
-    if text is not None:
-        return {"text": text.name, "label": None}, [f"texts ({text.name}) without labels"]
+            keys, notes = _label_keys(table, label, options, marks)
+            return (
+                {**image.keys, **keys},
+                [f"paths of images ({image.name}) and {_kind(keys)} ({label.name})", *notes],
+                [],
+            )
+    text = column_roles.text(columns if options.label is None else _without(columns, options.label))
+    is_table = features.is_one(columns, text, options)
     numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]
+    are_values = options.demands("values") and len(numbers) > 1
+    if text is not None and not is_table and not are_values:
+        label = _label([column for column in columns if column is not text], options, where)
+        if label is None:
+            return {"text": text.name, "label": None}, [f"texts ({text.name}) without labels"], []
+        keys, notes = _label_keys(table, label, options, marks)
+        return {"text": text.name, **keys}, [f"texts ({text.name}) and {_kind(keys)} ({label.name})", *notes], []
+    label = _label(columns, options, where)
     values = [column for column in numbers if label is None or column.name != label.name]
-    if label is None or len(values) < 2:
-        shown = ", ".join(table.names[:12])
-        expected = "a label with a text, with numbers or with paths of images; texts; or a time with numbers"
-        unread = [column for column in columns if column.words and column.known not in LABELS]
-        odd = [f"{column.name}: {column_roles.why_left_out(column)}" for column in unread]
-        raise SourceError(
-            "the columns are not recognised",
-            where=str(table.paths[0]),
-            got="; ".join([shown, *odd[:_SHOWN]]),
-            expected=expected,
-            next_step="mend these cells" if odd else None,
-        )
-    keys, notes = _labels(table, label.name)
+    as_values = _values(table, values, label, marks, options) if label is not None else None
+    if as_values is not None:
+        return *as_values, []
+    if is_table and (options.demands("row") or _has_features(columns, options)):
+        found = features.recognise(table, columns, marks, options)
+        keys, notes = _labels(table, found.label) if found.label is not None else ({}, [])
+        return {**found.layout, **keys}, [*found.notes, *notes], found.left_out
+    raise _unrecognised(table, columns)
+
+
+def _values(
+    table: Files, values: list[Column], label: Column, marks: number_marks.Marks, options: DraftOptions
+) -> tuple[dict[str, Any], list[str]] | None:
+    """Pixels or a series of values in the columns of a row, with a label; None if the columns are not of one kind."""
+    if len(values) < 2 or options.demands("row"):
+        return None
     prefix = column_roles.pixel_prefix(values)
     if prefix is not None and "comment" not in table.keys and "skip_lines" not in table.keys and table.kind == "csv":
-        why = f"{_columns(values)} of pixels and labels ({label.name})"
-        return {"pixels": prefix, "label": label.name, **keys}, [why, *notes]
+        keys, notes = _label_keys(table, label, options, marks)
+        why = f"{_columns(values)} of pixels and {_kind(keys)} ({label.name})"
+        return {"pixels": prefix, **keys}, [why, *notes]
     names = [column.name for column in values]
+    if not options.demands("values") and ("columns" in table.keys or not label_column.are_steps(names)):
+        return None
+    others = [column for column in table.names if column not in names and column != label.name]
+    if not options.demands("values") and len(others) > len(values):
+        return None
+    keys, notes = _label_keys(table, label, options, marks)
     matrix, words = _numbers(table, names, marks)
     layout = {
         "values": column_roles.numbered_prefix(names, table.names) or names,
-        "label": label.name,
         **marks.keys(values, table.paths[0]),
         **keys,
     }
     layout |= {"missing_values": list(words)} if words else {}
-    why = f"{_columns(values)} of numbers and labels ({label.name}), which are read as a series of values in order"
+    why = (
+        f"{_columns(values)} of numbers and {_kind(keys)} ({label.name}), which are read as a series of values in order"
+    )
     return layout, [why, *_word_notes(words), *series.far_values(matrix, names), *notes]
+
+
+def _has_features(columns: Sequence[Column], options: DraftOptions) -> bool:
+    """Whether enough columns may be features: one beside a label that was named, else two beside another column."""
+    usable = [column for column in columns if column.name != options.label and features.is_feature(column)]
+    return len(usable) >= (1 if options.label is not None else 1 + features.FEWEST)
+
+
+def _label(columns: Sequence[Column], options: DraftOptions, where: str) -> Column | None:
+    """The column of the label: the one that was named, or one that looks like one."""
+    if options.label is not None:
+        return label_column.named(columns, options.label, where)
+    found = column_roles.label(columns)
+    if found is None and options.allows("target"):
+        quantities = [column for column in columns if label_column.is_quantity(column)]
+        if not options.demands("target"):
+            quantities = [column for column in quantities if column.known in label_column.QUANTITIES]
+        found = quantities[0] if len(quantities) == 1 else None
+    return found
+
+
+def _without(columns: Sequence[Column], name: str) -> list[Column]:
+    return [column for column in columns if column.name != name]
+
+
+def _kind(keys: Mapping[str, Any]) -> str:
+    return "labels" if keys.get("label") is not None else "targets"
+
+
+def _label_keys(
+    table: Files, label: Column, options: DraftOptions, marks: number_marks.Marks
+) -> tuple[dict[str, Any], list[str]]:
+    """Keys and remarks for a label, or for a target if the column is a quantity."""
+    is_target = options.demands("target") or (options.allows("target") and label_column.is_quantity(label))
+    if not is_target:
+        keys, notes = _labels(table, label.name)
+        return {"label": label.name, **keys}, notes
+    keys, notes = features.unlabelled(table, label)
+    return {"label": None, "target": label.name, **marks.keys([label], table.paths[0]), **keys}, notes
+
+
+def _unrecognised(table: Files, columns: Sequence[Column]) -> SourceError:
+    shown = ", ".join(table.names[:12])
+    expected = "a label with a text, with numbers or with paths of images; texts; or a time with numbers"
+    unread = [column for column in columns if column.words and column.known not in LABELS]
+    odd = [f"{column.name}: {column_roles.why_left_out(column)}" for column in unread]
+    return SourceError(
+        "the columns are not recognised",
+        where=str(table.paths[0]),
+        got="; ".join([shown, *odd[:_SHOWN]]),
+        expected=expected,
+        next_step="mend these cells" if odd else None,
+    )
 
 
 def _labels(table: Files, label: str) -> tuple[dict[str, Any], list[str]]:

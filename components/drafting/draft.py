@@ -18,6 +18,7 @@ from components.core import atomic, located_yaml
 from components.core.errors import SourceError, SpecError, UsageError
 from components.core.project import Project
 from components.drafting import expectations, likely_wrong, profile, split_sizes
+from components.drafting.draft_options import DraftOptions
 from components.drafting.profile import Profile
 from components.drafting.recognise import recognise
 from components.drafting.recognised import Recognised
@@ -46,13 +47,14 @@ class Draft(NamedTuple):
     notes: list[str]
 
 
-def write(project: Project, name: str, source: Path, task: str | None = None) -> Draft:
+def write(project: Project, name: str, source: Path, task: str | None = None, label: str | None = None) -> Draft:
     """Recognise the layout, profile every sample, and write the files.
 
     Args:
         name: name of the dataset and of the pipeline.
         source: file or folder of the samples, or an archive of a folder.
         task: name of the task, or `package.module:NAME`; default: the task that reads the fields of the samples.
+        label: column of the label or target of a table; default: the one that looks like it.
 
     Raises:
         UsageError: a dataset or pipeline of that name exists, or the task has no defaults.
@@ -65,8 +67,9 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
         where = ", ".join(str(path.relative_to(project.root)) for path in existing) or "params.yaml"
         raise UsageError(f"there is a {name} already", where=where, next_step="choose another name, or remove it")
     source = _single_archive(visible_files.innermost(source))
+    options = DraftOptions(label, None if task is None else frozenset(tasks.find(task).fields))
     with unpacked.folder(source, name) as content:
-        recognised = recognise(content)
+        recognised = recognise(content, options)
     task_name, task_spec = _choose_task(recognised, task, source)
     recognised = recognised._replace(layout=task_spec.draft_layout(recognised.layout))
     document: dict[str, Any] = {
@@ -97,7 +100,9 @@ def write(project: Project, name: str, source: Path, task: str | None = None) ->
             *samples.remarks,
             *samples.unreadable_notes(),
             *task_spec.draft_notes(samples, document["input"]),
-            *likely_wrong.notes(samples, document["split"]),
+            *likely_wrong.notes(
+                samples, document["split"], equal_samples_differ=getattr(task_spec, "equal_samples_differ", False)
+            ),
         ]
         pipeline = {
             "name": name,

@@ -8,16 +8,17 @@ copies across splits) is expected as often as observed; what almost all samples 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from components.core.errors import SourceError
-from components.drafting import series, steps
+from components.drafting import feature_expectations, series, steps
+from components.drafting.expectation import Expectation
+from components.drafting.expectation import expectation as _expectation
+from components.drafting.expectation import mostly as _mostly
+from components.drafting.expectation import rounded as _rounded
 from components.drafting.profile import Profile
 from components.tasks.task import Task
-
-Expectation = dict[str, Any]
 
 SPLITS = ("test", "train", "validation")
 MARGIN = 0.25  # of a range, added on both sides
@@ -67,8 +68,11 @@ def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
     for column in task.raw_columns:
         if column == "time_seconds":
             result += _time_expectations(profile)
+        elif column == "target":
+            result += feature_expectations.target(profile)
         elif (expectation := _column_expectation(column, profile, where)) is not None:
             result.append(expectation)
+    result += feature_expectations.raw(profile)
     result.append(
         _duplicates(
             "in_other_split", "no sample stands in two splits of the source", profile.share(profile.content_splits)
@@ -76,7 +80,7 @@ def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
     )
     if profile.labels:
         share = profile.share(profile.content_labels)
-        accepted = share if share <= CONFLICTS else 0.0
+        accepted = share if share <= CONFLICTS or getattr(task, "equal_samples_differ", False) else 0.0
         result.append(_duplicates("label_conflict", "equal samples have equal labels", accepted))
     max_copies = max(profile.copies.values())
     description = "no sample is there twice" if max_copies == 1 else f"no sample is there more than {max_copies} times"
@@ -103,7 +107,7 @@ def _prepared(task: Task, profile: Profile) -> list[Expectation]:
                 "expect_column_values_to_be_in_set", description, column="label_in_every_split", value_set=[True]
             ),
         ]
-    return result
+    return result + feature_expectations.prepared(task)
 
 
 def _label_expectations(profile: Profile) -> list[Expectation]:
@@ -209,20 +213,3 @@ def _between(
 ) -> Expectation:
     bounds = {name: value for name, value in (("min_value", minimum), ("max_value", maximum)) if value is not None}
     return _expectation("expect_column_values_to_be_between", description, mostly, column=column, **bounds)
-
-
-def _expectation(kind: str, description: str, mostly: dict[str, float] | None = None, **arguments: Any) -> Expectation:
-    return {"type": kind, "kwargs": {**arguments, **(mostly or {})}, "description": description}
-
-
-def _mostly(share: float) -> dict[str, float]:
-    """`mostly` slightly below the share; {} for a share of 1."""
-    return {} if share >= 1 else {"mostly": max(0.0, math.floor(share * 990) / 1000)}
-
-
-def _rounded(value: float, *, down: bool) -> float:
-    """Round to three digits, down or up."""
-    if value == 0:
-        return 0.0
-    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
-    return float(f"{(math.floor if down else math.ceil)(value / unit) * unit:.6g}")

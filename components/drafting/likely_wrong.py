@@ -39,11 +39,12 @@ def check(profile: Profile, where: str) -> None:
         )
 
 
-def notes(profile: Profile, split: dict[str, Any]) -> list[str]:
+def notes(profile: Profile, split: dict[str, Any], *, equal_samples_differ: bool = False) -> list[str]:
     """One sentence for each kind of doubt.
 
     Args:
         split: `split:` of the drafted dataset.yaml.
+        equal_samples_differ: as of the task.
     """
     found = []
     draws = {"test", "validation"} - profile.splits.keys() and split.get("by") != "time"
@@ -56,7 +57,7 @@ def notes(profile: Profile, split: dict[str, Any]) -> list[str]:
             "they cannot be in train, validation and test, and `run` will refuse that. Add samples, leave the classes "
             "out, or accept it: remove the expectation on label_in_every_split from expectations.json"
         )
-    found += _copies(profile)
+    found += _copies(profile, equal_samples_differ=equal_samples_differ)
     for column, remark in _DEFECTS.items():
         values = profile.columns.get(column)
         if values is None:
@@ -69,7 +70,7 @@ def notes(profile: Profile, split: dict[str, Any]) -> list[str]:
     return found
 
 
-def _copies(profile: Profile) -> list[str]:
+def _copies(profile: Profile, *, equal_samples_differ: bool) -> list[str]:
     """What equal samples do: stand in two splits, have several labels."""
     found = []
     if share := profile.share(profile.content_splits):
@@ -78,7 +79,9 @@ def _copies(profile: Profile) -> list[str]:
             "preparation leaves them out where they would be learnt or tested twice"
         )
     if share := profile.share(profile.content_labels):
-        refused = "; `run` will refuse that: correct the labels" if share > CONFLICTS else ""
+        refused = (
+            "; `run` will refuse that: correct the labels" if share > CONFLICTS and not equal_samples_differ else ""
+        )
         found.append(
             f"{round(share * profile.samples):,} of {profile.samples:,} samples equal one of another label{refused}"
         )

@@ -60,6 +60,10 @@ class Profile:
         values = [float(value) for value in self.columns.get(column, []) if isinstance(value, int | float)]
         return [value for value in values if math.isfinite(value)]
 
+    def values(self, column: str) -> list[object]:
+        """All values of a column."""
+        return self.columns.get(column, [])
+
     def unreadable_notes(self) -> list[str]:
         """The samples that cannot be read: number, kind of error and the first ids, a kind a sentence."""
         kinds = sorted(self.unreadable.items(), key=lambda kind: -len(kind[1]))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import SourceError
 from components.drafting import columns, encoding, recognise_detection
+from components.drafting.draft_options import NO_OPTIONS, DraftOptions
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import Files, as_layout, by_split, is_split
 from components.ingestion import conll, image_names, text_encoding, visible_files, wav_folder
@@ -25,8 +26,11 @@ _NO_CLASS = re.compile(r"(fold|split|part|batch|run|session)[ _-]?\d+")  # folde
 _NOISE = re.compile(r"_?background_?noise_?|_.*_")
 
 
-def recognise(source: Path) -> Recognised:
+def recognise(source: Path, options: DraftOptions = NO_OPTIONS) -> Recognised:
     """Recognise the layout of a file or a folder.
+
+    Args:
+        options: the label or the task that a person named.
 
     Raises:
         SourceError: there is no such file or folder, its layout is not recognised, or it can be read in several ways.
@@ -34,11 +38,15 @@ def recognise(source: Path) -> Recognised:
     if source.is_file():
         if _table_kind(source) is None and _is_conll(source):
             return _tagged({"": source.name}, [source], source)
-        return _table({"": [source]}, source.parent)
+        return _table({"": [source]}, source.parent, options)
     if not source.is_dir():
         raise SourceError("no such file or folder", where=str(source))
     files = sorted(visible_files.walk(source))
-    for recogniser in (recognise_detection.recognise, _wav, _class_folders, _pairs, _conll, _tables):
+    recognisers: tuple[Callable[[Path, Sequence[Path]], Recognised | None], ...] = (
+        recognise_detection.recognise, _wav, _class_folders, _pairs, _conll,
+        lambda folder, paths: _tables(folder, paths, options),
+    )  # fmt: skip
+    for recogniser in recognisers if options.label is None else recognisers[-1:]:
         recognised = recogniser(source, files)
         if recognised is not None:
             return recognised
@@ -209,11 +217,11 @@ def _tagged(files: Files, paths: Sequence[Path], source: Path) -> Recognised:
     return Recognised(layout, "CoNLL: a token and its tag a line", notes)
 
 
-def _tables(source: Path, files: Sequence[Path]) -> Recognised | None:
+def _tables(source: Path, files: Sequence[Path], options: DraftOptions) -> Recognised | None:
     tables = [path for path in files if _table_kind(path)]
     if not tables:
         return None
-    found = _table(by_split(tables, source), source)
+    found = _table(by_split(tables, source), source, options)
     images = [path for path in files if path.suffix.lower() in image_names.SUFFIXES] if "image" in found.layout else []
     return found._replace(remarks=(*found.remarks, *_others(files, [*tables, *images], source)))
 
@@ -228,10 +236,10 @@ def _others(files: Sequence[Path], read: Sequence[Path], source: Path) -> tuple[
     return (f"{len(others):,} other files are left out ({', '.join(others[:5])}{more})",)
 
 
-def _table(files: dict[str, list[Path]], source: Path) -> Recognised:
+def _table(files: dict[str, list[Path]], source: Path, options: DraftOptions) -> Recognised:
     first = next(iter(files.values()))[0]
     kind = _table_kind(first) or ("tsv" if "\t" in columns.lines(first, 1)[0] else "csv")
-    found = columns.recognise(files, kind, source)
+    found = columns.recognise(files, kind, source, options)
     layout = {"kind": kind, "files": as_layout(files, source), **found.layout}
     remarks = tuple(f"the column {name} is left out: {reason}" for name, reason in found.left_out)
     return Recognised(layout, found.why, remarks)

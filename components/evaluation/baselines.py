@@ -1,5 +1,7 @@
 """What answers without a network reach on the test split: a network that is no better has learnt nothing.
 
+For rows of a table, scikit-learn's models are such baselines too (table_baselines.py).
+
 Legend: N samples, K classes, T steps back, H steps ahead, C channels.
 """
 
@@ -10,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.shapes import ClassesOutput, ForecastOutput
-from components.evaluation import linear_baselines
+from components.contracts.shapes import ClassesOutput, ForecastOutput, TableInput, ValuesOutput
+from components.evaluation import linear_baselines, table_baselines
 from components.evaluation.metrics import accuracy, confusion_matrix, macro_f1
+from components.evaluation.regression import RegressionScores
 from components.evaluation.test_split import FrozenSplit
 from components.preprocessing.stored import StoredSplit
 
@@ -21,6 +24,7 @@ Real = NDArray[np.float64]
 BATCH = 1024
 SEASON_WINDOWS, MAX_SEASON = 100, 400  # windows of train that a season is chosen by; its most steps
 LABELS = "labels"  # array of class numbers (N,)
+TARGET = "target"  # array of scaled targets (N, 1)
 
 
 class Baseline(NamedTuple):
@@ -57,9 +61,11 @@ def of(frozen: FrozenSplit) -> list[Baseline]:
     """The baselines of a test split, by the kind of its output; none for outputs that have none."""
     match frozen.processor.output_spec():
         case ClassesOutput():
-            return [*_commonest_class(frozen), *_linear_model(frozen)]
+            return [*_commonest_class(frozen), *_linear_model(frozen), *_table_classes(frozen)]
         case ForecastOutput():
             return _naive_forecasts(frozen)
+        case ValuesOutput() as output:
+            return _numbers(frozen, output)
         case _:
             return []
 
@@ -90,20 +96,48 @@ def _commonest_class(frozen: FrozenSplit) -> list[Baseline]:
     """The commonest class of the train split, for every sample."""
     if not any(spec.name == LABELS for spec in frozen.specs):
         return []
-    train, truth = (split.all(LABELS).astype(np.int64) for split in (frozen.other("train"), frozen.split))
-    commonest = int(np.bincount(train).argmax())
-    confusion = confusion_matrix(truth, np.full(len(truth), commonest), len(frozen.classes))
+    commonest = int(np.bincount(frozen.other("train").all(LABELS).astype(np.int64)).argmax())
     name = f"the commonest class ({frozen.classes[commonest]}) for every sample"
-    return [Baseline(name, {"accuracy": accuracy(confusion), "macro_f1": macro_f1(confusion)})]
+    return [_classes(frozen, name, np.full(len(frozen), commonest))]
+
+
+def _table_classes(frozen: FrozenSplit) -> list[Baseline]:
+    """Models of scikit-learn; [] for other inputs than tables."""
+    spec = _table(frozen)
+    return [] if spec is None else [_classes(frozen, *fitted) for fitted in table_baselines.classes(frozen, spec)]
+
+
+def _table(frozen: FrozenSplit) -> TableInput | None:
+    spec = frozen.processor.input_spec() if issubclass(frozen.task.input_type, TableInput) else None
+    return spec if isinstance(spec, TableInput) else None
+
+
+def _classes(frozen: FrozenSplit, name: str, answers: NDArray[np.int64]) -> Baseline:
+    """The figures of class numbers (N,)."""
+    confusion = confusion_matrix(frozen.split.all(LABELS).astype(np.int64), answers, len(frozen.classes))
+    return Baseline(name, {"accuracy": accuracy(confusion), "macro_f1": macro_f1(confusion)})
+
+
+def _numbers(frozen: FrozenSplit, output: ValuesOutput) -> list[Baseline]:
+    """The mean and the median of the train split for every sample; for tables, models of scikit-learn."""
+    train, truth = (np.asarray(split.all(TARGET), np.float64)[:, 0] for split in (frozen.other("train"), frozen.split))
+    answers = [
+        ("the mean of the train split for every sample", np.full(len(truth), train.mean())),
+        ("the median of the train split for every sample", np.full(len(truth), np.median(train))),
+    ]
+    spec = _table(frozen)
+    answers += table_baselines.values(frozen, spec) if spec is not None else []
+    unscaled = truth * output.std + output.mean
+    return [
+        Baseline(name, RegressionScores(values * output.std + output.mean, unscaled).figures())
+        for name, values in answers
+    ]
 
 
 def _linear_model(frozen: FrozenSplit) -> list[Baseline]:
     """Logistic regression on simple features, where there are such for the input."""
     answers = linear_baselines.classes(frozen)
-    if answers is None:
-        return []
-    confusion = confusion_matrix(frozen.split.all(LABELS).astype(np.int64), answers.classes, len(frozen.classes))
-    return [Baseline(answers.name, {"accuracy": accuracy(confusion), "macro_f1": macro_f1(confusion)})]
+    return [] if answers is None else [_classes(frozen, answers.name, answers.classes)]
 
 
 def _naive_forecasts(frozen: FrozenSplit) -> list[Baseline]:

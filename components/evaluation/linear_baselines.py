@@ -36,7 +36,7 @@ class Answers(NamedTuple):
 
 def classes(frozen: FrozenSplit) -> Answers | None:
     """Fit on train and answer on the frozen split; None for inputs without features here, or a single class."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no annotations
 
     spec = frozen.processor.input_spec()
     if not isinstance(spec, TokensInput | ImageInput | SeriesInput):
@@ -99,13 +99,14 @@ def _token_counts(split: StoredSplit, array: str, index: NDArray[np.int64], voca
 
 def _averaged(images: NDArray[np.uint8]) -> Real:
     """Images (N, H, W, C) as rows of mean levels of squares, at most `SIDE` x `SIDE` of them."""
+    levels = images.astype(np.float64)
     for axis in (1, 2):
-        size = images.shape[axis]
+        size = levels.shape[axis]
         if size > SIDE:
             starts = np.linspace(0, size, SIDE, endpoint=False).astype(np.int64)
             counts = np.diff([*starts, size]).reshape([-1 if other == axis else 1 for other in range(4)])
-            images = np.add.reduceat(images.astype(np.float64), starts, axis=axis) / counts
-    return images.reshape(len(images), -1).astype(np.float64)
+            levels = np.add.reduceat(levels, starts, axis=axis) / counts
+    return levels.reshape(len(levels), -1)
 
 
 def _read_at_times(series: NDArray[np.float32], lengths: NDArray[np.int64]) -> Real:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import io
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from components.core.errors import SourceError
-from components.ingestion import png
+from components.ingestion import png, sklearn_data
 from components.ingestion.sample import Sample
 
 _SIDE = 8
@@ -25,7 +23,7 @@ def samples() -> Iterator[Sample]:
     Raises:
         SourceError: scikit-learn is not installed, or its digits file is unknown.
     """
-    path = _file()
+    path = sklearn_data.path("digits.csv.gz")
     try:
         text = gzip.decompress(path.read_bytes())
         table = np.loadtxt(io.BytesIO(text), delimiter=",")  # (N, 65): 64 pixels and the digit
@@ -36,13 +34,3 @@ def samples() -> Iterator[Sample]:
     images = np.rint(table[:, :-1] * 255 / _LARGEST).astype(np.uint8).reshape(-1, _SIDE, _SIDE)  # (N, H, W)
     for row, (image, label) in enumerate(zip(images, table[:, -1], strict=True)):
         yield Sample(f"digits/{row:06d}", None, {"image": png.encode(image), "label": str(int(label))})
-
-
-def _file() -> Path:
-    spec = importlib.util.find_spec("sklearn")
-    if spec is None or not spec.submodule_search_locations:
-        raise SourceError("scikit-learn is not installed", next_step="make venv")
-    path = Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
-    if not path.is_file():
-        raise SourceError("scikit-learn came without its digits", where=str(path), next_step="reinstall scikit-learn")
-    return path

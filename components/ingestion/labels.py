@@ -16,13 +16,16 @@ class Labels:
 
     No label: None, NaN, NaT, text that is empty but for blanks and, in a table without columns of numbers, a word of
     `missing_values`. Any other text is a name, `NA` and `null` too, as `class_name` spells it.
-    With `classes`, a cell is the number of a class: 1, 1.0 or their text.
+    With `classes`, a cell is the number of a class: 1, 1.0 or their text; or, of a mapping, one of its keys.
     """
+
+    noun = "label"
 
     def __init__(self, layout: Columns) -> None:
         self._classes = layout.classes
         self._leaves_out = layout.unlabelled == "leave_out"
-        self._none = {str(word) for word in layout.missing_values or ()} if layout.values is None else set()
+        has_numbers = layout.values is not None or layout.features
+        self._none = set() if has_numbers else {str(word) for word in layout.missing_values or ()}
         self._texts: dict[str, str | None] = {}  # of text cells: few are different
         self._first: list[tuple[str, int]] = []
         self.rows = 0
@@ -49,10 +52,14 @@ class Labels:
         else:
             label = self._label(value, where, place)
         if label is None:
-            self.missing += 1
-            if len(self._first) < _SHOWN:
-                self._first.append((where, place))
+            self._count(where, place)
         return label
+
+    def _count(self, where: str, place: int) -> None:
+        """Count a row without label."""
+        self.missing += 1
+        if len(self._first) < _SHOWN:
+            self._first.append((where, place))
 
     def conclude(self) -> None:
         """Say how many rows were left out; to be called after the last row.
@@ -64,10 +71,10 @@ class Labels:
             (where, first), *others = self._first
             further = ", ".join(str(place) if file == where else f"{file} {place}" for file, place in others)
             raise SourceError(
-                "no label",
+                f"no {self.noun}",
                 where=f"{where} {first}",
                 got=f"{self.missing:,} of {self.rows:,} rows have none" + (f"; also {further}" if further else ""),
-                next_step="add the labels, or set `unlabelled: leave_out`",
+                next_step=f"add the {self.noun}s, or set `unlabelled: leave_out`",
             )
 
     def _label(self, value: Any, where: str, place: int) -> str | None:
@@ -75,6 +82,8 @@ class Labels:
             return None
         if self._classes is None:
             return str(value)
+        if isinstance(self._classes, dict):
+            return self._named(self._classes, value, where, place)
         number = _whole(value)
         if number is None:
             raise SourceError(
@@ -87,6 +96,13 @@ class Labels:
             expected = f"0 to {len(self._classes) - 1}"
             raise SourceError("a label without a class", where=f"{where} {place}", got=number, expected=expected)
         return self._classes[number]
+
+    def _named(self, names: dict[str, str], value: Any, where: str, place: int) -> str:
+        name = names.get(str(value))
+        if name is None:
+            expected = f"one of the keys of classes: {', '.join(names)}"
+            raise SourceError("a label without a class", where=f"{where} {place}", got=repr(value), expected=expected)
+        return name
 
 
 def _whole(value: Any) -> int | None:

@@ -26,6 +26,7 @@ from components.ingestion import (
     class_folder,
     coco,
     conll,
+    diabetes,
     digits,
     idx,
     pairs,
@@ -54,7 +55,7 @@ def open_source(source: Source, folder: Path, remarks: Remarks) -> Iterator[Iter
     """
     match source:
         case SklearnSource():
-            yield digits.samples()
+            yield diabetes.samples() if source.name == "diabetes" else digits.samples()
         case UrlSource():
             with unpacked.files(source.files, folder.name, source.names) as source_folder:
                 yield _read(source.layout, source_folder, remarks)

@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
 from components.ingestion import columnar, delimited, dialect
+from components.ingestion.feature_cells import FeatureCells
 from components.ingestion.image_cells import Images
 from components.ingestion.labels import Labels
 from components.ingestion.number_cells import Numbers
 from components.ingestion.sample import Sample, split_name
+from components.ingestion.targets import Targets
 from components.ingestion.times import TimeReader
 
 
@@ -36,7 +38,7 @@ def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _pri
     Raises:
         SourceError: a file or column is missing, a cell is empty or of the wrong type, a path is outside the folder.
     """
-    labels = Labels(layout)
+    labels = Targets(layout) if layout.target is not None else Labels(layout)
     times = TimeReader(layout.time_format)
     width: int | None = None
     for key, files in layout.files.items():
@@ -59,7 +61,7 @@ def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _pri
         yield from _filled(rows, key, say) if layout.missing is not None else rows
     labels.conclude()
     if labels.missing:
-        say(f"{labels.missing:,} of {labels.rows:,} rows have no label and are left out")
+        say(f"{labels.missing:,} of {labels.rows:,} rows have no {labels.noun} and are left out")
 
 
 def _prefix(key: str, name: str, count: int) -> str:
@@ -76,14 +78,14 @@ class _Table:
         if not self.path.is_file():
             raise SourceError("no such file in the source", where=str(self.path))
         self._layout, self._folder, self._prefix, self._split = layout, folder, prefix, split
-        single = [layout.label, layout.split, layout.time, layout.image, layout.text, layout.group]
+        single = [layout.label, layout.target, layout.split, layout.time, layout.image, layout.text, layout.group]
         self._single = [column for column in single if column is not None]
         try:
             self._names = self._column_names()
         except pa.ArrowInvalid as error:
             raise self._unreadable(error) from error
         self._pixels = _pixel_columns(layout.pixels, self._names, self.path) if layout.pixels is not None else []
-        self.values = _value_columns(layout, self._names, self.path)
+        self.values = layout.features or _value_columns(layout, self._names, self.path)
         delimited.check(self._names, [*self._single, *self._pixels, *self.values], self.path)
 
     def samples(self, labels: Labels, times: TimeReader) -> Iterator[Sample]:
@@ -96,6 +98,7 @@ class _Table:
     def _samples(self, labels: Labels, times: TimeReader) -> Iterator[Sample]:
         layout = self._layout
         numbers, images = Numbers(layout, self.values), Images(layout, self.path, self._folder)
+        features = FeatureCells(layout)
         where = f"{self.path} {self._unit}"
         places = {column: self._single.index(column) for column in self._single}
         content = len(self._single)  # place of the first cell of values, or of the drawn image
@@ -108,6 +111,11 @@ class _Table:
                 if label is None:
                     continue
                 fields["label"] = label
+            if isinstance(labels, Targets):
+                target = labels.number(cells[places[layout.target or ""]], where, place)
+                if target is None:
+                    continue
+                fields["target"] = target
             if layout.time is not None:
                 fields["time"] = times.text(str(cells[places[layout.time]]), where, place)
             if layout.group is not None:
@@ -116,6 +124,8 @@ class _Table:
                 fields["text"] = _text(cells[places[layout.text]], where, place)
             elif layout.values is not None:
                 fields["values"] = numbers.of(cells[content:], where, place)
+            elif layout.features:
+                fields["row"] = features.of(cells[content:], where, place)
             elif layout.image is not None:
                 fields["image"] = images.of(cells[places[layout.image]], where, place)
             else:
@@ -130,6 +140,7 @@ class _Table:
         if self._layout.kind == "parquet":
             return list(pq.read_schema(self.path).names)
         named = [*self._single, *(self._layout.values if isinstance(self._layout.values, list) else ())]
+        named += self._layout.features
         return delimited.names_of(dialect.of(self._layout), self.path, named)
 
     def _records(self) -> Iterator[tuple[int, Sequence[Any]]]:

@@ -49,9 +49,9 @@ class Mamba(nn.Module):
     def __init__(self, config: MambaSpec, hf_config: MambaConfig, output_spec: ClassesOutput | NextTokenOutput) -> None:
         super().__init__()
         self.backbone = MambaModel(hf_config)
-        self.classifies = isinstance(output_spec, ClassesOutput)
+        self.classifies = not isinstance(output_spec, NextTokenOutput)  # or gives one number
         self.head_names: Sequence[str] = ("pooling", "head") if self.classifies else ("backbone.norm_f",)
-        if isinstance(output_spec, ClassesOutput):
+        if not isinstance(output_spec, NextTokenOutput):
             self.pooling = None if config.pooling == "last" else pooling(config.pooling, config.width)
             self.dropout = nn.Dropout(config.dropout)
             self.head = nn.Linear(config.width, output_spec.classes)

@@ -87,7 +87,8 @@ class TransformerEncoder(nn.Module):
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
-        self.pooling = pooling(config.pooling, config.width) if isinstance(output_spec, ClassesOutput) else None
+        every_step = isinstance(output_spec, TokenClassesOutput)
+        self.pooling = None if every_step else pooling(config.pooling, config.width)
         self.head = nn.Linear(config.width, output_spec.classes)
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:

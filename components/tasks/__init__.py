@@ -22,6 +22,11 @@ MODULES = {
     "text-generation": "components.tasks.text_generation",
     "object-detection": "components.tasks.object_detection",
     "image-generation": "components.tasks.image_generation",
+    "tabular-classification": "components.tasks.tabular_classification",
+    "tabular-regression": "components.tasks.tabular_regression",
+    "image-regression": "components.tasks.image_regression",
+    "text-regression": "components.tasks.text_regression",
+    "series-regression": "components.tasks.series_regression",
 }
 
 

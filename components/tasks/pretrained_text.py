@@ -48,7 +48,8 @@ def is_chosen(settings: Mapping[str, Any]) -> bool:
 
 def epochs(samples: int, settings: Mapping[str, Any]) -> int:
     """The epochs that the time allows, at most `MAX_EPOCHS`; 0 if not even one."""
-    return min(MAX_EPOCHS, math.floor(TOKENS / max(1.0, samples * settings["max_length"] * MEAN_SHARE)))
+    tokens = max(1.0, samples * int(settings["max_length"]) * MEAN_SHARE)  # of an epoch, about
+    return min(MAX_EPOCHS, math.floor(TOKENS / tokens))
 
 
 def training(samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:

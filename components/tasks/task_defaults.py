@@ -30,6 +30,9 @@ class SourceProfile(Protocol):
     def numbers(self, column: str) -> list[float]:
         """The finite numbers of a column of `Task.raw_columns`."""
 
+    def values(self, column: str) -> list[object]:
+        """All values of a column that `Task.describe` gives; None where a sample has none."""
+
 
 class TaskDefaults:
     """Defaults that most tasks share.
@@ -40,12 +43,14 @@ class TaskDefaults:
             small enough for a CPU.
         max_batch_size: largest batch of a drafted pipeline.
         describe_by_settings: `describe` takes the task's settings too, as its second argument.
+        equal_samples_differ: samples of equal content may have different labels, as people of equal age and job have.
     """
 
     starting_model: ClassVar[dict[str, Any]] = {}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {}
     max_batch_size: ClassVar[int] = 64
     describe_by_settings: ClassVar[bool] = False
+    equal_samples_differ: ClassVar[bool] = False
 
     def draft_layout(self, layout: Layout) -> dict[str, Any]:
         """The recognised layout, as this task reads the files."""

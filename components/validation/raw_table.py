@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,16 @@ from components.tasks.task import Task
 from components.validation import duplicates
 
 STEP = "step_seconds"
+FEATURE = "row."  # begins the name of the column of a feature, as tasks describe them
 _PART = 32  # samples of one call of a thread
 
 
-def columns(task: Task) -> tuple[str, ...]:
+def columns(task: Task, features: Sequence[str] = ()) -> tuple[str, ...]:
     """Names of the table's columns.
+
+    Args:
+        features: names of the columns of a source whose samples are rows of features; each is described as
+            `row.<name>`, after the task's columns.
 
     `label`: "" if the task's samples have no single label. `digest`: of the content without the label. Then the task's
     columns (`describe`). `step_seconds`, if the task describes a time: seconds from the row before to this one; in
@@ -34,13 +40,23 @@ def columns(task: Task) -> tuple[str, ...]:
     """
     common = ("bytes", "copies", "in_other_split", "label_conflict")
     step = (STEP,) if "time_seconds" in task.raw_columns else ()
-    return "id", "split", "label", "digest", *task.raw_columns, *step, *common
+    own = (f"{FEATURE}{name}" for name in features) if "row" in task.fields else ()
+    return "id", "split", "label", "digest", *task.raw_columns, *own, *step, *common
 
 
-def build(task: Task, source: Path, target: Path, name: str, count: int, settings: Any = None) -> pd.DataFrame:
+def build(
+    task: Task,
+    source: Path,
+    target: Path,
+    name: str,
+    count: int,
+    settings: Any = None,
+    features: Sequence[str] = (),
+) -> pd.DataFrame:
     """Build the table of all samples of a raw file and write it to `target`.
 
     Args:
+        features: as of `columns`.
         settings: the task's settings in the dataset; what a sample is, depends on them for some tasks.
     """
     values: dict[str, list[object]] = {}
@@ -57,7 +73,7 @@ def build(task: Task, source: Path, target: Path, name: str, count: int, setting
         steps: list[object] = list(times.steps(values["time_seconds"]))
         values[STEP] = [*steps[1:2], *steps[1:]] if len(steps) > 1 else steps
     table = pd.DataFrame(values)
-    table = table.assign(**duplicates.columns(table))[list(columns(task))]
+    table = table.assign(**duplicates.columns(table))[list(columns(task, features))]
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
     return table
 

@@ -42,12 +42,13 @@ def main(arguments: list[str]) -> None:
 def validate_raw(folder: Path) -> None:
     """Write the verdict and the sample table to `validated/`, atomically, if every expectation is met."""
     spec, task, settings = open_dataset(folder)
-    suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.columns(task))
+    suite = Suite.read(folder / SUITE_FILE, "raw", raw_table.columns(task, spec.row_columns()))
     raw = manifest.verify(folder / "raw", "raw")
     source = folder / "raw" / sample_file.FILE_NAME
     with atomic.folder(folder / "validated") as fresh:
         count = int(raw.facts["samples"])
-        table = raw_table.build(task, source, fresh / "samples.parquet", spec.name, count, settings)
+        target, features = fresh / "samples.parquet", spec.row_columns()
+        table = raw_table.build(task, source, target, spec.name, count, settings, features)
         verdict = suite.judge(table, raw.digest)
         _report(spec, verdict, table, _previews(task, source, verdict))
         atomic.write_text(fresh / "verdict.json", verdict.to_json())

@@ -20,12 +20,13 @@ from flows.cli.duration import Duration
     "--from", "place", required=True, type=click.Path(path_type=Path), help="A folder, an archive of one, or a table."
 )
 @click.option("--task", help="Instead of the task that the data looks like.")
+@click.option("--label", metavar="COLUMN", help="The column of a table that is to be predicted.")
 @click.option(
     "--try", "seconds", type=Duration(), metavar="DURATION",
     help="Also train the task's candidates for so long in all, such as 2m, and write the best one into the pipeline.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
-def new(name: str, place: Path, task: str | None, seconds: float | None, as_json: bool) -> int:
+def new(name: str, place: Path, task: str | None, label: str | None, seconds: float | None, as_json: bool) -> int:
     """Draft the dataset NAME and a pipeline for it from data: the task is recognised, expectations follow the data.
 
     Writes data/NAME/ and pipelines/NAME.yaml, and adds NAME to params.yaml; existing files are not overwritten.
@@ -36,7 +37,7 @@ def new(name: str, place: Path, task: str | None, seconds: float | None, as_json
     if not re.match(NAME, name):
         raise UsageError("not a name", got=name, expected="small letters, digits and -, beginning with a letter")
     project = Project.find()
-    drafted = draft.write(project, name, place, task)
+    drafted = draft.write(project, name, place, task, label)
     if as_json:
         outcome = {} if seconds is None else {"trial": trial.document(trial.run_trial(project, name, seconds))}
         click.echo(json.dumps({**drafted._asdict(), **outcome}, indent=2))

@@ -121,6 +121,8 @@ def describe(prediction: Mapping[str, Any], version: str) -> str:
     if "label" in prediction:
         probability = prediction.get("probabilities", {}).get(prediction["label"])
         return f"{prediction['label']}  ({'' if probability is None else f'{probability:.3f}, '}{version})"
+    if "value" in prediction:
+        return f"{prediction['value']:.6g}  ({version})"
     if "spans" in prediction:
         spans = ", ".join(f"{span.get('text', '')} [{span['label']}]" for span in prediction["spans"])
         return f"{spans or 'nothing found'}  ({version})"

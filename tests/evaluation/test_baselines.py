@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, mean_
 
 from components import tasks
 from components.contracts.array_spec import ArraySpec
-from components.contracts.shapes import BoxesOutput, ClassesOutput, ForecastOutput
-from components.evaluation import baselines
+from components.contracts.shapes import BoxesOutput, ClassesOutput, ForecastOutput, TableInput, ValuesOutput
+from components.evaluation import baselines, table_baselines
 from components.evaluation.test_split import FrozenSplit
 from components.preprocessing.stored import StoredSplit
 
@@ -95,3 +96,47 @@ def test_outputs_without_baselines(tmp_path: Path) -> None:
     other = FrozenSplit(*tuple(frozen)[:-2], boxes)  # type: ignore[arg-type]
     assert baselines.of(other) == []
     assert baselines.compare({"accuracy": 1.0}, [], frozen) is None
+
+
+def table_split(folder: Path, target: str) -> FrozenSplit:
+    """A prepared table whose truth follows from a number and, by another rule for each category, from another one."""
+    random = np.random.default_rng(0)
+    for name, count in (("train", 600), ("test", 200)):
+        numbers, categories = random.normal(size=(count, 2)), random.integers(2, 4, (count, 1))
+        value = numbers[:, 0] + np.where(categories[:, 0] == 2, 1, -1) * numbers[:, 1]
+        arrays = {"numbers": numbers.astype(np.float32), "categories": categories}
+        arrays |= {"labels": (value > 0).astype(np.int64), "target": value[:, None].astype(np.float32)}
+        (folder / name).mkdir(parents=True)
+        for key, array in arrays.items():
+            np.save(folder / name / f"{key}.npy", array)
+    specs = [
+        ArraySpec(name="numbers", type="float32", shape=(2,)),
+        ArraySpec(name="categories", type="int64", shape=(1,)),
+    ]
+    labels = ArraySpec(name="labels", type="int64", shape=())
+    specs.append(labels if target == "labels" else ArraySpec(name="target", type="float32", shape=(1,)))
+    output = ClassesOutput(classes=2) if target == "labels" else ValuesOutput(mean=100.0, std=10.0)
+    spec = TableInput(numbers=2, cardinalities=[4])
+    processor: Any = SimpleNamespace(input_spec=lambda: spec, output_spec=lambda: output)
+    task = tasks.find("tabular-classification" if target == "labels" else "tabular-regression")
+    classes = ["no", "yes"] if target == "labels" else []
+    return FrozenSplit(folder, task, tuple(specs), StoredSplit(folder / "test", specs), classes, processor)
+
+
+@pytest.mark.parametrize("target", ["labels", "target"])
+def test_models_of_scikit_learn_stand_beside_a_table(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frozen = table_split(tmp_path, target)
+    *constants, linear, boosting = baselines.of(frozen)
+    metric = "accuracy" if target == "labels" else "r2"
+    best = max(one.figures[metric] for one in constants)
+    assert best < linear.figures[metric] < boosting.figures[metric]
+    assert boosting.figures[metric] > 0.9
+    if target == "target":
+        truth = np.load(tmp_path / "test" / "target.npy")[:, 0] * 10.0 + 100.0
+        assert constants[0].figures["rmse"] == pytest.approx(np.sqrt(np.square(truth - np.load(
+            tmp_path / "train" / "target.npy").mean() * 10.0 - 100.0).mean()), rel=1e-5)  # fmt: skip
+    monkeypatch.setattr(table_baselines, "MOST_CELLS", 1000)
+    assert baselines.of(frozen) == constants
+    assert "left out as baselines: 1,800 rows x columns, more than 1,000" in capsys.readouterr().err

@@ -22,7 +22,7 @@ class TextbookCnnSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.textbook_cnn"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["textbook"]
@@ -44,7 +44,7 @@ class ResNetSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.resnet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["resnet"]

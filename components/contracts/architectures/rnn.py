@@ -28,7 +28,7 @@ class RecurrentSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.recurrent"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens", "series"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes", "forecast"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes", "forecast", "value"})
 
     family: Literal["rnn"]
     name: Literal["rnn", "lstm", "gru"]

@@ -23,7 +23,7 @@ class SeriesCnnSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.series_cnn"
     takes: ClassVar[frozenset[str]] = frozenset({"series"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["series-cnn"]
@@ -53,7 +53,7 @@ class SpectrogramCnnSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.spectrogram_cnn"
     takes: ClassVar[frozenset[str]] = frozenset({"series"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["spectrogram-cnn"]

@@ -23,7 +23,7 @@ class KimSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.kim"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["kim"]
@@ -52,7 +52,7 @@ class BertSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.bert"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes", "value"})
 
     family: Literal["transformer"]
     name: Literal["bert"]
@@ -102,7 +102,7 @@ class MambaSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.mamba"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes", "next-token"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "next-token", "value"})
 
     family: Literal["state-space"]
     name: Literal["mamba"]

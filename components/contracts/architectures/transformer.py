@@ -52,7 +52,7 @@ class EncoderSpec(TransformerSpec):
 
     module: ClassVar[str] = "components.models.transformer_encoder"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens", "series"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes", "value"})
 
     name: Literal["encoder"]
     norm: Literal["pre", "post"] = "pre"

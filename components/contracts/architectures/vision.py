@@ -25,7 +25,7 @@ class VggSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.vgg"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["vgg"]
@@ -46,7 +46,7 @@ class ImageNetResNetSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.resnet_imagenet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["resnet-imagenet"]
@@ -67,7 +67,7 @@ class ConvNextSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.convnext"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["cnn"]
     name: Literal["convnext"]
@@ -100,7 +100,7 @@ class VitSpec(ArchitectureSpec):
 
     module: ClassVar[str] = "components.models.vit"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
 
     family: Literal["transformer"]
     name: Literal["vit"]

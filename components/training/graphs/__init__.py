@@ -2,6 +2,7 @@
 
 classes, token-classes    model     probabilities
 forecast                  model     values
+value                     model     value
 next-token                model     logits of the token after each token; serving uses the last, evaluation all
 text                      encoder   memory
                           decoder   logits of the next token, from memory and the target so far

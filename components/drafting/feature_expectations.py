@@ -1,0 +1,82 @@
+"""Expectations on the columns of a table of features, drafted from a profile: nulls, ranges, known categories.
+
+Numbers far from all others are no part of a range: if few samples have one, the rest is expected of the others; if
+many, validation refuses the data until `missing_values` names the number, or a person accepts it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from components.drafting import series
+from components.drafting.expectation import Expectation, expectation, mostly, rounded
+from components.drafting.profile import Profile
+from components.tasks.task import Task
+
+FEATURE = "row."  # begins the name of the column of a feature
+MARGIN = 0.25  # of a range, added on both sides
+FEW = 0.01  # largest share of samples with a number far from all others that a draft accepts
+MOST_CATEGORIES = 200  # of a column whose categories are expected by name
+UNKNOWN = "unknown_categories"
+UNKNOWN_SHARE = 0.1  # of samples with a category that train does not know, or that is rare
+
+
+def raw(profile: Profile) -> list[Expectation]:
+    """For each column: missing values as rare as observed, numbers in their range, categories that are known."""
+    found: list[Expectation] = []
+    for column, values in profile.columns.items():
+        if not column.startswith(FEATURE):
+            continue
+        name = column.removeprefix(FEATURE)
+        missing = sum(value is None for value in values)
+        share = mostly((len(values) - missing) / len(values))
+        text = "every sample has" if not missing else f"{1 - missing / len(values):.1%} of the samples have"
+        found.append(expectation("expect_column_values_to_not_be_null", f"{text} a value of {name}", share,
+                                  column=column))  # fmt: skip
+        numbers = np.array([value for value in values if isinstance(value, float)], np.float64)
+        if len(numbers):
+            found.append(_range(column, name, numbers, len(values)))
+        elif len(names := sorted({str(value) for value in values if value is not None})) <= MOST_CATEGORIES:
+            found.append(expectation("expect_column_values_to_be_in_set", f"the categories of {name} are known ones",
+                                      share, column=column, value_set=names))  # fmt: skip
+    return found
+
+
+def target(profile: Profile) -> list[Expectation]:
+    """Targets in their range; all samples have one."""
+    numbers = np.array(profile.numbers("target"), np.float64)
+    return [_range("target", "the target", numbers, profile.samples)] if len(numbers) else []
+
+
+def prepared(task: Task) -> list[Expectation]:
+    """Few samples have a category that train does not know."""
+    if UNKNOWN not in task.prepared_columns:
+        return []
+    description = "few samples have a category that train does not know, or knows too rarely"
+    share = {"mostly": 1 - UNKNOWN_SHARE}
+    return [expectation("expect_column_values_to_be_between", description, share, column=UNKNOWN, max_value=0)]
+
+
+def _range(column: str, name: str, numbers: np.ndarray, total: int) -> Expectation:
+    away = {value for value, _ in series.far(numbers)}
+    near = numbers[~np.isin(numbers, list(away))] if away else numbers
+    is_rare = 1 - len(near) / len(numbers) <= FEW
+    counted = len(near) if is_rare else len(numbers)
+    low, high = float(near.min()), float(near.max())
+    margin = MARGIN * (high - low)
+    lower = max(0.0, low - margin) if low >= 0 else low - margin
+    whole = bool(np.all(near == np.round(near)))
+    upper = high + margin
+    if whole:
+        bounds: tuple[float, float] = math.floor(lower), math.ceil(upper)
+    else:
+        bounds = rounded(lower, down=True), rounded(upper, down=False)
+    text = f"{name} within what was seen, and a quarter more" + (
+        ", without values far from all others" if away else ""
+    )  # fmt: skip
+    return expectation(
+        "expect_column_values_to_be_between", text, mostly(counted / total), column=column, min_value=bounds[0],
+        max_value=bounds[1],
+    )  # fmt: skip

@@ -1,0 +1,43 @@
+"""One number for each sample: the squared error of the scaled target.
+
+Legend: N batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.training.batches import Batch
+from components.training.objectives.objective import Forward, StepResult
+
+if TYPE_CHECKING:
+    from components.training.prepared import Prepared
+
+
+class ValueObjective:
+    """The array `target`, scaled; the metric is the mean squared error, in units of the target's variance in train.
+
+    Any kind of input; images may be augmented.
+    """
+
+    metric = "mse"
+    higher_is_better = False
+
+    def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        self._inputs = prepared.processor.inputs()
+
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """The mean squared error."""
+        values: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, 1)
+        squared = (values - batch["target"]).square()  # (N, 1)
+        return StepResult(squared.mean(), squared.detach().sum(), torch.full((), len(squared), device=squared.device))
+
+    def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
+        """The batch with augmented images."""
+        from components.preprocessing.augmentation import augment
+
+        return {**batch, "images": augment(batch["images"], spec, generator)}

@@ -1,0 +1,196 @@
+"""Tables of features are recognised: which column is the label, which columns are features, and what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from components.core.errors import SourceError
+from components.core.project import Project
+from components.drafting import draft
+from components.drafting.draft_options import DraftOptions
+from components.drafting.feature_expectations import raw
+from components.drafting.profile import Profile
+from components.drafting.recognise import recognise
+from flows.cli.new import new
+from tests.drafting.test_recognise import PNG, parquet, put, table
+
+JOBS = ("clerk", "smith", "cook")
+
+
+def cells(number: int) -> dict[str, Any]:
+    rng = np.random.default_rng(number)
+    return {"age": int(rng.integers(18, 90)), "size": round(float(rng.normal()), 3), "job": JOBS[number % 3],
+            "town": ("Rome", "Oslo")[number % 2], "price": round(float(rng.uniform(1, 99)), 2),
+            "Survived": number % 2, "species": ("a", "b", "c")[number % 3], "rings": number % 7,
+            "Name": f"Braund, Mr. Owen {number}", "PassengerId": 100 + 3 * number}  # fmt: skip
+
+
+def lines(*names: str, rows: int = 60) -> str:
+    return table(rows, lambda i: ",".join(f'"{cells(i)[name]}"' for name in names), ",".join(names))
+
+
+def found(folder: Path, text: str, **options: Any) -> tuple[str | None, dict[str, Any], str]:
+    recognised = recognise(put(folder, {"a.csv": text}) / "a.csv", DraftOptions(**options))
+    layout = {key: value for key, value in recognised.layout.items() if key not in ("kind", "files")}
+    return recognised.task, layout, " ".join([recognised.why, *recognised.remarks])
+
+
+@pytest.mark.parametrize(
+    ("names", "task", "layout"),
+    [
+        (
+            ("age", "size", "job", "Survived"),
+            "tabular-classification",
+            {"numbers": ["age", "size"], "categories": ["job"], "label": "Survived"},
+        ),
+        (
+            ("age", "job", "town", "price"),
+            "tabular-regression",
+            {"numbers": ["age"], "categories": ["job", "town"], "label": None, "target": "price"},
+        ),
+        (("age", "size", "species"), "tabular-classification", {"numbers": ["age", "size"], "label": "species"}),
+        (
+            ("PassengerId", "Survived", "Name", "age", "job"),
+            "tabular-classification",
+            {"numbers": ["age"], "categories": ["job"], "label": "Survived"},
+        ),
+    ],
+)
+def test_the_label_is_told_by_its_name_or_place(
+    names: tuple[str, ...], task: str, layout: dict[str, Any], tmp_path: Path
+) -> None:
+    assert found(tmp_path, lines(*names))[:2] == (task, layout)
+
+
+def test_what_is_no_feature_is_said(tmp_path: Path) -> None:
+    text = lines("PassengerId", "Name", "age", "job", "Survived")
+    said = found(tmp_path, text.replace("\n", ',"x"\n').replace('Survived,"x"', "Survived,unit"))[2]
+    for words in (
+        "PassengerId is left out: an identity",
+        "Name is left out: texts, 60 different",
+        "unit is left out: constant: x",
+    ):
+        assert words in said
+
+
+def test_what_is_not_clear_is_asked(tmp_path: Path) -> None:
+    text = lines("age", "job", "town", "rings")
+    with pytest.raises(SourceError, match="which column is the label") as caught:
+        found(tmp_path, text)
+    assert "--label COLUMN" in str(caught.value.next_step)
+    assert "rings" in str(caught.value.got)
+    with pytest.raises(SourceError, match="which column is the label") as caught:
+        found(tmp_path, lines("age", "job", "price", "species"))
+    assert caught.value.got == "price, species"
+    task, layout, _ = found(tmp_path, text, label="rings")
+    assert (task, layout["label"], layout["categories"]) == ("tabular-classification", "rings", ["job", "town"])
+    fields = frozenset({"row", "target"})
+    task, layout, _ = found(tmp_path, text, label="rings", fields=fields)
+    assert (task, layout["target"]) == ("tabular-regression", "rings")
+    with pytest.raises(SourceError, match="no column of numbers"):
+        found(tmp_path, text, label="job", fields=fields)
+    with pytest.raises(SourceError, match="no column ring"):
+        found(tmp_path, text, label="ring")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "count", "is_series"), [("t", 12, True), ("step_", 3, True), ("", 12, True), ("feature_", 12, False)]
+)
+def test_numbered_steps_of_one_quantity_are_a_series(prefix: str, count: int, is_series: bool, tmp_path: Path) -> None:
+    head = ",".join([*(f"{prefix}{k}" for k in range(count)), "label"])
+    text = table(60, lambda i: ",".join([*(f"{i * k % 17}.5" for k in range(count)), "ab"[i % 2]]), head)
+    assert found(tmp_path, text)[0] == ("series-classification" if is_series else "tabular-classification")
+    task, layout, _ = found(tmp_path, text, fields=frozenset({"values", "label"}))
+    assert (task, layout["label"]) == ("series-classification", "label")
+    assert found(tmp_path, text.replace("label", "price").replace(",a\n", ",1.5\n"), label="price")[0] is not None
+
+
+def test_a_quantity_beside_texts_images_and_series_is_a_target(tmp_path: Path) -> None:
+    texts = table(60, lambda i: f"a fine text of number {i},{i * 1.37:.2f}", "review,price")
+    task, layout, _ = found(tmp_path, texts)
+    assert (task, layout) == ("text-regression", {"text": "review", "label": None, "target": "price"})
+    steps = table(60, lambda i: f"{i}.5,{i % 7}.25,{i * 1.37:.2f}", "t0,t1,target")
+    task, layout, _ = found(tmp_path, steps)
+    assert (task, layout) == ("series-regression", {"values": ["t0", "t1"], "label": None, "target": "target"})
+    images: dict[str, str | bytes] = {f"pictures/{i}.png": PNG for i in range(30)}
+    put(tmp_path / "images", {**images, "a.csv": table(30, lambda i: f"pictures/{i}.png,{i * 1.37:.2f}", "file,value")})
+    recognised = recognise(tmp_path / "images")
+    assert (recognised.task, recognised.layout["target"]) == ("image-regression", "value")
+    stars = table(60, lambda i: f"a fine text of number {i},{i % 5 + 1}", "review,label")
+    assert found(tmp_path, stars)[0] == "text-classification"
+    nested = parquet({"image": [PNG] * 30, "target": [i * 1.37 for i in range(30)]})
+    assert recognise(put(tmp_path / "nested", {"a.parquet": nested}) / "a.parquet").task == "image-regression"
+
+
+def test_a_time_with_a_class_is_a_table_of_features(tmp_path: Path) -> None:
+    text = table(60, lambda i: f"{3600 * (i // 2)},{i % 9}.5,{i % 2}", "Time,V1,Class")
+    assert found(tmp_path, text)[0] == "tabular-classification"
+
+
+def test_a_draft_of_features_meets_its_data_and_makes_no_defect_its_norm(tmp_path: Path) -> None:
+    root = put(tmp_path / "project", {"params.yaml": "datasets:\n  - none\n", "pipelines/keep": "", "data/keep": ""})
+    text = lines("age", "size", "job", "Survived", rows=200)
+    for old, new_ in (('"clerk"', '"?"'), ('"smith"', '"NA"')):
+        text = text.replace(old, new_, 2)
+    first, *rest = text.splitlines()
+    rest[7] = rest[7].replace(rest[7].split(",")[1], '"-9999"')
+    made = draft.write(Project(root), "things", put(tmp_path, {"a.csv": "\n".join([first, *rest])}) / "a.csv")
+    said = " ".join((made.why, *made.notes))
+    assert "words for a missing value: ? (2 cells), NA (2 cells)" in said
+    assert "size is -9999 in 1 rows, far from all other values" in said
+    assert "columns with missing values, which are marked as such: job (4)" in said
+    suite = json.loads((root / "data" / "things" / "expectations.json").read_text())
+    by_column = {(one["type"], one["kwargs"].get("column")): one["kwargs"] for one in suite["raw"]}
+    sizes = by_column["expect_column_values_to_be_between", "row.size"]
+    assert sizes["min_value"] > -10
+    assert sizes["mostly"] < 1
+    jobs = by_column["expect_column_values_to_be_in_set", "row.job"]
+    assert (jobs["value_set"], jobs["mostly"] < 1) == (["clerk", "cook", "smith"], True)
+    assert by_column["expect_column_values_to_not_be_null", "row.age"] == {"column": "row.age"}
+    assert any(one["kwargs"].get("column") == "unknown_categories" for one in suite["prepared"])
+
+
+def test_many_values_far_from_the_rest_are_not_accepted() -> None:
+    values: list[object] = [float(k % 50) for k in range(95)] + [-9999.0] * 5
+    (_, between) = raw(Profile(samples=100, columns={"row.a": values}))
+    assert "mostly" not in between["kwargs"]
+    assert between["kwargs"]["min_value"] >= 0
+
+
+def test_the_command_asks_for_the_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = put(tmp_path / "project", {"params.yaml": "datasets:\n  - none\n", "dvc.yaml": "stages: {}\n",
+                                      "modelyard.toml": "", "pipelines/keep": "", "data/keep": ""})  # fmt: skip
+    put(tmp_path, {"a.csv": lines("age", "job", "town", "rings")})
+    monkeypatch.chdir(root)
+    arguments = ["things", "--from", str(tmp_path / "a.csv"), "--label", "rings", "--json"]
+    done = CliRunner().invoke(new, arguments, standalone_mode=False)
+    assert done.exception is None, done.output
+    assert json.loads(done.stdout)["task"] == "tabular-classification"
+
+
+@pytest.mark.slow
+def test_adult_is_drafted_as_its_dataset_says() -> None:
+    mirror = os.environ.get("MODELYARD_MIRROR")
+    folder = Path(mirror, "adult") if mirror else None
+    if folder is None or not folder.is_dir():
+        pytest.skip("MODELYARD_MIRROR has no adult")
+    recognised = recognise(folder, DraftOptions(label="column_14"))
+    document = yaml.safe_load(Path(__file__).parents[2].joinpath("data/adult/dataset.yaml").read_text())
+    layout = document["source"]["layout"]
+    names = {f"column_{number}": name for number, name in enumerate(layout["columns"])}
+    for key in ("numbers", "categories"):
+        assert [names[name] for name in recognised.layout[key]] == layout[key]
+    for key in ("classes", "missing_values", "files"):
+        assert recognised.layout[key] == layout[key]
+    assert names[recognised.layout["label"]] == layout["label"]
+    assert "? (6,465 cells)" in recognised.why
+    with pytest.raises(SourceError, match="which column is the label"):
+        recognise(folder)
