@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from components.contracts.architectures import cnn, custom, detection, diffusion, rnn, series, text, transformer, vision
+from components.contracts.architectures import (
+    cnn,
+    custom,
+    detection,
+    diffusion,
+    rnn,
+    segmentation,
+    series,
+    text,
+    transformer,
+    vision,
+)
 
 
 def _named(value: Any) -> Any:
@@ -39,6 +50,7 @@ ModelSpec = Annotated[
         | detection.CenterSpec
         | detection.YolosSpec
         | diffusion.UNetSpec
+        | segmentation.SegmentationUNetSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],

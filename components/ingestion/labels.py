@@ -75,7 +75,7 @@ class Labels:
             return None
         if self._classes is None:
             return str(value)
-        number = _whole(value)
+        number = whole(value)
         if number is None:
             raise SourceError(
                 "a label that is no number",
@@ -89,7 +89,7 @@ class Labels:
         return self._classes[number]
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     """The whole number that a cell is or spells."""
     try:
         if isinstance(value, str):

@@ -22,6 +22,9 @@ MODULES = {
     "text-generation": "components.tasks.text_generation",
     "object-detection": "components.tasks.object_detection",
     "image-generation": "components.tasks.image_generation",
+    "multi-label-image-classification": "components.tasks.multi_label_image_classification",
+    "multi-label-text-classification": "components.tasks.multi_label_text_classification",
+    "semantic-segmentation": "components.tasks.semantic_segmentation",
 }
 
 
