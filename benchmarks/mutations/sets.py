@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.mutations import pictures
 from benchmarks.mutations.dataset import FOLDER_MUTATIONS, Dataset, Mutation, Row, sentence, some
-from benchmarks.mutations.sheets import DIALECTS, Sheet, set_, split_column, split_files
+from benchmarks.mutations.sheets import DIALECTS, Sheet, split_column, split_files, upper_header
 from components.ingestion.sample import Sample
 
 TAGS = ("big", "old", "red", "très petit")
@@ -27,55 +27,53 @@ class TaggedTexts(Sheet):
     """Texts and sets of labels: columns of 0 and 1, or lists in one column."""
 
     task: ClassVar[str] = "multi-label-text-classification"
+    early: ClassVar[tuple[str, ...]] = ("form",)
     mutations: ClassVar[dict[str, Mutation]] = {}
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
-        self.form = rng.choice(("flags", ";", "|", "json"))
         self.column = rng.choice(("tags", "genres", "labels"))
         for number in range(64):
             chosen = tuple(tag for place, tag in enumerate(TAGS) if number >> place & 1)
             text = sentence(rng, number) + rng.choice((".", ", he said", " - café"))
             self.cells.append({"text": text})
             self.rows.append((None, chosen, text))
+        self.spell(rng.choice(("flags", ";", "|", "json")))
 
-    def files(self) -> dict[str, bytes]:
-        """The rows, spelled in the form that is chosen last."""
-        if not self.columns or "text" in self.columns:
-            own = list(TAGS) if self.form == "flags" else [self.column]
-            self.columns = [
-                *dict.fromkeys(["text", *self.columns]),
-                *(name for name in own if name not in self.columns),
-            ]
+    def spell(self, form: str) -> None:
+        """Write the labels of all rows in a form: columns of 0 and 1, JSON, or with a mark between them."""
+        own = list(TAGS) if form == "flags" else [self.column]
+        self.columns = ["text", *own]
         for cells, row in zip(self.cells, self.rows, strict=True):
-            if row is not None:
-                cells |= {name: cells.get(name, cell) for name, cell in self.spelled(row[1]).items()}
-        return super().files()
+            assert row is not None
+            cells |= self.spelled(form, row[1])
 
-    def spelled(self, tags: tuple[str, ...]) -> dict[str, str]:
-        if self.form == "flags":
+    def spelled(self, form: str, tags: tuple[str, ...]) -> dict[str, str]:
+        if form == "flags":
             return {tag: str(int(tag in tags)) for tag in TAGS}
-        return {self.column: json.dumps(tags, ensure_ascii=False) if self.form == "json" else self.form.join(tags)}
+        return {self.column: json.dumps(tags, ensure_ascii=False) if form == "json" else form.join(tags)}
 
     def read(self, position: int, sample: Sample, settings: Any) -> Row:
         return (sample.split, tuple(sample.values["labels"]), sample.values["text"])
 
 
+def _form(form: str) -> Mutation:
+    return lambda data: data.spell(form)
+
+
 def _bad_flag(data: TaggedTexts) -> None:
-    data.form = "flags"
+    data.spell("flags")
     data.cells[20]["old"] = "-1"
-    data.must.append(("cannot be read",))
+    data.must.append(("nearly",))
 
 
-def _blanks(data: TaggedTexts) -> None:
-    data.form = ";"
-    for cells, row in zip(data.cells, data.rows, strict=True):
-        if row is not None:
-            cells[data.column] = " ; ".join(row[1])
+def _capitals(data: TaggedTexts) -> None:
+    data.spell(";")  # columns of 0 and 1 are named after their labels
+    upper_header(data)
 
 
 def _twice(data: TaggedTexts) -> None:
-    data.form = "|"
+    data.spell("|")
     row = data.rows[7]
     assert row is not None
     data.cells[7][data.column] = "|".join([*row[1], row[1][0]])
@@ -83,10 +81,10 @@ def _twice(data: TaggedTexts) -> None:
 
 
 def _one_each(data: TaggedTexts) -> None:
-    data.form = "flags"
     for number, row in enumerate(data.rows):
         assert row is not None
         data.rows[number] = (row[0], (TAGS[number % len(TAGS)],), row[2])
+    data.spell("flags")
     data.must.append(("exactly one label",))
 
 
@@ -94,11 +92,11 @@ TaggedTexts.mutations = {
     **DIALECTS,
     "split column": split_column,
     "a file a split": split_files,
-    **{f"form {form}": set_(form=form) for form in ("flags", ";", "|", "json")},
-    "a flag of -1": _bad_flag,
-    "blanks around labels": _blanks,
-    "a label twice": _twice,
-    "one label each": _one_each,
+    **{f"form {form}": _form(form) for form in ("flags", ";", "|", " ; ", "json")},
+    "form a flag of -1": _bad_flag,
+    "names in capitals and blanks": _capitals,
+    "form a label twice": _twice,
+    "form one label each": _one_each,
 }
 
 
@@ -151,7 +149,7 @@ class Masks(Dataset):
         if self.form == "colours":
             image = Image.fromarray(np.array(COLOURS, np.uint8)[numbers])
         elif self.form == "palette":
-            image.putpalette([level for colour in COLOURS for level in colour])
+            image.putpalette([level for number in range(256) for level in (*COLOURS, (number,) * 3)[min(number, 3)]])
         elif self.form == "three channels":
             image = Image.merge("RGB", (image, image, image))
         stream = io.BytesIO()

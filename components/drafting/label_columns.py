@@ -17,6 +17,7 @@ from components.drafting.table_files import Files
 
 _MARKS = (";", "|", ",", "/", " ")  # the most telling first; a blank only in a column with a name of `LABEL_SETS`
 _FLAGS = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
+_ODD = 0.1  # largest share of cells that are neither 0 nor 1 in a column that is said to be nearly of them
 _SEVERAL = 0.02  # smallest share of cells with more than one label
 _FREE = "without a separator"  # of columns whose cells are lists themselves
 
@@ -189,13 +190,27 @@ def _flags(table: Files, columns: Sequence[Column]) -> tuple[dict[str, Any], str
     if len(flags) < 2 or sum(column.distinct == 2 for column in flags) < 2:
         return None
     names = [column.name for column in flags]
+    nearly = [note for column in columns if column not in flags and (note := _nearly(column))]
     sizes = [sum(cell.strip().lower() in ("1", "1.0", "true") for cell in cells) for _, cells in table.rows(names)]
-    return {"labels": names}, f"{len(names)} columns of 0 and 1, one a label", _size_notes(sizes, "these columns")
+    return {"labels": names}, f"{len(names)} columns of 0 and 1, one a label", [
+        *_size_notes(sizes, "these columns"), *nearly
+    ]  # fmt: skip
 
 
 def _is_flag(column: Column) -> bool:
     cells = {cell.lower() for cell in column.cells}
     return cells <= _FLAGS and column.known not in (*IDENTITIES, *SPLITS, *GROUPS)
+
+
+def _nearly(column: Column) -> str:
+    """A sentence on a column that a few cells keep from being one of 0 and 1; "" for other columns."""
+    odd = [cell for cell in column.cells if cell.lower() not in _FLAGS]
+    if not 0 < len(odd) <= _ODD * len(column.cells) or len(set(column.cells) & _FLAGS) < 2:
+        return ""
+    return (
+        f"{column.name} is nearly a column of 0 and 1 ({len(odd):,} of the first {len(column.cells):,} cells are not, "
+        f"such as {odd[0]!r}), and is no label: mend these cells if it is one"
+    )
 
 
 def _size_notes(sizes: Sequence[int], name: str) -> list[str]:

@@ -15,13 +15,13 @@ from components.evaluation.plots import DARK, save
 from components.preprocessing.mask import palette
 
 if TYPE_CHECKING:
-    from components.evaluation.segmentation import Example
+    from components.evaluation.segmentation import MaskExample
 
 MOST_NAMED = 20  # classes in the legend
 _IGNORED = (255, 255, 255)
 
 
-def draw_masks(examples: Sequence[Example], classes: Sequence[str], path: Path) -> None:
+def draw_masks(examples: Sequence[MaskExample], classes: Sequence[str], path: Path) -> None:
     """Plot picture, truth and answer of each image, one row each, the worst first; ignored pixels are white."""
     figure = Figure(figsize=(7.4, 0.8 + 1.9 * max(1, len(examples))), layout="constrained")
     panels = figure.subplots(max(1, len(examples)), 3, squeeze=False)

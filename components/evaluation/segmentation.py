@@ -30,7 +30,7 @@ MOST_CONFUSED = 40  # classes of which the confusion is drawn
 Counts = NDArray[np.int64]
 
 
-class Example(NamedTuple):
+class MaskExample(NamedTuple):
     """An image (H, W, C), its true mask and its answer (H, W), and its mean IoU."""
 
     image: NDArray[np.uint8]
@@ -53,7 +53,7 @@ class SegmentationView:
     classes: list[str]
     confusion: Counts
     of_images: Counts
-    examples: list[Example]
+    examples: list[MaskExample]
     size: tuple[int, int]
 
     def per_class(self, total: Real) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ class SegmentationScorer(NamedTuple):
         outputs = predictor.outputs("model", {"images": batch["images"]})
         answers, _ = _answers(outputs["probabilities"], data_numbers, count)
         rows = zip(batch["images"], batch["masks"], answers.astype(np.uint8), ious[chosen].tolist(), strict=True)
-        examples = sorted((Example(*row) for row in rows), key=lambda one: one.iou)
+        examples = sorted((MaskExample(*row) for row in rows), key=lambda one: one.iou)
         of_images = summands[:, 2 * (count + 1) : -1].astype(np.int64)
         size = (batch["masks"].shape[1], batch["masks"].shape[2])
         view = SegmentationView(frozen.classes, confusion, of_images, examples, size)

@@ -26,6 +26,9 @@ TASKS = {
     "text-generation": {"transformer": "decoder", "state-space": "mamba"},
     "object-detection": {"cnn": "center", "transformer": "yolos"},
     "image-generation": {"diffusion": "unet"},
+    "multi-label-image-classification": {"cnn": "textbook", "transformer": "vit"},
+    "multi-label-text-classification": {"cnn": "kim", "rnn": "gru", "transformer": "encoder", "state-space": "mamba"},
+    "semantic-segmentation": {"cnn": "unet-segmentation"},
 }
 DATASET = """\
 name: {task}

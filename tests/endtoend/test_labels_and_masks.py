@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import torch
 from PIL import Image
 
 from components.contracts.pipeline import PipelineSpec
+from components.contracts.serving_spec import SlotSpec
 from components.contracts.training_request import TrainRequest
 from components.core import located_yaml
 from components.core.project import Project
@@ -34,6 +37,7 @@ from components.preparation import stage as preparation
 from components.training import stage as training
 from components.training.sinks import EventStream
 from flows.cli import prediction_client
+from tests.serving.service import running
 
 pytestmark = pytest.mark.slow
 WORDS = ("river", "stone", "quiet", "paper", "window", "garden")
@@ -125,6 +129,23 @@ def check_gates(package: Package, frozen: FrozenSplit) -> Predictor:
     return predictor
 
 
+def ask_service(package: Package, folder: Path, content: bytes) -> dict[str, Any]:
+    """The answers of a service to one picture: as JSON, as a file, and its page."""
+    bundle = folder / "bundle"
+    shutil.copytree(package.folder, bundle / "package")
+    sizes = {"max_batch_size": 4, "max_request_bytes": 100_000, "max_image_pixels": 10_000, "workers": 1}
+    manifest.write_json(bundle / "serving.json", {"model": "things", "version": "1", **sizes})
+    manifest.seal(bundle, "bundle", {"code": "c" * 64})
+    slot = SlotSpec(version="1", package_digest=package.digest, bundle=str(bundle))
+    with running(bundle, folder / "service") as service:
+        service.order(champion=slot)  # proves the golden answers
+        media = {"content-type": "image/png"}
+        response = service.client.post("/predict", content=content, headers=media)
+        file = service.client.post("/predict", content=content, headers={**media, "accept": "image/png"})
+        assert "Find the pixels of" in service.client.get("/").text
+        return {"json": response.json()["predictions"][0], "file": file}
+
+
 def test_texts_with_sets_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, package, frozen = trained(texts(tmp_path / "source"), entered(tmp_path / "project", monkeypatch), epochs=3)
     assert made.task == "multi-label-text-classification"
@@ -152,5 +173,9 @@ def test_images_with_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.shape == (32, 48) == (answer["height"], answer["width"])
     assert sum(row["share"] for row in answer["classes"]) == pytest.approx(1)
     assert "ground" in prediction_client.describe(answer, "v1")
+    served = ask_service(package, root, picture)
+    assert served["json"] == answer
+    assert served["file"].content == base64.b64decode(answer["mask"])
+    assert served["file"].headers["content-type"] == "image/png"
     assert {path.name for path in (root / "run/plots").iterdir()} == {"confusion.png", "masks.png", "training.png"}
     assert package.metrics()["better_than_baselines"]["metric"] == "mean_iou"
