@@ -33,7 +33,7 @@ class _Pair(NamedTuple):
     images: Path
     masks: Path
     suffix: str
-    count: int
+    found: int
 
 
 def recognise(source: Path, files: Sequence[Path]) -> Recognised | None:
@@ -56,7 +56,7 @@ def recognise(source: Path, files: Sequence[Path]) -> Recognised | None:
         layout["mask_suffix"] = pairs[0].suffix
     values, in_colours = _values(paths, source)
     keys, notes = _classes(values, in_colours, files)
-    count = sum(pair.count for pair in pairs)
+    count = sum(pair.found for pair in pairs)
     return Recognised(
         {**layout, **keys}, f"{count:,} images with masks of {len(keys['classes'])} classes", tuple(notes)
     )
@@ -75,9 +75,9 @@ def _beside(folders: dict[Path, dict[str, Path]]) -> list[_Pair]:
             for suffix in ("", *_SUFFIXES):
                 count = sum(f"{name}{suffix}" in stems for name in names)
                 near = _alike(other, folder)
-                if count and (best is None or (count, near) > (best.count, _alike(best.images, folder))):
+                if count and (best is None or (count, near) > (best.found, _alike(best.images, folder))):
                     best = _Pair(other, folder, suffix, count)
-        if best is not None and best.count >= _LEAST * len(stems):
+        if best is not None and best.found >= _LEAST * len(stems):
             pairs.append(best)
     return pairs if len({pair.suffix for pair in pairs}) == 1 else []
 

@@ -87,8 +87,8 @@ class Files(NamedTuple):
     def rows_of(self, path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """`rows` of one file."""
         if self.kind == "jsonl":
-            for line, record in json_lines.rows(path, names, self.dialect.encoding):
-                yield f"{path} line {line}", ["" if cell is None or cell != cell else str(cell) for cell in record]
+            for line, found in json_lines.rows(path, names, self.dialect.encoding):
+                yield f"{path} line {line}", ["" if cell is None or cell != cell else str(cell) for cell in found]
             return
         if self.kind != "parquet":
             own = delimited.names_of(self.dialect, path, ())

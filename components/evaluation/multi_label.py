@@ -123,14 +123,20 @@ class MultiLabelScores:
 
     def concatenate(self, other: MultiLabelScores) -> MultiLabelScores:
         """The samples of both, one after the other."""
-        pairs = ((self.scores, other.scores), (self.truth, other.truth), (self.answers, other.answers))
-        joined = [np.concatenate(pair) for pair in pairs]
-        return MultiLabelScores(*joined, self.labels, self.thresholds, self.not_finite + other.not_finite)
+        return MultiLabelScores(
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.truth, other.truth]),
+            np.concatenate([self.answers, other.answers]),
+            self.labels,
+            self.thresholds,
+            self.not_finite + other.not_finite,
+        )
 
     def differs(self, other: MultiLabelScores) -> NDArray[np.bool_]:
         """Samples (N,) whose scores or answers differ."""
-        differing: NDArray[np.bool_] = (self.scores != other.scores).any(axis=1)
-        return differing | (self.answers != other.answers).any(axis=1)
+        scores, answers = self.scores != other.scores, self.answers != other.answers
+        differing: NDArray[np.bool_] = scores.any(axis=1) | answers.any(axis=1)
+        return differing
 
     def document(self) -> dict[str, Any]:
         """Figures by label; samples by their number of labels, true and answered."""

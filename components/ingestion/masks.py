@@ -178,7 +178,8 @@ def pixels(content: bytes, where: str, *, in_colours: bool) -> NDArray[np.int64]
             image.load()
             if in_colours:
                 red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.int64), 2, 0)
-                return (red << 16) + (green << 8) + blue
+                colours: NDArray[np.int64] = (red << 16) + (green << 8) + blue
+                return colours
             levels = np.asarray(image)
     except _DAMAGED as error:
         raise SourceError("the mask cannot be read", where=where, got=error, expected="an image file") from error

@@ -80,14 +80,15 @@ class MultiLabelImageClassification(ManyLabels, ImageClassification):
         """Mean and standard deviation of each channel."""
         images = ImageClassificationSettings(**settings.model_dump(exclude={"thresholds"}))
         fitted = ImageClassification.fit(self, images, train, classes)
-        statistics = {"mean": fitted.mean, "std": fitted.std, "classes": fitted.classes}
-        return MultiLabelImageProcessor(**settings.model_dump(), **statistics)
+        return MultiLabelImageProcessor(
+            **settings.model_dump(), mean=fitted.mean, std=fitted.std, classes=fitted.classes
+        )
 
     def example(self, values: Values) -> Example:
         """The file."""
         return image_classification.TASK.example({"image": values["image"], "label": multi_label.truth(values)})
 
-    def load(self, folder: Path) -> MultiLabelImageProcessor:  # type: ignore[override]  # as above
+    def load(self, folder: Path) -> MultiLabelImageProcessor:
         """Read processor.json."""
         return MultiLabelImageProcessor.load(folder)
 

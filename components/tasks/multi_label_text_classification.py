@@ -95,7 +95,7 @@ class MultiLabelTextClassification(ManyLabels, TextClassification):
         """The text in UTF-8."""
         return Example(values["text"].encode(), "text/plain", ".txt", multi_label.truth(values))
 
-    def load(self, folder: Path) -> MultiLabelTextProcessor:  # type: ignore[override]  # as above
+    def load(self, folder: Path) -> MultiLabelTextProcessor:
         """Read processor.json and tokenizer.json."""
         return MultiLabelTextProcessor.load(folder)
 

@@ -58,22 +58,18 @@ class SegmentationObjective:
         """Cross entropy (nats) and Dice of a batch."""
         masks = batch["masks"].long()  # (N, H, W)
         logits: Tensor = forward(batch["images"]).float()  # (N, K, H, W)
-        how = {}
-        if training:
-            if self.weights is not None:
-                self.weights = self.weights.to(logits.device)
-            how = {"weight": self.weights, "label_smoothing": self._smoothing}
-        entropy = functional.cross_entropy(logits, masks, ignore_index=IGNORED, reduction="sum", **how)
-        total = (masks != IGNORED).sum() if self.weights is None or not training else self._total_weight(masks)
+        weights = None
+        if training and self.weights is not None:
+            weights = self.weights = self.weights.to(logits.device)
+        smoothing = self._smoothing if training else 0.0
+        entropy = functional.cross_entropy(
+            logits, masks, weights, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+        )
+        counted = masks != IGNORED  # torch's own mean divides by the sum of the weights too, by 0 if none counts
+        total = counted.sum() if weights is None else weights[torch.where(counted, masks, 0)].mul(counted).sum()
         loss = entropy / total.clamp(min=1e-6) + 1 - soft_dice(logits, masks)
         count = torch.full((), len(masks), device=loss.device)
         return StepResult(loss, loss.detach() * count, count)
-
-    def _total_weight(self, masks: Tensor) -> Tensor:
-        """The sum of the weights of all pixels, by which torch's own mean divides."""
-        assert self.weights is not None  # noqa: S101  # the caller has them
-        counted = masks != IGNORED
-        return self.weights[torch.where(counted, masks, 0)].mul(counted).sum()
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images and masks, mirrored and shifted by the same draws."""
