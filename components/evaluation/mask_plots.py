@@ -12,20 +12,22 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from components.evaluation.plots import DARK, save
-from components.preprocessing.mask import palette
+from components.preprocessing.mask import colours as colours_of
 
 if TYPE_CHECKING:
     from components.evaluation.segmentation import MaskExample
 
 MOST_NAMED = 20  # classes in the legend
-_IGNORED = (255, 255, 255)
+_IGNORED, _OTHER = (255, 255, 255), (128, 128, 128)  # an ignored pixel; an answer of no class of the data
 
 
 def draw_masks(examples: Sequence[MaskExample], classes: Sequence[str], path: Path) -> None:
     """Plot picture, truth and answer of each image, one row each, the worst first; ignored pixels are white."""
     figure = Figure(figsize=(7.4, 0.8 + 1.9 * max(1, len(examples))), layout="constrained")
     panels = figure.subplots(max(1, len(examples)), 3, squeeze=False)
-    colours = np.concatenate([palette(255), [_IGNORED]]).astype(np.uint8)  # (256, 3)
+    colours = np.full((256, 3), _IGNORED, np.uint8)
+    colours[: len(classes)] = colours_of(classes)
+    colours[len(classes)] = _OTHER
     for axes in panels.ravel():
         axes.set_xticks([])
         axes.set_yticks([])

@@ -7,6 +7,7 @@ Legend: H height, W width, h, w of a picture, K classes.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from components.core.errors import SampleError
 from components.preprocessing import resizing
 from components.preprocessing.resizing import Resize
 
+BACKGROUND = "background"  # the class that is black
 IGNORED = 255  # a pixel that is neither learnt nor scored
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, TypeError)
 
@@ -80,3 +82,12 @@ def palette(count: int) -> NDArray[np.uint8]:
             for channel in range(3):
                 colours[number, channel] |= (group >> channel & 1) << (7 - bit)
     return colours
+
+
+def colours(classes: Sequence[str]) -> NDArray[np.uint8]:
+    """The colours (K, 3) of classes, by their numbers: `palette`, in which black is for `background` if there is one."""
+    found = palette(len(classes))
+    if BACKGROUND in classes:
+        place = list(classes).index(BACKGROUND)
+        found[: place + 1] = np.roll(found[: place + 1], -1, axis=0)
+    return found

@@ -126,7 +126,7 @@ class SegmentationProcessor(BaseProcessor, SegmentationSettings):
 
         found = mask.back(numbers.astype(np.uint8), (size[0], size[1]), self.resize)  # (h, w)
         shares = np.bincount(found.ravel(), minlength=len(classes)) / found.size
-        file = png.encode_indexed(found, mask.palette(len(classes)))
+        file = png.encode_indexed(found, mask.colours(classes))
         rows = [
             {"label": name, "value": number, "share": share}
             for number, (name, share) in enumerate(zip(classes, shares.tolist(), strict=True))

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from components.core.errors import SourceError
-from components.drafting import columns
+from components.core.project import Project
+from components.drafting import columns, draft
 from components.drafting.recognise import recognise
 from components.tasks import find
+from components.tasks.dataset_file import open_dataset
 from tests import small_package
 from tests.drafting.test_recognise import parquet, put, table
 
@@ -154,6 +158,45 @@ def test_folders_that_are_only_named_as_of_masks_are_no_masks(tmp_path: Path) ->
         recognise(put(tmp_path / "shaded", shaded))
 
 
-def test_segments_of_coco_are_read_as_masks_by_the_task_that_is_named() -> None:
-    layout = {"kind": "coco", "annotations": {"": "c.json"}, "images": {"": "."}}
-    assert find("semantic-segmentation").draft_layout(layout)["masks"] == "segments"
+def test_numbers_of_classes_in_lists_have_the_names_of_the_metadata(tmp_path: Path) -> None:
+    names = {"names": ["sad", "glad", "mad"], "_type": "ClassLabel"}
+    features = {"labels": {"feature": names, "_type": "Sequence"}, "text": {"dtype": "string", "_type": "Value"}}
+    rows = pa.table({"text": [f"a fine text {i}" for i in range(60)],
+                     "labels": [[k for k in range(3) if i >> k & 1] for i in range(60)]})  # fmt: skip
+    rows = rows.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(rows, tmp_path / "a.parquet")
+    found = recognise(tmp_path)
+    assert found.task == TEXT
+    assert (found.layout["labels"], found.layout["classes"]) == ("labels", names["names"])
+
+
+def test_json_lines_with_one_label_each_are_recognised(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": f"a fine text {i}", "label": ("good", "bad")[i % 2]}) for i in range(60)]
+    found = recognise(put(tmp_path, {"train.jsonl": "\n".join(rows), "test.jsonl": "\n".join(rows)}))
+    assert found.task == "text-classification"
+    assert found.layout["files"] == {"train": "train.jsonl", "test": "test.jsonl"}
+
+
+def test_a_column_that_is_nearly_of_0_and_1_is_said(tmp_path: Path) -> None:
+    lines = table(60, lambda i: f"a fine text {i},{i % 2},{i % 3 % 2},{-1 if i == 7 else i % 2}", "text,a,b,c")
+    found = recognise(put(tmp_path, {"a.csv": lines}))
+    assert found.layout["labels"] == ["a", "b"]
+    assert "c is nearly a column of 0 and 1 (1 of the first 60 cells are not, such as '-1')" in found.why
+
+
+def test_segments_of_coco_are_drafted_as_masks_by_the_task_that_is_named(tmp_path: Path) -> None:
+    corners = [2, 2, 9, 2, 9, 6, 2, 6]
+    document = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 12, "height": 8} for i in range(12)],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1, "segmentation": [corners]} for i in range(12)],
+    }
+    files: dict[str, str | bytes] = {f"images/{i}.png": picture(i) for i in range(12)}
+    source = put(tmp_path / "source", {**files, "annotations.json": json.dumps(document)})
+    root = put(tmp_path / "project", {"params.yaml": "datasets:\n  - digits\n", "pipelines/keep": "", "data/keep": ""})
+    made = draft.write(Project(root), "cars", source, "semantic-segmentation")
+    assert (made.samples, made.labels) == (12, 2)
+    spec, task, settings = open_dataset(root / "data/cars")
+    assert spec.source.layout.masks == "segments"  # type: ignore[union-attr]
+    assert (settings.height, settings.width) == (16, 16)
+    assert task is find("semantic-segmentation")

@@ -110,4 +110,5 @@ def test_masks_differ_by_the_share_of_their_pixels() -> None:
 
 def test_the_palette_is_that_of_pascal_voc() -> None:
     assert mask.palette(4).tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    assert mask.colours(["a", "background", "c"]).tolist() == [[128, 0, 0], [0, 0, 0], [0, 128, 0]]
     assert len({tuple(colour) for colour in mask.palette(256).tolist()}) == 256
