@@ -85,7 +85,7 @@ def palette(count: int) -> NDArray[np.uint8]:
 
 
 def colours(classes: Sequence[str]) -> NDArray[np.uint8]:
-    """The colours (K, 3) of classes, by their numbers: `palette`, in which black is for `background` if there is one."""
+    """The colours (K, 3) of classes by their numbers: `palette`, with black for `background` if there is one."""
     found = palette(len(classes))
     if BACKGROUND in classes:
         place = list(classes).index(BACKGROUND)
