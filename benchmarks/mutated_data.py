@@ -27,13 +27,14 @@ from benchmarks.mutations.folders import ClassFolders, ListedPictures
 from benchmarks.mutations.judge import FAILURES, Outcome, judge
 from benchmarks.mutations.lines import Pairs, Tagged
 from benchmarks.mutations.series import Series
+from benchmarks.mutations.sets import Masks, TaggedTexts
 from benchmarks.mutations.sheets import SoleTexts, Texts, Values
 from benchmarks.mutations.sounds import Sounds
 
 NAME = "mutated_data"
 KINDS: tuple[type[Dataset], ...] = (
     ClassFolders, ListedPictures, Coco, Voc, Yolo, Texts, SoleTexts, Pairs, Tagged, Values, Series, Sounds,
-    Features, Prices,
+    Features, Prices, TaggedTexts, Masks,
 )  # fmt: skip
 WHOLE_EVERY = 10  # each tenth dataset goes through all stages of the data
 

@@ -81,6 +81,12 @@ function boxes(found) {
  for (const {label} of found) count[label] = (count[label] || 0) + 1;
  put(out, "p", Object.entries(count).map(([label, n]) => `${n} ${label}`).join(", ") || "nothing found");
 }
+function overlay(mask, classes) {
+ const frame = put(out, "div", undefined, "picture");
+ if (file) put(frame, "img").src = URL.createObjectURL(file.files[0]);
+ put(frame, "img", undefined, file ? "mask" : "").src = PICTURE + mask;
+ bars(Object.fromEntries(classes.map(({label, share}) => [label, share])));
+}
 function spans(found, text) {
  const shown = put(out, "blockquote"), letters = Array.from(text);  // by code points, as the service counts
  let at = 0;
@@ -115,10 +121,13 @@ function lines(values, quantiles, channels) {
  put(names, "small", `  ${low.toPrecision(4)} to ${high.toPrecision(4)}${levels}`);
 }
 function show(prediction) {
- const {label, probabilities, boxes: found, spans: marked, text, image, ...others} = prediction;
+ const {label, labels, scores, probabilities, boxes: found, spans: marked, text, image, mask, classes, ...others} =
+  prediction;
  const {values, quantiles = {}, channels = [], ...rest} = others;
  if (label !== undefined) put(out, "h2", label);
- if (probabilities) bars(probabilities);
+ if (labels) put(out, "h2", labels.join(", ") || "no label");
+ if (probabilities || scores) bars(probabilities || scores);
+ if (mask) overlay(mask, classes);
  if (found && file) boxes(found); else if (found) rest.boxes = found;
  if (marked) spans(marked, area ? area.value : "");
  if (text !== undefined && !marked) put(out, "blockquote", text);

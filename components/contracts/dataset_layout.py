@@ -15,6 +15,8 @@ from components.contracts.table_layout import TextEncoding, is_default
 from components.core.strict import Strict
 
 _IMAGES: Fields = {"image": "binary", "label": "text"}
+_MASKS: Fields = {"image": "binary", "mask": "binary", "mask_classes": "json"}
+MOST_CLASSES = 255  # of a mask, whose pixels are bytes; 255 is an ignored pixel
 _OWN = frozenset({"id", "split", "sound"})  # names that a pattern cannot use
 
 
@@ -170,6 +172,8 @@ class VocLayout(Strict):
             and annotations may be in one folder.
         unannotated: what an image without an annotation is: left out, or an image without objects.
         sizes: what to do if an annotation's image size is not the file's: refuse, or ignore what the annotation says.
+        masks: boxes become a mask of classes: the ellipse in each box, or its rectangle; smaller boxes are above larger
+            ones, what is in no box is `background`.
     """
 
     kind: Literal["voc"]
@@ -179,10 +183,12 @@ class VocLayout(Strict):
     unannotated: Literal["leave_out", "background"] = Field(default="leave_out", exclude_if=is_default("leave_out"))
     sizes: Literal["refuse", "ignore"] = Field(default="refuse", exclude_if=is_default("refuse"))
 
+    masks: Literal["ellipses", "rectangles"] | None = Field(default=None, exclude_if=is_default(None))
+
     @property
     def fields(self) -> Fields:
-        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels."""
-        return {"image": "binary", "boxes": "json"}
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels; or as of `MasksLayout`."""
+        return {"image": "binary", "boxes": "json"} if self.masks is None else _MASKS
 
     @model_validator(mode="after")
     def _same_splits(self) -> Self:
@@ -191,13 +197,15 @@ class VocLayout(Strict):
 
 
 class CocoLayout(Strict):
-    """COCO: JSON files of annotations and a folder of images, by their splits. Crowds are left out.
+    """COCO: JSON files of annotations and a folder of images, by their splits. Boxes of crowds are left out.
 
     The samples of the file "" have no split yet. Where a split has several files, it may have as many folders, in the
     same order, or one for all.
 
     Args:
         sizes: as in `VocLayout`.
+        masks: `segments`: polygons and run lengths become a mask of classes, those of crowds too; smaller segments are
+            above larger ones, what is in no segment is `background`.
     """
 
     kind: Literal["coco"]
@@ -205,10 +213,12 @@ class CocoLayout(Strict):
     images: dict[str, str | list[str]]
     sizes: Literal["refuse", "ignore"] = Field(default="refuse", exclude_if=is_default("refuse"))
 
+    masks: Literal["segments"] | None = Field(default=None, exclude_if=is_default(None))
+
     @property
     def fields(self) -> Fields:
-        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels."""
-        return {"image": "binary", "boxes": "json"}
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels; or as of `MasksLayout`."""
+        return {"image": "binary", "boxes": "json"} if self.masks is None else _MASKS
 
     def parts(self) -> list[tuple[str, str, str]]:
         """(split, file of annotations, folder of images) of each file, in order."""
@@ -258,6 +268,70 @@ class YoloLayout(Strict):
         return self
 
 
+class MasksLayout(Strict):
+    """Images and masks of the same size whose pixels tell the class: `images/x.jpg` and `masks/x.png`.
+
+    A mask is an image of class numbers (grey, or the numbers of a palette), or of a colour for each class.
+
+    Args:
+        images, masks: folders below `root`, which may be one; or folders by their splits. Folders inside them agree.
+        mask_suffix: what the name of a mask has behind the name of its image, as in `x_mask.png`.
+        classes: the names of the classes in the order of their numbers; or the number of each class by its name; or the
+            colour of each class, [red, green, blue].
+        ignore: number or colour of pixels that are neither learnt nor scored.
+    """
+
+    kind: Literal["masks"]
+    root: str = "."
+    images: str | dict[str, str] = "images"
+    masks: str | dict[str, str] = "masks"
+    mask_suffix: str = ""
+    classes: list[str] | dict[str, int] | dict[str, list[int]] = Field(min_length=2, max_length=MOST_CLASSES)
+    ignore: int | list[int] | None = None
+
+    @property
+    def fields(self) -> Fields:
+        """Fields of the samples: the image; the mask as a PNG file of class numbers, 255 for ignored pixels; and the
+        name of each number that occurs in it."""
+        return _MASKS
+
+    @property
+    def by_value(self) -> dict[int, str]:
+        """The names of the classes by the number of a pixel, or by its colour as red * 65536 + green * 256 + blue."""
+        if isinstance(self.classes, list):
+            return dict(enumerate(self.classes))
+        return {pixel_value(value): name for name, value in self.classes.items()}
+
+    @property
+    def in_colours(self) -> bool:
+        """Whether pixels tell their class by their colour."""
+        return isinstance(self.classes, dict) and any(isinstance(value, list) for value in self.classes.values())
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Self:
+        _check_same_splits(self.images, self.masks)
+        values = list(self.classes.values()) if isinstance(self.classes, dict) else []
+        for value in [*values, *([] if self.ignore is None else [self.ignore])]:
+            if isinstance(value, list) and not (len(value) == 3 and all(0 <= level <= 255 for level in value)):
+                raise ValueError("a colour is [red, green, blue], each of 0 to 255")
+            if isinstance(value, int) and not 0 <= value <= 65_535:
+                raise ValueError("the number of a class is one of 0 to 65535")
+        if self.ignore is not None and isinstance(self.ignore, list) != self.in_colours:
+            raise ValueError("ignore: is a colour if classes: has colours, else a number")
+        if len(set(self.by_value.values())) < len(self.classes) or len(self.by_value) < len(self.classes):
+            raise ValueError("classes: a name, a number or a colour stands twice")
+        if self.ignore is not None and pixel_value(self.ignore) in self.by_value:
+            raise ValueError("ignore: is the number or the colour of a class")
+        if self.images == self.masks and not self.mask_suffix:
+            raise ValueError("images and masks in one folder need mask_suffix:")
+        return self
+
+
+def pixel_value(value: int | list[int]) -> int:
+    """A class number itself; a colour as red * 65536 + green * 256 + blue."""
+    return value if isinstance(value, int) else (value[0] << 16) + (value[1] << 8) + value[2]
+
+
 class WavLayout(Strict):
     """WAV files whose paths have the label.
 
@@ -303,6 +377,7 @@ Layout = Annotated[
     | VocLayout
     | CocoLayout
     | YoloLayout
+    | MasksLayout
     | WavLayout,
     Field(discriminator="kind"),
 ]

@@ -12,6 +12,7 @@ from components.contracts.architectures import (
     detection,
     diffusion,
     rnn,
+    segmentation,
     series,
     table,
     text,
@@ -52,6 +53,7 @@ ModelSpec = Annotated[
         | diffusion.UNetSpec
         | table.MlpSpec
         | table.FtTransformerSpec
+        | segmentation.SegmentationUNetSpec
         | custom.CustomSpec,
         Field(discriminator="name"),
     ],

@@ -225,3 +225,23 @@ class ValuesOutput(OutputSpec):
     def classes(self) -> int:
         """Size of the last layer, under the name that networks read: a number takes one output, as one class does."""
         return 1
+
+
+class LabelsOutput(ClassesOutput):
+    """Logits (N, K), one decision for each label: a sample has any number of labels. Every architecture that gives
+    classes gives labels."""
+
+    kind: ClassVar[str] = "labels"
+    graph_builder: ClassVar[str] = "components.training.graphs.classification:of_labels"
+    min_labels: ClassVar[int] = 1
+
+
+class MaskOutput(OutputSpec):
+    """Logits (N, K, H, W), one row of K for each pixel."""
+
+    kind: ClassVar[str] = "mask"
+    graph_builder: ClassVar[str] = "components.training.graphs.segmentation:graphs"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    min_labels: ClassVar[int] = 2
+
+    classes: int

@@ -47,13 +47,16 @@ def _optional(**arguments: Any) -> Any:
 
 
 class Columns(Strict):
-    """Which columns of a CSV, TSV (no quoting; both gzip or plain) or Parquet file make a sample.
+    """Which columns of a CSV, TSV (no quoting; both gzip or plain), JSON lines or Parquet file make a sample.
 
     A sample has an image, a text, values, or a row of features (numbers and categories); and a label, unless
-    `label: null`, or a target.
+    `label: null`, or a target, or any number of labels.
 
     Args:
         label: column of the label.
+        labels: columns of 0 and 1, one a label, which is the column's name; or one column of lists of labels. A cell
+            without a value is a sample without labels in a column of lists, and is refused in a column of 0 and 1.
+        labels_separator: what separates the labels in a cell of text; or `json`, `python`: the cells are such lists.
         image: column of the image: encoded bytes (Parquet; also a struct with `bytes`) or a path beside the file.
         pixels: prefix of the columns of grey pixels (0 to 255), one column a pixel, row by row.
         text: column of the text.
@@ -89,7 +92,7 @@ class Columns(Strict):
         image_suffix: what is appended to the cells to make file names, such as `.jpg`.
     """
 
-    kind: Literal["csv", "tsv", "parquet"]
+    kind: Literal["csv", "tsv", "parquet", "jsonl"]
     label: str | None = "label"
     image: str | None = None
     pixels: str | None = None
@@ -115,6 +118,8 @@ class Columns(Strict):
     image_folder: str | None = _optional(min_length=1)
     group: str | None = _optional()
     image_suffix: str | None = _optional(pattern=r"^\.[A-Za-z0-9.]+$")
+    labels: str | list[str] | None = _optional(min_length=1)
+    labels_separator: str | None = _optional(min_length=1)
     numbers: list[str] | None = _optional(min_length=1)
     categories: list[str] | None = _optional(min_length=1)
     target: str | None = _optional(min_length=1)
@@ -142,6 +147,8 @@ class Columns(Strict):
             fields["label"] = "text"
         if self.target is not None:
             fields["target"] = "numbers"
+        if self.labels is not None:
+            fields["labels"] = "json"
         if self.group is not None:
             fields["group"] = "text"
         return fields
@@ -162,9 +169,12 @@ class Columns(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _target_in_place_of_a_label(cls, document: Any) -> Any:
-        has_target = isinstance(document, dict) and document.get("target") is not None and "label" not in document
-        return {**document, "label": None} if has_target else document
+    def _label_column_by_default(cls, document: Any) -> Any:
+        """With `labels` or `target`, there is no column `label` by default."""
+        is_table = isinstance(document, dict) and "label" not in document
+        if is_table and (document.get("labels") is not None or document.get("target") is not None):
+            return {**document, "label": None}
+        return document
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
@@ -177,15 +187,29 @@ class Columns(Strict):
             raise ValueError("a sample has a label or a target; with target:, label: is null")
         if self.header != (self.columns is None):
             raise ValueError("header: false needs columns:, and columns: needs header: false")
-        if self.kind == "parquet" and not self.header:
-            raise ValueError("a Parquet file names its columns itself")
-        if self.pixels is not None and self.kind == "tsv":
+        if self.kind in ("parquet", "jsonl") and not self.header:
+            raise ValueError("a Parquet file, or one of JSON lines, names its columns itself")
+        if self.pixels is not None and self.kind in ("tsv", "jsonl"):
             raise ValueError("pixels: of CSV and Parquet files only")
         return self
 
     @model_validator(mode="after")
+    def _labels_that_fit(self) -> Self:
+        if self.labels is not None and self.label is not None:
+            raise ValueError("label: and labels: are for different tasks; give one of them")
+        if isinstance(self.labels, list) and len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: a column is named twice")
+        if self.labels_separator is not None and not isinstance(self.labels, str):
+            raise ValueError("labels_separator: needs labels: with the name of one column")
+        if isinstance(self.labels, list) and self.classes is not None:
+            raise ValueError("classes: the columns of labels: are named after their labels")
+        return self
+
+    @model_validator(mode="after")
     def _keys_that_fit(self) -> Self:
-        if self.kind == "parquet" and (alien := [key for key in _CSV_KEYS if getattr(self, key) is not None]):
+        if self.kind in ("parquet", "jsonl") and (
+            alien := [key for key in _CSV_KEYS if getattr(self, key) is not None]
+        ):
             raise ValueError(f"{', '.join(alien)}: of CSV and TSV files only")
         if self.kind == "tsv" and self.delimiter is not None:
             raise ValueError("the cells of a TSV are separated by tabs; kind: csv has a delimiter:")
@@ -202,8 +226,8 @@ class Columns(Strict):
             raise ValueError("missing_values: needs values:, label:, target:, numbers: or categories:")
         if self.label is None and self.target is None and self.unlabelled != "refuse":
             raise ValueError("unlabelled: needs label: or target:")
-        if self.label is None and isinstance(self.classes, dict):
-            raise ValueError("classes: needs label:")
+        if self.label is None and self.labels is None and isinstance(self.classes, dict):
+            raise ValueError("classes: needs label: or labels:")
         if self.image is None and (self.image_folder or self.image_suffix):
             raise ValueError("image_folder: and image_suffix: need image:")
         if self.pixels is not None and (self.comment or self.skip_lines or self.skip_last_lines):
@@ -212,7 +236,9 @@ class Columns(Strict):
 
 
 class TableLayout(Columns):
-    """CSV, TSV or Parquet files by their splits, one row a sample; the samples of the files "" have no split yet.
+    """CSV, TSV, JSON lines or Parquet files by their splits, one row a sample.
+
+    The samples of the files "" have no split yet.
 
     Args:
         files: a file, or a list of files that are read one after the other, for each split.

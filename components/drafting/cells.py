@@ -8,6 +8,10 @@ from typing import NamedTuple
 from components.ingestion import number_cells, times
 
 LABELS = ("label", "class", "category", "target", "sentiment", "tag", "y", "outcome")
+LABEL_SETS = (  # of columns whose cells have several labels
+    "tags", "labels", "genres", "genre", "categories", "topics", "keywords", "attributes", "classes", "emotions",
+    "themes",
+)  # fmt: skip
 TEXTS = ("text", "sentence", "review", "message", "content", "body", "document", "tweet", "comment", "sms")
 TIMES = (
     "time", "date", "datetime", "timestamp", "ds", "hour", "day", "month", "week", "year", "period", "ts", "epoch",

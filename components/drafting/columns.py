@@ -18,12 +18,13 @@ from components.drafting import (
     features,
     image_columns,
     label_column,
+    label_columns,
     nested_columns,
     number_marks,
     series,
     table_files,
 )
-from components.drafting.cells import IDENTITIES, LABELS, Column
+from components.drafting.cells import IDENTITIES, LABEL_SETS, LABELS, Column
 from components.drafting.draft_options import NO_OPTIONS, DraftOptions
 from components.drafting.table_files import Files
 
@@ -62,7 +63,7 @@ def recognise(
 
     Args:
         files: one file, files of one split, or the files of each split; all have the same columns.
-        kind: csv, tsv or parquet.
+        kind: csv, tsv, jsonl or parquet.
         source: folder in which images that a column names may be; default: the folder of the first file.
         options: the label or the task that a person named.
 
@@ -79,6 +80,8 @@ def recognise(
     used |= {*(layout.get("numbers") or ()), *(layout.get("categories") or ()), *(name for name, _ in no_features)}
     values = layout.get("values")
     used |= set(values) if isinstance(values, list) else {values}
+    labels = layout.get("labels")
+    used |= set(labels) if isinstance(labels, list) else {labels}
     for column in number_marks.apply(columns)[0]:
         is_pixel = "pixels" in layout and column.name.startswith(layout["pixels"])
         if column.name not in used and not is_pixel:
@@ -109,6 +112,7 @@ def _present(table: Files) -> tuple[list[Column], list[tuple[str, str]]]:
     left_out += [(name, "the name stands twice") for name in dict.fromkeys(table.names) if name not in names]
     if table.schema is not None:
         names = [name for name in names if not nested_columns.is_nested(table.schema.field(name).type)]
+    names = [name for name in names if name not in table.nested]
     columns = table.head(names) if names else []
     present = [column for column in columns if any(column.cells)]
     left_out += [(column.name, "empty") for column in columns if column.name and column not in present]
@@ -125,6 +129,9 @@ def _content(
     keys = {"split": split.name} if split is not None else {}
     where = str(table.paths[0])
     named = others if options.label is None else [label_column.named(others, options.label, where)]
+    sets = label_columns.recognise(table, others, source) if options.label is None else None
+    if sets is not None:
+        return {**sets.layout, **keys}, sets.notes, []
     nested = nested_columns.recognise(table, named)
     if nested is not None:
         layout, note = nested
@@ -335,8 +342,10 @@ def _labels(table: Files, label: str) -> tuple[dict[str, Any], list[str]]:
         if not cell.strip():
             missing.append(where)
     classes = table_files.class_names(table, label)
+    is_plural = label.strip().lower() in LABEL_SETS
+    one_each = [f"no cell of {label} has several labels: each sample has one"] if is_plural else []
     keys: dict[str, Any] = {"classes": classes} if classes is not None else {}
-    notes = [f"the file's metadata names {len(classes)} classes"] if classes is not None else []
+    notes = [f"the file's metadata names {len(classes)} classes", *one_each] if classes is not None else one_each
     if not missing:
         return keys, notes
     if len(missing) > UNLABELLED_SHARE * rows:

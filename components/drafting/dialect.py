@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from components.core.errors import SourceError
 from components.drafting import encoding
-from components.drafting.cells import IDENTITIES, LABELS, SPLITS, TEXTS, TIMES, is_typed
+from components.drafting.cells import IDENTITIES, LABEL_SETS, LABELS, SPLITS, TEXTS, TIMES, is_typed
 from components.ingestion import text_encoding, text_lines
 from components.ingestion.delimited import DELIMITERS
 from components.ingestion.dialect import Dialect
@@ -21,7 +21,7 @@ MAX_LINES = 2000
 _MAX_CHARACTERS = 4 << 20
 _BODY = 100  # rows that tell which columns have numbers or times
 _MOST_ABOVE = 100  # lines above the header that are looked through
-_NAMES = frozenset((*LABELS, *TEXTS, *TIMES, *SPLITS, *IDENTITIES)) - {""}
+_NAMES = frozenset((*LABELS, *LABEL_SETS, *TEXTS, *TIMES, *SPLITS, *IDENTITIES)) - {""}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 

@@ -83,11 +83,10 @@ def write(project: Project, name: str, source: Path, task: str | None = None, la
         absolute = {**document, "source": {**document["source"], "path": str(source.resolve())}}
         spec = _read_spec(fresh, absolute, task_spec)
         samples = profile.describe(task_spec, spec, fresh, str(source))
-        if len(samples.labels) < task_spec.output_type.min_labels:
-            got = ", ".join(samples.labels)
-            raise SourceError(
-                "a single class: there is nothing to tell apart", where=str(source), got=got, expected="several labels"
-            )
+        classes = samples.labels or samples.classes
+        if len(classes) < task_spec.output_type.min_labels:
+            what = "a single class: there is nothing to tell apart" if classes else "no sample has a label"
+            raise SourceError(what, where=str(source), got=", ".join(classes), expected="several labels")
         likely_wrong.check(samples, str(source))
         samples.require_readable(str(source))
         document["split"] = _with_groups(task_spec.draft_split(samples), spec)
@@ -124,7 +123,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None, la
         raise
     written = [f"data/{name}/{part}" for part in ("dataset.yaml", "expectations.json", "README.md")]
     files = [*written, f"pipelines/{name}.yaml", "params.yaml"]
-    return Draft(task_name, recognised.why, samples.samples, len(samples.labels), files, notes)
+    return Draft(task_name, recognised.why, samples.samples, len(classes), files, notes)
 
 
 def _with_groups(split: dict[str, Any], spec: DatasetSpec) -> dict[str, Any]:
@@ -200,7 +199,8 @@ def _read_spec(folder: Path, document: dict[str, Any], task: Task) -> DatasetSpe
 
 
 def _readme(name: str, source: Path, recognised: Recognised, samples: Profile, notes: list[str]) -> str:
-    shares = ", ".join(f"{label} {count:,}" for label, count in samples.labels.most_common(20)) or "none"
+    classes = samples.labels or samples.classes
+    shares = ", ".join(f"{label} {count:,}" for label, count in classes.most_common(20)) or "none"
     splits = ", ".join(f"{split or 'open'} {count:,}" for split, count in sorted(samples.splits.items()))
     return (
         f"# {name}\n\nDrafted by `modelyard new`. Say here what this is, who made it and under which licence.\n\n"

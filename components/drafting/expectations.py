@@ -33,6 +33,7 @@ FINITE = "no value is missing (`missing: forward_fill` in a layout with a time r
 MOST_LABELS = 1000
 # Endings of columns that tell a defect, and the value without it.
 DEFECTS = {"readable": True, "valid": True, "constant": False, "empty": False, "silent": False, "outside": 0}
+EVERYWHERE = 3  # a class of fewer samples cannot be in train, validation and test
 CONFLICTS = 0.01  # largest share of samples with a doubtful label that a draft accepts
 
 
@@ -78,7 +79,7 @@ def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
             "in_other_split", "no sample stands in two splits of the source", profile.share(profile.content_splits)
         )
     )
-    if profile.labels:
+    if profile.labels or "labels" in task.fields:
         share = profile.share(profile.content_labels)
         accepted = share if share <= CONFLICTS or getattr(task, "equal_samples_differ", False) else 0.0
         result.append(_duplicates("label_conflict", "equal samples have equal labels", accepted))
@@ -107,6 +108,9 @@ def _prepared(task: Task, profile: Profile) -> list[Expectation]:
                 "expect_column_values_to_be_in_set", description, column="label_in_every_split", value_set=[True]
             ),
         ]
+    elif "labels" in task.fields and min(profile.classes.values(), default=0) >= EVERYWHERE:
+        kind, column = "expect_column_values_to_be_in_set", "label_in_every_split"
+        result.append(_expectation(kind, "every label is in every split", column=column, value_set=[True]))
     return result + feature_expectations.prepared(task)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from components.core.errors import SourceError
-from components.drafting.expectations import CONFLICTS
+from components.drafting.expectations import CONFLICTS, EVERYWHERE
 from components.drafting.profile import Profile
 from components.ingestion.class_name import lookalikes
 
-EVERYWHERE = 3  # a class of fewer samples cannot be in train, validation and test
 _NAMED = 8
 _ACCEPT = "`run` will refuse them: correct the data, or accept them: change the expectation in expectations.json"
 # What columns of the sample table tell, where they are true or above 0.
@@ -48,8 +47,15 @@ def notes(profile: Profile, split: dict[str, Any], *, equal_samples_differ: bool
     """
     found = []
     draws = {"test", "validation"} - profile.splits.keys() and split.get("by") != "time"
-    rare = sorted((count, name) for name, count in profile.labels.items() if count < EVERYWHERE)
-    if rare and draws:
+    classes = profile.labels or profile.classes
+    rare = sorted((count, name) for name, count in classes.items() if count < EVERYWHERE)
+    if rare and draws and profile.classes:
+        named = ", ".join(f"{name} ({count})" for count, name in rare[:_NAMED])
+        found.append(
+            f"{len(rare):,} of {len(classes):,} labels are of fewer than {EVERYWHERE} samples and cannot be in train, "
+            f"validation and test: {named}{'' if len(rare) <= _NAMED else ' and more'}"
+        )
+    elif rare and draws:
         named = ", ".join(f"{name} ({count})" for count, name in rare[:_NAMED])
         more = f" and {len(rare) - _NAMED:,} more" if len(rare) > _NAMED else ""
         found.append(
@@ -65,7 +71,7 @@ def notes(profile: Profile, split: dict[str, Any], *, equal_samples_differ: bool
         readable = profile.columns.get("readable") or [True] * len(values)
         if count := sum(_is_defect(value) for value, is_read in zip(values, readable, strict=True) if is_read):
             found.append(f"{count:,} of {profile.samples:,} samples {remark}")
-    for group in lookalikes(profile.labels):
+    for group in lookalikes(classes):
         found.append(f"the classes {' and '.join(map(repr, group))} look alike: write one name if they are one class")
     return found
 

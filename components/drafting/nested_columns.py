@@ -10,6 +10,15 @@ from components.drafting.cells import Column
 from components.drafting.table_files import Files
 
 
+def image(table: Files) -> str | None:
+    """The first column of images of a Parquet file."""
+    return None if table.schema is None else _image(table)
+
+
+def _image(table: Files) -> str | None:
+    return next((field.name for field in table.schema if _is_image(field.type)), None)
+
+
 def recognise(table: Files, columns: Sequence[Column]) -> tuple[dict[str, Any], str] | None:
     """Images or lists of numbers in a Parquet file, with labels."""
     if table.schema is None:
@@ -17,7 +26,7 @@ def recognise(table: Files, columns: Sequence[Column]) -> tuple[dict[str, Any], 
     import pyarrow as pa
 
     label = column_roles.label(columns)
-    image = next((field.name for field in table.schema if _is_image(field.type)), None)
+    image = _image(table)
     lists = next((field.name for field in table.schema if pa.types.is_list(field.type)), None)
     if label is None or (image is None and lists is None):
         return None

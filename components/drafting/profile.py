@@ -31,6 +31,7 @@ class Profile:
         copies: number of samples of each content, by digest.
         remarks: what the reader leaves out or assumes, one line each.
         content_splits, content_labels: splits and labels of each content, by digest.
+        classes: number of samples of each class, where a sample may have several.
         unreadable: ids of the samples that cannot be read, by the kind of their error.
         texts: previews of at most `MAX_TEXTS` samples, spread over all, where previews are texts.
     """
@@ -43,6 +44,7 @@ class Profile:
     remarks: list[str] = field(default_factory=list)
     content_splits: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
     content_labels: dict[bytes, set[str]] = field(default_factory=lambda: defaultdict(set))
+    classes: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     texts: list[str] = field(default_factory=list)
     _stride: int = 1
@@ -114,10 +116,12 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str, settings: 
             values = sample.values
             digest = hashlib.sha256(task.content(values)).digest()
             is_class = "label" in task.fields and bool(task.labels(values))
-            label = str(values["label"]) if is_class else ""
+            label = description.label_text(task, values)
+            if task.output_type.min_labels and "label" not in task.fields:
+                profile.classes.update(task.labels(values))
             profile.samples += 1
             profile.splits[sample.split or ""] += 1
-            if label:
+            if is_class and label:
                 profile.labels[label] += 1
             facts = description.describe(task, values, settings)
             for name, value in facts.items():

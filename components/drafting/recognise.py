@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import SourceError
-from components.drafting import columns, encoding, recognise_detection
+from components.drafting import columns, encoding, recognise_detection, recognise_masks
 from components.drafting.draft_options import NO_OPTIONS, DraftOptions
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import Files, as_layout, by_split, is_split
 from components.ingestion import conll, image_names, text_encoding, visible_files, wav_folder
 from components.ingestion.sample import split_name
 
-TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 NO_LANGUAGES = ("md", "py", "sh", "gz", "xz", "js", "db", "ds", "go")
 KINDS = (
-    "class folders of images, Pascal VOC, COCO, YOLO, sounds, CoNLL, line-aligned text pairs, "
-    "or CSV, TSV and Parquet with labels, texts, values or a time"
+    "class folders of images, Pascal VOC, COCO, YOLO, images with masks, sounds, CoNLL, line-aligned text pairs, "
+    "or CSV, TSV, JSON lines and Parquet with labels, texts, values or a time"
 )
 _HEAD = 1 << 15  # bytes of a file that are looked at
 _NO_CLASS = re.compile(r"(fold|split|part|batch|run|session)[ _-]?\d+")  # folders of these names are no classes
@@ -43,7 +43,7 @@ def recognise(source: Path, options: DraftOptions = NO_OPTIONS) -> Recognised:
         raise SourceError("no such file or folder", where=str(source))
     files = sorted(visible_files.walk(source))
     recognisers: tuple[Callable[[Path, Sequence[Path]], Recognised | None], ...] = (
-        recognise_detection.recognise, _wav, _class_folders, _pairs, _conll,
+        recognise_detection.recognise, recognise_masks.recognise, _wav, _class_folders, _pairs, _conll,
         lambda folder, paths: _tables(folder, paths, options),
     )  # fmt: skip
     for recogniser in recognisers if options.label is None else recognisers[-1:]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from components.core.errors import SourceError
 from components.drafting import dialect, encoding
 from components.drafting.cells import Column
-from components.ingestion import delimited, text_encoding
+from components.ingestion import delimited, json_lines, text_encoding
 from components.ingestion.dialect import Dialect
 
 MAX_ROWS = 2000  # rows read to recognise the columns
@@ -24,6 +24,7 @@ class Files(NamedTuple):
     Args:
         keys: keys of the layout that say how the files are written; notes: the same in words.
         schema: of Parquet files.
+        nested: columns of JSON lines with values that are no single text or number.
     """
 
     by_split: dict[str, list[Path]]
@@ -33,6 +34,30 @@ class Files(NamedTuple):
     keys: dict[str, Any]
     notes: list[str]
     schema: Any = None
+    nested: tuple[str, ...] = ()
+
+    @property
+    def list_columns(self) -> list[str]:
+        """Columns whose values are lists."""
+        if self.schema is None:
+            return [name for name in self.nested if any(isinstance(value, list) for value in self.values(name))]
+        import pyarrow as pa
+
+        return [
+            field.name for field in self.schema if pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
+        ]
+
+    def values(self, name: str) -> Iterator[Any]:
+        """The values of a column of Parquet files or JSON lines, as they are."""
+        for path in self.paths:
+            if self.kind == "jsonl":
+                yield from (value for _, (value,) in json_lines.rows(path, [name], self.dialect.encoding))
+                continue
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as table:
+                for batch in table.iter_batches(_BATCH, columns=[name]):
+                    yield from batch.column(0).to_pylist()
 
     @property
     def paths(self) -> list[Path]:
@@ -61,6 +86,10 @@ class Files(NamedTuple):
 
     def rows_of(self, path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """`rows` of one file."""
+        if self.kind == "jsonl":
+            for line, found in json_lines.rows(path, names, self.dialect.encoding):
+                yield f"{path} line {line}", ["" if cell is None or cell != cell else str(cell) for cell in found]
+            return
         if self.kind != "parquet":
             own = delimited.names_of(self.dialect, path, ())
             for line, cells in delimited.rows(self.dialect, path, own, names):
@@ -86,6 +115,8 @@ def open_files(files: Mapping[str, Sequence[Path]], kind: str) -> Files:
     first, *others = (path for paths in by_split.values() for path in paths)
     if kind == "parquet":
         return _parquet(by_split, first, others)
+    if kind == "jsonl":
+        return _json_lines(by_split, first, others)
     recognised = {path: dialect.recognise(path, kind) for path in (first, *others)}
     coded = next((path for path in recognised if recognised[path].dialect.encoding != "utf-8"), first)
     ascii_only = [path for path in recognised if path != coded and encoding.decodes(path, "ascii")]
@@ -153,12 +184,24 @@ def _parquet(by_split: dict[str, list[Path]], first: Path, others: Sequence[Path
     return Files(by_split, "parquet", list(columns.names), Dialect(), {}, [], columns)
 
 
+def _json_lines(by_split: dict[str, list[Path]], first: Path, others: Sequence[Path]) -> Files:
+    coding = encoding.recognise(first)
+    keys: dict[str, Any] = {} if coding.name == "utf-8" else {"encoding": coding.name}
+    names = json_lines.names_of(first, coding.name)
+    for path in others:
+        _same(names, json_lines.names_of(path, coding.name), first, path)
+    head = [document for _, (_, document) in zip(range(MAX_ROWS), json_lines.objects(first, coding.name), strict=False)]
+    nested = tuple(name for name in names if any(isinstance(one.get(name), list | dict) for one in head))
+    written = Dialect(encoding=coding.name)
+    return Files(by_split, "jsonl", names, written, keys, [coding.note] if coding.note else [], None, nested)
+
+
 def class_names(files: Files, label: str) -> list[str] | None:
     """Names of the classes that Hugging Face's `datasets` writes into the metadata of Parquet files."""
     metadata = (files.schema.metadata or {}) if files.schema is not None else {}
     try:
         feature = json.loads(metadata[b"huggingface"])["info"]["features"][label]
-        names = feature["names"]
+        names = feature.get("feature", feature)["names"]  # of a list, those of its values
     except (KeyError, TypeError, ValueError):
         return None
     return (

@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contracts.shapes import ClassesOutput, ForecastOutput, TableInput, ValuesOutput
+from components.contracts.shapes import (
+    ClassesOutput,
+    ForecastOutput,
+    LabelsOutput,
+    MaskOutput,
+    TableInput,
+    ValuesOutput,
+)  # fmt: skip
 from components.evaluation import linear_baselines, table_baselines
 from components.evaluation.metrics import accuracy, confusion_matrix, macro_f1
 from components.evaluation.regression import RegressionScores
@@ -60,6 +67,10 @@ class BaselineComparison(NamedTuple):
 def of(frozen: FrozenSplit) -> list[Baseline]:
     """The baselines of a test split, by the kind of its output; none for outputs that have none."""
     match frozen.processor.output_spec():
+        case LabelsOutput():  # before ClassesOutput, its base
+            return _constant_labels(frozen)
+        case MaskOutput():
+            return _one_class_everywhere(frozen)
         case ClassesOutput():
             return [*_commonest_class(frozen), *_linear_model(frozen), *_table_classes(frozen)]
         case ForecastOutput():
@@ -178,3 +189,39 @@ def _season(train: StoredSplit) -> int:
 def _repeated(past: Real, future: Real, season: int) -> Real:
     """The last `season` steps of the past (N, T, C), repeated over the steps ahead (N, H, C)."""
     return past[:, past.shape[1] - season + np.arange(future.shape[1]) % season]
+
+
+def _constant_labels(frozen: FrozenSplit) -> list[Baseline]:
+    """The same labels for every sample: the commonest set, every label, each label at its share of the train split."""
+    from components.evaluation.multi_label import MultiLabelScores
+
+    train, truth = (np.asarray(split.all(LABELS), np.bool_) for split in (frozen.other("train"), frozen.split))
+    sets, counts = np.unique(train, axis=0, return_counts=True)
+    commonest = sets[counts.argmax()]  # (K,)
+    shares = train.mean(axis=0).astype(np.float32)  # (K,)
+    named = ", ".join(name for name, chosen in zip(frozen.classes, commonest, strict=True) if chosen) or "no label"
+    rows = [
+        (f"the commonest labels ({named}) for every sample", commonest.astype(np.float32), commonest),
+        ("every label for every sample", np.ones_like(shares), np.ones_like(commonest)),
+        ("each label at its share of the train split", shares, shares >= 0.5),
+    ]
+    found = []
+    for name, scores, answers in rows:
+        own = (
+            np.broadcast_to(scores, truth.shape),
+            np.broadcast_to(np.append(answers, False), (len(truth), len(shares) + 1)),
+        )
+        scored = MultiLabelScores(own[0], truth, own[1], frozen.classes, np.full(len(shares), 0.5))
+        found.append(Baseline(name, scored.figures()))
+    return found
+
+
+def _one_class_everywhere(frozen: FrozenSplit) -> list[Baseline]:
+    """The class of most pixels of the train split, for every pixel."""
+    from components.evaluation import segmentation
+
+    train = segmentation.pixels_of_classes(frozen.other("train"), len(frozen.classes))
+    test = segmentation.pixels_of_classes(frozen.split, len(frozen.classes))
+    commonest = int(train.argmax())
+    figures = segmentation.figures_of_one_class(test, commonest)
+    return [Baseline(f"the class of most pixels ({frozen.classes[commonest]}) everywhere", figures)]

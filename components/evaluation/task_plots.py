@@ -93,8 +93,14 @@ def draw_ngrams(precisions: Sequence[float], path: Path) -> None:
     save(figure, path)
 
 
-def draw_precision_recall(curves: Sequence[tuple[str, float, Real, Real]], path: Path) -> None:
-    """Plot precision over recall: (class, average precision, recall (D,), precision (D,))."""
+def draw_precision_recall(
+    curves: Sequence[tuple[str, float, Real, Real]], path: Path, detail: str = "overlap of at least 0.5"
+) -> None:
+    """Plot precision over recall: (class, average precision, recall (D,), precision (D,)).
+
+    Args:
+        detail: what counts as right, or what is counted.
+    """
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.add_subplot()
     best = sorted(curves, key=lambda curve: -curve[1])[:MAX_CURVES]
@@ -108,7 +114,7 @@ def draw_precision_recall(curves: Sequence[tuple[str, float, Real, Real]], path:
     axes.set_ylabel("precision")
     if best:
         axes.legend(frameon=False, loc="lower left")
-    set_titles(axes, "Precision over recall", "overlap of at least 0.5")
+    set_titles(axes, "Precision over recall", detail)
     style_axes(axes)
     save(figure, path)
 

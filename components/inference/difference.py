@@ -17,14 +17,16 @@ from typing import Any
 FAR = math.inf
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_GREY, _RGB = 0, 2
+_GREY, _RGB, _PALETTE = 0, 2, 3
 
 
 def difference(expected: Any, answered: Any) -> float:
     """The largest difference between two JSON answers; inf where they differ in kind.
 
     A `label` beside `probabilities` is ignored: within a tolerance, the order of two nearly equal classes may change.
-    An `image` is a base64 PNG, compared by its pixels in units of 0..1.
+    So are `labels` beside `scores`: a score that is nearly its threshold may be on either side.
+    An `image` is a base64 PNG, compared by its pixels in units of 0..1; a `mask` is one of class numbers, compared by
+    the share of differing pixels.
     """
     if isinstance(expected, Mapping) and isinstance(answered, Mapping):
         return _of_mappings(expected, answered)
@@ -44,19 +46,24 @@ def _of_mappings(expected: Mapping[str, Any], answered: Mapping[str, Any]) -> fl
         return FAR
     differences = [0.0]
     for key, value in expected.items():
-        if key == "label" and "probabilities" in expected:
+        if (key == "label" and "probabilities" in expected) or (key == "labels" and "scores" in expected):
             continue
-        picture = key == "image" and isinstance(value, str) and isinstance(answered[key], str)
-        differences.append(_of_pictures(value, answered[key]) if picture else difference(value, answered[key]))
+        picture = key in ("image", "mask") and isinstance(value, str) and isinstance(answered[key], str)
+        if picture:
+            differences.append(_of_pictures(value, answered[key], is_mask=key == "mask"))
+        else:
+            differences.append(difference(value, answered[key]))
     return max(differences)
 
 
-def _of_pictures(expected: str, answered: str) -> float:
+def _of_pictures(expected: str, answered: str, *, is_mask: bool) -> float:
     if expected == answered:
         return 0.0
     one, other = _levels(expected), _levels(answered)
     if one is None or other is None or one[0] != other[0] or len(one[1]) != len(other[1]):
         return FAR
+    if is_mask:
+        return sum(first != second for first, second in zip(one[1], other[1], strict=True)) / len(one[1])
     return sum(abs(first - second) for first, second in zip(one[1], other[1], strict=True)) / 255 / len(one[1])
 
 
@@ -80,7 +87,7 @@ def _levels(text: str) -> tuple[bytes, bytes] | None:
         width, height, bits, colour, *_ = struct.unpack(">IIBBBBB", header)
     except (zlib.error, struct.error):
         return None
-    row = 1 + width * {_GREY: 1, _RGB: 3}.get(colour, 0)
+    row = 1 + width * {_GREY: 1, _RGB: 3, _PALETTE: 1}.get(colour, 0)
     plain = bits == 8 and len(levels) == row * height and not any(levels[::row])
     return (header, levels) if plain and levels else None
 

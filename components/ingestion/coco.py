@@ -66,8 +66,8 @@ def _say_others(layout: CocoLayout, folder: Path, images: Sequence[_Image], rema
 
 
 def _read(path: Path, split: str, folder: Path, remarks: Remarks) -> Iterator[_Image]:
-    document = _document(path)
-    find = _Finder(folder, path)
+    document = read_document(path)
+    find = Finder(folder, path)
     try:
         labels = {str(entry["id"]): entry["name"] for entry in document["categories"]}
         if len(labels) < len(document["categories"]):
@@ -118,7 +118,7 @@ def _corners(entry: dict[str, Any], where: str) -> list[Any]:
     return [min(xs), min(ys), max(xs), max(ys)]
 
 
-class _Finder:
+class Finder:
     """Finds the files that a document names: below the folder of images, or by their names alone if these are unique.
 
     Tools write names from their own folders (`images/x.jpg`, a path of a server) into the document.
@@ -152,7 +152,12 @@ class _Finder:
         raise SourceError(what, where=str(self._document), got=name, expected=f"a file below {self._folder}")
 
 
-def _document(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
+    """The JSON document of a file of annotations.
+
+    Raises:
+        SourceError: there is no such file, or it is no JSON object.
+    """
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError as error:

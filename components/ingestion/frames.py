@@ -100,6 +100,12 @@ def turned(boxes: Sequence[dict[str, Any]], content: bytes) -> list[dict[str, An
     return [{**box, **_turned(box, header.orientation, width, height)} for box in boxes]
 
 
+def stored_size(content: bytes) -> tuple[Size, int] | None:
+    """Width and height of an image as stored, and the orientation of its EXIF data, 1 to 8; None if it is no image."""
+    header = _header(io.BytesIO(content))
+    return None if header is None else (header.size, header.orientation)
+
+
 def shown_size(content: bytes) -> Size | None:
     """Width and height of an image as shown; None if it is no image."""
     header = _header(io.BytesIO(content))

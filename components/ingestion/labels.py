@@ -84,7 +84,7 @@ class Labels:
             return str(value)
         if isinstance(self._classes, dict):
             return self._named(self._classes, value, where, place)
-        number = _whole(value)
+        number = whole(value)
         if number is None:
             raise SourceError(
                 "a label that is no number",
@@ -105,7 +105,7 @@ class Labels:
         return name
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     """The whole number that a cell is or spells."""
     try:
         if isinstance(value, str):

@@ -14,6 +14,7 @@ from components.contracts.dataset_layout import (
     FolderLayout,
     IdxLayout,
     Layout,
+    MasksLayout,
     PairsLayout,
     TableLayout,
     VocLayout,
@@ -25,10 +26,12 @@ from components.ingestion import (
     cifar,
     class_folder,
     coco,
+    coco_masks,
     conll,
     diabetes,
     digits,
     idx,
+    masks,
     pairs,
     table,
     unpacked,
@@ -91,7 +94,10 @@ def _read(layout: Layout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
         case VocLayout():
             return voc.samples(layout, folder, remarks)
         case CocoLayout():
-            return coco.samples(layout, folder, remarks)
+            read = coco.samples if layout.masks is None else coco_masks.samples
+            return read(layout, folder, remarks)
+        case MasksLayout():
+            return masks.samples(layout, folder, remarks)
         case YoloLayout():
             return yolo.samples(layout, folder, remarks)
         case WavLayout():

@@ -1,4 +1,4 @@
-"""A CSV, TSV or Parquet file with one row for each sample."""
+"""A CSV, TSV, JSON lines or Parquet file with one row for each sample."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import columnar, delimited, dialect
+from components.ingestion import columnar, delimited, dialect, json_lines
 from components.ingestion.feature_cells import FeatureCells
 from components.ingestion.image_cells import Images
+from components.ingestion.label_sets import LabelSets
 from components.ingestion.labels import Labels
 from components.ingestion.number_cells import Numbers
 from components.ingestion.sample import Sample, split_name
@@ -39,6 +40,7 @@ def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _pri
         SourceError: a file or column is missing, a cell is empty or of the wrong type, a path is outside the folder.
     """
     labels = Targets(layout) if layout.target is not None else Labels(layout)
+    label_sets = LabelSets(layout)
     times = TimeReader(layout.time_format)
     width: int | None = None
     for key, files in layout.files.items():
@@ -55,13 +57,15 @@ def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _pri
                     expected=expected,
                 )
             width = len(reader.values)
-        rows: Iterator[Sample] = (sample for reader in readers for sample in reader.samples(labels, times))
+        rows: Iterator[Sample] = (sample for reader in readers for sample in reader.samples(labels, label_sets, times))
         if layout.order == "newest_first":
             rows = iter(list(rows)[::-1])
         yield from _filled(rows, key, say) if layout.missing is not None else rows
     labels.conclude()
     if labels.missing:
         say(f"{labels.missing:,} of {labels.rows:,} rows have no {labels.noun} and are left out")
+    for sentence in label_sets.conclude():
+        say(sentence)
 
 
 def _prefix(key: str, name: str, count: int) -> str:
@@ -79,7 +83,8 @@ class _Table:
             raise SourceError("no such file in the source", where=str(self.path))
         self._layout, self._folder, self._prefix, self._split = layout, folder, prefix, split
         single = [layout.label, layout.target, layout.split, layout.time, layout.image, layout.text, layout.group]
-        self._single = [column for column in single if column is not None]
+        label_columns = [layout.labels] if isinstance(layout.labels, str) else layout.labels or []
+        self._single = [*(column for column in single if column is not None), *label_columns]
         try:
             self._names = self._column_names()
         except pa.ArrowInvalid as error:
@@ -88,14 +93,14 @@ class _Table:
         self.values = layout.features or _value_columns(layout, self._names, self.path)
         delimited.check(self._names, [*self._single, *self._pixels, *self.values], self.path)
 
-    def samples(self, labels: Labels, times: TimeReader) -> Iterator[Sample]:
+    def samples(self, labels: Labels, label_sets: LabelSets, times: TimeReader) -> Iterator[Sample]:
         """The samples of the file; rows without label are left to `labels`."""
         try:
-            yield from self._samples(labels, times)
+            yield from self._samples(labels, label_sets, times)
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError) as error:
             raise self._unreadable(error) from error
 
-    def _samples(self, labels: Labels, times: TimeReader) -> Iterator[Sample]:
+    def _samples(self, labels: Labels, label_sets: LabelSets, times: TimeReader) -> Iterator[Sample]:
         layout = self._layout
         numbers, images = Numbers(layout, self.values), Images(layout, self.path, self._folder)
         features = FeatureCells(layout)
@@ -116,6 +121,9 @@ class _Table:
                 if target is None:
                     continue
                 fields["target"] = target
+            if layout.labels is not None:
+                own = [cells[places[column]] for column in label_sets.columns]
+                fields["labels"] = label_sets.of(own, where, place)
             if layout.time is not None:
                 fields["time"] = times.text(str(cells[places[layout.time]]), where, place)
             if layout.group is not None:
@@ -139,6 +147,8 @@ class _Table:
     def _column_names(self) -> list[str]:
         if self._layout.kind == "parquet":
             return list(pq.read_schema(self.path).names)
+        if self._layout.kind == "jsonl":
+            return json_lines.names_of(self.path, self._layout.encoding)
         named = [*self._single, *(self._layout.values if isinstance(self._layout.values, list) else ())]
         named += self._layout.features
         return delimited.names_of(dialect.of(self._layout), self.path, named)
@@ -146,6 +156,8 @@ class _Table:
     def _records(self) -> Iterator[tuple[int, Sequence[Any]]]:
         if self._layout.kind == "parquet" or self._pixels:
             return columnar.rows(self._layout, self.path, [*self._single, *self.values], self._pixels)
+        if self._layout.kind == "jsonl":
+            return json_lines.rows(self.path, [*self._single, *self.values], self._layout.encoding)
         return delimited.rows(dialect.of(self._layout), self.path, self._names, [*self._single, *self.values])
 
     def _unreadable(self, error: Exception) -> SourceError:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from components.contracts.dataset_layout import VocLayout
 from components.core.errors import SourceError
-from components.ingestion import frames, image_names, text_lines, visible_files
+from components.ingestion import frames, image_names, mask_painter, text_lines, visible_files
 from components.ingestion.boxes import box
 from components.ingestion.frames import Annotated, Frame
 from components.ingestion.remarks import Remarks
@@ -49,8 +49,13 @@ def samples(layout: VocLayout, folder: Path, remarks: Remarks) -> Iterator[Sampl
         raise SourceError("no annotated image in the folder", where=str(root))
     annotated = [Annotated(image.path, _size(image.annotation)) for image in images if image.annotation is not None]
     frame = frames.frame(annotated, layout.sizes, str(root), remarks)
+    painter = mask_painter.Painter(remarks) if layout.masks is not None else None
     for image in images:
-        yield _sample(image, frame)
+        sample = _sample(image, frame)
+        if painter is None or layout.masks is None:
+            yield sample
+        else:
+            yield sample._replace(values=painter.of_boxes(sample.values["image"], sample.values["boxes"], layout.masks))
 
 
 def annotation_root(path: Path) -> ElementTree.Element:

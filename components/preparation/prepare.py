@@ -33,6 +33,7 @@ from components.preparation.splits import Draw
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.dataset_file import open_dataset
+from components.tasks.description import label_text
 from components.tasks.task import Processor, RawSample, Task
 
 _NEXT_STEP = (
@@ -83,7 +84,7 @@ def prepare(folder: Path) -> manifest.Manifest:
         with Scratch(fresh / "scratch") as scratch:
             index = _decode(table, scratch, spec, task, settings, int(raw.facts["samples"]))
             if len(index.classes) < task.output_type.min_labels:
-                message = "a single class: there is nothing to tell apart"
+                message = "a single class: there is nothing to tell apart" if index.classes else "no sample has a label"
                 problem = Problem("source", message, got=", ".join(index.classes))
                 raise SpecError(str(folder / "dataset.yaml"), (problem,))
             assigned = _assign(index, spec, folder)
@@ -235,7 +236,7 @@ def _encode(
                 else:
                     rows[mask] = split_rows
             if not windows.look_back:
-                labels = [str(raw.values["label"]) if "label" in task.fields else "" for _, raw in used]
+                labels = [label_text(task, raw.values) for _, raw in used]
                 digests = [digest_of(sample, processor.inputs()) for sample in encoded]
                 group_ids = [identity for identity, _ in used]
                 contents = [f"{key:016x}" for key in keys[group_rows][assigned[group_rows] != splits.UNUSED].tolist()]

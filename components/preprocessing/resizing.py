@@ -52,16 +52,24 @@ def frame(width: int, height: int, target: tuple[int, int], how: Resize) -> Fram
     return Frame(left / target[0], top / target[1], inner[0] / target[0], inner[1] / target[1])
 
 
-def resized(image: Image.Image, place: Frame, target: tuple[int, int]) -> Image.Image:
-    """The image in its frame, of `target` (width, height), resampled bilinearly; padding is black."""
+def resized(
+    image: Image.Image, place: Frame, target: tuple[int, int], how: Image.Resampling = Image.Resampling.BILINEAR,
+    padding: int = 0,
+) -> Image.Image:  # fmt: skip
+    """The image in its frame, of `target` (width, height), resampled bilinearly; padding is black.
+
+    Args:
+        how: how it is resampled.
+        padding: level of the padding.
+    """
     if place == WHOLE:
-        return image if image.size == target else image.resize(target, Image.Resampling.BILINEAR)
+        return image if image.size == target else image.resize(target, how)
     if place.left >= 0 and place.top >= 0 and place.width <= 1 and place.height <= 1:
         inner = round(place.width * target[0]), round(place.height * target[1])
-        part = image if image.size == inner else image.resize(inner, Image.Resampling.BILINEAR)
-        padded = Image.new(image.mode, target)
+        part = image if image.size == inner else image.resize(inner, how)
+        padded = Image.new(image.mode, target, padding)
         padded.paste(part, (round(place.left * target[0]), round(place.top * target[1])))
         return padded
     left, top = -place.left / place.width * image.width, -place.top / place.height * image.height
     right, bottom = image.width - left, image.height - top
-    return image.resize(target, Image.Resampling.BILINEAR, box=(max(0.0, left), max(0.0, top), right, bottom))
+    return image.resize(target, how, box=(max(0.0, left), max(0.0, top), right, bottom))

@@ -27,6 +27,9 @@ MODULES = {
     "image-regression": "components.tasks.image_regression",
     "text-regression": "components.tasks.text_regression",
     "series-regression": "components.tasks.series_regression",
+    "multi-label-image-classification": "components.tasks.multi_label_image_classification",
+    "multi-label-text-classification": "components.tasks.multi_label_text_classification",
+    "semantic-segmentation": "components.tasks.semantic_segmentation",
 }
 
 

@@ -91,7 +91,11 @@ class EndpointSchema(NamedTuple):
 
 
 class Processor(Protocol):
-    """The fitted half of a task. Depends on numpy and the task's preprocessing, not on training libraries."""
+    """The fitted half of a task. Depends on numpy and the task's preprocessing, not on training libraries.
+
+    Optional: `after_training(run, validation) -> Processor`, the processor of the package after the training, with what
+    is chosen on the validation split (a `StoredSplit`); `run` runs the graphs of the trained network.
+    """
 
     def input_spec(self) -> InputSpec:
         """What the network takes."""

@@ -1,4 +1,4 @@
-"""Weights of the classes in the loss."""
+"""Weights of the classes, and of the samples with a label, in the loss."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ def balanced_weights(labels: Tensor, classes: int) -> Tensor:
     counts = torch.bincount(labels, minlength=classes).to(torch.float64)  # (K,)
     weights = labels.numel() / (classes * counts)
     return torch.where(counts > 0, weights, 0.0).to(torch.float32)
+
+
+def positive_weights(labels: Tensor) -> Tensor:
+    """(n - count) / count: the samples with a label and those without it have the same total weight in its loss.
+
+    Args:
+        labels: bool (n, K), whether a sample has a label.
+
+    Returns:
+        float32 (K,), weights of the samples with the label; 1 for a label that no sample or every sample has.
+    """
+    counts = labels.sum(dim=0).to(torch.float64)  # (K,)
+    weights = (len(labels) - counts) / counts
+    return torch.where((counts > 0) & (counts < len(labels)), weights, 1.0).to(torch.float32)

@@ -63,6 +63,7 @@ def write_parts(
         TrainingError: an exported graph differs from the network.
     """
     graphs = build_graphs(network, prepared.processor)
+    prepared = _completed(prepared, graphs)
     with atomic.folder(folder) as fresh:
         shutil.copytree(prepared.folder / "golden", fresh / "golden")
         signature = export(graphs, prepared.validation, fresh, prepared.classes)
@@ -83,6 +84,14 @@ def write_parts(
             "lineage": _lineage(request, pretrained),
         }
         return manifest.seal(fresh, "trained", {**facts, **({"pretrained": pretrained} if pretrained else {})})
+
+
+def _completed(prepared: Prepared, graphs: Sequence[Graph]) -> Prepared:
+    """The dataset with its processor as it is after the training, if the processor chooses anything then."""
+    complete = getattr(prepared.processor, "after_training", None)
+    if complete is None:
+        return prepared
+    return prepared._replace(processor=complete(runner(graphs), prepared.validation))
 
 
 def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> list[GoldenExample]:

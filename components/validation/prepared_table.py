@@ -31,6 +31,7 @@ def columns(task: Task) -> tuple[str, ...]:
     splits. `label_balance`: the label's share of the split over its share of the whole dataset. `copies`,
     `in_other_split`, `label_conflict`: as in the raw table. Copies are samples of equal `content` where
     different samples may become equal inputs, as texts do; else of equal `digest`.
+    Of samples with a list of labels, `label_in_every_split` is of each label, and `label_balance` of the whole list.
     """
     common = ("copies", "copies_in_split", "in_other_split", "label_conflict", "label_in_every_split", "label_balance")
     return "id", "split", "row", "label", "digest", "content", *task.prepared_columns, *common
@@ -53,12 +54,21 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
     equal = "content" if task.input_type.lossy else "digest"
     table = table.assign(**duplicates.columns(table, equal))
     table["copies_in_split"] = _size(table, equal, "split")
-    table["label_in_every_split"] = table.groupby("label")["split"].transform("nunique") == len(_SPLITS)
+    table["label_in_every_split"] = _in_every_split(table, is_list="labels" in task.fields)
     in_split = table.groupby(["split", "label"])["id"].transform("size") / table.groupby("split")["id"].transform(
         "size"
     )
     table["label_balance"] = in_split / (table.groupby("label")["id"].transform("size") / len(table))
     return table[list(columns(task))]
+
+
+def _in_every_split(table: pd.DataFrame, *, is_list: bool) -> pd.Series:
+    """For each row, whether its label, or each label of its list, occurs in all three splits."""
+    if not is_list:
+        return table.groupby("label")["split"].transform("nunique") == len(_SPLITS)
+    each = pd.DataFrame({"label": table["label"].map(json.loads), "split": table["split"]}).explode("label")
+    everywhere = each.groupby("label")["split"].transform("nunique") == len(_SPLITS)
+    return (everywhere | each["label"].isna()).groupby(level=0).all()
 
 
 def _size(table: pd.DataFrame, *by: str) -> pd.Series:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from components.core.progress import Progress
 from components.ingestion import sample_file, times
 from components.ingestion.sample import Sample
-from components.tasks.description import describe
+from components.tasks.description import describe, label_text
 from components.tasks.task import Task
 from components.validation import duplicates
 
@@ -32,11 +32,11 @@ def columns(task: Task, features: Sequence[str] = ()) -> tuple[str, ...]:
         features: names of the columns of a source whose samples are rows of features; each is described as
             `row.<name>`, after the task's columns.
 
-    `label`: "" if the task's samples have no single label. `digest`: of the content without the label. Then the task's
-    columns (`describe`). `step_seconds`, if the task describes a time: seconds from the row before to this one; in
-    the first, as in the second. `bytes`: size of the content. `copies`: number of samples with this content.
-    `in_other_split`: another split of the source has the same content. `label_conflict`: a sample with the same content
-    has another label.
+    `label`: a list of labels as JSON; "" if the task's samples have neither a label nor a list of labels. `digest`:
+    of the content without the label. Then the task's columns (`describe`). `step_seconds`, if the task describes a
+    time: seconds from the row before to this one; in the first, as in the second. `bytes`: size of the content.
+    `copies`: number of samples with this content. `in_other_split`: another split of the source has the same
+    content. `label_conflict`: a sample with the same content has another label.
     """
     common = ("bytes", "copies", "in_other_split", "label_conflict")
     step = (STEP,) if "time_seconds" in task.raw_columns else ()
@@ -83,7 +83,7 @@ def _row(task: Task, sample: Sample, settings: Any) -> dict[str, object]:
     return {
         "id": sample.id,
         "split": sample.split,
-        "label": sample.values["label"] if "label" in task.fields else "",
+        "label": label_text(task, sample.values),
         "digest": hashlib.sha256(content).hexdigest(),
         **describe(task, sample.values, settings),
         "bytes": len(content),

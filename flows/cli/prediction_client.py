@@ -123,12 +123,19 @@ def describe(prediction: Mapping[str, Any], version: str) -> str:
         return f"{prediction['label']}  ({'' if probability is None else f'{probability:.3f}, '}{version})"
     if "value" in prediction:
         return f"{prediction['value']:.6g}  ({version})"
+    if "labels" in prediction and "scores" in prediction:
+        found = ", ".join(f"{label} {prediction['scores'][label]:.3f}" for label in prediction["labels"])
+        return f"{found or 'no label'}  ({version})"
     if "spans" in prediction:
         spans = ", ".join(f"{span.get('text', '')} [{span['label']}]" for span in prediction["spans"])
         return f"{spans or 'nothing found'}  ({version})"
     if "boxes" in prediction:
         count = Counter(box["label"] for box in prediction["boxes"])
         return f"{', '.join(f'{n} {label}' for label, n in count.most_common()) or 'nothing found'}  ({version})"
+    if "mask" in prediction and "classes" in prediction:
+        rows = sorted(prediction["classes"], key=lambda row: -row["share"])
+        shares = ", ".join(f"{row['share']:.1%} {row['label']}" for row in rows if row["share"] > 0)
+        return f"{shares}  ({version})"
     if "text" in prediction:
         return f"{prediction['text']}  ({version})"
     if "values" in prediction:

@@ -26,6 +26,14 @@ TASKS = {
     "text-generation": {"transformer": "decoder", "state-space": "mamba"},
     "object-detection": {"cnn": "center", "transformer": "yolos"},
     "image-generation": {"diffusion": "unet"},
+    "multi-label-image-classification": {"cnn": "textbook", "transformer": "vit"},
+    "multi-label-text-classification": {"cnn": "kim", "rnn": "gru", "transformer": "encoder", "state-space": "mamba"},
+    "semantic-segmentation": {"cnn": "unet-segmentation"},
+    "tabular-classification": {"mlp": "mlp", "transformer": "ft-transformer"},
+    "tabular-regression": {"mlp": "mlp", "transformer": "ft-transformer"},
+    "image-regression": {"cnn": "textbook", "transformer": "vit"},
+    "text-regression": {"cnn": "kim", "rnn": "gru", "transformer": "encoder", "state-space": "mamba"},
+    "series-regression": {"cnn": "series-cnn", "rnn": "gru", "transformer": "encoder"},
 }
 DATASET = """\
 name: {task}

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from components.core.strict import Strict
 
 ANY_KIND = frozenset({"*"})
+SAME_LOGITS = {"labels": "classes"}  # kinds of output whose logits are those of another kind
 SHA256 = r"^[0-9a-f]{64}$"
 PRETRAINED = (
     r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+)$"
@@ -95,7 +96,7 @@ class ArchitectureSpec(Strict):
     @classmethod
     def supports_output(cls, kind: str) -> bool:
         """Whether a network of this architecture gives outputs of this kind."""
-        return cls.gives == ANY_KIND or kind in cls.gives
+        return cls.gives == ANY_KIND or kind in cls.gives or SAME_LOGITS.get(kind) in cls.gives
 
     @model_validator(mode="after")
     def _pretrained_is_known(self) -> Self:

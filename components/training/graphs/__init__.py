@@ -1,6 +1,8 @@
 """From a trained network to its graphs for serving: one builder for each kind of output (see graph.py).
 
 classes, token-classes    model     probabilities
+labels                    model     probabilities, each for itself
+mask                      model     probabilities of each pixel
 forecast                  model     values
 value                     model     value
 next-token                model     logits of the token after each token; serving uses the last, evaluation all

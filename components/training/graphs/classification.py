@@ -21,14 +21,25 @@ def of_tokens(network: nn.Module, processor: Processor) -> list[Graph]:
     return [model_graph(Probabilities(network), processor, {"probabilities": [BATCH, LENGTH]}, exact=True)]
 
 
-class Probabilities(nn.Module):
-    """A network of logits (N, K) or (N, T, K), followed by softmax over the classes."""
+def of_labels(network: nn.Module, processor: Processor) -> list[Graph]:
+    """`model` gives `probabilities` (N, K), each for itself."""
+    module = Probabilities(network, exclusive=False)
+    return [model_graph(module, processor, {"probabilities": [BATCH]}, exact=True)]
 
-    def __init__(self, network: nn.Module) -> None:
+
+class Probabilities(nn.Module):
+    """A network of logits (N, K) or (N, T, K), followed by softmax over the classes.
+
+    Args:
+        exclusive: whether a sample has exactly one class; else each logit has its own sigmoid.
+    """
+
+    def __init__(self, network: nn.Module, *, exclusive: bool = True) -> None:
         super().__init__()
         self.network = network
+        self._exclusive = exclusive
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Inputs of the network to probabilities."""
         logits: Tensor = self.network(*inputs)
-        return logits.softmax(dim=-1)
+        return logits.softmax(dim=-1) if self._exclusive else logits.sigmoid()

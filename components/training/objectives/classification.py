@@ -40,13 +40,7 @@ class ClassificationObjective:
         if spec.class_weights == "balanced":
             labels = torch.from_numpy(np.array(prepared.train.all("labels")))
             self.weights = balanced_weights(labels, len(prepared.classes))
-        if spec.augment.active and not prepared.processor.input_spec().augmentable:
-            raise UsageError(
-                "only images can be augmented",
-                where="train.augment",
-                got=prepared.processor.input_spec().kind,
-                next_step=f"leave it out of the pipeline of a task {prepared.task.name}",
-            )
+        check_augmentable(spec, prepared)
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy (nats) and the number of correct answers."""
@@ -66,3 +60,14 @@ class ClassificationObjective:
         from components.preprocessing.augmentation import augment
 
         return {**batch, "images": augment(batch["images"], spec, generator)}
+
+
+def check_augmentable(spec: TrainSpec, prepared: Prepared) -> None:
+    """Raise UsageError if the pipeline augments what is no image."""
+    if spec.augment.active and not prepared.processor.input_spec().augmentable:
+        raise UsageError(
+            "only images can be augmented",
+            where="train.augment",
+            got=prepared.processor.input_spec().kind,
+            next_step=f"leave it out of the pipeline of a task {prepared.task.name}",
+        )

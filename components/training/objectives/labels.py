@@ -1,0 +1,62 @@
+"""Any number of labels for each sample: binary cross entropy of every label.
+
+Legend: N batch, K labels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.training.batches import Batch
+from components.training.class_weights import positive_weights
+from components.training.objectives.classification import check_augmentable
+from components.training.objectives.objective import Forward, StepResult
+
+if TYPE_CHECKING:
+    from components.training.prepared import Prepared
+
+
+class LabelsObjective:
+    """Binary cross entropy of any kind of input; images may be augmented.
+
+    Args:
+        spec: class_weights (as weights of the samples with a label) and label_smoothing (targets from s / 2 to
+            1 - s / 2) apply to training, not to validation.
+        prepared: the array `labels` bool (K,) of the train split gives the frequencies of the labels.
+    """
+
+    metric = "loss"
+    higher_is_better = False
+
+    def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        self._inputs = prepared.processor.inputs()
+        self._smoothing = spec.label_smoothing
+        self.weights: Tensor | None = None
+        if spec.class_weights == "balanced":
+            self.weights = positive_weights(torch.from_numpy(np.array(prepared.train.all("labels"))))
+        check_augmentable(spec, prepared)
+
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """Binary cross entropy (nats), the mean over samples and labels."""
+        targets = batch["labels"].float()  # (N, K)
+        logits: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, K)
+        weights = None
+        if training:
+            targets = targets * (1 - self._smoothing) + self._smoothing / 2
+            if self.weights is not None:
+                weights = self.weights = self.weights.to(logits.device)
+        loss = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+        count = torch.full((), len(targets), device=loss.device)
+        return StepResult(loss, loss.detach() * count, count)
+
+    def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
+        """The batch with augmented images."""
+        from components.preprocessing.augmentation import augment
+
+        return {**batch, "images": augment(batch["images"], spec, generator)}

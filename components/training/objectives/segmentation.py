@@ -1,0 +1,109 @@
+"""A class for each pixel: cross entropy and soft Dice.
+
+Legend: N batch, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.core.errors import UsageError
+from components.preprocessing import augmentation
+from components.training.batches import Batch
+from components.training.objectives.objective import Forward, StepResult
+
+if TYPE_CHECKING:
+    from components.training.prepared import Prepared
+
+IGNORED = 255
+_SMOOTH = 1.0  # pixels: a class that is neither there nor answered has a Dice of 1
+_PART = 64  # masks that are counted at once
+
+
+class SegmentationObjective:
+    """Arrays `images` and `masks`; the loss is the sum of the cross entropy of the pixels and 1 - Dice of the classes.
+
+    Ignored pixels (255) count nowhere. Pictures and masks are mirrored and shifted together; what a shift frees is
+    ignored.
+
+    Args:
+        spec: class_weights and label_smoothing apply to the cross entropy in training, not to validation.
+        prepared: `masks` of the train split give the frequencies of the classes.
+    """
+
+    metric = "loss"
+    higher_is_better = False
+
+    def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
+        augment = spec.augment
+        if augment.rotate_degrees or augment.erase:
+            raise UsageError(
+                "images with masks can only be mirrored and shifted",
+                where="train.augment",
+                got=augment.model_dump(exclude_defaults=True),
+                expected="flip, flip_vertical and shift_pixels",
+            )
+        self._smoothing = spec.label_smoothing
+        self.weights: Tensor | None = None
+        if spec.class_weights == "balanced":
+            self.weights = balanced_pixel_weights(prepared)
+
+    def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
+        """Cross entropy (nats) and Dice of a batch."""
+        masks = batch["masks"].long()  # (N, H, W)
+        logits: Tensor = forward(batch["images"]).float()  # (N, K, H, W)
+        weights = None
+        if training and self.weights is not None:
+            weights = self.weights = self.weights.to(logits.device)
+        smoothing = self._smoothing if training else 0.0
+        entropy = functional.cross_entropy(
+            logits, masks, weights, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+        )
+        counted = masks != IGNORED  # torch's own mean divides by the sum of the weights too, by 0 if none counts
+        total = counted.sum() if weights is None else weights[torch.where(counted, masks, 0)].mul(counted).sum()
+        loss = entropy / total.clamp(min=1e-6) + 1 - soft_dice(logits, masks)
+        count = torch.full((), len(masks), device=loss.device)
+        return StepResult(loss, loss.detach() * count, count)
+
+    def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
+        """Images and masks, mirrored and shifted by the same draws."""
+        images, masks = batch["images"], batch["masks"][..., None]  # (N, H, W, C), (N, H, W, 1)
+        upside_down = augmentation.draw_flip(len(images), spec, generator)
+        shift, mirror = augmentation.draw_move(len(images), spec, generator)
+        images = augmentation.moved(augmentation.flipped(images, upside_down), shift, mirror)
+        # The freed border is 0: the numbers are one higher meanwhile, so that it is 255, and 255 itself wraps to 0.
+        masks = augmentation.moved(augmentation.flipped(masks + 1, upside_down), shift, mirror) - 1
+        return {**batch, "images": images, "masks": masks[..., 0]}
+
+
+def soft_dice(logits: Tensor, masks: Tensor) -> Tensor:
+    """The mean Dice coefficient () of the classes over a batch, of probabilities in place of answers (Milletari et al.
+    2016, arXiv:1606.04797, eq. 3, without squares); ignored pixels do not count.
+
+    Args:
+        logits: (N, K, H, W).
+        masks: int64 (N, H, W).
+    """
+    counted = masks != IGNORED  # (N, H, W)
+    probabilities = logits.softmax(dim=1) * counted[:, None]  # (N, K, H, W)
+    truth = functional.one_hot(torch.where(counted, masks, 0), logits.shape[1]).permute(0, 3, 1, 2) * counted[:, None]
+    both = (probabilities * truth).sum(dim=(0, 2, 3))  # (K,)
+    total = probabilities.sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
+    return ((2 * both + _SMOOTH) / (total + _SMOOTH)).mean()
+
+
+def balanced_pixel_weights(prepared: Prepared) -> Tensor:
+    """n / (K count) of the pixels of the train split, float32 (K,); 0 for a class without pixels."""
+    masks, classes = prepared.train.all("masks"), len(prepared.classes)
+    counts = np.zeros(256, np.int64)
+    for begin in range(0, len(masks), _PART):
+        counts += np.bincount(np.asarray(masks[begin : begin + _PART]).ravel(), minlength=256)
+    of_classes = counts[:classes].astype(np.float64)
+    weights = np.divide(of_classes.sum(), classes * of_classes, out=np.zeros(classes), where=of_classes > 0)
+    return torch.from_numpy(weights).float()
