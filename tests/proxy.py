@@ -29,10 +29,12 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, of either kind: SOCKS 5 (RFC 1928) begins with the byte 5."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            first = await reader.readexactly(1)
-            await (self._socks if first == b"\x05" else self._http)(first, reader, writer)
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                first = await reader.readexactly(1)
+                await (self._socks if first == b"\x05" else self._http)(first, reader, writer)
+        finally:
+            writer.close()
 
     async def _http(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         method, url, version = (first + await reader.readline()).decode().split()
@@ -61,7 +63,10 @@ _Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _join(one: _Ends, other: _Ends) -> None:
-    await asyncio.gather(_copy(one[0], other[1]), _copy(other[0], one[1]))
+    try:
+        await asyncio.gather(_copy(one[0], other[1]), _copy(other[0], one[1]))
+    finally:
+        other[1].close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,8 +87,10 @@ def running() -> Iterator[Proxy]:
             proxy.port = server.sockets[0].getsockname()[1]
             ready.set()
             await stop.wait()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
                 task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     stop = asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),))
