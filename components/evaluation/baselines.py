@@ -136,11 +136,10 @@ def _numbers(frozen: FrozenSplit, output: ValuesOutput) -> list[Baseline]:
         ("the mean of the train split for every sample", np.full(len(truth), train.mean())),
         ("the median of the train split for every sample", np.full(len(truth), np.median(train))),
     ]
-    spec = _table(frozen)
+    spec, in_units = _table(frozen), truth * output.std + output.mean
     answers += table_baselines.values(frozen, spec) if spec is not None else []
-    unscaled = truth * output.std + output.mean
     return [
-        Baseline(name, RegressionScores(values * output.std + output.mean, unscaled).figures())
+        Baseline(name, RegressionScores(values * output.std + output.mean, in_units).figures())
         for name, values in answers
     ]
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays
 
 
-class ImageRegressionProcessor(regression.NumberProcessor, ImageClassificationProcessor):
+class ImageRegressionProcessor(  # type: ignore[misc]  # it gives a number where its base gives classes
+    regression.NumberProcessor, ImageClassificationProcessor
+):
     """Decoding and resizing, with the statistics of the train split and of the target."""
 
     classes: list[str] = Field(default=[])

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays
 
 
-class SeriesRegressionProcessor(regression.NumberProcessor, SeriesClassificationProcessor):
+class SeriesRegressionProcessor(  # type: ignore[misc]  # it gives a number where its base gives classes
+    regression.NumberProcessor, SeriesClassificationProcessor
+):
     """Sizes of the series, with the statistics of each channel and of the target."""
 
     classes: list[str] = Field(default=[])

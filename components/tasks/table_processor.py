@@ -98,14 +98,14 @@ class TableProcessor(BaseProcessor, TabularSettings):
         for column, found in zip(self.numbers, values, strict=True):
             if column.may_be_missing:
                 numbered.append(np.where(np.isnan(found), MISSING, FIRST))
-        columns = {NUMBERS: (scaled, np.float32), CATEGORIES: (numbered, np.int64)}
-        arrays = {name: np.stack(columns[name][0], axis=1).astype(columns[name][1]) for name in self.inputs()}
+        arrays: Arrays = {NUMBERS: np.stack(scaled, axis=1)} if scaled else {}
+        arrays |= {CATEGORIES: np.stack(numbered, axis=1)} if numbered else {}
         return [{name: array[row] for name, array in arrays.items()} for row in range(len(read))]
 
     def _values(self, row: Any) -> tuple[list[float], list[str | None]]:
         if not isinstance(row, Mapping):
             raise SampleError("no row of columns", got=type(row).__name__, expected="an object with a value a column")
-        names = [column.name for column in (*self.numbers, *self.categories)]
+        names = [column.name for column in self.numbers] + [column.name for column in self.categories]
         if missing := [name for name in names if name not in row]:
             raise SampleError(f"without the column {_named(missing)}", got=_named(sorted(map(str, row))),
                               expected=", ".join(names))  # fmt: skip

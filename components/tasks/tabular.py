@@ -69,15 +69,15 @@ class TableTask(TaskDefaults):
 
     def draft_model(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
         """For a small table a small network over plain numbers: periodic ones learn it by heart."""
-        small = {"numbers": "plain", "width": 64, "dropout": 0.3}
+        small = {"numbers": "plain", "width": 64}
         return {**self.starting_model, **(small if samples < _SMALL else {})}
 
     def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """More steps than other tasks: a step on rows is small."""
+        """More steps than other tasks, on one thread: a step is small, and threads would wait for each other."""
         drafted = super().draft_training(samples, settings)
         steps = max(1, math.ceil(samples / drafted["batch_size"]))
         epochs = max(drafted["epochs"], min(100, math.ceil(_STEPS / steps)))
-        return {**drafted, "epochs": epochs, "weight_decay": 0.1 if samples < _SMALL else 0.01}
+        return {**drafted, "epochs": epochs, "weight_decay": 0.1 if samples < _SMALL else 0.01, "threads": 1}
 
     def content(self, values: Values) -> bytes:
         """The row as JSON, by the names of its columns."""

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays
 
 
-class TextRegressionProcessor(regression.NumberProcessor, TextClassificationProcessor):
+class TextRegressionProcessor(  # type: ignore[misc]  # it gives a number where its base gives classes
+    regression.NumberProcessor, TextClassificationProcessor
+):
     """The tokenizer and the statistics of the target."""
 
     classes: list[str] = Field(default=[])

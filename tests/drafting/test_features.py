@@ -176,13 +176,14 @@ def test_the_command_asks_for_the_label(tmp_path: Path, monkeypatch: pytest.Monk
     assert json.loads(done.stdout)["task"] == "tabular-classification"
 
 
-@pytest.mark.slow
-def test_adult_is_drafted_as_its_dataset_says() -> None:
+def test_adult_is_drafted_as_its_dataset_says(tmp_path: Path) -> None:
     mirror = os.environ.get("MODELYARD_MIRROR")
     folder = Path(mirror, "adult") if mirror else None
     if folder is None or not folder.is_dir():
         pytest.skip("MODELYARD_MIRROR has no adult")
-    recognised = recognise(folder, DraftOptions(label="column_14"))
+    for path in folder.glob("*.csv"):
+        put(tmp_path, {path.name: "".join(path.read_text().splitlines(keepends=True)[:1500])})
+    recognised = recognise(tmp_path, DraftOptions(label="column_14"))
     document = yaml.safe_load(Path(__file__).parents[2].joinpath("data/adult/dataset.yaml").read_text())
     layout = document["source"]["layout"]
     names = {f"column_{number}": name for number, name in enumerate(layout["columns"])}
@@ -191,6 +192,6 @@ def test_adult_is_drafted_as_its_dataset_says() -> None:
     for key in ("classes", "missing_values", "files"):
         assert recognised.layout[key] == layout[key]
     assert names[recognised.layout["label"]] == layout["label"]
-    assert "? (6,465 cells)" in recognised.why
+    assert "words for a missing value: ?" in recognised.why
     with pytest.raises(SourceError, match="which column is the label"):
-        recognise(folder)
+        recognise(tmp_path)

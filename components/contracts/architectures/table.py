@@ -36,7 +36,7 @@ class MlpSpec(ArchitectureSpec):
     name: Literal["mlp"]
     depth: int = Field(default=2, ge=1, le=32)
     width: int = Field(default=256, ge=1, le=8192)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     residual: bool = False
     normalisation: Literal["batch", "layer", "none"] = "batch"
     numbers: Literal["plain", "periodic"] = "periodic"
