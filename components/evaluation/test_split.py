@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from components import tasks
@@ -24,6 +26,8 @@ class FrozenSplit(NamedTuple):
         folder: folder of the prepared dataset.
         classes: names of the classes in the order of their numbers in the arrays; [] for a task without classes.
         processor: the processor of the data; a package may have another one.
+        overlap: number of neighbouring samples, itself included, that a sample shares data with.
+        clusters: (N,) the group of each sample (a speaker, a patient); None without groups.
     """
 
     folder: Path
@@ -32,6 +36,8 @@ class FrozenSplit(NamedTuple):
     split: StoredSplit
     classes: list[str]
     processor: Processor
+    overlap: int = 1
+    clusters: NDArray[np.int64] | None = None
 
     @staticmethod
     def open(folder: Path, facts: Mapping[str, Any]) -> FrozenSplit:
@@ -47,7 +53,8 @@ class FrozenSplit(NamedTuple):
         if len(split) == 0:
             next_step = "raise split.test in dataset.yaml"
             raise CorruptArtifactError("the test split is empty", where=str(folder / "test"), next_step=next_step)
-        return FrozenSplit(folder, task, specs, split, list(facts["classes"]), task.load(folder))
+        overlap, clusters = int(facts.get("overlap", 1)), _clusters(folder, len(split))
+        return FrozenSplit(folder, task, specs, split, list(facts["classes"]), task.load(folder), overlap, clusters)
 
     def other(self, name: str) -> StoredSplit:
         """Another split of the same dataset."""
@@ -55,3 +62,16 @@ class FrozenSplit(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.split)
+
+
+def _clusters(folder: Path, count: int) -> NDArray[np.int64] | None:
+    """The groups of the test split; None without groups, or if each sample has its own."""
+    path = folder / "clusters.npy"
+    if not path.is_file():
+        return None
+    clusters: NDArray[np.int64] = np.load(path, allow_pickle=False)
+    if clusters.shape != (count,):
+        raise CorruptArtifactError(
+            "the groups are not those of the test split", where=str(path), got=clusters.shape, expected=f"({count},)"
+        )
+    return clusters if len(np.unique(clusters)) < count else None
