@@ -7,6 +7,7 @@ NIPS 2000), logistic regression. Texts: logistic regression on weighted words.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def out_of_fold(values: Any, labels: NDArray[np.int64], groups: NDArray[np.int64
         groups: (N,) equal for copies and near-duplicates, which stay in one fold.
         label: of the progress.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import StratifiedGroupKFold
 
     result = np.zeros((len(labels), int(labels.max()) + 1))
@@ -34,7 +36,9 @@ def out_of_fold(values: Any, labels: NDArray[np.int64], groups: NDArray[np.int64
     with Progress(label, len(labels)) as progress:
         for train, held in folds.split(np.zeros(len(labels)), labels, groups):
             model = _model(values, len(train))
-            model.fit(values[train], labels[train])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # its probabilities rank samples all the same
+                model.fit(values[train], labels[train])
             result[held[:, None], model.classes_[None, :]] = model.predict_proba(values[held])
             progress.advance(len(held))
     return result

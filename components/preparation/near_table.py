@@ -18,6 +18,7 @@ from components.preparation.near_duplicates import NearDuplicates
 
 FILE_NAME = "near_duplicates.parquet"
 LARGE = 0.01  # share of the samples from which a group is named: pairs may have chained unlike samples
+LATER = {"train": ("validation", "test"), "validation": ("test",)}  # splits that judge what is learnt from a split
 _TEXTS = ("first", "second", "first_split", "second_split", "first_label", "second_label")
 
 
@@ -56,8 +57,21 @@ def write(
         "samples": int(sizes.sum()),
         "groups": len(sizes),
         "largest_group": int(sizes.max(initial=0)),
+        "across": across(near, assigned),
         "complete": near.complete,
     }
+
+
+def across(near: NearDuplicates, assigned: NDArray[np.uint8]) -> dict[str, int]:
+    """By split: number of samples, copies included, of whose group a sample is in one of `LATER`; only where there are
+    some."""
+    grouped = np.isin(near.keys, near.keys[near.pairs[:, 0]])
+    counts = {}
+    for split, others in LATER.items():
+        there = near.keys[np.isin(assigned, [splits.SPLITS.index(other) for other in others])]
+        mine = grouped & (assigned == splits.SPLITS.index(split))
+        counts[split] = int(np.isin(near.keys[mine], there).sum())
+    return {split: count for split, count in counts.items() if count}
 
 
 def lines(near: NearDuplicates, assigned: NDArray[np.uint8]) -> list[str]:
@@ -68,11 +82,8 @@ def lines(near: NearDuplicates, assigned: NDArray[np.uint8]) -> list[str]:
     found = [
         f"{int(sizes.sum()):,} samples are near-duplicates, in {len(sizes):,} groups ({near.method}: {near.threshold})"
     ]
-    for split, others in (("train", (splits.VALIDATION, splits.TEST)), ("validation", (splits.TEST,))):
-        mine = (assigned == splits.SPLITS.index(split)) & np.isin(near.keys, near.keys[near.pairs[:, 0]])
-        if count := int((mine & np.isin(near.keys, near.keys[np.isin(assigned, others)])).sum()):
-            other = "validation or test" if len(others) > 1 else "test"
-            found.append(f"{count:,} samples of {split} have a near-duplicate in {other}")
+    for split, count in across(near, assigned).items():
+        found.append(f"{count:,} samples of {split} have a near-duplicate in {' or '.join(LATER[split])}")
     if sizes.max() > max(100, LARGE * len(assigned)):
         found.append(
             f"a group of near-duplicates has {sizes.max():,} samples: pairs may connect samples that are unlike"

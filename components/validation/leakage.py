@@ -138,21 +138,9 @@ def _near(found_pairs: list[NearPair], facts: dict[str, Any], spec: DatasetSpec,
     found = [
         SplitFinding(f"{about['samples']:,} samples are near-duplicates, in {about['groups']:,} groups ({measure})")
     ]
-    for split, others in (("train", ("validation", "test")), ("validation", ("test",))):
-        near = {
-            mine
-            for pair in found_pairs
-            for mine, own, other in (
-                (pair.first, pair.first_split, pair.second_split), (pair.second, pair.second_split, pair.first_split),
-            )
-            if own == split and other in others
-        }  # fmt: skip
-        if near:
-            found.append(
-                SplitFinding(
-                    f"{len(near):,} samples of {split} are near-duplicates of one of {' or '.join(others)}", True
-                )
-            )
+    for split, count in about["across"].items():
+        others = "validation or test" if split == "train" else "test"
+        found.append(SplitFinding(f"{count:,} samples of {split} are near-duplicates of one of {others}", True))
     if conflicts := conflicting(found_pairs):
         found.append(SplitFinding(f"{len(conflicts):,} pairs of near-duplicates have two labels", True))
     if not about["complete"]:

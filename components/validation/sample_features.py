@@ -57,7 +57,10 @@ def of_arrays(stored: StoredSplit, rows: NDArray[np.int64], cells: int = CELLS, 
                 for _ in range(channels)
             ]
             return Features(np.concatenate(pieces) if pieces else np.empty((0, len(names))), names)
-        if spec.type == "float32" and spec.layout in ("fixed", "ragged") and spec.name != "labels":
+        if spec.type == "float32" and spec.layout == "fixed" and len(spec.shape) == 1:  # a row of numbers
+            names = [f"{spec.name} {number + 1}" for number in range(spec.shape[0])]
+            return Features(np.nan_to_num(stored.all(spec.name)[rows].astype(np.float64)), names)
+        if spec.type == "float32" and spec.layout in ("fixed", "ragged"):
             courses = [course(stored.sample(row)[spec.name], points) for row in rows.tolist()]
             names = [f"level at {100 * point // (points - 1)} % of the time" for point in range(points)]
             return Features(np.stack(courses) if courses else np.empty((0, points)), names)

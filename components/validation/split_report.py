@@ -18,7 +18,7 @@ from components.ingestion import sample_file
 from components.preprocessing.stored import StoredSplit
 from components.tasks.task import Task
 from components.validation import leakage, sample_features, split_probe
-from components.validation.leakage import SplitFinding, Leakage
+from components.validation.leakage import Leakage, SplitFinding
 from components.validation.split_probe import Shift
 
 FILE_NAME = "splits.json"  # in the folder of reports
@@ -103,7 +103,8 @@ def _shift(
     parts = [sample_features.of_columns(own, task.prepared_columns)]
     if described is not None:
         raw_rows = described.set_index("id").loc[own["id"]]
-        parts.append(sample_features.of_columns(raw_rows, [*task.raw_columns, "bytes"]))
+        own_columns = [name for name in task.raw_columns if name not in task.prepared_columns]
+        parts.append(sample_features.of_columns(raw_rows, [*own_columns, "bytes"]))
     parts.append(
         sample_features.below(
             [

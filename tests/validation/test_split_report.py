@@ -13,7 +13,7 @@ from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
 from components.preparation import stage as preparation
-from components.validation import sample_features, split_probe, stage
+from components.validation import sample_features, split_probe
 from tests.preparation.test_near_duplicates import dataset, jpeg
 from tests.preparation.test_prepare import declare_valid
 
@@ -26,6 +26,13 @@ pytestmark = pytest.mark.filterwarnings(
 SUITE = {"raw": [], "prepared": [{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "id"}}]}
 
 
+def validate(folder: Path) -> None:
+    from components.validation import stage  # imports Great Expectations
+
+    stage.main(["prepared", str(folder)])
+
+
+@pytest.mark.slow
 def test_leakage_of_given_splits_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -40,7 +47,7 @@ def test_leakage_of_given_splits_is_shown(
     folder = dataset(Path("data/photos"), "{}", contents)
     (folder / "expectations.json").write_text(json.dumps(SUITE))
     preparation.main([str(folder)])
-    stage.main(["prepared", str(folder)])
+    validate(folder)
     reports = Path(".modelyard/reports/photos")
     found = json.loads((reports / "splits.json").read_text())
     texts = {finding["text"]: finding["doubtful"] for finding in found["leakage"]["findings"]}
@@ -67,7 +74,7 @@ def test_groups_and_times_across_splits(tmp_path: Path, monkeypatch: pytest.Monk
     (folder / "dataset.yaml").write_text(
         "name: notes\ntask: text-classification\n"
         "source: {kind: csv, path: x.csv, text: t, label: l, time: when, group: writer}\n"
-        "split: {test: 0.3, validation: 0.3}\ninput: {vocabulary: 100}\n"
+        "split: {test: 0.3, validation: 0.3}\ninput: {}\n"
     )
     (folder / "expectations.json").write_text(json.dumps(SUITE))
     rng = np.random.default_rng(0)
@@ -83,7 +90,7 @@ def test_groups_and_times_across_splits(tmp_path: Path, monkeypatch: pytest.Monk
     manifest.seal(folder / "raw", "raw", {"samples": 400})
     declare_valid(folder)
     preparation.main([str(folder)])
-    stage.main(["prepared", str(folder)])
+    validate(folder)
     found = json.loads(Path(".modelyard/reports/notes/splits.json").read_text())
     texts = [finding["text"] for finding in found["leakage"]["findings"] if finding["doubtful"]]
     assert any(text.startswith("10 of 10 values of group are in several splits: writer 0, ") for text in texts)
