@@ -73,9 +73,10 @@ def _neighbours(
     """
     found: list[NDArray[np.int64]] = []  # each pair as one number
     collected = 0
+    live = list(enumerate(orders))
     for distance in range(1, min(WINDOW, count - 1) + 1):
-        for number, order in enumerate(orders):
-            chosen = alike(number, distance)
+        for number, order in live:
+            chosen = np.flatnonzero(alike(number, distance))
             one, other = order[:-distance][chosen].astype(np.int64), order[distance:][chosen].astype(np.int64)
             found.append(np.minimum(one, other) * count + np.maximum(one, other))
             collected += len(one)

@@ -84,7 +84,8 @@ def decode(
     ):
         each = pool.map if task.payload_field else map
         for row_group in sample_file.groups(table):
-            parts = [row_group[start : start + _PART] for start in range(0, len(row_group), _PART)]
+            size = _PART if task.payload_field else len(row_group)
+            parts = [row_group[start : start + size] for start in range(0, len(row_group), size)]
             for part, decoded in zip(parts, each(decode_part, parts), strict=True):
                 kinds.add(decoded.kind)
                 if decoded.signatures is not None:

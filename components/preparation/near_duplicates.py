@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from components.preparation import candidates, connected, picture_hash, shingles, signal_shape
 from components.tasks.appearance import Appearance, Kind
 
-_ROWS = 1 << 15  # signatures that are read at once
+_ROWS = 1 << 12  # signatures that are read at once
 
 
 class SimilarityMeasure(NamedTuple):
@@ -62,6 +62,14 @@ METHODS: dict[Kind, SimilarityMeasure] = {
     "series": SimilarityMeasure(
         signal_shape.NAME,
         signal_shape.THRESHOLD,
+        signal_shape.signatures,
+        signal_shape.hashes,
+        lambda hashes: candidates.of_hashes(hashes, signal_shape.MAX_DISTANCE),
+        signal_shape.similarity,
+    ),
+    "sound": SimilarityMeasure(
+        signal_shape.NAME,
+        signal_shape.SOUND_THRESHOLD,
         signal_shape.signatures,
         signal_shape.hashes,
         lambda hashes: candidates.of_hashes(hashes, signal_shape.MAX_DISTANCE),

@@ -1,15 +1,16 @@
 """Near-duplicate pictures: 64 bits of a discrete cosine transform, then the correlation of small grey pictures.
 
-The hash is of the kind called pHash (Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010):
+The hash is of the kind called pHash (Zauner, Implementation and Benchmarking of Perceptual Image Hashes, 2010):
 the lowest frequencies of the grey picture, each compared with their median. Hashes only propose pairs. A pair counts if
 the small pictures correlate (Pearson), which tells simple shapes apart that share a hash.
 
-All sums are of whole numbers below 2**53, so the result does not depend on the machine. Legend: n pictures.
+All sums are of whole numbers that floats hold exactly: the result does not depend on the machine. Legend: n pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,48 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 16  # of the small picture
-MIN_SIDE = 8
 LOW = 8  # frequencies along each axis
 THRESHOLD = 0.995  # correlation of small pictures; measured on real sets: docs/datasets.md
 MAX_DISTANCE = 6  # bits that differ in a proposed pair
 _SCALE = 1 << 10
+_EXACT = (1 << 24) // 255  # pixels up to which sums of weighted levels are exact in float32
 
 NAME = "correlation of the pictures at 16 x 16 grey levels"
 
 
 def signatures(pictures: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
     """Small grey pictures (n, SIDE * SIDE) of pictures uint8 (H, W, C)."""
-    return np.stack([_small(picture) for picture in pictures])
+    height, width, _ = pictures[0].shape
+    if any(picture.shape != pictures[0].shape for picture in pictures) or height * width > _EXACT:
+        return np.stack([_resized(picture) for picture in pictures])
+    grey = _grey(np.stack(pictures))
+    columns = grey.reshape(-1, width) @ _areas(width)  # (n * H, SIDE)
+    columns = columns.reshape(len(pictures), height, SIDE).transpose(0, 2, 1).reshape(-1, height)
+    cells = (columns @ _areas(height)).reshape(len(pictures), SIDE, SIDE).transpose(0, 2, 1)
+    return (cells // (height * width)).astype(np.uint8).reshape(len(pictures), -1)
 
 
-def _small(picture: NDArray[Any]) -> NDArray[np.uint8]:
+def _grey(pictures: NDArray[Any]) -> NDArray[np.float32]:
+    """Levels (n, H, W), whole numbers: of colours by ITU-R BT.601."""
+    if pictures.shape[3] == 1:
+        return pictures[..., 0].astype(np.float32)
+    return np.floor(pictures.astype(np.float32) @ np.array([77, 150, 29], np.float32) / 256)
+
+
+@cache
+def _areas(length: int) -> NDArray[np.float32]:
+    """Weights (length, SIDE) of the pixels of a line in each of `SIDE` equal parts, in units of 1 / SIDE; sums are
+    `length`."""
+    begins, ends = SIDE * np.arange(length)[:, None], SIDE * np.arange(1, length + 1)[:, None]
+    parts = length * np.arange(SIDE)
+    overlap = np.minimum(ends, parts + length) - np.maximum(begins, parts)
+    return np.maximum(0, overlap).astype(np.float32)
+
+
+def _resized(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    """The small picture of a large one, by Pillow, in whole numbers too."""
     image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    if image.mode != "L":
-        image = image.convert("L")
-    method = Image.Resampling.BOX if min(image.size) >= SIDE else Image.Resampling.BILINEAR
-    return np.asarray(image.resize((SIDE, SIDE), method)).reshape(-1)
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)).reshape(-1)
 
 
 def hashes(small: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -46,7 +69,7 @@ def hashes(small: NDArray[np.uint8]) -> NDArray[np.uint64]:
     place.
     """
     spectrum = small.astype(np.float64) @ _TRANSFORM  # (n, 64)
-    bits = spectrum > np.median(spectrum, axis=1, keepdims=True)
+    bits = spectrum >= np.partition(spectrum, spectrum.shape[1] // 2, axis=1)[:, spectrum.shape[1] // 2, None]
     return np.packbits(bits, axis=1).view(">u8").reshape(-1).astype(np.uint64)
 
 

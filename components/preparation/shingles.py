@@ -29,15 +29,16 @@ _ODD = 2 * np.random.default_rng(0).integers(1, 2**62, ROWS).astype(np.uint64) +
 def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
     """The least values (n, BINS) of the bins of each text; `EMPTY` where no shingle falls into a bin."""
     contents = [" ".join(text.lower().split()).encode("utf-8", "replace").ljust(LENGTH) for text in texts]
-    sizes = np.array([len(content) - LENGTH + 1 for content in contents])
-    joined = np.frombuffer(b"".join(contents), np.uint8)
-    windows = np.zeros(len(joined) - LENGTH + 1, np.uint64)
-    for place in range(LENGTH):
-        windows |= joined[place : place + len(windows)].astype(np.uint64) << np.uint64(8 * place)
-    begins = np.cumsum([0, *(len(content) for content in contents[:-1])])
-    inside = np.arange(int(sizes.sum())) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
-    values = _mixed(windows[inside])
-    bins = np.repeat(np.arange(len(contents)) * BINS, sizes) + (values >> _SHIFT_BIN).astype(np.int64)
+    sizes = np.array([len(content) for content in contents])
+    ends = np.cumsum(sizes)
+    joined = b"".join(contents)
+    count = len(joined) - LENGTH + 1
+    windows = np.ndarray((count,), np.dtype("<u8"), joined, strides=(1,))  # every run of 8 bytes as a number
+    whole = np.ones(len(joined), bool)
+    whole[(ends[:, None] - np.arange(1, LENGTH)).ravel()] = False  # the others reach into the next text
+    values = _mixed(windows.astype(np.uint64)[whole[:count]])
+    bins = np.repeat(BINS * np.arange(len(contents)), sizes - LENGTH + 1)
+    bins += (values >> _SHIFT_BIN).view(np.int64)
     result = np.full(len(contents) * BINS, EMPTY, np.uint32)
     np.minimum.at(result, bins, (values >> _SHIFT_VALUE).astype(np.uint32))
     return result.reshape(-1, BINS)
@@ -45,12 +46,9 @@ def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
 
 def bands(found: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """A number (n, B) for each band of `ROWS` bins: equal where all its bins are."""
-    dense = found.copy()
-    for _ in range(BINS):  # from the right, until no bin is empty
-        empty = dense == EMPTY
-        if not empty.any():
-            break
-        dense[empty] = np.roll(dense, -1, axis=1)[empty]
+    twice = np.concatenate([found, found], axis=1)[:, ::-1]
+    last = np.maximum.accumulate(np.where(twice != EMPTY, np.arange(2 * BINS, dtype=np.int16), 0), axis=1)
+    dense = np.take_along_axis(twice, last, axis=1)[:, : BINS - 1 : -1]  # the next bin that is not empty
     count = BINS // ROWS
     grouped = dense[:, : count * ROWS].reshape(len(dense), count, ROWS).astype(np.uint64)
     mixed = _mixed((grouped * _ODD).sum(axis=2, dtype=np.uint64))
@@ -67,4 +65,5 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     values = values * _MIX[0]
     values ^= values >> _FOLD
     values *= _MIX[1]
-    return values ^ (values >> _FOLD)
+    values ^= values >> _FOLD
+    return values

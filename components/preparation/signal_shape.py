@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 POINTS = 256
 GROUPS = 8
 MIN_STEPS = 16  # of fewer steps, unlike series correlate by chance
-THRESHOLD = 0.999
+THRESHOLD = 0.999  # of series: smooth ones of one kind correlate by 0.99; measured on real sets: docs/datasets.md
+SOUND_THRESHOLD = 0.99  # of the frames of sounds
 MAX_DISTANCE = 8  # bits that differ in a proposed pair
 _UNITS = 1024  # a standard deviation
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from components.tasks.task import Arrays
 
-Kind = Literal["picture", "text", "series"]
+Kind = Literal["picture", "text", "series", "sound"]
 
 
 class Appearance(NamedTuple):
     """A sample as it is compared.
 
     Args:
-        value: a picture uint8 (H, W, C), a series of floats (T, C), or a text.
+        value: a picture uint8 (H, W, C), a series of floats (T, C), the frames of a sound (T, C), or a text.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ def of(task: Task, settings: Any, values: Values, decoded: Arrays) -> Appearance
 def _series(task: Task, settings: Any, values: Values, decoded: Arrays) -> Appearance | None:
     for array in decoded.values():
         if array.dtype.kind == "f" and array.ndim == 2:  # the frames of a sound
-            return Appearance("series", array)
+            return Appearance("sound", array)
     field = next((name for name, kind in task.fields.items() if kind == "numbers"), None)
     if field is None:
         return None

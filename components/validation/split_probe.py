@@ -60,7 +60,7 @@ class Shift(NamedTuple):
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return {**self._asdict(), "warns": self.warns}
+        return {**self._asdict(), "warns": self.warns, "sentence": self.sentence}
 
 
 def skipped(reason: str, samples: tuple[int, int] = (0, 0)) -> Shift:
