@@ -175,13 +175,14 @@ def cluster_resamples(
     """
     count = int(clusters.max()) + 1
     sides = 1 if differing is None else 2
-    pseudo = 0 if differing is None or not len(differing) else 2
+    imagined = np.empty(0, np.int64) if differing is None else differing
+    pseudo = 2 if len(imagined) else 0
 
     def draw(rows: int) -> Real:
         indices = rng.integers(0, count + pseudo, (rows, count))
         for kind in range(pseudo):
             chosen = indices == count + kind
-            indices[chosen] = rng.choice(differing, int(np.count_nonzero(chosen))) + kind * count
+            indices[chosen] = rng.choice(imagined, int(np.count_nonzero(chosen))) + kind * count
         counts = _occurrences(indices, sides * count)  # (rows, sides * M)
         return counts[:, np.concatenate([clusters + side * count for side in range(sides)])]
 

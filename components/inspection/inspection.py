@@ -125,20 +125,21 @@ def _inspect(dataset: str, task: Task, source: Path, prepared: Path, facts: dict
 def _wrong_labels(
     listed: pd.DataFrame, values: Any, near: list[NearPair], notes: list[str], dataset: str
 ) -> tuple[float | None, list[WrongLabel]]:
-    counts = listed["label"].value_counts()
-    usual = sorted(str(label) for label, count in counts.items() if label and count >= predictions.FOLDS)
+    groups = _groups(listed, near)
+    firsts = pd.DataFrame({"label": listed["label"], "group": groups}).drop_duplicates("group")["label"].value_counts()
+    usual = sorted(str(label) for label, count in firsts.items() if label and count >= predictions.FOLDS)
     if len(usual) < 2:
-        notes.append(f"labels: not judged, there are not two labels of at least {predictions.FOLDS} samples each")
+        notes.append(
+            f"labels: not judged, there are not two labels of at least {predictions.FOLDS} different samples each"
+        )
         return None, []
     judged = listed["label"].isin(usual).to_numpy()
     if skipped := int((~judged).sum()):
-        notes.append(f"labels: {skipped:,} samples of labels of fewer than {predictions.FOLDS} samples are not judged")
+        few = f"fewer than {predictions.FOLDS} different samples"
+        notes.append(f"labels: {skipped:,} samples of labels of {few} are not judged")
     rows = np.flatnonzero(judged)
     numbers, names = features.numbers_of(listed["label"].iloc[rows])
-    groups = _groups(listed, near)[rows]
-    if len(np.unique(groups)) < predictions.FOLDS:
-        notes.append("labels: not judged, nearly all samples are copies of each other")
-        return None, []
+    groups, _ = features.numbers_of(pd.Series(groups[rows]))
     probabilities = predictions.out_of_fold(values[rows], numbers, groups, f"judging the labels of {dataset}")
     suspects: Suspects = label_issues.find(probabilities, numbers)
     found = []

@@ -41,6 +41,6 @@ def factors(values: Any) -> NDArray[np.float64]:
         if len(distinct) <= _REFERENCE
         else distinct[np.sort(rng.choice(len(distinct), _REFERENCE, replace=False))]
     )
-    model = LocalOutlierFactor(NEIGHBOURS, novelty=True).fit(reference)
+    model = LocalOutlierFactor(NEIGHBOURS, algorithm="brute", novelty=True).fit(reference)
     found = -model.score_samples(distinct) if len(distinct) > _REFERENCE else -model.negative_outlier_factor_
     return np.asarray(found)[inverse.reshape(-1)]

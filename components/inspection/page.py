@@ -33,7 +33,7 @@ class _Section(NamedTuple):
     title: str
     explanation: str
     rows: list[list[_Item]]
-    count: int
+    total: int
 
 
 def write(found: Inspection, task: Task, source: Path, path: Path) -> None:
@@ -98,7 +98,7 @@ def render(found: Inspection, previews: dict[str, bytes | str]) -> str:
 
 def _previews(found: Inspection, task: Task, source: Path) -> dict[str, bytes | str]:
     pairs = [*found.conflicts[:SHOWN], *found.near_duplicates[:SHOWN]]
-    shown = {one.id for one in [*found.wrong_labels[:SHOWN], *found.outliers[:SHOWN]]}
+    shown = {one.id for one in found.wrong_labels[:SHOWN]} | {one.id for one in found.outliers[:SHOWN]}
     shown |= {identity for pair in pairs for identity in (pair.first, pair.second)}
     rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in shown}
     return {sample.id: task.preview(sample.values) for _, sample in sample_file.pick(source, rows)}

@@ -24,17 +24,20 @@ def out_of_fold(values: Any, labels: NDArray[np.int64], groups: NDArray[np.int64
 
     Args:
         values: (N, F) dense or sparse.
-        labels: (N,) 0 to K - 1, each at least twice.
-        groups: (N,) equal for copies and near-duplicates, which stay in one fold.
+        labels: (N,) 0 to K - 1, each of at least `FOLDS` groups.
+        groups: (N,) 0 to G - 1, equal for copies and near-duplicates, which stay in one fold.
         label: of the progress.
     """
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedKFold
 
     result = np.zeros((len(labels), int(labels.max()) + 1))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    names, first = np.unique(groups, return_index=True)  # a group is drawn by the label of its first sample
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     with Progress(label, len(labels)) as progress:
-        for train, held in folds.split(np.zeros(len(labels)), labels, groups):
+        for _, chosen in folds.split(np.zeros(len(names)), labels[first]):
+            is_held = np.isin(groups, names[chosen])
+            train, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
             model = _model(values, len(train))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # its probabilities rank samples all the same
@@ -56,5 +59,5 @@ def _model(values: Any, samples: int) -> Any:
     return make_pipeline(
         StandardScaler(),
         Nystroem(n_components=min(_COMPONENTS, samples), gamma=0.5 / values.shape[1], random_state=0),
-        LogisticRegression(C=10.0, max_iter=200),
+        LogisticRegression(C=10.0, max_iter=100, tol=1e-3),
     )

@@ -74,8 +74,12 @@ def across(near: NearDuplicates, assigned: NDArray[np.uint8]) -> dict[str, int]:
     return {split: count for split, count in counts.items() if count}
 
 
-def lines(near: NearDuplicates, assigned: NDArray[np.uint8]) -> list[str]:
+def lines(near: NearDuplicates | None, assigned: NDArray[np.uint8], spec: DatasetSpec) -> list[str]:
     """One sentence each; none without near-duplicates."""
+    if near is None:
+        setting = spec.split.near_duplicates
+        without = f"near_duplicates: {setting} changes nothing: samples of this kind have no comparison"
+        return [without] if setting in ("together", "leave_out") else []
     sizes = _group_sizes(near)
     if not len(sizes):
         return []

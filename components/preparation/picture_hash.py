@@ -36,14 +36,15 @@ def signatures(pictures: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
     columns = grey.reshape(-1, width) @ _areas(width)  # (n * H, SIDE)
     columns = columns.reshape(len(pictures), height, SIDE).transpose(0, 2, 1).reshape(-1, height)
     cells = (columns @ _areas(height)).reshape(len(pictures), SIDE, SIDE).transpose(0, 2, 1)
-    return (cells // (height * width)).astype(np.uint8).reshape(len(pictures), -1)
+    return np.asarray((cells // (height * width)).astype(np.uint8).reshape(len(pictures), -1))
 
 
 def _grey(pictures: NDArray[Any]) -> NDArray[np.float32]:
     """Levels (n, H, W), whole numbers: of colours by ITU-R BT.601."""
     if pictures.shape[3] == 1:
-        return pictures[..., 0].astype(np.float32)
-    return np.floor(pictures.astype(np.float32) @ np.array([77, 150, 29], np.float32) / 256)
+        return np.asarray(pictures[..., 0], np.float32)
+    levels: NDArray[np.float32] = np.floor(pictures.astype(np.float32) @ np.array([77, 150, 29], np.float32) / 256)
+    return levels
 
 
 @cache
@@ -84,7 +85,7 @@ def similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.f
     ]
     covariance = count * np.einsum("ij,ij->i", first, second).astype(np.float64) - sums[0] * sums[1]
     product = np.sqrt(spreads[0]) * np.sqrt(spreads[1])
-    return np.divide(covariance, product, out=np.zeros(len(first)), where=product > 0)
+    return np.asarray(np.divide(covariance, product, out=np.zeros(len(first)), where=product > 0))
 
 
 def _transform() -> NDArray[np.float64]:

@@ -122,9 +122,8 @@ def _assign(index: Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]:
     else:
         assigned = splits.assign(index.draw, spec.split)
         _say_shares(index, assigned, spec)
-    if index.near is not None:
-        for line in near_table.lines(index.near, assigned):
-            print(f"{spec.name}: {line}", file=sys.stderr)
+    for line in near_table.lines(index.near, assigned, spec):
+        print(f"{spec.name}: {line}", file=sys.stderr)
     if missing := [name for number, name in enumerate(splits.SPLITS) if not (assigned == number).any()]:
         rare = split_summary.rare(index.draw.classes, index.strata)
         message = f"no sample is left for {' and '.join(missing)}" + (f": {rare}" if rare else "")
@@ -187,7 +186,7 @@ def _encode(
     ):
         for group in _read_samples(table, task, scratch):
             group_rows = slice(start, start + len(group))
-            needed = stored[:, group_rows].any(axis=0)  # also rows of no split that a look-back reads
+            needed = np.asarray(stored[:, group_rows].any(axis=0))  # also rows of no split that a look-back reads
             used = [entry for entry, is_needed in zip(group, needed, strict=True) if is_needed]
             used_splits = assigned[group_rows][needed]
             encoded = _encode_group(processor, used)

@@ -58,7 +58,7 @@ def bands(found: NDArray[np.uint32]) -> NDArray[np.uint32]:
 def similarity(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> NDArray[np.float64]:
     """The estimated similarity (n,) of pairs: the share of equal bins among those that are not empty in both."""
     present = (one != EMPTY) | (other != EMPTY)
-    return ((one == other) & present).sum(axis=1) / np.maximum(1, present.sum(axis=1))
+    return np.asarray(((one == other) & present).sum(axis=1) / np.maximum(1, present.sum(axis=1)))
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -68,4 +68,5 @@ def similarity(one: NDArray[np.int16], other: NDArray[np.int16]) -> NDArray[np.f
     first, second = one.astype(np.float64), other.astype(np.float64)  # of whole numbers: exact
     squares = [np.einsum("ij,ij->i", side, side) for side in (first, second)]
     product = np.sqrt(squares[0]) * np.sqrt(squares[1])
-    return np.divide(np.einsum("ij,ij->i", first, second), product, out=np.zeros(len(first)), where=product > 0)
+    products = np.einsum("ij,ij->i", first, second)
+    return np.asarray(np.divide(products, product, out=np.zeros(len(first)), where=product > 0))

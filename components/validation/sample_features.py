@@ -69,7 +69,7 @@ def of_arrays(stored: StoredSplit, rows: NDArray[np.int64], cells: int = CELLS, 
 
 def small(pictures: NDArray[Any], sides: tuple[int, int], channels: int) -> NDArray[np.float64]:
     """Mean levels (n, sides[0] * sides[1] * channels) of pictures (n, H, W, C); of grey for one channel."""
-    levels = pictures.astype(np.float32)
+    levels: NDArray[Any] = pictures.astype(np.float32)
     levels = levels if channels > 1 else levels.mean(axis=3, keepdims=True)
     for axis, cells in enumerate(sides, 1):
         edges = np.arange(cells) * levels.shape[axis] // cells
