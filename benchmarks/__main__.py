@@ -26,6 +26,7 @@ NAMES = (
     "padding",
     "mutated_data",
     "prepare_memory",
+    "wrong_labels",
     "serving",
     "switching",
     "rollover",

@@ -2,11 +2,13 @@
 
 Legend: N samples, R resamples.
 
-accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212), which is valid also if all predictions are correct.
+accuracy   Wilson's score interval (Wilson 1927, JASA 22:209-212), which is valid also if all predictions are correct;
+           of independent samples only.
 any other  the percentile bootstrap (Efron and Tibshirani 1993, chapter 13): samples are drawn with replacement, and the
            metric is computed for each resample.
 blocks     if neighbouring samples overlap (windows of one series), runs of neighbours are drawn, and the interval is
-           widened for the variance that runs miss, as in components.evaluation.paired_bootstrap.
+           widened for the variance that runs miss, as in components.evaluation.paired_bootstrap. If samples belong to
+           groups, whole groups are drawn.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from scipy import special
 
 from components.contracts.comparison import Quality
+from components.evaluation import paired_bootstrap
 from components.evaluation.classification import ClassificationScores
 from components.evaluation.scorer import Real, Scored
 
@@ -29,15 +32,22 @@ CHUNK = 2_000_000  # counts drawn at once; bounds the memory
 def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Quality:
     """A metric of a scored package, with its interval."""
     value = scored.figures()[metric]
-    if metric == "accuracy" and isinstance(scored, ClassificationScores):
+    if _has_exact_interval(scored, metric):
         return wilson(value, scored.samples)
+    clusters = paired_bootstrap.clusters_of(scored)
     length = 1 if scored.overlap == 1 else min(2 * scored.overlap, scored.samples)
-    chunks = _resample_counts(np.random.default_rng(seed), scored.samples, length, resamples)
+    rng = np.random.default_rng(seed)
+    if clusters is None:
+        chunks = _resample_counts(rng, scored.samples, length, resamples)
+    else:
+        chunks = paired_bootstrap.cluster_resamples(rng, clusters, resamples)
     resampled = np.concatenate([scored.resampled(metric, weights) for weights in chunks])  # (R,)
     lower, upper = (
         float(np.quantile(resampled, probability)) for probability in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
     )
     factor = _widening(scored.samples, length)
+    if clusters is not None:
+        factor = paired_bootstrap.widening(len(np.unique(clusters)), (1 + CONFIDENCE) / 2)
     return Quality(value=value, lower=value - factor * (value - lower), upper=value + factor * (upper - value))
 
 
@@ -53,10 +63,18 @@ def wilson(proportion: float, samples: int) -> Quality:
 
 def method(scored: Scored, metric: str) -> str:
     """A description of the method that `quality` uses for the interval."""
-    if metric == "accuracy" and isinstance(scored, ClassificationScores):
+    if _has_exact_interval(scored, metric):
         return "Wilson's score interval"
+    if (clusters := paired_bootstrap.clusters_of(scored)) is not None:
+        count = len(np.unique(clusters))
+        return f"bootstrap of {count:,} groups of test samples ({RESAMPLES:,} resamples, seeded)"
     runs = f" of runs of {min(2 * scored.overlap, scored.samples)} neighbours" if scored.overlap > 1 else ""
     return f"bootstrap{runs} over the samples ({RESAMPLES:,} resamples, seeded)"
+
+
+def _has_exact_interval(scored: Scored, metric: str) -> bool:
+    is_share = metric == "accuracy" and isinstance(scored, ClassificationScores)
+    return is_share and not paired_bootstrap.is_dependent(scored)
 
 
 def _resample_counts(rng: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:

@@ -111,13 +111,20 @@ class TableSource(Columns):
 Source = Annotated[SklearnSource | UrlSource | FolderSource | TableSource, Field(discriminator="kind")]
 
 
+NearDuplicates = Literal["together", "leave_out", "ignore"]
+
+
 class SplitSpec(Strict):
     """How samples are assigned to splits.
 
-    by sample: splits that the source names are kept; the rest is drawn, stratified by label. by time: the samples are
-    rows in the order of time, and `rows` gives the borders, whatever the source names. If the samples are windows of
-    the table (`ArraySpec`, layout window), the tables of validation and test start one look-back earlier, so that the
-    first row that is predicted is the first row of the split.
+    by sample: splits that the source names are kept; the rest is drawn, stratified by label. by time, with `rows`: the
+    samples are rows in the order of time, and `rows` gives the borders, whatever the source names. If the samples are
+    windows of the table (`ArraySpec`, layout window), the tables of validation and test start one look-back earlier,
+    so that the first row that is predicted is the first row of the split; no window of train reaches into them. by
+    time, without `rows`: the newest samples are test, the newest of the others validation, by the shares `test` and
+    `validation`; the samples have a field `time`, and samples of equal times are in one split.
+
+    Keys that are newer than 0.1 are left out of `model_dump` at their default.
 
     Args:
         rows: number of rows of each split, by time.
@@ -125,6 +132,10 @@ class SplitSpec(Strict):
         validation: share of the validation split among the samples that are not in test, if the source names none.
         seed: the split of a sample depends on this seed and on the sample's digest, not on its row.
         group: field of the samples (a speaker, a patient, a user); samples with equal values are in one split.
+        near_duplicates: together: samples that are nearly equal are drawn as one. leave_out: and samples of train that
+            are nearly equal to one of the source's test or validation split are in no split. ignore: they are not
+            looked for. Default: they are looked for and reported, and the splits do not depend on them.
+        purge: by time: number of samples (of rows) that are in no split before validation, and again before test.
     """
 
     by: Literal["sample", "time"] = "sample"
@@ -133,13 +144,21 @@ class SplitSpec(Strict):
     validation: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     group: str | None = None
+    near_duplicates: NearDuplicates | None = Field(default=None, exclude_if=is_default(None))
+    purge: int = Field(default=0, ge=0, exclude_if=is_default(0))
 
     @model_validator(mode="after")
     def _rows_by_time(self) -> Self:
         if self.group is not None and self.by == "time":
             raise ValueError("group: is for splits by sample")
-        if (self.rows is not None) != (self.by == "time"):
-            raise ValueError("by: time needs rows:, and rows: needs by: time")
+        if self.near_duplicates in ("together", "leave_out") and self.by == "time":
+            raise ValueError("near_duplicates: together and leave_out are for splits by sample")
+        if self.rows is not None and self.by != "time":
+            raise ValueError("rows: needs by: time")
+        if self.purge and self.by != "time":
+            raise ValueError("purge: needs by: time")
+        if self.rows is not None and self.purge >= min(self.rows.train, self.rows.validation):
+            raise ValueError("purge: leaves nothing of train or of validation")
         return self
 
 
@@ -171,6 +190,8 @@ class DatasetSpec(Strict):
     @model_validator(mode="after")
     def _known_group(self) -> Self:
         fields = self.source.fields
+        if self.split.by == "time" and self.split.rows is None and "time" not in fields:
+            raise ValueError("split.by: time needs rows:, or samples with a time (time: in the layout of a table)")
         if self.split.group is not None and fields.get(self.split.group) != "text":
             texts = ", ".join(name for name, kind in fields.items() if kind == "text") or "none"
             raise ValueError(f"split.group: no field {self.split.group} of texts; there are: {texts}")

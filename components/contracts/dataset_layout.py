@@ -118,6 +118,11 @@ class WindowsLayout(Strict):
         """Fields of the samples, with their kinds; `time` is the time of the window's last row."""
         return {**({"time": "text"} if self.time is not None else {}), "values": "numbers", "label": "text"}
 
+    @property
+    def overlap(self) -> int:
+        """Number of neighbouring samples, itself included, that a sample shares rows with, its label's row included."""
+        return -(-(self.look_back + self.horizon) // self.stride)
+
 
 class ConllLayout(Strict):
     """One token a line, its tag in the last column, an empty line after each sentence; files by their splits,

@@ -23,7 +23,7 @@ from components.drafting.profile import Profile
 from components.drafting.recognise import recognise
 from components.drafting.recognised import Recognised
 from components.ingestion import archive, unpacked, visible_files
-from components.tasks import compatibility
+from components.tasks import appearance, compatibility
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
 
@@ -89,7 +89,7 @@ def write(project: Project, name: str, source: Path, task: str | None = None, la
             raise SourceError(what, where=str(source), got=", ".join(classes), expected="several labels")
         likely_wrong.check(samples, str(source))
         samples.require_readable(str(source))
-        document["split"] = _with_groups(task_spec.draft_split(samples), spec)
+        document["split"] = _kept_together(task_spec.draft_split(samples), spec, task_spec)
         document["input"] = task_spec.draft_settings(samples, recognised.layout)
         if "levels" in document["input"]:  # what a picture is, depends on them
             chosen = task_spec.settings.model_validate(document["input"])
@@ -126,10 +126,13 @@ def write(project: Project, name: str, source: Path, task: str | None = None, la
     return Draft(task_name, recognised.why, samples.samples, len(classes), files, notes)
 
 
-def _with_groups(split: dict[str, Any], spec: DatasetSpec) -> dict[str, Any]:
-    """A drafted split by sample keeps the groups that the source's samples have."""
-    has_groups = "group" in spec.source_fields() and split.get("by", "sample") == "sample"
-    return {**split, "group": "group"} if has_groups else split
+def _kept_together(split: dict[str, Any], spec: DatasetSpec, task: Task) -> dict[str, Any]:
+    """A drafted split by sample keeps the groups that the source's samples have, and near-duplicates."""
+    if split.get("by", "sample") != "sample":
+        return split
+    groups = {"group": "group"} if "group" in spec.source_fields() else {}
+    near = {"near_duplicates": "together"} if appearance.is_comparable(task) else {}
+    return {**split, **groups, **near}
 
 
 @contextmanager

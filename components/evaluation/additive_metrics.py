@@ -41,6 +41,7 @@ class AdditiveScores:
     Args:
         summands: (N, S), of each sample.
         metrics: functions of the sums, by name.
+        clusters: (N,) the group of each sample; None without groups.
     """
 
     summands: Real
@@ -48,6 +49,7 @@ class AdditiveScores:
     view: View
     not_finite: int = 0
     overlap: int = 1
+    clusters: NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:

@@ -41,15 +41,17 @@ class ClassificationScores:
             those that only the package has, or 1 for a prediction that is not finite.
         truth: (N,), numbers of the data's classes.
         answers: (N,), the predicted class (of equal probabilities the package's first), K for any other class.
+        overlap: number of neighbouring samples, itself included, that a sample shares data with (windows of a series).
+        clusters: (N,), the group of each sample; None without groups.
     """
 
-    overlap = 1
-
     def __init__(
-        self, probabilities: Probabilities, truth: Labels, answers: Labels, classes: list[str], not_finite: int = 0
-    ) -> None:
+        self, probabilities: Probabilities, truth: Labels, answers: Labels, classes: list[str], not_finite: int = 0,
+        overlap: int = 1, clusters: Labels | None = None,
+    ) -> None:  # fmt: skip
         self.probabilities, self.truth, self.answers, self.classes = probabilities, truth, answers, classes
         self.samples, self.not_finite = len(truth), not_finite
+        self.overlap, self.clusters = overlap, clusters
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -101,7 +103,9 @@ class ClassificationScores:
         """The samples of both, one after the other."""
         probabilities = np.concatenate([self.probabilities, other.probabilities])
         truth, answers = (np.concatenate(pair) for pair in ((self.truth, other.truth), (self.answers, other.answers)))
-        return ClassificationScores(probabilities, truth, answers, self.classes, self.not_finite + other.not_finite)
+        return ClassificationScores(
+            probabilities, truth, answers, self.classes, self.not_finite + other.not_finite, self.overlap
+        )
 
     def differs(self, other: ClassificationScores) -> NDArray[np.bool_]:
         """Samples (N,) whose probabilities differ."""
@@ -140,17 +144,40 @@ class ClassificationScores:
         ]
         limits = [
             f"- Weakest class: {weakest.name}, {weakest.accuracy:.1%} right{confusion}.",
-            f"- With {self.samples:,} test samples the accuracy is known to about ±{self.margin:.2%} (95 %).",
+            f"- With {self.samples:,} test samples{self._effective} the accuracy is known to about ±{self.margin:.2%} "
+            "(95 %).",
         ]
         return CardLines(results, limits)
 
     def _weakest_first(self) -> list[ClassSlice]:
         return class_slices(self.probabilities, self.truth, [*self.classes, "none of them"])
 
+    @cached_property
+    def independent(self) -> int:
+        """The number of independent samples that know the accuracy as well: N, unless samples overlap or have groups.
+
+        The variance of the mean over groups, or over runs of twice the overlap, against that of independent samples
+        (the design effect: Kish 1965); at least the number of groups or of runs.
+        """
+        if self.clusters is None and self.overlap == 1:
+            return self.samples
+        places = np.arange(self.samples) // (2 * self.overlap)
+        units = places if self.clusters is None else self.clusters
+        correct = (self.answers == self.truth).astype(np.float64)
+        share, count = float(correct.mean()), len(np.unique(units))
+        deviations = np.bincount(units, weights=correct - share)
+        variance = float((deviations**2).sum()) / self.samples**2 * count / max(1, count - 1)
+        effective = share * (1 - share) / variance if variance > 0 else self.samples
+        return int(min(self.samples, max(count, effective)))
+
+    @property
+    def _effective(self) -> str:
+        return "" if self.independent == self.samples else f", as good as {self.independent:,} independent ones,"
+
     @property
     def margin(self) -> float:
         """Half the width of the accuracy's 95 % interval (Wilson 1927)."""
-        proportion, z, n = accuracy(self.confusion), 1.959964, self.samples
+        proportion, z, n = accuracy(self.confusion), 1.959964, self.independent
         return z / (1 + z * z / n) * math.sqrt(proportion * (1 - proportion) / n + z * z / (4 * n * n))
 
 
@@ -177,7 +204,9 @@ class ClassificationScorer(NamedTuple):
             probabilities[index, count] = np.where(finite, package_probabilities[:, ~has_class].sum(axis=1), 1)
             answers[index] = np.where(finite, data_numbers[package_probabilities.argmax(axis=1)], count)
             not_finite += int(np.count_nonzero(~finite))
-        return ClassificationScores(probabilities, truth, answers, frozen.classes, not_finite)
+        return ClassificationScores(
+            probabilities, truth, answers, frozen.classes, not_finite, frozen.overlap, frozen.clusters
+        )
 
 
 def _mean(weights: Real, values: NDArray[Any]) -> Real:

@@ -39,7 +39,8 @@ class ChampionComparison(NamedTuple):
 
     Args:
         scale: factor of the gain in reports: 100 for shares, in percentage points; else 1.
-        p_value: of the exact test of accuracy against `min_effect`; None for metrics with a bootstrap interval.
+        p_value: of the exact test of accuracy against `min_effect`; None for metrics with a bootstrap interval, and
+            where samples overlap or belong to groups.
         pairs: correct and wrong samples of both models, for classifiers.
     """
 
@@ -76,7 +77,9 @@ def compare(
     """Compare two packages that were scored on the same split.
 
     The candidate passes if its gain is above `min_effect` at the confidence: for accuracy by the exact test of
-    `paired_proportions`, for every other metric by the lower bound of `paired_bootstrap`.
+    `paired_proportions`, for every other metric by the lower bound of `paired_bootstrap`. The exact test assumes
+    independent samples: where they overlap or belong to groups, accuracy has to pass both, and the bounds are the wider
+    of both.
     """
     candidate_figure, champion_figure = candidate.figures()[metric], champion.figures()[metric]
     pairs, p_value = None, None
@@ -87,6 +90,10 @@ def compare(
         p_value = paired_proportions.p_value(b, c, count, min_effect)
         bounds = paired_proportions.interval(b, c, count, confidence)
         passed = p_value <= 1 - confidence
+        if paired_bootstrap.is_dependent(candidate):
+            other = _bootstrap(candidate, champion, metric, confidence, higher_is_better)
+            bounds = paired_proportions.Interval(min(bounds.lower, other.lower), max(bounds.upper, other.upper))
+            passed, p_value = passed and other.lower > min_effect, None
     else:
         bounds = _bootstrap(candidate, champion, metric, confidence, higher_is_better)
         passed = bounds.lower > min_effect
@@ -113,6 +120,7 @@ def _bootstrap(
 ) -> paired_proportions.Interval:
     if (
         metric == "macro_f1"
+        and not paired_bootstrap.is_dependent(candidate)
         and isinstance(candidate, ClassificationScores)
         and isinstance(champion, ClassificationScores)
     ):

@@ -12,7 +12,7 @@ COCO's 101.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
@@ -61,6 +61,7 @@ class DetectionScores:
     classes: list[str]
     not_finite: int = 0
     overlap: int = 1
+    clusters: NDArray[np.int64] | None = None  # (N,) the group of each image
 
     @property
     def samples(self) -> int:
@@ -222,7 +223,7 @@ class DetectionScorer(NamedTuple):
                 detections.append(empty if answer is None else answer._replace(classes=data_numbers[answer.classes]))
             true_boxes += _true_boxes(batch)
             step(len(index))
-        return self.of_images(detections, true_boxes, frozen.classes, not_finite)
+        return replace(self.of_images(detections, true_boxes, frozen.classes, not_finite), clusters=frozen.clusters)
 
     def of_images(
         self,

@@ -17,6 +17,10 @@ blocks     if neighbouring samples overlap (windows of one series), runs of neig
            5/6 of the variance of a mean, and their number M is small: the distance of the bounds from the gain is
            multiplied by sqrt(6/5 M/(M-1)) and by Student's t over the normal quantile. No pseudo-sample is added,
            since windows differ everywhere.
+clusters   if samples belong to groups (a speaker, a patient), whole groups are drawn, with all their samples (cluster
+           bootstrap: Davison and Hinkley 1997, section 3.8), and as pseudo-samples a group like those that differ, and
+           one like them with the answers swapped. With M groups the distance of the bounds is multiplied by
+           sqrt(M/(M-1)) and by Student's t over the normal quantile.
 
 tests/evaluation/test_bootstrap_rate.py counts false passes.
 """
@@ -53,15 +57,34 @@ def interval(
         candidate, champion, metric, higher_is_better=higher_is_better, resamples=resamples, seed=seed
     )
     bounds = _bounds(resampled_gains, confidence)
-    length = _run_length(candidate, champion)
-    if length == 1:
+    clusters, length = clusters_of(candidate), _run_length(candidate, champion)
+    if clusters is not None:
+        factor = widening(len(np.unique(clusters)), confidence)
+    elif length > 1:
+        factor = math.sqrt(6 / 5) * widening(candidate.samples // length, confidence)
+    else:
         return bounds
-    runs = max(2, candidate.samples // length)
-    t_ratio = float(special.stdtrit(runs - 1, confidence) / special.ndtri(confidence))
-    factor = math.sqrt(6 / 5 * runs / (runs - 1)) * t_ratio
     gain = candidate.figures()[metric] - champion.figures()[metric]
     gain = gain if higher_is_better else -gain
     return Interval(gain - factor * (gain - bounds.lower), gain + factor * (bounds.upper - gain))
+
+
+def clusters_of(scored: Scored) -> Labels | None:
+    """The group of each sample (N,); None without groups."""
+    clusters: Labels | None = getattr(scored, "clusters", None)  # scores of a plug-in may not have it
+    return clusters
+
+
+def is_dependent(scored: Scored) -> bool:
+    """Whether samples overlap or belong to groups."""
+    return scored.overlap > 1 or clusters_of(scored) is not None
+
+
+def widening(units: int, confidence: float) -> float:
+    """Factor for the bounds from few units (runs, groups), each bound at the one-sided confidence."""
+    units = max(2, units)
+    t_ratio = float(special.stdtrit(units - 1, confidence) / special.ndtri(confidence))
+    return math.sqrt(units / (units - 1)) * t_ratio
 
 
 def gains(
@@ -75,8 +98,12 @@ def gains(
 ) -> Real:
     """The candidate's gain in R resamples, (R,)."""
     rng = np.random.default_rng(seed)
-    length = _run_length(candidate, champion)
-    if length > 1:
+    clusters, length = clusters_of(candidate), _run_length(candidate, champion)
+    if clusters is not None:
+        differing = np.unique(clusters[candidate.differs(champion)])
+        candidate, champion = candidate.concatenate(champion), champion.concatenate(candidate)
+        chunks = cluster_resamples(rng, clusters, resamples, differing)
+    elif length > 1:
         chunks = _run_resamples(rng, candidate.samples, length, resamples)
     else:
         differing = np.flatnonzero(candidate.differs(champion))
@@ -132,6 +159,34 @@ def _with_pseudo_samples(rng: Generator, samples: int, differing: Labels, resamp
         return _occurrences(indices, 2 * samples)
 
     return _pieces(resamples, 2 * samples, draw)
+
+
+def cluster_resamples(
+    rng: Generator, clusters: Labels, resamples: int, differing: Labels | None = None
+) -> Iterator[Real]:
+    """Counts of each sample in resamples of whole groups.
+
+    Args:
+        clusters: (N,) the group of each sample, 0 to M - 1, each of them occurring.
+        differing: groups in which two models differ, for the pseudo-samples.
+
+    Returns:
+        Counts (rows, N); with `differing` (rows, 2N), as of `_with_pseudo_samples`.
+    """
+    count = int(clusters.max()) + 1
+    sides = 1 if differing is None else 2
+    imagined = np.empty(0, np.int64) if differing is None else differing
+    pseudo = 2 if len(imagined) else 0
+
+    def draw(rows: int) -> Real:
+        indices = rng.integers(0, count + pseudo, (rows, count))
+        for kind in range(pseudo):
+            chosen = indices == count + kind
+            indices[chosen] = rng.choice(imagined, int(np.count_nonzero(chosen))) + kind * count
+        counts = _occurrences(indices, sides * count)  # (rows, sides * M)
+        return counts[:, np.concatenate([clusters + side * count for side in range(sides)])]
+
+    return _pieces(resamples, sides * max(count, len(clusters)), draw)
 
 
 def _run_resamples(rng: Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from components import tasks
@@ -24,6 +26,8 @@ class FrozenSplit(NamedTuple):
         folder: folder of the prepared dataset.
         classes: names of the classes in the order of their numbers in the arrays; [] for a task without classes.
         processor: the processor of the data; a package may have another one.
+        overlap: number of neighbouring samples, itself included, that a sample shares data with.
+        clusters: (N,) the group of each sample (a speaker, a patient); None without groups.
         name: the split's name.
     """
 
@@ -33,6 +37,8 @@ class FrozenSplit(NamedTuple):
     split: StoredSplit
     classes: list[str]
     processor: Processor
+    overlap: int = 1
+    clusters: NDArray[np.int64] | None = None
     name: str = "test"
 
     @staticmethod
@@ -49,7 +55,10 @@ class FrozenSplit(NamedTuple):
         if len(split) == 0:
             next_step = f"raise split.{name} in dataset.yaml"
             raise CorruptArtifactError(f"the {name} split is empty", where=str(folder / name), next_step=next_step)
-        return FrozenSplit(folder, task, specs, split, list(facts["classes"]), task.load(folder), name)
+        overlap = int(facts.get("overlap", 1))
+        clusters = _clusters(folder, len(split)) if name == "test" else None  # of validation they are not kept
+        classes, processor = list(facts["classes"]), task.load(folder)
+        return FrozenSplit(folder, task, specs, split, classes, processor, overlap, clusters, name)
 
     def other(self, name: str) -> StoredSplit:
         """Another split of the same dataset."""
@@ -57,3 +66,16 @@ class FrozenSplit(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.split)
+
+
+def _clusters(folder: Path, count: int) -> NDArray[np.int64] | None:
+    """The groups of the test split; None without groups, or if each sample has its own."""
+    path = folder / "clusters.npy"
+    if not path.is_file():
+        return None
+    clusters: NDArray[np.int64] = np.load(path, allow_pickle=False)
+    if clusters.shape != (count,):
+        raise CorruptArtifactError(
+            "the groups are not those of the test split", where=str(path), got=clusters.shape, expected=f"({count},)"
+        )
+    return clusters if len(np.unique(clusters)) < count else None

@@ -122,7 +122,7 @@ class TokenClassificationScorer(NamedTuple):
             "entity_recall": view.recall,
             "token_accuracy": view.token_accuracy,
         }
-        return AdditiveScores(summands, metrics, view, not_finite)
+        return AdditiveScores(summands, metrics, view, not_finite, clusters=frozen.clusters)
 
     def of_sample(self, view: EntityView, truth: Sequence[str], predicted_tags: Sequence[str] | None) -> Real:
         """Summands of one sample (S,), from its true and predicted tags of each word."""

@@ -63,7 +63,16 @@ def reencode(frozen: FrozenSplit, processor: Processor, scratch: Path) -> Frozen
     split = _Overlaid(StoredSplit(scratch / _TEST, specs), frozen.split)
     if len(split) != len(frozen):
         raise SampleError("the raw samples are not those of the split", got=len(split), expected=len(frozen))
-    return FrozenSplit(frozen.folder, frozen.task, split.specs, split, frozen.classes, frozen.processor)
+    return FrozenSplit(
+        frozen.folder,
+        frozen.task,
+        split.specs,
+        split,
+        frozen.classes,
+        frozen.processor,
+        frozen.overlap,
+        frozen.clusters,
+    )
 
 
 def _raw_folder(frozen: FrozenSplit) -> Path:

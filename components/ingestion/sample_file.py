@@ -92,9 +92,14 @@ def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]
 
 def ids(path: Path) -> list[str]:
     """The ids of all samples."""
+    return texts(path, "id")
+
+
+def texts(path: Path, field: str) -> list[str]:
+    """One field of texts of all samples."""
     with pq.ParquetFile(path) as parquet:
-        tables = (parquet.read_row_group(group, ["id"], use_threads=False) for group in range(parquet.num_row_groups))
-        return [identity for table in tables for identity in table["id"].to_pylist()]
+        tables = (parquet.read_row_group(group, [field], use_threads=False) for group in range(parquet.num_row_groups))
+        return [value for table in tables for value in table[field].to_pylist()]
 
 
 def pick(path: Path, rows: Collection[int]) -> Iterator[tuple[int, Sample]]:

@@ -7,10 +7,8 @@ The third pass encodes the samples and writes each to its split. Files are read 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,31 +23,15 @@ from components.core.progress import Progress
 from components.core.project import Project
 from components.identity import manifest
 from components.ingestion import sample_file
-from components.ingestion.sample import Sample
-from components.preparation import golden, split_summary, splits
+from components.preparation import decoding, golden, near_table, split_summary, splits
+from components.preparation.decoding import Index
 from components.preparation.scratch import Scratch
 from components.preparation.split_files import SampleList, SplitFiles
-from components.preparation.splits import Draw
 from components.preprocessing.batch import Arrays
 from components.preprocessing.stored import StoredSplit, digest_of
 from components.tasks.dataset_file import open_dataset
 from components.tasks.description import label_text
 from components.tasks.task import Processor, RawSample, Task
-
-_NEXT_STEP = (
-    "remove the sample from the source, or add an expectation to expectations.json: validation names all such samples"
-)
-
-
-_PART = 32  # samples of one call of a thread
-
-
-class _Index(NamedTuple):
-    """What the draw knows of all samples, the classes that occur, and the names of the draw's classes."""
-
-    draw: Draw
-    classes: list[str]
-    strata: list[str]
 
 
 class _Windows(NamedTuple):
@@ -82,7 +64,9 @@ def prepare(folder: Path) -> manifest.Manifest:
     target = Project(Path()).state / "staging" / spec.name / "prepared"
     with atomic_folder(target) as fresh:
         with Scratch(fresh / "scratch") as scratch:
-            index = _decode(table, scratch, spec, task, settings, int(raw.facts["samples"]))
+            index = decoding.decode(
+                table, scratch, fresh / "signatures", spec, task, settings, int(raw.facts["samples"])
+            )
             if len(index.classes) < task.output_type.min_labels:
                 message = "a single class: there is nothing to tell apart" if index.classes else "no sample has a label"
                 problem = Problem("source", message, got=", ".join(index.classes))
@@ -102,7 +86,7 @@ def prepare(folder: Path) -> manifest.Manifest:
             golden.write_windows(table, fresh / "golden", task, first, counts["test"], *windows)
         else:
             golden.write(table, fresh / "golden", task, assigned, index.draw.classes)
-        facts = {
+        facts: dict[str, Any] = {
             "dataset": spec.name,
             "task": spec.task,
             "raw_digest": raw.digest,
@@ -110,66 +94,37 @@ def prepare(folder: Path) -> manifest.Manifest:
             "classes": index.classes,
             "counts": counts,
             "arrays": [array.model_dump(mode="json") for array in processor.arrays()],
+            **_dependence(index, assigned, spec, fresh),
         }
+        if index.near is not None:
+            facts["near_duplicates"] = near_table.write(table, fresh, index.near, index.draw.keys, assigned, spec)
         return manifest.seal(fresh, "prepared", facts)
 
 
-def _decode(table: Path, scratch: Scratch, spec: DatasetSpec, task: Task, settings: Any, count: int) -> _Index:
-    keys, groups = np.empty(count, np.uint64), np.empty(count, np.uint64)
-    source_splits = np.empty(count, np.uint8)
-    strata: list[Sequence[str]] = []
-    classes: set[str] = set()
-    split_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
-    group = spec.split.group
+def _dependence(index: Index, assigned: NDArray[np.uint8], spec: DatasetSpec, fresh: Path) -> dict[str, Any]:
+    """What makes samples of the test split depend on each other, for the evaluation: nothing, for most datasets.
 
-    def decode(sample: Sample) -> tuple[Arrays, int]:
-        try:
-            arrays = task.decode(sample.values, settings)
-        except SampleError as error:
-            raise _with_id(error, sample.id) from error
-        return arrays, splits.key(task.key(sample.values, arrays), spec.split.seed)
-
-    row = 0
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        Progress(f"decoding {spec.name}", count) as progress,
-    ):
-        each = pool.map if task.payload_field else map
-        for row_group in sample_file.groups(table):
-            parts = [row_group[start : start + _PART] for start in range(0, len(row_group), _PART)]
-            results = (one for part in each(lambda part: [decode(sample) for sample in part], parts) for one in part)
-            for sample, (arrays, key) in zip(row_group, results, strict=True):
-                scratch.append(arrays)
-                classes.update(task.labels(sample.values))
-                strata.append(task.strata(sample.values))
-                keys[row] = key
-                if group is not None:
-                    groups[row] = splits.key(_group(sample, group), spec.split.seed)
-                source_splits[row] = split_numbers.get(str(sample.split), splits.OPEN)
-                row += 1
-            progress.advance(len(row_group))
-    names = sorted({name for sample_strata in strata for name in sample_strata})
-    numbers = {name: number for number, name in enumerate(names)}
-    numbered = [tuple(numbers[name] for name in sample_strata) for sample_strata in strata]
-    draw = Draw(keys, numbered, source_splits, None if group is None else groups)
-    return _Index(draw, sorted(classes), names)
+    `overlap`: number of neighbours, itself included, that a sample shares rows with. clusters.npy (N,): the group of
+    each sample of the test split.
+    """
+    if index.draw.groups is not None:
+        _, clusters = np.unique(index.draw.groups[assigned == splits.TEST], return_inverse=True)
+        np.save(fresh / "clusters.npy", clusters.astype("<i8"))
+    overlap = int(getattr(getattr(spec.source, "layout", None), "overlap", 1))
+    return {"overlap": overlap} if overlap > 1 else {}
 
 
-def _group(sample: Sample, field: str) -> bytes:
-    value = sample.values[field]
-    if value in (None, ""):
-        raise SampleError(
-            f"no {field}, which keeps samples of a group in one split", where=sample.id, next_step=_NEXT_STEP
-        )
-    return str(value).encode()
-
-
-def _assign(index: _Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]:
+def _assign(index: Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]:
     if spec.split.rows is not None:
-        assigned = splits.by_time(len(index.draw.keys), spec.split.rows)
+        assigned = splits.by_time(len(index.draw.keys), spec.split.rows, spec.split.purge)
+    elif index.times is not None:
+        assigned = splits.newest_last(index.times, spec.split)
+        _say_purged(index, assigned, spec)
     else:
         assigned = splits.assign(index.draw, spec.split)
         _say_shares(index, assigned, spec)
+    for line in near_table.lines(index.near, assigned, spec):
+        print(f"{spec.name}: {line}", file=sys.stderr)
     if missing := [name for number, name in enumerate(splits.SPLITS) if not (assigned == number).any()]:
         rare = split_summary.rare(index.draw.classes, index.strata)
         message = f"no sample is left for {' and '.join(missing)}" + (f": {rare}" if rare else "")
@@ -177,7 +132,16 @@ def _assign(index: _Index, spec: DatasetSpec, folder: Path) -> NDArray[np.uint8]
     return assigned
 
 
-def _say_shares(index: _Index, assigned: NDArray[np.uint8], spec: DatasetSpec) -> None:
+def _say_purged(index: Index, assigned: NDArray[np.uint8], spec: DatasetSpec) -> None:
+    counts = ", ".join(f"{name} {int((assigned == number).sum()):,}" for number, name in enumerate(splits.SPLITS))
+    purged = int((assigned == splits.UNUSED).sum())
+    left_out = f"; {purged:,} samples before the borders are in no split (purge: {spec.split.purge})" if purged else ""
+    given = int((index.draw.source_splits != splits.OPEN).sum())
+    ignored = f"; the source's splits of {given:,} samples do not count" if given else ""
+    print(f"{spec.name}: splits by time: {counts}{left_out}{ignored}", file=sys.stderr)
+
+
+def _say_shares(index: Index, assigned: NDArray[np.uint8], spec: DatasetSpec) -> None:
     """Print what is not as asked: shares of drawn splits, classes that are not in every split, groups cut by splits."""
     for line in split_summary.lines(index.draw, index.strata, assigned, spec.split):
         print(f"{spec.name}: {line}", file=sys.stderr)
@@ -223,11 +187,12 @@ def _encode(
     ):
         for group in _read_samples(table, task, scratch):
             group_rows = slice(start, start + len(group))
-            used = [entry for entry, split in zip(group, assigned[group_rows], strict=True) if split != splits.UNUSED]
-            used_splits = assigned[group_rows][assigned[group_rows] != splits.UNUSED]
+            needed = np.asarray(stored[:, group_rows].any(axis=0))  # also rows of no split that a look-back reads
+            used = [entry for entry, is_needed in zip(group, needed, strict=True) if is_needed]
+            used_splits = assigned[group_rows][needed]
             encoded = _encode_group(processor, used)
             rows = np.zeros(len(used), np.int64)
-            for number, mask in enumerate(stored[:, group_rows][:, assigned[group_rows] != splits.UNUSED]):
+            for number, mask in enumerate(stored[:, group_rows][:, needed]):
                 chosen = np.flatnonzero(mask).tolist()
                 names = [used[position][0] for position in chosen]
                 split_rows = files.append(number, names, [encoded[position] for position in chosen])
@@ -239,7 +204,7 @@ def _encode(
                 labels = [label_text(task, raw.values) for _, raw in used]
                 digests = [digest_of(sample, processor.inputs()) for sample in encoded]
                 group_ids = [identity for identity, _ in used]
-                contents = [f"{key:016x}" for key in keys[group_rows][assigned[group_rows] != splits.UNUSED].tolist()]
+                contents = [f"{key:016x}" for key in keys[group_rows][needed].tolist()]
                 names = [splits.SPLITS[number] for number in used_splits]
                 listed.append(names, rows, group_ids, labels, digests, contents)
             start += len(group)
@@ -271,7 +236,7 @@ def _encode_group(processor: Processor, samples: list[tuple[str, RawSample]]) ->
             try:
                 processor.encode([raw])
             except SampleError as error:
-                raise _with_id(error, identity) from error
+                raise decoding.with_id(error, identity) from error
         raise
 
 
@@ -289,7 +254,3 @@ def _sample_count(assigned: NDArray[np.uint8], number: int, windows: _Windows) -
     rows = int((assigned == number).sum())
     before = 0 if number == splits.TRAIN else min(windows.look_back, int(np.argmax(assigned == number)))
     return max(0, rows + before - windows.length + 1)
-
-
-def _with_id(error: SampleError, identity: str) -> SampleError:
-    return SampleError(error.what, where=identity, got=error.got, expected=error.expected, next_step=_NEXT_STEP)

@@ -26,9 +26,14 @@ def lines(draw: Draw, names: Sequence[str], assigned: NDArray[np.uint8], spec: S
     """
     given = set(np.unique(draw.source_splits).tolist())
     found = []
-    if unused := int((assigned == splits.UNUSED).sum()):
+    unused = assigned == splits.UNUSED
+    if near := int(_left_out_as_near(draw, unused, spec).sum()):
+        found.append(
+            f"{near:,} samples that are nearly equal to one of the source's test or validation split are left out"
+        )
+    if copies := int(unused.sum()) - near:
         of = "samples" if draw.groups is None else "samples, or samples of a group,"
-        found.append(f"{unused:,} {of} that are in the source's test or validation split too are left out")
+        found.append(f"{copies:,} {of} that are in the source's test or validation split too are left out")
     if {splits.TEST, splits.VALIDATION} <= given:
         return found
     shares = {}
@@ -45,6 +50,19 @@ def lines(draw: Draw, names: Sequence[str], assigned: NDArray[np.uint8], spec: S
     if text := rare(draw.classes, names):
         found.append(f"{text}; they are in train only, or not in every split")
     return found
+
+
+def _left_out_as_near(draw: Draw, unused: NDArray[np.bool_], spec: SplitSpec) -> NDArray[np.bool_]:
+    """Which samples (N,) are in no split for nothing but a near-duplicate."""
+    if spec.near_duplicates != "leave_out" or draw.near is None:
+        return np.zeros_like(unused)
+    fixed = ~np.isin(draw.source_splits, (splits.OPEN, splits.TRAIN))
+    validation, test = (draw.source_splits == number for number in (splits.VALIDATION, splits.TEST))
+    for_other_reasons = ~fixed & np.isin(draw.keys, draw.keys[fixed])
+    for_other_reasons |= validation & np.isin(draw.keys, draw.keys[test])
+    if draw.groups is not None:
+        for_other_reasons |= ~fixed & np.isin(draw.groups, draw.groups[fixed])
+    return unused & ~for_other_reasons
 
 
 def rare(classes: Sequence[Sequence[int]], names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from components.contracts.dataset import SplitSpec
 from components.contracts.dataset_layout import SplitRows
 from components.core.errors import UsageError
-from components.preparation import stratification
+from components.preparation import connected, stratification
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
@@ -34,12 +34,27 @@ class Draw(NamedTuple):
         classes: for each sample, the numbers of its classes, from 0 on.
         source_splits: (N,) the split that the source gives for each sample, or `OPEN`.
         groups: (N,) of `key`: samples of a group go to the same split; None: there are no groups.
+        near: (N,) equal for near-duplicates and for copies: drawn samples go to the same split; None: near-duplicates
+            do not count.
     """
 
     keys: NDArray[np.uint64]
     classes: Sequence[Sequence[int]]
     source_splits: NDArray[np.uint8]
     groups: NDArray[np.uint64] | None = None
+    near: NDArray[np.uint64] | None = None
+
+    def units(self) -> NDArray[np.uint64]:
+        """(N,) equal for samples that are drawn as one."""
+        if self.groups is None or self.near is None:
+            return self.keys if self.groups is None and self.near is None else _first(self.near, self.groups)
+        order = np.argsort(self.near, kind="stable")
+        same = np.flatnonzero(self.near[order][1:] == self.near[order][:-1])
+        return connected.joined(self.groups, np.stack([order[same], order[same + 1]], axis=1))
+
+
+def _first(*arrays: NDArray[np.uint64] | None) -> NDArray[np.uint64]:
+    return next(array for array in arrays if array is not None)
 
 
 def assign(draw: Draw, spec: SplitSpec) -> NDArray[np.uint8]:
@@ -47,19 +62,23 @@ def assign(draw: Draw, spec: SplitSpec) -> NDArray[np.uint8]:
 
     The splits of the source are kept. A missing split is drawn from the other samples, in the order of the keys, so
     that its share is as asked, in total and for each class (stratification.py). Samples with equal content, or of a
-    group, are drawn as one. A duplicate of a sample in a fixed split (validation or test of the source), and a sample
-    of its group, would be known from training: they are in no split. So are samples of validation that are in test.
+    group, are drawn as one, and near-duplicates if `draw.near` has them. A duplicate of a sample in a fixed split
+    (validation or test of the source), and a sample of its group, would be known from training: they are in no split.
+    So are samples of validation that are in test, and near-duplicates where `spec.near_duplicates` is leave_out.
     """
     source_splits = draw.source_splits
     result = source_splits.copy()
     has_test, has_validation = bool((source_splits == TEST).any()), bool((source_splits == VALIDATION).any())
     # The missing splits are drawn from train.
     pool = (source_splits == OPEN) | (source_splits == TRAIN)
-    keys = draw.keys if draw.groups is None else draw.groups
+    keys = draw.units()
     known = pool & np.isin(draw.keys, draw.keys[~pool])
     known |= (source_splits == VALIDATION) & np.isin(draw.keys, draw.keys[source_splits == TEST])
     if draw.groups is not None:
-        known |= pool & np.isin(keys, keys[~pool])
+        known |= pool & np.isin(draw.groups, draw.groups[~pool])
+    if draw.near is not None and spec.near_duplicates == "leave_out":
+        known |= pool & np.isin(draw.near, draw.near[~pool])
+        known |= (source_splits == VALIDATION) & np.isin(draw.near, draw.near[source_splits == TEST])
     result[pool] = TRAIN
     result[known] = UNUSED
     candidates = np.flatnonzero(pool & ~known)
@@ -118,8 +137,11 @@ def _first_units(counts: NDArray[np.int64], test: int, validation: int) -> tuple
     return to_test, to_validation
 
 
-def by_time(count: int, rows: SplitRows) -> NDArray[np.uint8]:
-    """The split of each row of a table in time order (N,); `UNUSED` after the last split.
+def by_time(count: int, rows: SplitRows, purge: int = 0) -> NDArray[np.uint8]:
+    """The split of each row of a table in time order (N,); `UNUSED` after the last split, and in the purged rows.
+
+    Args:
+        purge: number of rows at the end of train and of validation that are in no split.
 
     Raises:
         UsageError: the table has fewer rows than the splits need.
@@ -131,4 +153,28 @@ def by_time(count: int, rows: SplitRows) -> NDArray[np.uint8]:
         )
     result = np.full(count, UNUSED, np.uint8)
     result[: sum(sizes)] = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
+    for end in np.cumsum(sizes)[:-1].tolist():
+        result[end - purge : end] = UNUSED
+    return result
+
+
+def newest_last(moments: NDArray[np.float64], spec: SplitSpec) -> NDArray[np.uint8]:
+    """The split of each sample (N,) by its time: the newest share is test, the newest of the others validation.
+
+    Samples of equal times are in one split, the later one where a border would cut them. `spec.purge` samples before
+    validation and before test are `UNUSED`.
+
+    Args:
+        moments: (N,) seconds.
+    """
+    order = np.argsort(moments, kind="stable")
+    ordered, count = moments[order], len(moments)
+    test_begin = int(np.searchsorted(ordered, ordered[min(count - 1, round(count * (1 - spec.test)))]))
+    validation_begin = int(np.searchsorted(ordered, ordered[min(count - 1, round(test_begin * (1 - spec.validation)))]))
+    result = np.empty(count, np.uint8)
+    result[order[:validation_begin]] = TRAIN
+    result[order[validation_begin:test_begin]] = VALIDATION
+    result[order[test_begin:]] = TEST
+    for begin in (validation_begin, test_begin):
+        result[order[max(0, begin - spec.purge) : begin]] = UNUSED
     return result

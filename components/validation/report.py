@@ -13,6 +13,8 @@ from components.core import html_page
 from components.identity import digest
 from components.preprocessing import image
 from components.validation.chart import stacked_bars
+from components.validation.leakage import NearPair
+from components.validation.split_report import SplitReport
 from components.validation.verdict import ExpectationResult, FailingSample, Verdict
 
 MAX_PREVIEWS = 60
@@ -33,6 +35,13 @@ class _Sample(NamedTuple):
     text: str | None
     shortened: bool
     thumbnail: bytes | None
+
+
+class _Pair(NamedTuple):
+    """Two nearly equal samples, side by side."""
+
+    first: _Sample
+    second: _Sample
 
 
 class _Row(NamedTuple):
@@ -57,13 +66,15 @@ def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def render(
-    spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, int]], previews: dict[str, bytes | str]
-) -> str:
+    spec: DatasetSpec, verdict: Verdict, by_label: dict[str, dict[str, int]], previews: dict[str, bytes | str],
+    about_splits: SplitReport | None = None,
+) -> str:  # fmt: skip
     """Render the page.
 
     Args:
         by_label: number of samples of each label in each split.
-        previews: failing samples by id: image files, or text.
+        previews: failing samples, and samples of pairs, by id: image files, or text.
+        about_splits: what prepared data's splits let through.
     """
     met, evaluated = verdict.statistics["met"], verdict.statistics["evaluated"]
     total = sum(sum(splits.values()) for splits in by_label.values())
@@ -83,7 +94,22 @@ def render(
         },
         chart=stacked_bars(by_label),
         rows=[_row(result, previews) for result in ordered],
+        findings=[] if about_splits is None else about_splits.findings,
+        across=[] if about_splits is None else [_pair(pair, previews) for pair in about_splits.leakage.across],
+        conflicts=[] if about_splits is None else [_pair(pair, previews) for pair in about_splits.leakage.conflicts],
     )
+
+
+def _pair(pair: NearPair, previews: dict[str, bytes | str]) -> _Pair:
+    sides = (
+        (pair.first, pair.first_split, pair.first_label),
+        (pair.second, pair.second_split, pair.second_label),
+    )
+    first, second = (
+        _sample(FailingSample(identity, ", ".join(filter(None, (split, label)))), previews.get(identity))
+        for identity, split, label in sides
+    )
+    return _Pair(first, second)
 
 
 def _row(result: ExpectationResult, previews: dict[str, bytes | str]) -> _Row:

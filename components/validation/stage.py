@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +16,8 @@ from components.identity import manifest
 from components.ingestion import sample_file
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
-from components.validation import prepared_table, raw_table, report
+from components.validation import prepared_table, raw_table, report, split_report
+from components.validation.split_report import SplitReport
 from components.validation.suite import Suite
 from components.validation.verdict import Verdict
 
@@ -62,31 +65,40 @@ def validate_raw(folder: Path) -> None:
 
 
 def validate_prepared(folder: Path) -> None:
-    """Validate the staged dataset and write the verdict beside it."""
+    """Validate the staged dataset and write the verdict beside it; report what its splits let through."""
     spec, task, _ = open_dataset(folder)
     suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.columns(task))
     staging = Project(Path()).state / "staging" / spec.name
     staged = manifest.verify(staging / "prepared", "prepared")
     table = prepared_table.build(task, staging / "prepared", spec.name)
     verdict = suite.judge(table, staged.digest)
-    _report(spec, verdict, table, _previews(task, folder / "raw" / sample_file.FILE_NAME, verdict))
+    about_splits = split_report.examine(task, spec, folder, staging / "prepared", table, staged.facts)
+    for warning in about_splits.warnings:
+        print(f"{spec.name}: {warning}", file=sys.stderr)
+    previews = _previews(task, folder / "raw" / sample_file.FILE_NAME, verdict, about_splits.shown_ids)
+    _report(spec, verdict, table, previews, about_splits)
     atomic.write_text(staging / "verdict.json", verdict.to_json())
 
 
-def _previews(task: Task, source: Path, verdict: Verdict) -> dict[str, bytes | str]:
-    """Previews of the failing samples by id, for the report."""
-    failing = set(verdict.failing_ids(report.MAX_PREVIEWS))
-    if not failing:
+def _previews(task: Task, source: Path, verdict: Verdict, others: Collection[str] = ()) -> dict[str, bytes | str]:
+    """Previews of the failing samples and of others by id, for the report."""
+    shown = {*verdict.failing_ids(report.MAX_PREVIEWS), *others}
+    if not shown:
         return {}
-    rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in failing}
+    rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in shown}
     return {sample.id: task.preview(sample.values) for _, sample in sample_file.pick(source, rows)}
 
 
-def _report(spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, previews: dict[str, bytes | str]) -> None:
+def _report(
+    spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, previews: dict[str, bytes | str],
+    about_splits: SplitReport | None = None,
+) -> None:  # fmt: skip
     folder = Project(Path()).reports(spec.name)
     page = folder / f"{verdict.part}.html"
-    atomic.write_text(page, report.render(spec, verdict, report.counts(table), previews))
+    atomic.write_text(page, report.render(spec, verdict, report.counts(table), previews, about_splits))
     atomic.write_text(folder / f"{verdict.part}.json", verdict.to_json())
+    if about_splits is not None:
+        atomic.write_text(folder / split_report.FILE_NAME, about_splits.to_json())
     if not verdict.success:
         failed = [result for result in verdict.results if not result.success]
         raise ValidationRefused(

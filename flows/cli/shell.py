@@ -29,6 +29,8 @@ COMMANDS = {
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
     "history": ("flows.cli.history:history", "Which version was in production when, and who requested it."),
     "verify": ("flows.cli.verify:verify", "Recompute the chain of proof of a bundle, a version or a service."),
+    "inspect": ("flows.cli.inspect:inspect", "Likely wrong labels, near-duplicates and outliers of a dataset."),
+    "diff": ("flows.cli.diff:diff", "What changed between two versions of a dataset."),
     "datasets": ("flows.cli.datasets:datasets", "The datasets and how far each is prepared."),
     "schedule": ("flows.cli.schedule:schedule", "Register the schedules of the pipeline files."),
     "unschedule": ("flows.cli.schedule:unschedule", "Remove schedules."),

@@ -15,7 +15,9 @@ def markdown(project: Project, dataset: str) -> str:
     """The latest reports of a dataset's raw and prepared data."""
     folder = project.reports(dataset)
     paths = [folder / f"{part}.json" for part in ("raw", "prepared")]
-    return "\n\n".join(_part(path) for path in paths if path.is_file()) or "No report yet."
+    parts = [_part(path) for path in paths if path.is_file()]
+    splits = folder / "splits.json"
+    return "\n\n".join([*parts, *([_splits(splits)] if splits.is_file() else [])]) or "No report yet."
 
 
 def verdict(project: Project, dataset: str) -> str:
@@ -28,6 +30,15 @@ def verdict(project: Project, dataset: str) -> str:
             met = sum(bool(result["success"]) for result in results)
             verdicts.append(f"{part}: {met} of {len(results)} met")
     return ", ".join(verdicts)
+
+
+def _splits(path: Path) -> str:
+    """What the splits of the prepared data let through; doubtful findings are bold."""
+    document: dict[str, Any] = json.loads(path.read_text())
+    findings = [(str(one["text"]), bool(one["doubtful"])) for one in document["leakage"]["findings"]]
+    findings.append((str(document["shift"]["sentence"]), bool(document["shift"]["warns"])))
+    lines = [f"- **{text}**" if doubtful else f"- {text}" for text, doubtful in findings]
+    return "\n".join(["## Leakage between the splits, and shift", *lines])
 
 
 def _part(path: Path) -> str:
