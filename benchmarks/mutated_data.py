@@ -22,13 +22,13 @@ from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from benchmarks.mutations.boxes import Coco, Voc, Yolo
 from benchmarks.mutations.dataset import Dataset
-from benchmarks.mutations.features import Features, Prices
 from benchmarks.mutations.folders import ClassFolders, ListedPictures
 from benchmarks.mutations.judge import FAILURES, Outcome, judge
 from benchmarks.mutations.lines import Pairs, Tagged
 from benchmarks.mutations.series import Series
 from benchmarks.mutations.sheets import SoleTexts, Texts, Values
 from benchmarks.mutations.sounds import Sounds
+from benchmarks.mutations.tabular import Features, Prices
 
 NAME = "mutated_data"
 KINDS: tuple[type[Dataset], ...] = (

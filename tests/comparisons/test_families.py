@@ -26,6 +26,11 @@ TASKS = {
     "text-generation": {"transformer": "decoder", "state-space": "mamba"},
     "object-detection": {"cnn": "center", "transformer": "yolos"},
     "image-generation": {"diffusion": "unet"},
+    "tabular-classification": {"mlp": "mlp", "transformer": "ft-transformer"},
+    "tabular-regression": {"mlp": "mlp", "transformer": "ft-transformer"},
+    "image-regression": {"cnn": "textbook", "transformer": "vit"},
+    "text-regression": {"cnn": "kim", "rnn": "gru", "transformer": "encoder", "state-space": "mamba"},
+    "series-regression": {"cnn": "series-cnn", "rnn": "gru", "transformer": "encoder"},
 }
 DATASET = """\
 name: {task}
