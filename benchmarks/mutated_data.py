@@ -22,7 +22,6 @@ from benchmarks import figure
 from benchmarks.figure import Figure, tell
 from benchmarks.mutations.boxes import Coco, Voc, Yolo
 from benchmarks.mutations.dataset import Dataset
-from benchmarks.mutations.features import Features, Prices
 from benchmarks.mutations.folders import ClassFolders, ListedPictures
 from benchmarks.mutations.judge import FAILURES, Outcome, judge
 from benchmarks.mutations.lines import Pairs, Tagged
@@ -30,6 +29,7 @@ from benchmarks.mutations.series import Series
 from benchmarks.mutations.sets import Masks, TaggedTexts
 from benchmarks.mutations.sheets import SoleTexts, Texts, Values
 from benchmarks.mutations.sounds import Sounds
+from benchmarks.mutations.tabular import Features, Prices
 
 NAME = "mutated_data"
 KINDS: tuple[type[Dataset], ...] = (
