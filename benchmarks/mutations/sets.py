@@ -44,9 +44,9 @@ class TaggedTexts(Sheet):
         """Write the labels of all rows in a form: columns of 0 and 1, JSON, or with a mark between them."""
         own = list(TAGS) if form == "flags" else [self.column]
         self.columns = ["text", *own]
-        for cells, row in zip(self.cells, self.rows, strict=True):
+        for number, row in enumerate(self.rows):
             assert row is not None
-            cells |= self.spelled(form, row[1])
+            self.cells[number] = {"text": row[2], **self.spelled(form, row[1])}
 
     def spelled(self, form: str, tags: tuple[str, ...]) -> dict[str, str]:
         if form == "flags":

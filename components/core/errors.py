@@ -8,7 +8,8 @@ ModelyardError                    1  something failed
 │   └── ValidationRefused         3  the data did not meet its expectations
 ├── CorruptArtifactError          1  content differs from the manifest
 ├── SourceError                   1  a source could not be fetched or read
-│   └── UnsafeArchiveError        1  an archive would write outside its folder, or is a bomb
+│   ├── UnsafeArchiveError        1  an archive would write outside its folder, or is a bomb
+│   └── ColouredMaskError         1  a mask has colours where numbers of classes are expected
 ├── SampleError                   1  one sample cannot be turned into a tensor
 ├── InferenceError                1  a model failed to answer a sample that fits
 │   └── NotFiniteError            1  a model's answer contains NaN or infinity
@@ -149,6 +150,10 @@ class SourceError(ModelyardError):
 
 class UnsafeArchiveError(SourceError):
     """An archive contains a path outside its folder, a link, a device, or too much data."""
+
+
+class ColouredMaskError(SourceError):
+    """A mask has colours where numbers of classes are expected."""
 
 
 class SampleError(ModelyardError):

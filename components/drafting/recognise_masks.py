@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.core.errors import SourceError
+from components.core.errors import ColouredMaskError, SourceError
 from components.core.progress import Progress
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import is_split
@@ -19,12 +19,14 @@ MOST_VALUES = 64  # different values of pixels; more are no classes
 _MASK_WORDS = re.compile(
     r"(masks?|segmentations?|segmentationclass|segs?|labels?|annotations?|annots?|gts?|groundtruths?)"
 )
+_IMAGE_WORDS = re.compile(r"image|img|photo|picture|input|scan|frame")
 _SUFFIXES = (
     "_mask", "_masks", "_seg", "_segmentation", "_label", "_labels", "_gt", "_annotation", "_annotated", "_L", "-mask",
     "-gt", ".mask",
 )  # fmt: skip
 _IGNORED = 255
 _LEAST = 0.5  # share of the masks that must have an image
+_MOST_BESIDE = 0.8  # share of the files of one folder that must be pairs
 
 
 class _Pair(NamedTuple):
@@ -54,7 +56,12 @@ def recognise(source: Path, files: Sequence[Path]) -> Recognised | None:
     layout: dict[str, Any] = {"kind": "masks", **_folders(pairs, source)}
     if pairs[0].suffix:
         layout["mask_suffix"] = pairs[0].suffix
-    values, in_colours = _values(paths, source)
+    found = _values(paths)
+    if found is None:
+        if all(_IMAGE_WORDS.search(pair.images.name.lower()) for pair in pairs):
+            raise _no_classes(paths, source)
+        return None  # pictures of classes that are named like masks
+    values, in_colours = found
     keys, notes = _classes(values, in_colours, files)
     count = sum(pair.found for pair in pairs)
     return Recognised(
@@ -88,7 +95,7 @@ def _in_one(folders: dict[Path, dict[str, Path]]) -> list[_Pair]:
     for folder, stems in sorted(folders.items()):
         counts = {suffix: sum(f"{name}{suffix}" in stems for name in stems) for suffix in _SUFFIXES}
         suffix = max(counts, key=lambda one: counts[one])
-        if counts[suffix] and 2 * counts[suffix] >= _LEAST * len(stems):
+        if counts[suffix] and 2 * counts[suffix] >= _MOST_BESIDE * len(stems):
             pairs.append(_Pair(folder, folder, suffix, counts[suffix]))
     return pairs if len({pair.suffix for pair in pairs}) == 1 else []
 
@@ -132,42 +139,42 @@ def _folders(pairs: Sequence[_Pair], source: Path) -> dict[str, Any]:
     return {"images": {str(s): images for s, (images, _) in each}, "masks": {str(s): own for s, (_, own) in each}}
 
 
-def _values(paths: Sequence[Path], source: Path) -> tuple[Counter[int], bool]:
-    """Pixels of each value in all masks, and whether the values are colours.
+def _values(paths: Sequence[Path], *, in_colours: bool = False) -> tuple[Counter[int], bool] | None:
+    """Pixels of each value in all masks, and whether the values are colours; None if there are too many for classes.
+
+    If one mask is in colours, all are read so: a mask of background alone is black, and tells nothing.
 
     Raises:
-        SourceError: a mask cannot be read, or there are too many values for classes.
+        SourceError: a mask cannot be read.
     """
     import numpy as np
 
-    for in_colours in (False, True):
-        counts: Counter[int] = Counter()
-        try:
-            with Progress("reading masks", len(paths)) as progress:
-                for path in paths:
-                    pixels = masks.pixels(path.read_bytes(), str(path), in_colours=in_colours)
-                    values, sizes = np.unique(pixels, return_counts=True)
-                    counts.update(dict(zip(values.tolist(), sizes.tolist(), strict=True)))
-                    progress.advance(1)
-                    if len(counts) > MOST_VALUES:
-                        break
-        except SourceError as error:
-            if in_colours or "in colours" not in error.what:
-                raise
-            continue
-        if len(counts) <= MOST_VALUES:
-            return counts, in_colours
-        lossy = any(path.suffix.lower() in (".jpg", ".jpeg", ".jfif") for path in paths)
-        raise SourceError(
-            "images and masks by their names, but the pixels of the masks are no classes",
-            where=str(source),
-            got=f"more than {MOST_VALUES} values{', JPEG files among them' if lossy else ''}",
-            expected=f"at most {MOST_VALUES} class numbers or colours",
-            next_step="JPEG changes the numbers of classes: write masks as PNG"
-            if lossy
-            else "write masks of class numbers, or move these files away",
-        )
-    raise AssertionError("unreachable")
+    counts: Counter[int] = Counter()
+    with Progress("reading masks", len(paths)) as progress:
+        for path in paths:
+            try:
+                pixels = masks.pixels(path.read_bytes(), str(path), in_colours=in_colours)
+            except ColouredMaskError:
+                return _values(paths, in_colours=True)
+            values, sizes = np.unique(pixels, return_counts=True)
+            counts.update(dict(zip(values.tolist(), sizes.tolist(), strict=True)))
+            progress.advance(1)
+            if len(counts) > MOST_VALUES:
+                return None
+    return counts, in_colours
+
+
+def _no_classes(paths: Sequence[Path], source: Path) -> SourceError:
+    lossy = any(path.suffix.lower() in (".jpg", ".jpeg", ".jfif") for path in paths)
+    return SourceError(
+        "images and masks by their names, but the pixels of the masks are no classes",
+        where=str(source),
+        got=f"more than {MOST_VALUES} values{', JPEG files among them' if lossy else ''}",
+        expected=f"at most {MOST_VALUES} class numbers or colours",
+        next_step="JPEG changes the numbers of classes: write masks as PNG"
+        if lossy
+        else "write masks of class numbers, or move these files away",
+    )
 
 
 def _classes(values: Counter[int], in_colours: bool, files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:

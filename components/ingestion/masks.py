@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from components.contracts.dataset_layout import MasksLayout, pixel_value
-from components.core.errors import SourceError
+from components.core.errors import ColouredMaskError, SourceError
 from components.ingestion import image_names, mask_painter, visible_files
 from components.ingestion.class_name import class_name
 from components.ingestion.remarks import Remarks
@@ -171,7 +171,8 @@ def pixels(content: bytes, where: str, *, in_colours: bool) -> NDArray[np.int64]
     Of a palette, the numbers are the values, unless colours are wanted.
 
     Raises:
-        SourceError: the file is no image, or it has colours where numbers are expected.
+        SourceError: the file is no image.
+        ColouredMaskError: it has colours where numbers are expected.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -187,7 +188,7 @@ def pixels(content: bytes, where: str, *, in_colours: bool) -> NDArray[np.int64]
         return levels.astype(np.int64)
     if levels.ndim == 3 and (levels.shape[2] == 2 or (levels[..., :3] == levels[..., :1]).all()):
         return levels[..., 0].astype(np.int64)  # grey, written with three channels or with transparency
-    raise SourceError(
+    raise ColouredMaskError(
         "a mask in colours, where numbers of classes are expected",
         where=where,
         got=f"{levels.dtype} {levels.shape}",

@@ -134,7 +134,7 @@ MASKS: dict[str, tuple[dict[str, str | bytes], dict[str, Any], str]] = {
          for i in range(6) for end in (".png", "_mask.png")},
         {"images": ".", "masks": ".", "mask_suffix": "_mask", "classes": {"background": 0, "foreground": 255}}, ""),
     "colours and splits": (
-        {f"{kind}/{split}/{i}.png": picture(i) if kind == "images" else numbers([0, 0, 0], [255, 0, 0])
+        {f"{kind}/{split}/{i}.png": picture(i) if kind == "images" else numbers([0, 0, 0], [255 * (i > 0), 0, 0])
          for i in range(3) for split in ("train", "val") for kind in ("images", "labels")},
         {"images": {"train": "images/train", "val": "images/val"},
          "classes": {"background": [0, 0, 0], "#ff0000": [255, 0, 0]}}, "are their colours"),
@@ -153,6 +153,8 @@ def test_masks_are_recognised(kind: str, tmp_path: Path) -> None:
 def test_folders_that_are_only_named_as_of_masks_are_no_masks(tmp_path: Path) -> None:
     faces = {f"{kind}/{kind}{i}.png": picture(i) for i in range(6) for kind in ("with mask", "without")}
     assert recognise(put(tmp_path / "faces", faces)).task == "image-classification"
+    alike = {f"{kind}/{i}.png": picture(i) for i in range(6) for kind in ("mask", "clean")}
+    assert recognise(put(tmp_path / "alike", alike)).task == "image-classification"
     shaded = {f"{kind}/{i}.png": picture(i) for i in range(6) for kind in ("images", "masks")}
     with pytest.raises(SourceError, match="the pixels of the masks are no classes"):
         recognise(put(tmp_path / "shaded", shaded))
