@@ -92,13 +92,10 @@ def _draft_and_run(house: House, public: PublicSet, source: Path) -> list[Figure
     value = overall[public.metric]
     tell(f"{name}: {drafted['task']}, {overall}, {minutes:.1f} min")
     what = f"`new` + `run` {public.name}: {public.metric}"
-    limit: dict[str, float] = (
-        {"at_most": round(public.best * (1 + FORECAST_SHARE), 4)}
-        if public.lower_is_better
-        else {"at_least": round(public.best - POINTS, 4)}
-    )
+    most = round(public.best * (1 + FORECAST_SHARE), 4) if public.lower_is_better else None
+    least = None if public.lower_is_better else round(public.best - POINTS, 4)
     return [
-        Figure(NAME, what, round(value, 4), **limit),
+        Figure(NAME, what, round(value, 4), at_most=most, at_least=least),
         Figure(NAME, "... in all", round(minutes, 1), "min", at_most=MAX_MINUTES),
     ]
 

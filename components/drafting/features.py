@@ -47,7 +47,7 @@ class _Scan:
             self.distinct.add(text)
 
 
-class Features(NamedTuple):
+class RecognisedFeatures(NamedTuple):
     """Recognised features.
 
     Args:
@@ -82,7 +82,7 @@ def is_feature(column: Column) -> bool:
     return _why_not(column, _scan_of(column)) is None
 
 
-def recognise(table: Files, columns: Sequence[Column], marks: Marks, options: DraftOptions) -> Features:
+def recognise(table: Files, columns: Sequence[Column], marks: Marks, options: DraftOptions) -> RecognisedFeatures:
     """The features of a table, and its label or target.
 
     Raises:
@@ -127,7 +127,7 @@ def recognise(table: Files, columns: Sequence[Column], marks: Marks, options: Dr
         keys, remarks = unlabelled(table, label)
     else:
         keys, remarks = _spellings(table, label)
-    return Features({**layout, **keys}, notes + remarks, left_out, None if is_target else label.name)
+    return RecognisedFeatures({**layout, **keys}, notes + remarks, left_out, None if is_target else label.name)
 
 
 def _why_not(column: Column, scan: _Scan) -> str | None:

@@ -54,7 +54,8 @@ def _areas(length: int) -> NDArray[np.float32]:
     begins, ends = SIDE * np.arange(length)[:, None], SIDE * np.arange(1, length + 1)[:, None]
     parts = length * np.arange(SIDE)
     overlap = np.minimum(ends, parts + length) - np.maximum(begins, parts)
-    return np.maximum(0, overlap).astype(np.float32)
+    weights: NDArray[np.float32] = np.maximum(0, overlap).astype(np.float32)
+    return weights
 
 
 def _resized(picture: NDArray[Any]) -> NDArray[np.uint8]:
