@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,20 @@ def write(
         What was looked for and found, for the manifest.
     """
     pairs = _with_copies(near, keys, assigned)
-    ids, labels = _ids_and_labels(raw)
     groups = near.keys[pairs[:, 0]]
     names = {key: number for number, key in enumerate(dict.fromkeys(groups.tolist()))}
     numbers = np.array([names[key] for key in groups.tolist()], np.int64)
     order = np.argsort(numbers, kind="stable")
     pairs, numbers = pairs[order], numbers[order]
     similarity = near.similarity[_pair_numbers(near, keys, pairs)]
-    split_names = [splits.SPLITS[number] if number < len(splits.SPLITS) else "" for number in assigned.tolist()]
-    texts = [[source[row] for row in side] for source in (ids, split_names, labels) for side in pairs.T.tolist()]
+    rows = np.unique(pairs).tolist()
+    has_labels = sample_file.fields_of(raw).get("label") == "text"
+    fields = (
+        sample_file.texts_of(raw, "id", rows),
+        {row: splits.SPLITS[assigned[row]] if assigned[row] < len(splits.SPLITS) else "" for row in rows},
+        sample_file.texts_of(raw, "label", rows) if has_labels else dict.fromkeys(rows, ""),
+    )
+    texts = [[values[row] for row in side] for values in fields for side in pairs.T.tolist()]
     schema = pa.schema([("group", pa.int64()), *((name, pa.string()) for name in _TEXTS), ("similarity", pa.float64())])
     arrays = [columns.integers(numbers), *map(columns.text, texts), _floats(similarity)]
     table = pa.Table.from_arrays(arrays, schema=schema)
@@ -131,10 +135,3 @@ def _pair_numbers(near: NearDuplicates, keys: NDArray[np.uint64], pairs: NDArray
     """For each pair of samples, the number of the pair that was compared."""
     numbers = {frozenset(pair): number for number, pair in enumerate(keys[near.pairs].tolist())}
     return [numbers[frozenset(pair)] for pair in keys[pairs].tolist()]
-
-
-def _ids_and_labels(raw: Path) -> tuple[Sequence[str], Sequence[str]]:
-    ids = sample_file.ids(raw)
-    if sample_file.fields_of(raw).get("label") != "text":
-        return ids, [""] * len(ids)
-    return ids, sample_file.texts(raw, "label")
