@@ -176,9 +176,9 @@ def _scan(table: Files, columns: Sequence[Column]) -> dict[str, _Scan]:
 
 def _scan_of(column: Column) -> _Scan:
     """The first rows of a column."""
-    scan = _Scan()
+    scan, words = _Scan(), MISSING if column.is_number else _MISSING_CATEGORIES
     for cell in column.cells:
-        scan.add(cell, MISSING if column.is_number else _MISSING_CATEGORIES)
+        scan.add(cell, words)
     return scan
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from components.core.errors import SourceError
 from components.core.project import Project
 from components.drafting import draft
+from components.drafting.cells import Column
 from components.drafting.draft_options import DraftOptions
 from components.drafting.feature_expectations import raw
 from components.drafting.profile import Profile
@@ -195,3 +196,21 @@ def test_adult_is_drafted_as_its_dataset_says(tmp_path: Path) -> None:
     assert "words for a missing value: ?" in recognised.why
     with pytest.raises(SourceError, match="which column is the label"):
         recognise(tmp_path)
+
+
+def test_more_rows_do_not_look_at_each_column_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    inner = Column.is_number.fget  # type: ignore[attr-defined]  # a property
+
+    def counted(column: Column) -> Any:
+        nonlocal calls
+        calls += 1
+        return inner(column)
+
+    monkeypatch.setattr(Column, "is_number", property(counted))
+    counts = []
+    for rows in (60, 600):
+        calls = 0
+        found(tmp_path / str(rows), lines("age", "size", "job", "Survived", rows=rows))
+        counts.append(calls)
+    assert counts[0] == counts[1] > 0
