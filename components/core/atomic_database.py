@@ -61,9 +61,9 @@ def _alone(template: Path | None) -> Iterator[None]:
 
 def _copied(template: Path, target: Path) -> bool:
     """Whether the template was there and could be copied; a damaged one is removed."""
-    if not template.is_file():
-        return False
     try:
+        if not template.is_file():
+            return False
         _copy(template, target)
         with contextlib.closing(sqlite3.connect(target)) as connection:
             if connection.execute("PRAGMA integrity_check").fetchone() == ("ok",):

@@ -21,7 +21,7 @@ from flows.pipelines.plan import Plan
 
 RELEASE = "release"
 LIBRARIES = {
-    "validation": ("great_expectations", "pandas", "sklearn.linear_model"),
+    "validation": ("great_expectations", "pandas"),
     "training": ("torch", "torch._dynamo", "numpy", "onnx"),
     # Of BentoML, only what it imports: it reads its settings when it is imported itself.
     RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg",

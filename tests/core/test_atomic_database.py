@@ -101,6 +101,23 @@ def test_where_no_template_can_be_kept_each_project_makes_its_own(tmp_path: Path
     assert tables(tmp_path / "a" / "some.db") == {"one"}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_who_may_not_read_the_environment_makes_its_own(tmp_path: Path) -> None:
+    template, place = tmp_path / "environment" / "server-1.db", tmp_path / "project"
+    assert atomic_database.create(tmp_path / "a" / "some.db", build_one, template)
+    template.parent.chmod(0o700)
+    place.mkdir()
+    os.chown(place, 65534, 65534)
+    for folder in (tmp_path, *tmp_path.parents[:-1]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        made = atomic_database.create(place / "some.db", build_one, template)
+        os._exit(0 if made and tables(place / "some.db") == {"one"} else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_the_template_belongs_to_the_installed_version() -> None:
     found = atomic_database.template_of("prefect")
     assert found.is_relative_to(sys.prefix)

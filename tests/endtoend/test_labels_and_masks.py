@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from components.contracts.pipeline import PipelineSpec
@@ -80,18 +81,25 @@ def entered(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def trained(source: Path, root: Path, settings: str = "", **train: object) -> tuple[draft.Draft, Package, FrozenSplit]:
+def trained(
+    source: Path,
+    root: Path,
+    settings: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    **train: object,
+) -> tuple[draft.Draft, Package, FrozenSplit]:
     """All stages from the draft to the package, in a project of its own.
 
     Args:
-        settings: further settings of the task, as text in YAML.
+        settings, model: in place of the drafted ones.
     """
     (root / "params.yaml").write_text("datasets:\n  - digits\n")
     for name in ("pipelines", "data"):
         (root / name).mkdir()
     made = draft.write(Project(root), "things", source)
     file = root / "data/things/dataset.yaml"
-    file.write_text(file.read_text().replace("input: {", f"input: {{{settings}"))
+    if settings is not None:
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "input": settings}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what Great Expectations imports
         from components.validation import stage as validation
@@ -106,7 +114,7 @@ def trained(source: Path, root: Path, settings: str = "", **train: object) -> tu
     document = {
         "pipeline": "things", "train_fingerprint": "ab" * 32, "data_digest": sealed.digest, "prepared": str(prepared),
         "run_folder": str(root / "run"), "package": str(root / "run/package"), "lineage": {},
-        "model": pipeline.model.model_dump(mode="json"),
+        "model": model or pipeline.model.model_dump(mode="json"),
         "train": {**pipeline.train.model_dump(mode="json"), "threads": 1, **train},
     }  # fmt: skip
     before = torch.get_num_threads()
@@ -154,8 +162,9 @@ def ask_service(package: Package, folder: Path, content: bytes) -> dict[str, Any
 
 def test_texts_with_sets_of_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, package, frozen = trained(
-        texts(tmp_path / "source"), entered(tmp_path / "project", monkeypatch), "thresholds: f1, ", epochs=1
-    )
+        texts(tmp_path / "source"), entered(tmp_path / "project", monkeypatch), {"thresholds": "f1", "max_length": 16},
+        {"family": "cnn", "name": "kim"}, epochs=1, learning_rate=1e-3,
+    )  # fmt: skip
     assert made.task == "multi-label-text-classification"
     assert made.labels == 3
     assert "10 of 80 rows have no label" in made.why
