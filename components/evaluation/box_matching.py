@@ -22,7 +22,6 @@ from components.preprocessing.boxes import CROWD, DIFFICULT, ORDINARY, Detection
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 SCORE_FLOOR = 0.01  # of VOC's figures
 COCO_DETECTIONS = 100  # of an image, over all classes
-_NEARLY_ONE = 1 - 1e-10
 
 
 class Matches(NamedTuple):
@@ -97,7 +96,7 @@ def voc(detections: Detections, truth: Detections, flags: NDArray[np.uint8]) -> 
     is_crowd = flags == CROWD
     for place, threshold in enumerate(THRESHOLDS):
         free = ~is_crowd
-        for detection in _by_score(detections):
+        for detection in _near(detections, overlap, threshold):
             candidates = np.where(free, overlap[detection], 0)
             best = int(candidates.argmax())
             if candidates[best] < threshold:
@@ -121,11 +120,11 @@ def coco(detections: Detections, truth: Detections, flags: NDArray[np.uint8]) ->
         return detections, matches
     for place, threshold in enumerate(THRESHOLDS):
         free = np.ones(len(flags), np.bool_)
-        for detection in _by_score(detections):
+        for detection in _near(detections, overlap, threshold):
             for kind, found in ((flags == ORDINARY, matches.correct), (flags != ORDINARY, matches.ignored)):
                 candidates = np.where(free & kind, overlap[detection], 0)
                 best = len(candidates) - 1 - int(candidates[::-1].argmax())  # of equal overlaps the last
-                if candidates[best] >= min(threshold, _NEARLY_ONE):
+                if candidates[best] >= threshold:
                     found[detection, place], free[best] = True, flags[best] == CROWD
                     break
     return detections, matches
@@ -165,6 +164,12 @@ def _none(count: int) -> Matches:
 
 def _by_score(detections: Detections) -> NDArray[np.int64]:
     return np.argsort(-detections.scores, kind="stable")
+
+
+def _near(detections: Detections, overlap: Real, threshold: float) -> NDArray[np.int64]:
+    """Detections that overlap a true box of their class by the threshold, by falling score."""
+    order = _by_score(detections)
+    return order[overlap[order].max(axis=1) >= threshold]
 
 
 def _first(detections: Detections, rows: NDArray[np.int64]) -> Detections:
