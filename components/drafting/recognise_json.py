@@ -26,6 +26,7 @@ _FORMS = (  # the names of the parts, in the order of `PARTS` of the layout; an 
     ("instruction", ("instruction", "input", "output")), ("instruction", ("instruction", "context", "response")),
     ("instruction", ("instruction", "input", "response")), ("instruction", ("instruction", "input", "completion")),
     ("prompt", ("prompt", "completion")), ("prompt", ("prompt", "response")), ("prompt", ("prompt", "output")),
+    ("prompt", ("question", "answer")), ("prompt", ("query", "response")),
 )  # fmt: skip
 _MESSAGES = ("messages", "conversations", "conversation")
 _ROLES = {
@@ -34,7 +35,7 @@ _ROLES = {
 }  # fmt: skip
 WITH_INPUT = "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n{output}"
 WITHOUT_INPUT = "### Instruction:\n{instruction}\n\n### Response:\n{output}"
-PROMPT = "{prompt}{completion}"
+PROMPT, PROMPT_LINE = "{prompt}{completion}", "{prompt}\n{completion}"
 MESSAGE = "<|{role}|>\n{content}\n"  # as the template of Zephyr
 
 
@@ -134,10 +135,21 @@ def _instructions(file: _File) -> dict[str, Any] | None:
             continue
         parts = ("instruction", "input", "output") if form == "instruction" else ("prompt", "completion")
         keys = {part: name for part, name in zip(parts, given, strict=True) if part != name and name in names}
-        layout = {"form": form, "keys": keys, "template": WITH_INPUT if form == "instruction" else PROMPT}
+        layout = {
+            "form": form,
+            "keys": keys,
+            "template": WITH_INPUT if form == "instruction" else _joined(file.head, given),
+        }
         layout |= {"template_without_input": WITHOUT_INPUT} if form == "instruction" else {}
         return {"kind": "instructions", **{key: value for key, value in layout.items() if value}}
     return None
+
+
+def _joined(head: Sequence[Document], keys: Sequence[str]) -> str:
+    """The template of prompts: a line end between the parts, unless these bring a blank of their own."""
+    pairs = [(one.get(keys[0]) or "", one.get(keys[1]) or "") for one in head]
+    has_blank = all(one[-1:].isspace() or other[:1].isspace() for one, other in pairs if one and other)
+    return PROMPT if has_blank else PROMPT_LINE
 
 
 def _list(value: Any) -> list[Any]:

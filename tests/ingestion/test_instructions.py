@@ -31,6 +31,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "### Instruction:\nSing\n\n### Response:\nla",
     ),
     "prompt": ({"prompt": "Once", "completion": " upon"}, "Once upon"),
+    "question": ({"question": "Who?", "answer": "Me"}, "Who?\nMe"),
     "messages": ({"messages": TURNS}, "<|system|>\nBe kind.\n<|user|>\nHi\n<|assistant|>\nHello\n"),
     "sharegpt": (
         {"id": "x", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
