@@ -67,10 +67,12 @@ def mixed(columns: Sequence[Column]) -> list[str]:
     found = []
     for column in columns:
         cells = list(dict.fromkeys(cell for cell in column.cells if cell))
-        readable = {pair: [cell for cell in cells if parse(cell, *pair) is not None] for pair in FORMATS}
+        readable: dict[tuple[str, str | None], list[str]] = {
+            pair: [cell for cell in cells if parse(cell, *pair) is not None] for pair in FORMATS
+        }
         if column.is_number or not all(any(cell in read for read in readable.values()) for cell in cells):
             continue
-        pair = max(FORMATS, key=lambda one: len(readable[one]))
+        pair = max(readable, key=lambda one: len(readable[one]))
         odd = next((cell for cell in cells if cell not in readable[pair]), None)
         other = _clash(columns, column, pair) if odd is None else None
         if odd is not None:

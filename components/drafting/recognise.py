@@ -47,8 +47,8 @@ def recognise(source: Path, options: DraftOptions = NO_OPTIONS) -> Recognised:
         archive.check_kind(source)
         if _table_kind(source) is None and _is_conll(source):
             return _tagged({"": source.name}, [source], source)
-        for recogniser in (_boxes, _json):
-            if (found := recogniser(source.parent, [source], options)) is not None:
+        for of_file in (_boxes, _json):
+            if (found := of_file(source.parent, [source], options)) is not None:
                 return found
         return _table({"": [source]}, source.parent, options)
     if not source.is_dir():

@@ -54,7 +54,7 @@ def recognise(source: Path, paths: Sequence[Path], options: DraftOptions) -> Rec
     Raises:
         SourceError: the files are not alike, or what was annotated is not clear or not there.
     """
-    read = [found for path in paths if is_json(path) and (found := _open(path)) is not None]
+    read = [file for path in paths if is_json(path) and (file := _open(path)) is not None]
     for kind in (_label_studio, _spans, _instructions):
         fitting = [(file, layout) for file in read if (layout := kind(file)) is not None]
         if not fitting:

@@ -23,7 +23,7 @@ _RECALLS = np.linspace(0, 1, 101)
 def average_precision(
     detections: MatchedDetections,
     class_number: int,
-    true_counts: Real,
+    totals: Real,
     thresholds: int,
     weights: Real,
     interpolation: Interpolation,
@@ -33,14 +33,14 @@ def average_precision(
     The best precision is always at a correct detection, so only those are evaluated.
 
     Args:
-        true_counts: (N,) number of true boxes of the class in each image.
+        totals: (R,) number of true boxes of the class in each resample.
         weights: (R, N) of the images.
     """
     selected = detections.class_numbers == class_number
     correct, ignored = detections.correct[selected], detections.ignored[selected]
     detection_weights = weights[:, detections.images[selected]]  # (R, D)
     cumulative = np.cumsum(detection_weights, axis=1)
-    totals = (weights @ true_counts.astype(np.float64))[:, None]  # (R, 1)
+    totals = totals[:, None]  # (R, 1)
     averages = np.full((thresholds, len(weights)), np.nan)
     for threshold in range(thresholds):
         if ignored[:, threshold].any():

@@ -169,7 +169,8 @@ def _by_score(detections: Detections) -> NDArray[np.int64]:
 def _near(detections: Detections, overlap: Real, threshold: float) -> NDArray[np.int64]:
     """Detections that overlap a true box of their class by the threshold, by falling score."""
     order = _by_score(detections)
-    return order[overlap[order].max(axis=1) >= threshold]
+    near: NDArray[np.int64] = order[overlap[order].max(axis=1) >= threshold]
+    return near
 
 
 def _first(detections: Detections, rows: NDArray[np.int64]) -> Detections:

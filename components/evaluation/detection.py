@@ -112,7 +112,12 @@ class DetectionScores:
         return np.stack(
             [
                 average_precision(
-                    self._matched(rule), number, self.true_counts[:, number], thresholds, weights, INTERPOLATIONS[rule]
+                    self._matched(rule),
+                    number,
+                    weights @ self.true_counts[:, number],
+                    thresholds,
+                    weights,
+                    INTERPOLATIONS[rule],
                 )
                 for number in range(len(self.classes))
             ]
@@ -229,8 +234,8 @@ class DetectionScorer(NamedTuple):
         own = list(detections), list(true_boxes), list(flags)
         counted = [truth.classes[flag == ORDINARY] for truth, flag in zip(true_boxes, flags, strict=True)]
         true_counts = np.stack([np.bincount(numbers, minlength=len(classes)) for numbers in counted])
-        by_rule = (box_matching.matched(rule, *own) for rule in (box_matching.voc, box_matching.coco))
-        return DetectionScores(*by_rule, true_counts, classes, not_finite)
+        voc, coco = (box_matching.matched(rule, *own) for rule in (box_matching.voc, box_matching.coco))
+        return DetectionScores(voc, coco, true_counts, classes, not_finite)
 
 
 def _true_boxes(batch: Arrays) -> list[Detections]:
