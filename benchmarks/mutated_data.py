@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks import figure
 from benchmarks.figure import Figure, tell
-from benchmarks.mutations.boxes import Coco, Voc, Yolo
+from benchmarks.mutations.boxes import BoxTable, Coco, Voc, Yolo
 from benchmarks.mutations.dataset import Dataset
 from benchmarks.mutations.folders import ClassFolders, ListedPictures
 from benchmarks.mutations.judge import FAILURES, Outcome, judge
@@ -29,12 +29,13 @@ from benchmarks.mutations.series import Series
 from benchmarks.mutations.sets import Masks, TaggedTexts
 from benchmarks.mutations.sheets import SoleTexts, Texts, Values
 from benchmarks.mutations.sounds import Sounds
+from benchmarks.mutations.spans import Spans
 from benchmarks.mutations.tabular import Features, Prices
 
 NAME = "mutated_data"
 KINDS: tuple[type[Dataset], ...] = (
     ClassFolders, ListedPictures, Coco, Voc, Yolo, Texts, SoleTexts, Pairs, Tagged, Values, Series, Sounds,
-    Features, Prices, TaggedTexts, Masks,
+    Features, Prices, TaggedTexts, Masks, BoxTable, Spans,
 )  # fmt: skip
 WHOLE_EVERY = 10  # each tenth dataset goes through all stages of the data
 

@@ -92,7 +92,8 @@ class Scenes(Dataset):
         content = sample.values["image"]
         width, height = frames.shown_size(content) or (0, 0)
         pixels = image.read(content, height, width, 3, settings.decoding()).pixels.astype(int)
-        return (sample.split, tuple(sorted(_seen(box, pixels) for box in sample.values["boxes"])))
+        learnt = [box for box in sample.values["boxes"] if not {"crowd", "difficult"} & box.keys()]
+        return (sample.split, tuple(sorted(_seen(box, pixels) for box in learnt)))
 
     def in_file(self, scene: Scene, box: Box) -> Box:
         """A box in the frame of the files."""
@@ -199,11 +200,12 @@ class Voc(Scenes):
         size = self.size(scene)
         lines = [f"<filename>{scene.named or scene.name + scene.suffix}</filename>"]
         lines += [f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"] if size else []
-        for box in scene.boxes:
+        for box in [*scene.boxes, *scene.crowd]:
             label, *corners = self.in_file(scene, box)
+            flag = f"<difficult>{int(box in scene.crowd)}</difficult>" if scene.crowd else ""
             sides = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
             inner = "".join(f"<{side}>{self.form.format(value)}</{side}>" for side, value in sides)
-            lines.append(f"<object><name>{self.label.format(label)}</name><bndbox>{inner}</bndbox></object>")
+            lines.append(f"<object><name>{self.label.format(label)}</name>{flag}<bndbox>{inner}</bndbox></object>")
         return self.declaration + self.newline.join(["<annotation>", *lines, "</annotation>"])
 
 
@@ -242,6 +244,53 @@ class Yolo(Scenes):
             return " ".join([number, *(f"{x / width:.6f} {y / height:.6f}" for x, y in points)])
         centre = (left + right) / 2 / width, (top + bottom) / 2 / height
         return f"{number} {centre[0]:.6f} {centre[1]:.6f} {(right - left) / width:.6f} {(bottom - top) / height:.6f}"
+
+
+class BoxTable(Scenes):
+    """`boxes[_<split>].csv`: a row a box, and a row with empty cells for an image without objects."""
+
+    mutations: ClassVar[dict[str, Mutation]] = {}
+    early: ClassVar[tuple[str, ...]] = ("EXIF", "form", "sizes")
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(rng)
+        self.names_row: tuple[str, ...] = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
+        self.form, self.mark, self.header, self.number = "corners", ",", True, "{:g}"
+
+    def files(self) -> dict[str, bytes]:
+        files = self.images()
+        for split in self.splits():
+            rows = [list(self.names_row)] if self.header else []
+            for scene in self.scenes:
+                if scene.split == split and scene.is_annotated:
+                    rows += [self.row(scene, box) for box in scene.boxes or [None]]
+            name = f"boxes_{split}.csv" if split else "boxes.csv"
+            files[name] = "".join(self.mark.join(row) + self.newline for row in rows).encode(self.encoding)
+        return files
+
+    def row(self, scene: Scene, box: Box | None) -> list[str]:
+        name = scene.named or f"{scene.name}{scene.suffix}"
+        name = name if self.header else f"{self.folder(scene.split)}/{name}"
+        label, *corners = self.in_file(scene, box) if box is not None else ("", "", "", "", "")
+        numbers = corners if box is None else [self.number.format(number) for number in self.in_form(scene, corners)]
+        shown = "" if box is None else self.label.format(label)
+        if not self.header:
+            return [name, *map(str, numbers), shown]
+        size = self.size(scene) or ("", "")
+        cells = [name, *map(str, size), shown, *map(str, numbers)]
+        return cells if len(self.names_row) == len(cells) else [name, shown, *map(str, numbers)]
+
+    def in_form(self, scene: Scene, corners: list[Any]) -> list[float]:
+        left, top, right, bottom = corners
+        if self.form == "corners":
+            return [left, top, right, bottom]
+        if self.form == "corner_size":
+            return [left, top, right - left, bottom - top]
+        centre = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
+        if self.form == "centre_size":
+            return centre
+        width, height = (HEIGHT, WIDTH) if self.frame == "stored" and scene.orientation in (6, 8) else (WIDTH, HEIGHT)
+        return [centre[0] / width, centre[1] / height, centre[2] / width, centre[3] / height]
 
 
 def _set(**values: Any) -> Mutation:
@@ -316,6 +365,19 @@ def _crowds(data: Scenes) -> None:
             scene.crowd, scene.boxes = scene.boxes[:1], scene.boxes[1:]
     data.must.append(("crowds",))
     data.scenes[4].boxes, data.scenes[4].crowd = [], [("car", 2, 2, 20, 20)]
+
+
+def _difficult(data: Voc) -> None:
+    for scene in data.scenes[:4]:
+        if len(scene.boxes) > 1:
+            scene.crowd, scene.boxes = scene.boxes[:1], scene.boxes[1:]
+    data.scenes[4].boxes, data.scenes[4].crowd = [], [("car", 2, 2, 20, 20)]
+    data.must.append(("difficult",))
+
+
+def _no_number(data: BoxTable) -> None:
+    data.number = "~{:g}"
+    data.must.append(("no number",))
 
 
 def _keypoints(data: Coco) -> None:
@@ -419,6 +481,26 @@ Voc.mutations = {
     "UTF-16": _set(encoding="utf-16", declaration='<?xml version="1.0" encoding="utf-16"?>\n'),
     "GB2312": _set(encoding="gb2312", declaration='<?xml version="1.0" encoding="GB2312"?>\n'),
     "CRLF": _set(newline="\r\n"),
+    "a box beyond its image": _beyond,
+    "difficult boxes": _difficult,
+}
+BoxTable.mutations = {
+    **_COMMON,
+    "EXIF, boxes of the stored image": _exif("stored", (6, 8)),
+    "sizes wrong": _wrong_sizes,
+    "names with backslashes": _named(".\\{}"),
+    "images that are not in the table": _unannotated,
+    "semicolons": _set(mark=";"),
+    "CRLF": _set(newline="\r\n"),
+    "form: a corner, width and height": _set(
+        form="corner_size",
+        names_row=("image", "image_width", "image_height", "label", "x", "y", "width", "height"),
+    ),
+    "form: fractions of the centre": _set(
+        form="fractions", number="{:.6f}", names_row=("file", "class", "x_center", "y_center", "width", "height")
+    ),
+    "form: without a header": _set(header=False),
+    "numbers with a sign": _no_number,
     "a box beyond its image": _beyond,
 }
 Yolo.mutations = {

@@ -7,6 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.contracts.annotation_layout import BoxTableLayout as BoxTableLayout
+from components.contracts.annotation_layout import InstructionLayout as InstructionLayout
+from components.contracts.annotation_layout import LabelStudioLayout as LabelStudioLayout
+from components.contracts.annotation_layout import SpanLayout as SpanLayout
 from components.contracts.sample_fields import Fields as Fields
 from components.contracts.sample_fields import Kind as Kind
 from components.contracts.table_layout import Columns as Columns
@@ -40,7 +44,9 @@ class FolderLayout(Strict):
     Args:
         splits: whether there are split folders; or their split names by folder name; other folders are left out.
         classes: class names by folder name; other folders are left out. Default: the names of the folders.
-        text: whether the files are texts, `<class>/x.txt` in UTF-8.
+        text: whether the files are texts, `<class>/x.txt`.
+        encoding: of texts. A byte that is not UTF-8 becomes U+FFFD, which is counted; in another encoding it is
+            refused, with its file and line. A byte order mark of UTF-16 says its own.
     """
 
     kind: Literal["folder"]
@@ -48,6 +54,13 @@ class FolderLayout(Strict):
     splits: bool | dict[str, str] = False
     classes: dict[str, str] | None = None
     text: bool = False
+    encoding: TextEncoding = Field(default="utf-8", exclude_if=is_default("utf-8"))
+
+    @model_validator(mode="after")
+    def _encoding_of_texts(self) -> Self:
+        if self.encoding != "utf-8" and not self.text:
+            raise ValueError("encoding: needs text: true")
+        return self
 
     @property
     def fields(self) -> Fields:
@@ -192,7 +205,8 @@ class VocLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels; or as of `MasksLayout`."""
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels, and `difficult: true` (VOC) or
+        `crowd: true` (COCO) where it is neither learnt nor counted as a miss; or as of `MasksLayout`."""
         return {"image": "binary", "boxes": "json"} if self.masks is None else _MASKS
 
     @model_validator(mode="after")
@@ -202,7 +216,7 @@ class VocLayout(Strict):
 
 
 class CocoLayout(Strict):
-    """COCO: JSON files of annotations and a folder of images, by their splits. Boxes of crowds are left out.
+    """COCO: JSON files of annotations and a folder of images, by their splits.
 
     The samples of the file "" have no split yet. Where a split has several files, it may have as many folders, in the
     same order, or one for all.
@@ -222,7 +236,8 @@ class CocoLayout(Strict):
 
     @property
     def fields(self) -> Fields:
-        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels; or as of `MasksLayout`."""
+        """Fields of the samples; a box is {label, xmin, ymin, xmax, ymax} in pixels, and `difficult: true` (VOC) or
+        `crowd: true` (COCO) where it is neither learnt nor counted as a miss; or as of `MasksLayout`."""
         return {"image": "binary", "boxes": "json"} if self.masks is None else _MASKS
 
     def parts(self) -> list[tuple[str, str, str]]:
@@ -382,6 +397,10 @@ Layout = Annotated[
     | VocLayout
     | CocoLayout
     | YoloLayout
+    | BoxTableLayout
+    | SpanLayout
+    | LabelStudioLayout
+    | InstructionLayout
     | MasksLayout
     | WavLayout,
     Field(discriminator="kind"),

@@ -316,6 +316,14 @@ def _label_keys(
 
 
 def _unrecognised(table: Files, columns: Sequence[Column]) -> SourceError:
+    if mixed := number_marks.mixed(columns):
+        return SourceError(
+            "numbers that are written in several ways",
+            where=str(table.paths[0]),
+            got="; ".join(mixed[:_SHOWN]),
+            expected="one decimal mark and one mark of thousands in the whole table",
+            next_step="write all numbers alike, at best with a decimal point and without marks of thousands",
+        )
     shown = ", ".join(table.names[:12])
     expected = "a label with a text, with numbers or with paths of images; texts; or a time with numbers"
     unread = [column for column in columns if column.words and column.known not in LABELS]

@@ -52,6 +52,10 @@ def recognise(path: Path, kind: str) -> RecognisedDialect:
         notes.append(f"the first line says the delimiter: {lines[0].strip()}")
     delimiter, quoted = (stated.group(1), True) if stated is not None else _delimiter(lines, kind)
     rows = _rows(lines[skip:], delimiter, quoted, skip)
+    if stated is None and (head := _short_header(rows, delimiter)) is not None:
+        delimiter = _unused(lines, head, rows, path)
+        notes.append(f"the header names one column ({head[0].strip()}): commas are parts of its cells")
+        rows = _rows(lines, delimiter, quoted, skip)
     width = _width(rows)
     if _is_commented(rows, width):
         comment = "#"
@@ -122,6 +126,38 @@ def _delimiter(lines: Sequence[str], kind: str) -> tuple[str, bool]:
     scores = {mark: _evenness(_rows(lines, mark, True, 0)) for mark in ("\t", ";", "|", ",")}
     best = max(scores, key=lambda mark: scores[mark])
     return (best if scores[best] > 0 else ","), True
+
+
+def _short_header(rows: Sequence[tuple[int, list[str]]], delimiter: str) -> list[str] | None:
+    """The first row, if it is a header of known names that most rows have more cells than: commas in them are not in
+    quotation marks."""
+    if delimiter != "," or len(rows) < 2:
+        return None
+    head, second = rows[0][1], rows[1][1]
+    is_header = all(cell.strip().lower() in _NAMES for cell in head)
+    is_above = len(second) > len(head) and any(cell.strip().lower() in _NAMES for cell in second)
+    longer = sum(_size(row) > len(head) for _, row in rows[1:])
+    is_text = any(cell.strip().lower() in TEXTS for cell in head)
+    return head if is_header and is_text and not is_above and longer * 2 >= len(rows) - 1 else None
+
+
+def _unused(lines: Sequence[str], head: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: Path) -> str:
+    """A delimiter that no line has, for a table of one column.
+
+    Raises:
+        SourceError: the header names several columns.
+    """
+    free = [mark for mark in ("\t", "|", ";") if not any(mark in line for line in lines)]
+    if len(head) == 1 and free:
+        return free[0]
+    line, row = next((line, row) for line, row in rows[1:] if _size(row) > len(head))
+    raise SourceError(
+        "rows have more cells than the header names: commas inside of texts?",
+        where=f"{path} line {line}",
+        got=f"{len(row)} cells: {' | '.join(row[:5])[:100]}",
+        expected=f"{len(head)}: {', '.join(head)}",
+        next_step="put texts with commas in quotation marks, or separate the cells with tabs",
+    )
 
 
 def _are_escaped(quoted: Sequence[str], lines: Sequence[str]) -> bool:

@@ -175,12 +175,12 @@ def _source(recognised: Recognised, source: Path, folder: Path) -> dict[str, Any
     path = str(Path("../..") / absolute.relative_to(project)) if in_project else str(absolute)
     if source.is_file() and archive.is_archive(source):
         return {"kind": "folder", "path": path, "layout": recognised.layout}
-    if source.is_file() and recognised.layout["kind"] == "conll":
+    if source.is_file() and recognised.layout["kind"] not in ("csv", "tsv", "jsonl", "parquet"):
         return {"kind": "folder", "path": str(Path(path).parent), "layout": recognised.layout}
     if source.is_file():
         options = {key: value for key, value in recognised.layout.items() if key not in ("kind", "files")}
         return {"kind": recognised.layout["kind"], "path": path, **options}
-    if recognised.layout["kind"] == "folder":
+    if recognised.layout["kind"] == "folder" and not recognised.layout.get("text"):
         return {"kind": "folder", "path": path, **{k: v for k, v in recognised.layout.items() if k == "splits"}}
     return {"kind": "folder", "path": path, "layout": recognised.layout}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +52,48 @@ def recognise(path: Path) -> Encoding:
     return _guess(path)
 
 
+def of_files(paths: Sequence[Path]) -> Encoding:
+    """The one encoding of many files; those that are not text in it are few, or there are none.
+
+    Files with a byte order mark say their own encoding. If less than half of the others that are not ASCII are not
+    UTF-8, these are damaged.
+
+    Raises:
+        SourceError: the encoding cannot be guessed, or some files are in it and some in UTF-8; names one of each.
+    """
+    utf8: list[Path] = []
+    others: list[Path] = []
+    for path in paths:
+        if text_encoding.mark_of(text_encoding.first_bytes(path, 4)) is None and not decodes(path, "ascii"):
+            (utf8 if decodes(path, "utf-8") else others).append(path)
+    if not others:
+        return Encoding("utf-8", "")
+    if len(others) < _DAMAGED * (len(others) + len(utf8)):
+        return Encoding("utf-8", f"{len(others):,} files are not UTF-8, and have damaged places ({others[0].name})")
+    sample = bytearray()
+    for path in others:
+        sample += _uncommon_lines(path, _SAMPLE - len(sample))
+        if len(sample) >= _SAMPLE:
+            break
+    for name in _guesses(bytes(sample)):
+        if utf8:
+            raise SourceError(
+                "files in several encodings",
+                where=str(others[0]),
+                got=f"{len(others):,} files, perhaps {name}; {len(utf8):,} in UTF-8 ({utf8[0].name})",
+                expected="one encoding",
+                next_step="save all files as UTF-8",
+            )
+        if all(decodes(path, name) for path in others):
+            return Encoding(name, f"the encoding is a guess, as {len(others):,} files are not UTF-8: {name}")
+    raise SourceError(
+        "the encoding of the files is not recognised",
+        where=str(others[0]),
+        got=f"{len(others):,} files that are not UTF-8, and in no one encoding",
+        next_step="save all files as UTF-8",
+    )
+
+
 def _utf8_damage(path: Path) -> tuple[int, int]:
     """Number of characters that are not ASCII, and of places that are not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -68,24 +110,34 @@ def _utf8_damage(path: Path) -> tuple[int, int]:
 
 
 def _guess(path: Path) -> Encoding:
+    for name in _guesses(_uncommon_lines(path, _SAMPLE)):
+        if decodes(path, name):
+            return Encoding(name, f"the encoding is a guess, as the file is not UTF-8: {name}")
+    raise SourceError("the encoding of the file is not recognised", where=str(path), next_step="save the file as UTF-8")
+
+
+def _guesses(sample: bytes) -> list[str]:
+    """Encodings that a text can have, the likeliest first."""
     from charset_normalizer import from_bytes
 
+    costs: dict[str, float] = {}
+    for name, cost in _CANDIDATES.items():
+        found = from_bytes(sample, cp_isolation=[name], threshold=1.0).best()
+        if found is not None:
+            costs[name] = found.chaos - 0.5 * found.coherence + cost
+    return sorted(costs, key=lambda one: costs[one])
+
+
+def _uncommon_lines(path: Path, most: int) -> bytes:
+    """The first lines that are not ASCII, about `most` bytes of them."""
     sample = bytearray()
     with text_lines.open_bytes(path) as stream:
         for line in stream:
             if not line.isascii():
                 sample += line
-            if len(sample) > _SAMPLE:
+            if len(sample) > most:
                 break
-    costs: dict[str, float] = {}
-    for name, cost in _CANDIDATES.items():
-        found = from_bytes(bytes(sample), cp_isolation=[name], threshold=1.0).best()
-        if found is not None:
-            costs[name] = found.chaos - 0.5 * found.coherence + cost
-    for name in sorted(costs, key=lambda one: costs[one]):
-        if decodes(path, name):
-            return Encoding(name, f"the encoding is a guess, as the file is not UTF-8: {name}")
-    raise SourceError("the encoding of the file is not recognised", where=str(path), next_step="save the file as UTF-8")
+    return bytes(sample)
 
 
 def decodes(path: Path, name: str) -> bool:

@@ -62,6 +62,41 @@ def apply(columns: Sequence[Column]) -> tuple[list[Column], Marks]:
     return [column._replace(decimal=marks.decimal, thousands=marks.thousands) for column in columns], marks
 
 
+def mixed(columns: Sequence[Column]) -> list[str]:
+    """What keeps columns from being numbers, if every cell is one with some marks: one sentence a column."""
+    found = []
+    for column in columns:
+        cells = list(dict.fromkeys(cell for cell in column.cells if cell))
+        readable: dict[tuple[str, str | None], list[str]] = {
+            pair: [cell for cell in cells if parse(cell, *pair) is not None] for pair in FORMATS
+        }
+        if column.is_number or not all(any(cell in read for read in readable.values()) for cell in cells):
+            continue
+        pair = max(readable, key=lambda one: len(readable[one]))
+        odd = next((cell for cell in cells if cell not in readable[pair]), None)
+        other = _clash(columns, column, pair) if odd is None else None
+        if odd is not None:
+            found.append(f"{column.name}: {readable[pair][0]} is a number with {_words(pair)}, and {odd} is none")
+        elif other is not None:
+            found.append(f"{column.name}: {cells[0]} is a number with {_words(pair)}, with which {other}")
+    return found
+
+
+def _clash(columns: Sequence[Column], column: Column, pair: tuple[str, str | None]) -> str | None:
+    """A cell of another column that is another number with these marks, or none."""
+    for other in columns:
+        for cell in other.cells if other is not column and other.is_number else ():
+            plain, marked = other.number(cell), parse(cell, *pair)
+            if plain is not None and plain != marked:
+                return f"{cell} ({other.name}) would be {'no number' if marked is None else f'{marked:g}'}"
+    return None
+
+
+def _words(pair: tuple[str, str | None]) -> str:
+    decimal, thousands = pair
+    return f"the decimal mark {decimal!r}" + (f" and the mark of thousands {thousands!r}" if thousands else "")
+
+
 def _same(column: Column, before: Column) -> bool:
     """Whether the marks leave the numbers of a column what they are."""
     return all(column.number(cell) == before.number(cell) for cell in before.cells if before.number(cell) is not None)

@@ -8,18 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import SourceError
-from components.drafting import columns, encoding, recognise_detection, recognise_masks
+from components.drafting import (
+    columns,
+    encoding,
+    recognise_box_table,
+    recognise_detection,
+    recognise_json,
+    recognise_masks,
+)
 from components.drafting.draft_options import NO_OPTIONS, DraftOptions
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import Files, as_layout, by_split, is_split
-from components.ingestion import conll, image_names, text_encoding, visible_files, wav_folder
+from components.ingestion import archive, class_folder, conll, image_names, text_encoding, visible_files, wav_folder
 from components.ingestion.sample import split_name
 
 TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 NO_LANGUAGES = ("md", "py", "sh", "gz", "xz", "js", "db", "ds", "go")
 KINDS = (
-    "class folders of images, Pascal VOC, COCO, YOLO, images with masks, sounds, CoNLL, line-aligned text pairs, "
-    "or CSV, TSV, JSON lines and Parquet with labels, texts, values or a time"
+    "class folders of images, Pascal VOC, COCO, YOLO, CSV of boxes, JSON of Label Studio or doccano, images with "
+    "masks, sounds, CoNLL, line-aligned text pairs, instructions or messages in JSON, class folders of texts, or CSV, "
+    "TSV, JSON lines and Parquet with labels, texts, values or a time"
 )
 _HEAD = 1 << 15  # bytes of a file that are looked at
 _NO_CLASS = re.compile(r"(fold|split|part|batch|run|session)[ _-]?\d+")  # folders of these names are no classes
@@ -36,14 +44,20 @@ def recognise(source: Path, options: DraftOptions = NO_OPTIONS) -> Recognised:
         SourceError: there is no such file or folder, its layout is not recognised, or it can be read in several ways.
     """
     if source.is_file():
+        archive.check_kind(source)
         if _table_kind(source) is None and _is_conll(source):
             return _tagged({"": source.name}, [source], source)
+        for of_file in (_boxes, _json):
+            if (found := of_file(source.parent, [source], options)) is not None:
+                return found
         return _table({"": [source]}, source.parent, options)
     if not source.is_dir():
         raise SourceError("no such file or folder", where=str(source))
     files = sorted(visible_files.walk(source))
     recognisers: tuple[Callable[[Path, Sequence[Path]], Recognised | None], ...] = (
-        recognise_detection.recognise, recognise_masks.recognise, _wav, _class_folders, _pairs, _conll,
+        recognise_detection.recognise, lambda folder, paths: _boxes(folder, paths, options),
+        lambda folder, paths: _json(folder, paths, options),
+        recognise_masks.recognise, _wav, _class_folders, _pairs, _conll, _text_folders,
         lambda folder, paths: _tables(folder, paths, options),
     )  # fmt: skip
     for recogniser in recognisers if options.label is None else recognisers[-1:]:
@@ -134,6 +148,28 @@ def _class_folders(source: Path, files: Sequence[Path]) -> Recognised | None:
     return None
 
 
+def _text_folders(source: Path, files: Sequence[Path]) -> Recognised | None:
+    """Texts in one folder for each class, also below folders of splits."""
+    root = visible_files.innermost(source)
+    texts = [path for path in files if path.suffix.lower() in class_folder.TEXTS]
+    if not texts or len(texts) * 2 < len(files):
+        return None
+    inner = [path.relative_to(root) for path in texts]
+    depths = {len(path.parts) for path in inner}
+    classes = sorted({path.parts[-2] for path in inner if len(path.parts) > 1})
+    has_splits = depths == {3} and all(is_split(path.parts[0]) for path in inner)
+    if len(classes) < 2 or not (depths == {2} or has_splits):
+        return None
+    if not has_splits:
+        _check_classes(classes, source)
+    coded = encoding.of_files(texts)
+    layout: dict[str, Any] = {"kind": "folder", "root": root.relative_to(source).as_posix(), "text": True}
+    layout |= {"splits": True} if has_splits else {}
+    layout |= {"encoding": coded.name} if coded.name != "utf-8" else {}
+    why = f"texts in {len(classes)} " + ("class folders a split" if has_splits else "folders, one a class")
+    return Recognised(layout, why, (*([coded.note] if coded.note else []), *_noise(classes)))
+
+
 def _check_classes(folders: Sequence[str], source: Path) -> None:
     """Refuse folders whose names are those of splits or folds: they are no classes.
 
@@ -201,6 +237,22 @@ def _encoding(paths: Sequence[Path], source: Path) -> tuple[str, tuple[str, ...]
                           next_step="save all files as UTF-8")  # fmt: skip
     ((name, path),) = odd.items()
     return name, (found[path].note,)
+
+
+def _boxes(source: Path, files: Sequence[Path], options: DraftOptions) -> Recognised | None:
+    """Tables of boxes, unless a label or another task was named."""
+    if options.label is not None or not options.allows("boxes"):
+        return None
+    return recognise_box_table.recognise(source, files)
+
+
+def _json(source: Path, files: Sequence[Path], options: DraftOptions) -> Recognised | None:
+    """JSON of annotation tools and of language models, unless a column was named."""
+    if options.label is not None or not any(recognise_json.is_json(path) for path in files):
+        return None
+    if source.is_dir() and len(files) == 1:  # a single file: its images are beside it
+        files = [*files, *(path for path in visible_files.walk(source) if path.suffix.lower() in image_names.SUFFIXES)]
+    return recognise_json.recognise(source, files, options)
 
 
 def _conll(source: Path, files: Sequence[Path]) -> Recognised | None:

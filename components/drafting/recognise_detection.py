@@ -115,7 +115,7 @@ def _coco(source: Path, files: Sequence[Path], images: Sequence[Path]) -> Recogn
     chosen = [found for found in documents if not found.is_other] or documents
     remarks = [f"{_relative(found.path, source)} is left out: keypoints, captions or segments"
                for found in documents if found not in chosen]  # fmt: skip
-    splits = by_split([found.path for found in chosen], source)
+    splits = _coco_splits(chosen, source)
     by_path = {found.path: found for found in chosen}
     annotations: Files = {}
     folders: Files = {}
@@ -127,6 +127,29 @@ def _coco(source: Path, files: Sequence[Path], images: Sequence[Path]) -> Recogn
         folders[split] = found_folders[0] if len(set(found_folders)) == 1 else found_folders
     layout = {"kind": "coco", "annotations": annotations, "images": folders}
     return Recognised(layout, "COCO annotations", tuple(remarks))
+
+
+def _coco_splits(chosen: Sequence[_Coco], source: Path) -> dict[str, list[Path]]:
+    """The files of each split.
+
+    Raises:
+        SourceError: the names of several files say no split; asks for them by name.
+    """
+    try:
+        return by_split([found.path for found in chosen], source)
+    except SourceError as error:
+        names = {found.path: _relative(found.path, source) for found in chosen}
+        example = ", ".join(
+            f"{split}: {name}" for split, name in zip(("train", "test", "validation"), names.values(), strict=False)
+        )
+        raise SourceError(
+            f"which split is each of these {len(chosen)} files of annotations? {error.what}",
+            where=str(source),
+            got="; ".join(f"{names[found.path]} ({len(found.images):,} images)" for found in chosen[:8]),
+            expected="train, validation (val, dev) or test in each name",
+            next_step="name the files after their splits; or write data/NAME/dataset.yaml by hand with `layout: {kind: "
+            f"coco, annotations: {{{example}}}, images: {{...}}}}`, where files in a list are of one split",
+        ) from error
 
 
 def _check_disjoint(documents: Sequence[_Coco], source: Path) -> None:

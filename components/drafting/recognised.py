@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from components import tasks
-from components.contracts.dataset_layout import Layout
+from components.contracts.dataset_layout import Fields, Layout
 
 _LAYOUT: TypeAdapter[Layout] = TypeAdapter(Layout)
 
@@ -26,7 +26,12 @@ class Recognised(NamedTuple):
     remarks: tuple[str, ...] = ()
 
     @property
+    def fields(self) -> Fields:
+        """Fields of the layout's samples, with their kinds."""
+        layout: Layout = _LAYOUT.validate_python(self.layout)
+        return layout.fields
+
+    @property
     def task(self) -> str | None:
         """The task that reads the fields of the layout's samples; None if there is none."""
-        layout: Layout = _LAYOUT.validate_python(self.layout)
-        return tasks.of_fields(layout.fields)
+        return tasks.of_fields(self.fields)

@@ -15,6 +15,7 @@ from components.core.errors import SourceError, UnsafeArchiveError
 
 _PIECE = 1 << 20
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags of a member of a zip archive
+_7Z = b"7z\xbc\xaf\x27\x1c"
 _GUESSES = ("gbk", "shift_jis", "euc_kr", "big5", "cp850", "cp1252", "cp1251")  # of an encoding, to show
 
 
@@ -34,6 +35,23 @@ class _Member(NamedTuple):
 def is_archive(path: Path) -> bool:
     """Whether a file is a tar (plain, gzip, bzip2, xz) or zip archive."""
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+
+
+def check_kind(path: Path) -> None:
+    """Refuse an archive of a kind that is not read, whatever its name.
+
+    Raises:
+        SourceError: the file is a 7z archive.
+    """
+    with path.open("rb") as stream:
+        is_7z = stream.read(len(_7Z)) == _7Z
+    if is_7z:
+        raise SourceError(
+            "7z archives are not read",
+            where=str(path),
+            expected="a zip or tar archive, or a folder",
+            next_step="unpack it, and name the folder; or pack the files as zip or tar.gz",
+        )
 
 
 def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None, *, names: str | None = None) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from components.core.errors import SourceError
 from components.ingestion.class_name import class_name
 
 
-def box(label: Any, corners: list[Any], where: str) -> dict[str, Any]:
+def box(
+    label: Any, corners: list[Any], where: str, flag: Literal["difficult", "crowd"] | None = None
+) -> dict[str, Any]:
     """A box in pixels. A box without area is kept: validation counts and shows it.
+
+    Args:
+        flag: key of a box that is neither learnt nor counted as a miss; other boxes have neither key.
 
     Raises:
         SourceError: no label, or a corner that is no finite number.
@@ -23,4 +28,5 @@ def box(label: Any, corners: list[Any], where: str) -> dict[str, Any]:
         raise SourceError("a box whose corners are no numbers", where=where, got=error) from error
     if not all(math.isfinite(number) for number in numbers):
         raise SourceError("a box whose corners are not finite", where=where, got=numbers)
-    return {"label": class_name(label), **dict(zip(("xmin", "ymin", "xmax", "ymax"), numbers, strict=True))}
+    sides = dict(zip(("xmin", "ymin", "xmax", "ymax"), numbers, strict=True))
+    return {"label": class_name(label), **sides, **({flag: True} if flag is not None else {})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from components.contracts.dataset_layout import FolderLayout
 from components.core.errors import SourceError
-from components.ingestion import image_names, text_lines, visible_files
+from components.ingestion import image_names, text_encoding, text_lines, visible_files
 from components.ingestion.class_name import class_name
 from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample, split_name
@@ -38,7 +39,7 @@ def samples(layout: FolderLayout, root: Path, remarks: Remarks) -> Iterator[Samp
             name = parts[0] if layout.splits is True else layout.splits[parts[0]]
             split = split_name(name, str(root / parts[0]))
         class_folder = parts[int(bool(layout.splits))]
-        content = {"text": _text(path)} if layout.text else {"image": path.read_bytes()}
+        content = {"text": _text(path, layout.encoding)} if layout.text else {"image": path.read_bytes()}
         label = class_name((layout.classes or {}).get(class_folder, class_folder))
         yield Sample(unicodedata.normalize("NFC", "/".join(parts)), split, {**content, "label": label})
 
@@ -113,5 +114,7 @@ def _is_excluded(layout: FolderLayout, parts: tuple[str, ...]) -> bool:
     return layout.classes is not None and (len(parts) < class_index + 2 or parts[class_index] not in layout.classes)
 
 
-def _text(path: Path) -> str:
-    return "".join(line for _, line in text_lines.read(path))
+def _text(path: Path, encoding: str) -> str:
+    is_utf8 = codecs.lookup(encoding).name.startswith("utf-8")
+    lines = (line for _, line in text_lines.read(path, encoding, strict=not is_utf8))
+    return "".join(text_encoding.checked(lines, path, encoding) if text_encoding.has_no_controls(encoding) else lines)

@@ -78,10 +78,14 @@ def _read(path: Path, split: str, folder: Path, remarks: Remarks) -> Iterator[_I
         used = set()
         for entry in document["annotations"]:
             where = f"{path} annotation {entry.get('id')}"
-            if entry.get("iscrowd"):
-                remarks.add("boxes of crowds are left out", where)
-                continue
             image, category = str(entry["image_id"]), str(entry["category_id"])
+            if entry.get("iscrowd"):
+                if not entry.get("bbox") or image not in boxes or category not in labels:
+                    remarks.add("crowds without a box, a known image or a known category are left out", where)
+                    continue
+                remarks.add("boxes of crowds are not learnt, and what is inside them is neither right nor wrong", where)
+                boxes[image].append(box(labels[category], _corners(entry, where), where, "crowd"))
+                continue
             if image not in boxes or category not in labels:
                 got = f"image {image}, category {category}"
                 raise SourceError("an annotation of an unknown image or category", where=where, got=got)

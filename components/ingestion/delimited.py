@@ -161,7 +161,8 @@ def _odd_row(path: Path, line: int, row: list[str], names: Sequence[str]) -> Sou
         got=got,
         expected=f"{len(names)}: {', '.join(names[:20])}",
         next_step=_next_step(names)
-        or "mend the line; `skip_lines:`, `skip_last_lines:` and `comment:` leave out lines",
+        or ("put cells with commas inside in quotation marks; " if len(row) > len(names) else "")
+        + "mend the line; `skip_lines:`, `skip_last_lines:` and `comment:` leave out lines",
     )
 
 

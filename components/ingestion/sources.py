@@ -8,14 +8,18 @@ from pathlib import Path
 
 from components.contracts.dataset import FolderSource, SklearnSource, Source, TableSource, UrlSource
 from components.contracts.dataset_layout import (
+    BoxTableLayout,
     CifarLayout,
     CocoLayout,
     ConllLayout,
     FolderLayout,
     IdxLayout,
+    InstructionLayout,
+    LabelStudioLayout,
     Layout,
     MasksLayout,
     PairsLayout,
+    SpanLayout,
     TableLayout,
     VocLayout,
     WavLayout,
@@ -23,6 +27,7 @@ from components.contracts.dataset_layout import (
     YoloLayout,
 )
 from components.ingestion import (
+    box_table,
     cifar,
     class_folder,
     coco,
@@ -31,8 +36,11 @@ from components.ingestion import (
     diabetes,
     digits,
     idx,
+    instructions,
+    label_studio,
     masks,
     pairs,
+    span_documents,
     table,
     unpacked,
     visible_files,
@@ -100,5 +108,13 @@ def _read(layout: Layout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
             return masks.samples(layout, folder, remarks)
         case YoloLayout():
             return yolo.samples(layout, folder, remarks)
+        case BoxTableLayout():
+            return box_table.samples(layout, folder, remarks)
+        case SpanLayout():
+            return span_documents.samples(layout, folder, remarks)
+        case LabelStudioLayout():
+            return label_studio.samples(layout, folder, remarks)
+        case InstructionLayout():
+            return instructions.samples(layout, folder, remarks)
         case WavLayout():
             return wav_folder.samples(layout, folder, remarks)

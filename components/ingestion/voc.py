@@ -52,6 +52,9 @@ def samples(layout: VocLayout, folder: Path, remarks: Remarks) -> Iterator[Sampl
     painter = mask_painter.Painter(remarks) if layout.masks is not None else None
     for image in images:
         sample = _sample(image, frame)
+        for found in sample.values["boxes"] if painter is None else ():
+            if "difficult" in found:
+                remarks.add("boxes are difficult: they are neither learnt nor counted as misses", image.identity)
         if painter is None or layout.masks is None:
             yield sample
         else:
@@ -178,6 +181,16 @@ def _sample(image: _Image, frame: Frame) -> Sample:
 
 def _boxes(path: Path) -> list[dict[str, Any]]:
     return [
-        box(element.findtext("name"), [element.findtext(f"bndbox/{corner}") for corner in _CORNERS], str(path))
+        box(
+            element.findtext("name"),
+            [element.findtext(f"bndbox/{corner}") for corner in _CORNERS],
+            str(path),
+            "difficult" if _is_difficult(element) else None,
+        )
         for element in annotation_root(path).iter("object")
     ]
+
+
+def _is_difficult(element: ElementTree.Element) -> bool:
+    """Whether an object has `<difficult>1</difficult>`; tools write true and false too."""
+    return (element.findtext("difficult") or "").strip().lower() in ("1", "true", "yes")

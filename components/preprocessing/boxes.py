@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from components.core.errors import SampleError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+ORDINARY, DIFFICULT, CROWD = 0, 1, 2  # flags of true boxes; the last two are neither learnt nor counted as misses
 DESCRIBED = ("boxes", "degenerate", "outside", "least_side")
 _CANDIDATES = 1000  # boxes of the highest scores that enter suppression
 _SLACK = 1.0  # pixels: annotators count the edge from 0 or from 1
@@ -26,6 +27,28 @@ class Detections(NamedTuple):
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
+
+
+def flag(box: Any) -> int:
+    """The flag of an annotated box: its key `difficult` or `crowd` is true."""
+    return CROWD if box.get("crowd") else DIFFICULT if box.get("difficult") else ORDINARY
+
+
+def read_flagged(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list[str], list[int]]:
+    """As `read`, with the flag of each box; ordinary boxes are first.
+
+    Raises:
+        SampleError: the annotation is not a list of boxes.
+    """
+    _corners(boxes)
+    groups = {number: [box for box in boxes if flag(box) == number] for number in (ORDINARY, DIFFICULT, CROWD)}
+    found = {number: read(group, width, height) for number, group in groups.items() if group or number == ORDINARY}
+    flags = [number for number, (_, labels) in found.items() for _ in labels]
+    return (
+        np.concatenate([one for one, _ in found.values()]),
+        [label for _, own in found.values() for label in own],
+        flags,
+    )
 
 
 def read(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list[str]]:
@@ -47,10 +70,11 @@ def read(boxes: Any, width: int, height: int) -> tuple[NDArray[np.float32], list
 def describe(boxes: Any, width: int, height: int) -> dict[str, object]:
     """Number of boxes, of boxes without area, of boxes beyond the image by more than a pixel; the smallest side.
 
-    `boxes` is -1 for an annotation that cannot be read.
+    Boxes of crowds do not count. `boxes` is -1 for an annotation that cannot be read.
     """
     try:
         corners, _ = _corners(boxes)
+        corners = corners[[flag(box) != CROWD for box in boxes]]
     except SampleError:
         return dict(zip(DESCRIBED, (-1, 0, 0, 0.0), strict=True))
     sides = corners[:, 2:] - corners[:, :2]
@@ -77,13 +101,15 @@ def non_max_suppression(
     confidence = scores[rows, classes]
     order = np.argsort(-confidence, kind="stable")[:_CANDIDATES]
     rows, classes, confidence = rows[order], classes[order], confidence[order]
-    overlaps = (intersection_over_union(boxes[rows], boxes[rows]) > iou_threshold) & (classes[:, None] == classes)
-    candidates = np.ones(len(rows), np.bool_)
+    found, candidates = boxes[rows], np.ones(len(rows), np.bool_)
     kept: list[int] = []
     for row in range(len(rows)):
-        if candidates[row] and len(kept) < max_detections:
+        if len(kept) == max_detections:
+            break
+        if candidates[row]:
             kept.append(row)
-            candidates &= ~overlaps[row]
+            overlaps = intersection_over_union(found[row : row + 1], found)[0] > iou_threshold
+            candidates &= ~(overlaps & (classes == classes[row]))
     chosen = np.asarray(kept, np.int64)
     return Detections(
         boxes[rows[chosen]].astype(np.float32), confidence[chosen].astype(np.float32), classes[chosen].astype(np.int64)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from components.core.errors import SampleError, UsageError
+from components.core.words import words as words
 from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel, WordPiece
 
 PAD, UNKNOWN, BEGIN, END = range(4)
@@ -32,8 +33,6 @@ _LETTER = r"[\p{L}\p{M}\p{N}_]"
 _WORD = rf"{_LETTER}+(?:{_TIE}{_LETTER}+)*|(?:{_TIE}{_LETTER}+)+|[^\s\p{{L}}\p{{M}}\p{{N}}_'\u2019]+|{_TIE}"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all of the category but tab and line ends
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # half of a surrogate pair
-# For spans: a URL, a word with a prefix (@name, #tag) and punctuation within, or one punctuation mark.
-_SPLIT = re.compile(rf"https?://\S+|[@#]?\w+(?:[._\-/&]\w+)*|{_TIE}\w+|[^\w\s]")
 
 
 class Split(NamedTuple):
@@ -158,11 +157,6 @@ class Tokenizer:
         if self._ends:  # keep the last token, [SEP]
             return np.append(tokens[: max_length - 1], tokens[-1])
         return tokens[:max_length]
-
-
-def words(text: str) -> list[tuple[str, int, int]]:
-    """Words and punctuation marks of a text, each with the offsets of its start and end (excluded)."""
-    return [(match.group(), match.start(), match.end()) for match in _SPLIT.finditer(text)]
 
 
 def read(item: object) -> str:

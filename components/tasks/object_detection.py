@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from components.tasks.task import Arrays, RunGraph
 
 MAX_SIDE = 320  # of a drafted dataset's images
-_SCORED = {"score_threshold": 0.01, "iou_threshold": 0.5, "max_detections": 200}  # what is scored: sure or not
+_ABOVE_ZERO = 1e-30
+_SCORED = {"score_threshold": _ABOVE_ZERO, "iou_threshold": 0.5, "max_detections": 200}  # what is scored: sure or not
 
 
 class ObjectDetectionSettings(ImageClassificationSettings):
@@ -77,11 +78,15 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
         return BoxesOutput(classes=len(self.classes))
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`images` uint8 (H, W, C), `boxes` float32 (M, 4) as centre and sides in 0..1, `box_classes` int64 (M,)."""
+        """`images` uint8 (H, W, C), `boxes` float32 (M, 4) as centre and sides in 0..1, `box_classes` int64 (M,).
+
+        `box_flags` uint8 (M,): 1 for difficult boxes, 2 for crowds, which are neither learnt nor counted as misses.
+        """
         return (
             ArraySpec(name="images", type="uint8", shape=(self.height, self.width, self.channels)),
             ArraySpec(name="boxes", type="float32", shape=(4,), layout="ragged"),
             ArraySpec(name="box_classes", type="int64", shape=(), layout="ragged"),
+            ArraySpec(name="box_flags", type="uint8", shape=(), layout="ragged"),
         )
 
     def inputs(self) -> tuple[str, ...]:
@@ -89,7 +94,10 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
         return ("images",)
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Decoded images and their boxes; boxes without area are left out."""
+        """Decoded images and their boxes; boxes without area are left out.
+
+        So are difficult boxes and crowds of a class that has no other boxes: it is none of the classes.
+        """
         return items.each(self._encoded, samples)
 
     def _encoded(self, raw: RawSample) -> Arrays:
@@ -98,12 +106,14 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
         from components.preprocessing import boxes
 
         width, height = raw.decoded["size"].tolist()
-        own_boxes, labels = boxes.read(raw.values["boxes"], width, height)
-        numbers = [classification.number(label, self.classes) for label in labels]
+        own_boxes, labels, flags = boxes.read_flagged(raw.values["boxes"], width, height)
+        kept = [place for place, label in enumerate(labels) if not flags[place] or label in self.classes]
+        numbers = [classification.number(labels[place], self.classes) for place in kept]
         return {
             "images": raw.decoded["images"],
-            "boxes": self._frame(width, height).into(own_boxes),
+            "boxes": self._frame(width, height).into(own_boxes[kept]),
             "box_classes": np.asarray(numbers, np.int64),
+            "box_flags": np.asarray(flags, np.uint8)[kept],
         }
 
     def _frame(self, width: int, height: int) -> Frame:
@@ -147,7 +157,7 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
         ]
 
     def detections(self, run: RunGraph, images: NDArray[np.uint8]) -> list[Detections]:
-        """Boxes of images (N, H, W, C) for evaluation, down to a low score."""
+        """Boxes of images (N, H, W, C) for evaluation, whatever their scores."""
         return self._suppressed(run, images, **_SCORED)
 
     def _suppressed(self, run: RunGraph, images: NDArray[np.uint8], **how: Any) -> list[Detections]:
@@ -194,8 +204,10 @@ class ObjectDetection(TaskDefaults):
     objective: ClassVar[str] = "components.training.objectives.detection:DetectionObjective"
     scorer: ClassVar[str] = "components.evaluation.detection:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
-        "map_50": Metric(True, "mean average precision at an IoU of 0.5"),
-        "map_50_95": Metric(True, "mean average precision over IoUs of 0.5 to 0.95"),
+        "map_50": Metric(True, "mean average precision at an IoU of 0.5, all points"),
+        "map_50_95": Metric(True, "mean average precision over IoUs of 0.5 to 0.95, all points"),
+        "coco_map_50": Metric(True, "mean average precision at an IoU of 0.5 as COCO defines it, 101 points"),
+        "coco_map_50_95": Metric(True, "mean average precision over IoUs of 0.5 to 0.95 as COCO defines it"),
     }
     libraries: ClassVar[tuple[str, ...]] = image_settings.LIBRARIES
     raw_columns: ClassVar[tuple[str, ...]] = (
@@ -239,13 +251,20 @@ class ObjectDetection(TaskDefaults):
         return {**facts, **boxes.describe(values["boxes"], width, height)}
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
-        """Number of boxes, smallest side (1 without boxes), largest class number (-1 without boxes), mean level."""
+        """Number of boxes, smallest side (1 without boxes), largest class number (-1 without boxes), mean level.
+
+        Crowds do not count.
+        """
         import numpy as np
+
+        from components.preprocessing import boxes
 
         images, lengths = batch["images"], batch["boxes_lengths"]
         inside = np.arange(batch["boxes"].shape[1]) < lengths[:, None]  # (N, M)
+        if "box_flags" in batch:
+            inside &= batch["box_flags"] != boxes.CROWD
         return {
-            "boxes": lengths,
+            "boxes": inside.sum(axis=1),
             "least_side": np.where(inside[..., None], batch["boxes"][..., 2:], 1).min(axis=(1, 2)),
             "largest_class": np.where(inside, batch["box_classes"], -1).max(axis=1),
             "mean": images.reshape(len(images), -1).mean(axis=1),
@@ -301,8 +320,11 @@ def _decoded(content: bytes, settings: ObjectDetectionSettings, how: Decoding) -
 
 
 def _labels(values: Values) -> Counter[str]:
-    boxes = values["boxes"] if isinstance(values["boxes"], list) else []
-    return Counter(str(box["label"]) for box in boxes if isinstance(box, dict) and "label" in box)
+    """The labels of boxes that are neither difficult nor crowds."""
+    from components.preprocessing import boxes
+
+    own = [box for box in values["boxes"] if isinstance(box, dict)] if isinstance(values["boxes"], list) else []
+    return Counter(str(box["label"]) for box in own if "label" in box and boxes.flag(box) == boxes.ORDINARY)
 
 
 TASK = ObjectDetection()

@@ -423,3 +423,33 @@ def test_empty_last_cells_and_decimal_commas_do_not_hide_the_delimiter(tmp_path:
     assert found.layout["delimiter"] == ";"
     assert (found.layout["text"], found.layout["label"]) == ("text", "label")
     assert "5 of 60 rows have no label" in found.why
+
+
+def test_numbers_that_are_written_in_several_ways_are_named(tmp_path: Path) -> None:
+    head = ["day;price;count;place"]
+    mixed = [f"2024-01-{i + 1:02};{i + 1}.234,5{'' if i % 5 else 0};{i + 1}.250;{'ab'[i % 2]}" for i in range(25)]
+    with pytest.raises(SourceError, match="numbers that are written in several ways") as caught:
+        columns.recognise(put(tmp_path, head + mixed), "csv")
+    assert "price: 1.234,50 is a number with the decimal mark ',' and the mark of thousands '.'" in str(
+        caught.value.got
+    )
+    assert "1.250 (count) would be 1250" in str(caught.value.got)
+    points = [line.replace("5.234,50", "5234.50").replace("6.234,50", "6234.50") for line in mixed]
+    with pytest.raises(SourceError, match="numbers that are written in several ways") as caught:
+        columns.recognise(put(tmp_path, head + points, "p.csv"), "csv")
+    assert "and 6234.50 is none" in str(caught.value.got)
+
+
+def test_commas_without_quotation_marks_cut_no_text_in_two(tmp_path: Path) -> None:
+    for forms in (("the soup, and more", "a lamp, dull"), ("one, two, three", "none")):
+        lines = [f"{forms[i % 2]} {i}" for i in range(40)]
+        found = columns.recognise(path := put(tmp_path, ["text", *lines]), "csv")
+        assert "commas are parts of its cells" in found.why
+        layout = TableLayout(kind="csv", files={"": path.name}, **found.layout)
+        assert [sample.values["text"] for sample in table.samples(layout, tmp_path)] == lines
+    rows = [f"the soup, and more {i},{'good' if i % 2 else 'bad'}" for i in range(40)]
+    with pytest.raises(SourceError, match="more cells than the header names") as caught:
+        columns.recognise(put(tmp_path, ["text,label", *rows]), "csv")
+    assert str(caught.value.where).endswith("line 2")
+    with pytest.raises(SourceError, match="more cells than the header names"):
+        columns.recognise(put(tmp_path, ["id,text", *(f"{i},a lamp, dull {i}" for i in range(40))]), "csv")

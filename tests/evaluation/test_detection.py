@@ -9,7 +9,8 @@ import pytest
 
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
-from components.evaluation.detection import SCORER, THRESHOLDS, Detections, pairwise_iou
+from components.evaluation.box_matching import THRESHOLDS, pairwise_iou
+from components.evaluation.detection import SCORER, Detections
 from components.evaluation.scorer import Arrays
 from tests.evaluation.stub_package import Answers, frozen, quiet
 

@@ -149,3 +149,59 @@ def test_an_encrypted_archive_and_a_double_name_are_refused_in_words(tmp_path: P
         path = zipped(tmp_path / "twice.zip", "cat/1.png", "cat/1.png")
     with pytest.raises(UnsafeArchiveError, match="a name stands twice"):
         archive.unpack(path, tmp_path / "b")
+
+
+def _texts(root: Path, encoding: str, splits: tuple[str, ...] = ("",)) -> Path:
+    words = {"gut": "Größe und Güte für {} Äpfel, schön\n", "schlecht": "nur {} trübe, zähe Brühe für Käufer\n"}
+    for split in splits:
+        for label, words_of in words.items():
+            for number in range(6):
+                content = words_of.format(number).encode(encoding)
+                put(root, f"{split}/{label}/{number}.txt".lstrip("/"), content=content)
+    return root
+
+
+def test_texts_in_class_folders_are_drafted_with_their_encoding(tmp_path: Path) -> None:
+    plain = recognise(_texts(tmp_path / "utf8", "utf-8"))
+    assert (plain.task, plain.layout) == ("text-classification", {"kind": "folder", "root": ".", "text": True})
+    found = recognise(_texts(tmp_path / "cp1252", "cp1252", ("train", "test")))
+    assert (found.layout["encoding"], found.layout["splits"]) == ("cp1252", True)
+    assert any("the encoding is a guess" in remark for remark in found.remarks)
+    samples = read(tmp_path / "cp1252", **found.layout)
+    assert (samples[0].values["text"], samples[0].split) == ("Größe und Güte für 0 Äpfel, schön\n", "test")
+    assert "encoding" not in FolderLayout.model_validate(plain.layout).model_dump(mode="json")
+    marked = recognise(_texts(tmp_path / "utf16", "utf-16"))
+    assert read(tmp_path / "utf16", **marked.layout)[0].values["text"].startswith("Größe")
+
+
+def test_texts_in_several_encodings_are_refused_by_file(tmp_path: Path) -> None:
+    folder = _texts(tmp_path, "cp1252")
+    put(folder, "gut/0.txt", content="Größe".encode())
+    with pytest.raises(SourceError, match="files in several encodings") as caught:
+        recognise(folder)
+    assert "(0.txt)" in str(caught.value.got)
+    assert str(caught.value.where).endswith("gut/1.txt")
+    put(folder, "gut/0.txt", content=b"a \x81 byte that cp1252 does not have\n")
+    with pytest.raises(SourceError, match="not cp1252 text") as caught:
+        read(folder, text=True, encoding="cp1252")
+    assert str(caught.value.where).endswith("gut/0.txt line 1")
+    put(folder, "gut/0.txt", content="ein \u2013 Strich\n".encode("cp1252"))
+    with pytest.raises(SourceError, match="not latin-1 text"):
+        read(folder, text=True, encoding="latin-1")
+    damaged = _texts(tmp_path / "damaged", "utf-8")
+    put(damaged, "gut/0.txt", content="Größe".encode("cp1252"))
+    found = recognise(damaged)
+    assert any("1 files are not UTF-8" in remark for remark in found.remarks)
+    assert "\ufffd" in read(damaged, **found.layout)[0].values["text"]
+
+
+def test_an_archive_of_7z_is_named_and_asked_to_be_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "photos.7z"
+    path.write_bytes(b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(40))
+    for name in ("photos.7z", "photos.zip"):
+        spelled = path = path.rename(tmp_path / name)
+        with pytest.raises(SourceError, match="7z archives are not read") as caught:
+            read(spelled)
+        assert "unpack it" in str(caught.value.next_step)
+        with pytest.raises(SourceError, match="7z archives are not read"):
+            recognise(spelled)

@@ -152,6 +152,16 @@ def test_several_files_of_a_split_are_all_read_unless_they_share_pictures(tmp_pa
         recognise(tmp_path)
 
 
+def test_files_whose_names_say_no_split_are_asked_for_by_name(tmp_path: Path) -> None:
+    for part in ("spring", "autumn"):
+        coco(tmp_path / part, [(f"{part}.jpg", photo(1))])
+        (tmp_path / part / "result.json").rename(tmp_path / f"{part}.json")
+    with pytest.raises(SourceError, match="which split is each of these 2 files") as caught:
+        recognise(tmp_path)
+    assert caught.value.got == "autumn.json (1 images); spring.json (1 images)"
+    assert "annotations: {train: autumn.json, test: spring.json}" in str(caught.value.next_step)
+
+
 def test_polygons_crowds_and_unused_categories(tmp_path: Path) -> None:
     coco(tmp_path, [("1.jpg", photo(1))])
     document = json.loads((tmp_path / "result.json").read_text())
@@ -164,8 +174,14 @@ def test_polygons_crowds_and_unused_categories(tmp_path: Path) -> None:
     remarks = Remarks()
     (sample,) = read(tmp_path, layout, remarks)
     assert is_red(sample.values["image"], sample.values["boxes"][0])
+    assert [box.get("crowd", False) for box in sample.values["boxes"]] == [False, True]
+    assert any(line.startswith("1 boxes of crowds are not learnt") for line in remarks.lines())
+    document["annotations"][1] |= {"bbox": None, "segmentation": {"counts": [3], "size": [24, 40]}}
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    remarks = Remarks()
+    (sample,) = read(tmp_path, layout, remarks)
     assert len(sample.values["boxes"]) == 1
-    assert remarks.document()["boxes of crowds are left out"]["count"] == 1
+    assert any(line.startswith("1 crowds without a box") for line in remarks.lines())
     assert remarks.document()["categories have no box and are no classes"]["first"] == ["circle"]
 
 
@@ -201,6 +217,26 @@ def test_voc_is_known_by_its_content(tmp_path: Path, images: str, annotations: s
     assert line.startswith("1 images without an annotation are left out")
     background = read(tmp_path, {**layout, "unannotated": "background"})
     assert [len(sample.values["boxes"]) for sample in background] == [0, 1, 1]
+
+
+def test_difficult_boxes_of_voc_carry_a_flag(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo(6))  # a turned picture: the flag stays
+    objects = voc_xml("car", size="<size><width>40</width><height>24</height></size>")
+    odd = (
+        objects.partition("<object>")[2]
+        .partition("</annotation>")[0]
+        .replace("<name>", "<difficult> 1</difficult><name>")
+    )
+    plain = odd.replace(" 1<", "0<")
+    (tmp_path / "a.xml").write_text(objects.replace("</annotation>", f"<object>{odd}<object>{plain}</annotation>"))
+    remarks = Remarks()
+    (sample,) = read(tmp_path, {"kind": "voc", "images": ".", "annotations": "."}, remarks)
+    assert [box.get("difficult") for box in sample.values["boxes"]] == [None, True, None]
+    assert all(is_red(sample.values["image"], box) for box in sample.values["boxes"])
+    (line,) = remarks.lines()
+    assert line.startswith("1 boxes are difficult")
+    (masks,) = read(tmp_path, {"kind": "voc", "images": ".", "annotations": ".", "masks": "rectangles"})
+    assert sorted(masks.values["mask_classes"]) == ["background", "car"] or masks.values["mask_classes"]
 
 
 def test_voc_in_folders_of_splits(tmp_path: Path) -> None:

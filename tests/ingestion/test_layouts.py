@@ -325,11 +325,12 @@ def coco(folder: Path, **changes: Any) -> dict[str, Any]:
     return {"kind": "coco", "annotations": {"train": "train.json"}, "images": {"train": "photos"}}
 
 
-def test_coco_keeps_images_without_boxes_and_boxes_without_area(tmp_path: Path) -> None:
+def test_coco_keeps_images_without_boxes_and_boxes_without_area_and_crowds(tmp_path: Path) -> None:
     flat = {"label": "cat", "xmin": 1.0, "ymin": 2.0, "xmax": 4.5, "ymax": 2.0}
+    crowd = {"label": "cat", "xmin": 0.0, "ymin": 0.0, "xmax": 9.0, "ymax": 9.0, "crowd": True}
     assert read_folder(tmp_path, **coco(tmp_path)) == [
         Sample("train/1.jpg", "train", {"image": b"1.jpg", "boxes": []}),
-        Sample("train/2.jpg", "train", {"image": b"2.jpg", "boxes": [flat]}),
+        Sample("train/2.jpg", "train", {"image": b"2.jpg", "boxes": [flat, crowd]}),
     ]
 
 

@@ -147,3 +147,19 @@ def test_an_example_says_what_is_in_it() -> None:
     assert TASK.labels(SAMPLES[0]) == ["red", "white"]
     assert TASK.strata(SAMPLES[0]) == ["red", "white"]
     assert TASK.strata(SAMPLES[1]) == []
+
+
+def test_difficult_boxes_and_crowds_are_kept_apart(tmp_path: Path) -> None:
+    flagged = [
+        {**box("red", 0, 0, 8, 8), "crowd": True}, {**box("blue", 0, 0, 8, 8), "difficult": True},
+        box("white", 8, 8, 24, 24), {**box("white", 0, 0, 64, 32), "difficult": True},
+    ]  # fmt: skip
+    samples = [{**SAMPLES[0], "boxes": flagged}, {**SAMPLES[0], "boxes": SAMPLES[0]["boxes"]}]
+    processor = whole_path.fitted(TASK, samples, tmp_path, **SETTINGS)
+    assert processor.classes == ["red", "white"]  # blue has no other box
+    batch = whole_path.stored(processor, processor.encode(whole_path.raws(TASK, samples, processor)))
+    assert batch["box_classes"][0].tolist() == [1, 1, 0]
+    assert batch["box_flags"].tolist() == [[0, 1, 2], [0, 0, 0]]
+    assert TASK.describe_prepared(batch)["boxes"].tolist() == [2, 2]
+    assert TASK.describe(samples[0])["boxes"] == 3  # without the crowd
+    assert TASK.example(samples[0]).truth == "1 white"

@@ -289,6 +289,12 @@ def test_detection_mirrors_and_shifts_images_with_their_boxes() -> None:
             return counts.float().mean()
 
     assert _values(objective.step(Detector(), batch, _generator(), training=True)) == (1.0, 64.0, 64)
+    flagged = {**batch, "box_flags": torch.tensor([2, 0], dtype=torch.uint8).expand(64, 2)}
+    flagged |= {"boxes_lengths": torch.full((64,), 2), "box_classes": torch.tensor([0, 3]).expand(64, 2)}
+    assert _values(objective.step(Detector(), flagged, _generator(), training=True)) == (1.0, 64.0, 64)
+    learnt = objective.augment({**flagged, "boxes": batch["boxes"].flip(1)}, plain, _generator())
+    assert "box_flags" not in learnt
+    assert (learnt["boxes_lengths"].tolist(), learnt["box_classes"][:, 0].tolist()) == ([1] * 64, [3] * 64)
     with pytest.raises(UsageError, match="can only be mirrored and shifted"):
         DetectionObjective(
             TrainSpec.model_validate({"augment": {"flip": True, "rotate_degrees": 3.0}}), _prepared(("images",))

@@ -23,7 +23,10 @@ MIN_VISIBLE = 0.3  # smallest share of a box's area inside the image after augme
 
 
 class DetectionObjective:
-    """Arrays `images`, `boxes` (cx, cy, w, h in 0..1) and `box_classes`; the network has the method `loss`."""
+    """Arrays `images`, `boxes` (cx, cy, w, h in 0..1), `box_classes`, `box_flags`; the network has the method `loss`.
+
+    Boxes with a flag (difficult ones, crowds) are not learnt.
+    """
 
     metric = "loss"
     higher_is_better = False
@@ -40,6 +43,7 @@ class DetectionObjective:
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """The network's loss."""
+        batch = _learnt(batch)
         outputs = forward(batch["images"])
         loss: Tensor = forward.loss(  # type: ignore[attr-defined]  # the network, or its compiled form
             outputs, batch["boxes"], batch["box_classes"], batch["boxes_lengths"]
@@ -49,6 +53,7 @@ class DetectionObjective:
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images and boxes, mirrored and shifted; a box of which less than `MIN_VISIBLE` is left is dropped."""
+        batch = _learnt(batch)
         images, boxes = batch["images"], batch["boxes"]  # (N, H, W, C), (N, M, 4)
         count, height, width, _ = images.shape
         upside_down = augmentation.draw_flip(count, spec, generator)  # (N,)
@@ -61,14 +66,27 @@ class DetectionObjective:
         moved = _inside(torch.stack([x, y, wide, high], dim=2))
         kept = moved[..., 2] * moved[..., 3] >= MIN_VISIBLE * wide * high  # (N, M)
         kept &= torch.arange(kept.shape[1], device=kept.device) < batch["boxes_lengths"][:, None]
-        order = torch.argsort(~kept, dim=1, stable=True)  # (N, M): kept boxes first
-        return {
-            **batch,
-            "images": images,
-            "boxes": moved.gather(1, order[..., None].expand_as(moved)),
-            "box_classes": batch["box_classes"].gather(1, order),
-            "boxes_lengths": kept.sum(dim=1),
-        }
+        return _selected({**batch, "images": images, "boxes": moved}, kept)
+
+
+def _learnt(batch: Batch) -> Batch:
+    """The batch without boxes that have a flag, and without their flags."""
+    if "box_flags" not in batch:
+        return batch
+    flags = batch["box_flags"]  # (N, M)
+    inside = torch.arange(flags.shape[1], device=flags.device) < batch["boxes_lengths"][:, None]
+    return _selected({name: value for name, value in batch.items() if name != "box_flags"}, inside & (flags == 0))
+
+
+def _selected(batch: Batch, kept: Tensor) -> Batch:
+    """The batch with the boxes of which `kept` (N, M) is true, in their order."""
+    order = torch.argsort(~kept, dim=1, stable=True)  # (N, M): kept boxes first
+    return {
+        **batch,
+        "boxes": batch["boxes"].gather(1, order[..., None].expand_as(batch["boxes"])),
+        "box_classes": batch["box_classes"].gather(1, order),
+        "boxes_lengths": kept.sum(dim=1),
+    }
 
 
 def _inside(boxes: Tensor) -> Tensor:

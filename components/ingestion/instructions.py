@@ -1,0 +1,114 @@
+"""Data of language models: instructions, prompts and messages become texts by a template."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.contracts.annotation_layout import InstructionLayout
+from components.core.errors import SourceError
+from components.ingestion import json_documents
+from components.ingestion.json_documents import Document
+from components.ingestion.remarks import Remarks
+from components.ingestion.sample import Sample
+
+_PLACE = re.compile(r"\{(\w+)\}")
+ROLE_KEYS = ("role", "from")  # of a message, as OpenAI and as ShareGPT write it
+CONTENT_KEYS = ("content", "value")
+_ANSWER = "assistant"  # what stands for the role of the model
+
+
+def samples(layout: InstructionLayout, folder: Path, remarks: Remarks) -> Iterator[Sample]:
+    """The texts of each file, in order; ids are `<split>/<number>`.
+
+    Objects without an instruction, prompt or output, and conversations without an answer, are left out and counted.
+
+    Raises:
+        SourceError: a file is missing, an object does not have the parts of its form, or a part is no text.
+    """
+    counts: dict[str, int] = {}
+    for prefix, split, where, document in json_documents.by_split(layout.files, folder, layout.encoding):
+        number = counts[prefix] = counts.get(prefix, -1) + 1
+        made = _conversation if layout.form == "messages" else _filled
+        text = made(layout, document, where, remarks)
+        if text is not None:
+            yield Sample(f"{prefix}/{number:06d}", split, {"text": text})
+
+
+def _filled(layout: InstructionLayout, document: Document, where: str, remarks: Remarks) -> str | None:
+    parts: dict[str, str] = {}
+    for part in layout.parts:
+        key = layout.key(part)
+        value = document.get(key)
+        if value is None and (key in document or part == "input"):
+            value = ""
+        if not isinstance(value, str):
+            got = type(value).__name__ if key in document else ", ".join(document)
+            raise SourceError("no text", where=where, got=got, expected=f"a text under {key!r}")
+        parts[part] = value
+    for part, value in parts.items():
+        if part != "input" and not value.strip():
+            remarks.add(f"samples with an empty {part} are left out", where)
+            return None
+    is_without = layout.template_without_input is not None and not parts.get("input", "").strip()
+    return _placed((layout.template_without_input if is_without else None) or layout.template, parts)
+
+
+def _conversation(layout: InstructionLayout, document: Document, where: str, remarks: Remarks) -> str | None:
+    key = layout.key("messages")
+    messages = document.get(key)
+    if not isinstance(messages, list):
+        raise SourceError("no list of messages", where=where, got=", ".join(document), expected=f"a list under {key!r}")
+    texts: list[str] = []
+    has_answer = False
+    for message in messages:
+        if not isinstance(message, dict):
+            expected = "an object with role and content"
+            raise SourceError("a message that is no object", where=where, got=type(message).__name__, expected=expected)
+        role = _first(message, ROLE_KEYS)
+        if not isinstance(role, str) or role not in layout.roles:
+            remarks.add(f"messages of the role {role} are left out", where)
+            continue
+        content = _content(message, where, remarks)
+        if not content.strip():
+            remarks.add("messages without text are left out", where)
+            continue
+        has_answer |= layout.roles[role] == _ANSWER
+        texts.append(_placed(layout.template, {"role": layout.roles[role], "content": content}))
+    if not has_answer and _ANSWER in layout.roles.values():
+        remarks.add("conversations without an answer are left out", where)
+        return None
+    if not texts:
+        remarks.add("conversations without a message are left out", where)
+        return None
+    return "".join(texts)
+
+
+def _content(message: Mapping[str, Any], where: str, remarks: Remarks) -> str:
+    """The text of a message; of a list of parts, the texts among them."""
+    content = _first(message, CONTENT_KEYS)
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise SourceError("the content of a message is no text", where=where, got=type(content).__name__)
+    texts = []
+    for part in content:
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        else:
+            kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+            remarks.add(f"parts of messages of the type {kind} are left out", where)
+    return "\n".join(texts)
+
+
+def _first(message: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((message[key] for key in keys if key in message), None)
+
+
+def _placed(template: str, parts: Mapping[str, str]) -> str:
+    """The template with the parts in place of their names; braces inside a part are left as they are."""
+    return _PLACE.sub(lambda place: parts.get(place[1], place[0]), template)
