@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from components.core.strict import Strict
 
@@ -26,6 +26,8 @@ class ArraySpec(Strict):
         shape: of one sample; of one row, if the layout is ragged or window.
         pad: value that fills a batch after the end of a shorter sample.
         of, start, stop: table and range of rows, if the layout is window.
+        on_request: whether a batch has the array only if it is asked for by name: what the evaluation reads, or whole
+            texts, which would make a padded batch large.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -36,12 +38,18 @@ class ArraySpec(Strict):
     of: str = ""
     start: int = 0
     stop: int = 0
+    on_request: bool = False
 
     @model_validator(mode="after")
     def _whole_window(self) -> Self:
         if (self.layout == "window") != bool(self.of) or (self.layout == "window" and not self.start < self.stop):
             raise ValueError("of, start and stop belong to layout window, which needs all of them")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`on_request` is left out where it is False, so that digests of prepared data are kept."""
+        return {key: value for key, value in handler(self).items() if key != "on_request" or value}
 
 
 def lengths(name: str) -> str:

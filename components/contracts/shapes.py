@@ -50,7 +50,12 @@ class OutputSpec(Strict):
 
 
 class ImageInput(InputSpec):
-    """uint8 images (N, H, W, C); mean and std of each channel over the train split, in units of 0..1."""
+    """uint8 images (N, H, W, C); mean and std of each channel, in units of 0..1.
+
+    Args:
+        normalise: where mean and std are from: `auto`, the train split, and pretrained weights that say their own
+            replace them; `dataset`, the train split in any case; `stated` in dataset.yaml.
+    """
 
     kind: ClassVar[str] = "image"
     channels_last: ClassVar[bool] = True
@@ -61,6 +66,7 @@ class ImageInput(InputSpec):
     channels: int
     mean: list[float]
     std: list[float]
+    normalise: Literal["auto", "dataset", "stated"] = "auto"
 
 
 class TokensInput(InputSpec):
@@ -101,6 +107,7 @@ class NoiseInput(InputSpec):
 
     Args:
         schedule, steps: the noise schedule (`preprocessing.noise_schedule`).
+        classes: K; number K is a further class, of images without their class.
     """
 
     kind: ClassVar[str] = "noise"

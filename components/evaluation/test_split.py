@@ -60,6 +60,22 @@ class FrozenSplit(NamedTuple):
         classes, processor = list(facts["classes"]), task.load(folder)
         return FrozenSplit(folder, task, specs, split, classes, processor, overlap, clusters, name)
 
+    def require(self, *names: str) -> None:
+        """Check that the split has the arrays that a scorer reads.
+
+        Raises:
+            CorruptArtifactError: an array is missing: the data was prepared by an earlier version.
+        """
+        stored = {spec.name for spec in self.specs}
+        if missing := [name for name in names if name not in stored]:
+            raise CorruptArtifactError(
+                "the prepared data has no array that the scores need",
+                where=str(self.folder),
+                got=", ".join(sorted(stored)),
+                expected=", ".join(missing),
+                next_step="prepare the data again: run the pipeline",
+            )
+
     def other(self, name: str) -> StoredSplit:
         """Another split of the same dataset."""
         return StoredSplit(self.folder / name, self.specs)

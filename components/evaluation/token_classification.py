@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.evaluation import batched_prediction
 from components.evaluation.additive_metrics import AdditiveScores, share
@@ -23,9 +24,18 @@ BATCH = 64
 
 
 class EntityView(NamedTuple):
-    """Sums: correct, predicted and true entities of each label (3 * E), then correct and all words."""
+    """Sums: correct, predicted and true entities of each label (3 * E), then correct and all words.
+
+    Args:
+        names: the labels.
+        unread_samples, unread_words, unread_entities: what the network does not read, since it is past `max_length`:
+            words, the entities that have one of them, the samples of these words. All of them count as missed.
+    """
 
     names: tuple[str, ...]
+    unread_samples: int = 0
+    unread_words: int = 0
+    unread_entities: int = 0
 
     def counts(self, total: Real) -> Real:
         """(..., E, 3) of sums (..., S)."""
@@ -63,8 +73,9 @@ class EntityView(NamedTuple):
         ]
 
     def document(self, total: Real) -> dict[str, Any]:
-        """Figures of each label."""
-        return {"per_type": self._rows(total)}
+        """Figures of each label, and what the network does not read."""
+        unread = {"samples": self.unread_samples, "words": self.unread_words, "entities": self.unread_entities}
+        return {"per_type": self._rows(total), "past_max_length": unread}
 
     def draw(self, total: Real, folder: Path) -> None:
         """Precision and recall of each label."""
@@ -83,6 +94,11 @@ class EntityView(NamedTuple):
         ]
         weakest = min((row for row in rows if row["support"]), key=lambda row: row["f1"], default=None)
         limits = [f"- Weakest kind: {weakest['type']}, F1 {weakest['f1']:.4f}."] if weakest else []
+        if self.unread_words:
+            limits.append(
+                f"- {self.unread_words:,} of {int(total[-1]):,} words, in {self.unread_samples:,} samples, are past"
+                f" `max_length` and are not read; their {self.unread_entities:,} entities count as missed."
+            )
         return CardLines(lines, limits)
 
     def _rows(self, total: Real) -> list[dict[str, Any]]:
@@ -97,25 +113,39 @@ class EntityView(NamedTuple):
 
 
 class TokenClassificationScorer(NamedTuple):
-    """The scorer: graph `model` gives `probabilities` (N, T, K); `tags` (N, T) has the true tag of each word."""
+    """The scorer: graph `model` gives `probabilities` (N, T, K).
 
-    truth: tuple[str, ...] | None = ()
+    `word_tags` (N, W) has the true tag of every word of the sample, `word_tokens` (N, W) the place of its first token,
+    or -1 for a word past `max_length`. Such a word is in no predicted entity, as in the service.
+    """
+
+    truth: tuple[str, ...] | None = ("word_tags",)
 
     def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
         """Tags are matched by name. A sample that is not finite counts as without entities and correct words."""
+        frozen.require("word_tags", "word_tokens")
         names = predictor.signature.classes
         view = EntityView(tuple(sorted({tag[2:] for tag in [*frozen.classes, *names] if tag != spans.OUTSIDE})))
         summands = np.zeros((len(frozen), 3 * len(view.names) + 2))
-        not_finite = 0
+        not_finite, unread = 0, np.zeros(3, np.int64)  # of samples, words, entities
         for index, batch, outputs in batched_prediction.outputs(predictor, frozen.split, step, BATCH):
             tag_numbers = outputs["probabilities"].argmax(axis=-1)  # (B, T)
             is_word = batch["tags"] != spans.IGNORED  # (B, T)
             finite = batched_prediction.finite(np.where(is_word[..., None], outputs["probabilities"], 0))
             not_finite += int(np.count_nonzero(~finite))
+            batch |= frozen.split.batch(index, ("word_tags", "word_tokens"))
             for row, number in enumerate(index):
-                truth = [frozen.classes[tag] for tag in batch["tags"][row][is_word[row]]]
-                predicted_tags = [names[tag] for tag in tag_numbers[row][is_word[row]]] if finite[row] else None
-                summands[number] = self.of_sample(view, truth, predicted_tags)
+                words = batch["word_tags_lengths"][row]
+                truth = [frozen.classes[tag] for tag in batch["word_tags"][row][:words]]
+                places = batch["word_tokens"][row][:words]  # (W,)
+                predicted_tags = [
+                    names[tag_numbers[row, place]] if place >= 0 and finite[row] else spans.OUTSIDE for place in places
+                ]
+                is_read = (places >= 0) & finite[row]  # (W,)
+                summands[number] = self.of_sample(view, truth, predicted_tags, is_read)
+                unread += _unread(truth, places >= 0)
+        samples, words, entities = unread.tolist()
+        view = view._replace(unread_samples=samples, unread_words=words, unread_entities=entities)
         metrics = {
             "entity_f1": view.f1,
             "entity_precision": view.precision,
@@ -124,20 +154,34 @@ class TokenClassificationScorer(NamedTuple):
         }
         return AdditiveScores(summands, metrics, view, not_finite, clusters=frozen.clusters)
 
-    def of_sample(self, view: EntityView, truth: Sequence[str], predicted_tags: Sequence[str] | None) -> Real:
-        """Summands of one sample (S,), from its true and predicted tags of each word."""
-        true_spans, predicted_spans = set(spans.spans(truth)), set(spans.spans(predicted_tags or []))
+    def of_sample(
+        self,
+        view: EntityView,
+        truth: Sequence[str],
+        predicted_tags: Sequence[str],
+        is_read: NDArray[np.bool_] | None = None,
+    ) -> Real:
+        """Summands of one sample (S,), from its true and predicted tags of each word.
+
+        Args:
+            is_read: (W,) whether the network gives a tag for the word; the others are wrong. None: for all of them.
+        """
+        true_spans, predicted_spans = set(spans.spans(truth)), set(spans.spans(predicted_tags))
         counts = [
             Counter(span.label for span in spans_)
             for spans_ in (true_spans & predicted_spans, predicted_spans, true_spans)
         ]
         per_kind = [count[name] for name in view.names for count in counts]
-        correct = (
-            sum(true_tag == predicted_tag for true_tag, predicted_tag in zip(truth, predicted_tags, strict=True))
-            if predicted_tags is not None
-            else 0
-        )
+        equal = np.array([one == other for one, other in zip(truth, predicted_tags, strict=True)], np.bool_)
+        correct = np.count_nonzero(equal if is_read is None else equal & is_read)
         return np.array([*per_kind, correct, len(truth)], np.float64)
+
+
+def _unread(truth: Sequence[str], is_read: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """1 if a sample has unread words, their number, and the number of entities that have one of them: (3,)."""
+    words = np.count_nonzero(~is_read)
+    entities = sum(not is_read[span.begin : span.end].all() for span in spans.spans(truth)) if words else 0
+    return np.array([words > 0, words, entities], np.int64)
 
 
 SCORER = TokenClassificationScorer()

@@ -29,7 +29,10 @@ class TranslationReferences(Protocol):
     """A processor of translation."""
 
     def references(self, batch: Arrays) -> list[str]:
-        """The texts of `target` (N, T) with `target_lengths` (N,)."""
+        """The target texts, of `target_text` (N, bytes) with its lengths: as the data has them, not cut."""
+
+    def sources(self, batch: Arrays) -> list[str]:
+        """The source texts, of `source_text`."""
 
 
 class Sentence(NamedTuple):
@@ -91,7 +94,7 @@ class NgramView(NamedTuple):
     def card_lines(self, total: Real, samples: int) -> CardLines:
         """A few examples."""
         lines = ["| source | answer | reference |", "|---|---|---|"]
-        lines += [f"| {' | '.join(text.replace('|', '/') for text in sentence)} |" for sentence in self.examples]
+        lines += [f"| {' | '.join(map(_cell, sentence))} |" for sentence in self.examples]
         ratio = self.document(total)["length_ratio"]
         return CardLines(lines, [f"- Answers are {ratio:.2f} times as long as references (in words)."])
 
@@ -99,17 +102,17 @@ class NgramView(NamedTuple):
 class TranslationScorer(NamedTuple):
     """The scorer: predicts as the service, with the task's beam search, and uses `text` of each prediction."""
 
-    truth: tuple[str, ...] | None = ("target",)
+    truth: tuple[str, ...] | None = ("target", "source_text", "target_text")
 
     def score(self, predictor: PackagePredictor, frozen: FrozenSplit, step: ReportSamples) -> AdditiveScores:
-        """The references are the targets of the data."""
+        """The references are the target texts of the data, also what `max_length` or the vocabulary cuts off."""
+        frozen.require("source_text", "target_text")
         processor = cast(TranslationReferences, frozen.processor)
         translations, references = [""] * len(frozen), [""] * len(frozen)
         not_finite = 0
-        for index, batch, predictions in batched_prediction.predictions(
-            predictor, frozen.split, step, BATCH, ("source",)
-        ):
-            for number, prediction, text in zip(index, predictions, processor.references(batch), strict=True):
+        for index, _, predictions in batched_prediction.predictions(predictor, frozen.split, step, BATCH, ("source",)):
+            texts = processor.references(frozen.split.batch(index, ("target_text",)))
+            for number, prediction, text in zip(index, predictions, texts, strict=True):
                 not_finite += prediction is None
                 translations[number] = "" if prediction is None else str(prediction["text"])
                 references[number] = text
@@ -130,14 +133,19 @@ class TranslationScorer(NamedTuple):
         return np.concatenate([np.array(words, np.float64), np.array(characters, np.float64)], axis=1)
 
     def _examples(self, frozen: FrozenSplit, translations: list[str], references: list[str]) -> tuple[Sentence, ...]:
-        """A few examples, spread over the whole split; with their sources if the processor has `sources`."""
+        """A few examples, spread over the whole split."""
         positions = np.unique(np.linspace(0, len(translations) - 1, EXAMPLES).round().astype(np.int64))
-        sources = getattr(frozen.processor, "sources", None)
-        texts = sources(frozen.split.batch(positions)) if sources else [""] * len(positions)
+        processor = cast(TranslationReferences, frozen.processor)
+        texts = processor.sources(frozen.split.batch(positions, ("source_text",)))
         return tuple(
             Sentence(text, translations[position], references[position])
             for text, position in zip(texts, positions, strict=True)
         )
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a Markdown table: one line, without bars."""
+    return " ".join(text.replace("|", "/").split())
 
 
 SCORER = TranslationScorer()

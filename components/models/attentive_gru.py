@@ -29,6 +29,9 @@ class AttentiveGru(nn.Module):
         memory: M.
     """
 
+    # Layers whose weights are read without a call: a LoRA adapter beside them would have no effect.
+    uncalled_layers = ("query", "score")
+
     def __init__(self, in_features: int, width: int, memory: int) -> None:
         super().__init__()
         self.query = nn.Linear(width, width, bias=False)

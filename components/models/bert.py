@@ -23,8 +23,13 @@ from components.core.errors import CorruptArtifactError, NotFoundError, SourceEr
 from components.models import masks
 from components.models.pooling import pooling
 
+# The encoders of transformers whose attention takes the additive mask of `Bert.encode` as it is. Others, such as
+# deberta-v2 (which reads a mask as bool) and modernbert (whose local layers have masks of their own), are refused.
+SUPPORTED = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "albert", "mpnet")
 # Encoders whose position numbers start after the number of the padding.
-SHIFTED = ("roberta", "mpnet")
+SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
+WITH_POOLING = ("bert", "roberta", "xlm-roberta", "camembert", "albert", "mpnet")
+MAX_PADDED_ROWS = 127  # of an embedding: its number of rows is rounded up to a multiple of at most 128
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 
 
@@ -33,7 +38,7 @@ def build(config: BertSpec, input_spec: TokensInput, output_spec: ClassesOutput 
 
     Raises:
         NotFoundError, SourceError: the config.json of the spec is missing.
-        UsageError: the texts are longer than the encoder allows.
+        UsageError: the texts are longer than the encoder allows, or it is not one of `SUPPORTED`.
     """
     hf_config = configure(config, input_spec)
     places = hf_config.max_position_embeddings - (input_spec.pad + 1 if hf_config.model_type in SHIFTED else 0)
@@ -51,9 +56,12 @@ def build(config: BertSpec, input_spec: TokensInput, output_spec: ClassesOutput 
 def configure(config: BertSpec, input_spec: TokensInput) -> PretrainedConfig:
     """transformers' config, from a config.json or from the sizes of the spec, with the vocabulary of the tokenizer.
 
+    Rows of the embedding beyond the tokenizer's vocabulary are kept for pretrained weights that pad it.
+
     Raises:
         NotFoundError, SourceError: the config.json of the spec is missing.
         CorruptArtifactError: the config.json cannot be read.
+        UsageError: the encoder is not one of `SUPPORTED`.
     """
     if config.config_source is None:
         sizes: dict[str, Any] = {
@@ -68,10 +76,24 @@ def configure(config: BertSpec, input_spec: TokensInput) -> PretrainedConfig:
         place = find(config.config_source)
         try:
             document = json.loads(place.read_text(encoding="utf-8"))
-            hf_config = AutoConfig.for_model(document.pop("model_type"), **document)
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            kind = document.pop("model_type")
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise CorruptArtifactError("the config cannot be read", where=str(place), got=error) from error
-    hf_config.vocab_size, hf_config.pad_token_id = input_spec.vocabulary, input_spec.pad
+        if kind not in SUPPORTED:
+            raise UsageError(
+                "this kind of encoder is not supported",
+                where=f"model.config, {place}",
+                got=f"model_type {kind}",
+                expected=", ".join(SUPPORTED),
+                next_step="choose weights of one of these kinds",
+            )
+        try:
+            hf_config = AutoConfig.for_model(kind, **document)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CorruptArtifactError("the config cannot be read", where=str(place), got=error) from error
+    if not (config.pretrained and 0 <= hf_config.vocab_size - input_spec.vocabulary <= MAX_PADDED_ROWS):
+        hf_config.vocab_size = input_spec.vocabulary
+    hf_config.pad_token_id = input_spec.pad
     for name in DROPOUTS:
         if hasattr(hf_config, name):
             setattr(hf_config, name, config.dropout)
@@ -94,8 +116,7 @@ class Bert(nn.Module):
     ) -> None:
         super().__init__()
         # The encoder's own pooling is left out: unused weights would not be trained.
-        brings_pooling = hf_config.model_type in ("bert", "roberta", "albert", "mpnet")
-        settings = {"add_pooling_layer": False} if brings_pooling else {}
+        settings = {"add_pooling_layer": False} if hf_config.model_type in WITH_POOLING else {}
         self.encoder = AutoModel.from_config(hf_config, **settings)
         self.every_token = isinstance(output_spec, TokenClassesOutput)
         self.pooling = (

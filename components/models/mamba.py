@@ -46,6 +46,9 @@ class Mamba(nn.Module):
         output_spec: one class, or the next token.
     """
 
+    # Layers of a mixer whose weights the GPU kernels read without a call: a LoRA adapter would have no effect.
+    uncalled_layers = ("x_proj", "dt_proj", "out_proj")
+
     def __init__(self, config: MambaSpec, hf_config: MambaConfig, output_spec: ClassesOutput | NextTokenOutput) -> None:
         super().__init__()
         self.backbone = MambaModel(hf_config)

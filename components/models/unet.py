@@ -79,8 +79,16 @@ class UNet(nn.Module):
         self.head = nn.Sequential(nn.GroupNorm(config.groups, channels), nn.SiLU(), last)
 
     def fit_pretrained(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights with the names of this version: in earlier packages the layers `condition` have the name `told`."""
-        return {name.replace(".told.", ".condition."): value for name, value in weights.items()}
+        """Weights in the form of this version.
+
+        In earlier packages the layers `condition` have the name `told`, and `label` has a last row without a use.
+        """
+        renamed = {name.replace(".told.", ".condition."): value for name, value in weights.items()}
+        classes = self.label.num_embeddings
+        return {
+            name: value[:classes] if name.endswith("label.weight") and len(value) == classes + 1 else value
+            for name, value in renamed.items()
+        }
 
     def forward(self, noisy: Tensor, step: Tensor, label: Tensor) -> Tensor:
         """Noisy images (N, C, H, W), steps int64 (N,), classes int64 (N,) (K: empty) to their noise (N, C, H, W)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any, cast
 
 from torch import Tensor
 from transformers import ViTConfig
@@ -58,4 +60,22 @@ class Vit(TransformersClassifier):
             for old, new in RENAMED:
                 name = re.sub(old, new, name)
             renamed[name] = value
+        self._check_size(renamed)
         return renamed
+
+    def _check_size(self, weights: dict[str, Tensor]) -> None:
+        """Raise UsageError if the weights are for images of another size: each place of a patch has its own vector."""
+        own = cast(Tensor, self.body.vit.embeddings.position_embeddings)  # (1, 1 + patches, D)
+        for name, value in weights.items():
+            if name.endswith("embeddings.position_embeddings") and value.shape[1] != own.shape[1]:
+                rows, patch = math.isqrt(value.shape[1] - 1), cast(Any, self.body.config).patch_size
+                side = rows * patch
+                is_square = rows * rows == value.shape[1] - 1
+                raise UsageError(
+                    "the pretrained weights are for images of another size",
+                    where="model.pretrained",
+                    got=f"{value.shape[1] - 1} patches" + (f": images of {side}x{side}" if is_square else ""),
+                    expected=f"{own.shape[1] - 1} patches of {patch}x{patch} pixels",
+                    next_step="prepare images of the size of the weights (input.height and input.width of dataset.yaml)"
+                    + (f": {side} and {side}" if is_square else ", or correct model.patch"),
+                )

@@ -44,6 +44,38 @@ class YolosOutputs(NamedTuple):
     boxes: Tensor
 
 
+class _Positions(nn.Module):
+    """Position embeddings as they are: transformers interpolates them to the size of the images.
+
+    The images have the size of the config, so that its bicubic interpolation changes nothing; but the gradient of the
+    interpolation has no reproducible kernel on a GPU.
+    """
+
+    def forward(self, positions: Tensor, size: tuple[int, int]) -> Tensor:
+        """(1, T, D) to (1, T, D)."""
+        return positions
+
+
+class _MidPositions(nn.Module):
+    """As `_Positions`, of the layers between; the weights have transformers' names."""
+
+    def __init__(self, positions: nn.Parameter) -> None:
+        super().__init__()
+        self.mid_position_embeddings = positions
+
+    def forward(self, size: tuple[int, int]) -> Tensor:
+        """(layers - 1, 1, T, D)."""
+        return self.mid_position_embeddings
+
+
+def _fix_positions(body: YolosForObjectDetection) -> None:
+    """Replace the interpolation of transformers' position embeddings."""
+    body.vit.embeddings.interpolation = _Positions()
+    encoder = body.vit.encoder
+    if encoder.interpolation is not None:
+        encoder.interpolation = _MidPositions(encoder.interpolation.mid_position_embeddings)
+
+
 class Yolos(nn.Module):
     """Standardised pixels through transformers' detector.
 
@@ -72,6 +104,7 @@ class Yolos(nn.Module):
         )
         hf_config.num_labels = classes
         self.body = YolosForObjectDetection(hf_config)
+        _fix_positions(self.body)
         # Equal tokens would stay equal; transformers initialises them to zero.
         embeddings = self.body.vit.embeddings
         for value in (embeddings.detection_tokens, embeddings.position_embeddings):

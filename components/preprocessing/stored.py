@@ -68,11 +68,11 @@ class StoredSplit:
         """Samples by their numbers (n,): each array (n, ...); ragged arrays are padded, with their lengths.
 
         Args:
-            names: names of the arrays; default: all.
+            names: names of the arrays; default: all but those on request.
         """
         found: Arrays = {}
         for spec in self.specs:
-            if names is not None and spec.name not in names:
+            if spec.on_request if names is None else spec.name not in names:
                 continue
             values = self._values[spec.of or spec.name]
             if spec.layout == "fixed":

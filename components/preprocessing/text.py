@@ -7,6 +7,7 @@ text is ordinary text.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ from tokenizers import BertWordPieceTokenizer, Regex, decoders, models, normaliz
 
 from components.core.errors import SampleError, UsageError
 from components.core.words import words as words
-from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel, WordPiece
+from components.preprocessing.tokenizer_spec import TOKENIZER_FILES, TokenizerSpec, WordLevel, WordPiece
 
 PAD, UNKNOWN, BEGIN, END = range(4)
 SPECIAL = ["[PAD]", "[UNK]", "[BEGIN]", "[END]"]
@@ -219,6 +220,22 @@ def _number(inner: tokenizers.Tokenizer, *names: str) -> int | None:
     return next((number for number in found if number is not None), None)
 
 
+def _normalisation(files: Sequence[Path], source: str) -> dict[str, bool | None]:
+    """What the tokenizer_config.json beside a bare vocab.txt says; without one: lower-cased, as bert-base-uncased is.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    found = next((file for file in files if file.name == TOKENIZER_FILES[2] and file.is_file()), None)
+    try:
+        stated = json.loads(found.read_text(encoding="utf-8")) if found else {}
+        lower, accents = stated.get("do_lower_case", True), stated.get("strip_accents")
+        chinese = stated.get("tokenize_chinese_chars", True)
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError("the tokenizer_config.json cannot be read", where=source, got=error) from error
+    return {"lowercase": bool(lower), "strip_accents": accents, "handle_chinese_chars": bool(chinese)}
+
+
 def _pretrained(source: str) -> tokenizers.Tokenizer:
     kind, _, place = source.partition(":")
     if kind == "package":
@@ -230,12 +247,12 @@ def _pretrained(source: str) -> tokenizers.Tokenizer:
         files = [Path(str(file.locate())) for file in listed]
     else:
         files = sorted(Path(place).glob("*"))
-    for name in ("tokenizer.json", "vocab.txt"):
+    for name in TOKENIZER_FILES[:2]:
         found = next((file for file in files if file.name == name and file.is_file()), None)
         if found and name == "tokenizer.json":
             return tokenizers.Tokenizer.from_file(str(found))
         if found:
-            text = BertWordPieceTokenizer(str(found), lowercase=True).to_str()
+            text = BertWordPieceTokenizer(str(found), **_normalisation(files, source)).to_str()
             inner: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(text)
             return inner
     raise UsageError("no tokenizer was found", got=source, expected="a tokenizer.json or vocab.txt")

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from components.core.strict import Strict
 
+# The files of a pretrained tokenizer that are read, the first of the first two that is there.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+
 
 class WordLevel(Strict):
     """Whole words and runs of punctuation; rare words become [UNK].

@@ -34,7 +34,8 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel over the train split, in units of 0..1; the network standardises with them.
+        mean, std: of each channel in units of 0..1, of the train split or as `normalise` states; the network
+            standardises with them.
         classes: names of the classes, in the order of the label numbers.
     """
 
@@ -45,7 +46,7 @@ class ImageClassificationProcessor(BaseProcessor, ImageClassificationSettings):
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
-        return ImageInput(**shape)
+        return ImageInput(**shape, normalise=self.normalisation())
 
     def output_spec(self) -> ClassesOutput:
         """Logits (N, K)."""
@@ -210,7 +211,7 @@ class ImageClassification(classification.OneClass):
         statistics = PixelStatistics(settings.channels)
         for raw in train:
             statistics.add(raw.decoded["images"][None])
-        mean, std = statistics.result()
+        mean, std = settings.statistics(statistics.result())
         return ImageClassificationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import InputSpec, NoiseInput, NoiseOutput, NoiseSchedule, OutputSpec
@@ -57,6 +57,13 @@ class ImageGenerationSettings(ImageClassificationSettings):
     default_steps: int = Field(default=50, ge=1, le=_MOST_STEPS)
     default_guidance: float = Field(default=1.0, ge=0, le=20)
 
+    @field_validator("normalise")
+    @classmethod
+    def _levels_are_fixed(cls, value: Any) -> Any:
+        if value is not None:
+            raise ValueError("image generation scales levels to -1..1 and reads no statistics; leave it out")
+        return value
+
 
 class ImageRequest(Strict):
     """Request for one image.
@@ -91,7 +98,7 @@ class ImageGenerationProcessor(BaseProcessor, ImageGenerationSettings):
             height=self.height,
             width=self.width,
             channels=self.channels,
-            classes=len(self.classes) + 1,
+            classes=len(self.classes),
             schedule=self.noise_schedule,
             steps=self.noise_steps,
         )

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.core.strict import Strict
 from components.tasks.task_defaults import SourceProfile
@@ -26,7 +26,9 @@ LIBRARIES = ("pillow", "pillow-heif")
 REQUEST_LIMIT = "serving.max_image_megapixels of the pipeline"
 FEW_LEVELS = 32  # a span below this is noted: an eighth of the range
 # Keys that datasets and packages of earlier versions do not have; left out at these values, so that digests are kept.
-_LATER = {"max_megapixels": 25.0, "levels": None, "resize": "stretch"}
+_LATER = {"max_megapixels": 25.0, "levels": None, "resize": "stretch", "normalise": None}
+# Of the images of ImageNet, as of torchvision's and most other public weights.
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 class ImageClassificationSettings(Strict):
@@ -37,6 +39,9 @@ class ImageClassificationSettings(Strict):
         levels: [low, high], the range of levels that becomes 0 to 255, for images of more than eight bits; without it,
             0 to 65535 for 16 bits, while 32 bits and float are refused.
         resize: stretch to height and width; or keep the aspect: crop what is beyond at two sides, or pad with black.
+        normalise: mean and standard deviation of each channel, in units of 0..1, by which the network normalises:
+            `imagenet`; `dataset`, those of the train split; or [mean, std], two lists. Without it those of the train
+            split, or those of pretrained weights that say theirs.
     """
 
     height: int = Field(ge=1, le=4096)
@@ -45,6 +50,7 @@ class ImageClassificationSettings(Strict):
     max_megapixels: float = Field(default=25.0, gt=0, le=1000)
     levels: list[float] | None = None
     resize: Literal["stretch", "crop", "pad"] = "stretch"
+    normalise: Literal["imagenet", "dataset"] | list[list[float]] | None = None
 
     @field_validator("levels")
     @classmethod
@@ -53,6 +59,19 @@ class ImageClassificationSettings(Strict):
             raise ValueError("a range of two numbers, the lower first")
         return value
 
+    @model_validator(mode="after")
+    def _normalise_has_a_value_a_channel(self) -> Self:
+        if self.normalise == "imagenet" and self.channels != 3:
+            raise ValueError("normalise: imagenet is of three channels")
+        if isinstance(self.normalise, list):
+            lengths = [len(values) for values in self.normalise]
+            if lengths != [self.channels, self.channels]:
+                raise ValueError(f"normalise is [mean, std], each with {self.channels} values, one a channel")
+            mean, std = self.normalise
+            if not all(0 <= value <= 1 for value in mean) or not all(0 < value <= 10 for value in std):
+                raise ValueError("normalise is in units of 0..1: means of 0 to 1, standard deviations above 0")
+        return self
+
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if key not in _LATER or value != _LATER[key]}
@@ -60,6 +79,16 @@ class ImageClassificationSettings(Strict):
     def size(self) -> tuple[int, int, int]:
         """Height, width, channels."""
         return self.height, self.width, self.channels
+
+    def statistics(self, measured: tuple[list[float], list[float]]) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel: what `normalise` states, else what was measured in train."""
+        if self.normalise == "imagenet":
+            return IMAGENET
+        return (self.normalise[0], self.normalise[1]) if isinstance(self.normalise, list) else measured
+
+    def normalisation(self) -> Literal["auto", "dataset", "stated"]:
+        """Where the statistics are from, for `ImageInput`."""
+        return "auto" if self.normalise is None else "dataset" if self.normalise == "dataset" else "stated"
 
     def decoding(self) -> Decoding:
         """How files of the dataset are decoded."""

@@ -61,7 +61,8 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel over the train split, in units of 0..1; the network standardises with them.
+        mean, std: of each channel in units of 0..1, of the train split or as `normalise` states; the network
+            standardises with them.
         classes: names of the classes, in the order of their numbers in `box_classes`.
     """
 
@@ -71,7 +72,8 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
 
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
-        return ImageInput(**self.model_dump(include={"height", "width", "channels", "mean", "std"}))
+        shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
+        return ImageInput(**shape, normalise=self.normalisation())
 
     def output_spec(self) -> BoxesOutput:
         """Boxes of K classes."""
@@ -291,7 +293,7 @@ class ObjectDetection(TaskDefaults):
         statistics = PixelStatistics(settings.channels)
         for raw in train:
             statistics.add(raw.decoded["images"][None])
-        mean, std = statistics.result()
+        mean, std = settings.statistics(statistics.result())
         return ObjectDetectionProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:

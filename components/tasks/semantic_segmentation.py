@@ -51,7 +51,8 @@ class SegmentationProcessor(BaseProcessor, SegmentationSettings):
     """Decoding and resizing, with the statistics of the train split and the classes.
 
     Args:
-        mean, std: of each channel over the train split, in units of 0..1; the network standardises with them.
+        mean, std: of each channel in units of 0..1, of the train split or as `normalise` states; the network
+            standardises with them.
         classes: names of the classes, in the order of their numbers in `masks`.
     """
 
@@ -61,7 +62,8 @@ class SegmentationProcessor(BaseProcessor, SegmentationSettings):
 
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
-        return ImageInput(**self.model_dump(include={"height", "width", "channels", "mean", "std"}))
+        shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
+        return ImageInput(**shape, normalise=self.normalisation())
 
     def output_spec(self) -> MaskOutput:
         """Logits (N, K, H, W)."""
@@ -257,7 +259,7 @@ class SemanticSegmentation(TaskDefaults):
         statistics = PixelStatistics(settings.channels)
         for raw in train:
             statistics.add(raw.decoded["images"][None])
-        mean, std = statistics.result()
+        mean, std = settings.statistics(statistics.result())
         return SegmentationProcessor(**settings.model_dump(), mean=mean, std=std, classes=list(classes))
 
     def example(self, values: Values) -> Example:

@@ -5,6 +5,7 @@ Legend: N samples, T tokens, V vocabulary.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -33,7 +34,7 @@ class TextGenerationSettings(Strict):
     """How texts become token numbers.
 
     Args:
-        max_length: longer texts are truncated to so many tokens; also the context window of the network.
+        max_length: the context window of the network. Training reads all tokens, in blocks of this length.
     """
 
     tokenizer: Annotated[WordLevel | Bpe, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
@@ -68,24 +69,28 @@ class TextGenerationProcessor(Tokenized):
         return NextTokenOutput(vocabulary=self.tokenizer.vocabulary)
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`tokens` int64 (T,): starts with [BEGIN], ends with [END] if the text is not truncated."""
-        return (ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad),)
+        """`tokens` int64 (T,): [BEGIN] and the text, up to `max_length`; `text_tokens` int32: all of it, to [END]."""
+        pad = self.tokenizer.pad
+        return (
+            ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=pad),
+            ArraySpec(name="text_tokens", type="int32", shape=(), layout="ragged", pad=pad, on_request=True),
+        )
 
     def inputs(self) -> tuple[str, ...]:
         """The tokens and their lengths."""
         return "tokens", "tokens_lengths"
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
-        """Token numbers."""
+        """Token numbers of the beginning and of the whole text."""
         import numpy as np
 
         from components.preprocessing import text
 
         texts = items.each(lambda raw: text.checked(raw.values["text"]), samples)
         begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
+        whole = [np.concatenate([begin, tokens, end]) for tokens in self.tokenizer.encode(texts, sys.maxsize)]
         return [
-            {"tokens": np.concatenate([begin, tokens, end])[: self.max_length]}
-            for tokens in self.tokenizer.encode(texts, self.max_length)
+            {"tokens": tokens[: self.max_length].copy(), "text_tokens": tokens.astype(np.int32)} for tokens in whole
         ]
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
@@ -115,7 +120,7 @@ class TextGenerationProcessor(Tokenized):
         chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
 
         def step(texts: Sequence[NDArray[np.int64]]) -> NDArray[np.floating]:
-            feed = collate(self.arrays(), [{"tokens": tokens} for tokens in texts])
+            feed = collate(self.arrays(), [{"tokens": tokens} for tokens in texts], ("tokens",))
             logits = run("model", feed)["logits"]  # (N, V), or (N, T, V)
             return logits if logits.ndim == 2 else logits[np.arange(len(logits)), feed["tokens_lengths"] - 1]
 
@@ -191,7 +196,7 @@ class TextGeneration(TaskDefaults):
     objective: ClassVar[str] = "components.training.objectives.next_token:NextTokenObjective"
     scorer: ClassVar[str] = "components.evaluation.text_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
-        "perplexity": Metric(False, "exp of the mean negative log-probability of a token"),
+        "perplexity": Metric(False, "exp of the mean negative log-probability of a token, over all tokens"),
         "next_token_accuracy": Metric(True, "share of tokens that were the likeliest"),
     }
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)

@@ -33,7 +33,8 @@ class TokenClassificationSettings(Strict):
     """How words become token numbers.
 
     Args:
-        max_length: longer samples are truncated to so many tokens; words after the cut are in no span.
+        max_length: longer samples are truncated to so many tokens; words after the cut are in no span, so that their
+            entities are missed.
     """
 
     tokenizer: TokenizerSpec = WordLevel(lower=False)
@@ -50,9 +51,18 @@ class TokenClassificationProcessor(Tokenized):
         return TokenClassesOutput(classes=len(self.classes))
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`tokens` and `tags`, int64 (T,). The first token of each word has the tag, all other tokens have -100."""
-        tokens = ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad)
-        return tokens, ArraySpec(name="tags", type="int64", shape=(), layout="ragged", pad=spans.IGNORED)
+        """`tokens` and `tags`, int64 (T,). The first token of each word has the tag, all other tokens have -100.
+
+        For the evaluation, of every word of the sample, also of words past `max_length`, int32 (W,): `word_tags`, the
+        number of the tag, and `word_tokens`, the place of the word's first token, or -1 if the network does not read
+        the word.
+        """
+        return (
+            ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=self.tokenizer.pad),
+            ArraySpec(name="tags", type="int64", shape=(), layout="ragged", pad=spans.IGNORED),
+            ArraySpec(name="word_tags", type="int32", shape=(), layout="ragged", pad=spans.IGNORED, on_request=True),
+            ArraySpec(name="word_tokens", type="int32", shape=(), layout="ragged", pad=-1, on_request=True),
+        )
 
     def inputs(self) -> tuple[str, ...]:
         """The tokens and their lengths."""
@@ -69,7 +79,10 @@ class TokenClassificationProcessor(Tokenized):
             first = _first(split.words)
             placed = np.full(len(split.tokens), spans.IGNORED, np.int64)
             placed[first] = np.asarray(tags, np.int64)[split.words[first]]
-            found.append({"tokens": split.tokens, "tags": placed})
+            word_tokens = np.full(len(tags), -1, np.int32)
+            word_tokens[split.words[first]] = first
+            word_tags = np.asarray(tags, np.int32)
+            found.append({"tokens": split.tokens, "tags": placed, "word_tags": word_tags, "word_tokens": word_tokens})
         return found
 
     def _numbers(self, values: Values) -> list[int]:
@@ -167,7 +180,7 @@ class TokenClassification(TaskDefaults):
         "entity_f1": Metric(True, "F1 of whole entities: correct are those of the same words and label"),
         "entity_precision": Metric(True, "share of predicted entities that are correct"),
         "entity_recall": Metric(True, "share of true entities that are predicted"),
-        "token_accuracy": Metric(True, "share of words with the correct tag"),
+        "token_accuracy": Metric(True, "share of words with the correct tag; words past max_length are wrong"),
     }
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("words", "entities", "repairs", "valid", "error")

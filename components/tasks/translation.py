@@ -89,9 +89,19 @@ class TranslationProcessor(BaseProcessor):
         )
 
     def arrays(self) -> tuple[ArraySpec, ...]:
-        """`source` int64 (S,), ends with [END]; `target` int64 (T,), starts with [BEGIN] and ends with [END]."""
-        source = ArraySpec(name="source", type="int64", shape=(), layout="ragged", pad=self._source.pad)
-        return source, ArraySpec(name="target", type="int64", shape=(), layout="ragged", pad=self._target.pad)
+        """`source` int64 (S,), ends with [END]; `target` int64 (T,), starts with [BEGIN] and ends with [END].
+
+        For the evaluation: `source_text` and `target_text`, the whole texts in UTF-8, uint8 (bytes,).
+        """
+        texts = [
+            ArraySpec(name=name, type="uint8", shape=(), layout="ragged", on_request=True)
+            for name in ("source_text", "target_text")
+        ]
+        return (
+            ArraySpec(name="source", type="int64", shape=(), layout="ragged", pad=self._source.pad),
+            ArraySpec(name="target", type="int64", shape=(), layout="ragged", pad=self._target.pad),
+            *texts,
+        )
 
     def inputs(self) -> tuple[str, ...]:
         """Source, its lengths, and the target so far."""
@@ -108,8 +118,15 @@ class TranslationProcessor(BaseProcessor):
         begin, end = np.asarray([text.BEGIN]), np.asarray([text.END])
         target_tokens = self._target.encode(targets, self.max_length - 2)
         return [
-            {"source": source, "target": np.concatenate([begin, target, end])}
-            for source, target in zip(self._sources(sources), target_tokens, strict=True)
+            {
+                "source": source,
+                "target": np.concatenate([begin, target, end]),
+                "source_text": np.frombuffer(source_text.encode(), np.uint8),
+                "target_text": np.frombuffer(target_text.encode(), np.uint8),
+            }
+            for source, target, source_text, target_text in zip(
+                self._sources(sources), target_tokens, sources, targets, strict=True
+            )
         ]
 
     def _sources(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
@@ -153,8 +170,12 @@ class TranslationProcessor(BaseProcessor):
         return [{"text": self._target.decode(best.tokens), "score": best.score} for best in hypotheses]
 
     def references(self, batch: Arrays) -> list[str]:
-        """The decoded texts of a batch's `target` (N, T)."""
-        return [self._target.decode(row) for row in batch["target"]]
+        """The whole target texts of a batch, as the data has them."""
+        return _texts(batch, "target_text")
+
+    def sources(self, batch: Arrays) -> list[str]:
+        """The whole source texts of a batch."""
+        return _texts(batch, "source_text")
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Texts to texts."""
@@ -206,6 +227,15 @@ class TranslationProcessor(BaseProcessor):
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorruptArtifactError("the tokenizer cannot be read", where=str(path), got=error) from error
         return processor
+
+
+def _texts(batch: Arrays, name: str) -> list[str]:
+    """Texts of an array of UTF-8 (N, bytes)."""
+    from components.contracts.array_spec import lengths
+
+    return [
+        row[:length].tobytes().decode() for row, length in zip(batch[name], batch[lengths(name)].tolist(), strict=True)
+    ]
 
 
 class Translation(TaskDefaults):

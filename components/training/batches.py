@@ -107,7 +107,7 @@ def sample_sizes(split: StoredSplit, inputs: tuple[str, ...]) -> NDArray[np.int6
 
     None if the first input has one size.
     """
-    ragged = [spec.name for spec in split.specs if spec.layout == "ragged"]
+    ragged = [spec.name for spec in split.specs if spec.layout == "ragged" and not spec.on_request]
     if inputs[0] not in ragged:
         return None
     first = split.lengths(inputs[0])

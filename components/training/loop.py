@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from components.contracts.train_spec import TrainSpec
 from components.core.errors import Interrupted
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch, derive_seed, epoch_batches, on_device, steps_per_epoch
-from components.training.objectives.objective import Forward, Objective, StepResult
+from components.training.objectives.objective import Forward, Objective, StepResult, selection
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
 from components.training.report import ProgressReporter, not_finite
@@ -69,10 +69,10 @@ def fit(state: State, setting: TrainingContext, report: ProgressReporter) -> Lit
         Interrupted: the training was stopped; the checkpoint is written.
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
-    spec = setting.spec
+    spec, chosen = setting.spec, selection(setting.objective)
     while state.epoch < spec.epochs:
-        validated = [row[f"validation/{setting.objective.metric}"] for row in state.history]
-        if out_of_patience(spec, validated, higher_is_better=setting.objective.higher_is_better):
+        validated = [row[f"validation/{chosen.metric}"] for row in state.history]
+        if out_of_patience(spec, validated, higher_is_better=chosen.higher_is_better):
             return "early_stopping"
         train_epoch(state, setting, report)
         _finish_epoch(state, setting, report)
@@ -154,7 +154,8 @@ def _train_step(
 def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReporter) -> None:
     """Evaluate, record the figures of the epoch, keep its weights if they are the best so far."""
     spec, totals, objective = setting.spec, state.totals, setting.objective
-    loss, score = evaluate(state, setting, setting.validation, setting.validation_sizes)
+    chosen = selection(objective)
+    loss, score, sums = evaluate(state, setting, setting.validation, setting.validation_sizes)
     if not math.isfinite(loss):
         raise not_finite("the validation loss", state.step, loss)
     values = {
@@ -164,9 +165,12 @@ def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReport
         "validation/loss": loss,
         "learning_rate": learning_rate(spec.schedule, spec.learning_rate, state.step - 1, setting.total_steps),
     }
+    if chosen.combine is not None:
+        values[f"validation/{chosen.metric}"] = chosen.combine(sums)
     state.history.append({"epoch": float(state.epoch + 1), **values})
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, EpochTotals()
-    rank = (score if objective.higher_is_better else -score, -loss)
+    figure = values[f"validation/{chosen.metric}"]
+    rank = (figure if chosen.higher_is_better else -figure, -loss)
     if spec.keep == "last" or state.best is None or rank > state.best:
         state.best = rank
         state.keep()
@@ -175,8 +179,8 @@ def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReport
 
 def evaluate(
     state: State, setting: TrainingContext, split: StoredSplit, sizes: NDArray[np.int64] | None = None
-) -> tuple[float, float]:
-    """Mean loss and metric on a whole split, without augmentation.
+) -> tuple[float, float, list[float]]:
+    """Mean loss and metric on a whole split, without augmentation, and the sums of `StepResult.sums`.
 
     Args:
         sizes: as of `batches.sample_sizes`; samples of similar lengths are then evaluated together.
@@ -186,12 +190,19 @@ def evaluate(
     order = np.arange(len(split)) if sizes is None else np.lexsort(sizes.T[::-1])
     size = min(EVALUATION_BATCH, 2 * setting.spec.batch_size)
     sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss, score, count
+    further: list[Tensor] = []
+    further_arrays = selection(setting.objective).arrays
     generator = torch.Generator()
     with torch.inference_mode(), setting.precision.autocast():
         for begin in range(0, len(split), size):
             generator.manual_seed(derive_seed(setting.spec.seed, "validation", begin))
-            batch = on_device(split.batch(order[begin : begin + size]), device)
+            index = order[begin : begin + size]
+            arrays = split.batch(index) | (split.batch(index, further_arrays) if further_arrays else {})
+            batch = on_device(arrays, device)
             step = setting.objective.step(setting.forward, batch, generator, training=False)
             sums += torch.stack([step.loss.double() * step.count, step.score_sum.double(), step.count.double()])
+            if step.sums is not None:
+                further.append(step.sums.double())
     loss_sum, score_sum, count = sums.tolist()
-    return loss_sum / max(count, 1.0), score_sum / max(count, 1.0)
+    totals: list[float] = torch.stack(further).sum(dim=0).tolist() if further else []
+    return loss_sum / max(count, 1.0), score_sum / max(count, 1.0), totals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.train_spec import TrainSpec
+
+# Tables of positions, tokens that are no token of a text, and the logarithm of Mamba's decay rates (Gu and Dao 2023,
+# `_no_weight_decay` of the authors' code): none of them multiplies an input.
+UNDECAYED = re.compile(
+    r"(^|[._])positions\.table$|position_embeddings?(\.weight)?$|(^|\.)(cls|mask|detection)_tokens?$|(^|\.)A_log$"
+)
 
 
 def build_optimizer(
@@ -34,16 +41,15 @@ def weight_groups(network: nn.Module, weight_decay: float, factors: Mapping[str,
     """Parameter groups of the trained weights, by factor of the learning rate and by weight decay.
 
     Matrices and kernels have weight decay; biases and the vectors of normalisations have none (Goyal et al. 2017,
-    arXiv:1706.02677, section 5.3).
+    arXiv:1706.02677, section 5.3), nor have `UNDECAYED`.
     """
     trained = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
     groups: list[dict[str, Any]] = []
     for factor in sorted({factors.get(name, 1.0) for name, _ in trained}, reverse=True):
-        members = [weight for name, weight in trained if factors.get(name, 1.0) == factor]
-        groups += [
-            {"params": [weight for weight in members if weight.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [weight for weight in members if weight.ndim < 2], "weight_decay": 0.0},
-        ]
+        members = [(name, weight) for name, weight in trained if factors.get(name, 1.0) == factor]
+        decayed = [weight for name, weight in members if weight.ndim >= 2 and not UNDECAYED.search(name)]
+        others = [weight for name, weight in members if weight.ndim < 2 or UNDECAYED.search(name)]
+        groups += [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
         for group in groups[-2:]:
             group["factor"] = factor
     return groups

@@ -17,10 +17,12 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from components.contracts.architectures.architecture import ArchitectureSpec
+from components.contracts.shapes import ImageInput, InputSpec
 from components.core import outward
 from components.core.errors import CorruptArtifactError, NotFoundError, SourceError, UsageError
 from components.identity import digest
 from components.identity.package import Package
+from components.training import image_statistics
 from components.training.messages import log
 from components.training.transfer import head_names, in_head
 
@@ -43,9 +45,10 @@ class Fit(NamedTuple):
     new: list[str]
     left: list[str]
 
-    def facts(self, name: str, source: Source) -> dict[str, Any]:
+    def facts(self, name: str, source: Source, normalisation: str | None) -> dict[str, Any]:
         """Facts for the manifest of the trained parts."""
         return {
+            **({"normalisation": normalisation} if normalisation else {}),
             "source": name,
             "sha256": source.digest,
             "fitted": len(self.fitted),
@@ -54,16 +57,21 @@ class Fit(NamedTuple):
         }
 
 
-def start(spec: ArchitectureSpec, network: nn.Module, folder: str | None) -> dict[str, Any] | None:
+def start(
+    spec: ArchitectureSpec, network: nn.Module, folder: str | None, input_spec: InputSpec | None = None
+) -> dict[str, Any] | None:
     """Load the pretrained weights of a spec into a network and log the result; returns facts, or None without weights.
+
+    A network for images gets the normalisation of the weights (`image_statistics.adopt`).
 
     Args:
         folder: of the package, if the spec has `registry:`.
+        input_spec: what the network takes.
 
     Raises:
         NotFoundError, SourceError: the weights are missing.
         CorruptArtifactError: the digest differs, or the weights cannot be read.
-        UsageError: the weights do not fit.
+        UsageError: the weights do not fit, or their normalisation is not that of the dataset.
     """
     if spec.pretrained is None:
         return None
@@ -82,7 +90,11 @@ def start(spec: ArchitectureSpec, network: nn.Module, folder: str | None) -> dic
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             log(f"  {word}: {', '.join(names[:SHOWN])}{more}")
-    return result.facts(spec.pretrained, source)
+    normalisation = None
+    if isinstance(input_spec, ImageInput):
+        config = _beside(spec.pretrained, source.path, image_statistics.FILE_NAME)
+        normalisation = image_statistics.adopt(network, input_spec, result.fitted, config, spec.pretrained)
+    return result.facts(spec.pretrained, source, normalisation)
 
 
 def find(pretrained: str, folder: str | None = None) -> Source:
@@ -225,6 +237,27 @@ def _in_mirror(name: str) -> Path | None:
     mirror = os.environ.get("MODELYARD_MIRROR")
     found = sorted(Path(mirror).rglob(Path(name).name)) if mirror else []
     return found[0] if found else None
+
+
+def _beside(pretrained: str, weights: Path, file_name: str) -> Path | None:
+    """A small file of the model that the weights belong to: in their folder or, if they are of the hub, there."""
+    if (weights.parent / file_name).is_file():
+        return weights.parent / file_name
+    kind, _, name = pretrained.partition(":")
+    mirror = os.environ.get("MODELYARD_MIRROR")
+    if kind != "hub" or (mirror and Path(mirror).resolve() in weights.resolve().parents):
+        return None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    model, _, revision = name.partition("@")
+    with outward.restored():
+        for only_here in (True, False):
+            try:
+                return Path(hf_hub_download(model, file_name, revision=revision or None, local_files_only=only_here))
+            except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError):
+                continue
+    return None  # the model has none, or the network is away: `adopt` says that nothing is known
 
 
 def _from_hub(name: str) -> Path:

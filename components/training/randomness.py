@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from components.training.batches import derive_seed
+from components.training.messages import log
 
 
 def seed_all(seed: int, *, deterministic: bool) -> None:
@@ -41,11 +42,22 @@ def random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def restore_random_state(tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
-    """Restore the result of `random_state`."""
+    """Restore the result of `random_state`, also on another machine.
+
+    A GPU that the checkpoint has no state of keeps the state of `seed_all`, and a state of a GPU that is not there is
+    left out: both are logged, for the training then goes on with other draws than it would have made there.
+    """
     name, place, has_gauss, gauss = rest["numpy"]
     np.random.set_state((name, tensors["numpy"].numpy().astype(np.uint32), place, has_gauss, gauss))
     version, internal, gauss_next = rest["python"]
     random.setstate((version, tuple(internal), gauss_next))
     torch.set_rng_state(tensors["torch"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([tensors[f"cuda{index}"] for index in range(torch.cuda.device_count())])
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    stored = {int(name.removeprefix("cuda")): state for name, state in tensors.items() if name.startswith("cuda")}
+    for index in sorted(stored.keys() & set(range(devices))):
+        torch.cuda.set_rng_state(stored[index], index)
+    if len(stored) != devices:
+        log(
+            f"the checkpoint is of a machine with {len(stored)} GPUs, this one has {devices}: random draws of the GPU,"
+            " such as dropout, are other ones from here on"
+        )

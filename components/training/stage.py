@@ -22,7 +22,7 @@ from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.interruption import StopSignals
 from components.training.loop import TrainingContext, fit
 from components.training.messages import log
-from components.training.objectives.objective import open_objective
+from components.training.objectives.objective import open_objective, selection, training_split
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.prepared import Prepared, open_prepared
@@ -89,7 +89,8 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
     objective = open_objective(prepared.task.objective, spec, prepared)
     seed_all(spec.seed, deterministic=spec.deterministic)
     network = fresh_network(request, prepared)
-    start = pretrained.start(request.model, network, request.pretrained_folder)
+    input_spec = prepared.processor.input_spec()
+    start = pretrained.start(request.model, network, request.pretrained_folder, input_spec)
     policy = transfer.begin(request.model.transfer, network)
     network = network.to(device)
     if prepared.processor.input_spec().channels_last:
@@ -107,13 +108,15 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
         save_checkpoint(checkpoints, request.train_fingerprint, state.step, *state.dump())
 
     inputs = prepared.processor.inputs()
+    train_split = training_split(objective, prepared.train, "train")
+    validation_split = training_split(objective, prepared.validation, "validation")
     with StopSignals() as interruption:
         setting = TrainingContext(
             spec=spec,
-            train=prepared.train,
-            validation=prepared.validation,
-            sizes=sample_sizes(prepared.train, inputs),
-            validation_sizes=sample_sizes(prepared.validation, inputs),
+            train=train_split,
+            validation=validation_split,
+            sizes=sample_sizes(train_split, inputs),
+            validation_sizes=sample_sizes(validation_split, inputs),
             objective=objective,
             forward=network,
             precision=precision,
@@ -140,7 +143,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
         )
         log(
             f"{'resuming' if found else 'training'}: {request.model.name}, {parameters:,} parameters, "
-            f"{len(prepared.train):,} samples, {state.epoch} of {spec.epochs} epochs done, "
+            f"{len(train_split):,} samples, {state.epoch} of {spec.epochs} epochs done, "
             f"{_device_name(device)}, {precision.format}"
         )
         begin = time.monotonic()
@@ -152,10 +155,10 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             raise
         seconds = before + time.monotonic() - begin
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
-    last = state.history[state.kept_epoch - 1]
+    last, metric = state.history[state.kept_epoch - 1], selection(objective).metric
     log(
         f"trained {state.epoch} epochs in {seconds:.1f} s; epoch {state.kept_epoch} is kept, "
-        f"validation {objective.metric} {last[f'validation/{objective.metric}']:.4f}"
+        f"validation {metric.replace('_', ' ')} {last[f'validation/{metric}']:.4f}"
     )
     return state, start
 

@@ -8,6 +8,7 @@ weights without a number.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import nn
@@ -20,6 +21,7 @@ from components.contracts.architectures.architecture import (
     TransferSpec,
 )
 from components.core.errors import UsageError
+from components.training.messages import log
 
 _NUMBERED = re.compile(r"^(.*?\.)?\d+(?=\.)")
 
@@ -50,6 +52,7 @@ class Transfer(NamedTuple):
                 parameters = list(module.parameters())
                 if parameters and not any(parameter.requires_grad for parameter in parameters):
                     module.eval()
+            _rest_dropout(network)
         elif isinstance(self.spec, LoraTransfer):
             for module in network.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -125,20 +128,57 @@ def _add_adapters(spec: LoraTransfer, network: nn.Module) -> None:
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear) and not in_head(name, heads) and not name.startswith(tuple(within) or ("\0",))
     ]
-    targets = [
-        name
-        for name in linear
-        if not spec.targets or any(name == target or name.endswith(f".{target}") for target in spec.targets)
-    ]
+    uncalled = _uncalled(network, linear)
+    chosen = [name for name in linear if _is_target(name, spec.targets)]
+    targets = [name for name in chosen if name not in uncalled]
+    unused = [target for target in spec.targets if not any(_is_target(name, [target]) for name in targets)]
+    if targets and unused:
+        raise UsageError(
+            "targets of LoRA are without effect",
+            where="model.transfer.targets",
+            got=", ".join(unused),
+            expected=", ".join([name for name in linear if name not in uncalled][:20]),
+            next_step="leave them out: no layer that the network calls has such a name",
+        )
+    if not spec.targets and uncalled:
+        log(f"no adapter beside {', '.join(sorted(uncalled))}: the network reads these weights without a call")
     if not targets:
         raise UsageError(
             "no linear layer matches the targets",
             where="model.transfer.targets",
             got=", ".join(spec.targets) or "every linear layer but the head",
-            expected=", ".join(linear[:20]) or "a network with linear layers",
+            expected=", ".join([name for name in linear if name not in uncalled][:20])
+            or "a network with linear layers",
         )
     config = LoraConfig(r=spec.rank, lora_alpha=spec.alpha, target_modules=targets, lora_dropout=0.0, bias="none")
     inject_adapter_in_model(config, network)
+
+
+def _is_target(name: str, targets: Sequence[str]) -> bool:
+    """Whether a layer has one of the names, or ends of names; without names every layer has."""
+    return not targets or any(name == target or name.endswith(f".{target}") for target in targets)
+
+
+def _uncalled(network: nn.Module, linear: Sequence[str]) -> set[str]:
+    """The layers whose weights the network reads without a call, as `uncalled_layers` of its modules says."""
+    found: set[str] = set()
+    for prefix, module in network.named_modules():
+        below = f"{prefix}." if prefix else ""
+        names = getattr(module, "uncalled_layers", ())
+        found |= {name for name in linear if name.startswith(below) and name.rpartition(".")[2] in names}
+    return found
+
+
+def _rest_dropout(network: nn.Module) -> None:
+    """Switch off dropout between frozen layers: where the weights that follow it in the network are not trained."""
+    waiting: list[nn.Module] = []
+    for module in network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            waiting.append(module)
+        elif parameters := list(module.parameters(recurse=False)):
+            for dropout in waiting:
+                dropout.train(any(parameter.requires_grad for parameter in parameters))
+            waiting = []
 
 
 def _set_trainable(parameter: nn.Parameter, *, learn: bool) -> None:

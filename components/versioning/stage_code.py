@@ -13,8 +13,9 @@ from components import tasks
 from components.contracts.dataset import DatasetSpec
 from components.core import atomic, located_yaml
 from components.core.errors import Problem, SpecError, UsageError
-from components.identity import user_source
+from components.identity import outside_files, user_source
 from components.identity.source_code import SourceIdentity
+from components.preprocessing.tokenizer_spec import TOKENIZER_FILES
 from components.versioning import source_files
 
 STAGES = ("ingest", "validate", "prepare")
@@ -50,7 +51,9 @@ def file(root: Path, dataset: str, stage: str) -> Path:
 
 
 def identity(root: Path, dataset: Path, stage: str) -> SourceIdentity:
-    """The current identity of a stage's code for the dataset of a dataset.yaml; of ingest, with its source's files.
+    """The current identity of a stage's code for the dataset of a dataset.yaml.
+
+    Of ingest, with its source's files; of prepare, with the files of a pretrained tokenizer.
 
     A source that is not here has the files of the last time: they are not known to have changed.
 
@@ -63,10 +66,23 @@ def identity(root: Path, dataset: Path, stage: str) -> SourceIdentity:
         message = f"no such task; there are {', '.join(tasks.MODULES)}, or package.module:NAME"
         raise SpecError(str(dataset), (Problem("task", message, got=task),))
     code = user_source.identity([*_ENTRIES[stage], *([tasks.module(task)] if stage in _WITH_TASK else [])], root)
+    if stage == "prepare":
+        return _with_tokenizer(code, spec, root)
     if stage != "ingest":
         return code
     files = source_files.digest_of(root, dataset.parent, spec) or _known_files(root, dataset.parent.name)
     return code if files is None else code._replace(functions={**code.functions, source_files.NAME: files})
+
+
+def _with_tokenizer(code: SourceIdentity, spec: DatasetSpec, root: Path) -> SourceIdentity:
+    """The identity with what `input.tokenizer.source` names: the contents of a folder, or the version of a package."""
+    tokenizer = spec.input.get("tokenizer")
+    source = tokenizer.get("source") if isinstance(tokenizer, dict) else None
+    if not isinstance(source, str):
+        return code
+    found = outside_files.identity(source, TOKENIZER_FILES, root)
+    functions = {f"the tokenizer of {name}": value for name, value in found.folders.items()}
+    return code._replace(functions={**code.functions, **functions}, libraries={**code.libraries, **found.packages})
 
 
 def _known_files(root: Path, dataset: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from components import tasks
 from components.contracts.architectures.custom import CustomSpec
 from components.contracts.pipeline import PipelineSpec
-from components.identity import digest, source_code, user_source
+from components.identity import digest, outside_files, source_code, user_source
 
 TRAINING = "components.training.stage"
 EVALUATION = "components.evaluation.stage"
@@ -85,7 +84,7 @@ def training(
         {
             "data": data_digest,
             **({"pretrained": pretrained_digest} if pretrained_digest else {}),
-            **_package_of(spec),
+            **_outside_files(spec, source_root),
             **_flat("model", spec.model.model_dump(mode="json")),
             **_flat("train", spec.train.model_dump(mode="json")),
             **_code(user_source.identity(modules, source_root)),
@@ -103,15 +102,15 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
     return Fingerprint({"training": train_fingerprint, **_code(user_source.identity(modules, source_root))})
 
 
-def _package_of(spec: PipelineSpec) -> dict[str, str]:
-    """The version of the Python package that contains the pretrained weights."""
-    kind, _, name = (spec.model.pretrained or "").partition(":")
-    if kind != "package":
-        return {}
-    try:
-        return {f"library {name}": importlib.metadata.version(name)}
-    except importlib.metadata.PackageNotFoundError:
-        return {f"library {name}": "not installed"}  # the training raises an error for it
+def _outside_files(spec: PipelineSpec, root: Path) -> dict[str, str]:
+    """Versions of the packages, and contents of the folders, of pretrained weights and of the model's config."""
+    found: dict[str, str] = {}
+    for source in (spec.model.pretrained, getattr(spec.model, "config", None)):
+        if isinstance(source, str):
+            files = outside_files.identity(source, ("config.json",), root)
+            found |= {f"contents of {name}": value for name, value in files.folders.items()}
+            found |= {f"library {name}": version for name, version in files.packages.items()}
+    return found
 
 
 def _code(identity: source_code.SourceIdentity) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from components.contracts.array_spec import ArraySpec
+from components.core.errors import CorruptArtifactError
 from components.evaluation.scorer import Arrays
 from components.evaluation.token_classification import SCORER, EntityView
 from tests.evaluation.stub_package import Answers, frozen, quiet
@@ -16,15 +17,23 @@ TAGS = ["B-loc", "B-per", "I-loc", "I-per", "O"]
 SPECS = [
     ArraySpec(name="tokens", type="int64", shape=(), layout="ragged"),
     ArraySpec(name="tags", type="int64", shape=(), layout="ragged", pad=-100),
+    ArraySpec(name="word_tags", type="int32", shape=(), layout="ragged", pad=-100, on_request=True),
+    ArraySpec(name="word_tokens", type="int32", shape=(), layout="ragged", pad=-1, on_request=True),
 ]
 
 
 def sample(true: str, answered: str, skipped: int = 0) -> Arrays:
-    """Tokens that are the number of the tag to answer; `skipped` tokens in front are no word."""
-    tokens = [TAGS.index(tag) for tag in answered.split()]
+    """Tokens that are the number of the tag to answer; `skipped` tokens in front are no word.
+
+    Words without an answer are past the cut.
+    """
+    tokens, tags = [TAGS.index(tag) for tag in answered.split()], [TAGS.index(tag) for tag in true.split()]
+    unread = len(tags) - len(tokens)
     return {
         "tokens": np.array([4] * skipped + tokens),
-        "tags": np.array([-100] * skipped + [TAGS.index(tag) for tag in true.split()]),
+        "tags": np.array([-100] * skipped + tags[: len(tokens)]),
+        "word_tags": np.array(tags),
+        "word_tokens": np.array([skipped + place for place in range(len(tokens))] + [-1] * unread),
     }
 
 
@@ -75,10 +84,32 @@ def test_tags_meet_by_name(tmp_path: Path) -> None:
 
 
 def test_what_is_not_finite_finds_nothing_and_is_counted(tmp_path: Path) -> None:
-    samples = [*SAMPLES, {"tokens": np.array([9, 1]), "tags": np.array([1, 4])}]
+    samples = [*SAMPLES, sample("B-per O", "B-per O") | {"tokens": np.array([9, 1])}]
     scored = SCORER.score(answering(bad=9), frozen(tmp_path, SPECS, samples, TAGS), quiet)
     assert scored.not_finite == 1
     assert scored.figures()["entity_recall"] == pytest.approx(3 / 7)
+
+
+def test_words_past_the_cut_are_missed_entities_and_are_counted(tmp_path: Path) -> None:
+    whole = [sample("B-per I-per O B-loc O", "B-per I-per O B-loc O"), sample("B-loc O", "B-loc O")]
+    cut = [sample("B-per I-per O B-loc O", "B-per"), sample("B-loc O", "B-loc O")]
+    scored = [
+        SCORER.score(answering(), frozen(tmp_path / name, SPECS, samples, TAGS), quiet)
+        for name, samples in (("whole", whole), ("cut", cut))
+    ]
+    assert scored[0].figures()["entity_f1"] == 1
+    assert scored[0].document()["past_max_length"] == {"samples": 0, "words": 0, "entities": 0}
+    assert not any("max_length" in line for line in scored[0].card_lines().limits)
+    assert scored[1].figures() == pytest.approx(
+        {"entity_precision": 1 / 2, "entity_recall": 1 / 3, "entity_f1": 2 / 5, "token_accuracy": 3 / 7}
+    )
+    assert scored[1].document()["past_max_length"] == {"samples": 1, "words": 4, "entities": 2}
+    assert "4 of 7 words, in 1 samples, are past `max_length`" in scored[1].card_lines().limits[-1]
+
+
+def test_data_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorruptArtifactError, match="has no array that the scores need"):
+        SCORER.score(answering(), frozen(tmp_path, SPECS[:2], SAMPLES, TAGS), quiet)
 
 
 def test_against_a_slow_count_on_random_tags() -> None:

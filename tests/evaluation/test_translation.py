@@ -19,6 +19,8 @@ WORDS = ["ein", "Hund", "läuft", "über", "den", "Platz", "und", "ein", "Mann",
 SPECS = [
     ArraySpec(name="source", type="int64", shape=(), layout="ragged"),
     ArraySpec(name="target", type="int64", shape=(), layout="ragged"),
+    ArraySpec(name="source_text", type="uint8", shape=(), layout="ragged", on_request=True),
+    ArraySpec(name="target_text", type="uint8", shape=(), layout="ragged", on_request=True),
 ]
 NOTHING = NgramView(())
 
@@ -72,13 +74,20 @@ class Processor:
         return [{"text": self._answers[place]} for place in places]
 
     def references(self, batch: Arrays) -> list[str]:
-        return [self._references[int(row[0])] for row in batch["target"]]
+        return [self._references[int(row[0])] for row in batch["target_text"]]
+
+    def sources(self, batch: Arrays) -> list[str]:
+        return [f"source\n{row[0]} |" for row in batch["source_text"]]
 
 
 def scored(folder: Path, broken: int = -1) -> tuple[Any, list[str], list[str]]:
     answers, references = sentences(5, 50, 0.3)
     processor = Processor(answers, references, broken)
-    samples = [{"source": np.full(1 + place % 7, place), "target": np.array([place])} for place in range(50)]
+    samples = [
+        {"source": np.full(1 + place % 7, place)}
+        | {name: np.array([place]) for name in ("target", "source_text", "target_text")}
+        for place in range(50)
+    ]
     asked = Answers(lambda feed: feed)
     asked.processor = processor
     return SCORER.score(asked, frozen(folder, SPECS, samples, processor=processor), quiet), answers, references
@@ -110,3 +119,4 @@ def test_it_is_drawn_and_told(tmp_path: Path) -> None:
     assert (tmp_path / "plots" / "ngrams.png").stat().st_size > 3000
     assert len(result.document()["examples"]) == 8
     assert "times as long" in result.card_lines().limits[0]
+    assert result.card_lines().results[2].startswith("| source 0 / |")  # one line of the table

@@ -126,12 +126,21 @@ def test_tags_stand_beside_the_packages_tokens(scratch: Path) -> None:
     assert any("B-name" in row for row in tags[0])
 
 
+def test_a_shorter_package_keeps_the_tags_of_all_words(scratch: Path) -> None:
+    old = dataset("old", "token-classification", WORDS | {"max_length": 2}, drawn("token-classification", "old"))
+    new = dataset("new", "token-classification", WORDS, drawn("token-classification", "new"))
+    reencoded = reencode(new, old.processor, scratch)
+    assert same(reencoded, new, "word_tags")
+    cut, whole = (int((frozen.split.all("word_tokens") >= 0).sum()) for frozen in (reencoded, new))
+    assert cut < whole == len(new.split.all("word_tags"))
+
+
 def test_translations_are_held_against_the_datas_references(scratch: Path) -> None:
     old = dataset("old", "translation", WORDS, drawn("translation", "old"))
     new = dataset("new", "translation", WORDS, drawn("translation", "new"))
     reencoded = reencode(new, old.processor, scratch)
     assert same(reencoded, old, "source")
-    batch: Any = reencoded.split.batch(np.arange(len(reencoded)))
+    batch: Any = reencoded.split.batch(np.arange(len(reencoded)), ["target_text"])
     processor: Any = reencoded.processor
     shared = prepared_task.translation(30, np.random.default_rng(0))
     assert processor.references(batch) == [values["target"] for values in shared]

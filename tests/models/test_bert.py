@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,50 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         build(_spec(config="package:not-installed-anywhere"), TEXT, ClassesOutput(classes=2))
     with pytest.raises(NotFoundError, match=r"config\.json is missing"):
         build(_spec(config=f"folder:{tmp_path}"), TEXT, ClassesOutput(classes=2))
+
+
+@pytest.mark.parametrize("kind", ["xlm-roberta", "camembert"])
+def test_encoders_of_robertas_positions(kind: str, tmp_path: Path) -> None:
+    from transformers import AutoConfig, AutoModel
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    AutoConfig.for_model(kind, **sizes, max_position_embeddings=14, vocab_size=30).save_pretrained(tmp_path)
+    text = TokensInput(vocabulary=30, max_length=12, pad=1)
+    network = build(_spec(config=f"folder:{tmp_path}"), text, ClassesOutput(classes=3)).eval()
+    assert isinstance(network, Bert)
+    theirs = AutoModel.from_config(network.encoder.config, add_pooling_layer=False).eval()
+    theirs.load_state_dict(network.encoder.state_dict())
+    tokens, lengths = _tokens(2) % 28 + 2, torch.tensor([12, 5])
+    mask = (torch.arange(12) < lengths[:, None]).long()
+    tokens = torch.where(mask == 1, tokens, 1)
+    expected = theirs(input_ids=tokens, attention_mask=mask).last_hidden_state
+    torch.testing.assert_close(network.encode(tokens, lengths)[1, :5], expected[1, :5], atol=1e-5, rtol=1e-4)
+    with pytest.raises(UsageError, match="longer than the encoder allows"):
+        build(
+            _spec(config=f"folder:{tmp_path}"),
+            TokensInput(vocabulary=30, max_length=13, pad=1),
+            ClassesOutput(classes=3),
+        )
+
+
+@pytest.mark.parametrize("kind", ["deberta-v2", "modernbert", "roformer", "no-such-kind"])
+def test_encoders_that_are_not_supported_are_refused_by_name(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(f'{{"model_type": "{kind}"}}')
+    with pytest.raises(UsageError, match="not supported") as caught:
+        build(_spec(config=f"folder:{tmp_path}"), TEXT, ClassesOutput(classes=2))
+    assert kind in str(caught.value.got)
+    assert "xlm-roberta" in str(caught.value.expected)
+
+
+@pytest.mark.parametrize(("padded", "rows"), [(32, 32), (30, 30), (900, 30)])
+def test_an_embedding_with_rows_beyond_the_vocabulary_fits(padded: int, rows: int, tmp_path: Path) -> None:
+    sizes = {
+        "model_type": "bert",
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": padded,
+    }
+    (tmp_path / "config.json").write_text(json.dumps({**sizes, "intermediate_size": 16}))
+    network = build(_spec(config=f"folder:{tmp_path}", pretrained="package:x"), TEXT, ClassesOutput(classes=2))
+    assert len(network.get_parameter("encoder.embeddings.word_embeddings.weight")) == rows

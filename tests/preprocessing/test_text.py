@@ -108,6 +108,20 @@ def test_a_vocabulary_file_is_a_tokenizer_too(tmp_path: Path) -> None:
     assert tokenizer.encode(["Hello world zebra"], 9)[0].tolist() == [2, 5, 6, 7, 1, 3]
 
 
+def test_a_vocabulary_file_is_lower_cased_as_its_config_says(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nHello\n")
+    config = tmp_path / "tokenizer_config.json"
+    found = {}
+    for stated in ("{}", '{"do_lower_case": true}', '{"do_lower_case": false}'):
+        config.write_text(stated)
+        tokenizer = Tokenizer.fit(WordPiece(source=f"folder:{tmp_path}"), [])
+        found[stated] = tokenizer.encode(["Hello"], 9)[0].tolist()[1]
+    assert list(found.values()) == [5, 5, 6]
+    config.write_text("[")
+    with pytest.raises(UsageError, match=r"tokenizer_config\.json cannot be read"):
+        Tokenizer.fit(WordPiece(source=f"folder:{tmp_path}"), [])
+
+
 @pytest.mark.parametrize("source", ["package:no-such-package", "package:numpy", "folder:/nowhere"])
 def test_a_tokenizer_that_is_not_there_is_refused(source: str) -> None:
     with pytest.raises(UsageError, match="tokenizer"):

@@ -15,6 +15,7 @@ from components.core.errors import SampleError
 from components.drafting.profile import Profile
 from components.tasks import find, image_settings
 from components.tasks.image_settings import ImageClassificationSettings
+from components.tasks.task import RawSample
 from tests.tasks import whole_path
 
 TASK = find("image-classification")
@@ -40,17 +41,48 @@ def profiled(*contents: bytes, settings: Any = None) -> Profile:
 def test_a_dataset_without_the_later_keys_is_dumped_as_before() -> None:
     settings = ImageClassificationSettings.model_validate({"height": 8, "width": 8, "channels": 1})
     assert settings.model_dump(mode="json") == {"height": 8, "width": 8, "channels": 1}
-    others = {"max_megapixels": 50.0, "levels": [0.0, 1.0], "resize": "pad"}
+    others = {"max_megapixels": 50.0, "levels": [0.0, 1.0], "resize": "pad", "normalise": [[0.5], [0.25]]}
     assert ImageClassificationSettings.model_validate({**SIZE, **others}).model_dump(mode="json") == {**SIZE, **others}
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"levels": [1]}, {"levels": [1, 1]}, {"levels": [0, float("inf")]}, {"resize": "fit"}, {"max_megapixels": 0}],
+    [
+        {"levels": [1]},
+        {"levels": [1, 1]},
+        {"levels": [0, float("inf")]},
+        {"resize": "fit"},
+        {"max_megapixels": 0},
+        {"normalise": "imagenet"},
+        {"normalise": [[0.5]]},
+        {"normalise": [[0.5, 0.5], [1.0, 1.0]]},
+        {"normalise": [[128.0], [60.0]]},
+        {"normalise": [[0.5], [0.0]]},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ImageClassificationSettings.model_validate({**SIZE, **wrong})
+
+
+@pytest.mark.parametrize("task", ["image-classification", "object-detection", "semantic-segmentation"])
+def test_the_normalisation_is_that_of_the_train_split_or_what_is_stated(task: str) -> None:
+    found = {}
+    for normalise in (None, "dataset", "imagenet", [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]]):
+        settings = find(task).settings.model_validate({**SIZE, "channels": 3, "normalise": normalise})
+        raw = RawSample({}, {"images": np.full((16, 16, 3), 51, np.uint8)})
+        processor = find(task).fit(settings, iter([raw]), ["a", "b"])
+        spec = processor.input_spec()
+        found[str(normalise)] = spec.mean, spec.std, spec.normalise  # type: ignore[attr-defined]
+    assert found["None"] == ([pytest.approx(0.2)] * 3, [0.001] * 3, "auto")
+    assert found["dataset"] == (*found["None"][:2], "dataset")
+    assert found["imagenet"] == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], "stated")
+    assert found["[[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]]"] == ([0.1, 0.2, 0.3], [0.5] * 3, "stated")
+
+
+def test_image_generation_reads_no_statistics() -> None:
+    with pytest.raises(ValidationError, match="reads no statistics"):
+        find("image-generation").settings.model_validate({**SIZE, "normalise": "dataset"})
 
 
 def test_detection_does_not_crop() -> None:

@@ -92,6 +92,9 @@ def test_texts_are_encoded_from_begin_to_end(processor: TextGenerationProcessor)
     assert batch["tokens_lengths"].tolist() == [6, 5, 4]
     assert (batch["tokens"][:, 0] == BEGIN).all()
     assert encoded[0]["tokens"][-1] != END  # it is cut
+    assert [sample["text_tokens"].tolist()[:6] for sample in encoded] == [one["tokens"].tolist() for one in encoded]
+    assert batch["text_tokens_lengths"].tolist() == [9, 5, 4]  # of the whole text
+    assert encoded[0]["text_tokens"][-1] == END
     assert encoded[1]["tokens"][-1] == END
     assert tuple(TASK.describe_prepared(batch)) == TASK.prepared_columns
     assert (processor.input_spec().kind, processor.output_spec().kind) == (TASK.input_type.kind, TASK.output_type.kind)

@@ -78,6 +78,17 @@ def test_tags_stand_at_the_first_token_of_each_word(processor: TokenClassificati
     assert looked["words"].tolist() == [7, 2, 2]
 
 
+def test_a_cut_sample_keeps_the_tags_of_all_words(processor: TokenClassificationProcessor) -> None:
+    long = {"tokens": ["Lima"] * 40, "tags": ["B-place"] * 40}
+    encoded = processor.encode(whole_path.raws(TASK, [long], None))[0]
+    assert [CLASSES[tag] for tag in encoded["word_tags"]] == long["tags"]
+    read = encoded["word_tokens"][encoded["word_tokens"] >= 0]
+    assert 0 < len(read) < 40
+    assert len(encoded["word_tokens"]) == 40
+    assert (encoded["tokens"][read] == encoded["tokens"][read[0]]).all()
+    assert (encoded["tags"][read] == CLASSES.index("B-place")).all()
+
+
 def test_what_is_too_long_is_cut_and_what_is_cut_off_is_in_no_span(processor: TokenClassificationProcessor) -> None:
     many = [f"Lima{'!' * (place % 2)}" for place in range(40)]
     sample = processor.read(many, max_pixels=0)

@@ -82,6 +82,7 @@ def test_pairs_are_encoded_and_targets_come_back(processor: TranslationProcessor
         assert (sample["target"][0], sample["target"][-1]) == (BEGIN, END)
         assert sample["source"].min() > PAD
     assert processor.references(batch) == [sample["target"] for sample in SAMPLES]
+    assert processor.sources(batch) == [sample["source"] for sample in SAMPLES]
     read = processor.read(TASK.example(SAMPLES[0]).content, max_pixels=0)
     assert (read["source"] == encoded[0]["source"]).all()
     looked = TASK.describe_prepared(batch)
@@ -94,6 +95,17 @@ def test_what_is_too_long_is_cut_and_still_ends(processor: TranslationProcessor)
     found = processor.encode(whole_path.raws(TASK, [long], None))[0]
     assert len(found["source"]) == len(found["target"]) == 64
     assert found["source"][-1] == found["target"][-1] == END
+    batch = whole_path.stored(processor, [found])
+    assert processor.references(batch) == [long["target"]]  # the reference is what the data has
+    assert processor.sources(batch) == [long["source"]]
+
+
+def test_references_have_the_words_that_the_vocabulary_lacks(tmp_path: Path) -> None:
+    words = whole_path.fitted(TASK, SAMPLES, tmp_path, tokenizer={"kind": "words"}, max_length=8)
+    odd = {"source": "an  Unheard dog", "target": "Ein UNERHÖRTER  Hund!"}
+    assert words.references(whole_path.stored(words, words.encode(whole_path.raws(TASK, [odd], None)))) == [
+        odd["target"]
+    ]
 
 
 def test_what_a_network_gets_and_gives(processor: TranslationProcessor) -> None:

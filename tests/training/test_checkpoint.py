@@ -5,6 +5,7 @@ import torch
 
 from components.core.errors import TrainingError
 from components.training.checkpoint import load_checkpoint, save_checkpoint
+from components.training.randomness import random_state, restore_random_state
 
 
 def _save(folder: Path, step: int, key: str = "k") -> None:
@@ -61,3 +62,21 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrainingError, match="cannot be written"):
         _save(tmp_path / "file" / "below", 1)
+
+
+@pytest.mark.parametrize(("stored", "devices"), [(0, 1), (2, 1), (1, 2), (1, 1)])
+def test_random_states_go_on_where_they_can_on_another_machine(
+    stored: int, devices: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors, rest = random_state()
+    tensors = {name: value for name, value in tensors.items() if "cuda" not in name}
+    tensors |= {f"cuda{index}": torch.full((3,), index, dtype=torch.uint8) for index in range(stored)}
+    expected = torch.rand(3)
+    restored: dict[int, int] = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)  # this machine may have none
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, index: restored.update({index: int(state[0])}))
+    restore_random_state(tensors, rest)
+    assert torch.equal(torch.rand(3), expected)
+    assert restored == {index: index for index in range(min(stored, devices))}
+    assert (f"{stored} GPUs, this one has {devices}" in capsys.readouterr().err) is (stored != devices)

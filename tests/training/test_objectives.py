@@ -6,6 +6,7 @@ Legend: N batch, T length, K classes, V vocabulary.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -27,10 +28,17 @@ from components.training.objectives.detection import DetectionObjective
 from components.training.objectives.diffusion import DiffusionObjective
 from components.training.objectives.forecasting import ForecastingObjective, pinball
 from components.training.objectives.next_token import NextTokenObjective
-from components.training.objectives.objective import StepResult, open_objective
+from components.training.objectives.objective import (
+    Objective,
+    StepResult,
+    open_objective,
+    selection,
+    training_split,
+)
 from components.training.objectives.token_classification import TokenClassificationObjective
 from components.training.objectives.translation import TranslationObjective
 from components.training.prepared import Prepared
+from tests.evaluation.stub_package import stored
 
 VOCABULARY = 11
 TOKENS = ArraySpec(name="tokens", type="int64", shape=(), layout="ragged", pad=7)  # 7 is a token like any other
@@ -118,6 +126,34 @@ def test_token_classification_leaves_out_padding_and_tokens_without_a_tag() -> N
     assert weighted.loss.item() == pytest.approx(np.average(losses, weights=weights), rel=1e-5)
 
 
+def test_the_epoch_of_the_best_entities_is_kept_and_words_past_the_cut_count() -> None:
+    names = ("tags", "word_tags", "word_tokens")
+    specs = [ArraySpec(name=name, type="int64", shape=(), layout="ragged", pad=-100) for name in names]
+    classes = ["B-a", "I-a", "O"]
+    toy = _Toy(3)
+    with torch.no_grad():
+        toy.table.weight.copy_(torch.eye(3).repeat(4, 1)[:VOCABULARY])  # token t has the tag t % 3
+    samples = [  # found: (0, 2) and (3, 4); true: (0, 2), (2, 4) and one past the cut
+        {"tokens": [0, 1, 2, 0], "tags": [0, 1, 0, 1], "word_tags": [0, 1, 0, 1, 0], "word_tokens": [0, 1, 2, 3, -1]},
+        {"tokens": [2], "tags": [2], "word_tags": [2], "word_tokens": [0]},
+    ]
+    arrays = [{name: np.array(value) for name, value in sample.items()} for sample in samples]
+    objective = TokenClassificationObjective(TrainSpec(), _prepared(("tokens", "tokens_lengths"), classes=classes))
+    chosen = selection(objective)
+    assert (chosen.metric, chosen.higher_is_better) == ("entity_f1", True)
+    assert chosen.combine is not None
+    found = objective.step(toy, _batch([TOKENS, *specs], arrays), _generator(), training=False)
+    assert found.sums is not None
+    assert found.sums.tolist() == [1, 2, 3]
+    assert chosen.combine([1.0, 2.0, 3.0]) == 2 / 5
+    assert chosen.combine([0.0, 0.0, 0.0]) == 0
+    alone = objective.step(toy, _batch([TOKENS, specs[0]], arrays), _generator(), training=False)
+    assert alone.sums is not None
+    assert alone.sums.tolist() == [1, 2, 2]  # of a task that has tags alone
+    for kind in (TranslationObjective, NextTokenObjective):
+        assert selection(kind(TrainSpec(), _prepared(("tokens",)))).metric == "loss"
+
+
 def test_a_batch_without_any_tag_has_no_loss_instead_of_no_number() -> None:
     tags = ArraySpec(name="tags", type="int64", shape=(), layout="ragged", pad=-100)
     samples = [{"tokens": np.array([1, 2]), "tags": np.array([-100, -100])}]
@@ -142,6 +178,16 @@ def test_a_language_model_guesses_each_next_token() -> None:
     seen, following = torch.tensor(pairs).T
     expected = functional.cross_entropy(toy(seen), following, label_smoothing=0.1)
     assert smooth.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_language_model_trains_on_whole_texts(tmp_path: Path) -> None:
+    whole = ArraySpec(name="text_tokens", type="int32", shape=(), layout="ragged", pad=0)
+    samples = [{"tokens": np.arange(9), "text_tokens": np.arange(25)}, {"tokens": np.arange(3), "text_tokens": [1, 2]}]
+    split = stored(tmp_path / "train", [TOKENS, whole], samples)
+    objective = NextTokenObjective(TrainSpec(), _prepared(("tokens", "tokens_lengths")))
+    packed = training_split(objective, split, "train")
+    assert packed.batch(np.arange(len(packed)))["tokens_lengths"].sum() == 27 + len(packed) - 1
+    assert training_split(cast(Objective, object()), split, "train") is split
 
 
 def test_a_translation_is_told_its_target_so_far() -> None:

@@ -1,10 +1,14 @@
 import pytest
 import safetensors.torch
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 from torch.nn import functional
 
+from components.contracts.model_spec import ModelSpec
+from components.contracts.shapes import ClassesOutput, ImageInput, TokensInput
 from components.contracts.train_spec import TrainSpec
+from components.models.build import build
 from components.training.optimizer import build_optimizer, optimizer_state, restore_optimizer, set_learning_rate
 
 
@@ -104,3 +108,28 @@ def test_restoring_leaves_what_it_was_given_alone() -> None:
     _step(network, optimizer, 1)
     assert state["0.step"].item() == 1.0
     assert optimizer_state(optimizer)["0.step"].item() == 2.0
+
+
+def test_tables_of_positions_and_mambas_rates_are_not_decayed() -> None:
+    adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
+    text, images = (
+        TokensInput(vocabulary=9, max_length=8),
+        ImageInput(height=8, width=8, channels=3, mean=[0.5] * 3, std=[1.0] * 3),
+    )
+    undecayed: dict[str, set[str]] = {}
+    for name, family, input_spec, sizes in (
+        ("encoder", "transformer", text, {"depth": 1, "width": 8, "heads": 2, "positions": "learned"}),
+        ("mamba", "state-space", text, {"depth": 1, "width": 8}),
+        ("vit", "transformer", images, {"depth": 1, "width": 12}),
+        ("bert", "transformer", text, {"depth": 1, "width": 8, "heads": 2, "inner": 8, "positions": 9}),
+    ):
+        spec = adapter.validate_python({"family": family, "name": name, **sizes})
+        network = build(spec, input_spec, ClassesOutput(classes=2))
+        groups = build_optimizer(TrainSpec(weight_decay=0.1), network).param_groups
+        plain = {id(weight) for group in groups if group["weight_decay"] == 0 for weight in group["params"]}
+        assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+        undecayed[name] = {key for key, value in network.named_parameters() if id(value) in plain and value.ndim >= 2}
+    assert undecayed["encoder"] == {"positions.table"}
+    assert {key.rpartition(".")[2] for key in undecayed["mamba"]} == {"A_log"}
+    assert {key.rpartition(".")[2] for key in undecayed["vit"]} == {"cls_token", "position_embeddings"}
+    assert undecayed["bert"] == {"encoder.embeddings.position_embeddings.weight"}

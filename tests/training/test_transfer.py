@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from components.contracts.architectures.architecture import TransferSpec
 from components.contracts.model_spec import ModelSpec
-from components.contracts.shapes import ClassesOutput, ImageInput, TokensInput
+from components.contracts.shapes import ClassesOutput, ImageInput, TextOutput, TokensInput
 from components.contracts.train_spec import TrainSpec
 from components.core.errors import UsageError
 from components.identity import digest
@@ -155,6 +155,40 @@ def test_lora_beside_nothing_is_refused() -> None:
     assert "query" in str(caught.value.expected)
 
 
+def test_lora_beside_a_layer_that_is_never_called_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
+    text = TokensInput(vocabulary=9, max_length=7)
+
+    def network() -> nn.Module:
+        spec = adapter.validate_python({"family": "rnn", "name": "seq2seq-gru", "width": 8, "embedding": 8})
+        return build(spec, text, TextOutput(vocabulary=9, max_length=7, begin=2, end=3, pad=0))
+
+    with pytest.raises(UsageError, match="no linear layer matches"):
+        transfer.begin(_spec(policy="lora", targets=["query"]), network())
+    with pytest.raises(UsageError, match="without effect") as caught:
+        transfer.begin(_spec(policy="lora", targets=["key", "query"]), network())
+    assert caught.value.got == "query"
+    made = network()
+    transfer.begin(_spec(policy="lora", rank=2, alpha=4), made)
+    adapted = {name.partition(".lora_A")[0] for name, _ in made.named_parameters() if ".lora_A" in name}
+    assert adapted == {"first", "decoder.key"}
+    assert "no adapter beside decoder.query, decoder.score" in capsys.readouterr().err
+
+
+def test_dropout_between_frozen_layers_rests() -> None:
+    network = _network(ENCODER | {"dropout": 0.1})
+    policy = transfer.begin(_spec(policy="gradual"), network)
+    dropouts = {name: module for name, module in network.named_modules() if isinstance(module, nn.Dropout)}
+    policy.begin_epoch(network, 0)
+    resting = {name for name, module in dropouts.items() if not module.training}
+    assert "dropout" in resting  # of the vectors, before the frozen layers
+    assert all(name.startswith("layers.") for name in resting - {"dropout"})
+    policy.begin_epoch(network, 1)
+    assert not network.get_submodule("dropout").training
+    policy.begin_epoch(network, 9)
+    assert all(module.training for module in dropouts.values())
+
+
 @pytest.mark.parametrize(
     "policy",
     [
@@ -189,6 +223,7 @@ def test_a_whole_training_from_pretrained_weights(
     facts = json.loads((trained / "manifest.json").read_bytes())["facts"]
     assert facts["pretrained"] == {
         "source": f"file:{weights}", "sha256": sha256, "fitted": facts["pretrained"]["fitted"], "new": [], "left": [],
+        "normalisation": facts["pretrained"]["normalisation"],
     }  # fmt: skip
     assert facts["lineage"] == {"pretrained": f"file:{weights}", "pretrained_digest": sha256}
     assert "weights loaded" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Boxes of objects: the loss is a method of the detector, which defines its outputs.
 
+The epoch with the best mAP at an IoU of 0.5 is kept.
+
 Legend: N batch, H height, W width, M boxes of a sample.
 """
 
@@ -14,7 +16,8 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.preprocessing import augmentation
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, StepResult
+from components.training.objectives import average_precision
+from components.training.objectives.objective import Forward, Selection, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -30,6 +33,7 @@ class DetectionObjective:
 
     metric = "loss"
     higher_is_better = False
+    selection = Selection("map_50", higher_is_better=True, combine=average_precision.mean_average_precision)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         augment = spec.augment
@@ -49,7 +53,10 @@ class DetectionObjective:
             outputs, batch["boxes"], batch["box_classes"], batch["boxes_lengths"]
         )
         count = torch.full((), len(batch["images"]), device=loss.device)
-        return StepResult(loss, loss.detach() * count, count)
+        if training:
+            return StepResult(loss, loss.detach() * count, count)
+        found = forward.decode(outputs)  # type: ignore[attr-defined]  # boxes (N, A, 4), scores (N, A, K)
+        return StepResult(loss, loss.detach() * count, count, average_precision.sums(*found, batch))
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images and boxes, mirrored and shifted; a box of which less than `MIN_VISIBLE` is left is dropped."""

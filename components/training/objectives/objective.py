@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import NotFoundError, UsageError
+from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch
 
 if TYPE_CHECKING:
@@ -28,11 +29,32 @@ class StepResult:
         loss: mean loss over what is counted, with a gradient.
         score_sum: sum of the metric over what is counted.
         count: number of samples, of tokens without padding, or of values.
+        sums: in validation, if `Selection.combine` needs them: sums (S,) over the batch, on the CPU or the device.
     """
 
     loss: Tensor
     score_sum: Tensor
     count: Tensor
+    sums: Tensor | None = None
+
+
+class Selection(NamedTuple):
+    """The validation figure that decides which epoch is kept (`keep: best`) and when early stopping applies.
+
+    Args:
+        metric: name in the history, `validation/<metric>`.
+        combine: the figure as a function of the sums over the whole split of `StepResult.sums`; None: the history has
+            the figure already (the loss).
+        arrays: names of further arrays of a validation batch that the sums need (`ArraySpec.on_request`).
+    """
+
+    metric: str
+    higher_is_better: bool
+    combine: Callable[[Sequence[float]], float] | None = None
+    arrays: tuple[str, ...] = ()
+
+
+BY_LOSS = Selection("loss", higher_is_better=False)
 
 
 class Objective(Protocol):
@@ -40,7 +62,9 @@ class Objective(Protocol):
 
     Args:
         metric: name in the history: `train/<metric>`, `validation/<metric>`; `loss` for the loss itself.
-        higher_is_better: direction of the metric, for the best epoch and early stopping.
+        higher_is_better: direction of the metric.
+
+    The metric decides which epoch is kept, unless the objective has a `selection` (`Selection`).
     """
 
     metric: str
@@ -66,6 +90,22 @@ class NoAugmentation:
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch itself; `open_objective` refuses augmentation."""
         return batch
+
+
+def selection(objective: Objective) -> Selection:
+    """What decides about the epochs of an objective: its `selection`, or its metric."""
+    own: Selection | None = getattr(objective, "selection", None)
+    return own or Selection(objective.metric, objective.higher_is_better)
+
+
+def training_split(objective: Objective, split: StoredSplit, name: str) -> StoredSplit:
+    """The split as an objective trains on it: itself, or what its method `training_split` makes of it.
+
+    Args:
+        name: of the split, for messages.
+    """
+    make: Callable[[StoredSplit, str], StoredSplit] | None = getattr(objective, "training_split", None)
+    return split if make is None else make(split, name)
 
 
 def open_objective(name: str, spec: TrainSpec, prepared: Prepared) -> Objective:

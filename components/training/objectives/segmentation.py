@@ -62,8 +62,9 @@ class SegmentationObjective:
         if training and self.weights is not None:
             weights = self.weights = self.weights.to(logits.device)
         smoothing = self._smoothing if training else 0.0
+        rows = logits.permute(0, 2, 3, 1).flatten(0, 2)  # (N H W, K): of (N, K, H, W) CUDA has no reproducible kernel
         entropy = functional.cross_entropy(
-            logits, masks, weights, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+            rows, masks.flatten(), weights, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
         )
         counted = masks != IGNORED  # torch's own mean divides by the sum of the weights too, by 0 if none counts
         total = counted.sum() if weights is None else weights[torch.where(counted, masks, 0)].mul(counted).sum()

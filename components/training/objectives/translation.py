@@ -12,7 +12,7 @@ from torch import Tensor
 
 from components.contracts.train_spec import TrainSpec
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, NoAugmentation, StepResult
+from components.training.objectives.objective import BY_LOSS, Forward, NoAugmentation, StepResult
 from components.training.objectives.tokens import mask_padding, token_step
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class TranslationObjective(NoAugmentation):
 
     metric = "accuracy"
     higher_is_better = True
+    selection = BY_LOSS  # the quality of the whole distribution; the likeliest token alone saturates early
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._smoothing = spec.label_smoothing
