@@ -63,7 +63,7 @@ def test_schema_is_that_of_the_file(modelyard: Modelyard) -> None:
     assert "source" in json.loads(modelyard("schema", "--dataset").stdout)["properties"]
     images = json.loads(modelyard("schema", "--dataset", "--task", "image-classification").stdout)
     settings = images["properties"]["input"]["properties"].keys()
-    assert settings == {"height", "width", "channels", "max_megapixels", "levels", "resize"}
+    assert settings == {"height", "width", "channels", "max_megapixels", "levels", "resize", "normalise"}
     assert modelyard("schema", "--dataset", "--task", "divination").returncode == 2
 
 

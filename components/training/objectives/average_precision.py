@@ -48,7 +48,7 @@ def sums(boxes: Tensor, scores: Tensor, batch: Batch) -> Tensor:
         correct = _correct(detections, true_boxes, true_classes)  # (D,)
         np.add.at(counts, (detections.classes, bins), 1)
         np.add.at(counts, (detections.classes[correct], BINS + bins[correct]), 1)
-        np.add.at(counts, (true_classes, 2 * BINS), 1)
+        counts[:, 2 * BINS] += np.bincount(true_classes, minlength=len(counts))
     return torch.from_numpy(counts.reshape(-1))
 
 

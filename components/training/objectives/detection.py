@@ -55,8 +55,8 @@ class DetectionObjective:
         count = torch.full((), len(batch["images"]), device=loss.device)
         if training:
             return StepResult(loss, loss.detach() * count, count)
-        found = forward.decode(outputs)  # type: ignore[attr-defined]  # boxes (N, A, 4), scores (N, A, K)
-        return StepResult(loss, loss.detach() * count, count, average_precision.sums(*found, batch))
+        boxes, scores = forward.decode(outputs)  # type: ignore[attr-defined]  # (N, A, 4), (N, A, K)
+        return StepResult(loss, loss.detach() * count, count, average_precision.sums(boxes, scores, batch))
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images and boxes, mirrored and shifted; a box of which less than `MIN_VISIBLE` is left is dropped."""

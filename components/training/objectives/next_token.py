@@ -5,12 +5,13 @@ Legend: N batch, T length, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from components.contracts.shapes import TokensInput
 from components.contracts.train_spec import TrainSpec
 from components.preprocessing.stored import StoredSplit
 from components.training.batches import Batch
@@ -32,7 +33,7 @@ class NextTokenObjective(NoAugmentation):
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._smoothing = spec.label_smoothing
-        self._block = prepared.processor.input_spec().max_length
+        self._block = cast(TokensInput, prepared.processor.input_spec()).max_length
 
     def training_split(self, split: StoredSplit, name: str) -> StoredSplit:
         """The whole texts of a split, packed into blocks of the context window; logs how many."""
