@@ -194,5 +194,9 @@ class DatasetSpec(Strict):
             raise ValueError("split.by: time needs rows:, or samples with a time (time: in the layout of a table)")
         if self.split.group is not None and fields.get(self.split.group) != "text":
             texts = ", ".join(name for name, kind in fields.items() if kind == "text") or "none"
-            raise ValueError(f"split.group: no field {self.split.group} of texts; there are: {texts}")
+            hint = "; of a table: name the column by `group: COLUMN` in the layout, and write split: {group: group}"
+            raise ValueError(
+                f"split.group: no field {self.split.group} of texts; there are: {texts}"
+                + (hint if isinstance(getattr(self.source, "layout", self.source), Columns) else "")
+            )
         return self

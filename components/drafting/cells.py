@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from components.ingestion import number_cells, times
@@ -30,6 +31,8 @@ MISSING = frozenset(
 _DATE = re.compile(
     r"\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ,]+\d{1,4}(\D.*)?|\d{1,2}[/.-]\d{4}|[A-Za-z]{3,9}\.? \d{1,2}, ?\d{4}.*"
 )
+_UNITS = "|".join([*map(re.escape, "€$£¥%"), "EUR", "USD", "GBP", "CHF", "JPY"])
+_UNIT = re.compile(rf"^(?:{_UNITS})\s*|\s*(?:{_UNITS})$", re.IGNORECASE)
 MISSING_SHARE = 0.5  # most of the cells of a column of numbers that can be such words
 
 
@@ -76,9 +79,22 @@ class Column(NamedTuple):
         return bool(self.cells) and all(not cell.isdecimal() and times.parse(cell) is not None for cell in self.cells)
 
     @property
+    def typed_share(self) -> float:
+        """The share of numbers and times, with whatever marks and units, among the cells that are not empty."""
+        filled = [cell for cell in self.cells if cell]
+        return sum(map(is_typed, filled)) / max(1, len(filled))
+
+    @property
     def is_mostly_typed(self) -> bool:
         """Whether nine of ten cells are numbers or times: neither a text nor a label."""
-        return sum(map(is_typed, self.cells)) >= 0.9 * len(self.cells)
+        return self.typed_share >= 0.9
+
+    @property
+    def unit(self) -> str | None:
+        """The unit that most cells have beside a number, such as a currency's sign; None without one."""
+        units = Counter(unit(cell) for cell in self.cells if cell)
+        found, count = units.most_common(1)[0] if units else (None, 0)
+        return found if count * 2 > units.total() else None
 
     @property
     def length(self) -> float:
@@ -106,6 +122,19 @@ def is_typed(cell: str) -> bool:
         return False
     if is_number(cell) or looks_like_time(cell) or times.parse(cell) is not None:
         return True
+    return _is_marked_number(cell) or unit(cell) is not None
+
+
+def unit(cell: str) -> str | None:
+    """The currency or the sign for per cent before or behind a number, as in "199.755,57 EUR"; None for other cells."""
+    match = _UNIT.match(cell.strip()) or _UNIT.search(cell.strip())
+    if match is None:
+        return None
+    rest = (cell.strip()[: match.start()] + cell.strip()[match.end() :]).strip()
+    return match[0].strip() if rest and _is_marked_number(rest) else None
+
+
+def _is_marked_number(cell: str) -> bool:
     return any(number_cells.parse(cell, *marks) is not None for marks in number_cells.FORMATS)
 
 

@@ -18,12 +18,14 @@ from components.drafting.cells import (
     Column,
     is_integer,
     is_number,
+    is_typed,
 )
 from components.drafting.table_files import Files
 from components.drafting.time_format import RecognisedTime
 from components.ingestion.sample import split_name
 
 MOST_CLASSES = 200
+MOSTLY = 0.5  # share of numbers in a column of which it is said what keeps it from being one of numbers
 _SHOWN = 3
 
 _LEVEL = re.compile(r"\d|\d\d|1\d\d|2[0-4]\d|25[0-5]")
@@ -123,9 +125,12 @@ def why_left_out(column: Column) -> str:
         return "numbers, which samples of this kind do not hold"
     if column.is_time:
         return "times, which samples of this kind do not hold"
-    numbers = sum(column.number(cell) is not None for cell in column.cells if cell)
-    if numbers * 2 > len(column.cells):
-        words = ", ".join(column.words[:_SHOWN])
-        odd = sum(map(bool, column.cells)) - numbers
-        return f"{odd:,} of the first {len(column.cells):,} cells are no numbers ({words})"
+    if column.unit is not None:
+        return f"numbers with a unit ({column.unit}), which are read without it: remove the unit from the cells"
+    if column.typed_share > MOSTLY:
+        odd = [cell for cell in column.cells if cell and not is_typed(cell)]
+        words = list(dict.fromkeys(odd))
+        shown = ", ".join(words[:_SHOWN])
+        hint = "; if that means a missing value, leave these cells empty" if len(words) == 1 else ""
+        return f"{len(odd):,} of the first {len(column.cells):,} cells are no numbers ({shown}){hint}"
     return f"words ({column.distinct:,} different), which samples of this kind do not hold"

@@ -148,6 +148,8 @@ def _why_not(column: Column, scan: _Scan) -> str | None:
         return "an identity, by its name: all different" if is_identity and column.distinct == len(filled) else None
     if column.is_time or column.is_mostly_typed:
         return column_roles.why_left_out(column) if not column.is_time else "times"
+    if column.unit is not None or column.typed_share > column_roles.MOSTLY:
+        return column_roles.why_left_out(column)
     if distinct > max(_ALWAYS, scan.filled // 4) or distinct > _CATEGORIES:
         kind = "texts" if " " in "".join(column.cells[:50]) else "words"
         count = f"more than {_CATEGORIES:,}" if distinct > _CATEGORIES else f"{distinct:,}"

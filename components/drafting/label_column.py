@@ -51,6 +51,11 @@ def named(columns: Sequence[Column], name: str, where: str) -> Column:
         SourceError: there is none.
     """
     for column in columns:
+        if column.name == name and column.unit is not None:
+            raise SourceError(
+                f"the cells of {name} have a unit beside their numbers", where=where, got=f"{column.cells[0]}, ...",
+                expected="numbers alone", next_step=f"remove {column.unit} from the cells, then `modelyard new` again",
+            )  # fmt: skip
         if column.name == name:
             return column
     got = ", ".join(column.name for column in columns[:30])

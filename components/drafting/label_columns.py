@@ -19,6 +19,7 @@ _MARKS = (";", "|", ",", "/", " ")  # the most telling first; a blank only in a 
 _FLAGS = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
 _ODD = 0.1  # largest share of cells that are neither 0 nor 1 in a column that is said to be nearly of them
 _SEVERAL = 0.02  # smallest share of cells with more than one label
+_TYPED = 0.5  # share of numbers and times, of any marks, from which the cells of a column are no sets of labels
 _FREE = "without a separator"  # of columns whose cells are lists themselves
 
 
@@ -102,7 +103,7 @@ def _separated(table: Files, columns: Sequence[Column]) -> tuple[dict[str, Any],
     """A column of text whose cells are lists: JSON, Python's, or labels with a mark between them."""
     ordered = sorted(columns, key=lambda column: column.known not in LABEL_SETS)
     for column in ordered:
-        if column.known in (*IDENTITIES, *SPLITS) or column.is_number:
+        if column.known in (*IDENTITIES, *SPLITS) or column.is_number or column.typed_share >= _TYPED:
             continue
         separator = _separator(column)
         if separator is None:

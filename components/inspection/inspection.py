@@ -23,6 +23,8 @@ from components.tasks.task import Task
 from components.validation import leakage
 from components.validation.leakage import NearPair
 
+TRUSTED = 0.9  # share of samples that a model must get right for its doubts to be mostly true
+
 
 class WrongLabel(NamedTuple):
     """A sample whose label is likely to be wrong; margin: probability of the label minus that of the suggestion."""
@@ -141,6 +143,12 @@ def _wrong_labels(
     numbers, names = features.numbers_of(listed["label"].iloc[rows])
     groups, _ = features.numbers_of(pd.Series(groups[rows]))
     probabilities = predictions.out_of_fold(values[rows], numbers, groups, f"judging the labels of {dataset}")
+    right = float((probabilities.argmax(axis=1) == numbers).mean())
+    if right < TRUSTED:
+        notes.append(
+            f"labels: the light model that judges them is right on {right:.0%} of the samples only, so many of the "
+            "labels that it doubts will be right: look at the first ones"
+        )
     suspects: Suspects = label_issues.find(probabilities, numbers)
     found = []
     for row, suggested, margin in zip(*(part.tolist() for part in suspects[:3]), strict=True):

@@ -24,8 +24,8 @@ def try_(pipeline: str, seconds: float, as_json: bool) -> int:
     """Train the candidates of PIPELINE's task for a short time each; write the best one into its file.
 
     The candidates are the model of the file and those that the task names for data like this. They share the time
-    equally, and are ranked on the validation split. Of the file only `model:`, `train:` and the comment with the table
-    change. After Ctrl-C the same command resumes.
+    equally, and are ranked on the validation split; of equal figures, the model of fewer parameters is the best. Of
+    the file only `model:`, `train:` and the comment with the table change. After Ctrl-C the same command resumes.
     """
     outcome = run_trial(Project.find(), pipeline, seconds)
     if as_json:

@@ -181,7 +181,8 @@ def _train_and_evaluate(
     else:
         stages.train(context, model_fingerprints, run, force=False)
     if plan.sealed_digest(package) is None:
-        stages.evaluate(context, model_fingerprints, run)
+        context.log("evaluating")  # and no figure of the test split, which is not for choosing
+        stages.evaluate(replace(context, log=_not_said), model_fingerprints, run)
     facts: dict[str, Any] = manifests.load(folder / "trained", "trained").facts
     prepared = manifests.load(project.dataset(spec.dataset) / "prepared", "prepared").facts
     seconds = training_duration.seconds(folder)
@@ -198,6 +199,10 @@ def _train_and_evaluate(
         bundle_bytes=_bundle_bytes(context, model_fingerprints) if comparison.has_files else None,
     )
     return _Trained(context, model_fingerprints, run, compared)
+
+
+def _not_said(_: str) -> None:
+    """The figures of the test split are in the package; a person who compares is not to see them."""
 
 
 def _bundle_bytes(context: RunContext, model_fingerprints: Fingerprints) -> int | None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from components.core.errors import SourceError
 from components.core.project import Project
 from components.drafting import draft
-from components.drafting.cells import Column
+from components.drafting.cells import Column, unit
 from components.drafting.draft_options import DraftOptions
 from components.drafting.feature_expectations import raw
 from components.drafting.profile import Profile
@@ -214,3 +214,48 @@ def test_more_rows_do_not_look_at_each_column_more_often(tmp_path: Path, monkeyp
         found(tmp_path / str(rows), lines("age", "size", "job", "Survived", rows=rows))
         counts.append(calls)
     assert 0 < counts[1] < counts[0] + 10
+
+
+def german(rows: int = 60) -> str:
+    """Decimal commas, amounts of money, and a word of its own for a missing distance."""
+    rows_of = [
+        (f"{40 + i},{i % 100:02d}", str(i % 6 + 1), "k.A." if i % 20 == 3 else f"{i % 9},{i % 10}5",
+         f"{100 + i}.{i:03d},50 €", "ja" if i % 2 else "nein")
+        for i in range(rows)
+    ]  # fmt: skip
+    lines = [";".join(cells) for cells in rows_of]
+    return "\n".join(["Fläche;Zimmer;Entfernung;Preis;verkauft", *lines]) + "\n"
+
+
+def test_numbers_with_marks_and_units_are_neither_texts_nor_sets_of_labels(tmp_path: Path) -> None:
+    task, layout, said = found(tmp_path, german(), label="verkauft")
+    assert task == "tabular-classification"
+    assert (layout["numbers"], layout["decimal"]) == (["Fläche", "Zimmer"], ",")
+    assert "Preis" in said
+    assert "numbers with a unit (€), which are read without it: remove the unit from the cells" in said
+    assert (
+        "3 of the first 60 cells are no numbers (k.A.); if that means a missing value, leave these cells empty" in said
+    )
+
+
+def test_a_target_with_a_unit_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        found(tmp_path, german(), label="Preis")
+    assert "unit" in caught.value.what
+    assert caught.value.next_step == "remove € from the cells, then `modelyard new` again"
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("199.755,57 €", "€"),
+        ("$1,299.00", "$"),
+        ("12 %", "%"),
+        ("5 EUR", "EUR"),
+        ("12", None),
+        ("€", None),
+        ("a%", None),
+    ],
+)
+def test_a_unit_beside_a_number(cell: str, expected: str | None) -> None:
+    assert unit(cell) == expected
