@@ -20,7 +20,6 @@ _FLAGS = frozenset({"0", "1", "0.0", "1.0", "true", "false"})
 _ODD = 0.1  # largest share of cells that are neither 0 nor 1 in a column that is said to be nearly of them
 _SEVERAL = 0.02  # smallest share of cells with more than one label
 _TYPED = 0.5  # share of numbers and times, of any marks, from which the cells of a column are no sets of labels
-_FREE = "without a separator"  # of columns whose cells are lists themselves
 
 
 class LabelColumns(NamedTuple):

@@ -130,12 +130,6 @@ def coco(detections: Detections, truth: Detections, flags: NDArray[np.uint8]) ->
     return detections, matches
 
 
-def pairwise_iou(boxes: NDArray[Any], other_boxes: NDArray[Any]) -> Real:
-    """Intersection over union (A, B) of boxes (A, 4) and (B, 4), centre x, centre y, width, height."""
-    intersection, areas, other_areas = _intersections(boxes, other_boxes)
-    return _ratio(intersection, areas + other_areas - intersection)
-
-
 def _overlaps(detections: Detections, truth: Detections, flags: NDArray[np.uint8]) -> Real:
     """(D, M): IoU; with crowds the intersection over the area of the detection; 0 for boxes of another class."""
     intersection, areas, other_areas = _intersections(detections.boxes, truth.boxes)

@@ -11,9 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from components.contracts.pipeline import PipelineSpec
-from components.core import atomic
+from components.core import atomic, located_yaml
 
 HEAD = "# Tried by `modelyard try` on "
 _BEFORE = re.compile(re.escape(HEAD) + r".*\n(?:#   .*\n)*")
@@ -46,8 +48,14 @@ def _keys(part: BaseModel) -> dict[str, Any]:
 
 def _flow(value: dict[str, Any]) -> Any:
     """A mapping on one line, as drafts have them."""
-    from ruamel.yaml.comments import CommentedMap
-
-    mapping = CommentedMap(value)
+    mapping = CommentedMap(
+        {key: _flow(part) if isinstance(part, dict) else _quoted(part) for key, part in value.items()}
+    )
     mapping.fa.set_flow_style()
     return mapping
+
+
+def _quoted(value: Any) -> Any:
+    """The value; in quotation marks a text that the reader of pipeline files (YAML 1.1) takes for more, as `off`."""
+    is_text = not isinstance(value, str) or located_yaml.parse_value(value) == value
+    return value if is_text else DoubleQuotedScalarString(value)

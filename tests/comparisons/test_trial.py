@@ -75,6 +75,17 @@ def test_only_model_train_and_the_table_change_in_the_file(tmp_path: Path) -> No
     assert 'schedule: {cron: "0 3 * * *"}' in text
 
 
+def test_a_text_that_yaml_would_take_for_a_boolean_is_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "flowers.yaml"
+    path.write_text(FILE)
+    spec = located_yaml.read(path, PipelineSpec)
+    chosen = {"train": {"epochs": 5, "compile": "off", "augment": {"flip": True}}}
+    winner = PipelineSpec.model_validate({**spec.model_dump(exclude_unset=True), **chosen})
+    own = row("cnn kim", 0.9, 1)
+    pipeline_file.write(path, winner, trial.comment(table(own), own))
+    assert located_yaml.read(path, PipelineSpec) == winner
+
+
 def test_the_own_model_that_wins_leaves_its_lines_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "flowers.yaml"
     path.write_text(FILE)

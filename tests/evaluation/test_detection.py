@@ -9,9 +9,10 @@ import pytest
 
 from components.contracts.array_spec import ArraySpec
 from components.core.errors import NotFiniteError
-from components.evaluation.box_matching import THRESHOLDS, pairwise_iou
+from components.evaluation.box_matching import THRESHOLDS
 from components.evaluation.detection import SCORER, Detections
 from components.evaluation.scorer import Arrays
+from components.preprocessing.boxes import intersection_over_union
 from tests.evaluation.stub_package import Answers, frozen, quiet
 
 CLASSES = ["cell", "plate"]
@@ -106,7 +107,7 @@ def test_by_hand() -> None:
 def test_overlap_by_hand() -> None:
     one = np.array([[0.5, 0.5, 0.2, 0.2]])
     others = np.array([[0.5, 0.5, 0.2, 0.2], [0.6, 0.5, 0.2, 0.2], [0.9, 0.9, 0.1, 0.1], [0.5, 0.5, 0.0, 0.0]])
-    np.testing.assert_allclose(pairwise_iou(one, others), [[1, 1 / 3, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(intersection_over_union(one, others), [[1, 1 / 3, 0, 0]], atol=1e-12)
 
 
 def test_an_image_drawn_twice_counts_twice() -> None:
