@@ -19,7 +19,7 @@ from components.drafting import (
 from components.drafting.draft_options import NO_OPTIONS, DraftOptions
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import Files, as_layout, by_split, is_split
-from components.ingestion import archive, class_folder, conll, image_names, text_encoding, visible_files, wav_folder
+from components.ingestion import class_folder, conll, image_names, text_encoding, visible_files, wav_folder
 from components.ingestion.sample import split_name
 
 TABLES = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -44,7 +44,6 @@ def recognise(source: Path, options: DraftOptions = NO_OPTIONS) -> Recognised:
         SourceError: there is no such file or folder, its layout is not recognised, or it can be read in several ways.
     """
     if source.is_file():
-        archive.check_kind(source)
         if _table_kind(source) is None and _is_conll(source):
             return _tagged({"": source.name}, [source], source)
         for of_file in (_boxes, _json):

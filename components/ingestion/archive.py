@@ -8,22 +8,16 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, NamedTuple
 
-from components.core.errors import SourceError, UnsafeArchiveError
+from components.core.errors import SourceError
+from components.ingestion.archive_target import ArchiveLimits, ArchiveTarget
 
 _PIECE = 1 << 20
 _ENCRYPTED, _UTF8 = 0x1, 0x800  # flags of a member of a zip archive
 _7Z = b"7z\xbc\xaf\x27\x1c"
 _GUESSES = ("gbk", "shift_jis", "euc_kr", "big5", "cp850", "cp1252", "cp1251")  # of an encoding, to show
-
-
-class ArchiveLimits(NamedTuple):
-    """Upper limits of an archive's content; bytes are counted while unpacking, not taken from the archive's headers."""
-
-    files: int = 2_000_000
-    unpacked_bytes: int = 64 << 30
 
 
 class _Member(NamedTuple):
@@ -33,25 +27,13 @@ class _Member(NamedTuple):
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a tar (plain, gzip, bzip2, xz) or zip archive."""
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    """Whether a file is a tar (plain, gzip, bzip2, xz), zip or 7z archive, whatever its name."""
+    return _is_seven_zip(path) or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
-def check_kind(path: Path) -> None:
-    """Refuse an archive of a kind that is not read, whatever its name.
-
-    Raises:
-        SourceError: the file is a 7z archive.
-    """
+def _is_seven_zip(path: Path) -> bool:
     with path.open("rb") as stream:
-        is_7z = stream.read(len(_7Z)) == _7Z
-    if is_7z:
-        raise SourceError(
-            "7z archives are not read",
-            where=str(path),
-            expected="a zip or tar archive, or a folder",
-            next_step="unpack it, and name the folder; or pack the files as zip or tar.gz",
-        )
+        return stream.read(len(_7Z)) == _7Z
 
 
 def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None, *, names: str | None = None) -> None:
@@ -64,30 +46,31 @@ def unpack(path: Path, folder: Path, limits: ArchiveLimits | None = None, *, nam
         UnsafeArchiveError: a member is outside the folder, is no plain file or folder, or a limit is exceeded.
         SourceError: the archive is damaged or encrypted, or the encoding of its names is not known.
     """
-    limits = limits or ArchiveLimits()
-    base = folder.resolve()
-    remaining_bytes = limits.unpacked_bytes
+    target = ArchiveTarget(path, folder, limits or ArchiveLimits())
     try:
-        for count, member in enumerate(_members(path, names), 1):
-            if count > limits.files:
-                raise UnsafeArchiveError("too many files in the archive", where=str(path), expected=limits.files)
-            target = _target(member, base, path)
-            if member.stream is None:
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("xb") as out:
-                while piece := member.stream.read(_PIECE):
-                    remaining_bytes -= len(piece)
-                    if remaining_bytes < 0:
-                        raise UnsafeArchiveError(
-                            "too many bytes in the archive", where=str(path), expected=limits.unpacked_bytes
-                        )
-                    out.write(piece)
+        if _is_seven_zip(path):
+            from components.ingestion import seven_zip  # only here: it imports py7zr
+
+            seven_zip.unpack(path, target)
+        else:
+            _unpack_members(path, target, names)
     except FileExistsError as error:
-        raise UnsafeArchiveError("a name stands twice in the archive", where=str(path), got=error.filename) from error
+        raise target.twice(error.filename) from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError) as error:
         raise SourceError("the archive is damaged", where=str(path), got=error) from error
+
+
+def _unpack_members(path: Path, target: ArchiveTarget, names: str | None) -> None:
+    for member in _members(path, names):
+        place = target.place(member.name, member.kind)
+        if member.stream is None:
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("xb") as out:
+            while piece := member.stream.read(_PIECE):
+                target.count(len(piece))
+                out.write(piece)
 
 
 def _members(path: Path, names: str | None) -> Iterator[_Member]:
@@ -151,12 +134,3 @@ def _decoded(raw: bytes, encoding: str) -> str | None:
     except UnicodeDecodeError:
         return None
     return text if text.isprintable() else None
-
-
-def _target(member: _Member, base: Path, archive: Path) -> Path:
-    if member.kind not in ("file", "folder"):
-        raise UnsafeArchiveError(f"a {member.kind} in the archive", where=str(archive), got=member.name)
-    name = PurePosixPath(member.name.replace("\\", "/"))
-    if name.is_absolute() or ".." in name.parts or "\0" in member.name or (name.parts and ":" in name.parts[0]):
-        raise UnsafeArchiveError("a path that leads outside the archive", where=str(archive), got=member.name)
-    return base.joinpath(*name.parts)

@@ -29,7 +29,6 @@ def files(remote: Sequence[RemoteFile], dataset: str, names: str | None = None) 
             name = (file.url or file.name).rpartition("/")[2]
             path = mirror.find(file.sha256, name, state / "cache" / "mirror.json")
             path = path or download.fetch(file, state / "cache" / "downloads")
-            archive.check_kind(path)
             if archive.is_archive(path):
                 archive.unpack(path, target, names=names)
             else:
@@ -47,8 +46,6 @@ def folder(path: Path, dataset: str, names: str | None = None) -> Iterator[Path]
     Raises:
         SourceError: the archive is damaged or unsafe.
     """
-    if path.is_file():
-        archive.check_kind(path)
     if path.is_file() and archive.is_archive(path):
         with _temporary_folder(dataset) as target:
             archive.unpack(path, target, names=names)

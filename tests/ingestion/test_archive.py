@@ -10,6 +10,7 @@ import pytest
 
 from components.core.errors import SourceError, UnsafeArchiveError
 from components.ingestion import archive
+from components.ingestion.archive_target import ArchiveLimits
 
 
 def tar(path: Path, *members: tuple[tarfile.TarInfo, bytes], mode: str = "w:gz") -> Path:
@@ -101,7 +102,7 @@ def test_a_bomb_is_stopped_while_it_unpacks(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("zeros", bytes(50_000_000))
-    limits = archive.ArchiveLimits(files=10, unpacked_bytes=1_000_000)
+    limits = ArchiveLimits(files=10, unpacked_bytes=1_000_000)
     with pytest.raises(UnsafeArchiveError, match="too many bytes"):
         archive.unpack(path, tmp_path / "out", limits)
     assert (tmp_path / "out/zeros").stat().st_size <= limits.unpacked_bytes
@@ -110,7 +111,7 @@ def test_a_bomb_is_stopped_while_it_unpacks(tmp_path: Path) -> None:
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
     path = tar(tmp_path / "a.tgz", *((plain(str(number)), b"") for number in range(11)))
     with pytest.raises(UnsafeArchiveError, match="too many files"):
-        archive.unpack(path, tmp_path / "out", archive.ArchiveLimits(files=10, unpacked_bytes=1))
+        archive.unpack(path, tmp_path / "out", ArchiveLimits(files=10, unpacked_bytes=1))
 
 
 def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:

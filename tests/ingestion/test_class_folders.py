@@ -193,15 +193,3 @@ def test_texts_in_several_encodings_are_refused_by_file(tmp_path: Path) -> None:
     found = recognise(damaged)
     assert any("1 files are not UTF-8" in remark for remark in found.remarks)
     assert "\ufffd" in read(damaged, **found.layout)[0].values["text"]
-
-
-def test_an_archive_of_7z_is_named_and_asked_to_be_unpacked(tmp_path: Path) -> None:
-    path = tmp_path / "photos.7z"
-    path.write_bytes(b"7z\xbc\xaf\x27\x1c\x00\x04" + bytes(40))
-    for name in ("photos.7z", "photos.zip"):
-        spelled = path = path.rename(tmp_path / name)
-        with pytest.raises(SourceError, match="7z archives are not read") as caught:
-            read(spelled)
-        assert "unpack it" in str(caught.value.next_step)
-        with pytest.raises(SourceError, match="7z archives are not read"):
-            recognise(spelled)
