@@ -66,14 +66,19 @@ class Answers:
 
 
 @contextmanager
-def clients(port: int, *, keep_alive: bool | None) -> Iterator[Answers]:
-    """Clients that ask while the block lasts; with `keep_alive=None`, half of them keep their connections."""
+def clients(port: int, *, keep_alive: bool | None, pause: float = 0.0) -> Iterator[Answers]:
+    """Clients that ask while the block lasts; with `keep_alive=None`, half of them keep their connections.
+
+    Args:
+        pause: seconds between the answer and the next request of every other client; the rest pause at random, for
+            `LONGEST_PAUSE_SECONDS` at most.
+    """
     answers, end = Answers(), threading.Event()
 
     async def run() -> None:
         await asyncio.gather(
             *(
-                _client(port, number, answers, end, number // 2 % 2 == 0 if keep_alive is None else keep_alive)
+                _client(port, number, answers, end, number // 2 % 2 == 0 if keep_alive is None else keep_alive, pause)
                 for number in range(CLIENTS)
             )
         )
@@ -87,15 +92,16 @@ def clients(port: int, *, keep_alive: bool | None) -> Iterator[Answers]:
         thread.join()
 
 
-async def _client(port: int, number: int, answers: Answers, end: threading.Event, keep_alive: bool) -> None:
+async def _client(
+    port: int, number: int, answers: Answers, end: threading.Event, keep_alive: bool, pause: float
+) -> None:
     content = small_package.image(0)
     head = f"POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/png\r\ncontent-length: {len(content)}\r\n"
     request = f"{head}\r\n".encode() + content
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     rng = random.Random(number)
     while not end.is_set():
-        if number % 2:
-            await asyncio.sleep(rng.uniform(0, LONGEST_PAUSE_SECONDS))
+        await asyncio.sleep(rng.uniform(0, LONGEST_PAUSE_SECONDS) if number % 2 else pause)
         begin = time.perf_counter()
         try:
             streams = streams or await asyncio.open_connection("127.0.0.1", port)
@@ -218,11 +224,12 @@ def roll(
     *,
     keep_alive: bool | None,
     steady_seconds: float = STEADY_SECONDS,
+    pause: float = 0.0,
 ) -> tuple[Answers, list[Figure]]:
-    """Serve one bundle after the other under load."""
+    """Serve one bundle after the other under load; `pause` as of `clients`."""
     port = int(serve(project, among[0]).rpartition(":")[2])
     rolling, steady = list[tuple[float, float]](), list[tuple[float, float]]()
-    with clients(port, keep_alive=keep_alive) as answers:
+    with clients(port, keep_alive=keep_alive, pause=pause) as answers:
         for number in range(1, rollovers + 1):
             begin = time.perf_counter()
             time.sleep(steady_seconds)

@@ -14,5 +14,5 @@ def eventually(check: Callable[[], T | None], what: str, seconds: float = 90) ->
     deadline = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.05)
+        time.sleep(0.1)  # each look costs: a request, or a ledger that is read and checked
     return found

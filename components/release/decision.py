@@ -24,6 +24,7 @@ Step = Literal[
     "start",  # start the service's processes from the pinned bundle
     "stop",  # stop a service that nothing is pinned for
     "roll back",  # the champion becomes a version that served well before: its pinned bundle, at once
+    "close",  # a release that was left unfinished is not asked for any more
     "set policy",  # the challenger's canary share or limits have changed
     "release",  # go through the release flow, or go on with it
     "withdraw",  # no version is to be champion
@@ -210,12 +211,12 @@ def _follow_registry(now: Situation) -> Decision | None:
     if now.untold is not None and (now.alias_is_stale or desired.champion == serving):
         return Decision("tell", "champion", f"the registry is to name version {serving or 'none'} as champion")
     if (left := now.open.get("champion")) is not None:
-        return Decision("release", "champion", _unfinished(left))
+        return _go_on(left, desired)
     if desired.champion is not None and desired.champion != serving:
         reason = f"champion is to be {desired.champion}, serving is {serving or 'nothing'}"
         return Decision("roll back" if now.going_back else "release", "champion", reason)
     if (left := now.open.get("challenger")) is not None:
-        return Decision("release", "challenger", _unfinished(left))
+        return _go_on(left, desired)
     beside = challenger.version if challenger else None
     if desired.challenger != beside:
         reason = f"challenger is to be {desired.challenger or 'nothing'}, is {beside or 'nothing'}"
@@ -230,6 +231,14 @@ def _follow_registry(now: Situation) -> Decision | None:
     if desired.champion is None and now.service != "stopped" and not now.open:
         return Decision("stop", "champion", "no version is champion, and the service runs")
     return _policy(now) or _settle(now)
+
+
+def _go_on(left: Release, desired: DesiredState) -> Decision:
+    """With a release that nobody carries out. One that is not asked for any more needs no worker to be closed."""
+    if is_superseded(left, left.role, desired):
+        wanted = desired.of_role(left.role) or "nothing"
+        return Decision("close", left.role, f"{_unfinished(left)}, and the registry asks for {wanted} by now")
+    return Decision("release", left.role, _unfinished(left))
 
 
 def _policy(now: Situation) -> Decision | None:

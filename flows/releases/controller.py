@@ -218,6 +218,11 @@ class Controller:
             rollback.start_pinned(service, project, name)
         elif decision.step == "stop":
             service.stop()
+        elif decision.step == "close":
+            left = situation.open.get(decision.role)
+            with observation.alone(project, name) as ours:  # whoever is at work on it closes it by himself
+                if ours and left is not None:
+                    rollback.close(memory.observer.ledger, left, decision.reason)
         elif decision.step == "set policy" and situation.policy is not None:
             rollback.set_policy(service, project, name, situation.policy, log)
         elif decision.step == "roll back":
@@ -256,7 +261,7 @@ class Controller:
         if situation.observed is not None or situation.service == "stopped" or decision.step in ("apply", "roll back"):
             memory.silent_since = None
             return False
-        if decision.step in ("tell", "withdraw"):
+        if decision.step in ("tell", "withdraw", "close"):
             return False
         memory.silent_since = memory.silent_since or now
         return now - memory.silent_since < COMING_UP_SECONDS

@@ -97,7 +97,7 @@ def roll_back(
         except MovedOnError:
             continue
         if open_release is not None:
-            _close(ledger, open_release, f"rolled back to version {pin.version}")
+            close(ledger, open_release, f"rolled back to version {pin.version}")
         log(f"champion {pin.version}: asked")
         return carry_out(service, ledger, history.Release((entry,)), log)
 
@@ -115,7 +115,7 @@ def carry_out(service: ServingTarget, ledger: Ledger, release: Release, log: Log
     record = Recorder(ledger, release, log)
     left = next((other for other in _open(ledger) if other.id != release.id and other.role == "champion"), None)
     if left is not None:  # of a process that was killed before it could close it
-        _close(ledger, left, f"rolled back to version {release.after.version if release.after else 'none'}")
+        close(ledger, left, f"rolled back to version {release.after.version if release.after else 'none'}")
     pinned = _apply(service, ledger)
     pin = pinned.production.champion
     if pin is None or release.after is None or pin.package_digest != release.after.package_digest:
@@ -268,7 +268,7 @@ def _open(ledger: Ledger) -> list[Release]:
     return [release for release in history.releases(ledger.entries()) if release.end is None]
 
 
-def _close(ledger: Ledger, release: Release, reason: str) -> None:
+def close(ledger: Ledger, release: Release, reason: str) -> None:
     """Record that a release was overtaken, unless it came to its end meanwhile."""
     while True:
         entries = ledger.entries()

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from components.core import atomic_database
 from components.registry import versions
 from components.registry.api import Api
 from flows.platform import connections, environment, ports
@@ -29,7 +30,7 @@ READY_SECONDS = 240
 @contextmanager
 def server(words: list[str], folder: Path, health: str, **variables: str) -> Iterator[None]:
     """A server as its own documentation starts it, until the block ends."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     surroundings = {**os.environ, **environment.QUIET, **variables}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -51,6 +52,12 @@ def server(words: list[str], folder: Path, health: str, **variables: str) -> Ite
                 process.wait()
 
 
+def bring_tables(distribution: str, database: Path) -> None:
+    """The empty database that the server would take ten seconds to make, where a stack has left one."""
+    template = atomic_database.template_of(distribution)
+    atomic_database.create(database, lambda path: path.touch(), template if template.is_file() else None)
+
+
 def answers(url: str) -> bool:
     try:
         return httpx.get(url, trust_env=False, verify=False).is_success
@@ -62,6 +69,8 @@ def answers(url: str) -> bool:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """URLs of a Prefect API and of an MLflow server."""
     folder = tmp_path_factory.mktemp("servers")
+    bring_tables("mlflow", folder / "mlflow" / "mlflow.db")
+    bring_tables("prefect", folder / "home" / "prefect.db")
     prefect, mlflow = ports.choose(27000, ()), ports.choose(27100, ())
     urls = f"http://127.0.0.1:{prefect}/api", f"http://127.0.0.1:{mlflow}"
     with ExitStack() as during:

@@ -43,7 +43,7 @@ def statuses(project: Project, url: str) -> ServiceStatus:
 def test_no_request_fails_while_code_and_workers_change(bundles: list[Bundle], project: Project) -> None:
     first, other_code, more_workers = bundles[0], bundles[1], bundles[3]
     among = [first, other_code, more_workers]
-    answers, _ = rollover.roll(project, among, 2, keep_alive=None, steady_seconds=1)
+    answers, _ = rollover.roll(project, among, 2, keep_alive=None, steady_seconds=1, pause=0.03)
     assert answers.failures == []
     assert len(answers.ends) > 1000
 

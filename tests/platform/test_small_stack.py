@@ -315,6 +315,7 @@ def test_a_service_that_hands_over_is_replaced_without_a_refused_request(project
                     versions.append(connection.getresponse().headers["X-Version"])
             except (OSError, http.client.HTTPException) as error:
                 refused.append(repr(error))
+            end.wait(0.005)
 
     clients = [threading.Thread(target=ask) for _ in range(3)]
     for client in clients:

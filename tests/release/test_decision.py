@@ -167,6 +167,19 @@ def test_a_release_that_was_decided_goes_on_to_its_end(last: Event) -> None:
     assert decide(situation(None, pinned(), ("1", None), open={"champion": left})).step == "wait"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("role", ["champion", "challenger"])
+def test_a_release_that_was_left_and_is_not_asked_for_any_more_is_closed_without_a_worker(role: Role) -> None:
+    """A worker takes seconds to start on a busy machine: it was killed as if it carried that release out."""
+    left = release(role, "2", "verified", "bundled")
+    aliases = {"champion": "3"} if role == "champion" else {"champion": "1", "challenger": "3"}
+    found = decide(situation(aliases, pinned(), ("1", None), open={role: left}))
+    assert found is not None
+    assert (found.step, found.role) == ("close", role)
+    assert "asks for 3 by now" in found.reason
+    still = {**aliases, role: "2"}
+    assert decide(situation(still, pinned(), ("1", None), open={role: left})).step == "release"  # type: ignore[union-attr]
+
+
 def test_which_release_is_superseded() -> None:
     left = release("champion", "2", "verified", "gated", "waiting")
     assert is_superseded(left, "champion", DesiredState.of({"champion": "3"}))

@@ -453,7 +453,9 @@ def _append_and_die(folder: Path, number: int) -> None:
 
 def _killed_at(folder: Path, number: int) -> bool:
     """Append in a process that is killed at its n-th step; False if it came to its end before."""
-    process = multiprocessing.get_context("fork").Process(target=_append_and_die, args=(folder, number))
+    context = multiprocessing.get_context("forkserver")  # this process is large, and a copy of it takes its time
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_append_and_die, args=(folder, number))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)

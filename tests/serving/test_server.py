@@ -173,7 +173,7 @@ def serving(bundle: Bundle, folder: Path, port: int | None = None) -> Iterator[t
 
 @contextmanager
 def loaded(server: Server, content: bytes, connections: int = 8) -> Iterator[Callable[[], Counter[str]]]:
-    """Connections that ask without a pause; gives what they were answered: `version`, or `status text`."""
+    """Connections that ask with hardly a pause; gives what they were answered: `version`, or `status text`."""
     ends, lock, answers = threading.Event(), threading.Lock(), Counter[str]()
 
     def ask() -> None:
@@ -187,6 +187,7 @@ def loaded(server: Server, content: bytes, connections: int = 8) -> Iterator[Cal
                     found = repr(error)
                 with lock:
                     answers[found] += 1
+                ends.wait(0.01)
 
     threads = [threading.Thread(target=ask) for _ in range(connections)]
     for thread in threads:
