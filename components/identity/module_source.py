@@ -36,6 +36,11 @@ class KnownSources:
         self._entries: dict[str, Any] = _load(place) if place else {}
         self._changed = False
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is found is kept."""
+        return self._place is not None
+
     @staticmethod
     def below(root: Path) -> KnownSources:
         """Kept in the project's state, if `root` has one."""

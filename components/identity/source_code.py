@@ -9,6 +9,7 @@ reads (templates, styles): their bytes count too. Editing a comment changes noth
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import sys
@@ -20,6 +21,7 @@ from components.identity import digest
 from components.identity.module_source import KnownSources, ModuleSource
 
 ROOMS = ("components", "flows", "serving")
+STAGE_ROOMS = ("components", "serving")
 
 # They word messages, render pages, write files and start processes; what a stage computes does not depend on them.
 NEUTRAL = frozenset(
@@ -80,6 +82,19 @@ def identity(entries: Iterable[str], root: Path) -> SourceIdentity:
                 distribution = DISTRIBUTIONS.get(top, top)
                 libraries[distribution] = _version(distribution)
     return SourceIdentity(dict(sorted(functions.items())), dict(sorted(libraries.items())))
+
+
+def read_ahead(root: Path) -> None:
+    """Read all modules that stages are made of, where what is found is kept: the next `identity` takes no second."""
+    known = KnownSources.below(root)
+    if not known.is_kept:
+        return
+    for room in STAGE_ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            with contextlib.suppress(OSError, SyntaxError, ValueError):  # for whoever needs it to report
+                parts = path.relative_to(root).with_suffix("").parts
+                known.read(".".join(parts[:-1] if parts[-1] == "__init__" else parts), path)
+    known.save()
 
 
 def copy(entries: Iterable[str], root: Path, target: Path) -> None:

@@ -17,6 +17,7 @@ from components.core.errors import StackError
 from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import PERIOD_SECONDS
+from components.identity import source_code
 from flows.platform import connections, health, ports, running, services, state, supervisor
 from flows.platform.connections import Endpoints as Endpoints
 from flows.platform.connections import configured as configured
@@ -96,6 +97,7 @@ def up(project: Project, *, log: Log, runner: bool = True, timeout_seconds: floa
     for attempt in range(1, ATTEMPTS + 1):
         with state.lock(project, log):
             stack_state = _start_missing(project, log)
+        source_code.read_ahead(project.source_root)  # while the servers start
         try:
             _wait_for_all(project, stack_state, awaited, timeout_seconds, log)
             break

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.identity import source_code
+from components.identity import module_source, source_code
 
 MAIN = '''\
 """A stage."""
@@ -118,3 +118,17 @@ def test_data_files_that_a_module_names_travel_and_count(tmp_path: Path) -> None
     (room / "page.html").unlink()
     with pytest.raises(FileNotFoundError):
         source_code.identity(["serving.page"], tmp_path / "root")
+
+
+def test_what_was_read_ahead_is_not_parsed_again(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = identity(tree)
+    (tree / "components" / "broken.py").write_text("def (\n")
+    source_code.read_ahead(tree)  # keeps nothing: there is no state
+    assert not (tree / ".modelyard").exists()
+    (tree / ".modelyard").mkdir()
+    source_code.read_ahead(tree)
+    with monkeypatch.context() as patched:
+        patched.setattr(module_source.ast, "parse", None)
+        assert identity(tree) == before
+    edit(tree, "tools.py", "2 * x", "3 * x")
+    assert source_code.changes(before, identity(tree)) == ["components.tools:double changed"]
