@@ -26,7 +26,8 @@ LIBRARIES = {
     # Of BentoML, only what it imports: it reads its settings when it is imported itself.
     RELEASE: ("numpy", "scipy.special", "pyarrow.parquet", "onnxruntime", "matplotlib.backends.backend_agg",
               "matplotlib.figure", "pydantic", "jinja2", "starlette.applications", "fsspec", "pathspec.gitignore",
-              "cattr", "yaml", "psutil"),
+              "cattr", "yaml", "psutil", "attrs", "click", "httpx_ws", "rich.live", "rich.syntax", "schema",
+              "simple_di"),
 }  # fmt: skip
 STAGES = {RELEASE: ("evaluation", "packaging", "gates")}  # of a host that is not named after its stage
 
