@@ -10,7 +10,7 @@ from pathlib import Path
 from components.contracts.dataset import RemoteFile
 from components.core.errors import ModelyardError
 from components.core.project import Project
-from components.ingestion import archive, download, mirror
+from components.ingestion import archive, mirror
 
 
 @contextmanager
@@ -28,7 +28,10 @@ def files(remote: Sequence[RemoteFile], dataset: str, names: str | None = None) 
         for file in remote:
             name = (file.url or file.name).rpartition("/")[2]
             path = mirror.find(file.sha256, name, state / "cache" / "mirror.json")
-            path = path or download.fetch(file, state / "cache" / "downloads")
+            if path is None:
+                from components.ingestion import download  # an HTTP client takes a tenth of a second to import
+
+                path = download.fetch(file, state / "cache" / "downloads")
             if archive.is_archive(path):
                 archive.unpack(path, target, names=names)
             else:

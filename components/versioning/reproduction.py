@@ -73,7 +73,7 @@ def _run(project: Project, name: str, *, force: bool, on_output: Log | None) -> 
     from dvc.exceptions import DvcException, ReproductionError
     from dvc.lock import LockError
     from dvc.repo import Repo
-    from dvc.stage.exceptions import StageCmdFailedError
+    from dvc.stage.exceptions import StageCmdFailedError, StageNotFound
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # the caller reports the running stage
     start = time.monotonic()
@@ -86,9 +86,12 @@ def _run(project: Project, name: str, *, force: bool, on_output: Log | None) -> 
         while True:
             try:
                 with Repo(str(project.root)) as repo:
-                    staleness.load(repo, project, name)
                     target = f"{project.root / 'dvc.yaml'}:{name}"
-                    repo.reproduce(targets=[target], single_item=True, force=force, run_env=environment)
+                    try:
+                        repo.reproduce(targets=[target], single_item=True, force=force, run_env=environment)
+                    except StageNotFound:
+                        staleness.load(repo, project, name)  # says it in words
+                        raise
                 return
             except (DvcException, LockError) as error:
                 cause = error.__cause__ if isinstance(error, ReproductionError) else error
