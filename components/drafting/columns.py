@@ -201,7 +201,8 @@ def _grouped(
     group = column_roles.group(columns)
     if group is not None and group.name != options.label:
         others = [column for column in columns if column is not group]
-        if options.label is not None or column_roles.label(others) is not None:
+        without_label = not any(map(options.allows, ("label", "labels", "target")))
+        if without_label or options.label is not None or column_roles.label(others) is not None:
             layout, notes, left_out = _labelled(table, others, marks, source, options)
             note = f"samples of equal {group.name} are kept in one split"
             return {**layout, "group": group.name}, [*notes, note], left_out
