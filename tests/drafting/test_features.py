@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from components.core.errors import SourceError
 from components.core.project import Project
-from components.drafting import draft
+from components.drafting import draft, expectations
 from components.drafting.cells import Column, unit
 from components.drafting.draft_options import DraftOptions
 from components.drafting.feature_expectations import raw
@@ -259,3 +259,17 @@ def test_a_target_with_a_unit_is_refused_with_what_to_do(tmp_path: Path) -> None
 )
 def test_a_unit_beside_a_number(cell: str, expected: str | None) -> None:
     assert unit(cell) == expected
+
+
+def test_expectations_say_in_plain_words_what_they_expect() -> None:
+    profile = Profile(samples=4, columns={"missing": [0] * 4, "width": [8, 9, 12, 16], "constant": [False] * 4,
+                                          "same": [False] * 39 + [True], "row.a": [1.5, 2.0, 3.0, 5.5]})  # fmt: skip
+    texts = [expectations._column_expectation(column, profile, "") for column in profile.columns][:4] + raw(profile)
+    assert [one["description"] for one in texts if one is not None] == [
+        "the number of missing values is 0 in every sample",
+        "width is 6 to 18: 8 to 16 was seen, and a quarter of the range is added on both sides",
+        "no sample is constant",
+        "nearly no sample is equal in source and target",
+        "every sample has a value of a",
+        "a is 0.5 to 6.5: 1.5 to 5.5 was seen, and a quarter of the range is added on both sides",
+    ]
