@@ -181,8 +181,11 @@ def _pairs(near: NearDuplicates, rows: list[dict[str, Any]]) -> list[NearPair]:
     found = []
     for (one, other), similarity in zip(near.pairs.tolist(), near.similarity.tolist(), strict=True):
         first, second = rows[one], rows[other]
-        texts = (side[name] for name in ("id", "split", "label") for side in (first, second))
-        found.append(NearPair(*texts, similarity))
+        found.append(
+            NearPair(
+                first["id"], second["id"], first["split"], second["split"], first["label"], second["label"], similarity
+            )
+        )
     return found
 
 

@@ -34,7 +34,7 @@ class WrongLabel(NamedTuple):
     judge: str
 
 
-class Verdict(NamedTuple):
+class JudgedLabels(NamedTuple):
     """What one judge says: the number of samples that it judged, the estimated number of wrong labels, and which."""
 
     samples: int
@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
     labels: list[WrongLabel]
 
 
-def together(verdicts: Sequence[Verdict]) -> tuple[float | None, list[WrongLabel]]:
+def together(verdicts: Sequence[JudgedLabels]) -> tuple[float | None, list[WrongLabel]]:
     count = sum(verdict.samples for verdict in verdicts)
     labels = sorted((one for verdict in verdicts for one in verdict.labels), key=lambda one: one.margin)
     return (round(sum(verdict.wrong for verdict in verdicts) / count, 4) if count else None), labels
@@ -51,7 +51,7 @@ def together(verdicts: Sequence[Verdict]) -> tuple[float | None, list[WrongLabel
 def by_light_model(
     listed: pd.DataFrame, values: Any, near: list[NearPair], notes: list[str], dataset: str,
     judged: tuple[str, dict[str, Judged]] | None,
-) -> Verdict:  # fmt: skip
+) -> JudgedLabels:  # fmt: skip
     """The labels by a light model of the other folds; without those that a trained model judges."""
     groups = _groups(listed, near)
     firsts = pd.DataFrame({"label": listed["label"], "group": groups}).drop_duplicates("group")["label"].value_counts()
@@ -60,7 +60,7 @@ def by_light_model(
         notes.append(
             f"labels: not judged, there are not two labels of at least {predictions.FOLDS} different samples each"
         )
-        return Verdict(0, 0.0, [])
+        return JudgedLabels(0, 0.0, [])
     is_usual = listed["label"].isin(usual).to_numpy()
     if skipped := int((~is_usual).sum()):
         few = f"fewer than {predictions.FOLDS} different samples"
@@ -77,11 +77,11 @@ def by_light_model(
         )
     own = np.ones(len(rows), np.bool_) if judged is None else ~listed["split"].iloc[rows].isin(judged[1]).to_numpy()
     if not own.any():
-        return Verdict(0, 0.0, [])
+        return JudgedLabels(0, 0.0, [])
     return _verdict(listed.iloc[rows[own]], probabilities[own], numbers[own], names, "a light model")
 
 
-def by_trained_model(listed: pd.DataFrame, name: str, judged: dict[str, Judged], notes: list[str]) -> Verdict:
+def by_trained_model(listed: pd.DataFrame, name: str, judged: dict[str, Judged], notes: list[str]) -> JudgedLabels:
     """The labels of validation and test by a trained model, which has not learnt from them."""
     parts = [(listed[listed["split"] == split], one) for split, one in judged.items()]
     chosen = [part.iloc[np.flatnonzero(one.finite)] for part, one in parts]
@@ -100,7 +100,7 @@ def by_trained_model(listed: pd.DataFrame, name: str, judged: dict[str, Judged],
 
 def _verdict(
     listed: pd.DataFrame, probabilities: NDArray[np.float64], numbers: NDArray[np.int64], names: list[str], judge: str
-) -> Verdict:
+) -> JudgedLabels:
     """Suspects among samples, by probabilities (N, K) and the numbers (N,) of their labels."""
     suspects: Suspects = label_issues.find(probabilities, numbers)
     found = []
@@ -109,7 +109,7 @@ def _verdict(
         found.append(
             WrongLabel(sample["id"], sample["split"], sample["label"], names[suggested], round(margin, 4), judge)
         )
-    return Verdict(len(numbers), suspects.noise * len(numbers), found)
+    return JudgedLabels(len(numbers), suspects.noise * len(numbers), found)
 
 
 def _groups(listed: pd.DataFrame, near: list[NearPair]) -> NDArray[np.int64]:

@@ -25,13 +25,7 @@ class _Answer(NamedTuple):
     refused: SampleError | None = None
 
 
-@click.command(
-    epilog="""Examples:  modelyard predict digits seven.png
-
-modelyard predict sms-spam "you have won a prize"
-
-modelyard predict adult people.csv"""
-)
+@click.command(epilog="Example:  modelyard predict digits seven.png; modelyard predict adult people.csv")
 @click.argument("pipeline")
 @click.argument("inputs", metavar="INPUT...", nargs=-1)
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A parameter, such as temperature=0.7.")
