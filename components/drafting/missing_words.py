@@ -95,7 +95,7 @@ def stated(
         for one in used
     ]
     others = [
-        f"{column.name} ({column.cells.count(one.word):,})"
+        f"{column.name} ({column.cells.count(one.word):,} of the first {len(column.cells):,} cells)"
         for one in used
         for column in columns
         if column.name in (layout.get("categories") or ()) and one.word in column.cells

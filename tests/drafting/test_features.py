@@ -322,7 +322,7 @@ def test_samples_with_a_word_of_its_own_are_read_as_drafted(project: Project, tm
     text = own_words("k.A.").replace("cook,a", "k.A.,a", 3)
     made = draft.write(project, "things", put(tmp_path / "own", {"a.csv": text}) / "a.csv")
     said = "; ".join([made.why, *made.notes])
-    assert "stands for a missing value in job (3) as well" in said
+    assert "stands for a missing value in job (3 of the first 100 cells) as well" in said
     assert "size (5)" in said
     assert "job (3)" in said
 
