@@ -51,6 +51,7 @@ def build(
     graph_scale: float = 1 / 255,
     signature_classes: list[str] | None = None,
     figures: dict[str, float] | None = None,
+    metrics: dict[str, Any] | None = None,
     facts: dict[str, Any] | None = None,
 ) -> Package:
     """Seal a package in `folder`.
@@ -59,6 +60,7 @@ def build(
         graph_scale: what the graph multiplies pixels with; the golden outputs are always of 1/255.
         signature_classes: the order that the signature names; the golden outputs are always in that of `CLASSES`.
         figures: what metrics.json says.
+        metrics: further keys of metrics.json.
         facts: of the manifest, other than these.
         nan_above: images of a higher mean brightness (0 to 1) are answered with NaN; the golden ones have about 0.5.
         slow: multiplications of 512x512 for nothing in each answer, a fraction of a millisecond each.
@@ -109,8 +111,8 @@ def build(
         (fresh / "golden" / "outputs.json").write_text(json.dumps({"classes": CLASSES, "examples": examples}))
         overall = figures or {"accuracy": 0.75, "macro_f1": 0.7}
         rows = [{"class": name} for name in CLASSES]
-        metrics = {"split": "test", "samples": 3, "overall": overall, "per_class": rows}
-        (fresh / "metrics.json").write_text(json.dumps(metrics))
+        document = {"split": "test", "samples": 3, "overall": overall, "per_class": rows, **(metrics or {})}
+        (fresh / "metrics.json").write_text(json.dumps(document))
         (fresh / "README.md").write_text("# sample\n")
         sealed = {
             "pipeline": pipeline,

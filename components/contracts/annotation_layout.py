@@ -148,6 +148,8 @@ class InstructionLayout(Strict):
             message, with `{role}` and `{content}`.
         template_without_input: template for samples whose input is empty.
         roles: roles of messages that are read, and what stands for `{role}`; messages of other roles are left out.
+        group: key of what objects belong to (a conversation, a document, a user): the field `group`, which `split:
+            {group: group}` keeps in one split.
     """
 
     kind: Literal["instructions"]
@@ -158,11 +160,12 @@ class InstructionLayout(Strict):
     template_without_input: str | None = Field(default=None, min_length=1)
     roles: dict[str, str] = Field(default={})
     encoding: TextEncoding = "utf-8"
+    group: str | None = Field(default=None, min_length=1, exclude_if=is_default(None))
 
     @property
     def fields(self) -> Fields:
         """Fields of the samples, with their kinds."""
-        return {"text": "text"}
+        return {"text": "text"} if self.group is None else {"text": "text", "group": "text"}
 
     @property
     def parts(self) -> tuple[str, ...]:

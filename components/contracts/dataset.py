@@ -136,6 +136,8 @@ class SplitSpec(Strict):
             are nearly equal to one of the source's test or validation split are in no split. ignore: they are not
             looked for. Default: they are looked for and reported, and the splits do not depend on them.
         purge: by time: number of samples (of rows) that are in no split before validation, and again before test.
+        time_column: by time, without `rows`: column of a table with the time: the one that its layout names (`time:`),
+            or one of its features (a year, a date). Default: the field `time`.
     """
 
     by: Literal["sample", "time"] = "sample"
@@ -146,6 +148,7 @@ class SplitSpec(Strict):
     group: str | None = None
     near_duplicates: NearDuplicates | None = Field(default=None, exclude_if=is_default(None))
     purge: int = Field(default=0, ge=0, exclude_if=is_default(0))
+    time_column: str | None = Field(default=None, min_length=1, exclude_if=is_default(None))
 
     @model_validator(mode="after")
     def _rows_by_time(self) -> Self:
@@ -157,6 +160,8 @@ class SplitSpec(Strict):
             raise ValueError("rows: needs by: time")
         if self.purge and self.by != "time":
             raise ValueError("purge: needs by: time")
+        if self.time_column is not None and (self.by != "time" or self.rows is not None):
+            raise ValueError("time_column: needs by: time, without rows:")
         if self.rows is not None and self.purge >= min(self.rows.train, self.rows.validation):
             raise ValueError("purge: leaves nothing of train or of validation")
         return self
@@ -187,11 +192,31 @@ class DatasetSpec(Strict):
         columns = getattr(self.source, "layout", self.source)
         return tuple(columns.features) if isinstance(columns, Columns | SklearnSource) else ()
 
+    def time_field(self) -> str | None:
+        """Where the time of a sample is, for splits by time: the field `time`, or `row`, a table's features, of which
+        `split.time_column` is one; None if there is none."""
+        columns, name = getattr(self.source, "layout", self.source), self.split.time_column
+        is_named = name is None or (isinstance(columns, Columns) and name == columns.time)
+        if is_named:
+            return "time" if "time" in self.source.fields else None
+        return "row" if name in self.row_columns() else None
+
     @model_validator(mode="after")
     def _known_group(self) -> Self:
         fields = self.source.fields
-        if self.split.by == "time" and self.split.rows is None and "time" not in fields:
-            raise ValueError("split.by: time needs rows:, or samples with a time (time: in the layout of a table)")
+        if self.split.by == "time" and self.split.rows is None and self.split.time_column is None:
+            if "time" not in fields:
+                raise ValueError(
+                    "split.by: time needs rows:, or samples with a time (time: in the layout of a table), or "
+                    "time_column:"
+                )
+        elif self.split.time_column is not None and self.time_field() is None:
+            columns = getattr(self.source, "layout", self.source)
+            named = [*([columns.time] if isinstance(columns, Columns) and columns.time else []), *self.row_columns()]
+            raise ValueError(
+                f"split.time_column: no column {self.split.time_column} is read; there are: "
+                f"{', '.join(named) or 'none'}; name the column by `time:` in the layout of the table"
+            )
         if self.split.group is not None and fields.get(self.split.group) != "text":
             texts = ", ".join(name for name, kind in fields.items() if kind == "text") or "none"
             hint = "; of a table: name the column by `group: COLUMN` in the layout, and write split: {group: group}"

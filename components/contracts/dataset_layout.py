@@ -161,22 +161,28 @@ class PairsLayout(Strict):
 
     Args:
         encoding: of the files of both languages; a byte order mark of UTF-16 says its own.
+        group: files of as many lines, each of which says what its pair belongs to (a document, a talk): the field
+            `group`, which `split: {group: group}` keeps in one split.
     """
 
     kind: Literal["pairs"]
     source: dict[str, str]
     target: dict[str, str]
     encoding: TextEncoding = Field(default="utf-8", exclude_if=is_default("utf-8"))
+    group: dict[str, str] | None = Field(default=None, exclude_if=is_default(None))
 
     @property
     def fields(self) -> Fields:
         """Fields of the samples, with their kinds."""
-        return {"source": "text", "target": "text"}
+        fields: Fields = {"source": "text", "target": "text"}
+        return fields if self.group is None else {**fields, "group": "text"}
 
     @model_validator(mode="after")
     def _same_splits(self) -> Self:
         if self.source.keys() != self.target.keys():
             raise ValueError("source and target name different splits")
+        if self.group is not None and self.group.keys() != self.source.keys():
+            raise ValueError("source and group name different splits")
         return self
 
 

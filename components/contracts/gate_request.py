@@ -8,7 +8,7 @@ from components.contracts.pipeline import GatesSpec
 from components.core.strict import Strict
 
 # `load` and `watch` are no questions asked beforehand: the service cannot load a version, or it failed once it served.
-Gate = Literal["integrity", "floors", "champion", "parity", "latency", "manual", "load", "watch"]
+Gate = Literal["integrity", "floors", "baseline", "champion", "parity", "latency", "manual", "load", "watch"]
 
 
 class Candidate(Strict):

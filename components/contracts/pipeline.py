@@ -95,6 +95,8 @@ class GatesSpec(Strict):
     Every other key is a metric of the task (`accuracy`, `bleu`, `mse`, ...) with its floor.
 
     Args:
+        beats_baseline: whether a version must be better than every baseline (the commonest class, a linear model) to be
+            released; by default a release says whether it is.
         champion: on by default; `null` turns it off.
         latency, manual: only where they are set.
     """
@@ -102,6 +104,7 @@ class GatesSpec(Strict):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, FloorSpec | None]
 
+    beats_baseline: bool = Field(default=False, exclude_if=lambda demanded: not demanded)
     champion: ChampionSpec | None = ChampionSpec()
     parity: ParitySpec = ParitySpec()
     latency: LatencySpec | None = None

@@ -129,6 +129,8 @@ def why_left_out(column: Column) -> str:
         return f"numbers with a unit ({column.unit}), which are read without it: remove the unit from the cells"
     if column.typed_share > MOSTLY:
         odd = [cell for cell in column.cells if cell and not is_typed(cell)]
+        if not odd:
+            return "times, or numbers that are written in several ways, which samples of this kind do not hold"
         words = list(dict.fromkeys(odd))
         shown = ", ".join(words[:_SHOWN])
         hint = "; if that means a missing value, leave these cells empty" if len(words) == 1 else ""

@@ -19,10 +19,12 @@ from components.drafting import (
     image_columns,
     label_column,
     label_columns,
+    missing_words,
     nested_columns,
     number_marks,
     series,
     table_files,
+    time_column,
 )
 from components.drafting.cells import IDENTITIES, LABEL_SETS, LABELS, Column
 from components.drafting.draft_options import NO_OPTIONS, DraftOptions
@@ -74,7 +76,15 @@ def recognise(
         files = {"": [files] if isinstance(files, Path) else list(files)}
     table = table_files.open_files(files, kind)
     columns, left_out = _present(table)
-    layout, notes, no_features = _content(table, columns, source or table.paths[0].parent, options)
+    source, as_they_are = source or table.paths[0].parent, columns
+    own_words = missing_words.find(table, columns)
+    if own_words:
+        table = table._replace(blank=missing_words.blanks(own_words))
+        columns, _ = _present(table)
+    layout, notes, no_features = _content(table, columns, source, options)
+    if own_words and missing_words.name_something(own_words, layout):  # a class, a group, ...: words are kept
+        own_words, columns, table = [], as_they_are, table._replace(blank={})
+        layout, notes, no_features = _content(table, columns, source, options)
     left_out += no_features
     used = {layout.get(key) for key in ("time", "text", "label", "target", "image", "split", "group")}
     used |= {*(layout.get("numbers") or ()), *(layout.get("categories") or ()), *(name for name, _ in no_features)}
@@ -86,6 +96,9 @@ def recognise(
         is_pixel = "pixels" in layout and column.name.startswith(layout["pixels"])
         if column.name not in used and not is_pixel:
             left_out.append((column.name, column_roles.why_left_out(column)))
+    layout, remarks = missing_words.stated(layout, own_words, as_they_are)
+    time, time_notes, left_out = time_column.find(table, as_they_are, layout, left_out)
+    layout, notes = {**layout, **time}, [*notes, *remarks, *time_notes]
     why = "; ".join([notes[0], *table.notes, *notes[1:]])
     return TableColumns({**table.keys, **layout}, why, left_out)
 
@@ -201,7 +214,8 @@ def _grouped(
     group = column_roles.group(columns)
     if group is not None and group.name != options.label:
         others = [column for column in columns if column is not group]
-        if options.label is not None or column_roles.label(others) is not None:
+        without_label = not any(map(options.allows, ("label", "labels", "target")))
+        if without_label or options.label is not None or column_roles.label(others) is not None:
             layout, notes, left_out = _labelled(table, others, marks, source, options)
             note = f"samples of equal {group.name} are kept in one split"
             return {**layout, "group": group.name}, [*notes, note], left_out

@@ -210,7 +210,7 @@ def _readme(name: str, source: Path, recognised: Recognised, samples: Profile, n
         f"| | |\n|---|---|\n| source | `{source}` |\n| origin | |\n| licence | |\n"
         f"| recognised by | {recognised.why} |\n"
         f"| samples | {samples.samples:,} ({splits}) |\n| labels | {shares} |\n"
-        f"| contents that stand there several times | {sum(n > 1 for n in samples.copies.values()):,} |\n"
+        f"| contents that occur several times | {sum(n > 1 for n in samples.copies.values()):,} |\n"
         + "".join(f"| note | {note} |\n" for note in notes)
     )
 

@@ -24,3 +24,15 @@ def rounded(value: float, *, down: bool) -> float:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
     return float(f"{(math.floor if down else math.ceil)(value / unit) * unit:.6g}")
+
+
+def range_text(name: str, bounds: tuple[float, float], seen: tuple[float, float], without_far: bool) -> str:
+    """What an expectation on a range expects, and where its bounds come from.
+
+    Args:
+        without_far: whether values far from all others are not counted as seen.
+    """
+    low, high, first, last = (f"{value:,.0f}" if value == int(value) else f"{value:g}" for value in (*bounds, *seen))
+    left_out = ", apart from values far from all others" if without_far else ""
+    seen_text = f"{first} to {last} was seen{left_out}"
+    return f"{name} is {low} to {high}: {seen_text}, and a quarter of the range is added on both sides"

@@ -13,7 +13,7 @@ import numpy as np
 
 from components.core.errors import SourceError
 from components.drafting import feature_expectations, series, steps
-from components.drafting.expectation import Expectation
+from components.drafting.expectation import Expectation, range_text
 from components.drafting.expectation import expectation as _expectation
 from components.drafting.expectation import mostly as _mostly
 from components.drafting.expectation import rounded as _rounded
@@ -33,6 +33,11 @@ FINITE = "no value is missing (`missing: forward_fill` in a layout with a time r
 MOST_LABELS = 1000
 # Endings of columns that tell a defect, and the value without it.
 DEFECTS = {"readable": True, "valid": True, "constant": False, "empty": False, "silent": False, "outside": 0}
+_WORDS = {
+    "missing": "the number of missing values",
+    "same": "equal in source and target",
+    "outside": "the number of boxes that reach beyond the image",
+}
 EVERYWHERE = 3  # a class of fewer samples cannot be in train, validation and test
 CONFLICTS = 0.01  # largest share of samples with a doubtful label that a draft accepts
 
@@ -75,23 +80,21 @@ def _raw(task: Task, profile: Profile, where: str) -> list[Expectation]:
             result.append(expectation)
     result += feature_expectations.raw(profile)
     result.append(
-        _duplicates(
-            "in_other_split", "no sample stands in two splits of the source", profile.share(profile.content_splits)
-        )
+        _duplicates("in_other_split", "no sample is in two splits of the source", profile.share(profile.content_splits))
     )
     if profile.labels or "labels" in task.fields:
         share = profile.share(profile.content_labels)
         accepted = share if share <= CONFLICTS or getattr(task, "equal_samples_differ", False) else 0.0
         result.append(_duplicates("label_conflict", "equal samples have equal labels", accepted))
     max_copies = max(profile.copies.values())
-    description = "no sample is there twice" if max_copies == 1 else f"no sample is there more than {max_copies} times"
+    description = "no sample occurs twice" if max_copies == 1 else f"no sample occurs more than {max_copies} times"
     result.append(_between("copies", description, maximum=max_copies))
     return result
 
 
 def _prepared(task: Task, profile: Profile) -> list[Expectation]:
     result = [
-        _expectation("expect_column_values_to_be_unique", "no sample is there twice", column="id"),
+        _expectation("expect_column_values_to_be_unique", "no sample occurs twice", column="id"),
         _expectation(
             "expect_column_distinct_values_to_equal_set",
             "there are three splits",
@@ -117,7 +120,7 @@ def _prepared(task: Task, profile: Profile) -> list[Expectation]:
 def _label_expectations(profile: Profile) -> list[Expectation]:
     if not 0 < len(profile.labels) <= MOST_LABELS:
         return []
-    description = "the labels are the known classes, all of them"
+    description = "the labels are exactly the known classes"
     names = sorted(profile.labels)
     return [_expectation("expect_column_distinct_values_to_equal_set", description, column="label", value_set=names)]
 
@@ -144,28 +147,27 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
                 majority, share = bool(right), 1.0
         if share < MIN_SHARE:
             return None
-        description = column if majority else f"not {column}"
+        who = ("every sample" if majority else "no sample") if share == 1 else _nearly(majority)
         return _expectation(
-            "expect_column_values_to_be_in_set", f"every sample is {description.replace('_', ' ')}", _mostly(share),
-            column=column, value_set=[majority],
+            "expect_column_values_to_be_in_set", f"{who} is {_words(column)}", _mostly(share), column=column,
+            value_set=[majority],
         )  # fmt: skip
     numbers = profile.numbers(column)
     if not numbers:
         return None
     if column in DEFECTS:
-        description = f"{column.replace('_', ' ')} is {DEFECTS[column]}"
+        description = f"{_words(column)} is {DEFECTS[column]} in every sample"
         return _between(column, description, maximum=float(DEFECTS[column]))
     if column == "level_span":
         description = "the levels of an image span at least half of the smallest span that was seen"
         return _between(column, description, minimum=math.floor(min(numbers) / 2))
     all_integers = all(number == int(number) for number in numbers)
-    description = column.replace("_", " ")
     share = len(numbers) / len(values)
     numbers, is_cut = _without_far(numbers, profile) if column in ("minimum", "maximum") else (numbers, False)
     low, high = min(numbers), max(numbers)
     if all_integers and low == high:
         return _expectation(
-            "expect_column_values_to_be_in_set", f"{description} as it is everywhere", _mostly(share),
+            "expect_column_values_to_be_in_set", f"{_words(column)} is {int(low):,} in every sample", _mostly(share),
             column=column, value_set=[int(low)],
         )  # fmt: skip
     margin = MARGIN * (high - low)
@@ -173,8 +175,16 @@ def _column_expectation(column: str, profile: Profile, where: str) -> Expectatio
     upper = high + margin
     bounds = (math.floor(lower), math.ceil(upper)) if all_integers else (_rounded(lower, down=True),
                                                                          _rounded(upper, down=False))  # fmt: skip
-    seen = "within what was seen, and a quarter more" + (", without values far from all others" if is_cut else "")
-    return _between(column, f"{description} {seen}", *bounds, **_mostly(share))
+    return _between(column, range_text(_words(column), bounds, (low, high), is_cut), *bounds, **_mostly(share))
+
+
+def _words(column: str) -> str:
+    """A column of the sample table in words."""
+    return _WORDS.get(column, column.replace("_", " "))
+
+
+def _nearly(majority: bool) -> str:
+    return "nearly every sample" if majority else "nearly no sample"
 
 
 def _time_expectations(profile: Profile) -> list[Expectation]:
@@ -207,7 +217,7 @@ def _without_far(numbers: list[float], profile: Profile) -> tuple[list[float], b
 def _duplicates(column: str, description: str, share: float) -> Expectation:
     """Expect a false column, with `mostly` if it is true for this share of the samples."""
     if share:
-        description = f"{description}, but for a few"
+        description = f"{description}, except for the {share:.2%} that were seen"
     kind = "expect_column_values_to_be_in_set"
     return _expectation(kind, description, _mostly(1 - share), column=column, value_set=[False])
 

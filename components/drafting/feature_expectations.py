@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from components.drafting import series
-from components.drafting.expectation import Expectation, expectation, mostly, rounded
+from components.drafting.expectation import Expectation, expectation, mostly, range_text, rounded
 from components.drafting.profile import Profile
 from components.tasks.task import Task
 
@@ -73,9 +73,7 @@ def _range(column: str, name: str, numbers: np.ndarray, total: int) -> Expectati
         bounds: tuple[float, float] = math.floor(lower), math.ceil(upper)
     else:
         bounds = rounded(lower, down=True), rounded(upper, down=False)
-    text = f"{name} within what was seen, and a quarter more" + (
-        ", without values far from all others" if away else ""
-    )  # fmt: skip
+    text = range_text(name, bounds, (low, high), bool(away))
     return expectation(
         "expect_column_values_to_be_between", text, mostly(counted / total), column=column, min_value=bounds[0],
         max_value=bounds[1],

@@ -31,6 +31,7 @@ KINDS = (
 )
 _HEAD = 1 << 15  # bytes of a file that are looked at
 _NO_CLASS = re.compile(r"(fold|split|part|batch|run|session)[ _-]?\d+")  # folders of these names are no classes
+_GROUP_FILE = re.compile(r"groups?|group_?ids?|docs?|doc_?ids?|documents?|document_?ids?|talks?|talk_?ids?")
 _NOISE = re.compile(r"_?background_?noise_?|_.*_")
 
 
@@ -214,7 +215,20 @@ def _pairs(source: Path, files: Sequence[Path]) -> Recognised | None:
     layout: dict[str, Any] = {"kind": "pairs", "source": named[0], "target": named[1]}
     coding, notes = _encoding([sides[language][stem] for language in languages for stem in stems], source)
     layout |= {"encoding": coding} if coding != "utf-8" else {}
+    if groups := _groups_of_pairs(source, files, {split: stem_of[paths[0]] for split, paths in splits.items()}):
+        layout["group"] = groups
+        notes = (*notes, f"pairs of equal lines in {', '.join(groups.values())} are kept in one split")
     return Recognised(layout, f"lines of {languages[0]} beside lines of {languages[1]}", notes)
+
+
+def _groups_of_pairs(source: Path, files: Sequence[Path], stems: dict[str, str]) -> dict[str, str]:
+    """For each split, the file beside its pair that names the group of each line; {} if one is missing."""
+    named = {
+        path.name.removesuffix(".gz").rpartition(".")[0]: path.relative_to(source).as_posix()
+        for path in files
+        if _GROUP_FILE.fullmatch(path.name.removesuffix(".gz").rpartition(".")[2].lower())
+    }
+    return {split: named[stem] for split, stem in stems.items()} if set(stems.values()) <= named.keys() else {}
 
 
 def _encoding(paths: Sequence[Path], source: Path) -> tuple[str, tuple[str, ...]]:

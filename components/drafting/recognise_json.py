@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from components.contracts.annotation_layout import PARTS
 from components.core.errors import SourceError
 from components.drafting import encoding
-from components.drafting.cells import LABELS, TEXTS
+from components.drafting.cells import GROUPS, LABELS, TEXTS
 from components.drafting.draft_options import DraftOptions
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import as_layout, by_split
@@ -27,6 +27,10 @@ _FORMS = (  # the names of the parts, in the order of `PARTS` of the layout; an 
     ("instruction", ("instruction", "input", "response")), ("instruction", ("instruction", "input", "completion")),
     ("prompt", ("prompt", "completion")), ("prompt", ("prompt", "response")), ("prompt", ("prompt", "output")),
     ("prompt", ("question", "answer")), ("prompt", ("query", "response")),
+)  # fmt: skip
+_GROUPS = (
+    *GROUPS, "conversation", "conversation_id", "conv_id", "thread", "thread_id", "dialog", "dialog_id", "dialogue",
+    "dialogue_id", "chat_id", "document_id", "doc_id", "article_id", "page_id", "source_id", "message_tree_id",
 )  # fmt: skip
 _MESSAGES = ("messages", "conversations", "conversation")
 _ROLES = {
@@ -70,6 +74,8 @@ def recognise(source: Path, paths: Sequence[Path], options: DraftOptions) -> Rec
             found = _completed(found, files, source, paths)
         elif files[0].encoding != "utf-8":
             found["encoding"] = files[0].encoding
+        if found["kind"] == "instructions" and (group := _group(found, files)) is not None:
+            found["group"] = group
         recognised = Recognised(found, _why(found, files), tuple(_remarks(found, files, source, paths)))
         return recognised if all(map(options.allows, recognised.fields)) else None
     return None
@@ -142,6 +148,20 @@ def _instructions(file: _File) -> dict[str, Any] | None:
         }
         layout |= {"template_without_input": WITHOUT_INPUT} if form == "instruction" else {}
         return {"kind": "instructions", **{key: value for key, value in layout.items() if value}}
+    return None
+
+
+def _group(layout: dict[str, Any], files: Sequence[_File]) -> str | None:
+    """The key whose name says that it tells what objects belong to, if all have one and several have the same."""
+    heads = [one for file in files for one in file.head]
+    parts = {layout.get("keys", {}).get(part, part) for part in PARTS[layout["form"]]}
+    for name in dict.fromkeys(name for one in heads for name in one):
+        if name.strip().lower() not in _GROUPS or name in parts:
+            continue
+        values = [one.get(name) for one in heads]
+        given = [value for value in values if isinstance(value, str | int) and str(value).strip()]
+        if len(given) == len(heads) and 2 < len(set(map(str, given))) < len(heads):
+            return name
     return None
 
 
@@ -237,7 +257,9 @@ def _remarks(
 ) -> Iterator[str]:  # fmt: skip
     if layout["kind"] == "instructions":
         yield f"the texts are made by the template {layout['template']!r}, and all of a text is learnt, the prompt too"
-        used = {layout.get("keys", {}).get(part, part) for part in PARTS[layout["form"]]}
+        used = {layout.get("keys", {}).get(part, part) for part in PARTS[layout["form"]]} | {layout.get("group")}
+        if layout.get("group") is not None:
+            yield f"texts of equal {layout['group']} are kept in one split"
         for name in sorted({name for file in files for one in file.head for name in one} - used):
             yield f"the key {name} is left out"
     if layout.get("control") is not None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.core.errors import ColouredMaskError, SourceError
-from components.core.progress import Progress
+from components.core.errors import SourceError
+from components.drafting import mask_levels
+from components.drafting.mask_levels import MaskLevels
 from components.drafting.recognised import Recognised
 from components.drafting.split_files import is_split
-from components.ingestion import image_names, masks
+from components.ingestion import image_names
 
-MOST_VALUES = 64  # different values of pixels; more are no classes
 _MASK_WORDS = re.compile(
     r"(masks?|segmentations?|segmentationclass|segs?|labels?|annotations?|annots?|gts?|groundtruths?)"
 )
@@ -25,6 +24,7 @@ _SUFFIXES = (
     "-gt", ".mask",
 )  # fmt: skip
 _IGNORED = 255
+_LEAST_CLASSES = 2
 _LEAST = 0.5  # share of the masks that must have an image
 _MOST_BESIDE = 0.8  # share of the files of one folder that must be pairs
 
@@ -56,13 +56,12 @@ def recognise(source: Path, files: Sequence[Path]) -> Recognised | None:
     layout: dict[str, Any] = {"kind": "masks", **_folders(pairs, source)}
     if pairs[0].suffix:
         layout["mask_suffix"] = pairs[0].suffix
-    found = _values(paths)
-    if found is None:
+    levels = mask_levels.read(paths)
+    if levels is None:
         if all(_IMAGE_WORDS.search(pair.images.name.lower()) for pair in pairs):
             raise _no_classes(paths, source)
         return None  # pictures of classes that are named like masks
-    values, in_colours = found
-    keys, notes = _classes(values, in_colours, files)
+    keys, notes = _classes(levels, files)
     count = sum(pair.found for pair in pairs)
     return Recognised(
         {**layout, **keys}, f"{count:,} images with masks of {len(keys['classes'])} classes", tuple(notes)
@@ -139,78 +138,98 @@ def _folders(pairs: Sequence[_Pair], source: Path) -> dict[str, Any]:
     return {"images": {str(s): images for s, (images, _) in each}, "masks": {str(s): own for s, (_, own) in each}}
 
 
-def _values(paths: Sequence[Path], *, in_colours: bool = False) -> tuple[Counter[int], bool] | None:
-    """Pixels of each value in all masks, and whether the values are colours; None if there are too many for classes.
-
-    If one mask is in colours, all are read so: a mask of background alone is black, and tells nothing.
-
-    Raises:
-        SourceError: a mask cannot be read.
-    """
-    import numpy as np
-
-    counts: Counter[int] = Counter()
-    with Progress("reading masks", len(paths)) as progress:
-        for path in paths:
-            try:
-                pixels = masks.pixels(path.read_bytes(), str(path), in_colours=in_colours)
-            except ColouredMaskError:
-                return _values(paths, in_colours=True)
-            values, sizes = np.unique(pixels, return_counts=True)
-            counts.update(dict(zip(values.tolist(), sizes.tolist(), strict=True)))
-            progress.advance(1)
-            if len(counts) > MOST_VALUES:
-                return None
-    return counts, in_colours
-
-
 def _no_classes(paths: Sequence[Path], source: Path) -> SourceError:
     lossy = any(path.suffix.lower() in (".jpg", ".jpeg", ".jfif") for path in paths)
     return SourceError(
         "images and masks by their names, but the pixels of the masks are no classes",
         where=str(source),
-        got=f"more than {MOST_VALUES} values{', JPEG files among them' if lossy else ''}",
-        expected=f"at most {MOST_VALUES} class numbers or colours",
+        got=f"more than {mask_levels.MOST_LEVELS} values{', JPEG files among them' if lossy else ''}",
+        expected=f"at most {mask_levels.MOST_LEVELS} class numbers or colours",
         next_step="JPEG changes the numbers of classes: write masks as PNG"
         if lossy
         else "write masks of class numbers, or move these files away",
     )
 
 
-def _classes(values: Counter[int], in_colours: bool, files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+def _classes(levels: MaskLevels, files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
     """Keys `classes` and `ignore`, and what is assumed."""
-    if in_colours:
-        return _colour_classes(values, files)
-    numbers = sorted(values)
-    ignored = _IGNORED in values and numbers != [0, _IGNORED]
+    if levels.in_colours:
+        return _colour_classes(levels, files)
+    numbers, stray = sorted(levels.pixels), levels.stray()
+    usual = [number for number in numbers if number not in stray]
+    ignored = _IGNORED in numbers and usual != [0, _IGNORED]
     keys: dict[str, Any] = {"ignore": _IGNORED} if ignored else {}
-    notes = [f"{values[_IGNORED]:,} pixels of 255 are ignored: they are neither learnt nor scored"] if ignored else []
-    numbers = [number for number in numbers if not (ignored and number == _IGNORED)]
+    notes = [levels.summary()]
+    if ignored:
+        notes.append(f"pixels of {_IGNORED} are ignored, neither learnt nor scored: {levels.where(_IGNORED)}")
+        numbers, usual, stray = ([one for one in part if one != _IGNORED] for part in (numbers, usual, stray))
+    if len(usual) < _LEAST_CLASSES:
+        usual, stray = numbers, []
     named = _listed(files)
-    if named and numbers[-1] < len(named[1]):
-        return {"classes": named[1], **keys}, [f"the names of the classes are from {named[0]}", *notes]
-    names = {number: _made_up(number, numbers) for number in numbers}
-    note = "the names of the classes are made up: mend `classes:` in dataset.yaml"
+    if named and usual[-1] < len(named[1]):
+        beyond = [number for number in numbers if number >= len(named[1])]
+        names = [*named[1]]
+        classes: Any = names if not beyond else {
+            **{name: number for number, name in enumerate(names)}, **{f"class {number}": number for number in beyond}
+        }  # fmt: skip
+        notes = [f"the names of the classes are from {named[0]}", *notes]
+        return {"classes": classes, **keys}, [*notes, *_questions(levels, beyond, ignored)]
+    names_by_number = {number: _made_up(number, usual) for number in numbers}
+    why = f" ({named[0]} has {len(named[1])} names, the highest level is {numbers[-1]})" if named else ""
+    note = f"the names of the classes are made up{why}: mend `classes:` in dataset.yaml"
     in_order = numbers == list(range(len(numbers)))
-    classes: Any = list(names.values()) if in_order else {name: number for number, name in names.items()}
-    return {"classes": classes, **keys}, [note, *notes]
+    made_up = list(names_by_number.values())
+    classes = made_up if in_order else {name: number for number, name in names_by_number.items()}
+    return {"classes": classes, **keys}, [note, *notes, *_questions(levels, stray, ignored)]
+
+
+def _questions(levels: MaskLevels, stray: Sequence[int], ignored: bool) -> list[str]:
+    """A question for each level that may be a mistake."""
+    found = []
+    for level in stray:
+        spelled = levels.spelled(level)
+        ignore = (
+            f"write `ignore: {spelled}` and take it out of `classes:`"
+            if not ignored
+            else f"give these pixels the level {_IGNORED}, which is ignored, and take it out of `classes:`"
+        )
+        found.append(
+            f"is the level {spelled} a class? {levels.where(level)} have it: if it is, name it in `classes:` of "
+            f"dataset.yaml; if these pixels do not count, {ignore}; if it is a mistake, mend the masks"
+        )
+    return found
 
 
 def _made_up(number: int, numbers: Sequence[int]) -> str:
     if number == 0:
         return "background"
-    return "foreground" if len(numbers) == 2 and numbers[0] == 0 else f"class {number}"
+    return "foreground" if number in numbers and len(numbers) == 2 and numbers[0] == 0 else f"class {number}"
 
 
-def _colour_classes(values: Counter[int], files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
+def _colour_classes(levels: MaskLevels, files: Sequence[Path]) -> tuple[dict[str, Any], list[str]]:
     table = _colour_table(files)
-    if table is not None and set(values) <= {(r << 16) + (g << 8) + b for r, g, b in table[1].values()}:
-        return {"classes": table[1]}, [f"the colours of the classes are from {table[0]}"]
-    classes = {}
-    for value in sorted(values):
-        colour = [value >> 16, value >> 8 & 255, value & 255]
-        classes["background" if value == 0 else "#{:02x}{:02x}{:02x}".format(*colour)] = colour
-    return {"classes": classes}, ["the names of the classes are their colours: mend `classes:` in dataset.yaml"]
+    colours = sorted(levels.pixels)
+    stray = levels.stray()
+    stray = stray if len(colours) - len(stray) >= _LEAST_CLASSES else []
+    named = {} if table is None else {(r << 16) + (g << 8) + b: name for name, (r, g, b) in table[1].items()}
+    if table is not None and set(colours) - set(stray) <= set(named):
+        beyond = [colour for colour in colours if colour not in named]
+        notes = [f"the colours of the classes are from {table[0]}", levels.summary()]
+        others = {_hex(colour): _colour(colour) for colour in beyond}
+        return {"classes": {**table[1], **others}}, [*notes, *_questions(levels, beyond, ignored=False)]
+    classes = {"background" if colour == 0 else _hex(colour): _colour(colour) for colour in colours}
+    notes = ["the names of the classes are their colours: mend `classes:` in dataset.yaml", levels.summary()]
+    if table is not None:
+        notes.append(f"{table[0]} does not have all colours of the masks, and is not read")
+    return {"classes": classes}, [*notes, *_questions(levels, stray, ignored=False)]
+
+
+def _colour(level: int) -> list[int]:
+    return [level >> 16, level >> 8 & 255, level & 255]
+
+
+def _hex(level: int) -> str:
+    return f"#{level:06x}"
 
 
 def _listed(files: Sequence[Path]) -> tuple[str, list[str]] | None:

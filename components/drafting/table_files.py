@@ -25,6 +25,7 @@ class Files(NamedTuple):
         keys: keys of the layout that say how the files are written; notes: the same in words.
         schema: of Parquet files.
         nested: columns of JSON lines with values that are no single text or number.
+        blank: by column, a word whose cells are read as empty (missing_words.py).
     """
 
     by_split: dict[str, list[Path]]
@@ -35,6 +36,7 @@ class Files(NamedTuple):
     notes: list[str]
     schema: Any = None
     nested: tuple[str, ...] = ()
+    blank: Mapping[str, str] = {}
 
     @property
     def list_columns(self) -> list[str]:
@@ -86,6 +88,19 @@ class Files(NamedTuple):
 
     def rows_of(self, path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """`rows` of one file."""
+        words = [self.blank.get(name) for name in names]
+        for where, cells in self._cells_of(path, names):
+            yield (
+                where,
+                (
+                    ["" if cell.strip() == word else cell for cell, word in zip(cells, words, strict=True)]
+                    if any(words)
+                    else cells
+                ),
+            )
+
+    def _cells_of(self, path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+        """Where each row of a file is, and its cells of these columns as they are."""
         if self.kind == "jsonl":
             for line, found in json_lines.rows(path, names, self.dialect.encoding):
                 yield f"{path} line {line}", ["" if cell is None or cell != cell else str(cell) for cell in found]

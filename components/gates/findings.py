@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from components.contracts.gate_request import GateResult
 
 if TYPE_CHECKING:  # these import numpy and scipy; the endpoints start first
+    from components.evaluation.baseline_figures import BaselineFigures
     from components.evaluation.comparison import ChampionComparison
     from components.gates.floors import Floor
     from components.gates.latency import EndpointLatency
@@ -31,6 +32,7 @@ class Findings:
 
     results: list[GateResult] = field(default_factory=list)
     floors: list[Floor] = field(default_factory=list)
+    baseline: BaselineFigures | None = None
     comparison: ChampionComparison | None = None
     parity: Parity | None = None
     latency: list[EndpointLatency] = field(default_factory=list)

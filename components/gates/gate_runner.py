@@ -9,7 +9,7 @@ from components.contracts.gate_request import Candidate, GateRequest
 from components.core.errors import NotFoundError
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
-from components.gates import champion, floors, integrity, latency, parity
+from components.gates import baseline, champion, floors, integrity, latency, parity
 from components.gates.bundle_integrity import BundleCheck, source_folder
 from components.gates.endpoint import Endpoint
 from components.gates.findings import Findings
@@ -46,6 +46,9 @@ def run_gates(
             return
     if "floors" in request.asked:
         result, findings.floors = floors.check(scores.candidate, request.gates.floors)
+        findings.add(result)
+    if "baseline" in request.asked:
+        result, findings.baseline = baseline.check(package, request.gates.beats_baseline)
         findings.add(result)
     if "champion" in request.asked:
         _compare(request, scores, findings)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from components.contracts.gate_request import GateRequest, GateResult
 from components.core import html_page
+from components.evaluation.baseline_figures import BaselineFigures
 from components.evaluation.comparison import ChampionComparison, Pairs
 from components.gates.champion import format_gain
 from components.gates.findings import Findings
@@ -22,6 +23,7 @@ MOST_ROWS = 12
 QUESTIONS = {
     "integrity": "Is every byte the one that was sealed?",
     "floors": "Is it good enough by itself?",
+    "baseline": "Is it better than an answer without a network?",
     "champion": "Is it good enough beside what serves?",
     "parity": "Does the service answer as the training did?",
     "latency": "Does it answer in time?",
@@ -88,6 +90,7 @@ def render(request: GateRequest, findings: Findings) -> str:
         gates=[_gate_row(result) for result in results],
         not_run=[gate for gate in request.asked if gate in QUESTIONS and gate not in {r.gate for r in results}],
         floors=_floors(findings.floors),
+        baseline=_baseline(findings.baseline),
         comparison=_comparison(findings.comparison, request, findings.pictures.get("champion")),
         parity=_parity(findings.parity),
         latency=_latency(findings.latency),
@@ -113,6 +116,18 @@ def _floors(floors: list[Floor]) -> _Table | None:
          f"{row.figure:.4f}", row.limit) for row in floors
     ]  # fmt: skip
     return _first_rows(("", "metric", "where", "samples", "figure", "floor"), rows)
+
+
+def _baseline(found: BaselineFigures | None) -> _Table | None:
+    """The model and its baselines, a row each."""
+    if found is None:
+        return None
+    metrics = list(dict.fromkeys(name for _, figures in found.rows[1:] for name in figures))
+    rows = [
+        (name, *(f"{figures[metric]:.4f}" if metric in figures else "" for metric in metrics))
+        for name, figures in found.rows
+    ]
+    return _first_rows(("", *(metric.replace("_", " ") for metric in metrics)), rows)
 
 
 def _comparison(comparison: ChampionComparison | None, request: GateRequest, plot: bytes | None) -> _Comparison | None:

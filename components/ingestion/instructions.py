@@ -26,7 +26,7 @@ def samples(layout: InstructionLayout, folder: Path, remarks: Remarks) -> Iterat
     Objects without an instruction, prompt or output, and conversations without an answer, are left out and counted.
 
     Raises:
-        SourceError: a file is missing, an object does not have the parts of its form, or a part is no text.
+        SourceError: a file is missing, an object lacks a part of its form or its group, or a part is no text.
     """
     counts: dict[str, int] = {}
     for prefix, split, where, document in json_documents.by_split(layout.files, folder, layout.encoding):
@@ -34,7 +34,19 @@ def samples(layout: InstructionLayout, folder: Path, remarks: Remarks) -> Iterat
         made = _conversation if layout.form == "messages" else _filled
         text = made(layout, document, where, remarks)
         if text is not None:
-            yield Sample(f"{prefix}/{number:06d}", split, {"text": text})
+            group = {} if layout.group is None else {"group": _group(layout.group, document, where)}
+            yield Sample(f"{prefix}/{number:06d}", split, {"text": text, **group})
+
+
+def _group(key: str, document: Document, where: str) -> str:
+    """What an object belongs to, as text."""
+    value = document.get(key)
+    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not text:
+        got = ", ".join(document) if key not in document else repr(value)[:40]
+        raise SourceError("no group", where=where, got=got, expected=f"a text or a whole number under {key!r}",
+                          next_step="add it, or remove `group:` from the layout")  # fmt: skip
+    return text
 
 
 def _filled(layout: InstructionLayout, document: Document, where: str, remarks: Remarks) -> str | None:

@@ -16,17 +16,27 @@ def samples(layout: PairsLayout, folder: Path) -> Iterator[Sample]:
     """The pairs of each split, in order; ids are `<split>/<line>`, counted from 0.
 
     Raises:
-        SourceError: a file is missing or truncated, or the two files of a pair differ in length.
+        SourceError: a file is missing or truncated, the files of a split differ in length, or a group is empty.
     """
     for split in layout.source:
-        source, target = folder / layout.source[split], folder / layout.target[split]
-        line_pairs = zip_longest(text_lines.read(source, layout.encoding), text_lines.read(target, layout.encoding))
-        for row, (source_line, target_line) in enumerate(line_pairs):
-            if source_line is None or target_line is None:
-                shorter = source if source_line is None else target
-                got, expected = f"{row} lines", f"a line for each of {(target if source_line is None else source).name}"
-                raise SourceError("the two files have not the same lines", where=str(shorter), got=got,
-                                  expected=expected)  # fmt: skip
-            values = {"source": source_line[1].rstrip("\r\n"), "target": target_line[1].rstrip("\r\n")}
-            standard_split = split_name(split, "layout.source") if split else None
+        paths = [folder / layout.source[split], folder / layout.target[split]]
+        if layout.group is not None:
+            paths.append(folder / layout.group[split])
+        standard_split = split_name(split, "layout.source") if split else None
+        for row, lines in enumerate(zip_longest(*(text_lines.read(path, layout.encoding) for path in paths))):
+            if None in lines:
+                raise _unequal(paths, [line is None for line in lines], row)
+            texts = [line[1].rstrip("\r\n") for line in lines if line is not None]
+            values = dict(zip(("source", "target", "group"), texts, strict=False))
+            if layout.group is not None:
+                values["group"] = values["group"].strip()
+                if not values["group"]:
+                    raise SourceError("no group", where=f"{paths[2]} line {row + 1}", expected="a text a line")
             yield Sample(f"{split or 'all'}/{row:06d}", standard_split, values)
+
+
+def _unequal(paths: list[Path], is_over: list[bool], rows: int) -> SourceError:
+    """The files of a split differ in length: the first that is over after `rows` lines, and one that is longer."""
+    shorter, longer = paths[is_over.index(True)], paths[is_over.index(False)]
+    what = "the two files have not the same lines" if len(paths) == 2 else "the files have not the same lines"
+    return SourceError(what, where=str(shorter), got=f"{rows} lines", expected=f"a line for each of {longer.name}")

@@ -39,7 +39,7 @@ def find(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Suspe
 
     Args:
         probabilities: (N, K) out of sample: of a model that was not trained on the sample.
-        labels: (N,) the given classes, 0 to K - 1, each of them occurring.
+        labels: (N,) the given classes, 0 to K - 1; no sample counts for a class that does not occur.
     """
     count, classes = probabilities.shape
     joint = _calibrated(_confident_class(probabilities, labels), labels, classes)
@@ -57,7 +57,8 @@ def _confident_class(probabilities: NDArray[np.float64], labels: NDArray[np.int6
     """The class that each sample counts for (N,); -1 for none."""
     count, classes = probabilities.shape
     own = probabilities[np.arange(count), labels]
-    thresholds = np.bincount(labels, own, classes) / np.maximum(1, np.bincount(labels, minlength=classes))  # (K,)
+    counts = np.bincount(labels, minlength=classes)
+    thresholds = np.where(counts, np.bincount(labels, own, classes) / np.maximum(1, counts), np.inf)  # (K,)
     reaches = probabilities >= thresholds
     return np.where(reaches.any(axis=1), np.where(reaches, probabilities, -1.0).argmax(axis=1), -1)
 

@@ -30,6 +30,8 @@ def factors(values: Any) -> NDArray[np.float64]:
     points = values if sparse.issparse(values) else StandardScaler().fit_transform(values)
     if points.shape[1] > DIMENSIONS:
         points = TruncatedSVD(DIMENSIONS, random_state=0).fit_transform(points)
+    elif sparse.issparse(points):
+        points = points.toarray()
     points = normalize(points) if sparse.issparse(values) else np.asarray(points)
     # Copies would make all distances among them 0, and their neighbours infinitely far.
     distinct, inverse = np.unique(np.round(points, 9), axis=0, return_inverse=True)

@@ -67,7 +67,10 @@ def render(found: Inspection, previews: dict[str, bytes | str]) -> str:
             for p in chosen[:SHOWN]
         ]
 
-    wrong = [[item(one.id, one.split, f"{one.label}: rather {one.suggested}?")] for one in found.wrong_labels[:SHOWN]]
+    wrong = [
+        [item(one.id, one.split, f"{one.label}: rather {one.suggested}? ({one.judge})")]
+        for one in found.wrong_labels[:SHOWN]
+    ]
     far = [[item(one.id, one.split, one.label, f"{one.factor:g} times")] for one in found.outliers[:SHOWN]]
     noise = "" if found.noise is None else f" About {found.noise:.1%} of the labels are estimated to be wrong."
     sections = [

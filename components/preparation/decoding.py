@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -98,7 +99,7 @@ def decode(
                     if group is not None:
                         groups[row] = splits.key(_group(sample, group), spec.split.seed)
                     if moments is not None:
-                        moments[row] = _seconds(sample)
+                        moments[row] = _moment(sample, spec)
                     source_splits[row] = split_numbers.get(str(sample.split), splits.OPEN)
                     row += 1
             progress.advance(len(row_group))
@@ -145,10 +146,16 @@ def _group(sample: Sample, field: str) -> bytes:
     return str(value).encode()
 
 
-def _seconds(sample: Sample) -> float:
-    parsed = times.parse(str(sample.values["time"]))
+def _moment(sample: Sample, spec: DatasetSpec) -> float:
+    """The time of a sample: seconds since 1970; of a feature that is a number, such as a year, that number."""
+    if spec.time_field() == "row":
+        value = sample.values["row"].get(spec.split.time_column)
+        if isinstance(value, int | float):
+            return float(value)
+        value = f"{value}-01" if re.fullmatch(r"\d{4}", str(value)) else value  # a year, as a category
+    else:
+        value = sample.values["time"]
+    parsed = times.parse(str(value))
     if parsed is None:
-        raise SampleError(
-            "no time, by which the splits are made", where=sample.id, got=sample.values["time"], next_step=NEXT_STEP
-        )
+        raise SampleError("no time, by which the splits are made", where=sample.id, got=value, next_step=NEXT_STEP)
     return times.seconds(parsed)

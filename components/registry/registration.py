@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core import file_lock
+from components.evaluation import baseline_figures
 from components.identity.package import Package
 from components.registry import mlmodel, tracking, versions
 from components.registry.api import Api, TakenError
@@ -109,8 +110,11 @@ def _tags(registration: Registration) -> dict[str, str]:
 def _description(registration: Registration) -> str:
     overall = registration.package.metrics()["overall"]
     figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(overall.items()))
+    beside = baseline_figures.of_package(registration.package)
+    baseline = "" if beside is None else f"{beside.sentence()}.\n\n"
     return (
         f"On the frozen test split: {figures}.\n\n"
+        f"{baseline}"
         f"Package `{registration.package.digest[:12]}`, "
         f"trained on data `{registration.package.facts.data_digest[:12]}`."
     )

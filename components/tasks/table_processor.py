@@ -9,6 +9,7 @@ Legend: N samples, F columns of numbers, G columns of categories and indicators.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 NUMBERS, CATEGORIES = "numbers", "categories"
 UNKNOWN_KEY = "unknown_categories"  # of a prediction
 _SHOWN = 5
+_MOST_PROBLEMS = 20  # of a row, named in one error
 
 
 class TabularSettings(Strict):
@@ -86,8 +88,8 @@ class TableProcessor(BaseProcessor, TabularSettings):
         """The input arrays of each row.
 
         Raises:
-            SampleError: a row lacks a column or has another one, or a value is of the wrong type; `where` has the
-                position if there are several rows.
+            SampleError: a row lacks a column or has another one, or a value is of the wrong type, all columns at once;
+                `where` has the position if there are several rows.
         """
         import numpy as np
 
@@ -105,15 +107,29 @@ class TableProcessor(BaseProcessor, TabularSettings):
     def _values(self, row: Any) -> tuple[list[float], list[str | None]]:
         if not isinstance(row, Mapping):
             raise SampleError("no row of columns", got=type(row).__name__, expected="an object with a value a column")
-        names = [column.name for column in self.numbers] + [column.name for column in self.categories]
+        if len(row) == len(self.numbers) + len(self.categories):
+            with contextlib.suppress(SampleError, KeyError):  # all that is wrong is found below
+                numbers = [column.value(row[column.name]) for column in self.numbers]
+                return numbers, [column.value(row[column.name]) for column in self.categories]
+        raise _all_at_once(list(self._problems(row)))
+
+    def _problems(self, row: Mapping[str, Any]) -> Iterator[SampleError]:
+        """Everything that keeps a row from being read."""
+        columns: list[NumberColumn | CategoryColumn] = [*self.numbers, *self.categories]
+        names = [column.name for column in columns]
         if missing := [name for name in names if name not in row]:
-            raise SampleError(f"without the column {_named(missing)}", got=_named(sorted(map(str, row))),
+            yield SampleError(f"without the column {_named(missing, _MOST_PROBLEMS)}",
+                              got=_named(sorted(map(str, row)), _MOST_PROBLEMS),
                               expected=", ".join(names))  # fmt: skip
         if unknown := sorted(set(map(str, row)) - set(names)):
-            raise SampleError(f"a column that the model does not know: {_named(unknown)}", got=_named(unknown),
-                              expected=", ".join(names))  # fmt: skip
-        numbers = [column.value(row[column.name]) for column in self.numbers]
-        return numbers, [column.value(row[column.name]) for column in self.categories]
+            named = _named(unknown, _MOST_PROBLEMS)
+            yield SampleError(f"a column that the model does not know: {named}", got=named, expected=", ".join(names))
+        for column in columns:
+            if column.name in row:
+                try:
+                    column.value(row[column.name])
+                except SampleError as error:
+                    yield error
 
     def read(self, item: Any, *, max_pixels: int) -> Arrays:
         """A row: an object with a value for each column."""
@@ -234,6 +250,18 @@ def answer(processor: TableProcessor, run: RunGraph, samples: Sequence[Arrays]) 
     return run("model", collate(processor.input_arrays(), samples, processor.inputs()))
 
 
+def _all_at_once(problems: list[SampleError]) -> SampleError:
+    """One error of all problems of a row."""
+    if len(problems) == 1:
+        return problems[0]
+    shown = problems[:_MOST_PROBLEMS]
+    more = f"; and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
+    got, expected = (dict.fromkeys(str(getattr(one, name)) for one in shown) for name in ("got", "expected"))
+    return SampleError(
+        "; ".join(problem.what for problem in shown) + more, got="; ".join(got), expected="; ".join(expected)
+    )
+
+
 def row_of(raw: RawSample) -> Mapping[str, Any]:
     """The row of a raw sample."""
     row: Mapping[str, Any] = raw.values["row"]
@@ -244,8 +272,8 @@ def _types(names: Sequence[str], may_be_missing: bool) -> dict[str, Any]:
     return {"type": [*names, *(["null"] if may_be_missing else [])]}
 
 
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+def _named(names: Sequence[str], most: int = _SHOWN) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 PREPARED_COLUMNS = (UNKNOWN_KEY, "missing_values", "largest_number")

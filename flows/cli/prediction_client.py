@@ -18,6 +18,7 @@ from components.core.errors import ModelyardError, NotFoundError, SampleError, S
 
 TIMEOUT_SECONDS = 120
 JSON = "application/json"
+_SHOWN_CATEGORIES = 3
 SUFFIXES = {
     ".avif", ".bmp", ".csv", ".flac", ".gif", ".gz", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".json", ".jsonl",
     ".md", ".mp3", ".npy", ".npz", ".ogg", ".parquet", ".pdf", ".png", ".tif", ".tiff", ".tsv", ".txt", ".wav", ".webp",
@@ -32,12 +33,39 @@ class InputSchema(NamedTuple):
         item, items: key of one sample, and of several, in a JSON request.
         media: accepted media types of a request body, such as `image/*`.
         form: the kind of input: `image`, `sound`, `text` or `json`.
+        sample: JSON schema of one sample in a JSON request; {} if it is not known.
+        max_samples: most samples of one request.
     """
 
     item: str
     items: str
     media: list[str]
     form: str
+    sample: Mapping[str, Any] = {}
+    max_samples: int = 1
+
+    @property
+    def is_row(self) -> bool:
+        """Whether a sample is a row of a table: an object with a value for each column."""
+        return self.sample.get("type") == "object" and bool(self.sample.get("properties"))
+
+    def description(self) -> str:
+        """The input in words, for messages."""
+        match self.form:
+            case "image" | "sound":
+                return f"a file ({', '.join(self.media)})"
+            case "text":
+                return "a text, or a file of text"
+        if not self.is_row:
+            media = f", or a file of {' or '.join(self.media)}" if self.media else ""
+            return f"JSON: the value of {{{json.dumps(self.item)}: ...}} or all of it{media}"
+        columns = self.sample["properties"]
+        words = ", ".join(f"{name} ({_type_words(schema)})" for name, schema in columns.items())
+        example = {name: schema["examples"][0] for name, schema in columns.items() if schema.get("examples")}
+        return (
+            f"JSON with the keys {words}, such as {json.dumps(example, ensure_ascii=False)}; "
+            "or a CSV, TSV, JSON lines or Parquet file with these columns, each row of which is answered"
+        )
 
 
 class EncodedRequest(NamedTuple):
@@ -56,9 +84,13 @@ def input_schema(url: str) -> InputSchema:
     """
     try:
         with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
-            response = client.get("/model")
-        return InputSchema(**response.raise_for_status().json()["takes"])
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            takes = client.get("/model").raise_for_status().json()["takes"]
+            document = client.get("/openapi.json").raise_for_status().json()
+        content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+        ways = [way["properties"] for way in content[JSON]["schema"]["oneOf"]]
+        batch = next(way[takes["items"]] for way in ways if takes["items"] in way)
+        return InputSchema(**takes, sample=batch["items"], max_samples=batch.get("maxItems", 1))
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, StopIteration) as error:
         raise ServingError("the service does not describe its input", where=url, got=error) from error
 
 
@@ -67,6 +99,7 @@ def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -
 
     Raises:
         NotFoundError: the file does not exist, and the input looks like a path or is no text that the task accepts.
+        SampleError: the task reads rows of a table, and the input is no JSON.
     """
     path = Path(text)
     is_file = _is_file(path)
@@ -83,9 +116,16 @@ def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -
     as_json = media == JSON or parameters or (schema.form == "json" and not is_file)
     if not as_json and _is_accepted(schema, media):
         return EncodedRequest(content, media, name)
+    if schema.is_row and not _is_json(content.decode("utf-8", "replace")):
+        raise SampleError("the input is no JSON", where=name, expected=schema.description())
     document = _document(schema, content)
     if parameters:
         document = {**document, "parameters": dict(parameters)}
+    return json_request(document, name)
+
+
+def json_request(document: Mapping[str, Any], name: str) -> EncodedRequest:
+    """The request for a JSON document."""
     return EncodedRequest(json.dumps(document).encode(), JSON, name)
 
 
@@ -109,7 +149,8 @@ def predict(url: str, request: EncodedRequest) -> dict[str, Any]:
     except (ValueError, KeyError) as error:
         raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
     kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
-    raise kind(reason["message"], where=request.name, got=reason.get("got"), expected=reason.get("expected"))
+    where = ": ".join(filter(None, (request.name, reason.get("where"))))
+    raise kind(reason["message"], where=where, got=reason.get("got"), expected=reason.get("expected"))
 
 
 def describe(prediction: Mapping[str, Any], version: str) -> str:
@@ -207,5 +248,20 @@ def _document(schema: InputSchema, content: bytes) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError:
         value = text
-    is_request = isinstance(value, dict) and (schema.item in value or schema.items in value)
-    return value if is_request else {schema.item: value}
+    columns = schema.sample.get("properties", {}) if schema.is_row else {}
+    keys = {schema.item, schema.items} - set(columns)  # a column may have the name of the key
+    if isinstance(value, dict) and keys & set(value):
+        return value
+    is_list_of_rows = schema.is_row and isinstance(value, list)
+    return {schema.items if is_list_of_rows else schema.item: value}
+
+
+def _type_words(schema: Mapping[str, Any]) -> str:
+    """The type of a column in words, with a few of its categories."""
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else list(types)
+    words = "number" if "number" in types else "text"
+    examples = [str(example) for example in schema.get("examples", ())[:_SHOWN_CATEGORIES]]
+    if words == "text" and examples:
+        words += ": " + ", ".join(examples) + (", ..." if len(schema["examples"]) > _SHOWN_CATEGORIES else "")
+    return words + (" or null" if "null" in types else "")

@@ -64,10 +64,13 @@ def _ask(name: str, version: str, role: Role, how: str) -> RollbackOutcome:
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         try:
-            return promotion.promote(project, api, name, version, role, how, log)
+            outcome = promotion.promote(project, api, name, version, role, how, log)
         except KeyboardInterrupt:
             log(f"the release continues in the background; `modelyard history {name}` shows its outcome")
             raise
+    if (caution := promotion.caution(project, name, outcome)) is not None:
+        click.secho(f"note: {caution}", fg="yellow", err=True)
+    return outcome
 
 
 def _show(name: str, role: Role, outcome: RollbackOutcome, as_json: bool) -> int:

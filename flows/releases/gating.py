@@ -52,6 +52,7 @@ def _gate_request(rollout: Rollout, candidate: VerifiedVersion) -> GateRequest:
     spec, project = rollout.context.spec, rollout.context.project
     asked: list[Gate] = ["integrity"]
     asked += ["floors"] if spec.gates.floors else []
+    asked += ["baseline"]
     asked += ["champion"] if spec.gates.champion is not None and rollout.role == "champion" else []
     asked += ["parity"]
     asked += ["latency"] if spec.gates.latency is not None else []

@@ -207,6 +207,17 @@ def words(entry: Entry) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def caution(project: Project, name: str, outcome: RollbackOutcome) -> str | None:
+    """What a person should know of a version that was released all the same: that no baseline is worse."""
+    if outcome.entry is None:
+        return None
+    for entry in ledgers.of(project, name).entries():
+        found = entry.facts.get("figures", {}).get("baseline", {}) if entry.event == "gated" else {}
+        if entry.release == outcome.entry.release and found.get("is_better") == "no":
+            return f"version {outcome.version}: {found['reason']}"
+    return None
+
+
 def _ended(entry: Entry, service: ServingTarget, version: str) -> RollbackOutcome:
     if entry.event in ("refused", "returned"):
         serves = entry.before.version if entry.before else "nothing"

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from components.core.errors import NotFoundError, SampleError, ServingError
 from flows.cli import prediction_client
 from flows.cli.prediction_client import InputSchema
-from flows.platform import ports
-from serving.app import ModelApp
-from serving.worker import Worker
 from tests import small_package
+from tests.serving.service import over_http
 from tests.serving.test_other_tasks import bundle
 
 IMAGE = InputSchema("image", "images", ["application/octet-stream", "image/*"], "image")
@@ -33,16 +28,8 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """A service of images, and one of texts."""
     folder = tmp_path_factory.mktemp(request.param)
     (small_package.bundle if request.param == "image" else bundle)(folder, "7")
-    app, port = ModelApp(), ports.choose(26900, set())
-    app.serve(Worker(folder, None, threads=1))
-    server = uvicorn.Server(uvicorn.Config(app.asgi, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with over_http(folder) as url:
+        yield url
 
 
 def test_a_request_matches_the_input_schema_of_the_service(url: str, tmp_path: Path) -> None:

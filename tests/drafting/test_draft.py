@@ -216,7 +216,7 @@ def test_a_defect_fails_until_it_is_mended(project: Project, tmp_path: Path, mon
     ingestion.main(["data/things"])
     with pytest.raises(ValidationRefused, match=r"3 of 1\d expectations") as caught:
         validation.main(["raw", "data/things"])
-    for words in ("a longer step is a gap (1 of 328", "no value is missing", "minimum within"):
+    for words in ("a longer step is a gap (1 of 328", "no value is missing", "minimum is"):
         assert words in str(caught.value.got)
     file = project.dataset("things") / "dataset.yaml"
     document = yaml.safe_load(file.read_text())

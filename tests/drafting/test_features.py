@@ -12,15 +12,17 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from components.contracts.dataset import DatasetSpec
 from components.core.errors import SourceError
 from components.core.project import Project
-from components.drafting import draft
+from components.drafting import draft, expectations
 from components.drafting.cells import Column, unit
 from components.drafting.draft_options import DraftOptions
 from components.drafting.feature_expectations import raw
 from components.drafting.profile import Profile
 from components.drafting.recognise import recognise
 from flows.cli.new import new
+from tests.drafting.test_draft import project as project
 from tests.drafting.test_recognise import PNG, parquet, put, table
 
 JOBS = ("clerk", "smith", "cook")
@@ -230,12 +232,11 @@ def german(rows: int = 60) -> str:
 def test_numbers_with_marks_and_units_are_neither_texts_nor_sets_of_labels(tmp_path: Path) -> None:
     task, layout, said = found(tmp_path, german(), label="verkauft")
     assert task == "tabular-classification"
-    assert (layout["numbers"], layout["decimal"]) == (["Fläche", "Zimmer"], ",")
+    assert (layout["numbers"], layout["decimal"]) == (["Fläche", "Zimmer", "Entfernung"], ",")
     assert "Preis" in said
     assert "numbers with a unit (€), which are read without it: remove the unit from the cells" in said
-    assert (
-        "3 of the first 60 cells are no numbers (k.A.); if that means a missing value, leave these cells empty" in said
-    )
+    assert layout["missing_values"] == ["k.A."]
+    assert "'k.A.' stands for a missing value in Entfernung: 3 of 60 cells" in said
 
 
 def test_a_target_with_a_unit_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -259,3 +260,84 @@ def test_a_target_with_a_unit_is_refused_with_what_to_do(tmp_path: Path) -> None
 )
 def test_a_unit_beside_a_number(cell: str, expected: str | None) -> None:
     assert unit(cell) == expected
+
+
+def test_expectations_say_in_plain_words_what_they_expect() -> None:
+    profile = Profile(samples=4, columns={"missing": [0] * 4, "width": [8, 9, 12, 16], "constant": [False] * 4,
+                                          "same": [False] * 39 + [True], "row.a": [1.5, 2.0, 3.0, 5.5]})  # fmt: skip
+    texts = [expectations._column_expectation(column, profile, "") for column in profile.columns][:4] + raw(profile)
+    assert [one["description"] for one in texts if one is not None] == [
+        "the number of missing values is 0 in every sample",
+        "width is 6 to 18: 8 to 16 was seen, and a quarter of the range is added on both sides",
+        "no sample is constant",
+        "nearly no sample is equal in source and target",
+        "every sample has a value of a",
+        "a is 0.5 to 6.5: 1.5 to 5.5 was seen, and a quarter of the range is added on both sides",
+    ]
+
+
+def own_words(word: str, *, every: int = 20, last: str = "", rows: int = 100) -> str:
+    """A table whose column `size` has a word in each 20th row."""
+    text = table(
+        rows,
+        lambda i: f"{20 + i % 50},{word if i % every == 7 else f'{i * 1.5}'},{JOBS[i % 3]},{'ab'[i % 2]}",
+        "age,size,job,species",
+    )
+    return text.rstrip("\n").rpartition("\n")[0] + f"\n30,{last},cook,a\n" if last else text
+
+
+@pytest.mark.parametrize("word", ["k.A.", "unbekannt", "n.v.", "keine Angabe", "no data", "sans objet"])
+def test_a_word_of_its_own_for_a_missing_number_is_recognised_and_said(word: str, tmp_path: Path) -> None:
+    _, layout, said = found(tmp_path, own_words(word))
+    assert layout == {
+        "numbers": ["age", "size"], "categories": ["job"], "label": "species", "missing_values": [word],
+    }  # fmt: skip
+    assert f"{word!r} stands for a missing value in size: 5 of 100 cells" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *map(own_words, ("low", ">100", "null komma eins", "free", "keine", "T", "12 cm", "ditto", "s.o.")),
+        own_words("k.A.", every=8),  # more than a few percent
+        own_words("k.A.", last="other"),
+        own_words("k.A.", rows=3000, last="other"),  # further down than the first rows
+    ],
+)  # fmt: skip
+def test_a_word_that_may_be_a_value_is_not_taken_for_a_missing_one(text: str, tmp_path: Path) -> None:
+    _, layout, said = found(tmp_path, text)
+    assert "size" not in layout["numbers"]
+    assert "missing_values" not in layout
+    assert "size is left out" in said or "size" in layout.get("categories", ())
+
+
+def test_a_word_in_the_column_of_classes_is_a_class(tmp_path: Path) -> None:
+    text = table(200, lambda i: f"{i % 50},{i * 1.5},{JOBS[i % 3]},{'unbekannt' if i % 40 == 3 else i % 12}",
+                 "age,size,job,label")  # fmt: skip
+    _, layout, _ = found(tmp_path, text)
+    assert layout == {"numbers": ["age", "size"], "categories": ["job"], "label": "label"}
+
+
+def test_samples_with_a_word_of_its_own_are_read_as_drafted(project: Project, tmp_path: Path) -> None:
+    text = own_words("k.A.").replace("cook,a", "k.A.,a", 3)
+    made = draft.write(project, "things", put(tmp_path / "own", {"a.csv": text}) / "a.csv")
+    said = "; ".join([made.why, *made.notes])
+    assert "stands for a missing value in job (3 of the first 100 cells) as well" in said
+    assert "size (5)" in said
+    assert "job (3)" in said
+
+
+def test_the_time_of_the_samples_is_named_and_said(project: Project, tmp_path: Path) -> None:
+    text = table(60, lambda i: f"{i * 1.5},{JOBS[i % 3]},{i % 28 + 1:02}/{i % 12 + 1:02}/2024,{'ab'[i % 2]}",
+                 "size,job,signup_date,species")  # fmt: skip
+    made = draft.write(project, "things", put(tmp_path / "own", {"a.csv": text}) / "a.csv")
+    said = "; ".join([made.why, *made.notes])
+    assert "signup_date is the time of a sample; the splits are drawn at random" in said
+    assert "signup_date is left out" not in said
+    path = project.dataset("things") / "dataset.yaml"
+    document = yaml.safe_load(path.read_text())
+    assert (document["source"]["time"], document["source"]["time_format"]) == ("signup_date", "%d/%m/%Y")
+    document["split"] = {"by": "time", "time_column": "signup_date"}
+    assert DatasetSpec.model_validate(document).time_field() == "time"
+    wrong = text.replace("14/02/2024", "soon")
+    assert "time" not in found(tmp_path / "wrong", wrong)[1]

@@ -150,6 +150,40 @@ def test_masks_are_recognised(kind: str, tmp_path: Path) -> None:
     assert any(note in remark for remark in found.remarks)
 
 
+def mask(*levels: int, stray: int | None = None) -> bytes:
+    """A mask of 60 x 40 pixels of these levels in turn, and one pixel of another."""
+    found = np.resize(np.array(levels, np.uint8), (40, 60))
+    if stray is not None:
+        found[3, 5] = stray
+    stream = io.BytesIO()
+    Image.fromarray(found).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("levels", "listed", "classes", "ignore"),
+    [
+        ((0, 1, 2), None, {"background": 0, "class 1": 1, "class 2": 2, "class 7": 7}, None),
+        ((0, 1, 255), None, {"background": 0, "foreground": 1, "class 7": 7}, 255),
+        ((0, 255), None, {"background": 0, "class 7": 7, "foreground": 255}, None),
+        ((0, 1, 2), "sea\nship\nshore\n", {"sea": 0, "ship": 1, "shore": 2, "class 7": 7}, None),
+    ],
+)
+def test_a_level_of_a_few_pixels_is_asked_about(
+    levels: tuple[int, ...], listed: str | None, classes: dict[str, int], ignore: int | None, tmp_path: Path
+) -> None:
+    files: dict[str, str | bytes] = {f"images/{i}.png": picture(i, (60, 40)) for i in range(6)}
+    files |= {f"masks/{i}.png": mask(*levels, stray=7 if i == 4 else None) for i in range(6)}
+    found = recognise(put(tmp_path, files | ({"classes.txt": listed} if listed else {})))
+    assert (found.layout["classes"], found.layout.get("ignore")) == (classes, ignore)
+    said = "; ".join(found.remarks)
+    assert "is the level 7 a class? 1 pixels in 1 of 6 masks (4.png) have it" in said
+    assert ("write `ignore: 7`" in said) == (ignore is None)
+    assert f"0 ({(40 * 60 // len(levels)) / 2400:.1%}"[:5] in said
+    clean = {name: mask(*levels) if name == "masks/4.png" else content for name, content in files.items()}
+    assert "a class?" not in "; ".join(recognise(put(tmp_path / "clean", clean)).remarks)
+
+
 def test_folders_that_are_only_named_as_of_masks_are_no_masks(tmp_path: Path) -> None:
     faces = {f"{kind}/{kind}{i}.png": picture(i) for i in range(6) for kind in ("with mask", "without")}
     assert recognise(put(tmp_path / "faces", faces)).task == "image-classification"

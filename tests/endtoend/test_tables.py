@@ -12,7 +12,9 @@ import pytest
 import torch
 import yaml
 
+from components.contracts.table_layout import Columns
 from components.contracts.training_request import TrainRequest
+from components.core.errors import SampleError, SourceError
 from components.core.project import Project
 from components.drafting import draft
 from components.evaluation import stage as evaluation
@@ -27,7 +29,8 @@ from components.ingestion import stage as ingestion
 from components.preparation import stage as preparation
 from components.training import stage as training
 from components.training.sinks import EventStream
-from tests.serving.service import Service, running
+from flows.cli import predict, prediction_client, table_input
+from tests.serving.service import Service, over_http, running
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +91,9 @@ def train(prepared: Path, epochs: int) -> Package:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("column", CASES)
-def test_from_a_file_to_a_service(column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_a_file_to_a_service(
+    column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from components.validation import stage as validation
 
     monkeypatch.chdir(tmp_path)
@@ -127,6 +132,9 @@ def test_from_a_file_to_a_service(column: str, tmp_path: Path, monkeypatch: pyte
     manifest.seal(tmp_path / "bundle", "bundle", {"code": "c" * 64})
     with running(tmp_path / "bundle", None) as service:
         answers(service, column)
+    if column == "label":
+        with over_http(tmp_path / "bundle") as url:
+            predicts_from_files(url, capsys)
 
 
 def answers(service: Service, column: str) -> None:
@@ -150,3 +158,42 @@ def answers(service: Service, column: str) -> None:
     refused = service.client.post("/predict", json={"row": {"age": 70}})
     assert "without the column weight, job, is_new" in refused.json()["error"]["message"]
     assert "<textarea" in service.client.get("/").text
+
+
+def predicts_from_files(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`modelyard predict` of a file of the dataset's kind, of one that is written otherwise, and of JSON."""
+    schema = prediction_client.input_schema(url)
+    assert all(words in schema.description() for words in ("age (number)", "weight (number or null)", "job (text: "))
+
+    def ask(*inputs: str) -> list[predict._Answer]:
+        return predict._answers(Project(Path()), "things", url, schema, inputs, {})
+
+    answers = ask("a.csv")
+    assert len(answers) == ROWS
+    assert "left out: id, constant, remark" in capsys.readouterr().err
+    row = {name: table()[3][name] for name in ("age", "job", "is_new", "weight")}
+    [one] = ask(json.dumps(row))
+    assert difference(one.content["predictions"][0], answers[3].content["predictions"][0]) < 1e-5
+    Path("b.csv").write_text("weight;job;age;is_new\n;cook;70;True\n80.5;cook;;True\n")
+    good, bad = ask("b.csv")
+    assert "not written as the dataset's table" in capsys.readouterr().err
+    assert good.refused is None
+    assert bad.refused is not None
+    assert "no value in the column age" in bad.refused.what
+    predict._show([good, bad], Path("x.png"))
+    shown = capsys.readouterr()
+    assert "b.csv row 2: REFUSED: no value in the column age" in shown.out
+    assert "1 of 2 rows are refused" in shown.err
+    Path("rows.json").write_text(json.dumps([row, row]))
+    assert len(ask("rows.json")[0].content["predictions"]) == 2
+    written = Columns(kind="csv", header=False, columns=["id", *row, "label"], label="label", numbers=["age"])
+    Path("d.csv").write_text("70,cook,True,80.5\n")
+    without = table_input.read(Path("d.csv"), "csv", schema.sample, written)
+    assert (without.rows[0]["age"], without.rows[0]["weight"]) == (70, 80.5)
+    assert "are read as age, job, is_new, weight" in without.notes[0]
+    Path("c.csv").write_text("age,town\n70,Rome\n")
+    with pytest.raises(SourceError, match="are missing: weight, job, is_new"):
+        ask("c.csv")
+    with pytest.raises(SampleError, match="no JSON") as caught:
+        ask("seventy years old")
+    assert "age (number)" in str(caught.value.expected)

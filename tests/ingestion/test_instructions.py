@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.contracts.annotation_layout import InstructionLayout
 from components.core.errors import SourceError
+from components.drafting.draft_options import DraftOptions
 from components.drafting.recognise import recognise
 from components.ingestion.remarks import Remarks
 from tests.ingestion.test_annotation_json import put
@@ -100,3 +102,30 @@ def test_prompts_with_a_label_are_texts_with_a_label(tmp_path: Path) -> None:
     rows = [{"prompt": f"a fine prompt {i}", "response": "an answer", "label": "ab"[i % 2]} for i in range(40)]
     put(tmp_path, rows)
     assert recognise(tmp_path).task == "text-classification"
+
+
+def test_texts_of_a_conversation_stay_together(tmp_path: Path) -> None:
+    documents: list[dict[str, Any]] = [
+        {"prompt": f"Who is {row}?", "completion": f"Me {row}", "conversation_id": row // 3, "id": row}
+        for row in range(12)
+    ]
+    put(tmp_path, documents, "data.jsonl")
+    found = recognise(tmp_path)
+    assert found.layout["group"] == "conversation_id"
+    assert found.task == "text-generation"
+    assert "texts of equal conversation_id are kept in one split" in found.remarks
+    assert not any("key conversation_id is left out" in remark for remark in found.remarks)
+    assert [sample.values["group"] for sample in read(tmp_path, found.layout, Remarks())] == [
+        str(row // 3) for row in range(12)
+    ]
+    put(tmp_path, [*documents, {"prompt": "a", "completion": "b"}], "data.jsonl")
+    with pytest.raises(SourceError, match="no group"):
+        read(tmp_path, found.layout, Remarks())
+    put(tmp_path, [{**one, "conversation_id": row} for row, one in enumerate(documents)], "data.jsonl")
+    alone = recognise(tmp_path)
+    assert "group" not in alone.layout  # all different
+    assert "group" not in InstructionLayout.model_validate(alone.layout).model_dump()
+    rows = "".join(f"a text of number {row},talk {row // 4}\n" for row in range(40))
+    (tmp_path / "t.csv").write_text("text,session_id\n" + rows)
+    table = recognise(tmp_path / "t.csv", DraftOptions(fields=frozenset({"text"})))
+    assert (table.layout["label"], table.layout["group"]) == (None, "session_id")

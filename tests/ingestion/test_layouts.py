@@ -18,8 +18,9 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from components.contracts.dataset import FolderSource, Source, TableSource
-from components.contracts.dataset_layout import Layout
+from components.contracts.dataset_layout import Layout, PairsLayout
 from components.core.errors import SourceError, UnsafeArchiveError
+from components.drafting.recognise import recognise
 from components.ingestion import sample_file, sources
 from components.ingestion.remarks import Remarks
 from components.ingestion.sample import Sample
@@ -246,6 +247,20 @@ def test_pairs_that_do_not_fit_are_refused(tmp_path: Path, source: bytes, target
         (tmp_path / "a.de").write_bytes(target)
     with pytest.raises(SourceError, match=what):
         read_folder(tmp_path, kind="pairs", source={"train": "a.en"}, target={"train": "a.de"})
+
+
+def test_pairs_of_a_document_stay_together(tmp_path: Path) -> None:
+    for suffix, line in (("en", "A line"), ("de", "Eine Zeile"), ("docid", "talk")):
+        (tmp_path / f"a.{suffix}").write_text("".join(f"{line} {row // 2}\n" for row in range(6)))
+    found = recognise(tmp_path)
+    assert (found.task, found.layout["group"]) == ("translation", {"": "a.docid"})
+    assert "are kept in one split" in found.remarks[-1]
+    samples = read_folder(tmp_path, **found.layout)
+    assert values(samples)[5] == {"source": "A line 2", "target": "Eine Zeile 2", "group": "talk 2"}
+    assert "group" not in PairsLayout(kind="pairs", source={"": "a"}, target={"": "b"}).model_dump()
+    (tmp_path / "a.docid").write_text("talk 0\n")
+    with pytest.raises(SourceError, match="the files have not the same lines"):
+        read_folder(tmp_path, **found.layout)
 
 
 # Boxes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 from sklearn.datasets import load_digits
 
 from components.inspection import label_issues, outliers, predictions
@@ -34,6 +35,11 @@ def test_flipped_labels_of_digits_are_named() -> None:
     assert abs(found.noise - 0.05) < 0.03
     named = found.suggested[right] == truth[found.rows[right]]
     assert named.mean() > 0.9
+
+
+def test_texts_of_few_different_words_have_factors() -> None:
+    counts = np.random.default_rng(0).integers(0, 3, (60, 5)).astype(np.float64)
+    assert outliers.factors(sparse.csr_matrix(counts)).shape == (60,)
 
 
 def test_a_far_sample_is_an_outlier_and_copies_are_none() -> None:

@@ -17,7 +17,7 @@ from components.core.errors import SampleError
 from components.identity import manifest
 from components.ingestion import sample_file
 from components.ingestion.sample import Sample
-from components.preparation import splits, stage
+from components.preparation import decoding, splits, stage
 from components.preparation.splits import TEST, TRAIN, UNUSED, VALIDATION
 from components.preprocessing.stored import StoredSplit
 from tests.preparation.test_arrays import table
@@ -61,6 +61,7 @@ def test_purged_rows_are_in_no_split_but_are_looked_back_on(tmp_path: Path, monk
 
 
 SOURCE = {"kind": "csv", "path": "x.csv", "text": "t", "label": "l", "time": "when"}
+FEATURES = {"kind": "csv", "path": "x.csv", "numbers": ["year"], "categories": ["town"], "label": "l"}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,9 @@ SOURCE = {"kind": "csv", "path": "x.csv", "text": "t", "label": "l", "time": "wh
         (SOURCE, {"purge": 3}, "purge: needs by: time"),
         (SOURCE, {"by": "time", "near_duplicates": "together"}, "are for splits by sample"),
         (SOURCE, {"by": "time", "purge": 2, "rows": {"train": 2, "validation": 9, "test": 9}}, "leaves nothing"),
+        (SOURCE, {"time_column": "when"}, "time_column: needs by: time"),
+        (SOURCE, {"by": "time", "time_column": "day"}, "no column day is read; there are: when;"),
+        (FEATURES, {"by": "time", "time_column": "day"}, "no column day is read; there are: year, town;"),
     ],
 )
 def test_what_does_not_fit_is_refused(source: dict[str, object], split: dict[str, object], what: str) -> None:
@@ -114,3 +118,27 @@ def test_texts_by_their_time(
     with pytest.raises(SampleError, match="no time") as caught:
         stage.main([str(folder)])
     assert (caught.value.where, caught.value.got) == ("t/3", "soon")
+
+
+def test_the_column_of_the_time_is_named() -> None:
+    named = DatasetSpec.model_validate(
+        {"name": "x", "task": "text-classification", "source": SOURCE, "split": {"by": "time", "time_column": "when"}}
+    )
+    assert named.time_field() == "time"
+    assert "time_column" not in SplitSpec().model_dump()
+    spec = DatasetSpec.model_validate(
+        {
+            "name": "x",
+            "task": "tabular-classification",
+            "source": FEATURES,
+            "split": {"by": "time", "time_column": "year"},
+        }
+    )
+
+    def moment(value: object) -> float:
+        return decoding._moment(Sample("a", None, {"row": {"year": value, "town": "Rome"}}), spec)
+
+    assert moment(1999) < moment(2001)
+    assert moment("1999") < moment("2001-05-01") < moment("2001-06")
+    with pytest.raises(SampleError, match="no time, by which the splits are made"):
+        moment(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import uvicorn
 from starlette.testclient import TestClient
 
 from components.contracts.serving_spec import (
@@ -22,6 +24,7 @@ from components.contracts.serving_spec import (
     SlotSpec,
     WorkerStatus,
 )
+from flows.platform import ports
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import small_package
@@ -93,3 +96,20 @@ def eventually(true: Callable[[], Any], seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < until, f"not within {seconds} s"
         time.sleep(0.01)
+
+
+@contextmanager
+def over_http(bundle: Path) -> Iterator[str]:
+    """The URL of a service of a bundle on a port of this machine."""
+    app, port = ModelApp(), ports.choose(26900, set())
+    app.serve(Worker(bundle, None, threads=1))
+    server = uvicorn.Server(uvicorn.Config(app.asgi, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()

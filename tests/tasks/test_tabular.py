@@ -81,6 +81,23 @@ def test_what_does_not_fit_is_refused_by_its_column(change: dict[str, Any], word
         processor.read([31, 1.7, "clerk"], max_pixels=1)
 
 
+def test_all_columns_that_do_not_fit_are_refused_at_once() -> None:
+    processor = fitted()
+    with pytest.raises(SampleError) as caught:
+        processor.read({"age": "31", "job": 1.5, "town": "Rome"}, max_pixels=1)
+    for words in (
+        "without the column height",
+        "does not know: town",
+        "not a number in the column age",
+        "not a category in the column job",
+    ):
+        assert words in caught.value.what
+    assert "'31'" in str(caught.value.got)
+    many = {f"x{number}": 1 for number in range(12)}
+    with pytest.raises(SampleError, match=", ".join(sorted(many))):
+        processor.read({**many, **ROWS[1]}, max_pixels=1)
+
+
 def test_rare_and_new_categories_are_unknown_and_said() -> None:
     rows = [{"job": "rare" if k == 0 else "clerk", "is_new": k % 2 == 0} for k in range(10)]
     named = [{**row, "is_new": str(row["is_new"]).lower()} for row in rows]
