@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from components.contracts.table_layout import Columns
 from components.core.errors import SourceError
 from components.ingestion.category import category_name
 from components.ingestion.number_cells import Numbers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from components.ingestion.row_columns import RowColumns
 
 Feature = float | int | str | None
 _EXACT = 2**53  # whole numbers up to here are exact as float64
@@ -44,6 +51,29 @@ class FeatureCells:
         for name, cell in zip(self._category_names, cells[count:], strict=True):
             row[name] = self._category(cell, name, where, place)
         return row
+
+    def of_columns(self, cells: Sequence[pa.Array], where: str) -> RowColumns:
+        """The features of n rows; their cells are columns of text, in the order of `Columns.features`.
+
+        Raises:
+            SourceError: as of `of`, which says in which row.
+        """
+        from components.ingestion import columns
+        from components.ingestion.row_columns import Categories, RowColumns
+
+        count = len(self._number_names)
+        numbers, categories = {}, {}
+        for index, name in enumerate(self._number_names):
+            values = self._numbers.of_column(cells[index], where, index) + 0.0  # zero has no sign
+            if np.isinf(values).any():
+                raise SourceError("an infinite number", where=where, got=name)
+            numbers[name] = values
+        for name, column in zip(self._category_names, cells[count:], strict=True):
+            found = columns.renamed(
+                *columns.codes(column), lambda cell, name=name: self._category(cell, name, where, 0)
+            )
+            categories[name] = Categories(*found)
+        return RowColumns(len(cells[0]), numbers, categories)
 
     def _category(self, cell: Any, name: str, where: str, place: int) -> str | None:
         try:

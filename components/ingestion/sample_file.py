@@ -11,18 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import Fields, Kind
 from components.core.errors import SourceError
 from components.core.progress import Progress
-from components.ingestion import columns
+from components.ingestion import columns, sample_batch
 from components.ingestion.sample import Sample
+from components.ingestion.sample_batch import FeatureSamples, SampleBatch
 
 FILE_NAME = "samples.parquet"
 ROW_GROUP = 1024
 _ROW_GROUP_BYTES = 64 << 20  # a row group of large images has fewer rows
-_REPLACEMENT = "\ufffd".encode()
+_REPLACEMENT = "\ufffd"
 
 _TYPES: dict[Kind, pa.DataType] = {
     "text": pa.string(), "json": pa.string(), "binary": pa.binary(), "numbers": pa.list_(pa.float64()),
@@ -60,16 +62,51 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
         pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer,
         Progress(label, None) as progress,
     ):
-        for group in _groups(samples, fields):
-            splits.update("null" if sample.split is None else sample.split for sample in group)
+        for table in _tables(samples, fields, schema):
+            splits.update(_counts(table["split"]))
             if "label" in fields:
-                labels.update(sample.values["label"].decode() for sample in group)
-            replaced += sum(any(_REPLACEMENT in sample.values[name] for name in texts) for sample in group)
-            arrays = [columns.text([sample.id for sample in group]), columns.text([sample.split for sample in group])]
-            arrays += [_COLUMNS[kind]([sample.values[name] for sample in group]) for name, kind in fields.items()]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
-            progress.advance(len(group))
+                labels.update(_counts(table["label"]))
+            replaced += _replaced(table, texts)
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            progress.advance(table.num_rows)
     return SampleCounts(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())), replaced)
+
+
+def _tables(samples: Iterable[Sample], fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The samples as columns, each table as one row group or as several full ones."""
+    if not isinstance(samples, FeatureSamples):
+        return _sample_tables(samples, fields, schema)
+    return sample_batch.row_groups(_batch_tables(samples, fields, schema), ROW_GROUP, _ROW_GROUP_BYTES)
+
+
+def _sample_tables(samples: Iterable[Sample], fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
+    for group in _groups(samples, fields):
+        arrays = [columns.text([sample.id for sample in group]), columns.text([sample.split for sample in group])]
+        arrays += [_COLUMNS[kind]([sample.values[name] for sample in group]) for name, kind in fields.items()]
+        yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _batch_tables(samples: FeatureSamples, fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
+    for found in samples.batches():
+        if isinstance(found, SampleBatch):
+            yield found.table(schema)
+        else:
+            yield from _sample_tables(found, fields, schema)
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """Number of rows of each text; those without one as `null`."""
+    counts = column.value_counts()
+    names = ["null" if name is None else name for name in counts.field(0).to_pylist()]
+    return dict(zip(names, counts.field(1).to_pylist(), strict=True))
+
+
+def _replaced(table: pa.Table, names: Sequence[str]) -> int:
+    """Number of rows that have U+FFFD in one of these columns."""
+    found = np.zeros(table.num_rows, bool)
+    for name in names:
+        found |= columns.to_booleans(pc.match_substring(columns.whole(table[name]), _REPLACEMENT))
+    return int(found.sum())
 
 
 def fields_of(path: Path) -> Fields:

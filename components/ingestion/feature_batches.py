@@ -1,0 +1,90 @@
+"""Samples of a text table of features, by column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from components.contracts.dataset_layout import TableLayout
+from components.core.errors import SourceError
+from components.ingestion import columns
+from components.ingestion.delimited_blocks import Block
+from components.ingestion.feature_cells import FeatureCells
+from components.ingestion.labels import Labels
+from components.ingestion.sample import split_name
+from components.ingestion.sample_batch import SampleBatch
+from components.ingestion.targets import Targets
+
+
+def is_possible(layout: TableLayout) -> bool:
+    """Whether the samples are rows of features of a text table, with a label or a target and no time."""
+    is_text = layout.kind in ("csv", "tsv")
+    return bool(layout.features) and is_text and layout.time is None and layout.labels is None
+
+
+class Reader:
+    """Makes samples of the rows of one file.
+
+    Args:
+        single: columns before those of the features in a block.
+        prefix: of the ids; split: of rows that name none; where: the file, in messages.
+    """
+
+    def __init__(self, layout: TableLayout, single: Sequence[str], prefix: str, split: str | None, where: str) -> None:
+        self._layout, self._prefix, self._split, self._where = layout, prefix, split, where
+        self._places = {column: list(single).index(column) for column in single}
+        self._features = FeatureCells(layout)
+        self._content = len(single)
+
+    def batch(self, block: Block, first: int, labels: Labels) -> SampleBatch | None:
+        """The samples of a block, without rows that have no label or target; these are counted in `labels`.
+
+        Args:
+            first: number of the block's first row in the file.
+
+        Returns:
+            None if a cell cannot be read.
+        """
+        try:
+            rows = self._features.of_columns(block.columns[self._content :], self._where)
+            splits = self._splits(block)
+            texts, targets, kept = self._labels(block, labels)
+        except SourceError:
+            return None
+        numbers = np.arange(first, first + len(block.lines))
+        if self._layout.group is not None:
+            cells = self._column(block, self._layout.group)
+            texts["group"] = columns.of_codes(*columns.renamed(*columns.codes(cells), str.strip))
+        if not kept.all():
+            mask = columns.booleans(kept)
+            numbers, rows, splits = numbers[kept], rows.chosen(kept), splits.filter(mask)
+            texts = {name: found.filter(mask) for name, found in texts.items()}
+            targets = None if targets is None else targets[kept]
+        padded = pc.utf8_lpad(columns.integers(numbers).cast(pa.string()), width=6, padding="0")
+        ids = pc.binary_join_element_wise(columns.scalar(f"{self._prefix}/"), padded, columns.scalar(""))
+        return SampleBatch(ids, splits, rows, rows.literals(), texts, targets)
+
+    def _column(self, block: Block, name: str | None) -> pa.Array:
+        return block.columns[self._places[name or ""]]
+
+    def _splits(self, block: Block) -> pa.Array:
+        if self._layout.split is None:
+            return columns.of_codes(np.zeros(len(block.lines), np.int32), [self._split])
+        numbers, cells = columns.codes(self._column(block, self._layout.split))
+        return columns.of_codes(numbers, [split_name(cell, self._where) if cell else self._split for cell in cells])
+
+    def _labels(
+        self, block: Block, labels: Labels
+    ) -> tuple[dict[str, pa.Array], NDArray[np.float64] | None, NDArray[np.bool_]]:
+        """Fields of text, targets, and which rows have a label or target."""
+        if isinstance(labels, Targets):
+            targets = labels.numbers_of(self._column(block, self._layout.target), self._where, block.lines)
+            return {}, targets, ~np.isnan(targets)
+        if self._layout.label is None:
+            return {}, None, np.ones(len(block.lines), bool)
+        numbers, names = labels.of_column(self._column(block, self._layout.label), self._where, block.lines)
+        return {"label": columns.of_codes(numbers, names)}, None, numbers >= 0
