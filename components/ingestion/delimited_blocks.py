@@ -193,5 +193,9 @@ def _batched(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def _blocks_of(rows: Iterator[Row], places: Sequence[int]) -> Iterator[Block]:
     for batch in _batched(rows):
-        lines = np.array([line for line, _ in batch], np.int64)
-        yield Block(lines, [arrow_columns.text([row[place] for _, row in batch]) for place in places])
+        yield of_rows([line for line, _ in batch], [[row[place] for place in places] for _, row in batch])
+
+
+def of_rows(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> Block:
+    """A block of single rows, one at least, which have the same number of cells."""
+    return Block(np.array(lines, np.int64), [arrow_columns.text(cells) for cells in zip(*rows, strict=True)])
