@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
@@ -19,6 +20,11 @@ def text(values: Sequence[str | None]) -> pa.Array:
 def scalar(value: str | None) -> pa.Scalar:
     """A single text, or null."""
     return text([value])[0]
+
+
+def filled(column: pa.Array, value: str) -> pa.Array:
+    """The texts, and a value in place of nulls."""
+    return pc.fill_null(column, scalar(value)) if column.null_count else column
 
 
 def encoded_text(values: Sequence[bytes]) -> pa.Array:

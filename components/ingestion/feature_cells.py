@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from components.ingestion.row_columns import RowColumns
 
 Feature = float | int | str | None
-_EXACT = 2**53  # whole numbers up to here are exact as float64
+EXACT = 2**53  # whole numbers up to here are exact as float64
 
 
 class FeatureCells:
@@ -47,7 +47,7 @@ class FeatureCells:
                     got=f"{value} in the column {name}",
                     expected="a finite number, or an empty cell",
                 )
-            row[name] = _plain(value)
+            row[name] = plain_number(value)
         for name, cell in zip(self._category_names, cells[count:], strict=True):
             row[name] = self._category(cell, name, where, place)
         return row
@@ -89,8 +89,8 @@ class FeatureCells:
         return None if category in self._missing else category
 
 
-def _plain(value: float) -> float | int | None:
+def plain_number(value: float) -> float | int | None:
     """The number as JSON writes it: whole numbers without a fraction, null for NaN."""
     if math.isnan(value):
         return None
-    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
+    return int(value) if value.is_integer() and abs(value) <= EXACT else value

@@ -16,8 +16,8 @@ import pyarrow.json as pajson
 from numpy.typing import NDArray
 
 from components.ingestion import columns
+from components.ingestion.feature_cells import EXACT, plain_number
 
-_EXACT = 2**53  # whole numbers up to here are written without a fraction, as feature_cells.py makes them
 _SHORT = (1e-4, 1e9)  # fractions between these are written without an exponent, by Arrow as by Python
 
 
@@ -48,6 +48,15 @@ class RowColumns(NamedTuple):
         numbers = {name: values[mask] for name, values in self.numbers.items()}
         categories = {name: values._replace(numbers=values.numbers[mask]) for name, values in self.categories.items()}
         return RowColumns(int(mask.sum()), numbers, categories)
+
+    def row(self, number: int) -> dict[str, float | int | str | None]:
+        """One row, as feature_cells.py makes it."""
+        numbers = {name: plain_number(float(values[number])) for name, values in self.numbers.items()}
+        names = {
+            name: None if values.numbers[number] < 0 else values.names[values.numbers[number]]
+            for name, values in self.categories.items()
+        }
+        return {**numbers, **names}
 
     def literals(self) -> dict[str, pa.Array]:
         """The values of each column as JSON."""
@@ -105,7 +114,7 @@ def number_literals(values: NDArray[np.float64]) -> pa.Array:
     """Numbers as JSON: whole numbers that are exact without a fraction, null for NaN, others as `repr` writes them."""
     size = np.abs(values)
     missing = np.isnan(values)
-    whole = (values == np.floor(values)) & (size <= _EXACT)
+    whole = (values == np.floor(values)) & (size <= EXACT)
     short = ~whole & (size >= _SHORT[0]) & (size < _SHORT[1])
     written = columns.floats(values, short).cast(pa.string())
     if whole.any():
@@ -115,12 +124,12 @@ def number_literals(values: NDArray[np.float64]) -> pa.Array:
     if others.any():
         replaced = columns.text([repr(value) for value in values[others].tolist()])
         written = pc.replace_with_mask(written, columns.booleans(others), replaced)
-    return pc.fill_null(written, columns.scalar("null")) if missing.any() else written
+    return columns.filled(written, "null")
 
 
 def _name_literals(values: Categories) -> pa.Array:
     names = [json.dumps(name, ensure_ascii=False) for name in values.names]
-    return pc.fill_null(columns.of_codes(values.numbers, names), columns.scalar("null"))
+    return columns.filled(columns.of_codes(values.numbers, names), "null")
 
 
 def _lines(rows: pa.Array) -> pa.Buffer:

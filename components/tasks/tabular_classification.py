@@ -69,6 +69,7 @@ class TabularClassification(TableTask, classification.OneClass):
 
     name: ClassVar[str] = "tabular-classification"
     fields: ClassVar[dict[str, FieldKind]] = {"row": "json", "label": "text"}
+    rows_by_column: ClassVar[bool] = True
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", *table_processor.PREPARED_COLUMNS)
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:

@@ -53,6 +53,7 @@ class TabularRegression(TableTask, regression.OneNumber):
 
     name: ClassVar[str] = "tabular-regression"
     fields: ClassVar[dict[str, FieldKind]] = {"row": "json", "target": "numbers"}
+    rows_by_column: ClassVar[bool] = True
     raw_columns: ClassVar[tuple[str, ...]] = ("missing", "target")
     prepared_columns: ClassVar[tuple[str, ...]] = ("target", *table_processor.PREPARED_COLUMNS)
 

@@ -1,0 +1,48 @@
+"""Samples that are rows of a table, by column: what their task says of them one by one, for many at once.
+
+A task's class has `rows_by_column = True` of its own if its rows are those of `TableTask`: same content, same keys, same
+description, the label as its only class. A class that inherits may differ, so it must say so again.
+
+Legend: n samples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from components.ingestion.row_columns import Categories
+    from components.ingestion.sample_batch import SampleBatch
+
+FEATURE = "row."  # begins the name of a column of the sample table
+
+
+def has(task: Any) -> bool:
+    """Whether the samples of a task may be read by column."""
+    return bool(vars(type(task)).get("rows_by_column", False))
+
+
+def described(batch: SampleBatch) -> dict[str, NDArray[Any] | Categories]:
+    """As `describe` of each sample: the number of missing values, the target, the features; NaN for null."""
+    rows = batch.rows
+    return {
+        "missing": missing(batch),
+        **({} if batch.targets is None else {"target": batch.targets}),
+        **{FEATURE + name: values for name, values in rows.numbers.items()},
+        **{FEATURE + name: values for name, values in rows.categories.items()},
+    }
+
+
+def missing(batch: SampleBatch) -> NDArray[np.int64]:
+    """The number of missing values of each row, (n,)."""
+    import numpy as np
+
+    count = np.zeros(batch.rows.count, np.int64)
+    for values in batch.rows.numbers.values():
+        count += np.isnan(values)
+    for names in batch.rows.categories.values():
+        count += names.numbers < 0
+    return count
