@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from components.contracts.dataset_layout import Fields
 from components.ingestion import columns, row_columns
 from components.ingestion.row_columns import RowColumns
 from components.ingestion.sample import Sample
@@ -43,6 +44,39 @@ class SampleBatch(NamedTuple):
         """The rows as JSON by the names of their columns, as a table's task digests them."""
         ordered = {name: self.literals[name] for name in sorted(self.literals)}
         return binary(row_columns.texts(ordered, self.rows.count, spaced=True))
+
+
+class OtherRowsError(Exception):
+    """Samples that cannot be read by column; the caller reads them one by one."""
+
+
+def read(table: pa.Table, fields: Fields, numbers: Sequence[str], categories: Sequence[str]) -> SampleBatch:
+    """Samples as sample_file.py has written them.
+
+    Args:
+        fields: of the samples, with their kinds.
+
+    Raises:
+        OtherRowsError: the samples are no rows of these columns alone.
+    """
+    if (
+        fields.get("row") != "json"
+        or not set(fields) <= {"row", "label", "group", "target"}
+        or not (numbers or categories)
+    ):
+        raise OtherRowsError
+    found = row_columns.read(columns.whole(table["row"]), numbers, categories)
+    if found is None:
+        raise OtherRowsError
+    rows, literals = found
+    targets = None
+    if "target" in fields:
+        lists = columns.whole(table["target"])
+        targets = columns.to_floats(lists.flatten())
+        if len(targets) != len(lists) or not np.isfinite(targets).all():
+            raise OtherRowsError
+    texts = {name: columns.whole(table[name]) for name in ("label", "group") if name in fields}
+    return SampleBatch(columns.whole(table["id"]), columns.whole(table["split"]), rows, literals, texts, targets)
 
 
 def row_groups(tables: Iterable[pa.Table], most_rows: int, most_bytes: int) -> Iterator[pa.Table]:

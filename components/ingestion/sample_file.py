@@ -24,6 +24,7 @@ from components.ingestion.sample_batch import FeatureSamples, SampleBatch
 FILE_NAME = "samples.parquet"
 ROW_GROUP = 1024
 _ROW_GROUP_BYTES = 64 << 20  # a row group of large images has fewer rows
+_BATCH_GROUPS, _BATCH_GROUP_BYTES = 16, 4 << 20  # row groups of a batch; a larger one is its batch's last
 _REPLACEMENT = "\ufffd"
 
 _TYPES: dict[Kind, pa.DataType] = {
@@ -126,6 +127,40 @@ def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]
         fields = {name: kind for name, kind in _fields(parquet.schema_arrow).items() if name not in leave_out}
         for group in range(parquet.num_row_groups):
             yield _samples(parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False), fields)
+
+
+def batches(path: Path, numbers: Sequence[str], categories: Sequence[str]) -> Iterator[SampleBatch]:
+    """The samples of a file by column, a few row groups at a time.
+
+    Args:
+        numbers, categories: names of the columns of the field `row`.
+
+    Raises:
+        OtherRowsError: the samples are no rows of these columns alone, or not written as `write` does it by column.
+    """
+    with pq.ParquetFile(path) as parquet:
+        fields = _fields(parquet.schema_arrow)
+    for _, table in batch_tables(path, ["id", "split", *fields]):
+        yield sample_batch.read(table, fields, numbers, categories)
+
+
+def batch_tables(path: Path, names: Sequence[str]) -> Iterator[tuple[list[int], pa.Table]]:
+    """Columns of the samples of each of `batches`, as they are stored, and the number of samples of each row group."""
+    with pq.ParquetFile(path) as parquet:
+        about = parquet.metadata
+        chosen: list[int] = []
+        for group in range(about.num_row_groups):
+            chosen.append(group)
+            is_last = group == about.num_row_groups - 1
+            if is_last or len(chosen) == _BATCH_GROUPS or about.row_group(group).total_byte_size > _BATCH_GROUP_BYTES:
+                table = parquet.read_row_groups(chosen, columns=list(names), use_threads=False)
+                yield [about.row_group(one).num_rows for one in chosen], table
+                chosen = []
+
+
+def count(path: Path) -> int:
+    """The number of samples."""
+    return int(pq.read_metadata(path).num_rows)
 
 
 def ids(path: Path) -> list[str]:

@@ -1,14 +1,17 @@
 """Samples that are rows of a table, by column: what their task says of them one by one, for many at once.
 
-A task's class has `rows_by_column = True` of its own if its rows are those of `TableTask`: same content, same keys, same
-description, the label as its only class. A class that inherits may differ, so it must say so again.
+A task's class has `rows_by_column = True` of its own if its rows are those of `TableTask`: same content, keys and
+description, the label as its only class. A class that inherits may differ, so it must say so again. Such a task has
+`fit_columns(settings, TrainColumns)` too, and its processor `encode_columns(rows, labels, targets)`.
 
 Legend: n samples.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +21,21 @@ if TYPE_CHECKING:
     from components.ingestion.sample_batch import SampleBatch
 
 FEATURE = "row."  # begins the name of a column of the sample table
+
+
+class TrainColumns(NamedTuple):
+    """The train split, by column; each column is read when its turn comes.
+
+    Args:
+        numbers: names and values (n,), NaN where missing.
+        categories: names, and the number of samples of each category; None is a missing one.
+        targets: (n,); None without.
+    """
+
+    numbers: Iterable[tuple[str, NDArray[np.float64]]]
+    categories: Iterable[tuple[str, Counter[str | None]]]
+    classes: Sequence[str]
+    targets: NDArray[np.float64] | None
 
 
 def has(task: Any) -> bool:
