@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from components.contracts.dataset import DatasetSpec
+from components.core.ahead import ahead
 from components.core.errors import SourceError
 from components.core.progress import Progress
 from components.drafting import described_columns
@@ -141,7 +142,7 @@ def describe(task: Task, spec: DatasetSpec, folder: Path, where: str, settings: 
         Progress(f"describing {spec.name}", None) as progress,
     ):
         if isinstance(samples, FeatureSamples) and rows_by_column.has(task):
-            for found in samples.batches():
+            for found in ahead(samples.batches()):
                 before = profile.samples
                 if isinstance(found, SampleBatch):
                     _add_batch(profile, task, found)
@@ -190,7 +191,7 @@ def _add_batch(profile: Profile, task: Task, batch: SampleBatch) -> None:
         counts = np.bincount(numbers, minlength=len(names)).tolist()
         named = dict(zip(names, counts, strict=True))
         counter.update(named if counter is profile.splits else {name: n for name, n in named.items() if name})
-    for name, values in rows_by_column.described(batch).items():
+    for name, values in rows_by_column.described(batch.rows, batch.targets).items():
         profile.columns[name] = described_columns.extended(profile.columns.get(name), values)
     for row in profile.text_rows(batch.rows.count):
         if isinstance(preview := task.preview({"row": batch.rows.row(row)}), str):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import columns
+from components.ingestion import columns, row_json
 from components.ingestion.delimited_blocks import Block
 from components.ingestion.feature_cells import FeatureCells
 from components.ingestion.labels import Labels
@@ -66,7 +66,7 @@ class Reader:
             targets = None if targets is None else targets[kept]
         padded = pc.utf8_lpad(columns.integers(numbers).cast(pa.string()), width=6, padding="0")
         ids = pc.binary_join_element_wise(columns.scalar(f"{self._prefix}/"), padded, columns.scalar(""))
-        return SampleBatch(ids, splits, rows, rows.literals(), texts, targets)
+        return SampleBatch(ids, splits, rows, row_json.literals(rows), texts, targets)
 
     def _column(self, block: Block, name: str | None) -> pa.Array:
         return block.columns[self._places[name or ""]]

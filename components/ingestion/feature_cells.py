@@ -12,14 +12,13 @@ from components.contracts.table_layout import Columns
 from components.core.errors import SourceError
 from components.ingestion.category import category_name
 from components.ingestion.number_cells import Numbers
+from components.ingestion.row_columns import Categories, RowColumns, plain_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from components.ingestion.row_columns import RowColumns
 
 Feature = float | int | str | None
-EXACT = 2**53  # whole numbers up to here are exact as float64
 
 
 class FeatureCells:
@@ -59,7 +58,6 @@ class FeatureCells:
             SourceError: as of `of`, which says in which row.
         """
         from components.ingestion import columns
-        from components.ingestion.row_columns import Categories, RowColumns
 
         count = len(self._number_names)
         numbers, categories = {}, {}
@@ -87,10 +85,3 @@ class FeatureCells:
                 next_step=f"move {name} to `numbers:` if it is a number",
             ) from error
         return None if category in self._missing else category
-
-
-def plain_number(value: float) -> float | int | None:
-    """The number as JSON writes it: whole numbers without a fraction, null for NaN."""
-    if math.isnan(value):
-        return None
-    return int(value) if value.is_integer() and abs(value) <= EXACT else value

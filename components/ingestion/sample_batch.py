@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from components.contracts.dataset_layout import Fields
-from components.ingestion import columns, row_columns
+from components.ingestion import columns, row_json
 from components.ingestion.row_columns import RowColumns
 from components.ingestion.sample import Sample
 
@@ -21,7 +21,7 @@ class SampleBatch(NamedTuple):
     Args:
         ids, splits: texts (n,); a split is null where the source gives none.
         rows: the field `row`.
-        literals: the same, as JSON (`RowColumns.literals`).
+        literals: the same, as JSON (`row_json.literals`).
         texts: fields of text, (n,) each: `label`, `group`.
         targets: (n,) of the field `target`; None without it.
     """
@@ -35,7 +35,7 @@ class SampleBatch(NamedTuple):
 
     def table(self, schema: pa.Schema) -> pa.Table:
         """The samples as sample_file.py writes them, by its schema."""
-        fields = {"id": self.ids, "split": self.splits, "row": row_columns.texts(self.literals, self.rows.count)}
+        fields = {"id": self.ids, "split": self.splits, "row": row_json.texts(self.literals, self.rows.count)}
         if self.targets is not None:
             fields["target"] = columns.single_numbers(self.targets)
         return pa.Table.from_arrays([{**fields, **self.texts}[name] for name in schema.names], schema=schema)
@@ -43,7 +43,7 @@ class SampleBatch(NamedTuple):
     def contents(self) -> list[bytes]:
         """The rows as JSON by the names of their columns, as a table's task digests them."""
         ordered = {name: self.literals[name] for name in sorted(self.literals)}
-        return binary(row_columns.texts(ordered, self.rows.count, spaced=True))
+        return binary(row_json.texts(ordered, self.rows.count, spaced=True))
 
 
 class OtherRowsError(Exception):
@@ -65,7 +65,7 @@ def read(table: pa.Table, fields: Fields, numbers: Sequence[str], categories: Se
         or not (numbers or categories)
     ):
         raise OtherRowsError
-    found = row_columns.read(columns.whole(table["row"]), numbers, categories)
+    found = row_json.read(columns.whole(table["row"]), numbers, categories)
     if found is None:
         raise OtherRowsError
     rows, literals = found

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import Fields, Kind
+from components.core.ahead import ahead
 from components.core.errors import SourceError
 from components.core.progress import Progress
 from components.ingestion import columns, sample_batch
@@ -88,7 +89,7 @@ def _sample_tables(samples: Iterable[Sample], fields: Fields, schema: pa.Schema)
 
 
 def _batch_tables(samples: FeatureSamples, fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
-    for found in samples.batches():
+    for found in ahead(samples.batches()):
         if isinstance(found, SampleBatch):
             yield found.table(schema)
         else:
@@ -140,8 +141,8 @@ def batches(path: Path, numbers: Sequence[str], categories: Sequence[str]) -> It
     """
     with pq.ParquetFile(path) as parquet:
         fields = _fields(parquet.schema_arrow)
-    for _, table in batch_tables(path, ["id", "split", *fields]):
-        yield sample_batch.read(table, fields, numbers, categories)
+    tables = batch_tables(path, ["id", "split", *fields])
+    yield from ahead(sample_batch.read(table, fields, numbers, categories) for _, table in tables)
 
 
 def batch_tables(path: Path, names: Sequence[str]) -> Iterator[tuple[list[int], pa.Table]]:

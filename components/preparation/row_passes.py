@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from components.core.ahead import ahead
 from components.core.errors import SampleError
 from components.core.progress import Progress
 from components.ingestion import columns, sample_file
@@ -110,26 +111,34 @@ class RowPasses:
     def encode(self, processor: Processor, assigned: NDArray[np.uint8], windows: Windows, folder: Path) -> None:
         """Write the samples."""
         start = 0
-        names = ["id", *(name for name in ("label", "target") if name in self._raw.task.fields)]
-        stored = sample_file.batch_tables(self._raw.path, names)
         with (
             SplitFiles(folder, processor.arrays()) as files,
             SampleList(folder) as listed,
             Progress(f"encoding {self._raw.spec.name}", len(assigned)) as progress,
         ):
-            for (sizes, table), rows in zip(stored, self._columns.read(), strict=True):
-                part = slice(start, start + rows.count)
-                numbers = assigned[part]
-                used = numbers < len(splits.SPLITS)
-                chosen, table = rows.chosen(used), table.filter(columns.booleans(used))
-                arrays = _encoded(processor, chosen, table)
-                places = files.append_batch(numbers[used], arrays)
+            for sizes, table, used, arrays in ahead(self._encoded(processor, assigned)):
+                part = slice(start, start + len(used))
+                numbers = assigned[part][used]
+                places = files.append_batch(numbers, arrays)
                 listed.append_groups(
-                    _listed(table, numbers[used], places, arrays, processor, self.index.draw.keys[part][used]),
+                    _listed(table, numbers, places, arrays, processor, self.index.draw.keys[part][used]),
                     [int(found.sum()) for found in np.split(used, np.cumsum(sizes)[:-1])],
                 )
-                start += rows.count
-                progress.advance(rows.count)
+                start += len(used)
+                progress.advance(len(used))
+
+    def _encoded(
+        self, processor: Processor, assigned: NDArray[np.uint8]
+    ) -> Iterator[tuple[list[int], pa.Table, NDArray[np.bool_], Arrays]]:
+        """For each batch: sizes of its row groups, which samples (n,) are in a split, their fields, their arrays."""
+        names = ["id", *(name for name in ("label", "target") if name in self._raw.task.fields)]
+        stored = sample_file.batch_tables(self._raw.path, names)
+        start = 0
+        for (sizes, table), rows in zip(stored, self._columns.read(), strict=True):
+            used = assigned[start : start + rows.count] < len(splits.SPLITS)
+            chosen = table.filter(columns.booleans(used))
+            yield sizes, chosen, used, _encoded(processor, rows.chosen(used), chosen)
+            start += rows.count
 
     def _targets(self) -> NDArray[np.float64]:
         tables = sample_file.batch_tables(self._raw.path, ["target"])

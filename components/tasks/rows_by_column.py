@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.ingestion.row_columns import Categories
-    from components.ingestion.sample_batch import SampleBatch
+    from components.ingestion.row_columns import Categories, RowColumns
 
 FEATURE = "row."  # begins the name of a column of the sample table
 
@@ -43,24 +42,23 @@ def has(task: Any) -> bool:
     return bool(vars(type(task)).get("rows_by_column", False))
 
 
-def described(batch: SampleBatch) -> dict[str, NDArray[Any] | Categories]:
+def described(rows: RowColumns, targets: NDArray[np.float64] | None) -> dict[str, NDArray[Any] | Categories]:
     """As `describe` of each sample: the number of missing values, the target, the features; NaN for null."""
-    rows = batch.rows
     return {
-        "missing": missing(batch),
-        **({} if batch.targets is None else {"target": batch.targets}),
+        "missing": _missing(rows),
+        **({} if targets is None else {"target": targets}),
         **{FEATURE + name: values for name, values in rows.numbers.items()},
         **{FEATURE + name: values for name, values in rows.categories.items()},
     }
 
 
-def missing(batch: SampleBatch) -> NDArray[np.int64]:
+def _missing(rows: RowColumns) -> NDArray[np.int64]:
     """The number of missing values of each row, (n,)."""
     import numpy as np
 
-    count = np.zeros(batch.rows.count, np.int64)
-    for values in batch.rows.numbers.values():
+    count = np.zeros(rows.count, np.int64)
+    for values in rows.numbers.values():
         count += np.isnan(values)
-    for names in batch.rows.categories.values():
+    for names in rows.categories.values():
         count += names.numbers < 0
     return count

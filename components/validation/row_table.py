@@ -53,7 +53,7 @@ def _described(task: Task, batch: SampleBatch) -> dict[str, Any]:
         "split": batch.splits,
         "label": label,
         "digest": arrow_columns.text([hashlib.sha256(content).hexdigest() for content in contents]),
-        **rows_by_column.described(batch),
+        **rows_by_column.described(batch.rows, batch.targets),
         "bytes": np.array([len(content) for content in contents], np.int64),
     }
 

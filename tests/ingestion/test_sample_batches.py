@@ -11,7 +11,7 @@ import pytest
 
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import columns, delimited_blocks, number_columns, row_columns, sample_file, table
+from components.ingestion import columns, delimited_blocks, number_columns, row_json, sample_file, table
 from components.ingestion.sample_batch import SampleBatch
 
 RNG = np.random.default_rng(0)
@@ -123,18 +123,18 @@ def test_numbers_are_written_as_python_writes_them() -> None:
         [rng.normal(size=3000) * 10.0 ** rng.integers(-20, 20, 3000), powers, -powers, [0.0, 5e-324]]
     )
     expected = [str(int(one)) if one.is_integer() and abs(one) <= 2**53 else repr(one) for one in values.tolist()]
-    assert row_columns.number_literals(values).to_pylist() == expected
+    assert row_json.number_literals(values).to_pylist() == expected
 
 
 def test_rows_of_another_spelling_are_not_read_by_column() -> None:
     rows = [{"x": 1.5, "c": "a"}, {"x": None, "c": None}]
     texts = columns.text([json.dumps(row, separators=(",", ":")) for row in rows])
-    found = row_columns.read(texts, ["x"], ["c"])
+    found = row_json.read(texts, ["x"], ["c"])
     assert found is not None
     assert found[0].categories["c"].numbers.tolist() == [0, -1]
-    assert row_columns.read(columns.text(['{"x":1.0,"c":"a"}']), ["x"], ["c"]) is None
-    assert row_columns.read(columns.text(['{"c":"a","x":1}']), ["x"], ["c"]) is None
-    assert row_columns.read(texts, ["x"], []) is None
+    assert row_json.read(columns.text(['{"x":1.0,"c":"a"}']), ["x"], ["c"]) is None
+    assert row_json.read(columns.text(['{"c":"a","x":1}']), ["x"], ["c"]) is None
+    assert row_json.read(texts, ["x"], []) is None
 
 
 def test_words_and_marks_are_no_plain_numbers() -> None:
