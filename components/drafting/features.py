@@ -214,10 +214,10 @@ def _numbers(table: Files, names: Sequence[str], marks: Marks) -> tuple[dict[str
 def unlabelled(table: Files, target: Column) -> tuple[dict[str, Any], list[str]]:
     """Keys and remarks for rows without a target."""
     found = label_cells.without(table, target.name, lambda cell: not cell.strip() or cell.strip().lower() in MISSING)
-    if not found.count:
+    if not found.missing:
         return {}, []
     return {"unlabelled": "leave_out"}, [
-        f"{found.count:,} rows have no target and are left out ({found.first[0]}, ...)"
+        f"{found.missing:,} rows have no target and are left out ({found.first[0]}, ...)"
     ]
 
 

@@ -22,7 +22,7 @@ class Unlabelled(NamedTuple):
     """
 
     rows: int
-    count: int
+    missing: int
     first: list[str]
 
 

@@ -193,7 +193,7 @@ def _add_batch(profile: Profile, task: Task, batch: SampleBatch) -> None:
         counter.update(named if counter is profile.splits else {name: n for name, n in named.items() if name})
     for name, values in rows_by_column.described(batch.rows, batch.targets).items():
         profile.columns[name] = described_columns.extended(profile.columns.get(name), values)
-    for row in profile.text_rows(batch.rows.count):
+    for row in profile.text_rows(batch.rows.size):
         if isinstance(preview := task.preview({"row": batch.rows.row(row)}), str):
             profile.add_text(preview)
     profile.copies.add_many(batch.contents(), splits, labels)

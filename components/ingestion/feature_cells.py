@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,10 +68,8 @@ class FeatureCells:
                 raise SourceError("an infinite number", where=where, got=name)
             numbers[name] = values
         for name, column in zip(self._category_names, cells[count:], strict=True):
-            found = columns.renamed(
-                *columns.codes(column), lambda cell, name=name: self._category(cell, name, where, 0)
-            )
-            categories[name] = Categories(*found)
+            of_text = partial(self._category, name=name, where=where, place=0)
+            categories[name] = Categories(*columns.renamed(*columns.codes(column), of_text))
         return RowColumns(len(cells[0]), numbers, categories)
 
     def _category(self, cell: Any, name: str, where: str, place: int) -> str | None:

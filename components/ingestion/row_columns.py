@@ -32,7 +32,7 @@ class RowColumns(NamedTuple):
         numbers: (n,) each, finite, NaN for null.
     """
 
-    count: int
+    size: int
     numbers: dict[str, NDArray[np.float64]]
     categories: dict[str, Categories]
 

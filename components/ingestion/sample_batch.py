@@ -14,6 +14,8 @@ from components.ingestion import columns, row_json
 from components.ingestion.row_columns import RowColumns
 from components.ingestion.sample import Sample
 
+_TEXTS = ("label", "group")  # fields of text that rows may have
+
 
 class SampleBatch(NamedTuple):
     """n samples.
@@ -35,7 +37,7 @@ class SampleBatch(NamedTuple):
 
     def table(self, schema: pa.Schema) -> pa.Table:
         """The samples as sample_file.py writes them, by its schema."""
-        fields = {"id": self.ids, "split": self.splits, "row": row_json.texts(self.literals, self.rows.count)}
+        fields = {"id": self.ids, "split": self.splits, "row": row_json.texts(self.literals, self.rows.size)}
         if self.targets is not None:
             fields["target"] = columns.single_numbers(self.targets)
         return pa.Table.from_arrays([{**fields, **self.texts}[name] for name in schema.names], schema=schema)
@@ -43,7 +45,7 @@ class SampleBatch(NamedTuple):
     def contents(self) -> list[bytes]:
         """The rows as JSON by the names of their columns, as a table's task digests them."""
         ordered = {name: self.literals[name] for name in sorted(self.literals)}
-        return binary(row_json.texts(ordered, self.rows.count, spaced=True))
+        return binary(row_json.texts(ordered, self.rows.size, spaced=True))
 
 
 class OtherRowsError(Exception):
@@ -75,7 +77,7 @@ def read(table: pa.Table, fields: Fields, numbers: Sequence[str], categories: Se
         targets = columns.to_floats(lists.flatten())
         if len(targets) != len(lists) or not np.isfinite(targets).all():
             raise OtherRowsError
-    texts = {name: columns.whole(table[name]) for name in ("label", "group") if name in fields}
+    texts: dict[str, pa.Array] = {name: columns.whole(table[name]) for name in _TEXTS if name in fields}
     return SampleBatch(columns.whole(table["id"]), columns.whole(table["split"]), rows, literals, texts, targets)
 
 

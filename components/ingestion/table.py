@@ -124,7 +124,7 @@ class _Table:
             if batch is None:
                 label_sets, times = LabelSets(layout), TimeReader(None)
                 yield list(self._samples(block.rows(), labels, label_sets, times, row))
-            elif batch.rows.count:
+            elif batch.rows.size:
                 yield batch
             row += len(block.lines)
 

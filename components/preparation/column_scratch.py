@@ -42,7 +42,7 @@ class ColumnScratch:
     def append(self, rows: RowColumns) -> None:
         """Write rows."""
         self._begins.append(self._stream.tell())
-        self._counts.append(rows.count)
+        self._counts.append(rows.size)
         for name in self._numbers:
             self._stream.write(np.ascontiguousarray(rows.numbers[name], _NUMBER).data)
         for name, known in self._names.items():

@@ -17,12 +17,12 @@ class RawFile(NamedTuple):
     """A file of raw samples and how they are prepared.
 
     Args:
-        count: number of the samples.
+        samples: number of them.
         settings: the section `input:` of the dataset, as the task's settings.
     """
 
     path: Path
-    count: int
+    samples: int
     spec: DatasetSpec
     task: Task
     settings: Any

@@ -67,23 +67,23 @@ class RowPasses:
 
     def _decode(self, numbers: list[str], categories: list[str]) -> Index:
         raw, seed = self._raw, self._raw.spec.split.seed
-        keys, groups = np.empty(raw.count, np.uint64), np.empty(raw.count, np.uint64)
-        source_splits = np.empty(raw.count, np.uint8)
+        keys, groups = np.empty(raw.samples, np.uint64), np.empty(raw.samples, np.uint64)
+        source_splits = np.empty(raw.samples, np.uint8)
         labels, names = array("i"), dict[str, int]()
         row = 0
-        with Progress(f"decoding {raw.spec.name}", raw.count) as progress:
+        with Progress(f"decoding {raw.spec.name}", raw.samples) as progress:
             for batch in sample_file.batches(raw.path, numbers, categories):
                 self._columns.append(batch.rows)
-                part = slice(row, row + batch.rows.count)
+                part = slice(row, row + batch.rows.size)
                 keys[part] = _keys(batch.contents(), seed)
                 if raw.spec.split.group is not None:
                     groups[part] = _group_keys(batch, seed)
                 source_splits[part] = _source_splits(batch)
                 if "label" in raw.task.fields:
                     labels.frombytes(_numbered(batch.texts["label"], names).tobytes())
-                row += batch.rows.count
-                progress.advance(batch.rows.count)
-        if row != raw.count:
+                row += batch.rows.size
+                progress.advance(batch.rows.size)
+        if row != raw.samples:
             raise OtherRowsError
         ordered = sorted(names)
         of_number = [(ordered.index(name),) for name in names]
@@ -135,10 +135,10 @@ class RowPasses:
         stored = sample_file.batch_tables(self._raw.path, names)
         start = 0
         for (sizes, table), rows in zip(stored, self._columns.read(), strict=True):
-            used = assigned[start : start + rows.count] < len(splits.SPLITS)
+            used = assigned[start : start + rows.size] < len(splits.SPLITS)
             chosen = table.filter(columns.booleans(used))
             yield sizes, chosen, used, _encoded(processor, rows.chosen(used), chosen)
-            start += rows.count
+            start += rows.size
 
     def _targets(self) -> NDArray[np.float64]:
         tables = sample_file.batch_tables(self._raw.path, ["target"])

@@ -34,7 +34,7 @@ class SamplePasses:
         self._scratch = Scratch(folder / "scratch")
         try:
             self.index = decoding.decode(
-                raw.path, self._scratch, folder / "signatures", raw.spec, raw.task, raw.settings, raw.count
+                raw.path, self._scratch, folder / "signatures", raw.spec, raw.task, raw.settings, raw.samples
             )
         except BaseException:
             self._scratch.__exit__()

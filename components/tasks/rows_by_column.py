@@ -56,7 +56,7 @@ def _missing(rows: RowColumns) -> NDArray[np.int64]:
     """The number of missing values of each row, (n,)."""
     import numpy as np
 
-    count = np.zeros(rows.count, np.int64)
+    count = np.zeros(rows.size, np.int64)
     for values in rows.numbers.values():
         count += np.isnan(values)
     for names in rows.categories.values():

@@ -41,13 +41,13 @@ def columns(
         for batch in sample_file.batches(source, *by_kind):
             for column, values in _described(task, batch).items():
                 parts.setdefault(column, []).append(values)
-            progress.advance(batch.rows.count)
+            progress.advance(batch.rows.size)
     return {column: _joined(found) for column, found in parts.items()}
 
 
 def _described(task: Task, batch: SampleBatch) -> dict[str, Any]:
     contents = batch.contents()
-    label = batch.texts["label"] if "label" in task.fields else arrow_columns.text([""] * batch.rows.count)
+    label = batch.texts["label"] if "label" in task.fields else arrow_columns.text([""] * batch.rows.size)
     return {
         "id": batch.ids,
         "split": batch.splits,
