@@ -1,7 +1,7 @@
 """Rows of a CSV or TSV file as columns of text, many rows at once: the cells and line numbers that delimited.py gives.
 
-Lines without quotation marks are nothing but marks and cells: Arrow splits a block of them. What is not so plain (cells
-in quotation marks, comments, rows of another length, lone carriage returns) is left to the reader of single rows.
+Arrow splits blocks of plain lines: marks and cells, and quotation marks around whole cells. What is not so plain (cells
+with line breaks, comments, rows of another length, lone carriage returns) is left to the reader of single rows.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -98,9 +98,13 @@ class _Pieces:
         self._line = dialect.skip_lines + 1  # number of the first line of which no row was given
         self._names = [str(place) for place in range(width)]
         self._places = [str(place) for place in places]
-        self._parsing = pacsv.ParseOptions(
-            delimiter=dialect.delimiter, quote_char=False, double_quote=False, escape_char=False
-        )
+        self._parsing = {
+            is_quoted: pacsv.ParseOptions(
+                delimiter=dialect.delimiter, quote_char='"' if is_quoted else False, double_quote=is_quoted,
+                escape_char=False,
+            )
+            for is_quoted in (False, True)
+        }  # fmt: skip
         self._converting = pacsv.ConvertOptions(
             include_columns=list(dict.fromkeys(self._places)), strings_can_be_null=False, check_utf8=False,
             column_types=dict.fromkeys(self._names, pa.string()),
@@ -119,7 +123,7 @@ class _Pieces:
                 held += text.readline()
                 yield from self._single(chain(self._lines_of(head + held), text), self._dialect.skip_last_lines)
                 return
-            if not isinstance(piece, list) or piece:
+            if len(piece if isinstance(piece, list) else piece.lines):
                 yield piece
             self._line += head.count("\n")
         yield from self._single(self._lines_of(held), self._dialect.skip_last_lines)
@@ -135,33 +139,31 @@ class _Pieces:
         """The rows of whole lines; None if they are not the last lines of their rows, or lines end in several ways."""
         if not head:
             return []
-        if "\r" in head:
-            plain = head.replace("\r\n", "\n")
-            if "\r" in plain:
-                return None
-        else:
-            plain = head
-        if self._dialect.quoted and '"' in head:
-            try:
-                return self._rows(self._lines_of(head))
-            except SourceError as error:  # a cell that ends in a later line, or a fault: the other reader tells
-                if not isinstance(error.__cause__, csv.Error):
-                    raise
-                return None
+        plain = head.replace("\r\n", "\n") if "\r" in head else head
+        if "\r" in plain:
+            return None
         comment = self._dialect.comment
         is_commented = comment is not None and (plain.startswith(comment) or f"\n{comment}" in plain)
-        if is_commented or "\0" in plain or plain.startswith("\ufeff"):
+        is_odd = is_commented or "\0" in plain or plain.startswith("\ufeff")
+        if not is_odd and (block := self._block(plain)) is not None:
+            return block
+        try:
             return self._rows(self._lines_of(head))
-        block = self._block(plain)
-        return self._rows(self._lines_of(head)) if block is None else block
+        except SourceError as error:  # a cell that ends in a later line, or a fault: the other reader tells
+            if not isinstance(error.__cause__, csv.Error):
+                raise
+            return None
 
     def _block(self, plain: str) -> Block | None:
-        """The rows as Arrow splits them; None if one has another number of cells."""
+        """The rows as Arrow splits them; None if one has another number of cells, or cells are quoted in other ways."""
         try:
             content = plain.encode()
+            is_quoted = self._dialect.quoted and '"' in plain
+            if is_quoted and not _are_quoted_cells(content, self._dialect.delimiter):
+                return None
             reading = pacsv.ReadOptions(column_names=self._names, block_size=len(content) + 1)
             table = pacsv.read_csv(
-                pa.BufferReader(content), read_options=reading, parse_options=self._parsing,
+                pa.BufferReader(content), read_options=reading, parse_options=self._parsing[is_quoted],
                 convert_options=self._converting,
             )  # fmt: skip
         except (pa.ArrowInvalid, UnicodeEncodeError):
@@ -186,8 +188,36 @@ class _Pieces:
         return _batched(delimited.rows_of_lines(dialect, self._path, lines))
 
 
+def _are_quoted_cells(content: bytes, delimiter: str) -> bool:
+    """Whether quotation marks are only around whole cells or doubled inside of them, and no cell has a line break.
+
+    Then every mark with an even number opens a cell or is the second one of a doubled mark, and the next one closes
+    the cell or is the first one of a doubled mark: the readers cannot differ.
+    """
+    characters = np.frombuffer(b"\n" + content + b"\n", np.uint8)
+    marks = np.flatnonzero(characters == ord('"'))
+    beside = np.zeros(256, bool)
+    beside[[ord('"'), ord("\n"), ord(delimiter)]] = True
+    if len(marks) % 2 or not beside[characters[marks[::2] - 1]].all() or not beside[characters[marks[1::2] + 1]].all():
+        return False
+    line_ends = np.flatnonzero(characters == ord("\n"))
+    return not (np.searchsorted(marks, line_ends) % 2).any()
+
+
 def _batched(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while batch := list(islice(rows, _ROWS)):
+    """Many rows at once; those before an error come before it."""
+    batch: list[Row] = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == _ROWS:
+                yield batch
+                batch = []
+    except (SourceError, UnicodeError):
+        if batch:
+            yield batch
+        raise
+    if batch:
         yield batch
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import columns, delimited_blocks, number_columns, row_json, sample_file, table
+from components.ingestion import columns, delimited, delimited_blocks, number_columns, row_json, sample_file, table
+from components.ingestion.dialect import Dialect
 from components.ingestion.sample_batch import SampleBatch
 
 RNG = np.random.default_rng(0)
@@ -142,3 +143,41 @@ def test_words_and_marks_are_no_plain_numbers() -> None:
     found = number_columns.plain(cells, ".")
     assert np.isfinite(found).tolist() == [cell in ("1", "2.5", "1e3", "-0.5") for cell in cells.to_pylist()]
     assert number_columns.plain(columns.text(["1,5", "2.5", "3,"]), ",").tolist()[::2] == [1.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a,b\n"1","x"\n2,"y, ""z"""\n"",""\n',
+        'a,b\n1,"x\ny"\n2,z\n\n3,"w"\n',
+        'a,b\n1,x"y"\n2,"z" \n',
+        'a,b\n1,2,\n"3",4,\n  \n5\n6,"7',
+        'a,b\n1,2\n"a"b,\n3\n',
+        '\n\n"a","b"\r\n1,2\r\n"\r\n",4',
+    ],
+)
+@pytest.mark.parametrize("characters", [3, 9, 1000])
+def test_blocks_have_the_rows_and_errors_of_single_rows(
+    text: str, characters: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited_blocks, "_CHARACTERS", characters)
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode())
+    single, blocks = delimited.rows(Dialect(), path, "ab", "ba"), delimited_blocks.blocks(Dialect(), path, "ab", "ba")
+    found = []
+    for rows in (single, (row for block in blocks for row in block.rows())):
+        read: list[object] = []
+        try:
+            read.extend(rows)
+        except SourceError as error:
+            read.append(str(error))
+        found.append(read[-1:] if isinstance(read[-1], str) else read)
+    assert found[0] == found[1]
+
+
+def test_plain_quoted_cells_are_split_by_arrow(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('"a","b"\n"1","x, ""y"""\n2,"é"\n')
+    pieces = list(delimited_blocks.pieces(Dialect(), path, 2, [1]))
+    assert all(isinstance(piece, delimited_blocks.Block) for piece in pieces)
+    assert [row for piece in pieces for row in piece.rows()] == [(1, ["b"]), (2, ['x, "y"']), (3, ["é"])]  # type: ignore[union-attr]
