@@ -86,7 +86,8 @@ class RowPasses:
         if row != raw.samples:
             raise OtherRowsError
         ordered = sorted(names)
-        of_number = [(ordered.index(name),) for name in names]
+        places = {name: (place,) for place, name in enumerate(ordered)}
+        of_number = [places[name] for name in names]
         classes = [of_number[number] for number in labels] if "label" in raw.task.fields else [()] * row
         draw = Draw(keys, classes, source_splits, None if raw.spec.split.group is None else groups, None)
         return Index(draw, ordered, ordered, None, None)

@@ -22,6 +22,7 @@ from components.preparation import stage
 from components.preprocessing.stored import digest_of, digests_of
 from components.tasks import rows_by_column
 from components.tasks.dataset_file import open_dataset
+from components.tasks.tabular_classification import TASK
 from components.validation import raw_table, row_table
 
 SOURCE = "path: table.csv, numbers: [x, n], categories: [c], kind: csv"
@@ -109,6 +110,14 @@ def test_samples_of_other_columns_are_not_read_by_column(tmp_path: Path, monkeyp
     folder = dataset(tmp_path, monkeypatch, TARGETS, rows=30)
     with pytest.raises(OtherRowsError):
         list(sample_file.batches(folder / "raw/samples.parquet", ["x"], ["c"]))
+
+
+def test_a_class_that_inherits_is_read_sample_by_sample() -> None:
+    class Other(type(TASK)):  # type: ignore[misc]
+        pass
+
+    assert rows_by_column.has(TASK)
+    assert not rows_by_column.has(Other())
 
 
 def test_shares_of_contents_with_several_labels() -> None:
