@@ -15,7 +15,7 @@ from components.ingestion import delimited, json_lines, text_encoding
 from components.ingestion.dialect import Dialect
 
 if TYPE_CHECKING:
-    from components.ingestion.delimited_blocks import Block
+    from components.ingestion.delimited_blocks import RowBlock
 
 MAX_ROWS = 2000  # rows read to recognise the columns
 _BATCH = 1024
@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     """
 
     where: str
-    block: Block
+    block: RowBlock
 
     def place(self, row: int) -> str:
         """Where a row of the block is."""
@@ -111,13 +111,17 @@ class Files(NamedTuple):
         Raises:
             SourceError: as of `rows`.
         """
-        from components.ingestion import delimited_blocks
+        from components.ingestion import columnar, delimited_blocks
 
         for path in self.paths:
             if self.kind in ("csv", "tsv"):
                 own = delimited.names_of(self.dialect, path, ())
                 for block in delimited_blocks.blocks(self.dialect, path, own, names):
                     yield Rows(f"{path} line", block)
+                continue
+            if self.kind == "parquet":
+                for block in columnar.blocks(path, names):
+                    yield Rows(f"{path} row", block._replace(columns=list(map(_as_text, block.columns))))
                 continue
             rows = self.rows_of(path, names)
             while batch := list(islice(rows, _BLOCK)):
@@ -144,6 +148,16 @@ class Files(NamedTuple):
                 for record in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
                     yield f"{path} row {row}", ["" if cell is None or cell != cell else str(cell) for cell in record]
                     row += 1
+
+
+def _as_text(column: Any) -> Any:
+    """A column of a Parquet file as `rows_of` gives its cells: text, empty for null and NaN."""
+    from components.ingestion import columns, typed_columns
+
+    try:
+        return columns.filled(typed_columns.label(column), "")
+    except typed_columns.OtherTypeError:
+        return columns.text(["" if cell is None or cell != cell else str(cell) for cell in column.to_pylist()])
 
 
 def open_files(files: Mapping[str, Sequence[Path]], kind: str) -> Files:

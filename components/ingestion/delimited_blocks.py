@@ -28,7 +28,7 @@ _CHARACTERS = 1 << 22  # read at once
 _ROWS = 1 << 14  # of a block that is made from single rows
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Rows one after the other.
 
     Args:
@@ -45,7 +45,7 @@ class Block(NamedTuple):
         return ((line, list(row)) for line, row in zip(self.lines.tolist(), cells, strict=True))
 
 
-def blocks(dialect: Dialect, path: Path, names: Sequence[str], columns: Sequence[str]) -> Iterator[Block]:
+def blocks(dialect: Dialect, path: Path, names: Sequence[str], columns: Sequence[str]) -> Iterator[RowBlock]:
     """The cells of `columns` of all rows, as `delimited.rows` reads them; none of the blocks is empty.
 
     Args:
@@ -57,9 +57,9 @@ def blocks(dialect: Dialect, path: Path, names: Sequence[str], columns: Sequence
     places = [names.index(name) for name in columns]
     header = dialect.columns is None
     for piece in pieces(dialect, path, len(names), places):
-        if isinstance(piece, Block):
+        if isinstance(piece, RowBlock):
             lines, cells = piece
-            piece = Block(lines[1:], [column.slice(1) for column in cells]) if header else piece
+            piece = RowBlock(lines[1:], [column.slice(1) for column in cells]) if header else piece
             if len(piece.lines):
                 yield piece
         else:
@@ -68,7 +68,7 @@ def blocks(dialect: Dialect, path: Path, names: Sequence[str], columns: Sequence
         header = False
 
 
-def pieces(dialect: Dialect, path: Path, width: int, places: Sequence[int]) -> Iterator[Block | list[Row]]:
+def pieces(dialect: Dialect, path: Path, width: int, places: Sequence[int]) -> Iterator[RowBlock | list[Row]]:
     """All rows, the header among them: blocks of rows that have `width` cells, or single rows of any length.
 
     Args:
@@ -110,7 +110,7 @@ class _Pieces:
             column_types=dict.fromkeys(self._names, pa.string()),
         )  # fmt: skip
 
-    def of(self, text: TextIO) -> Iterator[Block | list[Row]]:
+    def of(self, text: TextIO) -> Iterator[RowBlock | list[Row]]:
         """The pieces of a text from its first line on."""
         for _ in range(self._dialect.skip_lines):
             text.readline()
@@ -135,7 +135,7 @@ class _Pieces:
             end = text.rfind("\n", 0, max(0, end))
         return text[: end + 1], text[end + 1 :]
 
-    def _piece(self, head: str) -> Block | list[Row] | None:
+    def _piece(self, head: str) -> RowBlock | list[Row] | None:
         """The rows of whole lines; None if they are not the last lines of their rows, or lines end in several ways."""
         if not head:
             return []
@@ -154,7 +154,7 @@ class _Pieces:
                 raise
             return None
 
-    def _block(self, plain: str) -> Block | None:
+    def _block(self, plain: str) -> RowBlock | None:
         """The rows as Arrow splits them; None if one has another number of cells, or cells are quoted in other ways."""
         try:
             content = plain.encode()
@@ -174,7 +174,7 @@ class _Pieces:
             lines = self._line + np.flatnonzero(np.diff(ends, prepend=-1) > 1)
             if len(lines) != table.num_rows:
                 return None
-        return Block(lines, [table[place].combine_chunks() for place in self._places])
+        return RowBlock(lines, [table[place].combine_chunks() for place in self._places])
 
     def _lines_of(self, text: str) -> Iterator[str]:
         return io.StringIO(text, newline=self._line_end)
@@ -221,11 +221,11 @@ def _batched(rows: Iterator[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _blocks_of(rows: Iterator[Row], places: Sequence[int]) -> Iterator[Block]:
+def _blocks_of(rows: Iterator[Row], places: Sequence[int]) -> Iterator[RowBlock]:
     for batch in _batched(rows):
         yield of_rows([line for line, _ in batch], [[row[place] for place in places] for _, row in batch])
 
 
-def of_rows(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> Block:
+def of_rows(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> RowBlock:
     """A block of single rows, one at least, which have the same number of cells."""
-    return Block(np.array(lines, np.int64), [arrow_columns.text(cells) for cells in zip(*rows, strict=True)])
+    return RowBlock(np.array(lines, np.int64), [arrow_columns.text(cells) for cells in zip(*rows, strict=True)])

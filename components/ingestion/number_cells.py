@@ -54,7 +54,7 @@ class Numbers:
         return values
 
     def of_column(self, cells: pa.Array, where: str, index: int = 0) -> NDArray[np.float64]:
-        """The numbers (n,) of a column of text.
+        """The numbers (n,) of a column of text, or of float64.
 
         Args:
             index: which column it is.
@@ -62,9 +62,12 @@ class Numbers:
         Raises:
             SourceError: a cell is no number; `of` says in which row.
         """
-        from components.ingestion import number_columns
+        from components.ingestion import columns, number_columns
 
-        values = number_columns.read(cells, self._decimal, lambda text: self._cell(text, index, where, 0))
+        if str(cells.type) == "double":
+            values = np.array(columns.to_floats(cells))
+        else:
+            values = number_columns.read(cells, self._decimal, lambda text: self._cell(text, index, where, 0))
         if self._sentinels.size:
             values[np.isin(values, self._sentinels)] = math.nan
         return values

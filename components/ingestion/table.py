@@ -119,14 +119,22 @@ class _Table:
         reader = feature_batches.Reader(layout, self._single, self._prefix, self._split, f"{self.path} {self._unit}")
         columns = [*self._single, *self.values]
         row = 0
-        for block in delimited_blocks.blocks(dialect.of(layout), self.path, self._names, columns):
-            batch = reader.batch(block, row, labels)
-            if batch is None:
-                label_sets, times = LabelSets(layout), TimeReader(None)
-                yield list(self._samples(block.rows(), labels, label_sets, times, row))
-            elif batch.rows.size:
-                yield batch
-            row += len(block.lines)
+        blocks = (
+            columnar.blocks(self.path, columns)
+            if layout.kind == "parquet"
+            else delimited_blocks.blocks(dialect.of(layout), self.path, self._names, columns)
+        )
+        try:
+            for block in blocks:
+                batch = reader.batch(block, row, labels)
+                if batch is None:
+                    label_sets, times = LabelSets(layout), TimeReader(None)
+                    yield list(self._samples(block.rows(), labels, label_sets, times, row))
+                elif batch.rows.size:
+                    yield batch
+                row += len(block.lines)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from error
 
     def _samples(
         self, records: Iterator[tuple[int, Sequence[Any]]], labels: Labels, label_sets: LabelSets, times: TimeReader,

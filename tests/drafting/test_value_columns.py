@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.core.errors import SourceError
@@ -50,3 +52,13 @@ def test_far_values_are_told_by_their_neighbours() -> None:
     assert series.far(np.concatenate([near, [1e6]])) == [(1e6, 1)]
     assert series.far(near) == []
     assert series.far(np.array([1.0] * 9 + [2, 1000])) == []  # three different values
+
+
+def test_columns_of_a_parquet_file_are_the_text_of_its_rows(tmp_path: Path) -> None:
+    columns = {"f": [1.0, None, float("nan"), 1e300], "i": [1, None, 3, 4], "t": ["a", None, "", " b"],
+               "b": [True, None, False, True]}  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    files = table_files.open_files({"": [tmp_path / "t.parquet"]}, "parquet")
+    (rows,) = files.blocks(list(columns))
+    assert [cells for _, cells in files.rows(list(columns))] == [cells for _, cells in rows.block.rows()]
+    assert rows.place(3) == f"{tmp_path / 't.parquet'} row 3"

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.contracts.dataset_layout import TableLayout
@@ -179,5 +181,44 @@ def test_plain_quoted_cells_are_split_by_arrow(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('"a","b"\n"1","x, ""y"""\n2,"é"\n')
     pieces = list(delimited_blocks.pieces(Dialect(), path, 2, [1]))
-    assert all(isinstance(piece, delimited_blocks.Block) for piece in pieces)
+    assert all(isinstance(piece, delimited_blocks.RowBlock) for piece in pieces)
     assert [row for piece in pieces for row in piece.rows()] == [(1, ["b"]), (2, ['x, "y"']), (3, ["é"])]  # type: ignore[union-attr]
+
+
+TYPES: dict[str, dict[str, Any]] = {
+    "all": {"numbers": ["f", "f32", "i"], "categories": ["c", "i8", "b", "d"], "label": "l"},
+    "number of a class": {"numbers": ["f"], "label": "i8", "classes": ["u", "v", "w"], "group": "d"},
+    "truth value as a label": {"numbers": ["f"], "label": "b"},
+    "fraction as a category": {"categories": ["f"], "label": "l"},
+    "infinite": {"numbers": ["f", "infinite"], "label": "l"},
+    "target": {"numbers": ["i8"], "target": "f", "unlabelled": "leave_out", "missing_values": [0, "1"]},
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_parquet_file_is_read_by_column_as_sample_by_sample(name: str, tmp_path: Path) -> None:
+    count = 1100
+    numbers = np.random.default_rng(1).normal(size=count)
+    file = {
+        "f": pa.array(numbers, mask=np.arange(count) % 7 == 0),
+        "f32": pa.array(numbers.astype(np.float32)),
+        "i": pa.array(np.arange(count) * 2**52 + 1),
+        "i8": pa.array((np.arange(count) % 3).astype(np.int8)),
+        "b": pa.array(numbers > 0),
+        "c": pa.array([None if row % 5 == 0 else f" é{row % 4}" for row in range(count)], pa.large_string()),
+        "d": pa.array(["x", "y"] * (count // 2)).dictionary_encode(),
+        "l": pa.array([None if row == 900 else "uv"[row % 2] for row in range(count)]),
+        "infinite": pa.array(np.where(np.arange(count) == 1050, np.inf, 1.0)),
+    }
+    pq.write_table(pa.table(file), tmp_path / "t.parquet")
+    layout = TableLayout(kind="parquet", files={"": "t.parquet"}, **{"unlabelled": "leave_out", **TYPES[name]})
+    found = []
+    for by_column in (False, True):
+        samples = table.samples(layout, tmp_path, lambda _: None)
+        path = tmp_path / f"{by_column}.parquet"
+        try:
+            written = sample_file.write(samples if by_column else iter(list(samples)), path, "x", layout.fields)
+            found.append((written, path.read_bytes()))
+        except SourceError as error:
+            found.append((str(error), b""))
+    assert found[0] == found[1]
