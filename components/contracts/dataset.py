@@ -201,6 +201,11 @@ class DatasetSpec(Strict):
             return "time" if "time" in self.source.fields else None
         return "row" if name in self.row_columns() else None
 
+    def columns_by_kind(self) -> tuple[list[str], list[str]]:
+        """`row_columns`: those of numbers, and those of categories; none where the source does not say it."""
+        columns = getattr(self.source, "layout", self.source)
+        return (columns.numbers or [], columns.categories or []) if isinstance(columns, Columns) else ([], [])
+
     @model_validator(mode="after")
     def _known_group(self) -> Self:
         fields = self.source.fields

@@ -7,10 +7,12 @@ many, validation refuses the data until `missing_values` names the number, or a 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from components.drafting import series
+from components.drafting.described_columns import NameValues
 from components.drafting.expectation import Expectation, expectation, mostly, range_text, rounded
 from components.drafting.profile import Profile
 from components.tasks.task import Task
@@ -30,18 +32,25 @@ def raw(profile: Profile) -> list[Expectation]:
         if not column.startswith(FEATURE):
             continue
         name = column.removeprefix(FEATURE)
-        missing = sum(value is None for value in values)
+        missing = values.count(None)
         share = mostly((len(values) - missing) / len(values))
         text = "every sample has" if not missing else f"{1 - missing / len(values):.1%} of the samples have"
         found.append(expectation("expect_column_values_to_not_be_null", f"{text} a value of {name}", share,
                                   column=column))  # fmt: skip
-        numbers = np.array([value for value in values if isinstance(value, float)], np.float64)
+        numbers = np.array(profile.numbers(column), np.float64)
         if len(numbers):
             found.append(_range(column, name, numbers, len(values)))
-        elif len(names := sorted({str(value) for value in values if value is not None})) <= MOST_CATEGORIES:
+        elif len(names := _names(values)) <= MOST_CATEGORIES:
             found.append(expectation("expect_column_values_to_be_in_set", f"the categories of {name} are known ones",
                                       share, column=column, value_set=names))  # fmt: skip
     return found
+
+
+def _names(values: Sequence[object]) -> list[str]:
+    different = (
+        values.names if isinstance(values, NameValues) else {str(value) for value in values if value is not None}
+    )
+    return sorted(different)
 
 
 def target(profile: Profile) -> list[Expectation]:

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from components.core.errors import SourceError
-from components.drafting import column_roles, label_column, series
+from components.drafting import column_notes, column_roles, label_cells, label_column, series, value_columns
 from components.drafting.cells import IDENTITIES, MISSING, TEXTS, Column, is_integer
 from components.drafting.draft_options import DraftOptions
 from components.drafting.number_marks import Marks
 from components.drafting.table_files import Files
+from components.ingestion import columns as arrow_columns
+from components.ingestion import number_columns
 from components.ingestion.category import category_name
 
 FEWEST = 2  # columns of features, without a word about the label
@@ -35,16 +38,34 @@ class _Scan:
         self.distinct: set[str] = set()
         self.words: Counter[str] = Counter()
 
-    def add(self, cell: str, missing: frozenset[str]) -> None:
+    def add(self, cell: str, missing: frozenset[str], count: int = 1) -> None:
+        """Add a cell that so many rows have."""
         text = cell.strip()
         if not text:
             return
         if text.lower() in missing:
-            self.words[text] += 1
+            self.words[text] += count
             return
-        self.filled += 1
+        self.filled += count
         if len(self.distinct) <= _CATEGORIES:
             self.distinct.add(text)
+
+    def add_column(self, cells: pa.Array, missing: frozenset[str], decimal: str | None) -> None:
+        """Add many cells at once.
+
+        Args:
+            decimal: the decimal mark of a column of numbers; None for other columns.
+        """
+        if decimal is not None:
+            is_number = ~np.isnan(number_columns.plain(cells, decimal))
+            numbers = cells.filter(arrow_columns.booleans(is_number))
+            self.filled += len(numbers)
+            if len(self.distinct) <= _CATEGORIES:
+                self.distinct.update(map(str.strip, numbers.unique().to_pylist()))
+            cells = cells.filter(arrow_columns.booleans(~is_number))
+        places, texts = arrow_columns.codes(cells)
+        for text, count in zip(texts, np.bincount(places, minlength=len(texts)).tolist(), strict=True):
+            self.add(text, missing, count)
 
 
 class RecognisedFeatures(NamedTuple):
@@ -110,7 +131,7 @@ def recognise(table: Files, columns: Sequence[Column], marks: Marks, options: Dr
     layout |= {"categories": [column.name for column in categories]} if categories else {}
     layout |= {"label": None, "target": label.name} if is_target else {"label": label.name}
     layout |= marks.keys([*numbers, *([label] if is_target else [])], table.paths[0])
-    in_numbers, far = _numbers(table, [*([label] if is_target else []), *numbers], marks)
+    in_numbers, far = _numbers(table, [column.name for column in ([label] if is_target else []) + numbers], marks)
     words = Counter(in_numbers)
     for column in categories:
         words.update(scans[column.name].words)
@@ -119,7 +140,7 @@ def recognise(table: Files, columns: Sequence[Column], marks: Marks, options: Dr
     notes = [
         f"a table of {len(numbers):,} numbers and {len(categories):,} categories, and the {kind} {label.name} ({why})"
     ]
-    notes += _word_notes(words) + far
+    notes += column_notes.of_words(words) + far
     if options == DraftOptions():
         notes.append("if another column is the label: `--label COLUMN`; if the columns are steps of a series: `--task`")
     left_out = [(name, reason) for name, reason in reasons.items() if reason is not None]
@@ -170,9 +191,9 @@ def _scan(table: Files, columns: Sequence[Column]) -> dict[str, _Scan]:
     """All rows of all columns."""
     scans = [_Scan() for _ in columns]
     missing = [MISSING if column.is_number else _MISSING_CATEGORIES for column in columns]
-    for _, cells in table.rows([column.name for column in columns]) if columns else ():
-        for scan, cell, words in zip(scans, cells, missing, strict=True):
-            scan.add(cell, words)
+    for rows in table.blocks([column.name for column in columns]) if columns else ():
+        for column, scan, cells, words in zip(columns, scans, rows.block.columns, missing, strict=True):
+            scan.add_column(cells, words, column.decimal if column.is_number else None)
     return {column.name: scan for column, scan in zip(columns, scans, strict=True)}
 
 
@@ -184,38 +205,28 @@ def _scan_of(column: Column) -> _Scan:
     return scan
 
 
-def _numbers(table: Files, columns: Sequence[Column], marks: Marks) -> tuple[dict[str, int], list[str]]:
+def _numbers(table: Files, names: Sequence[str], marks: Marks) -> tuple[dict[str, int], list[str]]:
     """Words for a missing value in columns of numbers with their counts, and remarks on values far from the rest."""
-    names = [column.name for column in columns]
-    words: dict[str, int] = {}
-    rows = (
-        [series.row_of(cells, names, where, marks.pair, words) for where, cells in table.rows(names)] if names else []
-    )
-    return words, series.far_values(np.stack(rows), names) if rows else []
+    columns, words = value_columns.read(table, names, marks.pair)
+    return words, series.far_values(columns, names)
 
 
 def unlabelled(table: Files, target: Column) -> tuple[dict[str, Any], list[str]]:
     """Keys and remarks for rows without a target."""
-    missing = [
-        where for where, (cell,) in table.rows([target.name]) if not cell.strip() or cell.strip().lower() in MISSING
-    ]
-    if not missing:
+    found = label_cells.without(table, target.name, lambda cell: not cell.strip() or cell.strip().lower() in MISSING)
+    if not found.missing:
         return {}, []
-    return {"unlabelled": "leave_out"}, [f"{len(missing):,} rows have no target and are left out ({missing[0]}, ...)"]
+    return {"unlabelled": "leave_out"}, [
+        f"{found.missing:,} rows have no target and are left out ({found.first[0]}, ...)"
+    ]
 
 
 def _spellings(table: Files, label: Column) -> tuple[dict[str, Any], list[str]]:
     """`classes` for labels that some rows write with a full stop behind them, as one of the files of Adult does."""
-    found = {category_name(cell) for _, (cell,) in table.rows([label.name])} - {None}
+    found = {category_name(cell) for cell in label_cells.different(table, label.name)} - {None}
     names = sorted(str(name) for name in found)
     stopped = {name for name in names if name.endswith(".") and name[:-1] in found}
     if not stopped or len(names) > column_roles.MOST_CLASSES:
         return {}, []
     classes = {name: name[:-1] if name in stopped else name for name in names}
     return {"classes": classes}, [f"labels with and without a full stop are one class: {', '.join(sorted(stopped))}"]
-
-
-def _word_notes(words: dict[str, int]) -> list[str]:
-    if not words:
-        return []
-    return ["words for a missing value: " + ", ".join(f"{word} ({count:,} cells)" for word, count in words.items())]

@@ -121,7 +121,7 @@ def look(series: Series, names: Sequence[str], files: Files) -> tuple[dict[str, 
     _check_order(series)
     notes += _step_notes(series)
     holes = _holes(series, names)
-    return keys, [*notes, *holes, *far_values(series.values, names)]
+    return keys, [*notes, *holes, *far_values(list(series.values.T), names)]
 
 
 def _check_order(series: Series) -> None:
@@ -193,15 +193,18 @@ def _holes(series: Series, names: Sequence[str]) -> list[str]:
     ]
 
 
-def far_values(values: NDArray[np.float64], names: Sequence[str]) -> list[str]:
+def far_values(columns: Sequence[NDArray[np.float64]], names: Sequence[str]) -> list[str]:
     """Remarks on a lowest or highest value that is far from the rest, such as -999 for a missing one.
 
     Far: the distance to the next other value is ten times the interquartile range, and more than the whole range of
     the other values.
+
+    Args:
+        columns: (T,) each.
     """
     notes = []
-    for column, name in enumerate(names):
-        for value, count in far(values[:, column]):
+    for values, name in zip(columns, names, strict=True):
+        for value, count in far(values):
             notes.append(
                 f"{name} is {value:g} in {count:,} rows, far from all other values: "
                 f"`missing_values: ['{value:g}']` if that stands for no value"
@@ -211,17 +214,18 @@ def far_values(values: NDArray[np.float64], names: Sequence[str]) -> list[str]:
 
 def far(values: NDArray[np.float64]) -> list[tuple[float, int]]:
     """The lowest and the highest value (N,) and their numbers of rows, where they are far from the rest."""
-    finite = values[np.isfinite(values)]
+    finite = np.sort(values[np.isfinite(values)])
     if len(finite) < 8:
         return []
     low, high = np.quantile(finite, [0.25, 0.75])
-    distinct, counts = np.unique(finite, return_counts=True)
-    if len(distinct) < 4 or high <= low:
-        return []
+    lows, highs = int((finite <= finite[0]).sum()), int((finite >= finite[-1]).sum())
+    rest_low, rest_high = finite[lows:], finite[: len(finite) - highs]
+    if high <= low or lows + highs >= len(finite) or finite[lows] == finite[len(finite) - highs - 1]:
+        return []  # fewer than four different values
     found = []
     for value, near, rest, count in (
-        (distinct[0], distinct[1], distinct[-1] - distinct[1], counts[0]),
-        (distinct[-1], distinct[-2], distinct[-2] - distinct[0], counts[-1]),
+        (finite[0], rest_low[0], finite[-1] - rest_low[0], lows),
+        (finite[-1], rest_high[-1], rest_high[-1] - finite[0], highs),
     ):
         distance = abs(value - near)
         if distance > _FAR * (high - low) and distance > rest:

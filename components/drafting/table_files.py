@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.core.errors import SourceError
 from components.drafting import dialect, encoding
@@ -13,9 +14,29 @@ from components.drafting.cells import Column
 from components.ingestion import delimited, json_lines, text_encoding
 from components.ingestion.dialect import Dialect
 
+if TYPE_CHECKING:
+    from components.ingestion.delimited_blocks import RowBlock
+
 MAX_ROWS = 2000  # rows read to recognise the columns
 _BATCH = 1024
+_BLOCK = 1 << 14  # rows of a block that is made from single rows
 _MOST_BELOW = 20  # lines below the last row
+
+
+class Rows(NamedTuple):
+    """Rows of a file, by column.
+
+    Args:
+        where: the file and what its rows are counted in, `line` or `row`.
+        block: their numbers, and their cells as text; a null is an empty text.
+    """
+
+    where: str
+    block: RowBlock
+
+    def place(self, row: int) -> str:
+        """Where a row of the block is."""
+        return f"{self.where} {self.block.lines[row]}"
 
 
 class Files(NamedTuple):
@@ -86,6 +107,36 @@ class Files(NamedTuple):
         for path in self.paths:
             yield from self.rows_of(path, names)
 
+    def blocks(self, names: Sequence[str]) -> Iterator[Rows]:
+        """`rows`, many at once.
+
+        Raises:
+            SourceError: as of `rows`.
+        """
+        words = [self.blank.get(name) for name in names]
+        for rows in self._blocks(names):
+            yield rows._replace(block=_blanked(rows.block, words)) if any(words) else rows
+
+    def _blocks(self, names: Sequence[str]) -> Iterator[Rows]:
+        """`blocks` with the cells as they are."""
+        from components.ingestion import columnar, delimited_blocks
+
+        for path in self.paths:
+            if self.kind in ("csv", "tsv"):
+                own = delimited.names_of(self.dialect, path, ())
+                for block in delimited_blocks.blocks(self.dialect, path, own, names):
+                    yield Rows(f"{path} line", block)
+                continue
+            if self.kind == "parquet":
+                for block in columnar.blocks(path, names):
+                    yield Rows(f"{path} row", block._replace(columns=list(map(_as_text, block.columns))))
+                continue
+            rows = self.rows_of(path, names)
+            while batch := list(islice(rows, _BLOCK)):
+                where, _, _ = batch[0][0].rpartition(" ")
+                lines = [int(place.rpartition(" ")[2]) for place, _ in batch]
+                yield Rows(where, delimited_blocks.of_rows(lines, [cells for _, cells in batch]))
+
     def rows_of(self, path: Path, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """`rows` of one file."""
         words = [self.blank.get(name) for name in names]
@@ -118,6 +169,27 @@ class Files(NamedTuple):
                 for record in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
                     yield f"{path} row {row}", ["" if cell is None or cell != cell else str(cell) for cell in record]
                     row += 1
+
+
+def _blanked(block: Any, words: Sequence[str | None]) -> Any:
+    """A block without the cells of each column that are its word."""
+    import pyarrow.compute as pc
+
+    columns = [
+        column if word is None else pc.if_else(pc.equal(pc.utf8_trim_whitespace(column), word), "", column)
+        for column, word in zip(block.columns, words, strict=True)
+    ]
+    return block._replace(columns=columns)
+
+
+def _as_text(column: Any) -> Any:
+    """A column of a Parquet file as `rows_of` gives its cells: text, empty for null and NaN."""
+    from components.ingestion import columns, typed_columns
+
+    try:
+        return columns.filled(typed_columns.label(column), "")
+    except typed_columns.OtherTypeError:
+        return columns.text(["" if cell is None or cell != cell else str(cell) for cell in column.to_pylist()])
 
 
 def open_files(files: Mapping[str, Sequence[Path]], kind: str) -> Files:
@@ -164,14 +236,17 @@ def rows_below(written: Dialect, path: Path, width: int) -> list[str]:
     They are shorter than the table and begin with words: one that begins with a digit is a row that is cut short.
     If shorter rows are elsewhere too, they are not left out: reading refuses them.
     """
+    from components.ingestion import delimited_blocks
+
     below: list[str] = []
     lines: list[int] = []
-    for line, row in delimited.all_rows(written, path):
-        if len(row) < width:
-            below.append(row[0].strip())
-            lines.append(line)
-        elif below:
-            return []
+    for piece in delimited_blocks.pieces(written, path, width, [0]):
+        for line, row in piece if isinstance(piece, list) else ((0, None),):
+            if row is not None and len(row) < width:
+                below.append(row[0].strip())
+                lines.append(line)
+            elif below:
+                return []
     if not below or len(below) > _MOST_BELOW or any(cell[:1].isdigit() or cell[:1] in "+-." for cell in below):
         return []
     total = _lines(written, path)

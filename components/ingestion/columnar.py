@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import TableLayout
 from components.ingestion import png
+from components.ingestion.delimited_blocks import RowBlock
 
 _BATCH = 1024
+_BLOCK = 1 << 14
 
 
 def rows(
@@ -37,6 +39,19 @@ def rows(
         for record in zip(*cells, strict=True):
             yield row, record
             row += 1
+
+
+def blocks(path: Path, columns: Sequence[str]) -> Iterator[RowBlock]:
+    """The cells of `columns` of all rows of a Parquet file, as they are stored; rows are numbered from 0 on.
+
+    Raises:
+        ArrowInvalid: the file is not a Parquet file, or damaged.
+    """
+    row = 0
+    with pq.ParquetFile(path) as table:
+        for batch in table.iter_batches(_BLOCK, columns=list(dict.fromkeys(columns))):
+            yield RowBlock(np.arange(row, row + batch.num_rows), [batch.column(name) for name in columns])
+            row += batch.num_rows
 
 
 def _batches(

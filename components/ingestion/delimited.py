@@ -29,15 +29,25 @@ def rows(dialect: Dialect, path: Path, names: Sequence[str], columns: Sequence[s
     Raises:
         SourceError: the file cannot be read, or a row has more or fewer cells than columns.
     """
-    width = len(names)
     places = [names.index(name) for name in columns]
-    cells = all_rows(dialect, path)
-    for line, row in islice(cells, 0 if dialect.columns is not None else 1, None):
+    cells = islice(all_rows(dialect, path), 0 if dialect.columns is not None else 1, None)
+    for line, row in fitting(cells, path, names):
+        yield line, [row[place] for place in places]
+
+
+def fitting(rows: Iterator[Row], path: Path, names: Sequence[str]) -> Iterator[Row]:
+    """The rows below the header, without lines of blanks; an empty last cell may be too many.
+
+    Raises:
+        SourceError: a row has more or fewer cells than there are names.
+    """
+    width = len(names)
+    for line, row in rows:
         if len(row) != width and not (len(row) == width + 1 and not row[-1].strip()):  # an empty last cell is nothing
             if len(row) == 1 and not row[0].strip():  # a line of blanks is an empty line
                 continue
             raise _odd_row(path, line, row, names)
-        yield line, [row[place] for place in places]
+        yield line, row
 
 
 def names_of(dialect: Dialect, path: Path, columns: Sequence[str]) -> list[str]:
@@ -72,17 +82,26 @@ def all_rows(dialect: Dialect, path: Path) -> Iterator[Row]:
     with text_lines.readable(path):
         try:
             with text_encoding.open_text(
-                path, dialect.encoding, "" if dialect.quoted else _line_end(dialect, path)
+                path, dialect.encoding, "" if dialect.quoted else line_end(dialect, path)
             ) as text:
                 lines: Iterator[str] = text
                 if text_encoding.has_no_controls(dialect.encoding):
                     lines = text_encoding.checked(text, path, dialect.encoding)
                 for _ in islice(lines, dialect.skip_lines):
                     pass
-                lines = _without_last(lines, dialect.skip_last_lines) if dialect.skip_last_lines else lines
-                yield from _quoted(dialect, path, lines) if dialect.quoted else _unquoted(dialect, lines)
+                lines = without_last(lines, dialect.skip_last_lines) if dialect.skip_last_lines else lines
+                yield from rows_of_lines(dialect, path, lines)
         except UnicodeError as error:
             raise text_encoding.undecodable(path, dialect.encoding, error) from error
+
+
+def rows_of_lines(dialect: Dialect, path: Path, lines: Iterator[str]) -> Iterator[Row]:
+    """The rows that are not empty of the lines after the first `skip_lines`.
+
+    Raises:
+        SourceError: a quotation mark is out of place.
+    """
+    return _quoted(dialect, path, lines) if dialect.quoted else _unquoted(dialect, lines)
 
 
 class _Lines:
@@ -137,7 +156,8 @@ def _unquoted(dialect: Dialect, lines: Iterator[str]) -> Iterator[Row]:
             yield number, content.split(dialect.delimiter)
 
 
-def _without_last(lines: Iterator[str], count: int) -> Iterator[str]:
+def without_last(lines: Iterator[str], count: int) -> Iterator[str]:
+    """The lines but for the last ones."""
     held: deque[str] = deque()
     for line in lines:
         held.append(line)
@@ -145,7 +165,7 @@ def _without_last(lines: Iterator[str], count: int) -> Iterator[str]:
             yield held.popleft()
 
 
-def _line_end(dialect: Dialect, path: Path) -> str:
+def line_end(dialect: Dialect, path: Path) -> str:
     """What lines of a file without quotation marks end with: a line feed, or a carriage return if there is none."""
     text: TextIO
     with text_encoding.open_text(path, dialect.encoding) as text:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from components.contracts.table_layout import Columns
 from components.core.errors import SourceError
 from components.ingestion.category import category_name
 from components.ingestion.number_cells import Numbers
+from components.ingestion.row_columns import Categories, RowColumns, plain_number
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 Feature = float | int | str | None
-_EXACT = 2**53  # whole numbers up to here are exact as float64
 
 
 class FeatureCells:
@@ -40,10 +47,30 @@ class FeatureCells:
                     got=f"{value} in the column {name}",
                     expected="a finite number, or an empty cell",
                 )
-            row[name] = _plain(value)
+            row[name] = plain_number(value)
         for name, cell in zip(self._category_names, cells[count:], strict=True):
             row[name] = self._category(cell, name, where, place)
         return row
+
+    def of_columns(self, cells: Sequence[pa.Array], where: str) -> RowColumns:
+        """The features of n rows; their cells are columns of text, in the order of `Columns.features`.
+
+        Raises:
+            SourceError: as of `of`, which says in which row.
+        """
+        from components.ingestion import columns
+
+        count = len(self._number_names)
+        numbers, categories = {}, {}
+        for index, name in enumerate(self._number_names):
+            values = self._numbers.of_column(cells[index], where, index) + 0.0  # zero has no sign
+            if np.isinf(values).any():
+                raise SourceError("an infinite number", where=where, got=name)
+            numbers[name] = values
+        for name, column in zip(self._category_names, cells[count:], strict=True):
+            of_text = partial(self._category, name=name, where=where, place=0)
+            categories[name] = Categories(*columns.renamed(*columns.codes(column), of_text))
+        return RowColumns(len(cells[0]), numbers, categories)
 
     def _category(self, cell: Any, name: str, where: str, place: int) -> str | None:
         try:
@@ -57,10 +84,3 @@ class FeatureCells:
                 next_step=f"move {name} to `numbers:` if it is a number",
             ) from error
         return None if category in self._missing else category
-
-
-def _plain(value: float) -> float | int | None:
-    """The number as JSON writes it: whole numbers without a fraction, null for NaN."""
-    if math.isnan(value):
-        return None
-    return int(value) if value.is_integer() and abs(value) <= _EXACT else value

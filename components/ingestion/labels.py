@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.contracts.table_layout import Columns
 from components.core.errors import SourceError
 from components.ingestion.class_name import class_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 _SHOWN = 5
 
@@ -45,8 +50,7 @@ class Labels:
             if value in self._texts:
                 label = self._texts[value]
             else:
-                text = class_name(value)
-                label = self._label(None if text in self._none else text or None, where, place)
+                label = self._of_text(value, where, place)
                 if len(self._texts) < 10_000:
                     self._texts[value] = label
         else:
@@ -54,6 +58,31 @@ class Labels:
         if label is None:
             self._count(where, place)
         return label
+
+    def of_column(self, cells: pa.Array, where: str, lines: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[str]]:
+        """The labels of a column of text: of each row the place of its label, -1 if it has none, and the labels.
+
+        Args:
+            lines: (n,) number of each row's line.
+
+        Raises:
+            SourceError: a cell is no number of a class; no row is counted, and `of` says which row it is.
+        """
+        from components.ingestion import columns
+
+        numbers, names = columns.renamed(*columns.codes(cells), lambda text: self._of_text(text, where, 0))
+        self._count_column(numbers < 0, where, lines)
+        return numbers, names
+
+    def _count_column(self, missing: NDArray[np.bool_], where: str, lines: NDArray[np.int64]) -> None:
+        self.rows += len(missing)
+        for line in lines[missing][:_SHOWN].tolist():
+            self._count(where, line)
+        self.missing += max(0, int(missing.sum()) - _SHOWN)
+
+    def _of_text(self, value: str, where: str, place: int) -> str | None:
+        text = class_name(value)
+        return self._label(None if text in self._none else text or None, where, place)
 
     def _count(self, where: str, place: int) -> None:
         """Count a row without label."""

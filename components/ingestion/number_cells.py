@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.contracts.table_layout import Columns
 from components.core.errors import SourceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -46,6 +49,25 @@ class Numbers:
             values = np.array([float(cell) for cell in cells], np.float64)
         except (ValueError, TypeError):  # an empty cell, a mark, a word
             values = np.array([self._cell(cell, index, where, place) for index, cell in enumerate(cells)], np.float64)
+        if self._sentinels.size:
+            values[np.isin(values, self._sentinels)] = math.nan
+        return values
+
+    def of_column(self, cells: pa.Array, where: str, index: int = 0) -> NDArray[np.float64]:
+        """The numbers (n,) of a column of text, or of float64.
+
+        Args:
+            index: which column it is.
+
+        Raises:
+            SourceError: a cell is no number; `of` says in which row.
+        """
+        from components.ingestion import columns, number_columns
+
+        if str(cells.type) == "double":
+            values = np.array(columns.to_floats(cells))
+        else:
+            values = number_columns.read(cells, self._decimal, lambda text: self._cell(text, index, where, 0))
         if self._sentinels.size:
             values[np.isin(values, self._sentinels)] = math.nan
         return values

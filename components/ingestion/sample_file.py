@@ -11,18 +11,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import Fields, Kind
+from components.core.ahead import ahead
 from components.core.errors import SourceError
 from components.core.progress import Progress
-from components.ingestion import columns
+from components.ingestion import columns, sample_batch
 from components.ingestion.sample import Sample
+from components.ingestion.sample_batch import FeatureSamples, SampleBatch
 
 FILE_NAME = "samples.parquet"
 ROW_GROUP = 1024
 _ROW_GROUP_BYTES = 64 << 20  # a row group of large images has fewer rows
-_REPLACEMENT = "\ufffd".encode()
+_BATCH_GROUPS, _BATCH_GROUP_BYTES = 16, 4 << 20  # row groups of a batch; a larger one is its batch's last
+_REPLACEMENT = "\ufffd"
 
 _TYPES: dict[Kind, pa.DataType] = {
     "text": pa.string(), "json": pa.string(), "binary": pa.binary(), "numbers": pa.list_(pa.float64()),
@@ -60,16 +64,51 @@ def write(samples: Iterable[Sample], path: Path, label: str, fields: Fields) -> 
         pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer,
         Progress(label, None) as progress,
     ):
-        for group in _groups(samples, fields):
-            splits.update("null" if sample.split is None else sample.split for sample in group)
+        for table in _tables(samples, fields, schema):
+            splits.update(_counts(table["split"]))
             if "label" in fields:
-                labels.update(sample.values["label"].decode() for sample in group)
-            replaced += sum(any(_REPLACEMENT in sample.values[name] for name in texts) for sample in group)
-            arrays = [columns.text([sample.id for sample in group]), columns.text([sample.split for sample in group])]
-            arrays += [_COLUMNS[kind]([sample.values[name] for sample in group]) for name, kind in fields.items()]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP)
-            progress.advance(len(group))
+                labels.update(_counts(table["label"]))
+            replaced += _replaced(table, texts)
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            progress.advance(table.num_rows)
     return SampleCounts(splits.total(), dict(sorted(splits.items())), dict(sorted(labels.items())), replaced)
+
+
+def _tables(samples: Iterable[Sample], fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The samples as columns, each table as one row group or as several full ones."""
+    if not isinstance(samples, FeatureSamples):
+        return _sample_tables(samples, fields, schema)
+    return sample_batch.row_groups(_batch_tables(samples, fields, schema), ROW_GROUP, _ROW_GROUP_BYTES)
+
+
+def _sample_tables(samples: Iterable[Sample], fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
+    for group in _groups(samples, fields):
+        arrays = [columns.text([sample.id for sample in group]), columns.text([sample.split for sample in group])]
+        arrays += [_COLUMNS[kind]([sample.values[name] for sample in group]) for name, kind in fields.items()]
+        yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _batch_tables(samples: FeatureSamples, fields: Fields, schema: pa.Schema) -> Iterator[pa.Table]:
+    for found in ahead(samples.batches()):
+        if isinstance(found, SampleBatch):
+            yield found.table(schema)
+        else:
+            yield from _sample_tables(found, fields, schema)
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """Number of rows of each text; those without one as `null`."""
+    counts = column.value_counts()
+    names = ["null" if name is None else name for name in counts.field(0).to_pylist()]
+    return dict(zip(names, counts.field(1).to_pylist(), strict=True))
+
+
+def _replaced(table: pa.Table, names: Sequence[str]) -> int:
+    """Number of rows that have U+FFFD in one of these columns."""
+    found = np.zeros(table.num_rows, bool)
+    for name in names:
+        found |= columns.to_booleans(pc.match_substring(columns.whole(table[name]), _REPLACEMENT))
+    return int(found.sum())
 
 
 def fields_of(path: Path) -> Fields:
@@ -89,6 +128,40 @@ def groups(path: Path, leave_out: Collection[str] = ()) -> Iterator[list[Sample]
         fields = {name: kind for name, kind in _fields(parquet.schema_arrow).items() if name not in leave_out}
         for group in range(parquet.num_row_groups):
             yield _samples(parquet.read_row_group(group, columns=["id", "split", *fields], use_threads=False), fields)
+
+
+def batches(path: Path, numbers: Sequence[str], categories: Sequence[str]) -> Iterator[SampleBatch]:
+    """The samples of a file by column, a few row groups at a time.
+
+    Args:
+        numbers, categories: names of the columns of the field `row`.
+
+    Raises:
+        OtherRowsError: the samples are no rows of these columns alone, or not written as `write` does it by column.
+    """
+    with pq.ParquetFile(path) as parquet:
+        fields = _fields(parquet.schema_arrow)
+    tables = batch_tables(path, ["id", "split", *fields])
+    yield from ahead(sample_batch.read(table, fields, numbers, categories) for _, table in tables)
+
+
+def batch_tables(path: Path, names: Sequence[str]) -> Iterator[tuple[list[int], pa.Table]]:
+    """Columns of the samples of each of `batches`, as they are stored, and the number of samples of each row group."""
+    with pq.ParquetFile(path) as parquet:
+        about = parquet.metadata
+        chosen: list[int] = []
+        for group in range(about.num_row_groups):
+            chosen.append(group)
+            is_last = group == about.num_row_groups - 1
+            if is_last or len(chosen) == _BATCH_GROUPS or about.row_group(group).total_byte_size > _BATCH_GROUP_BYTES:
+                table = parquet.read_row_groups(chosen, columns=list(names), use_threads=False)
+                yield [about.row_group(one).num_rows for one in chosen], table
+                chosen = []
+
+
+def count(path: Path) -> int:
+    """The number of samples."""
+    return int(pq.read_metadata(path).num_rows)
 
 
 def ids(path: Path) -> list[str]:

@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 
 from components.contracts.dataset_layout import TableLayout
 from components.core.errors import SourceError
-from components.ingestion import columnar, delimited, dialect, json_lines
+from components.ingestion import columnar, delimited, delimited_blocks, dialect, feature_batches, json_lines
 from components.ingestion.feature_cells import FeatureCells
 from components.ingestion.image_cells import Images
 from components.ingestion.label_sets import LabelSets
 from components.ingestion.labels import Labels
 from components.ingestion.number_cells import Numbers
 from components.ingestion.sample import Sample, split_name
+from components.ingestion.sample_batch import FeatureSamples, SampleBatch
 from components.ingestion.targets import Targets
 from components.ingestion.times import TimeReader
 
@@ -39,6 +40,14 @@ def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _pri
     Raises:
         SourceError: a file or column is missing, a cell is empty or of the wrong type, a path is outside the folder.
     """
+    one_by_one = _samples(layout, folder, say)
+    if not feature_batches.is_possible(layout):
+        return one_by_one
+    return FeatureSamples(one_by_one, lambda: _samples(layout, folder, say, batched=True))
+
+
+def _samples(layout: TableLayout, folder: Path, say: Callable[[str], None], *, batched: bool = False) -> Iterator[Any]:
+    """`samples`, or batches of them."""
     labels = Targets(layout) if layout.target is not None else Labels(layout)
     label_sets = LabelSets(layout)
     times = TimeReader(layout.time_format)
@@ -57,7 +66,11 @@ def samples(layout: TableLayout, folder: Path, say: Callable[[str], None] = _pri
                     expected=expected,
                 )
             width = len(reader.values)
-        rows: Iterator[Sample] = (sample for reader in readers for sample in reader.samples(labels, label_sets, times))
+        rows: Iterator[Any] = (
+            found
+            for reader in readers
+            for found in (reader.batches(labels) if batched else reader.samples(labels, label_sets, times))
+        )
         if layout.order == "newest_first":
             rows = iter(list(rows)[::-1])
         yield from _filled(rows, key, say) if layout.missing is not None else rows
@@ -96,18 +109,44 @@ class _Table:
     def samples(self, labels: Labels, label_sets: LabelSets, times: TimeReader) -> Iterator[Sample]:
         """The samples of the file; rows without label are left to `labels`."""
         try:
-            yield from self._samples(labels, label_sets, times)
+            yield from self._samples(self._records(), labels, label_sets, times)
         except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError) as error:
             raise self._unreadable(error) from error
 
-    def _samples(self, labels: Labels, label_sets: LabelSets, times: TimeReader) -> Iterator[Sample]:
+    def batches(self, labels: Labels) -> Iterator[SampleBatch | list[Sample]]:
+        """The samples of a table of features by column; one by one where something is odd, which names the row."""
+        layout = self._layout
+        reader = feature_batches.Reader(layout, self._single, self._prefix, self._split, f"{self.path} {self._unit}")
+        columns = [*self._single, *self.values]
+        row = 0
+        blocks = (
+            columnar.blocks(self.path, columns)
+            if layout.kind == "parquet"
+            else delimited_blocks.blocks(dialect.of(layout), self.path, self._names, columns)
+        )
+        try:
+            for block in blocks:
+                batch = reader.batch(block, row, labels)
+                if batch is None:
+                    label_sets, times = LabelSets(layout), TimeReader(None)
+                    yield list(self._samples(block.rows(), labels, label_sets, times, row))
+                elif batch.rows.size:
+                    yield batch
+                row += len(block.lines)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from error
+
+    def _samples(
+        self, records: Iterator[tuple[int, Sequence[Any]]], labels: Labels, label_sets: LabelSets, times: TimeReader,
+        first: int = 0,
+    ) -> Iterator[Sample]:  # fmt: skip
         layout = self._layout
         numbers, images = Numbers(layout, self.values), Images(layout, self.path, self._folder)
         features = FeatureCells(layout)
         where = f"{self.path} {self._unit}"
         places = {column: self._single.index(column) for column in self._single}
         content = len(self._single)  # place of the first cell of values, or of the drawn image
-        for row, (place, cells) in enumerate(self._records()):
+        for row, (place, cells) in enumerate(records, first):
             split_cell = cells[places[layout.split]] if layout.split is not None else None
             split = self._split if split_cell in (None, "") else split_name(str(split_cell), f"{where} {place}")
             fields: dict[str, Any] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from components.contracts.table_layout import Columns
 from components.core.errors import SourceError
 from components.ingestion.labels import Labels
 from components.ingestion.number_cells import Numbers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Targets(Labels):
@@ -37,3 +40,15 @@ class Targets(Labels):
         if math.isinf(target[0]):
             raise SourceError("an infinite target", where=f"{where} {place}", got=value, expected="a finite number")
         return target
+
+    def numbers_of(self, cells: pa.Array, where: str, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The targets (n,) of a column of text, NaN where there is none.
+
+        Raises:
+            SourceError: a cell is no number, or infinite; no row is counted, and `number` says which row it is.
+        """
+        targets = self._numbers.of_column(cells, where)
+        if np.isinf(targets).any():
+            raise SourceError("an infinite target", where=where, expected="a finite number")
+        self._count_column(np.isnan(targets), where, lines)
+        return targets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from array import array
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,7 +68,8 @@ def decode(
     keys, groups = np.empty(count, np.uint64), np.empty(count, np.uint64)
     source_splits = np.empty(count, np.uint8)
     moments = np.empty(count, np.float64) if spec.split.by == "time" and spec.split.rows is None else None
-    strata: list[Sequence[str]] = []
+    strata = array("I")
+    combinations: dict[tuple[str, ...], int] = {}
     classes: set[str] = set()
     split_numbers = {name: number for number, name in enumerate(splits.SPLITS)}
     group = spec.split.group
@@ -94,7 +95,7 @@ def decode(
                 for sample, arrays, key in zip(part, decoded.arrays, decoded.keys, strict=True):
                     scratch.append(arrays)
                     classes.update(task.labels(sample.values))
-                    strata.append(task.strata(sample.values))
+                    strata.append(combinations.setdefault(tuple(task.strata(sample.values)), len(combinations)))
                     keys[row] = key
                     if group is not None:
                         groups[row] = splits.key(_group(sample, group), spec.split.seed)
@@ -105,9 +106,10 @@ def decode(
             progress.advance(len(row_group))
         kind = kinds.pop() if len(kinds) == 1 else None
         near = signatures.find(kind, keys) if kind is not None else None
-    names = sorted({name for sample_strata in strata for name in sample_strata})
+    names = sorted({name for combination in combinations for name in combination})
     numbers = {name: number for number, name in enumerate(names)}
-    numbered = [tuple(numbers[name] for name in sample_strata) for sample_strata in strata]
+    by_number = [tuple(numbers[name] for name in combination) for combination in combinations]
+    numbered = [by_number[combination] for combination in strata]
     joined = near.keys if near is not None and spec.split.near_duplicates in ("together", "leave_out") else None
     draw = Draw(keys, numbered, source_splits, None if group is None else groups, joined)
     return Index(draw, sorted(classes), names, near, moments)

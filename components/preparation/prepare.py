@@ -3,14 +3,17 @@
 The first pass decodes each sample's payload once, in several threads, into one scratch file, and keeps a few bytes for
 each sample: the key of the draw, the stratum, the split. The second pass fits the task's processor on the train split.
 The third pass encodes the samples and writes each to its split. Files are read and written by row group.
+
+Samples pass one by one (sample_passes.py); rows of features by column (row_passes.py), with the same result.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +21,17 @@ from numpy.typing import NDArray
 from components.contracts.array_spec import ArraySpec
 from components.contracts.dataset import DatasetSpec
 from components.core.atomic import folder as atomic_folder
-from components.core.errors import CorruptArtifactError, Problem, SampleError, SpecError
-from components.core.progress import Progress
+from components.core.errors import CorruptArtifactError, Problem, SpecError
 from components.core.project import Project
 from components.identity import manifest
 from components.ingestion import sample_file
-from components.preparation import decoding, golden, near_table, split_summary, splits
+from components.ingestion.sample_batch import OtherRowsError
+from components.preparation import golden, near_table, row_passes, split_summary, splits
 from components.preparation.decoding import Index
-from components.preparation.scratch import Scratch
-from components.preparation.split_files import SampleList, SplitFiles
-from components.preprocessing.batch import Arrays
-from components.preprocessing.stored import StoredSplit, digest_of
+from components.preparation.passes import Passes, RawFile, Windows
+from components.preparation.row_passes import RowPasses
+from components.preparation.sample_passes import SamplePasses
 from components.tasks.dataset_file import open_dataset
-from components.tasks.description import label_text
-from components.tasks.task import Processor, RawSample, Task
-
-
-class _Windows(NamedTuple):
-    """Size of samples that are windows of a table: rows of the input, and all rows. 0 and 1 for other samples."""
-
-    look_back: int
-    length: int
 
 
 def prepare(folder: Path) -> manifest.Manifest:
@@ -63,19 +56,16 @@ def prepare(folder: Path) -> manifest.Manifest:
     table = folder / "raw" / sample_file.FILE_NAME
     target = Project(Path()).state / "staging" / spec.name / "prepared"
     with atomic_folder(target) as fresh:
-        with Scratch(fresh / "scratch") as scratch:
-            index = decoding.decode(
-                table, scratch, fresh / "signatures", spec, task, settings, int(raw.facts["samples"])
-            )
+        with _passes(RawFile(table, int(raw.facts["samples"]), spec, task, settings), fresh) as passes:
+            index = passes.index
             if len(index.classes) < task.output_type.min_labels:
                 message = "a single class: there is nothing to tell apart" if index.classes else "no sample has a label"
                 problem = Problem("source", message, got=", ".join(index.classes))
                 raise SpecError(str(folder / "dataset.yaml"), (problem,))
             assigned = _assign(index, spec, folder)
-            train = _train(table, task, scratch, assigned)
-            processor = task.fit(settings, train, index.classes)
+            processor = passes.fit(assigned)
             windows = _windows(processor.arrays(), spec, folder)
-            _encode(table, fresh, task, processor, scratch, assigned, index.draw.keys, windows, spec.name)
+            passes.encode(processor, assigned, windows, fresh)
         processor.save(fresh)
         counts = {name: _sample_count(assigned, number, windows) for number, name in enumerate(splits.SPLITS)}
         if short := [name for name, count in counts.items() if count < 1]:
@@ -99,6 +89,22 @@ def prepare(folder: Path) -> manifest.Manifest:
         if index.near is not None:
             facts["near_duplicates"] = near_table.write(table, fresh, index.near, index.draw.keys, assigned, spec)
         return manifest.seal(fresh, "prepared", facts)
+
+
+@contextmanager
+def _passes(raw: RawFile, folder: Path) -> Iterator[Passes]:
+    """The passes over the samples, after the first; their scratch files are in the folder within the block."""
+    if row_passes.is_possible(raw):
+        try:
+            opened = RowPasses(raw, folder / "scratch")
+        except OtherRowsError:
+            pass
+        else:
+            with opened:
+                yield opened
+            return
+    with SamplePasses(raw, folder) as one_by_one:
+        yield one_by_one
 
 
 def _dependence(index: Index, assigned: NDArray[np.uint8], spec: DatasetSpec, fresh: Path) -> dict[str, Any]:
@@ -147,109 +153,17 @@ def _say_shares(index: Index, assigned: NDArray[np.uint8], spec: DatasetSpec) ->
         print(f"{spec.name}: {line}", file=sys.stderr)
 
 
-def _read_samples(table: Path, task: Task, scratch: Scratch) -> Iterator[list[tuple[str, RawSample]]]:
-    """Ids and samples of each row group."""
-    arrays = scratch.read()
-    for group in sample_file.groups(table, leave_out=[task.payload_field]):
-        yield [(sample.id, RawSample(sample.values, next(arrays))) for sample in group]
-
-
-def _train(table: Path, task: Task, scratch: Scratch, assigned: NDArray[np.uint8]) -> Iterator[RawSample]:
-    row = 0
-    for group in _read_samples(table, task, scratch):
-        for _, raw in group:
-            if assigned[row] == splits.TRAIN:
-                yield raw
-            row += 1
-
-
-def _windows(specs: Sequence[ArraySpec], spec: DatasetSpec, folder: Path) -> _Windows:
+def _windows(specs: Sequence[ArraySpec], spec: DatasetSpec, folder: Path) -> Windows:
     windows = [array for array in specs if array.layout == "window"]
     if not windows:
-        return _Windows(0, 1)
+        return Windows(0, 1)
     if spec.split.by != "time" or len(windows) < len(specs):
         message = "this task's samples are windows of one table: the splits must be by: time, with rows:"
         raise SpecError(str(folder / "dataset.yaml"), (Problem("split", message),))
-    return _Windows(max(array.start for array in windows), max(array.stop for array in windows))
+    return Windows(max(array.start for array in windows), max(array.stop for array in windows))
 
 
-def _encode(
-    table: Path, fresh: Path, task: Task, processor: Processor, scratch: Scratch, assigned: NDArray[np.uint8],
-    keys: NDArray[np.uint64], windows: _Windows, name: str,
-) -> None:  # fmt: skip
-    stored = _stored_rows(assigned, windows.look_back)  # (3, N)
-    ids: list[list[str]] = [[] for _ in splits.SPLITS]  # of the table's rows, for samples that are windows
-    start = 0
-    with (
-        SplitFiles(fresh, processor.arrays()) as files,
-        SampleList(fresh) as listed,
-        Progress(f"encoding {name}", len(assigned)) as progress,
-    ):
-        for group in _read_samples(table, task, scratch):
-            group_rows = slice(start, start + len(group))
-            needed = np.asarray(stored[:, group_rows].any(axis=0))  # also rows of no split that a look-back reads
-            used = [entry for entry, is_needed in zip(group, needed, strict=True) if is_needed]
-            used_splits = assigned[group_rows][needed]
-            encoded = _encode_group(processor, used)
-            rows = np.zeros(len(used), np.int64)
-            for number, mask in enumerate(stored[:, group_rows][:, needed]):
-                chosen = np.flatnonzero(mask).tolist()
-                names = [used[position][0] for position in chosen]
-                split_rows = files.append(number, names, [encoded[position] for position in chosen])
-                if windows.look_back:
-                    ids[number] += names
-                else:
-                    rows[mask] = split_rows
-            if not windows.look_back:
-                labels = [label_text(task, raw.values) for _, raw in used]
-                digests = [digest_of(sample, processor.inputs()) for sample in encoded]
-                group_ids = [identity for identity, _ in used]
-                contents = [f"{key:016x}" for key in keys[group_rows][needed].tolist()]
-                names = [splits.SPLITS[number] for number in used_splits]
-                listed.append(names, rows, group_ids, labels, digests, contents)
-            start += len(group)
-            progress.advance(len(group))
-        if windows.look_back:
-            files.close()
-            _list_windows(fresh, processor, listed, ids, windows)
-
-
-def _list_windows(
-    fresh: Path, processor: Processor, listed: SampleList, ids: list[list[str]], windows: _Windows
-) -> None:
-    """List each window as a sample; the first predicted row gives the id."""
-    for split, names in zip(splits.SPLITS, ids, strict=True):
-        stored = StoredSplit(fresh / split, processor.arrays())
-        rows = np.arange(len(stored))
-        digests = [digest_of(stored.sample(row), processor.inputs()) for row in rows.tolist()]
-        named = names[windows.look_back :][: len(stored)]
-        listed.append([split] * len(stored), rows, named, [""] * len(stored), digests, digests)
-
-
-def _encode_group(processor: Processor, samples: list[tuple[str, RawSample]]) -> list[Arrays]:
-    if not samples:
-        return []
-    try:
-        return processor.encode([raw for _, raw in samples])
-    except SampleError:
-        for identity, raw in samples:
-            try:
-                processor.encode([raw])
-            except SampleError as error:
-                raise decoding.with_id(error, identity) from error
-        raise
-
-
-def _stored_rows(assigned: NDArray[np.uint8], look_back: int) -> NDArray[np.bool_]:
-    """Masks (3, N) of the rows written to each split: its rows, and `look_back` rows before the first of them."""
-    stored: NDArray[np.bool_] = assigned == np.arange(len(splits.SPLITS), dtype=np.uint8)[:, None]
-    for mask in stored[1:]:
-        first = int(np.argmax(mask))
-        mask[max(0, first - look_back) : first] = True
-    return stored
-
-
-def _sample_count(assigned: NDArray[np.uint8], number: int, windows: _Windows) -> int:
+def _sample_count(assigned: NDArray[np.uint8], number: int, windows: Windows) -> int:
     """Number of samples of a split: its rows, or the windows within its rows and the look-back before them."""
     rows = int((assigned == number).sum())
     before = 0 if number == splits.TRAIN else min(windows.look_back, int(np.argmax(assigned == number)))

@@ -85,6 +85,28 @@ class SplitFiles:
                 files[name].append(np.stack(parts))
         return rows
 
+    def append_batch(self, numbers: NDArray[np.uint8], arrays: Arrays) -> NDArray[np.int64]:
+        """Append samples of fixed arrays, each to the split of its number, and return their rows in the splits.
+
+        Args:
+            numbers: (n,) of the splits.
+            arrays: of all samples, (n, ...).
+
+        Raises:
+            SampleError: an array does not fit its spec.
+        """
+        rows = np.zeros(len(numbers), np.int64)
+        for number, files in enumerate(self._files):
+            chosen = numbers == number
+            count = int(chosen.sum())
+            rows[chosen] = np.arange(self._rows[number], self._rows[number] + count)
+            self._rows[number] += count
+            for name, spec in self._stored.items() if count else ():
+                values = arrays[name][chosen]
+                _check(values[0], spec, f"row {rows[chosen][0]} of {SPLITS[number]}")
+                files[name].append(values)
+        return rows
+
 
 class SampleList:
     """`samples.parquet`: split, row in the split, id and label of each sample.
@@ -113,6 +135,14 @@ class SampleList:
         """Append n samples."""
         arrays = [columns.text(splits), columns.integers(rows), *map(columns.text, (ids, labels, digests, contents))]
         self._table.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+
+    def append_groups(self, arrays: Sequence[pa.Array], sizes: Sequence[int]) -> None:
+        """Append samples by column, as row groups of these sizes."""
+        table = pa.Table.from_arrays(list(arrays), schema=_SCHEMA)
+        start = 0
+        for size in sizes:
+            self._table.write_table(table.slice(start, size))
+            start += size
 
 
 def _offsets(name: str) -> str:

@@ -86,6 +86,25 @@ class StoredSplit:
         return found
 
 
+def digests_of(batch: Arrays, inputs: Sequence[str]) -> list[str]:
+    """`digest_of` each sample of a batch of fixed arrays.
+
+    Args:
+        batch: all arrays of n samples, (n, ...), in their order.
+    """
+    names = [name for name in batch if name in inputs] or list(batch)
+    count = len(batch[names[0]])
+    parts: list[NDArray[np.uint8]] = []
+    for name in names:
+        array = np.ascontiguousarray(batch[name])
+        parts.append(array.reshape(count, -1).view(np.uint8).reshape(count, -1))
+        if len(names) > 1:
+            shape = np.frombuffer(repr(array.shape[1:] or (1,)).encode(), np.uint8)
+            parts.append(np.broadcast_to(shape, (count, len(shape))))
+    whole = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+    return [hashlib.sha256(row).hexdigest() for row in whole]
+
+
 def digest_of(sample: Arrays, inputs: Sequence[str]) -> str:
     """The digest of a sample: of its input arrays, or of all its arrays if no input is stored.
 

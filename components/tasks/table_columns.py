@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from components.ingestion.row_columns import Categories
+
 UNKNOWN, MISSING, FIRST = 0, 1, 2  # categories; the vocabulary begins at FIRST
 Scaling = Literal["quantile", "standard"]
 
@@ -145,6 +147,17 @@ class CategoryColumn(Strict):
         if name is None and not self.may_be_missing:
             raise SampleError(f"no value in the column {self.name}", got=repr(item), expected="a category")
         return name
+
+    def column(self, values: Categories) -> NDArray[np.int64]:
+        """The numbers (N,) of a column of categories.
+
+        Raises:
+            SampleError: as of `value`.
+        """
+        names = [self.value(name) for name in values.names]
+        if (values.numbers < 0).any():
+            self.value(None)
+        return self.numbers([*names, None])[values.numbers]
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -28,6 +28,7 @@ from components.tasks.task import Prediction, RawSample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from components.ingestion.row_columns import RowColumns
     from components.tasks.task import Arrays, RunGraph
 
 NUMBERS, CATEGORIES = "numbers", "categories"
@@ -95,14 +96,39 @@ class TableProcessor(BaseProcessor, TabularSettings):
 
         read = items.each(self._values, rows) if len(rows) > 1 else [self._values(row) for row in rows]
         values = [np.array([row[0][place] for row in read]) for place in range(len(self.numbers))]  # F times (N,)
-        scaled = [column.scaled(found) for column, found in zip(self.numbers, values, strict=True)]
         numbered = [column.numbers([row[1][place] for row in read]) for place, column in enumerate(self.categories)]
-        for column, found in zip(self.numbers, values, strict=True):
-            if column.may_be_missing:
-                numbered.append(np.where(np.isnan(found), MISSING, FIRST))
-        arrays: Arrays = {NUMBERS: np.stack(scaled, axis=1)} if scaled else {}
-        arrays |= {CATEGORIES: np.stack(numbered, axis=1)} if numbered else {}
+        arrays = self._arrays(values, numbered)
         return [{name: array[row] for name, array in arrays.items()} for row in range(len(read))]
+
+    def columns(self, rows: RowColumns) -> Arrays:
+        """The input arrays of all rows at once, (N, F) and (N, G): those of `rows`.
+
+        Raises:
+            SampleError: a row has no value in a column without missing values; `rows` says which row it is.
+        """
+        values = [rows.numbers[column.name] for column in self.numbers]
+        for column, found in zip(self.numbers, values, strict=True):
+            if not column.may_be_missing and (found != found).any():
+                column.value(None)
+        return self._arrays(values, [column.column(rows.categories[column.name]) for column in self.categories])
+
+    def _arrays(self, values: Sequence[NDArray[Any]], numbered: Sequence[NDArray[Any]]) -> Arrays:
+        """The input arrays (N, F) and (N, G).
+
+        Args:
+            values: of the columns of numbers, F times (N,), NaN where missing.
+            numbered: of the columns of categories.
+        """
+        import numpy as np
+
+        scaled = [column.scaled(found) for column, found in zip(self.numbers, values, strict=True)]
+        indicators = [
+            np.where(np.isnan(found), MISSING, FIRST)
+            for column, found in zip(self.numbers, values, strict=True)
+            if column.may_be_missing
+        ]
+        arrays: Arrays = {NUMBERS: np.stack(scaled, axis=1)} if scaled else {}
+        return arrays | ({CATEGORIES: np.stack([*numbered, *indicators], axis=1)} if numbered or indicators else {})
 
     def _values(self, row: Any) -> tuple[list[float], list[str | None]]:
         if not isinstance(row, Mapping):
@@ -216,6 +242,38 @@ def columns_of(
             fitted[0].append(NumberColumn.fit(name, values, settings.scaling, may_be_missing=optional))
         else:
             fitted[1].append(CategoryColumn.fit(name, counts[name], settings.min_frequency, may_be_missing=optional))
+    return fitted
+
+
+def fit_columns(
+    settings: TabularSettings,
+    numbers: Iterable[tuple[str, NDArray[Any]]],
+    categories: Iterable[tuple[str, Counter[str | None]]],
+) -> tuple[list[NumberColumn], list[CategoryColumn]]:
+    """As `columns_of`, of whole columns.
+
+    Args:
+        numbers: names and values (N,) of train, NaN where missing.
+        categories: names, and the number of samples of train of each category; None is a missing one.
+
+    Raises:
+        UsageError: as of `columns_of`.
+    """
+    fitted: tuple[list[NumberColumn], list[CategoryColumn]] = [], []
+    empty = []
+    for name, values in numbers:
+        if (values != values).all():
+            empty.append(name)
+            continue
+        optional = name in settings.may_be_missing
+        fitted[0].append(NumberColumn.fit(name, values, settings.scaling, may_be_missing=optional))
+    for name, counts in categories:
+        if not counts.keys() - {None}:
+            empty.append(name)
+            continue
+        optional = name in settings.may_be_missing
+        fitted[1].append(CategoryColumn.fit(name, counts, settings.min_frequency, may_be_missing=optional))
+    _check_columns(settings, [column.name for columns in fitted for column in columns], empty)
     return fitted
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ClassesOutput
+from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import classification, items, table_processor
 from components.tasks.table_processor import TableProcessor, TabularSettings
@@ -20,6 +21,8 @@ from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from components.ingestion.row_columns import Categories, RowColumns
+    from components.tasks.rows_by_column import TrainColumns
     from components.tasks.task import Arrays, RunGraph
 
 
@@ -43,6 +46,15 @@ class TabularClassificationProcessor(TableProcessor):
         labels = items.each(lambda raw: classification.number(raw.values["label"], self.classes), samples)
         rows = self.rows([table_processor.row_of(raw) for raw in samples])
         return [{**row, "labels": np.asarray(label, np.int64)} for row, label in zip(rows, labels, strict=True)]
+
+    def encode_columns(self, rows: RowColumns, labels: Categories | None, targets: NDArray[Any] | None) -> Arrays:
+        """`encode` of all samples at once, as a batch (N, ...)."""
+        import numpy as np
+
+        if labels is None:
+            raise SampleError("no label")
+        places = [classification.number(name, self.classes) for name in labels.names]
+        return {**self.columns(rows), "labels": np.array(places, np.int64)[labels.numbers]}
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
@@ -69,6 +81,7 @@ class TabularClassification(TableTask, classification.OneClass):
 
     name: ClassVar[str] = "tabular-classification"
     fields: ClassVar[dict[str, FieldKind]] = {"row": "json", "label": "text"}
+    rows_by_column: ClassVar[bool] = True
     prepared_columns: ClassVar[tuple[str, ...]] = ("class_number", *table_processor.PREPARED_COLUMNS)
 
     def describe_prepared(self, batch: Arrays) -> dict[str, NDArray[Any]]:
@@ -82,6 +95,13 @@ class TabularClassification(TableTask, classification.OneClass):
         numbers, categories = table_processor.columns_of(settings, map(table_processor.row_of, train))
         return TabularClassificationProcessor(
             **settings.model_dump(), numbers=numbers, categories=categories, classes=list(classes)
+        )
+
+    def fit_columns(self, settings: TabularSettings, train: TrainColumns) -> TabularClassificationProcessor:
+        """`fit` on whole columns."""
+        numbers, categories = table_processor.fit_columns(settings, train.numbers, train.categories)
+        return TabularClassificationProcessor(
+            **settings.model_dump(), numbers=numbers, categories=categories, classes=list(train.classes)
         )
 
     def example(self, values: Values) -> Example:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import regression, table_processor
 from components.tasks.regression import Target
@@ -19,6 +20,8 @@ from components.tasks.task import EndpointSchema, Example, FieldKind, Prediction
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from components.ingestion.row_columns import Categories, RowColumns
+    from components.tasks.rows_by_column import TrainColumns
     from components.tasks.task import Arrays, RunGraph
 
 
@@ -28,6 +31,15 @@ class TabularRegressionProcessor(TableProcessor, regression.NumberProcessor):
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Rows and scaled targets."""
         return self.with_targets(self.rows([table_processor.row_of(raw) for raw in samples]), samples)
+
+    def encode_columns(self, rows: RowColumns, labels: Categories | None, targets: NDArray[Any] | None) -> Arrays:
+        """`encode` of all samples at once, as a batch (N, ...)."""
+        import numpy as np
+
+        if targets is None:
+            raise SampleError("no target")
+        scaled = (targets[:, None] - self.target.mean) / self.target.std
+        return {**self.columns(rows), "target": scaled.astype(np.float32)}
 
     def answer(
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
@@ -53,6 +65,7 @@ class TabularRegression(TableTask, regression.OneNumber):
 
     name: ClassVar[str] = "tabular-regression"
     fields: ClassVar[dict[str, FieldKind]] = {"row": "json", "target": "numbers"}
+    rows_by_column: ClassVar[bool] = True
     raw_columns: ClassVar[tuple[str, ...]] = ("missing", "target")
     prepared_columns: ClassVar[tuple[str, ...]] = ("target", *table_processor.PREPARED_COLUMNS)
 
@@ -72,6 +85,14 @@ class TabularRegression(TableTask, regression.OneNumber):
         targets: list[float] = []
         rows = map(table_processor.row_of, regression.collecting(train, targets))
         numbers, categories = table_processor.columns_of(settings, rows)
+        return TabularRegressionProcessor(
+            **settings.model_dump(), numbers=numbers, categories=categories, target=Target.fit(targets)
+        )
+
+    def fit_columns(self, settings: TabularSettings, train: TrainColumns) -> TabularRegressionProcessor:
+        """`fit` on whole columns."""
+        targets = [] if train.targets is None else train.targets.tolist()
+        numbers, categories = table_processor.fit_columns(settings, train.numbers, train.categories)
         return TabularRegressionProcessor(
             **settings.model_dump(), numbers=numbers, categories=categories, target=Target.fit(targets)
         )

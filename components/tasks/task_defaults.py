@@ -6,7 +6,7 @@ A task class inherits `TaskDefaults` and overrides what differs. The figures are
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 TRAIN_SHARE, VALIDATION_SHARE, TEST_SHARE = 0.7, 0.1, 0.2
@@ -30,7 +30,7 @@ class SourceProfile(Protocol):
     def numbers(self, column: str) -> list[float]:
         """The finite numbers of a column of `Task.raw_columns`."""
 
-    def values(self, column: str) -> list[object]:
+    def values(self, column: str) -> Sequence[object]:
         """All values of a column that `Task.describe` gives; None where a sample has none."""
 
 

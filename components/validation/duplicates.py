@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 
@@ -11,9 +12,13 @@ def columns(table: pd.DataFrame, by: str = "digest") -> dict[str, pd.Series]:
     Args:
         by: column that is equal for equal samples.
     """
-    groups = table.groupby(by, sort=False)
-    return {
-        "copies": groups["id"].transform("size").astype("int64"),
-        "in_other_split": groups["split"].transform("nunique") > 1,
-        "label_conflict": groups["label"].transform("nunique") > 1,
-    }
+    numbers, names = pd.factorize(table[by])
+    copies = np.bincount(numbers, minlength=len(names))[numbers]
+    repeated = copies > 1
+    groups = table[repeated].groupby(numbers[repeated], sort=False)
+    several = {}
+    for name, column in (("in_other_split", "split"), ("label_conflict", "label")):
+        found = np.zeros(len(table), bool)
+        found[repeated] = groups[column].transform("nunique").to_numpy() > 1
+        several[name] = pd.Series(found, table.index)
+    return {"copies": pd.Series(copies, table.index, "int64"), **several}

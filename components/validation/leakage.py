@@ -76,21 +76,25 @@ def examine(
         described: the sample table of the raw data (`raw_table.build`), if there is one.
     """
     windows = hasattr(task, "window_example")
-    findings = [] if windows else _copies(table, len(sample_file.ids(raw)))
+    findings = [] if windows else _copies(table, sample_file.count(raw))
     near = pairs(prepared / NEAR_FILE)
     findings += _near(near, facts, spec, windows)
-    splits = dict(zip(table["id"], table["split"], strict=True))
     field = spec.split.group or ("group" if "group" in spec.source_fields() else None)
     if field is not None:
-        findings.append(_groups(field, raw, splits))
+        findings.append(_groups(field, raw, _splits_of(table)))
     if "time" in spec.source_fields() and not windows:
-        findings += _times(raw, splits)
+        findings += _times(raw, _splits_of(table))
     if described is not None:
         findings += [SplitFinding(text, True) for text in _telling_columns(task, described)]
     across = [pair for pair in near if pair.first_split != pair.second_split and pair.first_split and pair.second_split]
     across.sort(key=lambda pair: ("test" not in (pair.first_split, pair.second_split), -pair.similarity))
     conflicts = [*_unlike_copies(task, table), *conflicting(near)]
     return Leakage(findings, across[:SHOWN], conflicts[:SHOWN])
+
+
+def _splits_of(table: pd.DataFrame) -> dict[str, str]:
+    """The split of each sample, by id."""
+    return dict(zip(table["id"], table["split"], strict=True))
 
 
 def _unlike_copies(task: Task, table: pd.DataFrame) -> list[NearPair]:

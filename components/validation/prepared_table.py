@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from components.contracts.array_spec import ArraySpec
 from components.core.progress import Progress
 from components.identity import manifest
-from components.preprocessing.stored import StoredSplit, digest_of
+from components.preprocessing.stored import StoredSplit, digest_of, digests_of
 from components.tasks.task import Task
 from components.validation import duplicates
 
@@ -85,6 +85,9 @@ def _piece(
         index = rows[start : start + _ROWS]
         for name, values in task.describe_prepared(stored.batch(index)).items():
             described.setdefault(name, []).append(np.asarray(values))
-        digests += [digest_of(stored.sample(row), inputs) for row in index.tolist()]
+        if all(spec.layout == "fixed" for spec in stored.specs):
+            digests += digests_of(stored.batch(index, [spec.name for spec in stored.specs]), inputs)
+        else:
+            digests += [digest_of(stored.sample(row), inputs) for row in index.tolist()]
         progress.advance(len(index))
     return pd.DataFrame({"digest": digests, **{name: np.concatenate(pieces) for name, pieces in described.items()}})

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from components.core.progress import Progress
 from components.ingestion import sample_file, times
 from components.ingestion.sample import Sample
+from components.ingestion.sample_batch import OtherRowsError
 from components.tasks.description import describe, label_text
 from components.tasks.task import Task
-from components.validation import duplicates
+from components.validation import duplicates, row_table
 
 STEP = "step_seconds"
 FEATURE = "row."  # begins the name of the column of a feature, as tasks describe them
@@ -52,13 +53,27 @@ def build(
     count: int,
     settings: Any = None,
     features: Sequence[str] = (),
+    by_kind: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> pd.DataFrame:
     """Build the table of all samples of a raw file and write it to `target`.
 
     Args:
         features: as of `columns`.
         settings: the task's settings in the dataset; what a sample is, depends on them for some tasks.
+        by_kind: the features that are numbers, and those that are categories, where the source says it.
     """
+    try:
+        values = row_table.columns(task, source, name, count, by_kind)
+    except OtherRowsError:
+        values = _one_by_one(task, source, name, count, settings)
+    table = pd.DataFrame(values)
+    table = table.assign(**duplicates.columns(table))[list(columns(task, features))]
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
+    return table
+
+
+def _one_by_one(task: Task, source: Path, name: str, count: int, settings: Any) -> dict[str, list[object]]:
+    """The columns of the table but for those of duplicates."""
     values: dict[str, list[object]] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, Progress(f"describing {name}", count) as progress:
         each = pool.map if task.payload_field else map
@@ -72,10 +87,7 @@ def build(
     if "time_seconds" in values:
         steps: list[object] = list(times.steps(values["time_seconds"]))
         values[STEP] = [*steps[1:2], *steps[1:]] if len(steps) > 1 else steps
-    table = pd.DataFrame(values)
-    table = table.assign(**duplicates.columns(table))[list(columns(task, features))]
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
-    return table
+    return values
 
 
 def _row(task: Task, sample: Sample, settings: Any) -> dict[str, object]:

@@ -65,14 +65,15 @@ def examine(
         facts: of its manifest.
     """
     raw = folder / "raw" / sample_file.FILE_NAME
-    described = _described(folder / "validated" / "samples.parquet")
+    described = _described(folder / "validated" / "samples.parquet", task)
     found = leakage.examine(task, spec, raw, prepared, table, facts, described)
     return SplitReport(found, _shift(task, spec, raw, prepared, table, facts, described))
 
 
-def _described(path: Path) -> pd.DataFrame | None:
-    """The sample table of the raw data."""
-    return pq.read_table(path).to_pandas() if path.is_file() else None
+def _described(path: Path, task: Task) -> pd.DataFrame | None:
+    """What the sample table of the raw data says of the samples themselves, with their ids and labels."""
+    columns = ["id", "label", *task.raw_columns, "bytes"]
+    return pq.read_table(path, columns=columns).to_pandas() if path.is_file() else None
 
 
 def _shift(
@@ -102,7 +103,7 @@ def _shift(
     own = table.iloc[np.concatenate(chosen)]
     parts = [sample_features.of_columns(own, task.prepared_columns)]
     if described is not None:
-        raw_rows = described.set_index("id").loc[own["id"]]
+        raw_rows = described[described["id"].isin(own["id"])].set_index("id").loc[own["id"]]
         own_columns = [name for name in task.raw_columns if name not in task.prepared_columns]
         parts.append(sample_features.of_columns(raw_rows, [*own_columns, "bytes"]))
     parts.append(

@@ -51,7 +51,7 @@ def validate_raw(folder: Path) -> None:
     with atomic.folder(folder / "validated") as fresh:
         count = int(raw.facts["samples"])
         target, features = fresh / "samples.parquet", spec.row_columns()
-        table = raw_table.build(task, source, target, spec.name, count, settings, features)
+        table = raw_table.build(task, source, target, spec.name, count, settings, features, spec.columns_by_kind())
         verdict = suite.judge(table, raw.digest)
         _report(spec, verdict, table, _previews(task, source, verdict))
         atomic.write_text(fresh / "verdict.json", verdict.to_json())

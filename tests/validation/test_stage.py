@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -241,3 +242,18 @@ def test_spoilt_prepared_data_is_refused(dataset: Callable[..., Path], spoil: st
     assert [result["kwargs"]["column"] for result in failed] == [column]
     assert failed[0]["failing"]
     assert not (staging / "verdict.json").exists()
+
+
+def test_an_expectation_with_a_condition_sees_the_whole_table() -> None:
+    from components.validation.suite import ExpectationSpec, Suite
+
+    table = pd.DataFrame({"id": list("abcd"), "width": [1, 2, 3, 9], "height": [1, 1, 1, 2], "digest": list("wxyz")})
+    condition = {"row_condition": "height==1", "condition_parser": "pandas"}
+    width = {"column": "width", "max_value": 3}
+    for kwargs, success in ((width, False), ({**width, **condition}, True)):
+        spec = ExpectationSpec(type="expect_column_values_to_be_between", kwargs=kwargs)
+        assert Suite("raw", [spec]).judge(table, "").success is success
+    exists = ExpectationSpec(type="expect_column_to_exist", kwargs={"column": "height", "column_index": 2})
+    assert Suite("raw", [exists]).judge(table, "").success
+    set_of_all = ExpectationSpec(type="expect_table_column_count_to_equal", kwargs={"value": 4})
+    assert Suite("raw", [set_of_all]).judge(table, "").success
