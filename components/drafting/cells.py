@@ -28,8 +28,10 @@ IDENTITIES = ("id", "index", "uid", "key", "")
 MISSING = frozenset(
     {"?", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", ".", "..", "...", "missing", "#value!"}
 )
+_MONTH = r"(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]un|[Jj]ul|[Aa]ug|[Ss]ep|[Oo]ct|[Nn]ov|[Dd]ec)[a-z]*\.?"
 _DATE = re.compile(
     r"\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ,]+\d{1,4}(\D.*)?|\d{1,2}[/.-]\d{4}|[A-Za-z]{3,9}\.? \d{1,2}, ?\d{4}.*"
+    rf"|{_MONTH}[-/.]\d{{1,2}}[-/.]\d{{4}}|\d{{4}}[-/. ]{_MONTH}"
 )
 _UNITS = "|".join([*map(re.escape, "€$£¥%"), "EUR", "USD", "GBP", "CHF", "JPY"])
 _UNIT = re.compile(rf"^(?:{_UNITS})\s*|\s*(?:{_UNITS})$", re.IGNORECASE)

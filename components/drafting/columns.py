@@ -84,8 +84,9 @@ def recognise(
     labels = layout.get("labels")
     used |= set(labels) if isinstance(labels, list) else {labels}
     for column in number_marks.apply(columns)[0]:
-        is_pixel = "pixels" in layout and column.name.startswith(layout["pixels"])
-        if column.name not in used and not is_pixel:
+        prefix = layout.get("pixels") or (values if isinstance(values, str) else "")
+        is_numbered = bool(prefix) and column.name.removeprefix(prefix).isdigit()
+        if column.name not in used and not is_numbered:
             left_out.append((column.name, column_roles.why_left_out(column)))
     layout, remarks = missing_words.stated(layout, own_words, as_they_are)
     time, time_notes, left_out = time_column.find(table, as_they_are, layout, left_out)

@@ -20,6 +20,7 @@ from components.ingestion.dialect import Dialect
 MAX_LINES = 2000
 _MAX_CHARACTERS = 4 << 20
 _BODY = 100  # rows that tell which columns have numbers or times
+_REPEATED = 4  # rows a word, from which a column is one of few words
 _MOST_ABOVE = 100  # lines above the header that are looked through
 _NAMES = frozenset((*LABELS, *LABEL_SETS, *TEXTS, *TIMES, *SPLITS, *IDENTITIES)) - {""}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -100,15 +101,25 @@ def first_lines(path: Path, name: str) -> list[str]:
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has the names of the columns: known names, or text above numbers or times."""
+    """Whether the first row has the names of the columns: known names, text above numbers or times, or words that no
+    other row of columns of few words has."""
     if not rows:
         return True
     head, body = rows[0], rows[1:]
     if any(cell.strip().lower() in _NAMES for cell in head):
         return True
-    return len(set(head)) == len(head) and any(
-        _is_typed(index, body[:50], some=True) and not is_typed(cell) for index, cell in enumerate(head)
-    )
+    if len(set(head)) < len(head):
+        return False
+    if any(_is_typed(index, body[:50], some=True) and not is_typed(cell) for index, cell in enumerate(head)):
+        return True
+    return _are_new(head, body)
+
+
+def _are_new(head: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
+    """Whether there are columns of few words, and the first row's cells are none of them."""
+    words = [[row[index] for row in body if len(row) > index and row[index].strip()] for index in range(len(head))]
+    few = [index for index, cells in enumerate(words) if len(cells) >= _REPEATED * max(1, len(set(cells)))]
+    return bool(few) and all(head[index].strip() and head[index] not in words[index] for index in few)
 
 
 def _delimiter(lines: Sequence[str], kind: str) -> tuple[str, bool]:

@@ -19,8 +19,9 @@ QUANTITIES = frozenset({"target", "y", "response", "output", "price", "value", "
 FEW = 20  # different whole numbers up to which they are classes
 _STEP = re.compile(r"(.*?)[_ .-]?(\d+)")
 _NO_STEPS = frozenset({"column", "col", "feature", "feat", "f", "var", "variable", "attribute", "attr", "field", "pc",
-                       "dim"})  # fmt: skip
+                       "dim", "a", "att", "in", "input"})  # fmt: skip
 _MANY_STEPS = 8
+_MANY_X = 30  # x1, x2, ... and V1, V2, ... are the features of a textbook, unless they are many
 
 
 def find(columns: Sequence[Column], options: DraftOptions, where: str) -> tuple[Column, str] | None:
@@ -94,4 +95,5 @@ def are_steps(names: Sequence[str]) -> bool:
     numbers = [int(match.group(2)) for match in found if match is not None]
     if len(prefixes) > 1 or prefixes & _NO_STEPS or numbers != sorted(set(numbers)):
         return False
-    return prefixes != {""} or len(names) >= _MANY_STEPS
+    fewest = {"": _MANY_STEPS, "x": _MANY_X, "v": _MANY_X if numbers[0] == 1 else 0}
+    return len(names) >= fewest.get(next(iter(prefixes)), 0)

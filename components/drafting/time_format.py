@@ -17,6 +17,7 @@ _DATES = (
       ("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y", "%d/%b/%Y", "%d/%b/%y", "%m/%Y")),
     "%y-%m-%d",  # with other marks a year of two digits is not written first
     "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%b %Y", "%B %Y", "%b-%Y", "%a %b %d %Y",
+    "%b-%d-%Y", "%b/%d/%Y", "%Y-%b", "%Y %b", "%Y %B", "%Y/%b",
 )  # fmt: skip
 _HOURS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%H")
 _CLOCKS = ("", *(gap + hours for gap in (" ", "T", ", ") for hours in _HOURS))

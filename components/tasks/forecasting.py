@@ -16,7 +16,7 @@ from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ForecastOutput, InputSpec, OutputSpec, SeriesInput
 from components.core.errors import SampleError, UsageError
 from components.core.strict import Strict
-from components.tasks import items
+from components.tasks import forecast_windows, items
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
 from components.tasks.task_defaults import TRAIN_SHARE, VALIDATION_SHARE, Layout, SourceProfile, TaskDefaults
@@ -201,23 +201,34 @@ class Forecasting(TaskDefaults):
         "time_seconds", "steps", "finite", "minimum", "maximum", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("minimum", "maximum", "mean", "future_mean")
-    starting_model: ClassVar[dict[str, Any]] = {"family": "linear", "name": "dlinear"}
+    starting_model: ClassVar[dict[str, Any]] = {"family": "linear", "name": "dlinear", "instance_norm": True}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "rnn": {"name": "gru"},
         "transformer": {"name": "patchtst"},
-        "linear": {"name": "dlinear"},
+        "linear": {"name": "dlinear", "instance_norm": True},
     }
 
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
-        """A hundredth of the rows ahead, four times as many back, within bounds; all columns of the table."""
-        horizon = max(1, min(96, profile.samples // 100))
-        return {"look_back": min(336, 4 * horizon), "horizon": horizon, "channels": list(layout["values"])}
+        """Windows by the season of the rows and their number; all columns of the table."""
+        period = forecast_windows.season(profile.numbers("time_seconds"))
+        look_back, horizon = forecast_windows.sizes(profile.samples, period)
+        return {"look_back": look_back, "horizon": horizon, "channels": list(layout["values"])}
 
     def draft_split(self, profile: SourceProfile) -> dict[str, Any]:
         """Rows in the order of time."""
         train, validation = int(TRAIN_SHARE * profile.samples), int(VALIDATION_SHARE * profile.samples)
         test = profile.samples - train - validation
         return {"by": "time", "rows": {"train": train, "validation": validation, "test": test}}
+
+    def draft_training(self, samples: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """A linear model takes large steps; the weight decay keeps the weights of few windows small."""
+        return {**super().draft_training(samples, settings), "learning_rate": 1e-2, "weight_decay": 0.3}
+
+    def draft_candidates(self, samples: int, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The linear model and one of each other family, which takes the usual steps."""
+        drafted, *others = super().draft_candidates(samples, settings)
+        usual = super().draft_training(samples, settings)
+        return [drafted, *({**other, "train": usual} for other in others)]
 
     def content(self, values: Values) -> bytes:
         """Time and values."""

@@ -323,7 +323,10 @@ def test_times_of_every_hour(form: Callable[[datetime.datetime], str], time_form
     ("form", "step", "text"),
     [
         (lambda time: f"{time:%Y%m%d}", datetime.timedelta(days=1), "every day"),
+        (lambda time: f"{time:%b-%d-%Y}", datetime.timedelta(days=1), "every day"),
         (lambda time: f"{time:%Y-%m}", datetime.timedelta(days=30.4369), "every month"),
+        (lambda time: f"{time:%Y %b}", datetime.timedelta(days=30.4369), "every month"),
+        (lambda time: f"{time:%Y-%b}", datetime.timedelta(days=30.4369), "every month"),
         (lambda time: f"{time:%Y}", datetime.timedelta(days=365.2425), "every 12 months"),
     ],
 )

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from components.contracts.dataset import DatasetSpec
 from components.core.errors import SourceError
 from components.core.project import Project
-from components.drafting import draft, expectations
+from components.drafting import draft, expectations, label_column
 from components.drafting.cells import Column, unit
 from components.drafting.draft_options import DraftOptions
 from components.drafting.feature_expectations import raw
@@ -105,15 +105,34 @@ def test_what_is_not_clear_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "count", "is_series"), [("t", 12, True), ("step_", 3, True), ("", 12, True), ("feature_", 12, False)]
-)
+    ("prefix", "count", "is_series"),
+    [("t", 12, True), ("step_", 3, True), ("", 12, True), ("feature_", 12, False), ("x", 2, False), ("x", 40, True),
+     ("Att", 40, False)],
+)  # fmt: skip
 def test_numbered_steps_of_one_quantity_are_a_series(prefix: str, count: int, is_series: bool, tmp_path: Path) -> None:
     head = ",".join([*(f"{prefix}{k}" for k in range(count)), "label"])
-    text = table(60, lambda i: ",".join([*(f"{i * k % 17}.5" for k in range(count)), "ab"[i % 2]]), head)
-    assert found(tmp_path, text)[0] == ("series-classification" if is_series else "tabular-classification")
+    text = table(60, lambda i: ",".join([*(f"{i * (k % 16 + 1) % 17}.5" for k in range(count)), "ab"[i % 2]]), head)
+    task, _, said = found(tmp_path, text)
+    assert task == ("series-classification" if is_series else "tabular-classification")
+    assert "left out" not in said  # many columns are written as a prefix
     task, layout, _ = found(tmp_path, text, fields=frozenset({"values", "label"}))
     assert (task, layout["label"]) == ("series-classification", "label")
     assert found(tmp_path, text.replace("label", "price").replace(",a\n", ",1.5\n"), label="price")[0] is not None
+
+
+@pytest.mark.parametrize(("first", "is_series"), [(0, True), (1, False)])
+def test_a_few_columns_numbered_from_one_are_features(first: int, is_series: bool) -> None:
+    assert label_column.are_steps([f"V{first + k}" for k in range(3)]) is is_series
+
+
+def test_the_header_of_a_table_of_words_has_cells_that_no_row_has(tmp_path: Path) -> None:
+    text = table(
+        60, lambda i: f"{JOBS[i % 3]},{('Rome', 'Oslo')[i % 2]},{('yes', 'no')[i % 5 % 2]}", "job,town,survived"
+    )
+    task, layout, _ = found(tmp_path, text)
+    assert (task, layout["label"], layout["categories"]) == ("tabular-classification", "survived", ["job", "town"])
+    body = text.partition("\n")[2]
+    assert found(tmp_path, body, label="column_2")[1]["columns"] == ["column_0", "column_1", "column_2"]
 
 
 def test_a_quantity_beside_texts_images_and_series_is_a_target(tmp_path: Path) -> None:
