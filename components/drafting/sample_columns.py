@@ -49,14 +49,13 @@ def _labelled(
     where = str(table.paths[0])
     image = image_columns.find(columns, table.paths[0], source) if not options.demands("row") else None
     if image is not None:
-        label = _label([column for column in columns if column.name != image.name], options, where)
-        if label is not None:
-            keys, notes = label_keys.find(table, label, options, marks)
-            return (
-                {**image.keys, **keys},
-                [f"paths of images ({image.name}) and {label_keys.kind(keys)} ({label.name})", *notes],
-                [],
-            )
+        others = _without(columns, image.name)
+        label = _label(others, options, where) or _only_quantity(others, options)
+        if label is None:
+            raise _no_label(table, image.name, others)
+        keys, notes = label_keys.find(table, label, options, marks)
+        found = f"paths of images ({image.name}) and {label_keys.kind(keys)} ({label.name})"
+        return {**image.keys, **keys}, [found, *notes], []
     text = column_roles.text(columns if options.label is None else _without(columns, options.label))
     is_table = features.is_one(columns, text, options)
     numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]
@@ -130,6 +129,23 @@ def _label(columns: Sequence[Column], options: DraftOptions, where: str) -> Colu
             quantities = [column for column in quantities if column.known in label_column.QUANTITIES]
         found = quantities[0] if len(quantities) == 1 else None
     return found
+
+
+def _only_quantity(columns: Sequence[Column], options: DraftOptions) -> Column | None:
+    """The only column of quantities, whatever its name: beside images, there is nothing else that it could be."""
+    quantities = [column for column in columns if column.known not in IDENTITIES and label_column.is_quantity(column)]
+    return quantities[0] if len(quantities) == 1 and options.allows("target") else None
+
+
+def _no_label(table: Files, image: str, columns: Sequence[Column]) -> SourceError:
+    names = ", ".join(column.name for column in columns)
+    return SourceError(
+        f"paths of images ({image}), and no column that is clearly their label or target",
+        where=str(table.paths[0]),
+        got=names or "no other column",
+        expected="a column such as label or class, or a single column of quantities",
+        next_step="name it: --label COLUMN" if columns else "add a column with the label of each image",
+    )
 
 
 def _without(columns: Sequence[Column], name: str) -> list[Column]:

@@ -213,6 +213,18 @@ def test_a_column_of_images(cell: str, folder: str, suffix: str, keys: dict[str,
     assert samples[3].values == {"image": b"3\n", "label": "pug"}
 
 
+def test_images_beside_one_quantity_are_a_regression_whatever_its_name(tmp_path: Path) -> None:
+    for number in range(40):
+        put(tmp_path / "images", [str(number)], f"{number}.jpg")
+    rows = [f"{i}.jpg,{i / 7:.2f},{i * 0.3 + 1:.1f}" for i in range(40)]
+    path = put(tmp_path, ["file,brightness", *(row.rpartition(",")[0] for row in rows)])
+    found = columns.recognise(path, "csv", tmp_path)
+    assert (found.layout["image"], found.layout["target"], found.layout["label"]) == ("file", "brightness", None)
+    two = refused(put(tmp_path, ["file,brightness,contrast", *rows], "two.csv"))
+    assert "paths of images (file), and no column that is clearly" in two.what
+    assert (two.got, two.next_step) == ("brightness, contrast", "name it: --label COLUMN")
+
+
 @pytest.mark.parametrize("empty", [2, 20])
 def test_rows_without_label_are_left_out_if_they_are_few(empty: int, tmp_path: Path) -> None:
     lines = [line if i > empty or not i else line.rpartition(",")[0] + "," for i, line in enumerate(texts())]
