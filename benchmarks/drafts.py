@@ -67,8 +67,8 @@ def _draft_and_run(house: House, public: PublicSet, source: Path) -> list[Figure
     name = f"drafted-{public.name.lower()}"
     what = f"`new` + `run` {public.name}"
     begin = time.monotonic()
-    drafted: dict[str, Any] = house.json("new", name, "--from", str(source), *public.options)
-    done = house.run("run", name, timeout=3600, check=False)
+    new = house.run("new", name, "--from", str(source), *public.options, "--json", check=False)
+    done = house.run("run", name, timeout=3600, check=False) if new.returncode == 0 else new
     minutes = (time.monotonic() - begin) / 60
     if public.stops_at is not None:
         stopped = done.returncode != 0 and public.stops_at in done.stdout + done.stderr
@@ -80,7 +80,7 @@ def _draft_and_run(house: House, public: PublicSet, source: Path) -> list[Figure
     value = metrics["overall"][public.metric]
     pipeline = yaml.safe_load(house.project.pipeline_file(name).read_text())
     reference, source_of = _reference(public, metrics)
-    tell(f"{name}: {drafted['task']}, {metrics['overall']}, {minutes:.1f} min")
+    tell(f"{name}: {pipeline['task']}, {metrics['overall']}, {minutes:.1f} min")
     tell(f"  model {pipeline['model']}, train {pipeline['train']}; {source_of}: {reference:.4g}")
     most = round(reference * (1 + ERROR_SHARE), 4) if public.lower_is_better else None
     least = None if public.lower_is_better else round(reference - POINTS, 4)

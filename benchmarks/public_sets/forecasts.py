@@ -45,10 +45,12 @@ SETS = (
     _set("sunspots", PMDARIMA, "pmdarima/datasets/data/sunspots.txt.gz", _sunspots, held_out=False),
     _set("sunspots-yearly", STATSMODELS, "statsmodels/datasets/sunspots/sunspots.csv", held_out=True),
     _set("us-employment", VEGA, "vega_datasets/_data/us-employment.csv", held_out=False),
-    _set("apple", RIVER, f"{_DRIFT}/apple.csv", held_out=True),
+    _set("apple", RIVER, f"{_DRIFT}/apple.csv", held_out=True, stops_at="a longer step is a gap"),
     _set("elec-equip", STATSMODELS, "statsmodels/datasets/elec_equip/elec_equip.csv", held_out=False),
     _set("solar", AEON, "aeon/datasets/data/solar/solar.csv", held_out=True),
-    _set("co2", STATSMODELS, "statsmodels/datasets/co2/co2.csv", held_out=True, stops_at="finite"),
-    _set("water-flow", RIVER, "river/datasets/water-flow.csv", held_out=True, stops_at="step_seconds"),
-    _set("seattle-temps", VEGA, "vega_datasets/_data/seattle-temps.csv", held_out=True, stops_at="step_seconds"),
+    _set("co2", STATSMODELS, "statsmodels/datasets/co2/co2.csv", held_out=True, stops_at="no value is missing"),
+    _set("water-flow", RIVER, "river/datasets/water-flow.csv", held_out=True, stops_at="a longer step is a gap"),
+    _set(
+        "seattle-temps", VEGA, "vega_datasets/_data/seattle-temps.csv", held_out=True, stops_at="a longer step is a gap"
+    ),
 )

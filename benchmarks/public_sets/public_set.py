@@ -22,7 +22,7 @@ class PublicSet(NamedTuple):
             for forecasts).
         source: of the reference.
         options: what `new` has to be told, such as the label of files without a header.
-        stops_at: the column whose expectation stops the untouched pipeline, as the data has gaps or missing values, and
+        stops_at: words of the expectation that stops the untouched pipeline: the data has gaps or missing values, and
             a draft makes no defect the norm; None for data without such.
         held_out: whether the drafts' defaults were chosen without a look at this set.
     """

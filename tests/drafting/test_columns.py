@@ -331,6 +331,11 @@ def test_times_of_every_hour(form: Callable[[datetime.datetime], str], time_form
     assert "a row every hour" in found.why
 
 
+def test_a_series_of_years_may_begin_long_ago(tmp_path: Path) -> None:
+    found, samples = recognised(put(tmp_path, ["YEAR,spots", *(f"{1700 + i},{i % 11}" for i in range(60))]))
+    assert (found.layout["time"], found.layout["time_format"], len(samples)) == ("YEAR", "%Y", 60)
+
+
 @pytest.mark.parametrize(
     ("form", "step", "text"),
     [
