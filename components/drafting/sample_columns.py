@@ -54,8 +54,8 @@ def _labelled(
         if label is None:
             raise _no_label(table, image.name, others)
         keys, notes = label_keys.find(table, label, options, marks)
-        found = f"paths of images ({image.name}) and {label_keys.kind(keys)} ({label.name})"
-        return {**image.keys, **keys}, [found, *notes], []
+        what = f"paths of images ({image.name}) and {label_keys.kind(keys)} ({label.name})"
+        return {**image.keys, **keys}, [what, *notes], []
     text = column_roles.text(columns if options.label is None else _without(columns, options.label))
     is_table = features.is_one(columns, text, options)
     numbers = [column for column in columns if column.is_number and column.known not in IDENTITIES]

@@ -89,8 +89,8 @@ def _numbers(column: Column, cells: Sequence[str]) -> RecognisedTime | None:
         10_000 <= value < 100_000 and "." not in cell for value, cell in zip(values, cells, strict=True)
     ):
         return _unread(column, cells[0], expected="dates, not the serial numbers of days of a spreadsheet")
-    for length, fmt, first in ((4, "%Y", "10" if ordered else "18"), (6, "%Y%m", "18")):
-        if all(len(cell) == length and times.parse(cell, fmt) and first <= cell[:2] <= "21" for cell in cells):
+    for length, fmt, earliest in ((4, "%Y", "10" if ordered else "18"), (6, "%Y%m", "18")):
+        if all(len(cell) == length and times.parse(cell, fmt) and earliest <= cell[:2] <= "21" for cell in cells):
             return RecognisedTime(fmt, f"the times ({column.name}) are read as {fmt}")
     return None
 
