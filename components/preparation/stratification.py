@@ -55,7 +55,8 @@ def iterative(units: Sequence[dict[int, int]], counts: Sizes, sizes: Sequence[fl
     """The split of each unit (U,); units are drawn in their order.
 
     The class with the fewest units left comes first; each of its units goes to the split that wants most of the class,
-    then to the one that wants most samples.
+    then to the one that wants most samples. A unit of more samples than a split wants does not go there, if the smaller
+    ones can fill it; such units are drawn first.
 
     Args:
         units: for each unit, the number of its samples of each class.
@@ -73,6 +74,11 @@ def iterative(units: Sequence[dict[int, int]], counts: Sizes, sizes: Sequence[fl
     wanted = {name: _wanted(samples[name], len(of_class[name]), shares) for name in samples}
     room = list(sizes)
     result = np.full(len(units), len(sizes), np.uint8)
+    largest = [_largest(counts, size) for size in sizes]
+
+    def open_to(number: int) -> list[int]:
+        """The splits that a unit may go to; the first one, train, takes what no other does."""
+        return [split for split in range(len(sizes)) if counts[number] <= largest[split]] or [0]
 
     def put(number: int, split: int) -> None:
         result[number] = split
@@ -81,6 +87,11 @@ def iterative(units: Sequence[dict[int, int]], counts: Sizes, sizes: Sequence[fl
             wanted[name][split] -= count
 
     left = {name: len(numbers) for name, numbers in of_class.items()}
+    barred = [number for number in range(len(units)) if len(open_to(number)) < len(sizes)]
+    for number in sorted(barred, key=lambda number: -counts[number]):
+        put(number, max(open_to(number), key=lambda split: room[split]))
+        for name in units[number]:
+            left[name] -= 1
     queue = [(count, name) for name, count in left.items()]
     heapq.heapify(queue)
     while queue:
@@ -90,15 +101,21 @@ def iterative(units: Sequence[dict[int, int]], counts: Sizes, sizes: Sequence[fl
         for number in of_class[name]:
             if result[number] < len(sizes):
                 continue
-            put(number, max(range(len(sizes)), key=lambda split: (wanted[name][split], room[split])))
+            put(number, max(open_to(number), key=lambda split: (wanted[name][split], room[split])))
             for other in units[number]:
                 left[other] -= 1
                 if other != name:
                     heapq.heappush(queue, (left[other], other))
     for number in np.flatnonzero(result == len(sizes)).tolist():  # of no class
-        put(number, max(range(len(sizes)), key=lambda split: room[split]))
+        put(number, max(open_to(number), key=lambda split: room[split]))
     _even_out(result, units, counts, sizes)
     return result
+
+
+def _largest(counts: Sizes, size: float) -> float:
+    """Samples of the largest unit that a split takes: no more than it wants, where the units up to this can fill it."""
+    limit = max(1.0, size)
+    return limit if int(counts[counts <= limit].sum()) >= size else float("inf")
 
 
 def _wanted(samples: int, units: int, shares: Sequence[float]) -> list[float]:

@@ -177,3 +177,17 @@ def test_a_share_is_of_the_samples_that_a_split_is_drawn_from() -> None:
     result = assign(keys, labels, given, SPEC)
     assert abs((result == TEST).sum() - 400) <= 3
     assert split_summary.lines(Draw(keys, [(0,)] * N, given), ["all"], result, SPEC) == []
+
+
+def test_samples_that_stay_together_and_are_more_than_a_split_are_learnt() -> None:
+    classes = [(label,) for label in range(10) for _ in range(20)]
+    groups = np.arange(1, 201, dtype=np.uint64)
+    groups[[20 * label + place for label in range(3) for place in range(15)]] = 1000  # 45 of 200
+    for seed in range(10):
+        result = drawn(classes, seed, groups)
+        assert (result[groups == 1000] == TRAIN).all()
+        for split, share in SHARES.items():
+            assert abs((result == split).mean() - share) < 0.01, (seed, split)
+            assert {classes[row] for row in np.flatnonzero(result == split)} == {(label,) for label in range(10)}
+    few = np.repeat(np.arange(4, dtype=np.uint64), 50)  # no split can be made of smaller ones
+    assert {*drawn([(row % 10,) for row in range(200)], groups=few).tolist()} == {TRAIN, VALIDATION, TEST}
