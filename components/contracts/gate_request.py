@@ -26,6 +26,13 @@ class Candidate(Strict):
     bundle_key: str
 
 
+class ServedFigure(Strict):
+    """The best figure on the present test split of a version that has served as champion."""
+
+    version: str
+    figure: float
+
+
 class GateRequest(Strict):
     """What the gates are asked; paths are relative to the project's root, the working directory.
 
@@ -33,6 +40,7 @@ class GateRequest(Strict):
         pipeline: name of the pipeline; the package must be of it.
         role: which alias asks; a challenger is not compared with the champion beforehand, that is what it runs for.
         champion: what serves now; None: nothing does.
+        best_served: by the champion gate's metric; None: no version that has served was compared on this test split.
         asked: the gates to go through (`manual` is the flow's).
         dataset: the dataset's folder, with `validated/` and `prepared/`.
         folder: where `evidence.json`, `report.html` and the plots go.
@@ -42,6 +50,7 @@ class GateRequest(Strict):
     role: Literal["champion", "challenger"]
     candidate: Candidate
     champion: Candidate | None
+    best_served: ServedFigure | None = None
     asked: list[Gate]
     gates: GatesSpec
     dataset: str

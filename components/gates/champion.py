@@ -33,8 +33,16 @@ def check(
     candidate: Scored | ScoringFailure,
     champion: Scored | ScoringFailure,
     frozen: FrozenSplit,
+    test_data: str,
 ) -> tuple[GateResult, ChampionComparison | None]:
-    """Compare candidate and champion sample by sample; the comparison is None if one of them cannot be scored."""
+    """Compare candidate and champion sample by sample; the comparison is None if one of them cannot be scored.
+
+    Where a candidate may be worse (`min_effect` below 0), it may be worse by that much than the best version that has
+    served, not than each one's successor: else many promotions could each lose a little.
+
+    Args:
+        test_data: digest of the prepared data, by which the next comparison knows the same test split.
+    """
     metric = spec.metric or next(iter(frozen.task.metrics))
     if metric not in frozen.task.metrics:
         names = ", ".join(frozen.task.metrics)
@@ -66,6 +74,7 @@ def check(
         "min_effect": comparison.min_effect,
         "confidence": comparison.confidence,
         "samples": comparison.samples,
+        "test_data": test_data,
     }
     if comparison.pairs is not None:
         figures |= {
@@ -82,14 +91,27 @@ def check(
         f"{'' if higher else ' (lower is better, so + is a gain)'}, with {spec.confidence:.0%} confidence at least "
         f"{format_gain(comparison, comparison.lower)}; above {comparison.scale * spec.min_effect:+g} is asked"
     )
+    best, next_step = request.best_served, None if comparison.passed else _next_step(comparison)
+    if best is not None:
+        figures |= {"best_served": best.figure, "best_version": best.version}
+        reason += f"; the best that has served is version {best.version} with {best.figure:.4f}"
+    if comparison.passed and best is not None and _has_drifted(comparison, best.figure):
+        next_step = f"train a better one, or go back: `modelyard promote {request.pipeline} {best.version}`"
+        reason += f", and it is worse than that by more than {comparison.scale * -spec.min_effect:g}{unit}"
     return GateResult(
         gate="champion",
-        passed=comparison.passed,
+        passed=next_step is None,
         figures=figures,
         limit=limit_text(comparison),
         reason=reason,
-        next_step=None if comparison.passed else _next_step(comparison),
+        next_step=next_step,
     ), comparison
+
+
+def _has_drifted(comparison: ChampionComparison, best: float) -> bool:
+    """Whether a candidate that may be a little worse than the champion is worse by more than that than the best."""
+    gain = comparison.candidate - best if comparison.higher_is_better else best - comparison.candidate
+    return comparison.min_effect < 0 and gain < comparison.min_effect
 
 
 def limit_text(comparison: ChampionComparison) -> str:

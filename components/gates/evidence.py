@@ -32,6 +32,7 @@ def key(request: GateRequest, root: Path | None = None) -> str:
             "role": request.role,
             "candidate": _identity(request.candidate),
             "champion": _identity(request.champion),
+            "best_served": None if request.best_served is None else request.best_served.model_dump(mode="json"),
             "asked": sorted(request.asked),
             "gates": request.gates.model_dump(mode="json"),
             "data": {kind: _manifest_digest(dataset / kind, kind) for kind in ("prepared", "validated")},

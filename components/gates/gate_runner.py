@@ -78,6 +78,11 @@ class _Scores:
             )
         return FrozenSplit.open(folder, self._data_check.prepared.facts)
 
+    @property
+    def test_data(self) -> str:
+        """Digest of the prepared data."""
+        return self._data_check.prepared.digest if self._data_check.prepared is not None else ""
+
     @cached_property
     def candidate(self) -> Scored | ScoringFailure:
         """The scored candidate."""
@@ -94,7 +99,9 @@ def _compare(request: GateRequest, scores: _Scores, findings: Findings) -> None:
     result = champion.nothing_to_compare(request)
     if result is None and request.champion is not None and spec is not None:
         champion_scored = scores.champion(request.champion)
-        result, findings.comparison = champion.check(request, spec, scores.candidate, champion_scored, scores.frozen)
+        result, findings.comparison = champion.check(
+            request, spec, scores.candidate, champion_scored, scores.frozen, scores.test_data
+        )
         if findings.comparison is not None:
             # The endpoint is still starting: import matplotlib and draw meanwhile.
             from components.gates.plots import draw_comparison

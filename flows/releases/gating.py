@@ -6,11 +6,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from components.contracts.gate_request import Candidate, Gate, GateEvidence, GateRequest
-from components.core.errors import ServingError
+from components import tasks
+from components.contracts.gate_request import Candidate, Gate, GateEvidence, GateRequest, ServedFigure
+from components.core.errors import NotFoundError, ServingError
 from components.gates import evidence
+from components.identity import manifest as manifests
 from components.packaging.bundle import Bundle
 from flows.pipelines import stage_requests
+from flows.releases import served_figures
 from flows.releases.rollout import Refused, Rollout, VerifiedVersion
 
 CANCEL_GRACE_SECONDS = 10.0  # for the endpoints that the gates have started to end
@@ -61,6 +64,7 @@ def _gate_request(rollout: Rollout, candidate: VerifiedVersion) -> GateRequest:
         role=rollout.role,
         candidate=_candidate(rollout, candidate.version.version, candidate.package.digest, candidate.bundle),
         champion=_champion(rollout),
+        best_served=_best_served(rollout) if "champion" in asked else None,
         asked=asked,
         gates=spec.gates,
         dataset=str(project.dataset(spec.dataset).relative_to(project.root)),
@@ -73,6 +77,20 @@ def _champion(rollout: Rollout) -> Candidate | None:
     if pin is None:
         return None
     return _candidate(rollout, pin.version, pin.package_digest, rollout.service.bundle(pin))
+
+
+def _best_served(rollout: Rollout) -> ServedFigure | None:
+    spec, project = rollout.context.spec, rollout.context.project
+    metrics = tasks.find(spec.task).metrics
+    metric = (spec.gates.champion.metric if spec.gates.champion is not None else None) or next(iter(metrics))
+    try:
+        test_data = manifests.load(project.dataset(spec.dataset) / "prepared", "prepared").digest
+    except NotFoundError:
+        return None
+    if metric not in metrics:  # the gate says so
+        return None
+    entries = rollout.ledger.entries()
+    return served_figures.best(entries, metric, higher_is_better=metrics[metric].higher_is_better, test_data=test_data)
 
 
 def _candidate(rollout: Rollout, version: str, digest: str, bundle: Bundle) -> Candidate:

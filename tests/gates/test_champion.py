@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.contracts.gate_request import GateResult
+from components.contracts.gate_request import GateResult, ServedFigure
 from components.contracts.pipeline import ChampionSpec, GatesSpec
 from components.core.errors import CorruptArtifactError
 from components.gates import stage
@@ -48,6 +48,21 @@ def test_an_equal_one_is_not_better(release: SmallRelease) -> None:
     assert not result.passed
     assert result.figures["gain"] == 0
     assert "test samples do not show it" not in str(result.next_step)
+
+
+def test_many_promotions_do_not_each_lose_a_little(release: SmallRelease) -> None:
+    """The margin is held against the best version that has served, not against the last one alone."""
+    one, other = release.bundle("two"), release.bundle("one", "1", train_fingerprint="9" * 64)
+    request = release.request(one, other, ("champion",))
+    (equal,) = stage.check(request).results
+    assert (equal.passed, len(str(equal.figures["test_data"]))) == (True, 64)
+    for lost, passes in ((0.01, True), (0.03, False)):
+        best = ServedFigure(version="7", figure=float(equal.figures["candidate"]) + lost)
+        (result,) = stage.check(request.model_copy(update={"best_served": best})).results
+        assert (result.passed, result.figures["best_version"]) == (passes, "7")
+        assert f"the best that has served is version 7 with {best.figure:.4f}" in result.reason
+        assert ("worse than that by more than 2 points" in result.reason) == (not passes)
+    assert "modelyard promote sample 7" in str(result.next_step)
 
 
 def test_without_champion_it_passes(release: SmallRelease) -> None:
