@@ -91,20 +91,21 @@ def check(
         f"{'' if higher else ' (lower is better, so + is a gain)'}, with {spec.confidence:.0%} confidence at least "
         f"{format_gain(comparison, comparison.lower)}; above {comparison.scale * spec.min_effect:+g} is asked"
     )
-    best, next_step = request.best_served, None if comparison.passed else _next_step(comparison)
+    best = request.best_served
+    advice = None if comparison.passed else _next_step(comparison)
     if best is not None:
         figures |= {"best_served": best.figure, "best_version": best.version}
         reason += f"; the best that has served is version {best.version} with {best.figure:.4f}"
     if comparison.passed and best is not None and _has_drifted(comparison, best.figure):
-        next_step = f"train a better one, or go back: `modelyard promote {request.pipeline} {best.version}`"
+        advice = f"train a better one, or go back: `modelyard promote {request.pipeline} {best.version}`"
         reason += f", and it is worse than that by more than {comparison.scale * -spec.min_effect:g}{unit}"
     return GateResult(
         gate="champion",
-        passed=next_step is None,
+        passed=advice is None,
         figures=figures,
         limit=limit_text(comparison),
         reason=reason,
-        next_step=next_step,
+        next_step=advice,
     ), comparison
 
 
