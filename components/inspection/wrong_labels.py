@@ -43,6 +43,7 @@ class JudgedLabels(NamedTuple):
 
 
 def together(verdicts: Sequence[JudgedLabels]) -> tuple[float | None, list[WrongLabel]]:
+    """The estimated share of wrong labels, None if none was judged, and the likely ones, the likeliest first."""
     count = sum(verdict.samples for verdict in verdicts)
     labels = sorted((one for verdict in verdicts for one in verdict.labels), key=lambda one: one.margin)
     return (round(sum(verdict.wrong for verdict in verdicts) / count, 4) if count else None), labels
