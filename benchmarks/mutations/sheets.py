@@ -55,17 +55,19 @@ class Sheet(Dataset):
         return files
 
     def render(self, numbers: Sequence[int]) -> bytes:
-        out = io.StringIO()
-        quoting: Literal[0, 1] = csv.QUOTE_ALL if self.quote_all else csv.QUOTE_MINIMAL
-        writer = csv.writer(out, delimiter=self.delimiter, lineterminator=self.newline, quoting=quoting)
         end = [""] if self.trailing else []
-        if self.header:
-            writer.writerow([*self.columns, *end])
-        for number in numbers:
-            writer.writerow([*(self.cells[number].get(column, "") for column in self.columns), *end])
-        text = "".join(line + self.newline for line in self.above) + out.getvalue()
+        rows = [[*(self.cells[number].get(column, "") for column in self.columns), *end] for number in numbers]
+        rows = [[*self.columns, *end], *rows] if self.header else rows
+        text = "".join(line + self.newline for line in [*self.above, *map(self._line, rows)])
         content = (text + "".join(line + self.newline for line in self.below)).encode(self.encoding)
         return gzip.compress(content) if self.gzip else content
+
+    def _line(self, cells: Sequence[str]) -> str:
+        """A row; the writer puts a cell in quotation marks for the line ends that it writes itself: here, for both."""
+        out = io.StringIO()
+        quoting: Literal[0, 1] = csv.QUOTE_ALL if self.quote_all else csv.QUOTE_MINIMAL
+        csv.writer(out, delimiter=self.delimiter, lineterminator="\r\n", quoting=quoting).writerow(cells)
+        return out.getvalue().removesuffix("\r\n")
 
 
 class Texts(Sheet):
