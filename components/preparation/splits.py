@@ -120,7 +120,9 @@ def _by_class(
     test = stratification.quotas(drawable, test_size) if test_size else np.zeros_like(totals)
     validation = stratification.quotas(drawable, validation_size) if validation_size else np.zeros_like(totals)
     result = np.full(len(classes), TRAIN, np.uint8)
-    by_class = np.argsort(numbers, kind="stable")
+    # Units of more samples than a split wants come last in their class: they are learnt.
+    limits = [stratification.largest_unit(counts, size) for size in (test_size, validation_size) if size]
+    by_class = np.lexsort((counts > min(limits, default=np.inf), numbers))
     for number, members in enumerate(np.split(by_class, np.cumsum(units)[:-1])):
         to_test, to_validation = _first_units(counts[members], int(test[number]), int(validation[number]))
         result[members[:to_test]] = TEST

@@ -74,7 +74,7 @@ def iterative(units: Sequence[dict[int, int]], counts: Sizes, sizes: Sequence[fl
     wanted = {name: _wanted(samples[name], len(of_class[name]), shares) for name in samples}
     room = list(sizes)
     result = np.full(len(units), len(sizes), np.uint8)
-    largest = [_largest(counts, size) for size in sizes]
+    largest = [largest_unit(counts, size) for size in sizes]
 
     def open_to(number: int) -> list[int]:
         """The splits that a unit may go to; the first one, train, takes what no other does."""
@@ -112,7 +112,7 @@ def iterative(units: Sequence[dict[int, int]], counts: Sizes, sizes: Sequence[fl
     return result
 
 
-def _largest(counts: Sizes, size: float) -> float:
+def largest_unit(counts: Sizes, size: float) -> float:
     """Samples of the largest unit that a split takes: no more than it wants, where the units up to this can fill it."""
     limit = max(1.0, size)
     return limit if int(counts[counts <= limit].sum()) >= size else float("inf")

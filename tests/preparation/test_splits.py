@@ -191,3 +191,17 @@ def test_samples_that_stay_together_and_are_more_than_a_split_are_learnt() -> No
             assert {classes[row] for row in np.flatnonzero(result == split)} == {(label,) for label in range(10)}
     few = np.repeat(np.arange(4, dtype=np.uint64), 50)  # no split can be made of smaller ones
     assert {*drawn([(row % 10,) for row in range(200)], groups=few).tolist()} == {TRAIN, VALIDATION, TEST}
+
+
+def test_near_duplicates_of_one_class_that_are_more_than_a_split_are_learnt() -> None:
+    labels = np.repeat(np.arange(10), 10)
+    near = np.arange(1, 101, dtype=np.uint64)
+    near[5:10] = near[10:16] = near[20:24] = 0  # 15 of 100, of three classes
+    given = np.full(100, OPEN, np.uint8)
+    spec = SplitSpec(test=0.1, validation=0.1, seed=0, near_duplicates="together")
+    for seed in range(10):
+        keys = np.random.default_rng(seed).integers(0, 2**63, 100).astype(np.uint64)
+        result = splits.assign(Draw(keys, [(int(label),) for label in labels], given, None, near), spec)
+        assert (result[near == 0] == TRAIN).all()
+        for split in (TRAIN, VALIDATION, TEST):
+            assert set(labels[result == split]) == set(range(10)), (seed, split)
