@@ -13,17 +13,26 @@ from components.release.ledger import Entry
 def best(entries: Sequence[Entry], metric: str, *, higher_is_better: bool, test_data: str) -> ServedFigure | None:
     """The best of the versions that were compared by this metric on this test data and have served as champion.
 
+    A version that production was rolled back from does not count: a person found it bad, whatever its figure.
+
     Args:
         test_data: digest of the prepared data.
     """
+    releases = history.releases(list(entries))
+    left = {release.before.version for release in releases if release.before is not None and _is_rollback(release)}
     found = [
         figure
-        for release in history.releases(list(entries))
+        for release in releases
         if release.role == "champion" and (gated := release.entry("gated")) is not None
         for figure in _figures(gated, release, metric, test_data)
+        if figure.version not in left
     ]
     sign = 1 if higher_is_better else -1
     return max(found, key=lambda served: sign * served.figure, default=None)
+
+
+def _is_rollback(release: history.Release) -> bool:
+    return release.is_direct and bool(release.entries[0].facts.get("going_back"))
 
 
 def _figures(gated: Entry, release: history.Release, metric: str, test_data: str) -> Iterator[ServedFigure]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from components.contracts.gate_request import ServedFigure
 from components.release.ledger import Ledger, Role
+from components.release.production import PRODUCTION
 from flows.releases import served_figures
 from tests.release.small_ledger import side, write
 
@@ -47,3 +48,6 @@ def test_only_versions_that_served_and_were_compared_on_this_data_count(tmp_path
     compared(ledger, ("2", "8"), (0.94, 0.96), "served")
     assert best() == ServedFigure(version="8", figure=0.96)
     assert best(higher_is_better=False) == ServedFigure(version="2", figure=0.94)
+    facts = {"going_back": True, PRODUCTION: {}}
+    ledger.append("asked", release="back", role="champion", before=side("8"), after=side("1"), asked_by="", facts=facts)
+    assert best() == ServedFigure(version="1", figure=0.95)  # a person went back from 8
