@@ -99,11 +99,10 @@ def eventually(true: Callable[[], Any], seconds: float = 30) -> None:
 
 
 @contextmanager
-def over_http(bundle: Path) -> Iterator[str]:
-    """The URL of a service of a bundle on a port of this machine."""
-    app, port = ModelApp(), ports.choose(26900, set())
-    app.serve(Worker(bundle, None, threads=1))
-    server = uvicorn.Server(uvicorn.Config(app.asgi, port=port, log_level="error"))
+def listening(app: Any) -> Iterator[str]:
+    """The URL of an ASGI application on a port of this machine."""
+    port = ports.choose(26900, set())
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -113,3 +112,12 @@ def over_http(bundle: Path) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def over_http(bundle: Path) -> Iterator[str]:
+    """The URL of a service of a bundle."""
+    app = ModelApp()
+    app.serve(Worker(bundle, None, threads=1))
+    with listening(app.asgi) as url:
+        yield url

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
-import uvicorn
 from playwright.sync_api import Page, Route, expect
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
@@ -21,31 +17,16 @@ from starlette.routing import Route as Path_
 
 from components.ingestion import png
 from components.tasks.task import EndpointSchema
-from flows.platform import ports
 from serving import page as pages
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import registry_page, small_package
+from tests.serving.service import listening
 from tests.serving.test_other_tasks import bundle
 
 PROGRAM = registry_page.browser()
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")]
 NASTY = "<img src=x onerror=alert(1)>"
-
-
-@contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    port = ports.choose(26950, set())
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +48,7 @@ def test_a_picture_is_classified_and_a_text_file_refused(page: Page, tmp_path: P
     small_package.bundle(tmp_path / "bundle", "7")
     (tmp_path / "a.png").write_bytes(small_package.image(0))
     (tmp_path / "a.txt").write_text("hello")
-    with served(of_worker(tmp_path / "bundle")) as url:
+    with listening(of_worker(tmp_path / "bundle")) as url:
         page.goto(url)
         page.locator("input[type=file]").set_input_files(tmp_path / "a.png")
         expect(page.locator("#answer tr")).to_have_count(3)
@@ -80,7 +61,7 @@ def test_a_picture_is_classified_and_a_text_file_refused(page: Page, tmp_path: P
 
 def test_a_text_and_parameters(page: Page, tmp_path: Path) -> None:
     bundle(tmp_path, "1")
-    with served(of_worker(tmp_path)) as url:
+    with listening(of_worker(tmp_path)) as url:
         page.goto(url)
         page.locator("textarea").fill(NASTY)
         expect(page.locator("#parameters input[name=times]")).to_have_value("2")  # its example
@@ -132,7 +113,7 @@ def test_every_kind_of_answer_is_shown_as_what_it_is(
         body = {"predictions": [prediction], "model": {}}
         route.fulfill(status=200, body=json.dumps(body), headers={"content-type": "application/json"})
 
-    with served(Starlette(routes=[Path_("/", lambda _: HTMLResponse(content))])) as url:
+    with listening(Starlette(routes=[Path_("/", lambda _: HTMLResponse(content))])) as url:
         page.route("**/predict", answer)
         page.goto(url)
         if form in ("image", "sound"):
