@@ -91,7 +91,7 @@ def read_ahead(root: Path) -> None:
         return
     for room in STAGE_ROOMS:
         for path in sorted((root / room).rglob("*.py")):
-            with contextlib.suppress(OSError, SyntaxError, ValueError):  # for whoever needs it to report
+            with contextlib.suppress(OSError, SyntaxError, ValueError):  # `identity` reports it where the module counts
                 parts = path.relative_to(root).with_suffix("").parts
                 known.read(".".join(parts[:-1] if parts[-1] == "__init__" else parts), path)
     known.save()

@@ -220,8 +220,8 @@ class Controller:
             service.stop()
         elif decision.step == "close":
             left = situation.open.get(decision.role)
-            with observation.alone(project, name) as ours:  # whoever is at work on it closes it by himself
-                if ours and left is not None:
+            with observation.alone(project, name) as is_alone:  # a worker that carries it out closes it itself
+                if is_alone and left is not None:
                     rollback.close(memory.observer.ledger, left, decision.reason)
         elif decision.step == "set policy" and situation.policy is not None:
             rollback.set_policy(service, project, name, situation.policy, log)
