@@ -13,6 +13,7 @@ from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
 from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
 from components.contracts.train_spec import TrainSpec
+from components.contracts.tune_spec import TuneSpec
 from components.core.strict import Strict
 
 
@@ -200,6 +201,7 @@ class PipelineSpec(Strict):
     serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
     schedule: ScheduleSpec | None = None
+    tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:

@@ -28,6 +28,9 @@ class TrainRequest(Strict):
         package: folder of the sealed model package, written by the evaluation.
         lineage: facts about the inputs, for the package (data chain, code digest, lock digest).
         pretrained_folder: the package of `registry:<model>@<alias>` at the time of the request.
+        parts: whether the parts of the package are written. Without them the training leaves its last checkpoint and
+            its figures (`TrainingFigures`), and a later request writes the parts without training on.
+        cores: processor cores that it may use; None: all, or what `train.threads` says.
     """
 
     pipeline: str
@@ -40,6 +43,8 @@ class TrainRequest(Strict):
     train: TrainSpec
     lineage: dict[str, str]
     pretrained_folder: str | None = None
+    parts: bool = True
+    cores: int | None = Field(default=None, ge=1)
 
     @staticmethod
     def read(arguments: list[str]) -> TrainRequest:
@@ -57,7 +62,7 @@ class TrainRequest(Strict):
 
 
 class Started(Strict):
-    """Training starts, or resumes from a checkpoint at `epoch` and `step`."""
+    """Training starts, or resumes from a checkpoint at `epoch` and `step`; `history` has a row for each epoch done."""
 
     event: Literal["started"] = "started"
     epoch: int
@@ -69,6 +74,7 @@ class Started(Strict):
     precision: str
     compiled: bool
     resumed: bool
+    history: list[dict[str, float]] = Field(default_factory=list)
 
 
 class TrainingProgress(Strict):
@@ -101,6 +107,25 @@ class Finished(Strict):
     epochs: int
     kept_epoch: int
     reason: Literal["epochs", "early_stopping"]
+    seconds: float
+
+
+FIGURES_FILE = "figures.json"
+
+
+class TrainingFigures(Strict):
+    """`figures.json` in the folder of a run whose training has ended: what it came to.
+
+    Args:
+        history: one row of named figures for each epoch.
+        kept_epoch: the epoch whose weights are kept, counted from 1.
+        seconds: in the training loop, validation included.
+    """
+
+    train_fingerprint: str
+    history: list[dict[str, float]]
+    kept_epoch: int
+    parameters: int
     seconds: float
 
 

@@ -17,7 +17,16 @@ from components.contracts.shapes import InputSpec, NextTokenOutput, OutputSpec, 
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
-from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task import (
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    ValidationMetric,
+    Values,
+)
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
@@ -194,6 +203,7 @@ class TextGeneration(TaskDefaults):
     input_type: ClassVar[type[InputSpec]] = TokensInput
     output_type: ClassVar[type[OutputSpec]] = NextTokenOutput
     objective: ClassVar[str] = "components.training.objectives.next_token:NextTokenObjective"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("accuracy", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.text_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "perplexity": Metric(False, "exp of the mean negative log-probability of a token, over all tokens"),

@@ -19,7 +19,16 @@ from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
 from components.tasks.processor import BaseProcessor
-from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task import (
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    ValidationMetric,
+    Values,
+)
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import TOKENIZER
 
@@ -248,6 +257,7 @@ class Translation(TaskDefaults):
     input_type: ClassVar[type[InputSpec]] = TokensInput
     output_type: ClassVar[type[OutputSpec]] = TextOutput
     objective: ClassVar[str] = "components.training.objectives.translation:TranslationObjective"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("accuracy", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.translation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "bleu": Metric(True, "BLEU of sacrebleu, 0 to 100"),

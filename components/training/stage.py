@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from components.contracts.metric_sink import MetricSink
-from components.contracts.training_request import Finished, Started, TrainRequest
+from components.contracts.training_request import FIGURES_FILE, Finished, Started, TrainingFigures, TrainRequest
+from components.core import atomic
 from components.core.errors import Interrupted
 from components.core.stage_process import die_with_parent
 from components.models.build import build
@@ -62,6 +63,9 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         if finished_parts(run_folder / "trained", request.train_fingerprint):
             log(f"trained already: {run_folder / 'trained'}")
             return
+        if not request.parts and _has_figures(run_folder, request.train_fingerprint):
+            log(f"trained already: {run_folder}")
+            return
         prepared = open_prepared(Path(request.prepared), request.data_digest)
         tensorboard = TensorBoardLog(run_folder / "tensorboard")
         try:
@@ -72,7 +76,29 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         transfer.begin(request.model.transfer, network)
         network.load_state_dict(state.kept)
         transfer.finish(network)
+        _write_figures(run_folder, request.train_fingerprint, state, network)
+        if not request.parts:
+            return
         write_parts(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
+
+
+def _write_figures(run_folder: Path, train_fingerprint: str, state: State, network: nn.Module) -> None:
+    figures = TrainingFigures(
+        train_fingerprint=train_fingerprint,
+        history=state.history,
+        kept_epoch=state.kept_epoch,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        seconds=state.seconds,
+    )
+    atomic.write_text(run_folder / FIGURES_FILE, figures.model_dump_json())
+
+
+def _has_figures(run_folder: Path, train_fingerprint: str) -> bool:
+    try:
+        figures = TrainingFigures.model_validate_json((run_folder / FIGURES_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return figures.train_fingerprint == train_fingerprint
 
 
 def fresh_network(request: TrainRequest, prepared: Prepared) -> nn.Module:
@@ -84,8 +110,8 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
     """The final state of the training, and facts of the pretrained weights."""
     spec = request.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if spec.threads:  # else torch's default: all cores, or OMP_NUM_THREADS
-        torch.set_num_threads(spec.threads)
+    if limits := [limit for limit in (spec.threads, request.cores) if limit is not None]:
+        torch.set_num_threads(min(limits))  # else torch's default: all cores, or OMP_NUM_THREADS
     objective = open_objective(prepared.task.objective, spec, prepared)
     seed_all(spec.seed, deterministic=spec.deterministic)
     network = fresh_network(request, prepared)
@@ -139,6 +165,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
                 precision=precision.format,
                 compiled=compiled,
                 resumed=found is not None,
+                history=state.history,
             )
         )
         log(
@@ -153,7 +180,9 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
         except Interrupted as error:
             error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
             raise
-        seconds = before + time.monotonic() - begin
+        seconds = state.seconds = before + time.monotonic() - begin
+        if not request.parts:
+            save()  # the state after the last epoch, from which a later request goes on
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
     last, metric = state.history[state.kept_epoch - 1], selection(objective).metric
     log(

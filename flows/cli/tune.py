@@ -1,0 +1,159 @@
+"""`modelyard tune`"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.core.project import Project
+from flows.cli.duration import Duration
+
+if TYPE_CHECKING:
+    from components.contracts.tune_report import TuneReport
+    from flows.comparisons.tuning.tune import Outcome
+
+SHOWN = 10
+
+
+@click.command(epilog="Example:  modelyard tune sst2 --for 30m  then  modelyard tune sst2 --apply")
+@click.argument("pipeline")
+@click.option("--trials", type=click.IntRange(min=1), help="Trials of the study in all, in place of tune.trials.")
+@click.option("--for", "seconds", type=Duration(), help="Time of this call, in place of tune.minutes; as in 30m.")
+@click.option("--parallel", type=click.IntRange(min=1), help="Trials at the same time [one for each core, up to 8].")
+@click.option("--study", metavar="NAME", help="Name of the study [follows from the recipe, the data and the space].")
+@click.option("--storage", metavar="URL", help="Database of the studies [MODELYARD_TUNE_STORAGE, else a file].")
+@click.option(
+    "--apply",
+    "applies",
+    is_flag=True,
+    help="Train the best over several seeds and write it to the file; alone, without more search.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def tune(
+    pipeline: str,
+    trials: int | None,
+    seconds: float | None,
+    parallel: int | None,
+    study: str | None,
+    storage: str | None,
+    applies: bool,
+    as_json: bool,
+) -> int:
+    """Search over the keys of PIPELINE that its section `tune:` names; without the section, over the usual ones.
+
+    The first trial is the recipe of the file. The figure is one of the validation split; the test split is not read.
+    A trial is a training with its own fingerprint: what was trained before is not trained again. After Ctrl-C, or a
+    kill, the same command goes on, and comes to the same trials.
+    """
+    from components.registry.api import Api
+    from flows.cli.run import log
+    from flows.comparisons.tuning import tune as tuning
+    from flows.platform import connections, lifecycle
+
+    project = Project.find()
+    request = tuning.Request(pipeline, trials, seconds, parallel, study, storage, applies)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    connections.enter(project)
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
+        outcome = tuning.run(project, request, api, endpoints.mlflow, log)
+    if as_json:
+        click.echo(json.dumps(document(outcome), indent=2))
+    else:
+        show(outcome)
+    return 0 if outcome.report.best is not None else 1
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """The outcome as JSON."""
+    return {
+        **outcome.report.model_dump(mode="json"),
+        "stopped_for": outcome.stopped_for,
+        "report": str(outcome.folder / "report.html"),
+        "mlflow": outcome.url,
+        "applied": None if outcome.applied is None else _applied(outcome),
+    }
+
+
+def _applied(outcome: Outcome) -> dict[str, Any]:
+    applied = outcome.applied
+    assert applied is not None  # noqa: S101  # with --apply
+    return {
+        "winner": applied.winner.number,
+        "gain": applied.gain,
+        "spread": applied.noise,
+        "within_spread": applied.within_spread,
+        "changed": applied.changed,
+        "finalists": [
+            {"trial": one.number, "settings": dict(one.settings), "values": list(one.values)}
+            for one in applied.finalists
+        ],
+    }
+
+
+def show(outcome: Outcome) -> None:
+    """Print the best trials, what to try next, and where the report is."""
+    report = outcome.report
+    show_trials(report)
+    if outcome.applied is not None:
+        show_finalists(outcome)
+    for sentence in report.advice:
+        click.echo(f"next    {sentence}")
+    click.echo(f"report  {outcome.folder / 'report.html'}")
+    click.echo(f"mlflow  {outcome.url}")
+
+
+def show_finalists(outcome: Outcome) -> None:
+    """Print the finalists over the seeds, and what was written."""
+    from components.contracts.tune_report import settings_text
+    from flows.cli import table
+
+    applied = outcome.applied
+    assert applied is not None  # noqa: S101  # with --apply
+    table.show(
+        ["trial", f"mean {outcome.report.metric.replace('_', ' ')}", "spread", "seeds", "settings"],
+        [
+            [
+                str(one.number),
+                f"{one.mean:.4f}",
+                f"{one.spread:.4f}",
+                str(len(one.values)),
+                settings_text(dict(one.settings)),
+            ]
+            for one in applied.finalists
+        ],
+    )
+    click.echo(f"best    {applied.sentence(outcome.report.metric)}")
+    if applied.changed:
+        click.echo(
+            f"        written into pipelines/{outcome.report.pipeline}.yaml; `modelyard run {outcome.report.pipeline}` "
+            "makes the package, and reads the test split"
+        )
+
+
+def show_trials(report: TuneReport) -> None:
+    """Print the best complete trials and the number of the others."""
+    from components.contracts.tune_report import settings_text
+    from flows.cli import table
+
+    ranked = report.ranked()
+    table.show(
+        ["trial", report.metric.replace("_", " "), *report.objectives[1:], "epochs", "train s", "settings"],
+        [
+            [
+                str(trial.number),
+                *(f"{value:.4g}" if index else f"{value:.4f}" for index, value in enumerate(trial.values)),
+                str(trial.epochs),
+                "-" if trial.seconds is None else f"{trial.seconds:.1f}",
+                settings_text(trial.settings),
+            ]
+            for trial in ranked[:SHOWN]
+        ],
+    )
+    counts = report.counts()
+    words = {"pruned": "ended early", "failed": "failed", "unfinished": "unfinished: the next call goes on with them"}
+    others = [f"{counts[state]} {text}" for state, text in words.items() if state in counts]
+    more = [f"{len(ranked) - SHOWN} more complete"] if len(ranked) > SHOWN else []
+    if more or others:
+        click.echo("; ".join([*more, *others]), err=True)

@@ -1,0 +1,217 @@
+"""One trial: its training through the stage runner, the figure of each epoch to record and pruner, what came of it.
+
+The outcome depends on the settings and on what the trial knows of others (`View`) alone: figures known already,
+of a finished training or of a checkpoint, are reported like new ones, and may end the trial just as these.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from components.contracts.training_request import Event, Metrics, Started, TrainingFigures
+from components.core.errors import ModelyardError
+from components.core.project import Project
+from components.identity.package import Package
+from components.registry import tracking
+from components.registry.api import Api
+from components.registry.tracking import Run, RunSink
+from components.tasks.task import ValidationMetric
+from components.tuning.record import Record, Told
+from components.tuning.view import View
+from flows.comparisons.tuning import candidates
+from flows.comparisons.tuning.candidates import Candidate
+from flows.pipelines import pretrained, stage_requests
+from flows.pipelines.stage_runner import LineSink
+from flows.pipelines.stages import RunContext
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+GRACE_SECONDS = 60.0
+
+
+class _Pruned(BaseException):
+    """The trial ends early. Not an Exception, so that no `except Exception` on the way catches it."""
+
+
+class Stopped(BaseException):
+    """The search stops; the checkpoint is written, and the trial goes on at the next call."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a search share.
+
+    Args:
+        metric: figure of the validation split.
+        objectives: names of `TuneSpec.objectives`.
+        cores: of each trial.
+        stopping: set when the search stops.
+        new_run: makes the MLflow run of a trial.
+    """
+
+    project: Project
+    api: Api
+    record: Record
+    metric: ValidationMetric
+    objectives: tuple[str, ...]
+    cores: int
+    stopping: threading.Event
+    new_run: Callable[[Candidate, int], Run]
+
+
+class _Epochs:
+    """Takes the figures of epochs, each once and in their order."""
+
+    def __init__(self, setting: Setting, view: View, number: int, last: int) -> None:
+        self._setting, self._view, self._number, self._last = setting, view, number, last
+        self._known = dict(setting.record.trials()[number].intermediate_values)
+        self._seen = 0
+        self.best: float | None = None
+
+    def take(self, epoch: int, value: float) -> None:
+        """Take the figure of an epoch, unless it was taken before.
+
+        Raises:
+            _Pruned: the trial ends here.
+        """
+        if epoch <= self._seen:
+            return
+        self._seen = epoch
+        if epoch not in self._known:
+            self._setting.record.report(self._number, epoch, value)
+        if epoch < self._last and self._view.ends_early(epoch, value):
+            raise _Pruned
+
+    def take_known(self) -> None:
+        """Take what the record has of an earlier call, as far as it goes without a gap."""
+        while (value := self._known.get(self._seen + 1)) is not None:
+            self.take(self._seen + 1, value)
+
+    def take_history(self, history: list[dict[str, float]]) -> None:
+        """Take the rows of a training's history."""
+        for row in history:
+            self.take(round(row["epoch"]), row[f"validation/{self._setting.metric.name}"])
+
+
+def run(setting: Setting, candidate: Candidate, view: View, number: int) -> Told:
+    """Run a trial to its end.
+
+    Args:
+        view: that proposed it, or took what it tries.
+
+    Raises:
+        Stopped: the search stops.
+    """
+    folder, fingerprint = candidate.run_folder(setting.project), candidate.fingerprint.digest
+    epochs = _Epochs(setting, view, number, candidate.spec.train.epochs)
+    begin = time.monotonic()
+    facts: dict[str, Any] = {"fingerprint": fingerprint}
+    mlflow_run = setting.new_run(candidate, number)
+    figures = candidates.figures(folder, fingerprint)
+    try:
+        if figures is not None:
+            facts["trained_before"] = True
+            epochs.take_history(figures.history)
+        else:
+            epochs.take_known()
+            _train(setting, candidate, epochs, mlflow_run)
+            figures = candidates.figures(folder, fingerprint)
+    except _Pruned:
+        facts["seconds"] = round(time.monotonic() - begin, 2)
+        tracking.finish(setting.api, mlflow_run, "FINISHED")
+        return Told("pruned", facts=facts, system=view.system())
+    except Stopped:
+        tracking.finish(setting.api, mlflow_run, "KILLED")
+        raise
+    except ModelyardError as error:
+        facts["reason"] = "; ".join(line.strip() for line in error.lines())[:1000]
+        tracking.finish(setting.api, mlflow_run, "FAILED")
+        return Told("failed", facts=facts, system=view.system())
+    if figures is None:
+        facts["reason"] = "the training left no figures"
+        return Told("failed", facts=facts, system=view.system())
+    values = objective_values(setting.metric, setting.objectives, figures)
+    facts |= {
+        "seconds": round(figures.seconds, 2),
+        "parameters": figures.parameters,
+        "loss": figures.history[figures.kept_epoch - 1]["validation/loss"],
+        "kept_epoch": figures.kept_epoch,
+        "epochs": len(figures.history),
+    }
+    logged = {f"tune/{name}": value for name, value in zip(setting.objectives, values, strict=True)}
+    tracking.log_metrics(setting.api, mlflow_run, logged, step=0)
+    tracking.finish(setting.api, mlflow_run, "FINISHED")
+    return Told("complete", values, facts, view.system())
+
+
+def objective_values(
+    metric: ValidationMetric, objectives: tuple[str, ...], figures: TrainingFigures
+) -> tuple[float, ...]:
+    """The objectives of a finished training; of the metric, that of the epoch whose weights are kept."""
+    kept = figures.history[figures.kept_epoch - 1]
+    known: Mapping[str, float] = {
+        "metric": kept[f"validation/{metric.name}"],
+        "parameters": float(figures.parameters),
+        "seconds": figures.seconds,
+        "megabytes": figures.parameters * 4 / 1e6,
+    }
+    return tuple(known[name] for name in objectives)
+
+
+def _train(setting: Setting, candidate: Candidate, epochs: _Epochs, mlflow_run: Run) -> None:
+    """Train, or resume from the checkpoint; figures go to MLflow and to `epochs`."""
+    context = RunContext(setting.project, candidate.spec, setting.api, _silent)
+    start = pretrained.package(setting.api, setting.project, candidate.spec, candidate.fingerprint)
+    sink = RunSink(setting.api, mlflow_run)
+    try:
+        train(context, candidate, start, setting, lambda event: _on_event(event, sink, epochs, setting))
+    finally:
+        sink.close()
+
+
+def train(
+    context: RunContext,
+    candidate: Candidate,
+    start: Package | None,
+    setting: Setting,
+    take: Callable[[Event], None],
+) -> None:
+    """Run the training's stage; `take` gets each of its events, and stops it by raising."""
+
+    def on_event(line: str) -> None:
+        if setting.stopping.is_set():
+            raise Stopped
+        try:
+            event = _EVENT.validate_json(line)
+        except ValidationError:
+            return
+        take(event)
+
+    request = stage_requests.trial_training(
+        setting.project,
+        candidate.spec,
+        candidate.fingerprint.digest,
+        candidate.data_digest,
+        candidate.prepared,
+        start,
+        cores=setting.cores,
+    )
+    sink: LineSink = on_event
+    replace(context, log=_silent).run(request, sink, GRACE_SECONDS)
+
+
+def _on_event(event: Event, sink: RunSink, epochs: _Epochs, setting: Setting) -> None:
+    sink.emit(event)
+    if isinstance(event, Started):
+        epochs.take_history(event.history)
+    elif isinstance(event, Metrics) and f"validation/{setting.metric.name}" in event.values:
+        epochs.take(event.epoch, event.values[f"validation/{setting.metric.name}"])
+
+
+def _silent(_: str) -> None:
+    """What a training says is in its run folder and in MLflow; several at once would only mix their lines."""
