@@ -24,7 +24,6 @@ from components.tasks.task import (
     Metric,
     Prediction,
     RawSample,
-    ValidationMetric,
     Values,
 )
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
@@ -203,7 +202,6 @@ class TextGeneration(TaskDefaults):
     input_type: ClassVar[type[InputSpec]] = TokensInput
     output_type: ClassVar[type[OutputSpec]] = NextTokenOutput
     objective: ClassVar[str] = "components.training.objectives.next_token:NextTokenObjective"
-    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("accuracy", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.text_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "perplexity": Metric(False, "exp of the mean negative log-probability of a token, over all tokens"),

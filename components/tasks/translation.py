@@ -26,7 +26,6 @@ from components.tasks.task import (
     Metric,
     Prediction,
     RawSample,
-    ValidationMetric,
     Values,
 )
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
@@ -257,7 +256,6 @@ class Translation(TaskDefaults):
     input_type: ClassVar[type[InputSpec]] = TokensInput
     output_type: ClassVar[type[OutputSpec]] = TextOutput
     objective: ClassVar[str] = "components.training.objectives.translation:TranslationObjective"
-    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("accuracy", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.translation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "bleu": Metric(True, "BLEU of sacrebleu, 0 to 100"),

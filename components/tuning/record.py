@@ -50,20 +50,23 @@ class Record:
     Args:
         url: of the database, as SQLAlchemy takes it.
         name: of the study.
-        directions: of the objectives; `maximize` or `minimize`.
+        directions: of the objectives, `maximize` or `minimize`, for a study that is new; None: the study is there.
     """
 
-    def __init__(self, url: str, name: str, directions: Sequence[Direction]) -> None:
+    def __init__(self, url: str, name: str, directions: Sequence[Direction] | None = None) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         connect = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
         self.url, self.name = url, name
         try:
             self._storage = RDBStorage(url, engine_kwargs={"connect_args": connect})
-            self.study = optuna.create_study(
-                storage=self._storage, study_name=name, load_if_exists=True, directions=list(directions)
-            )
+            if directions is None:
+                self.study = optuna.load_study(storage=self._storage, study_name=name)
+            else:
+                self.study = optuna.create_study(
+                    storage=self._storage, study_name=name, load_if_exists=True, directions=list(directions)
+                )
             self._id = self._storage.get_study_id_from_name(name)
-        except (SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
+        except (SQLAlchemyError, ImportError, RuntimeError, ValueError, KeyError) as error:
             raise SearchError(
                 "the record of the search cannot be opened",
                 where=_without_password(url),

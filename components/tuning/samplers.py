@@ -40,7 +40,7 @@ def sampler(spec: TuneSpec, number: int) -> BaseSampler:
         case "nsga2":
             return samplers.NSGAIISampler(seed=seed, population_size=16)
         case "grid":
-            return samplers.GridSampler(grid(spec), seed=seed)
+            return samplers.GridSampler(grid(spec), seed=spec.seed)  # shuffles the grid, which is one for all
         case "random":
             return samplers.RandomSampler(seed=seed)
 

@@ -6,7 +6,6 @@ import csv
 import io
 import warnings
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
@@ -35,7 +34,7 @@ def main(arguments: list[str]) -> None:
     die_with_parent()
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     request = TuneReportRequest.read(arguments)
-    study = _loaded(request)
+    study = Record(request.storage, request.study).study
     notes: list[str] = []
     importances = _importances(study, notes)
     with atomic.folder(Path(request.target)) as fresh:
@@ -61,17 +60,6 @@ def as_csv(report: TuneReport) -> str:
             [trial.number, trial.state, *values, trial.epochs, trial.seconds, *settings, trial.fingerprint, trial.note]
         )
     return stream.getvalue()
-
-
-def _loaded(request: TuneReportRequest) -> Study:
-    record = Record(request.storage, request.study, _directions(request))
-    return record.study
-
-
-def _directions(request: TuneReportRequest) -> list[Any]:
-    stored = optuna.get_all_study_summaries(request.storage)
-    summary = next(one for one in stored if one.study_name == request.study)
-    return [direction.name.lower() for direction in summary.directions]
 
 
 def _report(

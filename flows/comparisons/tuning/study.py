@@ -147,7 +147,7 @@ def _finished(url: str, name: str, spec: TuneSpec, metric: ValidationMetric) -> 
             got=name,
             expected=", ".join(records.names(url)) or "no study yet",
         )
-    earlier = Record(url, name, directions(spec, metric))
+    earlier = Record(url, name)
     try:
         if len(earlier.directions) != len(spec.objectives) or earlier.notes().get("metric") != metric.name:
             raise UsageError("the earlier study has another objective", where=f"study {name}", expected=metric.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import queue
 import statistics
+import textwrap
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -237,7 +238,8 @@ def _write(project: Project, study: Study, applied: Applied) -> None:
     """Set the winner's keys in the pipeline file and in dataset.yaml; comments and other keys stay."""
     settings, inputs = candidates.split(dict(applied.winner.settings))
     today = datetime.now(UTC).date().isoformat()
-    lines = [f"{HEAD}{today}, study {study.name}: {applied.sentence(study.metric.name)}"]
+    lines = [f"{HEAD}{today}, study {study.name}:"]
+    lines += textwrap.wrap(applied.sentence(study.metric.name), 116, initial_indent="#   ", subsequent_indent="#   ")
     for one in applied.finalists:
         mark = "  <- written" if one is applied.winner else ""
         lines.append(
