@@ -22,6 +22,8 @@ SHOWN = 10
 @click.option("--trials", type=click.IntRange(min=1), help="Trials of the study in all, in place of tune.trials.")
 @click.option("--for", "seconds", type=Duration(), help="Time of this call, in place of tune.minutes; as in 30m.")
 @click.option("--parallel", type=click.IntRange(min=1), help="Trials at the same time [one for each core, up to 8].")
+@click.option("--finish", type=int, multiple=True, metavar="N", help="Take a trial that ended early to its end.")
+@click.option("--dashboard", is_flag=True, help="Serve optuna-dashboard on the studies, until Ctrl-C.")
 @click.option("--study", metavar="NAME", help="Name of the study [follows from the recipe, the data and the space].")
 @click.option("--storage", metavar="URL", help="Database of the studies [MODELYARD_TUNE_STORAGE, else a file].")
 @click.option(
@@ -38,6 +40,8 @@ def tune(
     parallel: int | None,
     study: str | None,
     storage: str | None,
+    finish: tuple[int, ...],
+    dashboard: bool,
     applies: bool,
     as_json: bool,
 ) -> int:
@@ -53,11 +57,18 @@ def tune(
     from flows.platform import connections, lifecycle
 
     project = Project.find()
-    request = tuning.Request(pipeline, trials, seconds, parallel, study, storage, applies)
+    request = tuning.Request(pipeline, trials, seconds, parallel, study, storage, applies, finish)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
+    if dashboard:
+        from flows.comparisons.tuning import dashboard as dashboards
+        from flows.comparisons.tuning import study as studies
+
+        dashboards.serve(project, studies.storage_url(project, storage), log)
+        return 0
     with Api(endpoints.mlflow, endpoints.credentials) as api:
         outcome = tuning.run(project, request, api, endpoints.mlflow, log)
+    tuning.publish(endpoints, outcome, log)
     if as_json:
         click.echo(json.dumps(document(outcome), indent=2))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,10 +59,19 @@ class Search:
 
     Args:
         parent: the MLflow run of the study.
-        extra: settings that this call tries without pruning, such as those of a pruned trial.
+        finish: numbers of trials that ended early, which go on to their end before anything else is tried.
     """
 
-    def __init__(self, project: Project, study: Study, api: Api, parent: Run, budget: Budget, log: Log) -> None:
+    def __init__(
+        self,
+        project: Project,
+        study: Study,
+        api: Api,
+        parent: Run,
+        budget: Budget,
+        log: Log,
+        finish: Sequence[int] = (),
+    ) -> None:
         self._project, self._study, self._api, self._parent, self._log = project, study, api, parent, log
         self._budget = budget
         self._stopping = threading.Event()
@@ -73,7 +83,8 @@ class Search:
             project=project, api=api, record=study.record, metric=study.metric,
             objectives=tuple(study.spec.objectives), cores=study.cores, stopping=self._stopping, new_run=self._new_run,
         )  # fmt: skip
-        self._progress = Progress(study, budget.trials, log)
+        self._finish = list(finish)
+        self._progress = Progress(study, None if budget.trials is None else budget.trials + len(finish), log)
         self.stopped_for = ""
 
     def run(self) -> None:
@@ -115,6 +126,9 @@ class Search:
             return True
         trials = self._study.record.trials()
         number = len(trials)
+        if self._finish:
+            self._start(number, is_new=True, finishes=self._finish.pop(0))
+            return True
         if self._budget.trials is not None and number >= self._budget.trials:
             self.stopped_for = self.stopped_for or "all trials are done"
             return False
@@ -147,7 +161,7 @@ class Search:
             )
         return ""
 
-    def _start(self, number: int, *, is_new: bool) -> None:
+    def _start(self, number: int, *, is_new: bool, finishes: int | None = None) -> None:
         study = self._study
         trials = study.record.trials()
         view = View(
@@ -155,9 +169,11 @@ class Search:
             study.further,
         )  # fmt: skip
         if is_new:
-            proposal = self._proposal(view, number)
+            proposal = self._proposal(view, number) if finishes is None else _again(trials[finishes], view)
             study.record.begin(number, proposal.settings, proposal.parameters, proposal.distributions, proposal.system)
             settings = proposal.settings
+            if finishes is not None:
+                study.record.fact(number, trial.FINISHES, finishes)
         else:
             own = trials[number]
             settings = settings_of(own)
@@ -253,6 +269,13 @@ class Search:
     def _new_run(self, candidate: Candidate, number: int) -> Run:
         name = f"trial {number}" if candidate.settings else f"trial {number}: the recipe"
         return child_run(self._api, self._study, self._parent, candidate, name)
+
+
+def _again(finished: FrozenTrial, view: View) -> Proposal:
+    """What a trial tried, for another one."""
+    proposal = Proposal(settings_of(finished), dict(finished.params), dict(finished.distributions), {})
+    view.take(proposal)
+    return proposal
 
 
 def child_run(api: Api, study: Study, parent: Run, candidate: Candidate, name: str) -> Run:

@@ -32,6 +32,7 @@ from flows.pipelines.stages import RunContext
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 GRACE_SECONDS = 60.0
+FINISHES = "finishes"  # the fact of a trial that a person asked for: the trial that it takes to the end
 
 
 class _Pruned(BaseException):
@@ -71,7 +72,7 @@ class _Epochs:
         self._setting, self._view, self._number, self._last = setting, view, number, last
         self._known = dict(setting.record.trials()[number].intermediate_values)
         self._seen = 0
-        self.best: float | None = None
+        self._is_pruned = FINISHES not in setting.record.trials()[number].user_attrs
 
     def take(self, epoch: int, value: float) -> None:
         """Take the figure of an epoch, unless it was taken before.
@@ -84,7 +85,7 @@ class _Epochs:
         self._seen = epoch
         if epoch not in self._known:
             self._setting.record.report(self._number, epoch, value)
-        if epoch < self._last and self._view.ends_early(epoch, value):
+        if epoch < self._last and self._view.ends_early(epoch, value) and self._is_pruned:
             raise _Pruned
 
     def take_known(self) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from optuna.trial import TrialState
+
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.tune_report import TuneReport, TuneReportRequest
 from components.core import file_lock, located_yaml
-from components.core.errors import Interrupted
+from components.core.errors import Interrupted, StackError, UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.identity import digest
@@ -23,9 +26,12 @@ from flows.comparisons.tuning import candidates, default_space, winner
 from flows.comparisons.tuning import study as studies
 from flows.comparisons.tuning.search import DEFAULT_TRIALS, Budget, Search
 from flows.comparisons.tuning.study import Study
+from flows.comparisons.tuning.trial import FINISHES
 from flows.comparisons.tuning.winner import Applied
 from flows.pipelines import prewarm, stage_requests
 from flows.pipelines.stages import RunContext
+from flows.platform.lifecycle import Endpoints
+from flows.platform.prefect_client import PrefectClient
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Request:
         study: name of the study; None: it follows from the search.
         storage: URL of the database; None: as the environment says, else a file of the project.
         applies: whether the best is trained over several seeds, and written into the file.
+        finish: trials that ended early, to be taken to their end.
     """
 
     pipeline: str
@@ -47,6 +54,7 @@ class Request:
     study: str | None = None
     storage: str | None = None
     applies: bool = False
+    finish: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,8 @@ def run(project: Project, request: Request, api: Api, server: str, log: Log) -> 
         status = "FAILED"
         try:
             with prewarm.prewarmed(["training"], project.root):
-                search = Search(project, study, api, parent, _budget(study, request), log)
+                budget = _budget(study, request)
+                search = Search(project, study, api, parent, budget, log, _unfinished(study, request.finish))
                 if not _only_applies(study, request):
                     search.run()
                 report, folder = write_report(project, study, api, parent, log)
@@ -139,6 +148,25 @@ def write_report(project: Project, study: Study, api: Api, parent: Run, log: Log
     return report, folder
 
 
+def _unfinished(study: Study, numbers: Sequence[int]) -> tuple[int, ...]:
+    """The numbers, if they are of trials that ended early.
+
+    Raises:
+        UsageError: one is not.
+    """
+    trials = study.record.trials()
+    early = [one.number for one in trials if one.state == TrialState.PRUNED]
+    for number in numbers:
+        if number not in early:
+            raise UsageError(
+                f"trial {number} did not end early",
+                where=f"study {study.name}",
+                expected=", ".join(map(str, early)) or "no trial of it did",
+            )
+    done = {one.user_attrs.get(FINISHES) for one in trials}
+    return tuple(number for number in dict.fromkeys(numbers) if number not in done)
+
+
 def _only_applies(study: Study, request: Request) -> bool:
     """Whether the call is for what an earlier search found: `--apply`, and no time or number of trials."""
     is_searched = any(one.state.is_finished() for one in study.record.trials())
@@ -149,6 +177,8 @@ def _budget(study: Study, request: Request) -> Budget:
     """The limits of a call; the trials are those of the study, the time is that of the call."""
     trials, minutes = study.spec.trials, study.spec.minutes
     seconds = request.seconds if request.seconds is not None else None if minutes is None else 60 * minutes
+    if request.finish and request.trials is None and request.seconds is None:
+        return Budget(len(study.record.trials()), None)
     if request.trials is not None:
         trials = request.trials
     elif request.seconds is not None:
@@ -170,3 +200,18 @@ def _say(study: Study, url: str, log: Log) -> None:
         log(f"earlier studies of this pipeline, for tune.from_studies: {', '.join(earlier[-3:])}")
     beside = "side by side, " if study.parallel > 1 else ""
     log(f"{study.parallel} trials {beside}{study.cores} core{'s' if study.cores > 1 else ''} each")
+
+
+def publish(endpoints: Endpoints, outcome: Outcome, log: Log) -> None:
+    """Show the best trials in Prefect, as an artifact under the pipeline's name."""
+    body = {
+        "key": re.sub(r"[^a-z0-9-]", "-", f"tune-{outcome.report.pipeline}".lower()),
+        "type": "markdown",
+        "data": f"{outcome.report.markdown}\n\n[MLflow]({outcome.url})",
+        "description": f"Study {outcome.report.study}",
+    }
+    try:
+        with PrefectClient(endpoints.prefect_credentials, endpoints.prefect_api, log) as prefect:
+            prefect.request("POST", "/artifacts/", body)
+    except StackError as error:  # the report is on disk and in MLflow
+        log(f"the report is not in Prefect: {error.what}")
