@@ -15,7 +15,7 @@ from components.contracts.training_request import Finished, Started, TrainReques
 from components.core.errors import Interrupted
 from components.core.stage_process import die_with_parent
 from components.models.build import build
-from components.training import pretrained, transfer
+from components.training import pretrained, subset, transfer
 from components.training.allocator import keep_freed_memory
 from components.training.batches import sample_sizes
 from components.training.checkpoint import load_checkpoint, save_checkpoint
@@ -63,6 +63,7 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
             log(f"trained already: {run_folder / 'trained'}")
             return
         prepared = open_prepared(Path(request.prepared), request.data_digest)
+        prepared = subset.limit(prepared, request.train.samples, request.train.seed)
         tensorboard = TensorBoardLog(run_folder / "tensorboard")
         try:
             state, facts = _fit(request, prepared, Fanout([sink, tensorboard]))
