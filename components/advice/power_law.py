@@ -3,9 +3,9 @@
 x is the number of samples (Hestness et al. 2017, arXiv:1712.00409), of parameters or of optimizer steps (Kaplan et al.
 2020, arXiv:2001.08361). a >= 0 is the error that no amount of x removes, b >= 0, and 0 < c <= 2.
 
-With u = x / (the largest x), the law is e (f + (1 - f) u^-c): e is the error at the largest x, f = a / e the share of it
-that stays. Each (f, c) of a grid is weighted by its likelihood, with e integrated out: the points are normal with known
-standard deviations, and f, c and e have flat priors. A prediction is a mixture of normal distributions, one for each
+With u = x / (the largest x), the law is e (f + (1 - f) u^-c): e is the error at the largest x, f = a / e the share of
+it that stays. Each (f, c) of a grid is weighted by its likelihood, with e integrated out: the points are normal with
+known standard deviations, and f, c and e have flat priors. A prediction is a mixture of normal distributions, one for each
 grid point, so its interval holds the uncertainty of the floor and of the exponent, which few points leave open; a least
 squares fit alone would hide it. If the points scatter more than their deviations say, all deviations are enlarged by
 Birge's ratio (Birge 1932, doi:10.1103/PhysRev.40.207).

@@ -35,7 +35,9 @@ def test_flat_points_promise_nothing() -> None:
 
 
 @pytest.mark.parametrize(("floor", "exponent", "noise"), [(0.0, 0.3, 0.05), (0.25, 1.0, 0.02)])
-def test_the_interval_holds_the_next_measurement_as_often_as_it_says(floor: float, exponent: float, noise: float) -> None:
+def test_the_interval_holds_the_next_measurement_as_often_as_it_says(
+    floor: float, exponent: float, noise: float
+) -> None:
     """At twice the largest size; 90 % are asked for, and 100 trials have a standard deviation of 3 %."""
     rng = np.random.default_rng(0)
     curve = floor + 0.3 * (SIZES / SIZES[-1]) ** -exponent
