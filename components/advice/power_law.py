@@ -5,10 +5,10 @@ x is the number of samples (Hestness et al. 2017, arXiv:1712.00409), of paramete
 
 With u = x / (the largest x), the law is e (f + (1 - f) u^-c): e is the error at the largest x, f = a / e the share of
 it that stays. Each (f, c) of a grid is weighted by its likelihood, with e integrated out: the points are normal with
-known standard deviations, and f, c and e have flat priors. A prediction is a mixture of normal distributions, one for each
-grid point, so its interval holds the uncertainty of the floor and of the exponent, which few points leave open; a least
-squares fit alone would hide it. If the points scatter more than their deviations say, all deviations are enlarged by
-Birge's ratio (Birge 1932, doi:10.1103/PhysRev.40.207).
+known standard deviations, and f, c and e have flat priors. A prediction is a mixture of normal distributions, one for
+each grid point, so its interval holds the uncertainty of the floor and of the exponent, which few points leave open; a
+least squares fit alone would hide it. If the points scatter more than their deviations say, all deviations are enlarged
+by Birge's ratio (Birge 1932, doi:10.1103/PhysRev.40.207).
 
 Legend: P points, G grid points.
 """
@@ -28,8 +28,8 @@ MIN_POINTS = 3  # different x; the law has three parameters
 MAX_EXPONENT = 2.0
 CONFIDENCE = 0.9
 MODEL_ERROR = 0.01  # share of an error that a real curve departs from the law; the least deviation of a point
-_FLOORS = np.linspace(0.0, 1.0, 81)
-_EXPONENTS = np.linspace(0.02, MAX_EXPONENT, 100)
+_FLOORS = np.linspace(0.0, 1.0, 61)
+_EXPONENTS = np.linspace(0.02, MAX_EXPONENT, 67)
 
 
 class Point(NamedTuple):
@@ -46,7 +46,7 @@ class Point(NamedTuple):
     deviation: float
 
 
-class Interval(NamedTuple):
+class CredibleInterval(NamedTuple):
     """A value with a `CONFIDENCE` interval."""
 
     value: float
@@ -80,7 +80,7 @@ class PowerLaw(NamedTuple):
         """error(size) / e of each grid point, (G,)."""
         return self.floors + (1 - self.floors) * (size / self.largest) ** -self.exponents
 
-    def predict(self, size: float, noise: float = 0.0) -> Interval:
+    def predict(self, size: float, noise: float = 0.0) -> CredibleInterval:
         """The error at a size.
 
         Args:
@@ -89,14 +89,24 @@ class PowerLaw(NamedTuple):
         shape = self.shape(size)
         return _mixture(self.weights, self.errors * shape, np.hypot(self.deviations * shape, noise))
 
-    def gain(self, factor: float = 2.0) -> Interval:
-        """The error that `factor` times the largest x takes away."""
-        share = 1 - self.shape(factor * self.largest)  # (G,)
-        return _mixture(self.weights, self.errors * share, np.maximum(self.deviations * share, 1e-12))
+    def gain(self, size: float, factor: float = 2.0) -> CredibleInterval:
+        """The error that `factor` times `size` takes away."""
+        less = self.shape(size) - self.shape(factor * size)  # (G,)
+        return _mixture(self.weights, self.errors * less, np.maximum(self.deviations * less, 1e-12))
 
-    def draw_relative_gains(self, rng: np.random.Generator, draws: int, factor: float = 2.0) -> Real:
-        """Draws of the share of the error that `factor` times the largest x takes away, (draws,)."""
-        return rng.choice(1 - self.shape(factor * self.largest), size=draws, p=self.weights)
+    def relative_gain(self, size: float, factor: float = 2.0) -> CredibleInterval:
+        """The same as a share of the error at `size`."""
+        shares = self._relative_gains(size, factor)
+        return _mixture(self.weights, shares, np.full(len(shares), 1e-6))
+
+    def draw_relative_gains(self, rng: np.random.Generator, draws: int, size: float, factor: float = 2.0) -> Real:
+        """Draws of the share of the error at `size` that `factor` times as much takes away, (draws,)."""
+        drawn: Real = rng.choice(self._relative_gains(size, factor), size=draws, p=self.weights)
+        return drawn
+
+    def _relative_gains(self, size: float, factor: float) -> Real:
+        shares: Real = 1 - self.shape(factor * size) / self.shape(size)  # (G,)
+        return shares
 
 
 def fit(points: Sequence[Point]) -> PowerLaw:
@@ -155,9 +165,9 @@ def _polished(
     return float(found.x[0]), float(found.x[1]), float(found.x[2])
 
 
-def _mixture(weights: Real, means: Real, deviations: Real) -> Interval:
+def _mixture(weights: Real, means: Real, deviations: Real) -> CredibleInterval:
     """Median and `CONFIDENCE` quantiles of a mixture of normal distributions, by bisection."""
-    kept = weights > weights.max() * 1e-6
+    kept = weights > weights.max() * 1e-5
     weights, means, deviations = weights[kept] / weights[kept].sum(), means[kept], deviations[kept]
     low, high = float((means - 8 * deviations).min()), float((means + 8 * deviations).max())
 
@@ -167,4 +177,4 @@ def _mixture(weights: Real, means: Real, deviations: Real) -> Interval:
 
         return float(optimize.brentq(excess, low, high, xtol=1e-10, rtol=1e-12)) if high > low else low
 
-    return Interval(quantile(0.5), quantile((1 - CONFIDENCE) / 2), quantile((1 + CONFIDENCE) / 2))
+    return CredibleInterval(quantile(0.5), quantile((1 - CONFIDENCE) / 2), quantile((1 + CONFIDENCE) / 2))
