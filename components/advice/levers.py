@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from components.advice import power_law
 from components.advice.error_scale import ErrorScale
 from components.advice.power_law import CredibleInterval, Point, PowerLaw
-from components.contracts.advice import CURVES, Band, Curve, Estimate, Experiment, Law
+from components.contracts.advice import CURVES, Band, Curve, Estimate, Experiment, Hindcast, Law
 
 DRAWS = 20_000
 WORTH = 0.05  # a lever helps if twice as much takes away this share of the error or more
@@ -45,6 +45,7 @@ class Forecast(NamedTuple):
     predicted: Estimate | None = None
     gain: Estimate | None = None
     share: Estimate | None = None
+    hindcast: Hindcast | None = None
 
 
 def seed_noise(observations: Sequence[Observation]) -> float | None:
@@ -105,7 +106,23 @@ def forecast(
         predicted=_estimate(law.predict(factor * present, new_noise), scale),
         gain=_gain(gain, here, scale),
         share=Estimate(value=share.value, lower=share.lower, upper=share.upper),
+        hindcast=hindcast(curve, own, noise, scale),
     )
+
+
+def hindcast(
+    curve: Curve, observations: Sequence[Observation], noise: float | None, scale: ErrorScale
+) -> Hindcast | None:
+    """Predict the observation of the largest size from those of smaller ones; None if these are of too few sizes."""
+    ordered = sorted(observations, key=lambda one: one.experiment.size(curve))
+    last = ordered[-1]
+    smaller = [one for one in ordered if one.experiment.size(curve) < last.experiment.size(curve)]
+    if len({one.experiment.size(curve) for one in smaller}) < power_law.MIN_POINTS:
+        return None
+    law = power_law.fit([Point(one.experiment.size(curve), one.error, deviation(one, noise)) for one in smaller])
+    predicted = _estimate(law.predict(last.experiment.size(curve), deviation(smaller[-1], noise)), scale)
+    measured = scale.metric_value(last.error)
+    return Hindcast(predicted=predicted, measured=measured, inside=predicted.lower <= measured <= predicted.upper)
 
 
 def verdict_probabilities(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.advice.levers import SURE, WORTH
 from components.advice.summary import OVERFIT, UNDERFIT
-from components.contracts.advice import Advice, Estimate, Lever
+from components.contracts.advice import Advice, Estimate, Hindcast, Lever
 from components.core import html_page
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -38,6 +38,7 @@ def render(advice: Advice, picture: bytes) -> str:
              duration(one.seconds)) for one in advice.measurements
         ],
         laws=[(NAMES[lever.curve], law_text(lever, advice.error)) for lever in advice.levers],
+        hindcasts=[(NAMES[lever.curve].removeprefix("twice "), *_hindcast(lever.hindcast)) for lever in advice.levers],
         probabilities=", ".join(f"{name} {value:.0%}" for name, value in advice.probabilities.items()) or "none",
         fit="" if advice.fit is None else FITS[advice.fit],
         worth=f"{WORTH:.0%}",
@@ -92,6 +93,14 @@ def law_text(lever: Lever, error: str) -> str:
     law = lever.law
     widened = f"; the points scatter {law.birge:.1f} times as much as their noise" if law.birge > 1.05 else ""
     return f"{error} = {law.floor:.4g} + {law.scale:.4g} {symbol}^-{law.exponent:.2f}{widened}"
+
+
+def _hindcast(found: Hindcast | None) -> tuple[str, str, str]:
+    """What was predicted of the largest size from the smaller ones, what was measured, and whether it was inside."""
+    if found is None:
+        return "too few sizes", "", ""
+    text = f"{found.predicted.value:.4f} [{found.predicted.lower:.4f}, {found.predicted.upper:.4f}]"
+    return text, f"{found.measured:.4f}", "inside" if found.inside else "outside"
 
 
 def duration(seconds: float | None) -> str:

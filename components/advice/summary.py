@@ -156,6 +156,7 @@ def _lever(
         predicted=forecast.predicted,
         gain=forecast.gain,
         share=forecast.share,
+        hindcast=forecast.hindcast,
         measured=None if real is None else real.figure.quality.value,
         seconds=seconds,
         parameters=parameters,

@@ -143,6 +143,14 @@ class Band(Strict):
     upper: list[float]
 
 
+class Hindcast(Strict):
+    """The metric at the largest measured size, predicted from the smaller ones, and as it was measured."""
+
+    predicted: Estimate
+    measured: float
+    inside: bool
+
+
 class Lever(Strict):
     """What twice the data, the parameters or the steps would bring.
 
@@ -151,6 +159,7 @@ class Lever(Strict):
         predicted: the metric of a new training with twice as much, on this validation split.
         gain: of the curve, in units of the metric; above 0 is better.
         share: the same as a share of the present error.
+        hindcast: how well a law of the smaller sizes predicts the largest; None: too few sizes.
         measured: the metric of a training with about twice as much, where one was made.
         seconds, parameters, latency_ms, serves_bytes: of a model with twice as much; None: unknown.
         estimated: names of those costs that are estimates.
@@ -163,6 +172,7 @@ class Lever(Strict):
     predicted: Estimate | None
     gain: Estimate | None
     share: Estimate | None
+    hindcast: Hindcast | None
     measured: float | None
     seconds: float | None
     parameters: int

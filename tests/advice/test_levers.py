@@ -45,6 +45,8 @@ def test_the_lever_that_limits_is_named(exponents: tuple[float, float, float], v
     assert best.predicted is not None
     assert best.gain is not None
     assert best.predicted.lower < truth < best.predicted.upper
+    assert best.hindcast is not None
+    assert best.hindcast.inside
     assert best.gain.value == pytest.approx(truth - 0.9, abs=0.006)
 
 

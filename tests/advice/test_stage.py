@@ -49,6 +49,7 @@ def test_an_advice_of_real_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyP
     data_lever, model_lever, time_lever = advice.levers
     assert data_lever.law is not None
     assert data_lever.predicted is not None
+    assert data_lever.hindcast is None  # of two sizes
     assert data_lever.predicted.lower <= data_lever.predicted.value <= data_lever.predicted.upper
     assert model_lever.reason == "2 sizes were measured; a law with three parameters needs 3"
     assert time_lever.reason == "1 size was measured; a law with three parameters needs 3"
