@@ -6,18 +6,14 @@ resumes. Experiments are measured on the validation split only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components import tasks, versioning
-from components.contracts.advice import Advice, Experiment, ReportRequest, SizesRequest
-from components.contracts.architectures import scaling
-from components.contracts.dataset import DatasetSpec
-from components.contracts.model_spec import ModelSpec
+from components.contracts.advice import Advice, Experiment, ReportRequest
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
 from components.core.errors import Interrupted, ModelyardError, TrainingError, UsageError
@@ -29,7 +25,7 @@ from components.registry import comparison_runs, tracking
 from components.registry.api import Api
 from components.registry.tracking import Run
 from components.tasks import compatibility
-from flows.comparisons import advise_plan, compare, epoch_timing, families
+from flows.comparisons import advise_plan, advise_sizes, compare, epoch_timing
 from flows.comparisons.advise_plan import Planned, Sizes
 from flows.pipelines import fingerprints, plan, pretrained, prewarm, stage_requests, stages, training_duration
 from flows.pipelines.fingerprints import Fingerprints
@@ -37,7 +33,6 @@ from flows.pipelines.stages import RunContext
 
 STAGE = "components.advice.stage"
 FLOW = "modelyard advise"
-WIDTH_FACTORS = tuple(2 ** (exponent / 4) for exponent in range(-14, 8) if exponent)  # 0.09 to 3.4 times
 MIN_EPOCHS = 4  # of the base, if the time is limited: with fewer, there are no shorter trainings
 
 
@@ -72,17 +67,17 @@ def run(project: Project, name: str, seconds: float | None, api: Api, server: st
     experiment = f"advise-{name}"
     parent: Run | None = None
     try:
-        planned, left_out, shortened = plan_experiments(context, seconds)
-        contexts = [replace(context, spec=one.spec) for one in planned]
+        chosen = _plan_experiments(context, seconds)
+        contexts = [replace(context, spec=one.spec) for one in chosen.planned]
         all_fingerprints = [_fingerprints(own) for own in contexts]
         key = digest.of_value([own.train.digest for own in all_fingerprints])
         parent = comparison_runs.parent(api, experiment, key)
         with ExitStack() as during:
             if not all(map(_is_trained, contexts, all_fingerprints)):
                 during.enter_context(prewarm.prewarmed(["training"], project.root))
-            done, failed, runs = _train_all(experiment, planned, contexts, all_fingerprints, parent)
+            done, failed, runs = _train_all(experiment, chosen.planned, contexts, all_fingerprints, parent)
         folder = project.reports(experiment)
-        _report(context, all_fingerprints[0].data_digest, done, {**left_out, **failed}, shortened, folder)
+        _report(context, all_fingerprints[0].data_digest, done, chosen, failed, folder)
         advice = Advice.model_validate_json((folder / "advice.json").read_bytes())
         _log_results(api, advice, runs, parent, folder)
     except (Interrupted, KeyboardInterrupt) as error:
@@ -97,8 +92,21 @@ def run(project: Project, name: str, seconds: float | None, api: Api, server: st
     return AdviceOutcome(advice, folder, parent.url(server), failed)
 
 
-def plan_experiments(context: RunContext, seconds: float | None) -> tuple[list[Planned], dict[str, str], str | None]:
+class _Plan(NamedTuple):
     """The experiments with the base first, what is left out and why, and how they were shortened.
+
+    Args:
+        candidates: as of `CountedModels`.
+    """
+
+    planned: list[Planned]
+    left_out: dict[str, str]
+    shortened: str | None
+    candidates: dict[str, int | None]
+
+
+def _plan_experiments(context: RunContext, seconds: float | None) -> _Plan:
+    """The experiments that fit in the time.
 
     Raises:
         UsageError: the time is too short.
@@ -106,14 +114,14 @@ def plan_experiments(context: RunContext, seconds: float | None) -> tuple[list[P
     spec, project = context.spec, context.project
     facts = manifests.load(project.dataset(spec.dataset) / "prepared", "prepared").facts
     sizes = Sizes(facts["counts"]["train"], facts["counts"]["validation"], max(1, len(facts["classes"])))
-    counted, parameters, obstacle = _counted_models(context)
+    counted = advise_sizes.counted_models(context)
 
     def experiments(epochs: int) -> tuple[list[Planned], dict[str, str]]:
         parts, left_out = advise_plan.data_parts(spec, epochs, sizes)
-        models = advise_plan.model_sizes(spec, epochs, counted, parameters)
+        models = advise_plan.model_sizes(spec, epochs, counted.scaled, counted.parameters)
         times = advise_plan.time_parts(spec, epochs)
-        if obstacle is not None:
-            left_out["other sizes of the model"] = obstacle
+        if counted.obstacle is not None:
+            left_out["other sizes of the model"] = counted.obstacle
         return [advise_plan.base(spec, epochs), *parts, *models, *times], left_out
 
     def cost(epochs: int) -> float:
@@ -136,37 +144,9 @@ def plan_experiments(context: RunContext, seconds: float | None) -> tuple[list[P
             )
     planned, left_out = experiments(epochs)
     if epochs == spec.train.epochs:
-        return planned, left_out, None
-    return planned, left_out, f"Trained for {epochs} of the pipeline's {spec.train.epochs} epochs, to fit in the time."
-
-
-def _counted_models(context: RunContext) -> tuple[list[tuple[ModelSpec, int]], int, str | None]:
-    """Networks of other widths with their parameters, the parameters of the pipeline's, and why there are no others."""
-    model = context.spec.model
-    obstacle = scaling.obstacle(model)
-    scaled = [found for factor in WIDTH_FACTORS if (found := scaling.scaled(model, factor)) is not None]
-    if obstacle is not None or not scaled:
-        return [], 0, obstacle or "the widths are at their limits"
-    counts = count_parameters(context, [model, *scaled])
-    if counts[0] is None:
-        return [], 0, "the network does not fit the data"
-    pairs = [(own, count) for own, count in zip(scaled, counts[1:], strict=True) if count is not None]
-    return pairs, counts[0], None
-
-
-def count_parameters(context: RunContext, models: Sequence[ModelSpec]) -> list[int | None]:
-    """The number of parameters of networks for the pipeline's data; None where one does not fit it."""
-    project, spec = context.project, context.spec
-    folder = project.state / "staging" / f"sizes-{spec.name}"
-    document = SizesRequest(
-        prepared=str((project.dataset(spec.dataset) / "prepared").relative_to(project.root)),
-        data_digest=versioning.data_digest(project, spec.dataset),
-        models=list(models),
-        target=str(folder.relative_to(project.root)),
-    )
-    context.run(stage_requests.advice(project, f"sizes-{spec.name}", document))
-    counts: list[int | None] = json.loads((folder / "parameters.json").read_bytes())
-    return counts
+        return _Plan(planned, left_out, None, counted.candidates)
+    shortened = f"Trained for {epochs} of the pipeline's {spec.train.epochs} epochs, to fit in the time."
+    return _Plan(planned, left_out, shortened, counted.candidates)
 
 
 def _fingerprints(context: RunContext) -> Fingerprints:
@@ -237,8 +217,8 @@ def _report(
     context: RunContext,
     data_digest: str,
     done: Sequence[Experiment],
-    left_out: dict[str, str],
-    shortened: str | None,
+    chosen: _Plan,
+    failed: dict[str, str],
     folder: Path,
 ) -> None:
     project, spec = context.project, context.spec
@@ -253,26 +233,12 @@ def _report(
         scoring=digest.of_value([code.functions, code.libraries]),
         known=str((project.state / "advice").relative_to(project.root)),
         target=str(folder.relative_to(project.root)),
-        shortened=shortened,
+        shortened=chosen.shortened,
         experiments=list(done),
-        left_out=left_out,
-        candidates=_candidates(context),
+        left_out={**chosen.left_out, **failed},
+        candidates=chosen.candidates,
     )
     context.run(stage_requests.advice(project, f"advise-{spec.name}", request))
-
-
-def _candidates(context: RunContext) -> dict[str, int | None]:
-    """The parameters of the other models that the task names for data like this."""
-    spec, project = context.spec, context.project
-    folder = project.dataset(spec.dataset)
-    settings = located_yaml.read(folder / "dataset.yaml", DatasetSpec).input
-    samples = int(manifests.load(folder / "prepared", "prepared").facts["counts"]["train"])
-    offered = [families.model(one["model"]) for one in tasks.find(spec.task).draft_candidates(samples, settings)]
-    others = [model for model in offered if model.name != spec.model.name and model.pretrained is None]
-    if not others:
-        return {}
-    names = [f"{model.family} {model.name}" for model in others]
-    return dict(zip(names, count_parameters(context, others), strict=True))
 
 
 def _log_results(api: Api, advice: Advice, runs: dict[str, Run], parent: Run, folder: Path) -> None:

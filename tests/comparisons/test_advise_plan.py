@@ -8,7 +8,7 @@ import pytest
 
 from components.contracts.architectures import scaling
 from components.contracts.pipeline import PipelineSpec
-from flows.comparisons import advise, advise_plan
+from flows.comparisons import advise_plan, advise_sizes
 from flows.comparisons.advise_plan import Sizes
 
 SPEC = PipelineSpec.model_validate(
@@ -45,5 +45,5 @@ def test_shorter_trainings_and_what_fits_in_a_time() -> None:
     assert advise_plan.affordable_epochs(lambda _: 8.0, 0.5, 60, 40) == 15
     assert advise_plan.affordable_epochs(lambda _: 8.0, 0.5, 60, 10) == 10
     assert advise_plan.affordable_epochs(lambda _: 8.0, 0.5, 2, 10) == 0
-    assert min(advise.WIDTH_FACTORS) == pytest.approx(0.088, rel=0.01)
+    assert min(advise_sizes.WIDTH_FACTORS) == pytest.approx(0.088, rel=0.01)
     assert Fraction(1, 8) in advise_plan.TIME_PARTS
