@@ -16,9 +16,14 @@ Figures = dict[str, float | int | str]
 
 
 class ParameterCounts(NamedTuple):
-    """The parameters of candidate and champion; None: there is no champion, or the candidate is the champion."""
+    """The parameters of candidate and champion.
 
-    candidate: int
+    Args:
+        candidate: None: no limit asks for it.
+        champion: None: there is no champion, it is the candidate, or no limit asks for it.
+    """
+
+    candidate: int | None
     champion: int | None
 
 
@@ -46,7 +51,7 @@ def check(
             candidate has more parameters.
     """
     findings: list[_Finding] = []
-    if budget.parameters is not None:
+    if budget.parameters is not None and counts.candidate is not None:
         findings.append(_parameters(counts.candidate, budget.parameters))
     if budget.bundle_mb is not None:
         findings.append(_bundle(Path(request.candidate.bundle), budget.bundle_mb))
@@ -115,7 +120,7 @@ def _gain(
     wanted = f"a gain of {least:g} for each doubling of the champion's parameters"
     if request.role == "challenger":
         return _Finding({}, "a challenger owes no gain before it is to be champion", wanted)
-    if counts.champion is None or request.champion is None:
+    if counts.candidate is None or counts.champion is None or request.champion is None:
         return _Finding({}, "there is no other champion to be larger than", wanted)
     doublings = math.log2(counts.candidate / counts.champion)
     figures: Figures = {"doublings": round(doublings, 3), "champion_parameters": counts.champion}

@@ -134,10 +134,11 @@ def _check_budget(
 ) -> None:
     champion_bundle = request.champion
     is_other = champion_bundle is not None and champion_bundle.package_digest != request.candidate.package_digest
+    owes_gain, is_counted = spec.min_gain_per_doubling is not None, spec.parameters is not None
     counts = budget.ParameterCounts(
-        scores.package.parameters(),
+        scores.package.parameters() if owes_gain or is_counted else None,
         Package.open(source_folder(champion_bundle) / "package").parameters()
-        if champion_bundle is not None and is_other and spec.min_gain_per_doubling is not None
+        if owes_gain and is_other and champion_bundle is not None
         else None,
     )
 
