@@ -38,7 +38,7 @@ def quality(scored: Scored, metric: str, *, resamples: int = RESAMPLES, seed: in
     length = 1 if scored.overlap == 1 else min(2 * scored.overlap, scored.samples)
     rng = np.random.default_rng(seed)
     if clusters is None:
-        chunks = _resample_counts(rng, scored.samples, length, resamples)
+        chunks = resample_counts(rng, scored.samples, length, resamples)
     else:
         chunks = paired_bootstrap.cluster_resamples(rng, clusters, resamples)
     resampled = np.concatenate([scored.resampled(metric, weights) for weights in chunks])  # (R,)
@@ -77,7 +77,7 @@ def _has_exact_interval(scored: Scored, metric: str) -> bool:
     return is_share and not paired_bootstrap.is_dependent(scored)
 
 
-def _resample_counts(rng: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
+def resample_counts(rng: np.random.Generator, samples: int, length: int, resamples: int) -> Iterator[Real]:
     """Counts of each sample in resamples, in chunks (rows, N) with R rows in all; drawn in runs of neighbours."""
     remaining = resamples
     while remaining:

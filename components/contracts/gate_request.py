@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from components.contracts.budget_spec import BudgetSpec
 from components.contracts.pipeline import GatesSpec
 from components.core.strict import Strict
 
 # `load` and `watch` are no questions asked beforehand: the service cannot load a version, or it failed once it served.
-Gate = Literal["integrity", "floors", "baseline", "champion", "parity", "latency", "manual", "load", "watch"]
+Gate = Literal["integrity", "floors", "baseline", "champion", "parity", "latency", "budget", "manual", "load", "watch"]
 
 
 class Candidate(Strict):
@@ -41,6 +42,7 @@ class GateRequest(Strict):
         role: which alias asks; a challenger is not compared with the champion beforehand, that is what it runs for.
         champion: what serves now; None: nothing does.
         best_served: by the champion gate's metric; None: no version that has served was compared on this test split.
+        budget: of the pipeline, for the gate `budget`.
         asked: the gates to go through (`manual` is the flow's).
         dataset: the dataset's folder, with `validated/` and `prepared/`.
         folder: where `evidence.json`, `report.html` and the plots go.
@@ -53,6 +55,7 @@ class GateRequest(Strict):
     best_served: ServedFigure | None = None
     asked: list[Gate]
     gates: GatesSpec
+    budget: BudgetSpec | None = None
     dataset: str
     folder: str
 

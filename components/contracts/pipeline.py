@@ -9,6 +9,7 @@ from typing import Self
 from cronsim import CronSim, CronSimError
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
 from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
@@ -198,6 +199,7 @@ class PipelineSpec(Strict):
     model: ModelSpec
     train: TrainSpec = TrainSpec()
     gates: GatesSpec = GatesSpec()
+    budget: BudgetSpec | None = Field(default=None, exclude_if=lambda budget: budget is None)
     serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
     schedule: ScheduleSpec | None = None

@@ -53,6 +53,9 @@ class TrainSpec(Strict):
         class_weights: `balanced` gives each class the same total weight in the loss of a classification.
         forecast_loss: `pinball` for every quantile of a forecast; `mse` uses the squared error for the quantile 0.5,
             the point forecast, instead.
+        samples: number of samples of the train split that are learnt: the first of a seeded order that keeps the
+            shares of the classes, whole groups if the data has groups, the most recent windows of a forecast. A smaller
+            number is part of a larger one. Null: all.
         threads: number of CPU threads, or null for all cores of the machine.
     """
 
@@ -72,6 +75,7 @@ class TrainSpec(Strict):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     forecast_loss: Literal["pinball", "mse"] = "pinball"
     augment: AugmentSpec = AugmentSpec()
+    samples: int | None = Field(default=None, ge=2, exclude_if=lambda samples: samples is None)
     seed: int = Field(default=0, ge=0, lt=2**32)
     deterministic: bool = True
     threads: int | None = Field(default=None, ge=1)

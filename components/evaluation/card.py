@@ -45,6 +45,7 @@ def card(
         "## Data",
         f"- dataset: {data['dataset']}, digest `{request.data_digest}`",
         f"- samples: {', '.join(f'{name} {number:,}' for name, number in data['counts'].items())}",
+        *_part(trained.get("samples"), data["counts"]["train"]),
         "",
         "## Training",
         f"- {trained['epochs']} epochs, weights of epoch {trained['kept_epoch']} ({_checkpoint_rule(request)})",
@@ -68,6 +69,11 @@ def card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _part(samples: int | None, available: int) -> list[str]:
+    """How much of the train split was learnt, if not all of it."""
+    return [] if samples is None else [f"- learnt: {samples:,} of the {available:,} samples of train"]
 
 
 def _metric_row(name: str, value: float, frozen: FrozenSplit) -> str:

@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> None:
         train_fingerprint=request.train_fingerprint,
         data_digest=request.data_digest,
         lineage={**request.lineage, **parts.facts.get("lineage", {})},
+        parameters=parts.facts.get("parameters"),
     ).model_dump(mode="json")
     scored = score(Package(trained, parts.model_copy(update={"facts": facts})), frozen)
     known = baselines.of(frozen)

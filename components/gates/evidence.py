@@ -35,6 +35,7 @@ def key(request: GateRequest, root: Path | None = None) -> str:
             "best_served": None if request.best_served is None else request.best_served.model_dump(mode="json"),
             "asked": sorted(request.asked),
             "gates": request.gates.model_dump(mode="json"),
+            "budget": None if request.budget is None else request.budget.model_dump(mode="json"),
             "data": {kind: _manifest_digest(dataset / kind, kind) for kind in ("prepared", "validated")},
             "code": user_source.identity(_modules(dataset), Project(Path()).source_root).digest,
         }

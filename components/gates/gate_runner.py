@@ -5,11 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from components.contracts.budget_spec import BudgetSpec
 from components.contracts.gate_request import Candidate, GateRequest
+from components.contracts.pipeline import ChampionSpec, LatencySpec
 from components.core.errors import NotFoundError
+from components.evaluation.comparison import ChampionComparison
+from components.evaluation.comparison import compare as compare_scores
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
-from components.gates import baseline, champion, floors, integrity, latency, parity
+from components.gates import baseline, budget, champion, floors, integrity, latency, parity
 from components.gates.bundle_integrity import BundleCheck, source_folder
 from components.gates.endpoint import Endpoint
 from components.gates.findings import Findings
@@ -58,13 +62,15 @@ def run_gates(
         findings.add(result)
     if "latency" in request.asked and request.gates.latency is not None:
         _measure(request, package, endpoints, findings)
+    if "budget" in request.asked and request.budget is not None:
+        _check_budget(request, request.budget, scores, endpoints, findings)
 
 
 class _Scores:
     """Predictions of the packages on the test split, computed at most once, when a gate needs them."""
 
     def __init__(self, request: GateRequest, package: Package, data_check: integrity.DataCheck) -> None:
-        self._request, self._package, self._data_check = request, package, data_check
+        self._request, self.package, self._data_check = request, package, data_check
 
     @cached_property
     def frozen(self) -> FrozenSplit:
@@ -86,7 +92,7 @@ class _Scores:
     @cached_property
     def candidate(self) -> Scored | ScoringFailure:
         """The scored candidate."""
-        return score(self._package, self.frozen, f"version {self._request.candidate.version}")
+        return score(self.package, self.frozen, f"version {self._request.candidate.version}")
 
     def champion(self, candidate: Candidate) -> Scored | ScoringFailure:
         """The scored champion; it may have been trained on other data, with another tokenizer or scaler."""
@@ -121,3 +127,42 @@ def _measure(request: GateRequest, package: Package, endpoints: dict[str, Endpoi
         from components.gates.plots import draw_latency
 
         findings.pictures["latency"] = draw_latency(findings.latency, spec.p99_ms)
+
+
+def _check_budget(
+    request: GateRequest, spec: BudgetSpec, scores: _Scores, endpoints: dict[str, Endpoint], findings: Findings
+) -> None:
+    champion_bundle = request.champion
+    is_other = champion_bundle is not None and champion_bundle.package_digest != request.candidate.package_digest
+    owes_gain, is_counted = spec.min_gain_per_doubling is not None, spec.parameters is not None
+    counts = budget.ParameterCounts(
+        scores.package.parameters() if owes_gain or is_counted else None,
+        Package.open(source_folder(champion_bundle) / "package").parameters()
+        if owes_gain and is_other and champion_bundle is not None
+        else None,
+    )
+
+    def measure_latency() -> latency.EndpointLatency | None:
+        if findings.latency:  # by the gate before
+            return findings.latency[0]
+        load = request.gates.latency or LatencySpec(p99_ms=spec.latency_ms or 1.0)
+        return latency.measure_candidate(endpoints["candidate"], scores.package, load)
+
+    def compare() -> ChampionComparison | str:
+        metric = next(iter(scores.frozen.task.metrics))
+        if findings.comparison is not None and findings.comparison.metric == metric:
+            return findings.comparison
+        assert champion_bundle is not None  # noqa: S101  # else there are no counts to compare
+        candidate, champion_scored = scores.candidate, scores.champion(champion_bundle)
+        for role, scored in (("candidate", candidate), ("champion", champion_scored)):
+            if isinstance(scored, ScoringFailure):
+                return f"the {role} cannot be scored on the test split: {scored.reason}"
+        assert not isinstance(candidate, ScoringFailure)  # noqa: S101  # checked in the loop above
+        assert not isinstance(champion_scored, ScoringFailure)  # noqa: S101
+        higher = scores.frozen.task.metrics[metric].higher_is_better
+        confidence = (request.gates.champion or ChampionSpec()).confidence
+        return compare_scores(
+            candidate, champion_scored, metric, higher_is_better=higher, min_effect=0.0, confidence=confidence
+        )
+
+    findings.add(budget.check(request, spec, counts, measure_latency, compare))

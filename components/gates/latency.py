@@ -80,6 +80,15 @@ def check(
     ), measured
 
 
+def measure_candidate(candidate: Endpoint, package: Package, spec: LatencySpec) -> EndpointLatency | None:
+    """The latencies of the candidate alone; None if its endpoint does not start."""
+    try:
+        candidate.wait()
+    except EndpointStartFailed:
+        return None
+    return measure({"candidate": candidate}, package, spec)[0]
+
+
 def measure(endpoints: dict[str, Endpoint], package: Package, spec: LatencySpec) -> list[EndpointLatency]:
     """Measure the endpoints in alternating slices of time, so that other load of the machine affects all alike.
 

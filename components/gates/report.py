@@ -27,6 +27,7 @@ QUESTIONS = {
     "champion": "Is it good enough beside what serves?",
     "parity": "Does the service answer as the training did?",
     "latency": "Does it answer in time?",
+    "budget": "Is it worth what it costs?",
 }
 
 

@@ -73,11 +73,13 @@ def write(request: GateRequest, findings: Findings) -> None:
 
 def _start(request: GateRequest, stack: ExitStack) -> dict[str, Endpoint]:
     """Start the endpoints that the requested gates need."""
-    measured = "latency" in request.asked and request.gates.latency is not None
+    compared = "latency" in request.asked and request.gates.latency is not None
+    limited = "budget" in request.asked and request.budget is not None and request.budget.latency_ms is not None
+    measured = compared or limited
     if not measured and "parity" not in request.asked:
         return {}
     bundles = {"candidate": request.candidate}
-    champion = request.champion if measured else None
+    champion = request.champion if compared else None
     if champion is not None and champion.package_digest != request.candidate.package_digest:
         bundles["champion"] = champion
     return {role: stack.enter_context(_endpoint(candidate, measured)) for role, candidate in bundles.items()}

@@ -15,6 +15,8 @@ Nothing in it is code or a pickle: loading it parses JSON, safetensors and an ON
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +28,11 @@ from components.identity import manifest as manifests
 
 
 class PackageFacts(Strict):
-    """What the manifest says beside the files."""
+    """What the manifest says beside the files.
+
+    Args:
+        parameters: of the network; None: packages of earlier versions do not say.
+    """
 
     pipeline: str
     task: str
@@ -34,6 +40,7 @@ class PackageFacts(Strict):
     train_fingerprint: str = Field(validation_alias=AliasChoices("train_fingerprint", "train_key"))
     data_digest: str
     lineage: dict[str, str]
+    parameters: int | None = Field(default=None, exclude_if=lambda count: count is None)
 
 
 class TensorSpec(Strict):
@@ -109,6 +116,22 @@ class Package:
     def golden_classes(self) -> list[str]:
         """The training process's own order of the classes: its word, not the signature's."""
         return _GoldenFile.model_validate_json((self.folder / "golden" / "outputs.json").read_bytes()).classes
+
+    def parameters(self) -> int:
+        """The network's parameters; of a package of an earlier version, the values of its weights and buffers.
+
+        Raises:
+            CorruptArtifactError: the header of the weights cannot be read.
+        """
+        if self.facts.parameters is not None:
+            return self.facts.parameters
+        path = self.folder / "model.safetensors"
+        try:
+            with path.open("rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            return sum(math.prod(part["shape"]) for name, part in header.items() if name != "__metadata__")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorruptArtifactError("the weights have no readable header", where=str(path), got=error) from error
 
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`: `overall` holds the named figures, the rest tables."""

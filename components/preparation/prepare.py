@@ -111,11 +111,12 @@ def _dependence(index: Index, assigned: NDArray[np.uint8], spec: DatasetSpec, fr
     """What makes samples of the test split depend on each other, for the evaluation: nothing, for most datasets.
 
     `overlap`: number of neighbours, itself included, that a sample shares rows with. clusters.npy (N,): the group of
-    each sample of the test split.
+    each sample of the test split; train-clusters.npy: of the train split, of which a training may take a part.
     """
     if index.draw.groups is not None:
-        _, clusters = np.unique(index.draw.groups[assigned == splits.TEST], return_inverse=True)
-        np.save(fresh / "clusters.npy", clusters.astype("<i8"))
+        for name, number in (("clusters", splits.TEST), ("train-clusters", splits.TRAIN)):
+            _, clusters = np.unique(index.draw.groups[assigned == number], return_inverse=True)
+            np.save(fresh / f"{name}.npy", clusters.astype("<i8"))
     overlap = int(getattr(getattr(spec.source, "layout", None), "overlap", 1))
     return {"overlap": overlap} if overlap > 1 else {}
 

@@ -83,6 +83,8 @@ def write_parts(
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "lineage": _lineage(request, pretrained),
         }
+        if request.train.samples is not None:  # whole groups may be fewer than the pipeline asks for
+            facts["samples"] = len(prepared.train)
         return manifest.seal(fresh, "trained", {**facts, **({"pretrained": pretrained} if pretrained else {})})
 
 

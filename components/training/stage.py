@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,19 @@ import torch
 from torch import nn
 
 from components.contracts.metric_sink import MetricSink
-from components.contracts.training_request import FIGURES_FILE, Finished, Started, TrainingFigures, TrainRequest
+from components.contracts.training_request import (
+    FIGURES_FILE,
+    Finished,
+    Metrics,
+    Started,
+    TrainingFigures,
+    TrainRequest,
+)
 from components.core import atomic
 from components.core.errors import Interrupted
 from components.core.stage_process import die_with_parent
 from components.models.build import build
-from components.training import pretrained, transfer
+from components.training import energy, pretrained, subset, transfer
 from components.training.allocator import keep_freed_memory
 from components.training.batches import sample_sizes
 from components.training.checkpoint import load_checkpoint, save_checkpoint
@@ -67,6 +75,7 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
             log(f"trained already: {run_folder}")
             return
         prepared = open_prepared(Path(request.prepared), request.data_digest)
+        prepared = subset.limit(prepared, request.train.samples, request.train.seed)
         tensorboard = TensorBoardLog(run_folder / "tensorboard")
         try:
             state, facts = _fit(request, prepared, Fanout([sink, tensorboard]))
@@ -175,21 +184,39 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
         )
         begin = time.monotonic()
         before = state.seconds
-        try:
-            reason = fit(state, setting, ProgressReporter(sink, state, objective.metric, setting.total_steps))
-        except Interrupted as error:
-            error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
-            raise
-        seconds = state.seconds = before + time.monotonic() - begin
-        if not request.parts:
-            save()  # the state after the last epoch, from which a later request goes on
+        earlier = dict(state.watt_hours)
+        with energy.EnergyMeter(_gpu_counter(device)) as meter:
+            state.measure_energy = lambda: _added(earlier, meter.watt_hours())
+            try:
+                reason = fit(state, setting, ProgressReporter(sink, state, objective.metric, setting.total_steps))
+            except Interrupted as error:
+                error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
+                raise
+            seconds = state.seconds = before + time.monotonic() - begin
+            watt_hours = _added(earlier, meter.watt_hours())
+            if not request.parts:
+                save()  # the state after the last epoch, from which a later request goes on
+    used = {f"energy_wh/{source}": value for source, value in watt_hours.items()}
+    sink.emit(Metrics(step=state.step, epoch=state.epoch, values=used))
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
     last, metric = state.history[state.kept_epoch - 1], selection(objective).metric
     log(
         f"trained {state.epoch} epochs in {seconds:.1f} s; epoch {state.kept_epoch} is kept, "
-        f"validation {metric.replace('_', ' ')} {last[f'validation/{metric}']:.4f}"
+        f"validation {metric.replace('_', ' ')} {last[f'validation/{metric}']:.4f}; {energy.text(watt_hours)}"
     )
     return state, start
+
+
+def _gpu_counter(device: torch.device) -> Callable[[], float] | None:
+    if device.type != "cuda":
+        return None
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return None if uuid is None else energy.gpu_counter(f"GPU-{uuid}")
+
+
+def _added(earlier: dict[str, float], since: dict[str, float]) -> dict[str, float]:
+    """The energy by source, with that from before an interruption."""
+    return {name: earlier.get(name, 0.0) + since.get(name, 0.0) for name in {**earlier, **since}}
 
 
 def _device_name(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,8 @@ class State:
         kept_epoch: the epoch of these weights, counted from 1.
         best: rank of these weights: validation metric (negated if lower is better), then negated validation loss.
         seconds: time in the loop so far.
+        watt_hours: energy by source up to the checkpoint that the training resumed from.
+        measure_energy: the energy so far, for a checkpoint.
     """
 
     network: nn.Module
@@ -48,6 +51,8 @@ class State:
     kept_epoch: int = 0
     best: tuple[float, float] | None = None
     seconds: float = 0.0
+    watt_hours: dict[str, float] = field(default_factory=dict)
+    measure_energy: Callable[[], dict[str, float]] = dict
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's weights and buffers on the CPU, in contiguous layout."""
@@ -79,6 +84,7 @@ class State:
             "kept_epoch": self.kept_epoch,
             "best": self.best,
             "seconds": self.seconds,
+            "watt_hours": self.measure_energy(),
             "scaler": self.scaler.state_dict(),
             "random": random_rest,
         }
@@ -97,6 +103,7 @@ class State:
         self.totals = EpochTotals(**facts["totals"])
         self.history = facts["history"]
         self.kept_epoch, self.seconds = facts["kept_epoch"], facts["seconds"]
+        self.watt_hours = facts.get("watt_hours", {})  # checkpoints of earlier versions have none
         self.best = tuple(facts["best"]) if facts["best"] else None
         self.scaler.load_state_dict(facts["scaler"])
         restore_random_state(groups["random"], facts["random"])

@@ -20,6 +20,7 @@ COMMANDS = {
     "new": ("flows.cli.new:new", "Draft a dataset and its pipeline from data, whose task is recognised."),
     "run": ("flows.cli.run:run", "Run the stages of a pipeline that are out of date, and print why."),
     "try": ("flows.cli.trial:try_", "Train a task's candidates for a short time; the best one goes into the pipeline."),
+    "advise": ("flows.cli.advise:advise", "What would help a pipeline: more data, a larger model, longer training."),
     "compare": ("flows.cli.compare:compare", "Train several models at equal budget: quality against what each costs."),
     "tune": ("flows.cli.tune:tune", "Search over a pipeline's keys; trials are resumed, pruned, never trained twice."),
     "why": ("flows.cli.why:why", "What would run, and what changed."),

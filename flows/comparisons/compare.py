@@ -186,6 +186,7 @@ def _train_and_evaluate(
     facts: dict[str, Any] = manifests.load(folder / "trained", "trained").facts
     prepared = manifests.load(project.dataset(spec.dataset) / "prepared", "prepared").facts
     seconds = training_duration.seconds(folder)
+    learnt = facts.get("samples", prepared["counts"]["train"])
     compared = Compared(
         name=comparison.label(spec),
         family=spec.model.family,
@@ -195,7 +196,7 @@ def _train_and_evaluate(
         epochs=facts["epochs"],
         kept_epoch=facts["kept_epoch"],
         training_seconds=seconds,
-        samples_per_second=prepared["counts"]["train"] * facts["epochs"] / seconds if seconds else None,
+        samples_per_second=learnt * facts["epochs"] / seconds if seconds else None,
         bundle_bytes=_bundle_bytes(context, model_fingerprints) if comparison.has_files else None,
     )
     return _Trained(context, model_fingerprints, run, compared)

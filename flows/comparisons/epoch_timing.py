@@ -139,4 +139,5 @@ def _measure(context: RunContext, fingerprints: Fingerprints, trial_seconds: flo
         pass
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return timer.seconds_per_epoch(counts["train"], counts["validation"])
+    learnt = min(context.spec.train.samples or counts["train"], counts["train"])
+    return timer.seconds_per_epoch(learnt, counts["validation"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.contracts.advice import ReportRequest, SizesRequest
 from components.contracts.comparison import ComparisonRequest
 from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
@@ -181,6 +182,25 @@ def tune_report(project: Project, name: str, document: TuneReportRequest) -> Sta
         stage="tuning",
         document=document.model_dump_json(),
         request_file=_request_file(project, f"tune-{name}"),
+        outputs=(StageOutput(kind="report", path=document.target),),
+    )
+
+
+def advice(project: Project, name: str, document: SizesRequest | ReportRequest) -> StageRequest:
+    """Count parameters, or measure experiments and write an advice.
+
+    Args:
+        name: the name of the request's file.
+    """
+    trained = [project.root / one.trained for one in getattr(document, "experiments", ())]
+    return StageRequest(
+        stage="advice",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, name),
+        inputs=(
+            PlacedArtifact(kind="prepared", digest=document.data_digest, path=document.prepared),
+            *(_sealed(project, folder, "trained") for folder in trained),
+        ),
         outputs=(StageOutput(kind="report", path=document.target),),
     )
 

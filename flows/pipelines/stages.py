@@ -18,7 +18,7 @@ from components.core.errors import DiskFullError, ModelyardError, RegistryError
 from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import announced
-from components.evaluation import gates
+from components.evaluation import budget, gates
 from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
@@ -29,7 +29,7 @@ from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows.pipelines import last_run, pretrained, stage_requests, stage_runner
+from flows.pipelines import last_run, pretrained, stage_requests, stage_runner, training_duration
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.local_runner import LocalProcessRunner
@@ -159,6 +159,21 @@ def check_floors(context: RunContext, package: Package) -> None:
         GateRefused: a metric is below its floor.
     """
     gates.floors(package.metrics()["overall"], context.spec.gates.floors)
+
+
+def check_budget(context: RunContext, fingerprints: Fingerprints, package: Package) -> None:
+    """Refuse a package whose training cost more than the pipeline's budget.
+
+    Raises:
+        GateRefused: a limit is exceeded, or the cost was not recorded.
+    """
+    if context.spec.budget is None:
+        return
+    folder = context.project.run_folder(fingerprints.train.digest)
+    cost = budget.TrainingCost(
+        package.parameters(), training_duration.seconds(folder), training_duration.energy_wh(folder)
+    )
+    budget.check(context.spec.budget, cost)
 
 
 def register(context: RunContext, fingerprints: Fingerprints, run: Run, package: Package) -> Version:

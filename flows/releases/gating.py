@@ -59,6 +59,7 @@ def _gate_request(rollout: Rollout, candidate: VerifiedVersion) -> GateRequest:
     asked += ["champion"] if spec.gates.champion is not None and rollout.role == "champion" else []
     asked += ["parity"]
     asked += ["latency"] if spec.gates.latency is not None else []
+    asked += ["budget"] if spec.budget is not None and spec.budget.applies_at_release else []
     return GateRequest(
         pipeline=spec.name,
         role=rollout.role,
@@ -67,6 +68,7 @@ def _gate_request(rollout: Rollout, candidate: VerifiedVersion) -> GateRequest:
         best_served=_best_served(rollout) if "champion" in asked else None,
         asked=asked,
         gates=spec.gates,
+        budget=spec.budget,
         dataset=str(project.dataset(spec.dataset).relative_to(project.root)),
         folder="",
     )

@@ -47,6 +47,8 @@ BROKEN = {
     "a floor from both sides": ("{min: 0.9}", "{min: 0.9, max: 1.0}", 8, "min: (higher"),
     "slices of a ceiling": ("{min: 0.9}", "{max: 0.9, slice_min: 0.1}", 8, "slice_min goes with min"),
     "a floor that is no number": ("{min: 0.9}", "{min: .nan}", 8, "finite"),
+    "unknown key of a budget": ("dataset: digits", "dataset: digits\nbudget: {parameter: 9}", 4, "unknown key"),
+    "a budget of nothing": ("dataset: digits", "dataset: digits\nbudget: {bundle_mb: 0}", 4, "greater than 0"),
     "no YAML": ("epochs: 3", "epochs: [3", None, "not YAML"),
     "cannot go together": ("epochs: 3", "early_stopping: {patience_epochs: 2}", 5, "onecycle"),
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from components.contracts.budget_spec import BudgetSpec
 from components.contracts.gate_request import GateEvidence, GateRequest, GateResult
 from components.contracts.pipeline import LatencySpec
 from components.gates import evidence, stage
@@ -33,9 +34,9 @@ def test_a_good_package_passes_every_gate_and_leaves_its_evidence(served: SmallR
     request = served.request(
         served.bundle("good"),
         champion,
-        ("integrity", "floors", "champion", "parity", "latency"),
+        ("integrity", "floors", "champion", "parity", "latency", "budget"),
         latency=LatencySpec(p99_ms=30_000, max_ratio=1_000, connections=2, seconds=1),
-    )
+    ).model_copy(update={"budget": BudgetSpec(latency_ms=30_000, bundle_mb=100)})
     (tmp_path / "request.json").write_text(request.model_dump_json())
     words = [sys.executable, "-m", "components.gates", str(tmp_path / "request.json")]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -52,6 +53,7 @@ def test_a_good_package_passes_every_gate_and_leaves_its_evidence(served: SmallR
     assert results["parity"].figures["answers"] == 12  # three golden examples of one size, four ways
     assert int(results["latency"].figures["candidate_requests"]) > 0
     assert int(results["latency"].figures["champion_requests"]) > 0
+    assert results["budget"].figures["latency_p99_ms"] == results["latency"].figures["candidate_p99_ms"]
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / document.report).read_text()
     html.parser.HTMLParser().feed(page)

@@ -91,6 +91,8 @@ def test_rows_are_described_and_prepared_by_column_as_one_by_one(
     for by_column_part, one_by_one_part in zip(*found, strict=True):
         assert by_column_part == one_by_one_part
     assert any(name.endswith("numbers.npy") for name in found[0][-1])
+    groups = [name for name in found[0][-1] if name.endswith("clusters.npy")]
+    assert len(groups) == (2 if "group:" in text else 0)  # of the test split, and of train
 
 
 def test_a_row_that_does_not_fit_the_fitted_columns_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,8 @@ class ArchitectureSpec(Strict):
 
     `module` is the module that defines `build(config, input_spec, output_spec) -> nn.Module`; its code is part of the
     training's fingerprint. `takes` and `gives` are the kinds of input and output spec (contracts/shapes.py) that the
-    architecture supports; `ANY_KIND` supports every kind.
+    architecture supports; `ANY_KIND` supports every kind. `scaled_fields` are the widths that grow together if the
+    network is scaled to another number of parameters (scaling.py); the values of `width_divisors` divide the first.
 
     Args:
         pretrained: initial weights: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>` (relative to
@@ -83,6 +84,8 @@ class ArchitectureSpec(Strict):
     module: ClassVar[str]
     takes: ClassVar[frozenset[str]]
     gives: ClassVar[frozenset[str]]
+    scaled_fields: ClassVar[tuple[str, ...]] = ()
+    width_divisors: ClassVar[tuple[str, ...]] = ()
 
     pretrained: str | None = Field(default=None, pattern=PRETRAINED)
     pretrained_sha256: str | None = Field(default=None, pattern=SHA256)

@@ -23,6 +23,7 @@ class TextbookCnnSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.textbook_cnn"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "hidden")
 
     family: Literal["cnn"]
     name: Literal["textbook"]
@@ -45,6 +46,7 @@ class ResNetSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.resnet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
 
     family: Literal["cnn"]
     name: Literal["resnet"]

@@ -28,6 +28,7 @@ class CenterSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.centernet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "features")
 
     family: Literal["cnn"]
     name: Literal["center"]
@@ -59,6 +60,8 @@ class YolosSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.yolos"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"boxes"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "inner")
+    width_divisors: ClassVar[tuple[str, ...]] = ("heads",)
 
     family: Literal["transformer"]
     name: Literal["yolos"]

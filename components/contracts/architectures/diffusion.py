@@ -28,6 +28,8 @@ class UNetSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.unet"
     takes: ClassVar[frozenset[str]] = frozenset({"noise"})
     gives: ClassVar[frozenset[str]] = frozenset({"noise"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
+    width_divisors: ClassVar[tuple[str, ...]] = ("groups", "heads")
 
     family: Literal["diffusion"]
     name: Literal["unet"]

@@ -29,6 +29,7 @@ class RecurrentSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.recurrent"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens", "series"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes", "forecast", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "embedding")
 
     family: Literal["rnn"]
     name: Literal["rnn", "lstm", "gru"]
@@ -58,6 +59,7 @@ class Seq2SeqGruSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.seq2seq_gru"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
     gives: ClassVar[frozenset[str]] = frozenset({"text"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "embedding")
 
     family: Literal["rnn"]
     name: Literal["seq2seq-gru"]

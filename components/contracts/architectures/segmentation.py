@@ -25,6 +25,7 @@ class SegmentationUNetSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.unet_segmentation"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"mask"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
 
     family: Literal["cnn"]
     name: Literal["unet-segmentation"]

@@ -24,6 +24,7 @@ class SeriesCnnSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.series_cnn"
     takes: ClassVar[frozenset[str]] = frozenset({"series"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
 
     family: Literal["cnn"]
     name: Literal["series-cnn"]
@@ -54,6 +55,7 @@ class SpectrogramCnnSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.spectrogram_cnn"
     takes: ClassVar[frozenset[str]] = frozenset({"series"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
 
     family: Literal["cnn"]
     name: Literal["spectrogram-cnn"]

@@ -31,6 +31,7 @@ class MlpSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.mlp"
     takes: ClassVar[frozenset[str]] = frozenset({"table"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
 
     family: Literal["mlp"]
     name: Literal["mlp"]

@@ -24,6 +24,7 @@ class KimSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.kim"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("filters", "embedding")
 
     family: Literal["cnn"]
     name: Literal["kim"]
@@ -53,6 +54,8 @@ class BertSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.bert"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "token-classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "inner")
+    width_divisors: ClassVar[tuple[str, ...]] = ("heads",)
 
     family: Literal["transformer"]
     name: Literal["bert"]
@@ -103,6 +106,7 @@ class MambaSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.mamba"
     takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "next-token", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
 
     family: Literal["state-space"]
     name: Literal["mamba"]

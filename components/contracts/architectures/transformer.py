@@ -20,6 +20,9 @@ class TransformerSpec(ArchitectureSpec):
         dropout: dropout rate of the embeddings with positions, of attention weights and of every sublayer.
     """
 
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "inner")
+    width_divisors: ClassVar[tuple[str, ...]] = ("heads",)
+
     family: Literal["transformer"]
     depth: int = Field(default=2, ge=1, le=96)
     width: int = Field(default=128, ge=2, le=8192)

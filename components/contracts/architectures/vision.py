@@ -47,6 +47,7 @@ class ImageNetResNetSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.resnet_imagenet"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width",)
 
     family: Literal["cnn"]
     name: Literal["resnet-imagenet"]
@@ -68,6 +69,7 @@ class ConvNextSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.convnext"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("widths",)
 
     family: Literal["cnn"]
     name: Literal["convnext"]
@@ -101,6 +103,8 @@ class VitSpec(ArchitectureSpec):
     module: ClassVar[str] = "components.models.vit"
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     gives: ClassVar[frozenset[str]] = frozenset({"classes", "value"})
+    scaled_fields: ClassVar[tuple[str, ...]] = ("width", "inner")
+    width_divisors: ClassVar[tuple[str, ...]] = ("heads",)
 
     family: Literal["transformer"]
     name: Literal["vit"]
