@@ -72,7 +72,11 @@ def _kill_often(house: House, name: str, kills: int, rng: random.Random) -> tupl
     done, written, twice = 0, dict[Path, int](), 0
     for number in range(kills):
         process = house.start("tune", name, warm=False)
-        time.sleep(rng.uniform(1.0, LONGEST_SECONDS))
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(("core each", "cores each")):
+                break  # from here on it searches
+        time.sleep(rng.uniform(0.0, LONGEST_SECONDS))
         if process.poll() is None:
             children = psutil.Process(process.pid).children(recursive=True) if number % 2 == 0 else []
             os.kill(process.pid, signal.SIGKILL)

@@ -31,6 +31,8 @@ class TrainRequest(Strict):
         parts: whether the parts of the package are written. Without them the training leaves its last checkpoint and
             its figures (`TrainingFigures`), and a later request writes the parts without training on.
         cores: processor cores that it may use; None: all, or what `train.threads` says.
+        rates: lowest and highest rate and number of batches of a learning-rate range test, which is run in place of the
+            training and leaves a `RateCurve`.
     """
 
     pipeline: str
@@ -45,6 +47,7 @@ class TrainRequest(Strict):
     pretrained_folder: str | None = None
     parts: bool = True
     cores: int | None = Field(default=None, ge=1)
+    rates: tuple[float, float, int] | None = None
 
     @staticmethod
     def read(arguments: list[str]) -> TrainRequest:
@@ -108,6 +111,26 @@ class Finished(Strict):
     kept_epoch: int
     reason: Literal["epochs", "early_stopping"]
     seconds: float
+
+
+RATES_FILE = "rates.json"
+
+
+class RateCurve(Strict):
+    """`rates.json`: what a learning-rate range test found.
+
+    Args:
+        rates: learning rate of each batch.
+        losses, smoothed: training loss of each batch, and its exponential moving average.
+        suggested: where the smoothed loss falls fastest.
+        lowest: where it is lowest.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    suggested: float
+    lowest: float
 
 
 FIGURES_FILE = "figures.json"

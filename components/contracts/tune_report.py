@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from components.contracts.tune_spec import TuneSpec
 from components.core.errors import UsageError
@@ -21,6 +21,7 @@ class TuneReportRequest(Strict):
         target: folder of the report; it takes the place of one that stood there.
     """
 
+    kind: Literal["study"] = "study"
     storage: str
     study: str
     pipeline: str
@@ -30,19 +31,39 @@ class TuneReportRequest(Strict):
     spec: TuneSpec
     target: str
 
-    @staticmethod
-    def read(arguments: list[str]) -> TuneReportRequest:
-        """The request in the file that the stage was called with.
 
-        Raises:
-            UsageError: not one argument, no such file, or it does not fit the contract.
-        """
-        if len(arguments) != 1:
-            raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
-        try:
-            return TuneReportRequest.model_validate_json(Path(arguments[0]).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
+class RatePlotRequest(Strict):
+    """A request for the picture of a learning-rate range test.
+
+    Args:
+        curve: the file that the test left.
+        present: the learning rate of the pipeline file.
+        target: the PNG file.
+    """
+
+    kind: Literal["rates"] = "rates"
+    pipeline: str
+    curve: str
+    present: float
+    target: str
+
+
+_Request = Annotated[TuneReportRequest | RatePlotRequest, Field(discriminator="kind")]
+_REQUEST: TypeAdapter[TuneReportRequest | RatePlotRequest] = TypeAdapter(_Request)
+
+
+def read_request(arguments: list[str]) -> TuneReportRequest | RatePlotRequest:
+    """The request in the file that the stage was called with.
+
+    Raises:
+        UsageError: not one argument, no such file, or it does not fit the contract.
+    """
+    if len(arguments) != 1:
+        raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
+    try:
+        return _REQUEST.validate_json(Path(arguments[0]).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 
 
 class TrialRow(Strict):

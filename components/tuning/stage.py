@@ -12,11 +12,19 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from components.contracts.tune_report import TrialRow, TuneReport, TuneReportRequest, settings_text
+from components.contracts.tune_report import (
+    RatePlotRequest,
+    TrialRow,
+    TuneReport,
+    TuneReportRequest,
+    read_request,
+    settings_text,
+)
 from components.core import atomic, html_page
 from components.core.stage_process import die_with_parent
 from components.tuning import advice
 from components.tuning.plots import draw
+from components.tuning.rate_plot import draw_rates
 from components.tuning.record import Record, settings_of
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -25,7 +33,7 @@ LEAST_FOR_IMPORTANCE = 6
 
 
 def main(arguments: list[str]) -> None:
-    """Write report.json, trials.csv, report.html and the pictures of a study.
+    """Write report.json, trials.csv, report.html and the pictures of a study; or the picture of a range test.
 
     Raises:
         UsageError: not called with one readable request file.
@@ -33,7 +41,10 @@ def main(arguments: list[str]) -> None:
     """
     die_with_parent()
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    request = TuneReportRequest.read(arguments)
+    request = read_request(arguments)
+    if isinstance(request, RatePlotRequest):
+        atomic.write_bytes(Path(request.target), draw_rates(request))
+        return
     study = Record(request.storage, request.study).study
     notes: list[str] = []
     importances = _importances(study, notes)

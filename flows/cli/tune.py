@@ -12,6 +12,7 @@ from flows.cli.duration import Duration
 
 if TYPE_CHECKING:
     from components.contracts.tune_report import TuneReport
+    from flows.comparisons.tuning.learning_rates import Rates
     from flows.comparisons.tuning.tune import Outcome
 
 SHOWN = 10
@@ -22,6 +23,7 @@ SHOWN = 10
 @click.option("--trials", type=click.IntRange(min=1), help="Trials of the study in all, in place of tune.trials.")
 @click.option("--for", "seconds", type=Duration(), help="Time of this call, in place of tune.minutes; as in 30m.")
 @click.option("--parallel", type=click.IntRange(min=1), help="Trials at the same time [one for each core, up to 8].")
+@click.option("--learning-rates", "rates", is_flag=True, help="Instead: find where the loss falls fastest (a minute).")
 @click.option("--finish", type=int, multiple=True, metavar="N", help="Take a trial that ended early to its end.")
 @click.option("--dashboard", is_flag=True, help="Serve optuna-dashboard on the studies, until Ctrl-C.")
 @click.option("--study", metavar="NAME", help="Name of the study [follows from the recipe, the data and the space].")
@@ -40,6 +42,7 @@ def tune(
     parallel: int | None,
     study: str | None,
     storage: str | None,
+    rates: bool,
     finish: tuple[int, ...],
     dashboard: bool,
     applies: bool,
@@ -67,6 +70,11 @@ def tune(
         dashboards.serve(project, studies.storage_url(project, storage), log)
         return 0
     with Api(endpoints.mlflow, endpoints.credentials) as api:
+        if rates:
+            from flows.comparisons.tuning import learning_rates
+
+            show_rates(learning_rates.find(project, pipeline, api, log), as_json)
+            return 0
         outcome = tuning.run(project, request, api, endpoints.mlflow, log)
     tuning.publish(endpoints, outcome, log)
     if as_json:
@@ -74,6 +82,19 @@ def tune(
     else:
         show(outcome)
     return 0 if outcome.report.best is not None else 1
+
+
+def show_rates(found: Rates, as_json: bool) -> None:
+    """Print what a learning-rate range test found."""
+    if as_json:
+        facts = {"present": found.present, "picture": str(found.picture)}
+        click.echo(json.dumps({**found.curve.model_dump(mode="json"), **facts}, indent=2))
+        return
+    click.echo(
+        f"suggested  {found.curve.suggested:.2g}: there the loss falls fastest; in the file is {found.present:g}"
+    )
+    click.echo(f"too high   from about {found.curve.lowest:.2g}, where the loss is lowest before it grows")
+    click.echo(f"picture    {found.picture}")
 
 
 def document(outcome: Outcome) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
 from components.contracts.training_request import TrainRequest
-from components.contracts.tune_report import TuneReportRequest
+from components.contracts.tune_report import RatePlotRequest, TuneReportRequest
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.core.project import Project
 from components.identity import manifest as manifests
@@ -106,6 +106,37 @@ def trial_training(
     return trial(project, document, pretrained, afresh=False)
 
 
+def rate_range(
+    project: Project,
+    spec: PipelineSpec,
+    train_fingerprint: str,
+    data_digest: str,
+    folder: Path,
+    pretrained: Package | None,
+    rates: tuple[float, float, int],
+) -> StageRequest:
+    """A learning-rate range test.
+
+    Args:
+        folder: of its curve.
+        rates: lowest and highest learning rate, and number of batches.
+    """
+    document = TrainRequest(
+        pipeline=spec.name,
+        train_fingerprint=train_fingerprint,
+        data_digest=data_digest,
+        prepared=_place(project, project.dataset(spec.dataset) / "prepared"),
+        run_folder=_place(project, folder),
+        package="",
+        model=spec.model,
+        train=spec.train,
+        lineage={},
+        pretrained_folder=None if pretrained is None else _place(project, pretrained.folder),
+        rates=rates,
+    )
+    return trial(project, document, pretrained)
+
+
 def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints) -> StageRequest:
     """Score the trained model and seal the package.
 
@@ -184,6 +215,15 @@ def tune_report(project: Project, name: str, document: TuneReportRequest) -> Sta
         request_file=_request_file(project, f"tune-{name}"),
         outputs=(StageOutput(kind="report", path=document.target),),
     )
+
+
+def rate_plot(project: Project, name: str, document: RatePlotRequest) -> StageRequest:
+    """Draw the curve of a learning-rate range test.
+
+    Args:
+        name: of the request's file.
+    """
+    return StageRequest(stage="tuning", document=document.model_dump_json(), request_file=_request_file(project, name))
 
 
 def advice(project: Project, name: str, document: SizesRequest | ReportRequest) -> StageRequest:
