@@ -44,7 +44,7 @@ class Told:
     system: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Record:
+class StudyRecord:
     """One study.
 
     Args:

@@ -25,7 +25,7 @@ from components.core.stage_process import die_with_parent
 from components.tuning import advice
 from components.tuning.plots import draw
 from components.tuning.rate_plot import draw_rates
-from components.tuning.record import Record, settings_of
+from components.tuning.record import StudyRecord, settings_of
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     if isinstance(request, RatePlotRequest):
         atomic.write_bytes(Path(request.target), draw_rates(request))
         return
-    study = Record(request.storage, request.study).study
+    study = StudyRecord(request.storage, request.study).study
     notes: list[str] = []
     importances = _importances(study, notes)
     with atomic.folder(Path(request.target)) as fresh:

@@ -36,7 +36,7 @@ class Proposal:
     system: dict[str, Any]
 
 
-class View:
+class TrialView:
     """The knowledge of one trial.
 
     Args:

@@ -66,6 +66,14 @@ def test_a_killed_search_goes_on_trains_nothing_twice_and_its_winner_is_the_pipe
         assert "tune/metric" in names
         assert not any(key.startswith("test/") for key in names)
 
+    early = [trial for trial in trials.values() if trial["state"] == "pruned"]
+    if early:  # from its checkpoint to its end
+        finished = house.json("tune", name, "--finish", str(early[0]["number"]))["trials"]
+        assert len(finished) == 6
+        last = finished[-1]
+        assert (last["state"], last["epochs"], last["fingerprint"]) == ("complete", 2, early[0]["fingerprint"])
+        trials[5] = last
+
     applied = house.json("tune", name, "--apply")["applied"]
     assert applied["changed"]
     assert not applied["within_spread"]

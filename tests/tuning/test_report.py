@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from components.contracts.tune_report import TuneReport, TuneReportRequest
+from components.contracts.tune_report import TrialRow, TuneReport, TuneReportRequest
 from components.contracts.tune_spec import TuneSpec
 from components.tuning import space, stage
-from components.tuning.record import Record, Told
+from components.tuning.record import StudyRecord, Told
 
 SPACE: dict[str, Any] = {
     "train.learning_rate": {"float": [1e-4, 1e-1], "log": True},
@@ -21,7 +21,7 @@ SPACE: dict[str, Any] = {
 
 def report_of(folder: Path, monkeypatch: pytest.MonkeyPatch, trials: list[tuple[dict[str, Any], Told]]) -> TuneReport:
     spec = TuneSpec.model_validate({"space": SPACE})
-    record = Record(f"sqlite:///{folder / 's.db'}", "s", ["maximize"])
+    record = StudyRecord(f"sqlite:///{folder / 's.db'}", "s", ["maximize"])
     for number, (settings, told) in enumerate(trials):
         parameters, distributions = space.fixed(spec, settings or {"train.learning_rate": 1e-3, "model.dropout": 0.1})
         record.begin(number, settings, parameters, distributions, {})
@@ -82,7 +82,7 @@ def test_a_search_that_found_nothing_says_so(tmp_path: Path, monkeypatch: pytest
 
 def test_equal_figures_are_ranked_by_loss_then_by_size(tmp_path: Path) -> None:
     rows = [
-        stage.TrialRow(number=number, state="complete", settings={"model.dropout": 0.1}, values=[0.9], loss=loss,
+        TrialRow(number=number, state="complete", settings={"model.dropout": 0.1}, values=[0.9], loss=loss,
                        fingerprint=None, parameters=parameters, epochs=2, seconds=1.0)
         for number, (loss, parameters) in enumerate([(0.3, 10), (0.2, 50), (0.2, 40)])
     ]  # fmt: skip

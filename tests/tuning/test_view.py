@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 
 from components.contracts.tune_spec import TuneSpec
 from components.core.errors import SearchError
-from components.tuning.record import Record, Told, settings_of
-from components.tuning.view import Proposal, View
+from components.tuning.record import Direction, StudyRecord, Told, settings_of
+from components.tuning.view import Proposal, TrialView
 
 SPACE: dict[str, Any] = {
     "train.learning_rate": {"float": [1e-4, 1e-1], "log": True},
@@ -29,10 +29,11 @@ EPOCHS, LAG, NAME = 5, 4, "a-study"
 def figure(settings: dict[str, Any], epoch: int) -> float:
     """A made-up learning curve, higher is better."""
     rate = settings.get("train.learning_rate", 0.02) * settings.get("train.batch_size", 32) / 32
-    return -(abs(rate - 0.03) + abs(settings.get("train.momentum", 0.7) - 0.9)) * (1 + 3 / epoch)
+    momentum: float = settings.get("train.momentum", 0.7)
+    return float(-(abs(rate - 0.03) + abs(momentum - 0.9)) * (1 + 3 / epoch))
 
 
-def outcome(record: Record, spec: TuneSpec, view: View, number: int, settings: dict[str, Any]) -> Told:
+def outcome(record: StudyRecord, spec: TuneSpec, view: TrialView, number: int, settings: dict[str, Any]) -> Told:
     known = record.trials()[number].intermediate_values
     for epoch in range(1, EPOCHS + 1):
         value = figure(settings, epoch)
@@ -47,8 +48,9 @@ def outcome(record: Record, spec: TuneSpec, view: View, number: int, settings: d
 def search(spec: TuneSpec, path: Path, count: int, seed: int, dies_at: int | None = None) -> None:
     """Two trials side by side that end in an order of their own; with `dies_at`, all ends after so many outcomes."""
     rng = random.Random(seed)  # noqa: S311  # an order, no secret
-    record = Record(f"sqlite:///{path}", NAME, ["maximize", "minimize"][: len(spec.objectives)])
-    running: dict[int, tuple[View, dict[str, Any]]] = {}
+    directions: list[Direction] = ["maximize", "minimize"]
+    record = StudyRecord(f"sqlite:///{path}", NAME, directions[: len(spec.objectives)])
+    running: dict[int, tuple[TrialView, dict[str, Any]]] = {}
     pending = [trial.number for trial in record.trials() if not trial.state.is_finished()]
     told = 0
     while True:
@@ -58,7 +60,7 @@ def search(spec: TuneSpec, path: Path, count: int, seed: int, dies_at: int | Non
             known = max(0, number - LAG + 1)
             if number >= count or any(not trial.state.is_finished() for trial in trials[:known]):
                 break
-            view = View(spec, NAME, record.directions, trials[:number], known, EPOCHS)
+            view = TrialView(spec, NAME, record.directions, trials[:number], known, EPOCHS)
             if number == len(trials):
                 proposal = view.propose()
                 record.begin(number, proposal.settings, proposal.parameters, proposal.distributions, proposal.system)
@@ -81,7 +83,7 @@ def search(spec: TuneSpec, path: Path, count: int, seed: int, dies_at: int | Non
 
 
 def trials_of(path: Path) -> list[tuple[str, dict[str, Any], Any]]:
-    record = Record(f"sqlite:///{path}", NAME)
+    record = StudyRecord(f"sqlite:///{path}", NAME)
     found = [(trial.state.name, settings_of(trial), trial.values) for trial in record.trials()]
     record.close()
     return found
@@ -119,7 +121,7 @@ def test_the_same_trials_in_any_order_and_after_a_kill(
 
 
 def test_a_second_process_on_the_same_study_is_refused(tmp_path: Path) -> None:
-    record = Record(f"sqlite:///{tmp_path / 'a.db'}", NAME, ["maximize"])
+    record = StudyRecord(f"sqlite:///{tmp_path / 'a.db'}", NAME, ["maximize"])
     record.begin(0, {}, {}, {}, {})
     with pytest.raises(SearchError, match="another process tunes this study"):
         record.begin(0, {}, {}, {}, {})
@@ -127,7 +129,7 @@ def test_a_second_process_on_the_same_study_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_ends_early_keeps_its_last_figure(tmp_path: Path) -> None:
-    record = Record(f"sqlite:///{tmp_path / 'a.db'}", NAME, ["maximize"])
+    record = StudyRecord(f"sqlite:///{tmp_path / 'a.db'}", NAME, ["maximize"])
     record.begin(0, {"train.learning_rate": 0.1}, {}, {}, {})
     record.report(0, 1, 0.25)
     record.report(0, 2, 0.5)
@@ -139,5 +141,5 @@ def test_a_trial_that_ends_early_keeps_its_last_figure(tmp_path: Path) -> None:
 
 def test_a_database_that_cannot_be_opened_is_an_error_without_its_password() -> None:
     with pytest.raises(SearchError) as caught:
-        Record("postgresql+nodriver://me:secret@127.0.0.1:9/db", NAME, ["maximize"])
+        StudyRecord("postgresql+nodriver://me:secret@127.0.0.1:9/db", NAME, ["maximize"])
     assert "secret" not in "\n".join(caught.value.lines())

@@ -10,7 +10,7 @@ from components.contracts.tune_spec import TuneSpec
 from components.core.errors import SpecError
 from components.core.log import Log
 from components.core.project import Project
-from flows.comparisons.tuning import candidates
+from flows.comparisons.tuning import variants
 
 WIDTHS = ("width", "filters", "embedding", "features")
 
@@ -55,7 +55,7 @@ def _is_possible(project: Project, spec: PipelineSpec, key: str, values: dict[st
     if len(values.get("choice", [1, 2])) < 2:
         return False
     try:
-        candidates.check_space(project, spec, TuneSpec.model_validate({"space": {key: values}}))
+        variants.check_space(project, spec, TuneSpec.model_validate({"space": {key: values}}))
     except SpecError:
         return False
     return True

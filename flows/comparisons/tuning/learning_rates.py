@@ -14,7 +14,7 @@ from components.core.project import Project
 from components.registry.api import Api
 from components.tasks import compatibility
 from flows.comparisons import compare
-from flows.comparisons.tuning import candidates
+from flows.comparisons.tuning import variants
 from flows.pipelines import pretrained, prewarm, stage_requests
 from flows.pipelines.stages import RunContext
 
@@ -46,11 +46,11 @@ def find(project: Project, pipeline: str, api: Api, log: Log) -> Rates:
     compatibility.check(spec, file, project.dataset(spec.dataset))
     context = RunContext(project, spec, api, log)
     compare.bring_data_up_to_date(context)
-    candidate = candidates.of(project, pipeline, {}, api, log)
+    variant = variants.of(project, pipeline, {}, api, log)
     folder = project.reports(f"tune-{pipeline}") / "learning-rates"
-    start = pretrained.package(api, project, spec, candidate.fingerprint)
+    start = pretrained.package(api, project, spec, variant.fingerprint)
     request = stage_requests.rate_range(
-        project, spec, candidate.fingerprint.digest, candidate.data_digest, folder, start, (LOWEST, HIGHEST, STEPS)
+        project, spec, variant.fingerprint.digest, variant.data_digest, folder, start, (LOWEST, HIGHEST, STEPS)
     )
     with prewarm.prewarmed(["training"], project.root):
         context.run(request)

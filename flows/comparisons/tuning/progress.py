@@ -16,7 +16,7 @@ from flows.comparisons.tuning.study import Study
 EVERY_SECONDS = 20.0  # without a terminal
 
 
-class Progress:
+class SearchProgress:
     """Counts trials and says the best so far.
 
     Args:

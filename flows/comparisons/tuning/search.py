@@ -19,12 +19,12 @@ from components.registry.api import Api
 from components.registry.tracking import Run
 from components.tuning import space
 from components.tuning.record import Told, settings_of
-from components.tuning.view import Proposal, View
-from flows.comparisons.tuning import candidates, trial
-from flows.comparisons.tuning.candidates import Candidate
-from flows.comparisons.tuning.progress import Progress
+from components.tuning.view import Proposal, TrialView
+from flows.comparisons.tuning import trial, variants
+from flows.comparisons.tuning.progress import SearchProgress
 from flows.comparisons.tuning.study import Study
 from flows.comparisons.tuning.trial import Setting, Stopped
+from flows.comparisons.tuning.variants import Variant
 
 REPEATED = 20  # so many trials in a row that were tried before: the space is exhausted
 FAILED = 8  # so many trials in a row that failed, and none that did not
@@ -42,7 +42,7 @@ class _Running:
 
 
 @dataclass(frozen=True)
-class Budget:
+class SearchBudget:
     """When a search ends.
 
     Args:
@@ -68,7 +68,7 @@ class Search:
         study: Study,
         api: Api,
         parent: Run,
-        budget: Budget,
+        budget: SearchBudget,
         log: Log,
         finish: Sequence[int] = (),
     ) -> None:
@@ -84,7 +84,7 @@ class Search:
             objectives=tuple(study.spec.objectives), cores=study.cores, stopping=self._stopping, new_run=self._new_run,
         )  # fmt: skip
         self._finish = list(finish)
-        self._progress = Progress(study, None if budget.trials is None else budget.trials + len(finish), log)
+        self._progress = SearchProgress(study, None if budget.trials is None else budget.trials + len(finish), log)
         self.stopped_for = ""
 
     def run(self) -> None:
@@ -164,7 +164,7 @@ class Search:
     def _start(self, number: int, *, is_new: bool, finishes: int | None = None) -> None:
         study = self._study
         trials = study.record.trials()
-        view = View(
+        view = TrialView(
             study.spec, study.name, study.record.directions, trials[:number], self._known(number), study.epochs,
             study.further,
         )  # fmt: skip
@@ -186,16 +186,16 @@ class Search:
         self._threads.append(thread)
         thread.start()
 
-    def _proposal(self, view: View, number: int) -> Proposal:
+    def _proposal(self, view: TrialView, number: int) -> Proposal:
         """The recipe, then what a person wants tried, then what the sampler chooses."""
         study = self._study
         if number == 0:
-            values = candidates.recipe(self._project, study.pipeline, study.spec)
+            values = variants.recipe(self._project, study.pipeline, study.spec)
             parameters, distributions = space.fixed(study.spec, values)
             proposal = Proposal({}, parameters, distributions, {})
         elif number <= len(study.spec.enqueue):
             wanted = study.spec.enqueue[number - 1]
-            values = candidates.recipe(self._project, study.pipeline, study.spec) | wanted
+            values = variants.recipe(self._project, study.pipeline, study.spec) | wanted
             parameters, distributions = space.fixed(study.spec, values)
             proposal = Proposal(dict(wanted), parameters, distributions, {})
         else:
@@ -203,7 +203,7 @@ class Search:
         view.take(proposal)
         return proposal
 
-    def _work(self, running: _Running, settings: dict[str, Any], view: View) -> None:
+    def _work(self, running: _Running, settings: dict[str, Any], view: TrialView) -> None:
         """The thread of a trial: it starts the training's process, which ends with this thread."""
         outcome: Told | BaseException
         try:
@@ -213,16 +213,16 @@ class Search:
         running.ended.set()
         self._outcomes.put((running.number, outcome))
 
-    def _outcome(self, running: _Running, settings: dict[str, Any], view: View) -> Told:
+    def _outcome(self, running: _Running, settings: dict[str, Any], view: TrialView) -> Told:
         if self._stopping.is_set():
             raise Stopped
         try:
-            candidate = candidates.of(self._project, self._study.pipeline.name, settings, self._api, self._log)
+            variant = variants.of(self._project, self._study.pipeline.name, settings, self._api, self._log)
         except ModelyardError as error:
             reason = "; ".join(line.strip() for line in error.lines())[:1000]
             return Told("failed", facts={"reason": reason}, system=view.system())
-        earlier = self._claim(running, candidate.fingerprint.digest)
-        told = trial.run(self._setting, candidate, view, running.number)
+        earlier = self._claim(running, variant.fingerprint.digest)
+        told = trial.run(self._setting, variant, view, running.number)
         if earlier is not None:
             told = Told(told.outcome, told.values, {**told.facts, "same_as": earlier}, told.system)
         return told
@@ -260,32 +260,32 @@ class Search:
         self._progress.told(number, outcome)
 
     def _keep_late_outcomes(self) -> None:
-        """Record what ended while the search stopped."""
+        """StudyRecord what ended while the search stopped."""
         while not self._outcomes.empty():
             number, outcome = self._outcomes.get()
             if isinstance(outcome, Told):
                 self._study.record.tell(number, outcome)
 
-    def _new_run(self, candidate: Candidate, number: int) -> Run:
-        name = f"trial {number}" if candidate.settings else f"trial {number}: the recipe"
-        return child_run(self._api, self._study, self._parent, candidate, name)
+    def _new_run(self, variant: Variant, number: int) -> Run:
+        name = f"trial {number}" if variant.settings else f"trial {number}: the recipe"
+        return child_run(self._api, self._study, self._parent, variant, name)
 
 
-def _again(finished: FrozenTrial, view: View) -> Proposal:
+def _again(finished: FrozenTrial, view: TrialView) -> Proposal:
     """What a trial tried, for another one."""
     proposal = Proposal(settings_of(finished), dict(finished.params), dict(finished.distributions), {})
     view.take(proposal)
     return proposal
 
 
-def child_run(api: Api, study: Study, parent: Run, candidate: Candidate, name: str) -> Run:
+def child_run(api: Api, study: Study, parent: Run, variant: Variant, name: str) -> Run:
     """The MLflow run of a trial, below the run of its study."""
-    tags = {"modelyard.pipeline": candidate.spec.name, "modelyard.flow_run": FLOW, "modelyard.study": study.name}
-    run = tracking.ensure(api, f"tune-{candidate.spec.name}", candidate.fingerprint.digest, tags)
+    tags = {"modelyard.pipeline": variant.spec.name, "modelyard.flow_run": FLOW, "modelyard.study": study.name}
+    run = tracking.ensure(api, f"tune-{variant.spec.name}", variant.fingerprint.digest, tags)
     comparison_runs.adopt(api, parent, run, name)
-    document = candidate.spec.model_dump(mode="json", include={"model", "train"})
-    inputs = candidates.split(candidate.settings)[1]
+    document = variant.spec.model_dump(mode="json", include={"model", "train"})
+    inputs = variants.split(variant.settings)[1]
     tracking.log_parameters(api, run, {**document, **inputs})
-    source = {"path": f"data/{candidate.spec.dataset}/prepared", "digest": candidate.data_digest}
-    tracking.log_dataset(api, run, candidate.spec.dataset, candidate.data_digest, source, "{}")
+    source = {"path": f"data/{variant.spec.dataset}/prepared", "digest": variant.data_digest}
+    tracking.log_dataset(api, run, variant.spec.dataset, variant.data_digest, source, "{}")
     return run

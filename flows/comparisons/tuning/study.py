@@ -19,9 +19,9 @@ from components.identity import digest
 from components.registry.api import Api
 from components.tasks.task import ValidationMetric, validation_metric
 from components.tuning import record as records
-from components.tuning.record import Direction, Record
-from flows.comparisons.tuning import candidates
-from flows.comparisons.tuning.candidates import Candidate
+from components.tuning.record import Direction, StudyRecord
+from flows.comparisons.tuning import variants
+from flows.comparisons.tuning.variants import Variant
 
 STORAGE = "MODELYARD_TUNE_STORAGE"
 MOST_PARALLEL = 8
@@ -45,8 +45,8 @@ class Study:
     name: str
     pipeline: PipelineSpec
     spec: TuneSpec
-    record: Record
-    recipe: Candidate
+    record: StudyRecord
+    recipe: Variant
     metric: ValidationMetric
     lag: int
     cores: int
@@ -93,11 +93,11 @@ def open_study(
         UsageError: a study of this name searches something else, or an earlier study is not there.
         SearchError: the record cannot be opened.
     """
-    recipe = candidates.of(project, pipeline.name, {}, api, log)
+    recipe = variants.of(project, pipeline.name, {}, api, log)
     metric = validation_metric(tasks.find(pipeline.task))
     identity = _identity(spec, recipe)
     slots = parallel or spec.parallel or _default_parallel()
-    record = Record(url, name or f"{pipeline.name}-{identity[:8]}", directions(spec, metric))
+    record = StudyRecord(url, name or f"{pipeline.name}-{identity[:8]}", directions(spec, metric))
     notes = record.notes()
     is_new = "identity" not in notes
     if is_new:
@@ -131,7 +131,7 @@ def earlier_studies(url: str, pipeline: str, own: str) -> list[str]:
     return [name for name in records.names(url) if name.startswith(f"{pipeline}-") and name != own]
 
 
-def _identity(spec: TuneSpec, recipe: Candidate) -> str:
+def _identity(spec: TuneSpec, recipe: Variant) -> str:
     """What makes two searches the same: the space and how it is searched, the recipe with its data and code."""
     kept = {"space", "objectives", "sampler", "pruner", "seed", "enqueue", "from_studies"}
     search: dict[str, Any] = spec.model_dump(mode="json", include=kept)
@@ -147,7 +147,7 @@ def _finished(url: str, name: str, spec: TuneSpec, metric: ValidationMetric) -> 
             got=name,
             expected=", ".join(records.names(url)) or "no study yet",
         )
-    earlier = Record(url, name)
+    earlier = StudyRecord(url, name)
     try:
         if len(earlier.directions) != len(spec.objectives) or earlier.notes().get("metric") != metric.name:
             raise UsageError("the earlier study has another objective", where=f"study {name}", expected=metric.name)

@@ -1,6 +1,6 @@
 """One trial: its training through the stage runner, the figure of each epoch to record and pruner, what came of it.
 
-The outcome depends on the settings and on what the trial knows of others (`View`) alone: figures known already,
+The outcome depends on the settings and on what the trial knows of others (`TrialView`) alone: figures known already,
 of a finished training or of a checkpoint, are reported like new ones, and may end the trial just as these.
 """
 
@@ -22,10 +22,10 @@ from components.registry import tracking
 from components.registry.api import Api
 from components.registry.tracking import Run, RunSink
 from components.tasks.task import ValidationMetric
-from components.tuning.record import Record, Told
-from components.tuning.view import View
-from flows.comparisons.tuning import candidates
-from flows.comparisons.tuning.candidates import Candidate
+from components.tuning.record import StudyRecord, Told
+from components.tuning.view import TrialView
+from flows.comparisons.tuning import variants
+from flows.comparisons.tuning.variants import Variant
 from flows.pipelines import pretrained, stage_requests
 from flows.pipelines.stage_runner import LineSink
 from flows.pipelines.stages import RunContext
@@ -57,18 +57,18 @@ class Setting:
 
     project: Project
     api: Api
-    record: Record
+    record: StudyRecord
     metric: ValidationMetric
     objectives: tuple[str, ...]
     cores: int
     stopping: threading.Event
-    new_run: Callable[[Candidate, int], Run]
+    new_run: Callable[[Variant, int], Run]
 
 
 class _Epochs:
     """Takes the figures of epochs, each once and in their order."""
 
-    def __init__(self, setting: Setting, view: View, number: int, last: int) -> None:
+    def __init__(self, setting: Setting, view: TrialView, number: int, last: int) -> None:
         self._setting, self._view, self._number, self._last = setting, view, number, last
         self._known = dict(setting.record.trials()[number].intermediate_values)
         self._seen = 0
@@ -99,7 +99,7 @@ class _Epochs:
             self.take(round(row["epoch"]), row[f"validation/{self._setting.metric.name}"])
 
 
-def run(setting: Setting, candidate: Candidate, view: View, number: int) -> Told:
+def run(setting: Setting, variant: Variant, view: TrialView, number: int) -> Told:
     """Run a trial to its end.
 
     Args:
@@ -108,20 +108,20 @@ def run(setting: Setting, candidate: Candidate, view: View, number: int) -> Told
     Raises:
         Stopped: the search stops.
     """
-    folder, fingerprint = candidate.run_folder(setting.project), candidate.fingerprint.digest
-    epochs = _Epochs(setting, view, number, candidate.spec.train.epochs)
+    folder, fingerprint = variant.run_folder(setting.project), variant.fingerprint.digest
+    epochs = _Epochs(setting, view, number, variant.spec.train.epochs)
     begin = time.monotonic()
     facts: dict[str, Any] = {"fingerprint": fingerprint}
-    mlflow_run = setting.new_run(candidate, number)
-    figures = candidates.figures(folder, fingerprint)
+    mlflow_run = setting.new_run(variant, number)
+    figures = variants.figures(folder, fingerprint)
     try:
         if figures is not None:
             facts["trained_before"] = True
             epochs.take_history(figures.history)
         else:
             epochs.take_known()
-            _train(setting, candidate, epochs, mlflow_run)
-            figures = candidates.figures(folder, fingerprint)
+            _train(setting, variant, epochs, mlflow_run)
+            figures = variants.figures(folder, fingerprint)
     except _Pruned:
         facts["seconds"] = round(time.monotonic() - begin, 2)
         tracking.finish(setting.api, mlflow_run, "FINISHED")
@@ -164,20 +164,20 @@ def objective_values(
     return tuple(known[name] for name in objectives)
 
 
-def _train(setting: Setting, candidate: Candidate, epochs: _Epochs, mlflow_run: Run) -> None:
+def _train(setting: Setting, variant: Variant, epochs: _Epochs, mlflow_run: Run) -> None:
     """Train, or resume from the checkpoint; figures go to MLflow and to `epochs`."""
-    context = RunContext(setting.project, candidate.spec, setting.api, _silent)
-    start = pretrained.package(setting.api, setting.project, candidate.spec, candidate.fingerprint)
+    context = RunContext(setting.project, variant.spec, setting.api, _silent)
+    start = pretrained.package(setting.api, setting.project, variant.spec, variant.fingerprint)
     sink = RunSink(setting.api, mlflow_run)
     try:
-        train(context, candidate, start, setting, lambda event: _on_event(event, sink, epochs, setting))
+        train(context, variant, start, setting, lambda event: _on_event(event, sink, epochs, setting))
     finally:
         sink.close()
 
 
 def train(
     context: RunContext,
-    candidate: Candidate,
+    variant: Variant,
     start: Package | None,
     setting: Setting,
     take: Callable[[Event], None],
@@ -195,10 +195,10 @@ def train(
 
     request = stage_requests.trial_training(
         setting.project,
-        candidate.spec,
-        candidate.fingerprint.digest,
-        candidate.data_digest,
-        candidate.prepared,
+        variant.spec,
+        variant.fingerprint.digest,
+        variant.data_digest,
+        variant.prepared,
         start,
         cores=setting.cores,
     )

@@ -22,13 +22,13 @@ from components.registry.api import Api
 from components.registry.tracking import Run
 from components.tasks import compatibility
 from flows.comparisons import compare
-from flows.comparisons.tuning import candidates, default_space, winner
+from flows.comparisons.tuning import default_space, variants, winner
 from flows.comparisons.tuning import study as studies
-from flows.comparisons.tuning.search import DEFAULT_TRIALS, Budget, Search
+from flows.comparisons.tuning.search import DEFAULT_TRIALS, Search, SearchBudget
 from flows.comparisons.tuning.study import Study
 from flows.comparisons.tuning.trial import FINISHES
 from flows.comparisons.tuning.winner import Applied
-from flows.pipelines import prewarm, stage_requests
+from flows.pipelines import prewarm, selections, stage_requests
 from flows.pipelines.stages import RunContext
 from flows.platform.lifecycle import Endpoints
 from flows.platform.prefect_client import PrefectClient
@@ -99,6 +99,8 @@ def run(project: Project, request: Request, api: Api, server: str, log: Log) -> 
                     search.run()
                 report, folder = write_report(project, study, api, parent, log)
                 applied = winner.apply(project, study, report, api, parent, log) if request.applies else None
+                finalists = () if applied is None else applied.fingerprints
+                selections.write(project, report, study.recipe.fingerprint.digest, finalists)
             status = "FINISHED"
         except Interrupted:
             status = "KILLED"
@@ -116,7 +118,7 @@ def opened(project: Project, request: Request, api: Api, log: Log) -> Iterator[S
     spec = located_yaml.read(file, PipelineSpec)
     compatibility.check(spec, file, project.dataset(spec.dataset))
     tune = spec.tune or default_space.of(project, spec, log)
-    candidates.check_space(project, spec, tune)
+    variants.check_space(project, spec, tune)
     url = studies.storage_url(project, request.storage)
     lock = project.locks / f"tune-{request.pipeline}"
     with ExitStack() as during:
@@ -173,19 +175,19 @@ def _only_applies(study: Study, request: Request) -> bool:
     return request.applies and request.trials is None and request.seconds is None and is_searched
 
 
-def _budget(study: Study, request: Request) -> Budget:
+def _budget(study: Study, request: Request) -> SearchBudget:
     """The limits of a call; the trials are those of the study, the time is that of the call."""
     trials, minutes = study.spec.trials, study.spec.minutes
     seconds = request.seconds if request.seconds is not None else None if minutes is None else 60 * minutes
     if request.finish and request.trials is None and request.seconds is None:
-        return Budget(len(study.record.trials()), None)
+        return SearchBudget(len(study.record.trials()), None)
     if request.trials is not None:
         trials = request.trials
     elif request.seconds is not None:
         trials = None
     if trials is None and seconds is None:
         trials = DEFAULT_TRIALS
-    return Budget(trials, seconds)
+    return SearchBudget(trials, seconds)
 
 
 def _say(study: Study, url: str, log: Log) -> None:

@@ -25,10 +25,10 @@ from components.registry import tracking
 from components.registry.api import Api
 from components.registry.tracking import Run, RunSink
 from flows.comparisons import pipeline_file
-from flows.comparisons.tuning import candidates, search, trial
-from flows.comparisons.tuning.candidates import Candidate
+from flows.comparisons.tuning import search, trial, variants
 from flows.comparisons.tuning.study import Study
 from flows.comparisons.tuning.trial import Setting, Stopped
+from flows.comparisons.tuning.variants import Variant
 from flows.pipelines import pretrained
 from flows.pipelines.stages import RunContext
 
@@ -70,6 +70,7 @@ class Applied:
         finalists: the best first; the recipe is one of them.
         within_spread: whether the gain over the recipe is no more than two trainings of one recipe differ by.
         changed: whether the file was changed.
+        fingerprints: of the trainings over the seeds.
     """
 
     finalists: tuple[Finalist, ...]
@@ -77,6 +78,7 @@ class Applied:
     noise: float
     within_spread: bool
     changed: bool
+    fingerprints: tuple[str, ...]
 
     @property
     def winner(self) -> Finalist:
@@ -127,7 +129,8 @@ def apply(project: Project, study: Study, report: TuneReport, api: Api, parent: 
     winner, recipe = finalists[0], next(one for one in finalists if not one.settings)
     gain = (winner.mean - recipe.mean) * (1 if higher else -1)
     noise = math.hypot(winner.spread, recipe.spread)
-    applied = Applied(tuple(finalists), gain, noise, gain <= noise, bool(winner.settings))
+    fingerprints = tuple(one.train_fingerprint for figures in trained.values() for one in figures)
+    applied = Applied(tuple(finalists), gain, noise, gain <= noise, bool(winner.settings), fingerprints)
     if winner.settings:
         _write(project, study, applied)
     return applied
@@ -153,13 +156,13 @@ def _train_all(
 ) -> dict[int, list[TrainingFigures]]:
     """The trainings of each finalist over the seeds, by trial; those of the search itself are not made anew."""
     first = study.pipeline.train.seed
-    jobs: queue.SimpleQueue[tuple[int, int, Candidate]] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[tuple[int, int, Variant]] = queue.SimpleQueue()
     results: dict[tuple[int, int], TrainingFigures] = {}
     for row in rows:
         # The seed of the search is the one that was lucky, so it does not count for a choice.
         for seed in range(first + 1, first + 1 + study.spec.seeds):
             settings = {**row.settings, "train.seed": seed}
-            jobs.put((row.number, seed, candidates.of(project, study.pipeline.name, settings, api, log)))
+            jobs.put((row.number, seed, variants.of(project, study.pipeline.name, settings, api, log)))
     total = jobs.qsize()
     log(f"training {len(rows)} finalists over {study.spec.seeds} seeds: {total} trainings")
     stopping = threading.Event()
@@ -172,11 +175,11 @@ def _train_all(
     def work() -> None:
         while not stopping.is_set():
             try:
-                number, seed, candidate = jobs.get_nowait()
+                number, seed, variant = jobs.get_nowait()
             except queue.Empty:
                 return
             try:
-                results[number, seed] = _figures(setting, candidate, f"finalist {number}, seed {seed}", study, parent)
+                results[number, seed] = _figures(setting, variant, f"finalist {number}, seed {seed}", study, parent)
                 value = _metric(study, results[number, seed])
                 log(f"[{len(results)}/{total}] trial {number}, seed {seed}: {study.metric.name} {value:.4f}")
             except Stopped:
@@ -206,19 +209,19 @@ def _train_all(
     }
 
 
-def _figures(setting: Setting, candidate: Candidate, name: str, study: Study, parent: Run) -> TrainingFigures:
-    folder, fingerprint = candidate.run_folder(setting.project), candidate.fingerprint.digest
-    figures = candidates.figures(folder, fingerprint)
-    run = search.child_run(setting.api, study, parent, candidate, name)
+def _figures(setting: Setting, variant: Variant, name: str, study: Study, parent: Run) -> TrainingFigures:
+    folder, fingerprint = variant.run_folder(setting.project), variant.fingerprint.digest
+    figures = variants.figures(folder, fingerprint)
+    run = search.child_run(setting.api, study, parent, variant, name)
     if figures is None:
-        context = RunContext(setting.project, candidate.spec, setting.api, _silent)
-        start = pretrained.package(setting.api, setting.project, candidate.spec, candidate.fingerprint)
+        context = RunContext(setting.project, variant.spec, setting.api, _silent)
+        start = pretrained.package(setting.api, setting.project, variant.spec, variant.fingerprint)
         sink = RunSink(setting.api, run)
         try:
-            trial.train(context, candidate, start, setting, sink.emit)
+            trial.train(context, variant, start, setting, sink.emit)
         finally:
             sink.close()
-        figures = candidates.figures(folder, fingerprint)
+        figures = variants.figures(folder, fingerprint)
     if figures is None:
         raise SearchError("the training left no figures", where=name)
     tracking.log_metrics(setting.api, run, {"tune/metric": _metric(study, figures)}, step=0)
@@ -236,7 +239,7 @@ def _metric(study: Study, figures: TrainingFigures) -> float:
 
 def _write(project: Project, study: Study, applied: Applied) -> None:
     """Set the winner's keys in the pipeline file and in dataset.yaml; comments and other keys stay."""
-    settings, inputs = candidates.split(dict(applied.winner.settings))
+    settings, inputs = variants.split(dict(applied.winner.settings))
     today = datetime.now(UTC).date().isoformat()
     lines = [f"{HEAD}{today}, study {study.name}:"]
     lines += textwrap.wrap(applied.sentence(study.metric.name), 116, initial_indent="#   ", subsequent_indent="#   ")

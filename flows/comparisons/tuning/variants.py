@@ -23,7 +23,7 @@ from flows.pipelines.fingerprints import Fingerprint
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Variant:
     """A training.
 
     Args:
@@ -43,7 +43,7 @@ class Candidate:
         return project.run_folder(self.fingerprint.digest)
 
 
-def of(project: Project, name: str, settings: Mapping[str, Any], api: Api, log: Log) -> Candidate:
+def of(project: Project, name: str, settings: Mapping[str, Any], api: Api, log: Log) -> Variant:
     """The training of a pipeline with some keys set.
 
     Raises:
@@ -57,7 +57,7 @@ def of(project: Project, name: str, settings: Mapping[str, Any], api: Api, log: 
     prepared = input_variants.prepared(project, spec.dataset, split(settings)[1], log)
     data_digest = manifests.load(prepared, "prepared").digest
     training = fingerprints.training(spec, data_digest, project.source_root, pretrained.digest(api, spec))
-    return Candidate(settings, spec, prepared, data_digest, training)
+    return Variant(settings, spec, prepared, data_digest, training)
 
 
 def figures(run_folder: Path, fingerprint: str) -> TrainingFigures | None:
