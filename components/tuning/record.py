@@ -162,9 +162,14 @@ def names(url: str) -> list[str]:
     """The studies of a database."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        return optuna.get_all_study_names(RDBStorage(url))
-    except SQLAlchemyError as error:
+        storage = RDBStorage(url)
+    except (SQLAlchemyError, ImportError, RuntimeError) as error:
         raise SearchError("the record cannot be read", where=_without_password(url), got=error) from error
+    try:
+        return optuna.get_all_study_names(storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _last(trial: FrozenTrial) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -45,7 +46,11 @@ def main(arguments: list[str]) -> None:
     if isinstance(request, RatePlotRequest):
         atomic.write_bytes(Path(request.target), draw_rates(request))
         return
-    study = StudyRecord(request.storage, request.study).study
+    with closing(StudyRecord(request.storage, request.study)) as record:
+        _write(request, record.study)
+
+
+def _write(request: TuneReportRequest, study: Study) -> None:
     notes: list[str] = []
     importances = _importances(study, notes)
     with atomic.folder(Path(request.target)) as fresh:
