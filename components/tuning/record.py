@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages import RDBStorage
+from optuna.storages import RDBStorage, get_storage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
@@ -58,7 +58,8 @@ class StudyRecord:
         connect = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
         self.url, self.name = url, name
         try:
-            self._storage = RDBStorage(url, engine_kwargs={"connect_args": connect})
+            self._database = RDBStorage(url, engine_kwargs={"connect_args": connect})
+            self._storage = get_storage(self._database)  # keeps what is finished in memory
             if directions is None:
                 self.study = optuna.load_study(storage=self._storage, study_name=name)
             else:
@@ -146,7 +147,7 @@ class StudyRecord:
     def close(self) -> None:
         """Give the connections back."""
         self._storage.remove_session()
-        self._storage.engine.dispose()
+        self._database.engine.dispose()
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)

@@ -130,7 +130,8 @@ def show(outcome: Outcome) -> None:
     show_trials(report)
     if outcome.applied is not None:
         show_finalists(outcome)
-    for sentence in report.advice:
+    advice = [one for one in report.advice if outcome.applied is None or "--apply" not in one]
+    for sentence in advice:
         click.echo(f"next    {sentence}")
     click.echo(f"report  {outcome.folder / 'report.html'}")
     click.echo(f"mlflow  {outcome.url}")

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from components.contracts.training_request import Event, Metrics, Started, TrainingFigures
-from components.core.errors import ModelyardError
+from components.core.errors import DiskFullError, Interrupted, ModelyardError, StageKilled
 from components.core.project import Project
 from components.identity.package import Package
 from components.registry import tracking
@@ -32,6 +32,7 @@ from flows.pipelines.stages import RunContext
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 GRACE_SECONDS = 60.0
+ATTEMPTS = 3  # of a training that is killed, as by a kernel without memory left
 FINISHES = "finishes"  # the fact of a trial that a person asked for: the trial that it takes to the end
 
 
@@ -120,13 +121,16 @@ def run(setting: Setting, variant: Variant, view: TrialView, number: int) -> Tol
             epochs.take_history(figures.history)
         else:
             epochs.take_known()
-            _train(setting, variant, epochs, mlflow_run)
+            _train_through_kills(setting, variant, epochs, mlflow_run)
             figures = variants.figures(folder, fingerprint)
     except _Pruned:
         facts["seconds"] = round(time.monotonic() - begin, 2)
         tracking.finish(setting.api, mlflow_run, "FINISHED")
         return Told("pruned", facts=facts, system=view.system())
-    except Stopped:
+    except (Stopped, Interrupted):  # a machine that shuts down interrupts each of its processes
+        tracking.finish(setting.api, mlflow_run, "KILLED")
+        raise Stopped from None
+    except DiskFullError:  # no fault of the trial, which goes on once there is space
         tracking.finish(setting.api, mlflow_run, "KILLED")
         raise
     except ModelyardError as error:
@@ -162,6 +166,16 @@ def objective_values(
         "megabytes": figures.parameters * 4 / 1e6,
     }
     return tuple(known[name] for name in objectives)
+
+
+def _train_through_kills(setting: Setting, variant: Variant, epochs: _Epochs, mlflow_run: Run) -> None:
+    """Train; a process that is killed is started again a few times, from its checkpoint."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return _train(setting, variant, epochs, mlflow_run)
+        except StageKilled:
+            if attempt == ATTEMPTS:
+                raise
 
 
 def _train(setting: Setting, variant: Variant, epochs: _Epochs, mlflow_run: Run) -> None:

@@ -14,11 +14,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from components.contracts.pipeline import PipelineSpec
 from components.contracts.training_request import TrainingFigures
 from components.contracts.tune_report import TrialRow, TuneReport, settings_text
-from components.core.errors import Interrupted, SearchError
+from components.core import located_yaml
+from components.core.errors import Interrupted, ModelyardError, SearchError
 from components.core.log import Log
 from components.core.project import Project
 from components.registry import tracking
@@ -132,7 +135,7 @@ def apply(project: Project, study: Study, report: TuneReport, api: Api, parent: 
     fingerprints = tuple(one.train_fingerprint for figures in trained.values() for one in figures)
     applied = Applied(tuple(finalists), gain, noise, gain <= noise, bool(winner.settings), fingerprints)
     if winner.settings:
-        _write(project, study, applied)
+        _write(project, study, applied, log)
     return applied
 
 
@@ -237,7 +240,7 @@ def _metric(study: Study, figures: TrainingFigures) -> float:
     return _kept(figures)[f"validation/{study.metric.name}"]
 
 
-def _write(project: Project, study: Study, applied: Applied) -> None:
+def _write(project: Project, study: Study, applied: Applied, log: Log) -> None:
     """Set the winner's keys in the pipeline file and in dataset.yaml; comments and other keys stay."""
     settings, inputs = variants.split(dict(applied.winner.settings))
     today = datetime.now(UTC).date().isoformat()
@@ -251,7 +254,22 @@ def _write(project: Project, study: Study, applied: Applied) -> None:
     head = "".join(f"{line}\n" for line in lines)
     pipeline_file.set_keys(project.pipeline_file(study.pipeline.name), settings, head)
     if inputs:
+        others = [
+            path.stem
+            for path in sorted(project.pipelines.glob("*.yaml"))
+            if path.stem != study.pipeline.name and _dataset(path) == study.pipeline.dataset
+        ]
+        shared = f", which {', '.join(others)} use{'s' if len(others) == 1 else ''} too" if others else ""
+        log(f"data/{study.pipeline.dataset}/dataset.yaml has other settings of input now{shared}")
         pipeline_file.set_keys(project.dataset(study.pipeline.dataset) / "dataset.yaml", inputs)
+
+
+def _dataset(path: Path) -> str | None:
+    """The dataset of a pipeline file; None if it cannot be read."""
+    try:
+        return located_yaml.read(path, PipelineSpec).dataset
+    except ModelyardError:
+        return None
 
 
 def _silent(_: str) -> None:
