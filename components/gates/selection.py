@@ -24,8 +24,8 @@ def check(chosen: Chosen, spec: SelectionSpec, prepared: Path) -> GateResult:
     if len(chosen.scored) > spec.max_scored:
         numbers = ", ".join(map(str, chosen.scored[:10]))
         problems.append(
-            f"{len(chosen.scored)} other trials of study {chosen.study} have been scored on the test split too "
-            f"(trials {numbers}), so the choice may have been made by it"
+            f"of study {chosen.study}, other trials have been scored on the test split too (number {numbers}; "
+            f"{len(chosen.scored)} in all), so the choice may have been made by it"
         )
         steps.append(
             "take a test split that is new; or say that you know: "

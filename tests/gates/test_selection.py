@@ -32,7 +32,7 @@ def prepared(folder: Path, validation: list[str], test: list[str]) -> Path:
     ("scored", "allowed", "validation", "words"),
     [
         ([], 0, ["b", "c"], None),
-        ([3, 7], 0, ["b", "c"], "2 other trials of study digits-1 have been scored"),
+        ([3, 7], 0, ["b", "c"], "other trials have been scored on the test split too (number 3, 7; 2 in all)"),
         ([3, 7], 2, ["b", "c"], None),
         ([], 0, ["b", "d"], "1 of 2 samples of validation, which chose, are samples of test"),
     ],
