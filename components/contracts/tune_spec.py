@@ -137,7 +137,7 @@ class TuneSpec(Strict):
         pruner: when a trial ends early: `asha` (Li et al. 2020), `hyperband` (Li et al. 2018), `median`, `percentile`
             (the worse three quarters), `none`. A search with several objectives prunes nothing.
         trials: how many, those that need no training included.
-        minutes: how long, over all calls.
+        minutes: how long one call searches.
         parallel: trials at the same time; None: one for each two cores.
         seed: of the search.
         seeds: trainings of the winner and of the file's own recipe with `--apply`.
