@@ -152,9 +152,14 @@ class TuneReport(Strict):
             "|---|" + "---|" * (len(self.objectives) + 1),
         ]
         for trial in self.ranked()[:10]:
-            figures = " | ".join(f"{value:.4g}" for value in trial.values)
+            figures = " | ".join(number_text(value) for value in trial.values)
             lines.append(f"| {trial.number} | {figures} | {settings_text(trial.settings)} |")
         return "\n".join([*lines, "", *(f"- {sentence}" for sentence in self.advice)])
+
+
+def number_text(value: float) -> str:
+    """A figure: a whole number with its thousands, another one with four digits."""
+    return f"{value:,.0f}" if value == round(value) and abs(value) >= 10 else f"{value:.4g}"
 
 
 def settings_text(settings: dict[str, Any]) -> str:

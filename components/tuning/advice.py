@@ -21,7 +21,7 @@ def sentences(report: TuneReport, spec: TuneSpec) -> list[str]:
     best = report.trial(report.best)
     return [
         *_recipe(report, best),
-        *_edges(best, spec),
+        *_edges(best, spec, set(_unimportant_keys(report))),
         *_trend(report),
         *_unimportant(report),
         *_failures(report),
@@ -41,10 +41,10 @@ def _recipe(report: TuneReport, best: TrialRow) -> list[str]:
     ]
 
 
-def _edges(best: TrialRow, spec: TuneSpec) -> list[str]:
+def _edges(best: TrialRow, spec: TuneSpec, unimportant: set[str]) -> list[str]:
     found = []
     for key, value in best.settings.items():
-        parameter = spec.space.get(key)
+        parameter = None if key in unimportant else spec.space.get(key)
         side = None if parameter is None or parameter.choice is not None else _edge(parameter, value)
         if side:
             found.append(f"{key} is best at its {side} end ({value}): widen its range there")
@@ -76,10 +76,15 @@ def _trend(report: TuneReport) -> list[str]:
 
 
 def _unimportant(report: TuneReport) -> list[str]:
-    small = [key for key, share in report.importances.items() if share < UNIMPORTANT]
-    if not small or len(small) == len(report.importances):
+    small = _unimportant_keys(report)
+    if not small:
         return []
     return [f"{', '.join(small)} made hardly a difference: leave that as it is and search the rest"]
+
+
+def _unimportant_keys(report: TuneReport) -> list[str]:
+    small = [key for key, share in report.importances.items() if share < UNIMPORTANT]
+    return [] if len(small) == len(report.importances) else small
 
 
 def _failures(report: TuneReport) -> list[str]:

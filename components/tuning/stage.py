@@ -18,6 +18,7 @@ from components.contracts.tune_report import (
     TrialRow,
     TuneReport,
     TuneReportRequest,
+    number_text,
     read_request,
     settings_text,
 )
@@ -171,6 +172,7 @@ def _page(report: TuneReport, folder: Path) -> str:
         facts=facts,
         rows=[*ranked, *others],
         settings=settings_text,
+        number=number_text,
         pictures=[(text, (folder / name).read_bytes()) for name, text in report.pictures.items()],
         higher=report.directions[0] == StudyDirection.MAXIMIZE.name.lower(),
     )

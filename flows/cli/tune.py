@@ -167,7 +167,7 @@ def show_finalists(outcome: Outcome) -> None:
 
 def show_trials(report: TuneReport) -> None:
     """Print the best complete trials and the number of the others."""
-    from components.contracts.tune_report import settings_text
+    from components.contracts.tune_report import number_text, settings_text
     from flows.cli import table
 
     ranked = report.ranked()
@@ -176,7 +176,7 @@ def show_trials(report: TuneReport) -> None:
         [
             [
                 str(trial.number),
-                *(f"{value:.4g}" if index else f"{value:.4f}" for index, value in enumerate(trial.values)),
+                *(number_text(value) if index else f"{value:.4f}" for index, value in enumerate(trial.values)),
                 str(trial.epochs),
                 "-" if trial.seconds is None else f"{trial.seconds:.1f}",
                 settings_text(trial.settings),

@@ -27,13 +27,16 @@ def test_a_killed_search_goes_on_trains_nothing_twice_and_its_winner_is_the_pipe
     poor = {"epochs": 2, "learning_rate": 1e-5, "schedule": "constant", "augment": {}, "label_smoothing": 0.0}
     tune = {"space": SPACE, "pruner": "asha", "trials": 5, "seeds": 2, "enqueue": [{"train.learning_rate": 0.01}]}
     name = house.pipeline("searched", model=small, train=poor, gates={}, tune=tune)
-    killed = house.start("tune", name, warm=False)
-    assert killed.stderr is not None
-    for line in killed.stderr:
-        if line.startswith("trial 1:"):
-            break
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=60)
+    for moment, number, code in (("trial 0:", signal.SIGINT, 130), ("trial 1:", signal.SIGKILL, -signal.SIGKILL)):
+        stopped = house.start("tune", name, warm=False)
+        assert stopped.stderr is not None
+        for line in stopped.stderr:
+            if line.startswith(moment):
+                break
+        stopped.send_signal(number)
+        _, said = stopped.communicate(timeout=60)
+        assert stopped.returncode == code, said
+        assert number == signal.SIGKILL or "the same command goes on with it" in said
 
     outcome = house.json("tune", name)
     trials = {trial["number"]: trial for trial in outcome["trials"]}

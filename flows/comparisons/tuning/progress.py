@@ -9,6 +9,7 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from components.contracts.tune_report import number_text
 from components.core.log import Log
 from components.tuning.record import Told, settings_of
 from flows.comparisons.tuning.study import Study
@@ -49,7 +50,7 @@ class SearchProgress:
             case "complete":
                 best = " (best so far)" if self._see(told.values[0], number) else ""
                 costs = "".join(
-                    f", {name} {value:,.4g}"
+                    f", {name} {number_text(value)}"
                     for name, value in zip(self._study.spec.objectives[1:], told.values[1:], strict=True)
                 )
                 again = f", as trial {told.facts['same_as']}" if "same_as" in told.facts else ""
