@@ -20,8 +20,8 @@ from components.core.progress import Progress
 from components.identity import manifest
 from components.preprocessing.stored import StoredSplit, digest_of, digests_of
 from components.tasks.task import Task
-from components.validation import duplicates, stored_duplicates
-from components.validation.stored_table import BATCH_ROWS, StoredTable
+from components.validation import duplicates, stored_duplicates, stored_table
+from components.validation.stored_table import StoredTable
 
 _SPLITS = ("train", "validation", "test")
 _ROWS = 1024
@@ -116,10 +116,10 @@ def _listed(path: Path, split: str) -> Iterator[pa.Table]:
                 raise OtherOrderError
             rows += table.num_rows
             held.append(table)
-            if sum(one.num_rows for one in held) >= BATCH_ROWS:
+            if sum(one.num_rows for one in held) >= stored_table.BATCH_ROWS:
                 whole = pa.concat_tables(held)
-                yield whole.slice(0, BATCH_ROWS)
-                held = [whole.slice(BATCH_ROWS)]
+                yield whole.slice(0, stored_table.BATCH_ROWS)
+                held = [whole.slice(stored_table.BATCH_ROWS)]
     yield pa.concat_tables(held)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from components.ingestion import sample_file
-from components.validation.stored_table import BATCH_ROWS, LARGE
+from components.validation import stored_table
 
 
 def numbers_of(source: Path, ids: Collection[str]) -> set[int]:
@@ -31,9 +31,11 @@ def texts(source: Path, field: str) -> Iterator[tuple[str, str]]:
 def described(path: Path, names: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Columns of the table of the raw samples (`raw_table.build`), at once if there are few rows."""
     with pq.ParquetFile(path) as parquet:
-        if parquet.metadata.num_rows <= LARGE:
+        if parquet.metadata.num_rows <= stored_table.LARGE:
             yield parquet.read(columns=list(names)).to_pandas()
             return
         for group in range(parquet.num_row_groups):
-            for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(names), use_threads=False):
+            for batch in parquet.iter_batches(
+                stored_table.BATCH_ROWS, row_groups=[group], columns=list(names), use_threads=False
+            ):
                 yield batch.to_pandas()

@@ -1,9 +1,10 @@
-"""Expectations on a stored table. Great Expectations judges each, on as few rows at a time as its question allows:
+"""Expectations on a stored table. Great Expectations judges each but those on the number of rows, on as few rows at a
+time as its question allows:
 
 - of each row by itself: batch by batch, and the counts are added up;
 - unique values: the rows whose value another row may have too;
 - different values, smallest and largest value: one row of each;
-- the number of rows: rows without columns; names and order of the columns: the first row;
+- names and order of the columns: the first row;
 - every other one, one with a condition, and one that Great Expectations cannot evaluate on a part of the table: whole
   columns in memory. Which these are is said.
 """
@@ -11,15 +12,16 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from components.validation import outcome
-from components.validation.outcome import ExpectationSpec, Outcome
+from components.validation import stored_table
+from components.validation.outcome import ExpectationSpec, Judge, Outcome
 from components.validation.repeated_values import KEYS, Repeated
-from components.validation.stored_table import LARGE, StoredTable
+from components.validation.stored_table import StoredTable
 from components.validation.verdict import MAX_FAILING
 
 _OF_ROWS = (
@@ -47,38 +49,44 @@ _OF_COLUMN_NAMES = (
 )  # fmt: skip
 
 
-def judge(
-    part: str, expectations: Mapping[int, ExpectationSpec], table: StoredTable, say: Callable[[str], None]
+def outcomes(
+    judge: Judge, expectations: Mapping[int, ExpectationSpec], table: StoredTable, say: Callable[[str], None]
 ) -> dict[int, Outcome]:
-    """As `outcome.judge` of the whole table.
+    """As `Judge.judge` of the whole table.
 
     Args:
         say: is told which expectations need whole columns in memory.
     """
     gc.freeze()  # what is there already stays: it need not be looked through after every batch
     try:
-        return _judge(part, expectations, table, say)
+        return _outcomes(judge, expectations, table, say)
     finally:
         gc.unfreeze()
 
 
-def _judge(
-    part: str, expectations: Mapping[int, ExpectationSpec], table: StoredTable, say: Callable[[str], None]
+def _outcomes(
+    judge: Judge, expectations: Mapping[int, ExpectationSpec], table: StoredTable, say: Callable[[str], None]
 ) -> dict[int, Outcome]:
     of_rows = {number: one for number, one in expectations.items() if _is(one, _OF_ROWS)}
-    found = _by_batch(part, of_rows, table) if of_rows else {}
+    found = _by_batch(judge, of_rows, table) if of_rows else {}
+    of_count = {number: one for number, one in expectations.items() if _is(one, _OF_ROW_COUNT)}
+    found |= {number: _row_count(one, len(table)) for number, one in of_count.items()}
+    of_few: dict[tuple[_RowsOf, str], dict[int, ExpectationSpec]] = {}
     for number, one in expectations.items():
-        if number not in found and (rows := _few_rows(one, table)) is not None:
-            found[number] = outcome.judge(part, {number: one}, rows)[number]
-            if _is(one, _OF_UNIQUE_VALUES):
-                found[number] = _of_all(found[number], table, str(one.kwargs["column"]))
+        for types, rows_of in _FEW_ROWS:
+            if _is(one, types):
+                of_few.setdefault((rows_of, str(one.kwargs.get("column"))), {})[number] = one
+    for (rows_of, column), group in of_few.items():
+        if (rows := rows_of(table, column)) is not None:
+            new = judge.judge(group, rows)
+            found |= _of_all(group, new, table, column) if rows_of is _repeated_rows else new
     for number, one in expectations.items():
         if number not in found or found[number].error is not None:
-            columns = one.columns()
+            columns = one.judged_columns()
             names = table.columns if columns is None else [*dict.fromkeys(["id", *columns])]
             about = "all columns" if columns is None else ", ".join(columns)
             say(f"{one.type} is judged on {len(table):,} rows at once: {about} in memory")
-            found[number] = outcome.judge(part, {number: one}, table.frame(names))[number]
+            found |= judge.judge({number: one}, table.frame(names))
             _release()
     return found
 
@@ -93,13 +101,13 @@ def _is(one: ExpectationSpec, types: tuple[str, ...]) -> bool:
     return one.type in types and not one.kwargs.get("row_condition")
 
 
-def _by_batch(part: str, expectations: dict[int, ExpectationSpec], table: StoredTable) -> dict[int, Outcome]:
+def _by_batch(judge: Judge, expectations: dict[int, ExpectationSpec], table: StoredTable) -> dict[int, Outcome]:
     """The sums over the batches; an expectation that has an error in a batch is left out."""
     sums: dict[int, Outcome] = {}
     left = dict(expectations)
-    names = {"id", *(name for one in expectations.values() for name in one.columns() or ())}
+    names = {"id", *(name for one in expectations.values() for name in one.judged_columns() or ())}
     for batch in table.batches([name for name in table.columns if name in names]):
-        found = outcome.judge(part, left, batch)
+        found = judge.judge(left, batch)
         left = {number: one for number, one in left.items() if found[number].error is None}
         sums = {number: _added(one, sums.get(number), found[number]) for number, one in left.items()}
         del found
@@ -116,65 +124,86 @@ def _added(one: ExpectationSpec, before: Outcome | None, new: Outcome) -> Outcom
             details[name] += new.details[name]
     index = "partial_unexpected_index_list"
     details[index] = [*(details.get(index) or []), *(new.details.get(index) or [])][:MAX_FAILING]
+    return Outcome(_success(one, details), details, None)
+
+
+def _success(one: ExpectationSpec, details: dict[str, Any]) -> bool:
+    """Whether enough rows with a value meet an expectation, as Great Expectations counts them."""
     judged = details["element_count"] - details.get("missing_count", 0)
-    share = (judged - details["unexpected_count"]) / judged if judged else 1.0  # as Great Expectations counts it
     mostly = one.kwargs.get("mostly")
-    return Outcome(share >= (1 if mostly is None else mostly), details, None)
+    return judged == 0 or (judged - details["unexpected_count"]) / judged >= (1 if mostly is None else mostly)
 
 
-def _few_rows(one: ExpectationSpec, table: StoredTable) -> pd.DataFrame | None:
-    """The rows that decide; None if all do, or more than a table of a few has."""
-    if _is(one, _OF_ROW_COUNT):
-        return pd.DataFrame({"id": pd.RangeIndex(len(table))})
-    if one.type in _OF_COLUMN_NAMES:
-        return next(table.batches()).head(1)
-    for types, rows_of in (
-        (_OF_UNIQUE_VALUES, _repeated_rows), (_OF_DISTINCT_VALUES, _distinct_rows), (_OF_EXTREMES, _extreme_rows)
-    ):  # fmt: skip
-        if _is(one, types):
-            return _joined(rows_of(table, str(one.kwargs["column"])))
-    return None
+def _row_count(one: ExpectationSpec, rows: int) -> Outcome:
+    """The outcome of an expectation on the number of rows."""
+    smallest, largest = (one.kwargs.get(name, one.kwargs.get("value")) for name in ("min_value", "max_value"))
+    strict = [bool(one.kwargs.get(name)) for name in ("strict_min", "strict_max")]
+    is_enough = smallest is None or smallest < rows or (smallest == rows and not strict[0])
+    is_few = largest is None or rows < largest or (rows == largest and not strict[1])
+    return Outcome(is_enough and is_few, {"observed_value": rows}, None)
 
 
-def _joined(parts: Iterator[pd.DataFrame]) -> pd.DataFrame | None:
+def _repeated_rows(table: StoredTable, column: str) -> pd.DataFrame | None:
+    """The rows whose value has the hash of another row's, those without a value left out."""
+    present = (batch[column].dropna() for batch in table.batches([column]))
+    repeated = Repeated.find(present, len(table), KEYS[0])
+    return _joined(
+        batch[(repeated.places(batch[column]) >= 0) & batch[column].notna().to_numpy()]
+        for batch in table.batches([*dict.fromkeys(["id", column])])
+    )
+
+
+def _distinct_rows(table: StoredTable, column: str) -> pd.DataFrame | None:
+    """The first row of each value, and of those without."""
+    found: pd.DataFrame | None = None
+    for batch in table.batches([*dict.fromkeys(["id", column])]):
+        first = batch.drop_duplicates(column)
+        new = first if found is None else first[~first[column].isin(found[column])]
+        found = new.copy() if found is None else pd.concat([found, new], ignore_index=True)
+        if len(found) > stored_table.LARGE:
+            return None
+    return found
+
+
+def _extreme_rows(table: StoredTable, column: str) -> pd.DataFrame | None:
+    """Of each batch a row of the smallest value, one of the largest, and one without a value."""
+    parts: list[pd.DataFrame] = []
+    for batch in table.batches([*dict.fromkeys(["id", column])]):
+        present = batch[column].dropna()
+        parts.append(batch[batch[column].isna()].head(1).copy())
+        ends = (present.min(), present.max()) if len(present) else ()
+        parts += [batch[batch[column] == value].head(1).copy() for value in ends]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _first_row(table: StoredTable, _: str) -> pd.DataFrame:
+    return next(table.batches()).head(1)
+
+
+def _joined(parts: Iterable[pd.DataFrame]) -> pd.DataFrame | None:
+    """Rows of all batches; None if they are no fewer than a large table has."""
     found: list[pd.DataFrame] = []
     for part in parts:
         found.append(part.copy())
-        if sum(map(len, found)) > LARGE:
+        if sum(map(len, found)) > stored_table.LARGE:
             return None
     return pd.concat(found, ignore_index=True)
 
 
-def _repeated_rows(table: StoredTable, column: str) -> Iterator[pd.DataFrame]:
-    """The rows whose value has the hash of another row's, those without a value left out."""
-    present = (batch[column].dropna() for batch in table.batches([column]))
-    repeated = Repeated.find(present, len(table), KEYS[0])
-    for batch in table.batches([*dict.fromkeys(["id", column])]):
-        yield batch[(repeated.places(batch[column]) >= 0) & batch[column].notna().to_numpy()]
-
-
-def _distinct_rows(table: StoredTable, column: str) -> Iterator[pd.DataFrame]:
-    """The first row of each value, and of those without."""
-    seen = pd.Series(dtype=object)
-    for batch in table.batches([*dict.fromkeys(["id", column])]):
-        first = batch.drop_duplicates(column)
-        first = first[~first[column].isin(seen)]
-        seen = first[column] if seen.empty else pd.concat([seen, first[column]])
-        yield first
-
-
-def _extreme_rows(table: StoredTable, column: str) -> Iterator[pd.DataFrame]:
-    """Of each batch a row of the smallest value, one of the largest, and one without a value."""
-    for batch in table.batches([*dict.fromkeys(["id", column])]):
-        present = batch[column].dropna()
-        empty = batch[batch[column].isna()].head(1)
-        ends = (
-            [batch[batch[column] == value].head(1) for value in (present.min(), present.max())] if len(present) else []
-        )
-        yield pd.concat([*ends, empty])
-
-
-def _of_all(found: Outcome, table: StoredTable, column: str) -> Outcome:
-    """The outcome of some rows with the counts of all."""
+def _of_all(
+    expectations: dict[int, ExpectationSpec], found: dict[int, Outcome], table: StoredTable, column: str
+) -> dict[int, Outcome]:
+    """The outcomes of some rows with the counts of all."""
     missing = sum(int(batch[column].isna().sum()) for batch in table.batches([column]))
-    return found._replace(details={**found.details, "element_count": len(table), "missing_count": missing})
+    counts = {"element_count": len(table), "missing_count": missing}
+    details = {number: {**one.details, **counts} for number, one in found.items() if one.error is None}
+    return {number: Outcome(_success(expectations[number], one), one, None) for number, one in details.items()}
+
+
+_RowsOf = Callable[[StoredTable, str], pd.DataFrame | None]
+_FEW_ROWS: tuple[tuple[tuple[str, ...], _RowsOf], ...] = (
+    (_OF_UNIQUE_VALUES, _repeated_rows),
+    (_OF_DISTINCT_VALUES, _distinct_rows),
+    (_OF_EXTREMES, _extreme_rows),
+    (_OF_COLUMN_NAMES, _first_row),
+)

@@ -5,7 +5,6 @@ The file has no name: it ends with the process. It is mapped, and its pages are 
 
 from __future__ import annotations
 
-import itertools
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -84,21 +83,23 @@ class _BatchFile:
     """An unnamed Arrow file of the batches of `_batches`."""
 
     def __init__(self, folder: Path, tables: Iterable[pa.Table], *, empty_as_none: bool = False) -> None:
-        self._stream = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self.rows = self.batches = 0
         nulls: dict[str, int] = {}
         self._parts: list[list[int]] = []  # rows of the tables of each batch
-        batches = _batches(tables)
-        first = next(batches)
-        with ipc.new_file(self._stream, first[0].schema) as writer:
-            for batch, parts in itertools.chain([first], batches):
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            writer: Any = None
+            for batch, parts in _batches(tables):
+                writer = writer or ipc.new_file(stream, batch.schema)
                 writer.write_batch(batch)
                 self._parts.append(parts)
                 self.rows, self.batches = self.rows + batch.num_rows, self.batches + (batch.num_rows > 0)
                 for name, column in zip(batch.schema.names, batch.columns, strict=True):
                     nulls[name] = nulls.get(name, 0) + column.null_count
-        self._stream.flush()
-        self._map = mmap.mmap(self._stream.fileno(), 0, access=mmap.ACCESS_READ)
+                del batch, column
+                pa.default_memory_pool().release_unused()
+            writer.close()
+            stream.flush()
+            self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         self._reader = ipc.open_file(pa.py_buffer(self._map))
         empty = {name for name, count in nulls.items() if count == self.rows} if empty_as_none and self.rows else set()
         self.types = {
@@ -191,8 +192,9 @@ def _batches(tables: Iterable[pa.Table]) -> Iterator[tuple[pa.RecordBatch, list[
     for table in tables:
         held.append(table)
         if sum(one.num_rows for one in held) >= BATCH_ROWS:
-            yield _one_batch(held)
-            held, is_any = [], True
+            batch, held, is_any = _one_batch(held), [], True
+            yield batch
+            del batch
     if held or not is_any:
         yield _one_batch(held)
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from components.core import located_yaml
 from components.core.errors import NotFoundError, Problem, SpecError
 from components.identity import digest
-from components.validation import outcome, stored_outcomes
-from components.validation.outcome import COLUMN_KEYS, ExpectationSpec, Outcome
+from components.validation import stored_outcomes
+from components.validation.outcome import COLUMN_KEYS, ExpectationSpec, Judge, Outcome
 from components.validation.stored_table import StoredTable, batches
 from components.validation.verdict import MAX_FAILING, ExpectationResult, FailingSample, Verdict
 
@@ -79,10 +79,11 @@ class Suite:
             say: is told which expectations need whole columns of a stored table in memory.
         """
         numbered = dict(enumerate(self.expectations))
+        judge = Judge(self.part)
         if isinstance(table, StoredTable):
-            outcomes = stored_outcomes.judge(self.part, numbered, table, say)
+            outcomes = stored_outcomes.outcomes(judge, numbered, table, say)
         else:
-            outcomes = outcome.judge(self.part, numbered, table)
+            outcomes = judge.judge(numbered, table)
         results = tuple(_result(item, outcomes[number], table) for number, item in numbered.items())
         return Verdict(self.part, subject_digest, self.digest, results)
 
@@ -125,7 +126,7 @@ def _result(expectation: ExpectationSpec, found: Outcome, table: pd.DataFrame | 
         count += missing
         success = success and count <= total * (1 - float(expectation.kwargs.get("mostly") or 1))
         observed = f"{count:,} of {total:,} samples fail, {missing:,} of them without a value"
-        failing += [FailingSample(identity, None) for identity in _without_value(table, column)]
+        failing += [FailingSample(identity, None) for identity in _without_value(table, expectation)]
     return ExpectationResult(
         type=expectation.type,
         kwargs=expectation.kwargs,
@@ -138,11 +139,15 @@ def _result(expectation: ExpectationSpec, found: Outcome, table: pd.DataFrame | 
     )
 
 
-def _without_value(table: pd.DataFrame | StoredTable, column: str) -> list[str]:
-    """The ids of the first rows without a value in a column, at most `MAX_FAILING`."""
+def _without_value(table: pd.DataFrame | StoredTable, expectation: ExpectationSpec) -> list[str]:
+    """The ids of the first rows that Great Expectations leaves out for want of a value, at most `MAX_FAILING`."""
+    names = expectation.named_columns()
+    is_any = expectation.kwargs.get("ignore_row_if") in ("either_value_is_missing", "any_value_is_missing")
     found: list[str] = []
-    for batch in batches(table, [*dict.fromkeys(["id", column])]):
-        found += [str(identity) for identity in batch.loc[batch[column].isna(), "id"][:MAX_FAILING]]
+    for batch in batches(table, [*dict.fromkeys(["id", *names])]):
+        empty = batch[names].isna()
+        left_out = empty.any(axis=1) if is_any else empty.all(axis=1)
+        found += [str(identity) for identity in batch.loc[left_out, "id"][:MAX_FAILING]]
         if len(found) >= MAX_FAILING:
             break
     return found[:MAX_FAILING]
