@@ -52,7 +52,9 @@ class Contents:
             has_label = numbers >= 0
             of_label.add(places[has_label], known[numbers[has_label]])
         named = [counts > 0 for split, counts in self._counts.items() if split is not None]
-        self._copies = np.sum(list(self._counts.values()), axis=0, dtype=np.int64) if self._counts else np.zeros(0)
+        self._copies = np.zeros(size, np.int64)
+        for counts in self._counts.values():
+            self._copies += counts
         self._in_splits = np.sum(named, axis=0) > 1 if named else np.zeros(size, bool)
         self._conflict = of_label.several()
         return not of_content.several().any()

@@ -129,9 +129,9 @@ def _added(one: ExpectationSpec, before: Outcome | None, new: Outcome) -> Outcom
 
 def _success(one: ExpectationSpec, details: dict[str, Any]) -> bool:
     """Whether enough rows with a value meet an expectation, as Great Expectations counts them."""
-    judged = details["element_count"] - details.get("missing_count", 0)
+    judged = int(details["element_count"]) - int(details.get("missing_count", 0))
     mostly = one.kwargs.get("mostly")
-    return judged == 0 or (judged - details["unexpected_count"]) / judged >= (1 if mostly is None else mostly)
+    return judged == 0 or (judged - int(details["unexpected_count"])) / judged >= float(1 if mostly is None else mostly)
 
 
 def _row_count(one: ExpectationSpec, rows: int) -> Outcome:
