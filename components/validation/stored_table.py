@@ -18,7 +18,7 @@ import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-BATCH_ROWS = 131_072
+BATCH_ROWS = 131_072  # of a batch, and some more: a batch is of whole tables as they came in
 LARGE = 200_000  # samples from which the table is stored; below, a data frame is faster and needs no more memory
 _FORGET_BYTES = 1 << 20  # written bytes after which pages that were read are given back
 
@@ -53,7 +53,7 @@ class StoredTable:
         """
         for number in range(max(1, self._files[0].batches)):
             yield self._table(names, number).to_pandas()
-            self._forget()
+            self.forget()
 
     def frame(self, names: Sequence[str]) -> pd.DataFrame:
         """Whole columns."""
@@ -74,7 +74,8 @@ class StoredTable:
             found.update({name: file.column(name, number) for name in file.types if names is None or name in names})
         return pa.table({name: found[name] for name in (self.columns if names is None else names)})
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Give back the pages that were read."""
         for file in self._files:
             file.forget()
 
@@ -102,9 +103,7 @@ class _BatchFile:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         self._reader = ipc.open_file(pa.py_buffer(self._map))
         empty = {name for name, count in nulls.items() if count == self.rows} if empty_as_none and self.rows else set()
-        self.types = {
-            field.name: pa.null() if field.name in empty else field.type for field in self._reader.schema
-        }  # fmt: skip
+        self.types = {field.name: pa.null() if field.name in empty else field.type for field in self._reader.schema}
 
     def column(self, name: str, number: int | None) -> pa.ChunkedArray:
         """The values of one batch, or of all.
@@ -142,7 +141,7 @@ class _Sink:
         self._written += len(content)
         if self._written >= _FORGET_BYTES:
             self._written = 0
-            self._table._forget()
+            self._table.forget()
         return self._stream.write(content)
 
     def flush(self) -> None:
