@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,6 @@ NEAR_FILE = "near_duplicates.parquet"
 SHOWN = 12  # pairs that are shown
 ALONE = 0.95  # share of the samples whose label a column tells alone, from which it is named
 COMMON = 0.8  # share of the commonest label up to which that says anything
-_SPLITS = ("train", "validation", "test")
 _MIN_SIZE = 20  # samples of a value, on average
 
 
@@ -96,40 +94,6 @@ def examine(
     across.sort(key=lambda pair: ("test" not in (pair.first_split, pair.second_split), -pair.similarity))
     conflicts = [*_unlike_copies(task, table), *conflicting(near)]
     return Leakage(findings, across[:SHOWN], conflicts[:SHOWN])
-
-
-def _with_splits(raw: Path, field: str, table: pd.DataFrame | StoredTable) -> Iterator[tuple[str, str]]:
-    """One field of texts of the raw samples that are in a split, with the split."""
-    if isinstance(table, StoredTable) and all(place is not None for place in _places(raw, table)):
-        texts = (text for _, text in raw_rows.texts(raw, field))
-        yield from ((text, split) for text, split in zip(texts, _places(raw, table), strict=True) if split)
-        return
-    splits: dict[str, str] = {}
-    for batch in batches(table, ["id", "split"]):
-        splits.update(zip(batch["id"], batch["split"], strict=True))
-    yield from ((text, splits[identity]) for identity, text in raw_rows.texts(raw, field) if identity in splits)
-
-
-def _places(raw: Path, table: StoredTable) -> Iterator[str | None]:
-    """The split of each raw sample, "" for none, where each split has its samples in the order of the raw file.
-
-    The last is None if a split has another order.
-    """
-    rest = {split: _ids(table, split) for split in _SPLITS}
-    heads = {next(ids, None): split for split, ids in rest.items()}
-    for _, part in sample_file.batch_tables(raw, ["id"]):
-        for identity in part["id"].to_pylist():
-            split = heads.pop(identity, "")
-            if split:
-                heads[next(rest[split], None)] = split
-            yield split
-    if heads.keys() - {None}:
-        yield None
-
-
-def _ids(table: StoredTable, split: str) -> Iterator[str]:
-    for batch in table.batches(["id", "split"]):
-        yield from batch.loc[batch["split"] == split, "id"].tolist()
 
 
 def _unlike_copies(task: Task, table: pd.DataFrame | StoredTable) -> list[NearPair]:
@@ -204,7 +168,7 @@ def conflicting(found_pairs: list[NearPair]) -> list[NearPair]:
 
 def _groups(field: str, raw: Path, table: pd.DataFrame | StoredTable) -> SplitFinding:
     of_group: dict[str, set[str]] = {}
-    for value, split in _with_splits(raw, field, table):
+    for value, split in raw_rows.with_splits(raw, field, table):
         of_group.setdefault(value, set()).add(split)
     cut = sorted(value for value, names in of_group.items() if len(names) > 1)
     if not cut:
@@ -215,7 +179,7 @@ def _groups(field: str, raw: Path, table: pd.DataFrame | StoredTable) -> SplitFi
 
 def _times(raw: Path, table: pd.DataFrame | StoredTable) -> list[SplitFinding]:
     moments: dict[str, array[float]] = {}
-    for value, split in _with_splits(raw, "time", table):
+    for value, split in raw_rows.with_splits(raw, "time", table):
         parsed = times.parse(value)
         if parsed is not None:
             moments.setdefault(split, array("d")).append(times.seconds(parsed))

@@ -41,7 +41,8 @@ class ExpectationSpec(BaseModel):
 
     def judged_columns(self) -> list[str] | None:
         """The columns that are judged; None if it may be any."""
-        if not self.type.startswith(_OF_COLUMNS) or self.kwargs.keys() & {"row_condition", "column_index"}:
+        has_more = any(self.kwargs.get(key) is not None for key in ("row_condition", "column_index"))
+        if has_more or not self.type.startswith(_OF_COLUMNS):
             return None
         return self.named_columns()
 

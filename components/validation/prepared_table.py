@@ -91,7 +91,7 @@ def build_stored(task: Task, folder: Path, name: str, count: int) -> StoredTable
                     yield listed
 
     table = StoredTable(folder.parent, tables())
-    contents = stored_duplicates.Contents(table, "content" if task.input_type.lossy else "digest")
+    contents = stored_duplicates.StoredDuplicates(table, "content" if task.input_type.lossy else "digest")
     table.append(contents.columns(copies_in_split=True))
     table.append(_label_columns(table))
     table.columns = list(columns(task))

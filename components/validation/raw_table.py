@@ -84,7 +84,7 @@ def build_stored(
     """
     described = row_table.tables(task, source, name, count, by_kind)
     table = StoredTable(target.parent, described, empty_as_none=True)
-    table.append(stored_duplicates.Contents(table, "digest").columns())
+    table.append(stored_duplicates.StoredDuplicates(table, "digest").columns())
     table.columns = list(columns(task, features))
     table.write_parquet(target)
     return table

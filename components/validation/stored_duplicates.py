@@ -16,7 +16,7 @@ from components.validation.repeated_values import KEYS, Repeated, hashes
 from components.validation.stored_table import StoredTable
 
 
-class Contents:
+class StoredDuplicates:
     """What equal rows have in common.
 
     Args:

@@ -69,8 +69,9 @@ def _outcomes(
 ) -> dict[int, Outcome]:
     of_rows = {number: one for number, one in expectations.items() if _is(one, _OF_ROWS)}
     found = _by_batch(judge, of_rows, table) if of_rows else {}
-    of_count = {number: one for number, one in expectations.items() if _is(one, _OF_ROW_COUNT)}
-    found |= {number: _row_count(one, len(table)) for number, one in of_count.items()}
+    for number, one in expectations.items():
+        if _is(one, _OF_ROW_COUNT) and (of_count := _row_count(one, len(table))) is not None:
+            found[number] = of_count
     of_few: dict[tuple[_RowsOf, str], dict[int, ExpectationSpec]] = {}
     for number, one in expectations.items():
         for types, rows_of in _FEW_ROWS:
@@ -134,9 +135,11 @@ def _success(one: ExpectationSpec, details: dict[str, Any]) -> bool:
     return judged == 0 or (judged - int(details["unexpected_count"])) / judged >= float(1 if mostly is None else mostly)
 
 
-def _row_count(one: ExpectationSpec, rows: int) -> Outcome:
-    """The outcome of an expectation on the number of rows."""
+def _row_count(one: ExpectationSpec, rows: int) -> Outcome | None:
+    """The outcome of an expectation on the number of rows; None if its bounds are no numbers."""
     smallest, largest = (one.kwargs.get(name, one.kwargs.get("value")) for name in ("min_value", "max_value"))
+    if not all(bound is None or isinstance(bound, int | float) for bound in (smallest, largest)):
+        return None
     strict = [bool(one.kwargs.get(name)) for name in ("strict_min", "strict_max")]
     is_enough = smallest is None or smallest < rows or (smallest == rows and not strict[0])
     is_few = largest is None or rows < largest or (rows == largest and not strict[1])

@@ -17,7 +17,7 @@ from components.ingestion import sample_file
 from components.ingestion import stage as ingestion
 from components.ingestion.sample import Sample
 from components.preparation import stage as preparation
-from components.validation import duplicates, leakage, repeated_values, stored_duplicates, stored_table
+from components.validation import duplicates, raw_rows, repeated_values, stored_duplicates, stored_table
 from components.validation.stored_table import StoredTable
 
 pytestmark = pytest.mark.filterwarnings(
@@ -234,7 +234,7 @@ def test_duplicates_are_those_of_the_whole_table(
     monkeypatch.setattr(repeated_values, "hashes", poor_hashes)
     monkeypatch.setattr(stored_duplicates, "hashes", poor_hashes)
     one = stored(table, tmp_path)
-    one.append(stored_duplicates.Contents(one, "digest").columns(copies_in_split=True))
+    one.append(stored_duplicates.StoredDuplicates(one, "digest").columns(copies_in_split=True))
     found = one.frame(one.columns)
     expected = table.assign(**duplicates.columns(table))
     pd.testing.assert_frame_equal(found[list(expected)], expected)
@@ -252,7 +252,7 @@ def test_samples_have_their_splits_in_any_order(tmp_path: Path) -> None:
     table = pd.DataFrame({"id": [*ids[:4], *ids[6:]], "split": [*["train"] * 4, "validation", "test", "test"]})
     for order in (list(range(7)), [1, 0, 2, 3, 4, 5, 6]):
         given = table.iloc[order].reset_index(drop=True)
-        found = [list(leakage._with_splits(raw, "group", one)) for one in (given, stored(given, tmp_path))]
+        found = [list(raw_rows.with_splits(raw, "group", one)) for one in (given, stored(given, tmp_path))]
         assert (
             found[0] == found[1] == [(f"g{identity[1:]}", split) for identity, split in table.itertuples(index=False)]
         )
