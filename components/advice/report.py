@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.advice.levers import SURE, WORTH
+from components.advice.machines import duration
 from components.advice.summary import OVERFIT, UNDERFIT
 from components.contracts.advice import Advice, Estimate, Hindcast, Lever
 from components.core import html_page
@@ -101,15 +102,6 @@ def _hindcast(found: Hindcast | None) -> tuple[str, str, str]:
         return "too few sizes", "", ""
     text = f"{found.predicted.value:.4f} [{found.predicted.lower:.4f}, {found.predicted.upper:.4f}]"
     return text, f"{found.measured:.4f}", "inside" if found.inside else "outside"
-
-
-def duration(seconds: float | None) -> str:
-    """A time for people."""
-    if seconds is None:
-        return "-"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _interval(estimate: Estimate | None) -> str:

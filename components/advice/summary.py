@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from components.advice import error_scale, levers, measurement
+from components.advice import error_scale, levers, machines, measurement
 from components.advice.error_scale import ErrorScale
 from components.advice.levers import Forecast, Observation
 from components.advice.measurement import Measured
@@ -49,7 +49,8 @@ def advice(
     forecasts = [levers.forecast(curve, observations, noise, scale) for curve in CURVES]
     base = next(one for one in measured if one.experiment.is_base)
     probabilities = levers.verdict_probabilities(forecasts, base.experiment)
-    verdict = _verdict(probabilities)
+    unresolved = _unresolved(base, scale)
+    verdict: Any = "unknown" if unresolved else _verdict(probabilities)
     history = json.loads((base.package.folder / "history.json").read_bytes())
     gap = _gap(history["epochs"], base.experiment.kept_epoch)
     return Advice(
@@ -69,14 +70,14 @@ def advice(
         measurements=[_measurement(one, observations, noise) for one in measured],
         levers=[_lever(one, base, measured, latencies_ms) for one in forecasts],
         verdict=verdict,
-        sentence=sentence(verdict, probabilities, forecasts) + _resolution(base, scale),
+        sentence=unresolved or sentence(verdict, probabilities, forecasts),
         probabilities=probabilities,
         gap_metric=gap[0],
         train=gap[1],
         validation=gap[2],
         fit=_fit(*gap),
         seed_noise=noise,
-        machines={},
+        machines=machines.times(request, base.experiment.epochs, base.experiment.seconds),
         candidates=request.candidates,
         left_out=request.left_out,
     )
@@ -87,14 +88,14 @@ def _verdict(probabilities: Mapping[str, float]) -> Any:
     return likeliest if probabilities.get(likeliest, 0.0) > levers.SURE else "unknown"
 
 
-def _resolution(base: Measured, scale: ErrorScale) -> str:
-    """A remark if the base's error cannot be told from none on this validation split."""
+def _unresolved(base: Measured, scale: ErrorScale) -> str | None:
+    """Why nothing can be told if the base's error cannot be told from none on this validation split."""
     quality = base.figure.quality
-    if scale.top is None or quality.upper < scale.top - 1e-9 * scale.top:
-        return ""
+    if scale.top is None or quality.upper < scale.top * (1 - 1e-9):
+        return None
     return (
-        f" The {base.figure.samples:,} validation samples cannot tell its error from none: a larger validation split"
-        " would show differences."
+        f"It cannot be told what would help: the {base.figure.samples:,} validation samples cannot tell the error of"
+        " this pipeline from none. A larger validation split would show differences."
     )
 
 

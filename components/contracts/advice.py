@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from components.contracts.comparison import Quality
 from components.contracts.model_spec import ModelSpec
+from components.contracts.train_spec import TrainSpec
 from components.core.errors import UsageError
 from components.core.strict import Strict
 
@@ -17,18 +18,40 @@ CURVES: tuple[Curve, ...] = ("data", "model", "time")
 
 
 class SizesRequest(Strict):
-    """Count the parameters of models, without training them.
+    """Count the parameters of models, and the operations of the first, without training them.
 
     Args:
         prepared, data_digest: folder and digest of the prepared dataset.
-        target: folder of the result, `parameters.json`: a number for each model, null where it cannot be built.
+        models: that of the pipeline first.
+        target: folder of the result, `sizes.json` (`ModelSizes`).
     """
 
     kind: Literal["sizes"] = "sizes"
     prepared: str
     data_digest: str
     models: list[ModelSpec]
+    train: TrainSpec
     target: str
+
+
+class CountedSteps(Strict):
+    """As of `components.training.flops.StepCost`."""
+
+    forward_flops: float | None
+    samples: int
+    steps_per_epoch: int
+
+
+class ModelSizes(Strict):
+    """`sizes.json`.
+
+    Args:
+        parameters: of each model; None where it cannot be built for the data.
+        step_cost: of the first model; None where it cannot be built.
+    """
+
+    parameters: list[int | None]
+    step_cost: CountedSteps | None
 
 
 class Experiment(Strict):
@@ -71,6 +94,7 @@ class ReportRequest(Strict):
         shortened: how the experiments' training was shortened to fit the time, in words; None: not.
         left_out: what was not trained, and why.
         candidates: parameters of the task's other models for this data, by name; None where one cannot be built.
+        step_cost: of the pipeline's steps.
     """
 
     kind: Literal["report"] = "report"
@@ -85,6 +109,7 @@ class ReportRequest(Strict):
     experiments: list[Experiment]
     left_out: dict[str, str]
     candidates: dict[str, int | None]
+    step_cost: CountedSteps | None = None
 
 
 AdviceStageRequest = Annotated[SizesRequest | ReportRequest, Field(discriminator="kind")]
@@ -193,7 +218,7 @@ class Advice(Strict):
         train, validation: figures of the same metric at the kept epoch of the base, for the gap; None: not recorded.
         fit: `over`, `under` or `neither`; None without both figures.
         seed_noise: standard deviation between seeds as a share of the error; None: no two seeds of one size.
-        machines: hours or minutes on other machines, as text; estimates.
+        machines: the time of the training on this machine and on others, as text; what is an estimate says so.
     """
 
     pipeline: str

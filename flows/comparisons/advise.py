@@ -27,6 +27,7 @@ from components.registry.tracking import Run
 from components.tasks import compatibility
 from flows.comparisons import advise_plan, advise_sizes, compare, epoch_timing
 from flows.comparisons.advise_plan import Planned, Sizes
+from flows.comparisons.advise_sizes import CountedModels
 from flows.pipelines import fingerprints, plan, pretrained, prewarm, stage_requests, stages, training_duration
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
@@ -96,13 +97,13 @@ class _Plan(NamedTuple):
     """The experiments with the base first, what is left out and why, and how they were shortened.
 
     Args:
-        candidates: as of `CountedModels`.
+        counted: the networks of which they are chosen.
     """
 
     planned: list[Planned]
     left_out: dict[str, str]
     shortened: str | None
-    candidates: dict[str, int | None]
+    counted: CountedModels
 
 
 def _plan_experiments(context: RunContext, seconds: float | None) -> _Plan:
@@ -144,9 +145,9 @@ def _plan_experiments(context: RunContext, seconds: float | None) -> _Plan:
             )
     planned, left_out = experiments(epochs)
     if epochs == spec.train.epochs:
-        return _Plan(planned, left_out, None, counted.candidates)
+        return _Plan(planned, left_out, None, counted)
     shortened = f"Trained for {epochs} of the pipeline's {spec.train.epochs} epochs, to fit in the time."
-    return _Plan(planned, left_out, shortened, counted.candidates)
+    return _Plan(planned, left_out, shortened, counted)
 
 
 def _fingerprints(context: RunContext) -> Fingerprints:
@@ -236,7 +237,8 @@ def _report(
         shortened=chosen.shortened,
         experiments=list(done),
         left_out={**chosen.left_out, **failed},
-        candidates=chosen.candidates,
+        candidates=chosen.counted.candidates,
+        step_cost=chosen.counted.step_cost,
     )
     context.run(stage_requests.advice(project, f"advise-{spec.name}", request))
 
