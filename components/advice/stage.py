@@ -15,6 +15,7 @@ from components.contracts.advice import Advice, CountedSteps, ModelSizes, Report
 from components.core import atomic
 from components.core.errors import CorruptArtifactError, UsageError
 from components.core.stage_process import die_with_parent
+from components.evaluation import baselines
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 
@@ -80,7 +81,7 @@ def advise(request: ReportRequest, frozen: FrozenSplit) -> Advice:
     medians = latency.medians([one.package for one in sizes.values()])
     by_size = dict(zip(sizes, medians, strict=True))
     latencies_ms = {one.experiment.name: by_size[one.experiment.parameters] for one in measured}
-    return summary.advice(request, frozen.task, measured, latencies_ms)
+    return summary.advice(request, frozen.task, measured, latencies_ms, baselines.of(frozen))
 
 
 def write(advice: Advice, folder: Path) -> None:

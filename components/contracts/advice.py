@@ -64,6 +64,7 @@ class Experiment(Strict):
         samples: training samples that were learnt.
         steps: optimizer steps relative to the base.
         seconds: of the training loop; None if they were not recorded.
+        memory_mb: the most memory of the training's process, in megabytes; None if it was not recorded.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Experiment(Strict):
     epochs: int
     kept_epoch: int
     seconds: float | None
+    memory_mb: float | None = None
 
     def size(self, curve: Curve) -> float:
         """The abscissa of the experiment on a curve."""
@@ -218,6 +220,7 @@ class Advice(Strict):
         train, validation: figures of the same metric at the kept epoch of the base, for the gap; None: not recorded.
         fit: `over`, `under` or `neither`; None without both figures.
         seed_noise: standard deviation between seeds as a share of the error; None: no two seeds of one size.
+        baselines: the metric of answers without a network on the same split, by name.
         machines: the time of the training on this machine and on others, as text; what is an estimate says so.
     """
 
@@ -245,6 +248,7 @@ class Advice(Strict):
     validation: float | None
     fit: Literal["over", "under", "neither"] | None
     seed_noise: float | None
+    baselines: dict[str, float]
     machines: dict[str, str]
     candidates: dict[str, int | None]
     left_out: dict[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -161,7 +162,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             seconds = before + time.monotonic() - begin
             watt_hours = _added(earlier, meter.watt_hours())
     used = {f"energy_wh/{source}": value for source, value in watt_hours.items()}
-    sink.emit(Metrics(step=state.step, epoch=state.epoch, values=used))
+    sink.emit(Metrics(step=state.step, epoch=state.epoch, values={**used, "peak_memory_mb": _peak_memory_mb(device)}))
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
     last, metric = state.history[state.kept_epoch - 1], selection(objective).metric
     log(
@@ -176,6 +177,12 @@ def _gpu_counter(device: torch.device) -> Callable[[], float] | None:
         return None
     uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
     return None if uuid is None else energy.gpu_counter(f"GPU-{uuid}")
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """The most memory that the process has had, in megabytes, and that of the GPU."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return (host + (torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0)) / 1e6
 
 
 def _added(earlier: dict[str, float], since: dict[str, float]) -> dict[str, float]:

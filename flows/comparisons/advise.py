@@ -211,6 +211,7 @@ def _trained(
         epochs=facts["epochs"],
         kept_epoch=facts["kept_epoch"],
         seconds=training_duration.seconds(folder),
+        memory_mb=training_duration.peak_memory_mb(folder),
     )
 
 

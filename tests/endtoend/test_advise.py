@@ -37,6 +37,12 @@ def test_a_pipeline_is_advised_and_nothing_is_trained_twice(house: House) -> Non
         assert history[one.kept_epoch - 1]["validation/accuracy"] == pytest.approx(one.quality.value, abs=1e-6)
         assert one.deviation > 0
         assert one.seconds is not None
+        assert one.memory_mb is not None
+        assert one.memory_mb > 50
+    assert 0.8 < advice.baselines["a linear model on the levels"] < 1
+    assert "It is no better than a baseline" in advice.sentence
+    assert "this machine" in advice.machines
+    assert "estimated" in advice.machines["one GPU"]
     text = page.read_text()
     assert text == (house.project.reports("advise-advised") / "report.html").read_text()
     assert "1/8 of the data" in text

@@ -1,0 +1,61 @@
+"""The verdict in words, and when there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.advice import error_scale, verdict
+from components.advice.levers import Forecast
+from components.advice.measurement import Figure, own_shares, standard_errors
+from components.contracts.comparison import Quality
+
+ACCURACY = error_scale.of("accuracy", higher_is_better=True)
+UNFITTED = [Forecast("time", None, "2 sizes were measured")]
+
+
+def figure(value: float, half: float, resampled: list[float] | None = None) -> Figure:
+    quality = Quality(value=value, lower=value - half, upper=min(1.0, value + half))
+    return Figure(
+        scoring="s", split="validation", metric="accuracy", samples=150, method="m", quality=quality,
+        resampled=resampled or [value],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "word", "text"),
+    [
+        (
+            {"data": 0.7, "ceiling": 0.3},
+            "data",
+            "by the data (70% likely); nothing is known of twice the steps.",
+        ),
+        ({"data": 0.4, "ceiling": 0.6}, "ceiling", "At its ceiling (60% likely): no lever takes away 5% of the error"),
+        ({"data": 0.4, "model": 0.35, "ceiling": 0.25}, "unknown", "data 40%, model 35%, ceiling 25%; the experiments"),
+        ({}, "unknown", "It cannot be told what limits this pipeline: twice the steps: 2 sizes were measured."),
+    ],
+)
+def test_the_likeliest_is_told_if_it_is_likely(probabilities: dict[str, float], word: str, text: str) -> None:
+    assert verdict.of(probabilities) == word
+    assert text in verdict.sentence(word, probabilities, UNFITTED)
+
+
+def test_without_a_measurable_error_nothing_is_told() -> None:
+    assert verdict.unresolved(figure(0.9, 0.05), ACCURACY) is None
+    assert "150 validation samples cannot tell" in str(verdict.unresolved(figure(0.99, 0.02), ACCURACY))
+    assert verdict.unresolved(figure(0.99, 0.02), error_scale.of("mse", higher_is_better=False)) is None
+
+
+def test_a_baseline_that_is_as_good_is_named() -> None:
+    known = {"the commonest class": 0.5, "a linear model": 0.93}
+    assert verdict.beside(figure(0.95, 0.01), known, higher_is_better=True) == ""
+    assert "0.9000 beside 0.9300 of a linear model" in verdict.beside(figure(0.9, 0.01), known, higher_is_better=True)
+    assert "of the commonest class" in verdict.beside(figure(0.9, 0.01), known, higher_is_better=False)
+
+
+def test_noise_that_all_experiments_share_is_not_their_own() -> None:
+    rising, falling = [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]
+    alike = [figure(0.5, 0.1, rising), figure(0.6, 0.1, [2 * value for value in rising])]
+    assert own_shares(alike) == pytest.approx([0.01, 0.01])
+    assert own_shares([alike[0], figure(0.5, 0.1, falling)]) == pytest.approx([1, 1])
+    assert own_shares([alike[0], figure(1.0, 0.1, [1.0] * 4)]) == pytest.approx([1, 1])
+    assert standard_errors(alike) == pytest.approx([0.1 / 1.96, 0.1 / 1.96], rel=1e-3)
