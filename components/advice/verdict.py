@@ -36,6 +36,8 @@ def beside(figure: Figure, baselines: Mapping[str, float], *, higher_is_better: 
 def unresolved(figure: Figure, scale: ErrorScale) -> str | None:
     """Why nothing can be told if the base's error cannot be told from none on this validation split."""
     quality = figure.quality
+    if scale.top is not None and quality.value > scale.top:
+        return f"It cannot be told what would help: the best value of {scale.metric} is not known, so its error is not."
     if scale.top is None or quality.upper < scale.top * (1 - 1e-9):
         return None
     return (

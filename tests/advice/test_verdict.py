@@ -42,6 +42,7 @@ def test_the_likeliest_is_told_if_it_is_likely(probabilities: dict[str, float], 
 def test_without_a_measurable_error_nothing_is_told() -> None:
     assert verdict.unresolved(figure(0.9, 0.05), ACCURACY) is None
     assert "150 validation samples cannot tell" in str(verdict.unresolved(figure(0.99, 0.02), ACCURACY))
+    assert "best value of accuracy is not known" in str(verdict.unresolved(figure(7.0, 0.02), ACCURACY))
     assert verdict.unresolved(figure(0.99, 0.02), error_scale.of("mse", higher_is_better=False)) is None
 
 
