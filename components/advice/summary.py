@@ -19,6 +19,7 @@ from components.evaluation.baselines import Baseline
 from components.tasks.task import Task
 
 NEAR_TWICE = (1.6, 2.5)  # times the base: what counts as a measurement of twice as much
+FEWER_STEPS = 0.9  # of the base's
 OVERFIT = 2.0  # validation error over training error, from which on a model overfits
 UNDERFIT = 1.1  # below it the training error is as large
 
@@ -37,6 +38,7 @@ def advice(
         latencies_ms: of the base and of other sizes, by the name of the experiment.
         baselines: on the same split.
     """
+    measured, undertrained = without_undertrained(measured)
     metric, spec = next(iter(task.metrics.items()))
     scale = error_scale.of(metric, higher_is_better=spec.higher_is_better)
     observations = _observations(measured, scale)
@@ -48,8 +50,7 @@ def advice(
     unresolved = verdict.unresolved(base.figure, scale)
     limit: Any = "unknown" if unresolved else verdict.of(probabilities)
     told = unresolved or verdict.sentence(limit, probabilities, forecasts)
-    history = json.loads((base.package.folder / "history.json").read_bytes())
-    gap = _gap(history["epochs"], base.experiment.kept_epoch)
+    gap = _gap(base)
     return Advice(
         pipeline=request.pipeline,
         dataset=request.dataset,
@@ -77,7 +78,7 @@ def advice(
         baselines=known,
         machines=machines.times(request, base.experiment.epochs, base.experiment.seconds),
         candidates=request.candidates,
-        left_out=request.left_out,
+        left_out={**request.left_out, **undertrained},
     )
 
 
@@ -143,9 +144,32 @@ def _lever(
     )
 
 
-def _gap(epochs: Sequence[Mapping[str, float]], kept_epoch: int) -> tuple[str | None, float | None, float | None]:
+def without_undertrained(measured: Sequence[Measured]) -> tuple[list[Measured], dict[str, str]]:
+    """Take parts of the data out of their curve that had fewer steps than the base and have not learnt their part yet.
+
+    Their error is one of steps, too, and would make data look worth more than it is.
+
+    Returns:
+        All experiments, and the reason for each that is no point of the curve any more.
+    """
+    kept, reasons = [], {}
+    for one in measured:
+        experiment, (_, train, validation) = one.experiment, _gap(one)
+        is_part = "data" in experiment.curves and not experiment.is_base and experiment.steps < FEWER_STEPS
+        if is_part and _fit("loss", train, validation) == "under":
+            reasons[experiment.name] = (
+                f"no point of the law: with {experiment.steps:.0%} of the steps it has not learnt its part yet"
+                f" (loss {train:.4f} on train, {validation:.4f} on validation)"
+            )
+            one = one._replace(experiment=experiment.model_copy(update={"curves": []}))
+        kept.append(one)
+    return kept, reasons
+
+
+def _gap(measured: Measured) -> tuple[str | None, float | None, float | None]:
     """The loss on train and validation at the kept epoch; the train loss is that of the batches while they trained."""
-    row = epochs[kept_epoch - 1]
+    history = json.loads((measured.package.folder / "history.json").read_bytes())
+    row: Mapping[str, float] = history["epochs"][measured.experiment.kept_epoch - 1]
     train, validation = row.get("train/loss"), row.get("validation/loss")
     if train is None or validation is None or not (math.isfinite(train) and math.isfinite(validation)):
         return None, None, None

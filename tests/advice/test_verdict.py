@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from components.advice import error_scale, verdict
+from components.advice import error_scale, summary, verdict
 from components.advice.levers import Forecast
-from components.advice.measurement import Figure, own_shares, standard_errors
+from components.advice.measurement import Figure, Measured, own_shares, standard_errors
+from components.contracts.advice import Experiment
 from components.contracts.comparison import Quality
 
 ACCURACY = error_scale.of("accuracy", higher_is_better=True)
@@ -60,3 +65,28 @@ def test_noise_that_all_experiments_share_is_not_their_own() -> None:
     assert own_shares([alike[0], figure(0.5, 0.1, falling)]) == pytest.approx([1, 1])
     assert own_shares([alike[0], figure(1.0, 0.1, [1.0] * 4)]) == pytest.approx([1, 1])
     assert standard_errors(alike) == pytest.approx([0.1 / 1.96, 0.1 / 1.96], rel=1e-3)
+
+
+def test_a_part_with_fewer_steps_that_has_not_learnt_yet_is_no_point_of_the_law(tmp_path: Path) -> None:
+    def measured(name: str, steps: float, train: float, validation: float, is_base: bool = False) -> Measured:
+        folder = tmp_path / name
+        folder.mkdir()
+        row = {"train/loss": train, "validation/loss": validation}
+        (folder / "history.json").write_text(json.dumps({"epochs": [row], "kept_epoch": 1}))
+        own = Experiment(
+            name=name, curves=["data"], is_base=is_base, seed=0, trained=str(folder), samples=9, parameters=9,
+            steps=steps, epochs=1, kept_epoch=1, seconds=None,
+        )  # fmt: skip
+        return Measured(own, SimpleNamespace(folder=folder), figure(0.5, 0.1))  # type: ignore[arg-type]
+
+    found, reasons = summary.without_undertrained(
+        [
+            measured("base", 1.0, 1.0, 1.0, is_base=True),
+            measured("half", 1.0, 1.0, 1.0),
+            measured("learnt", 0.25, 0.5, 1.0),
+            measured("raw", 0.25, 1.0, 1.05),
+        ]
+    )
+    assert [one.experiment.curves for one in found] == [["data"], ["data"], ["data"], []]
+    assert reasons.keys() == {"raw"}
+    assert "with 25% of the steps it has not learnt its part yet (loss 1.0000 on train" in reasons["raw"]
