@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from components.contracts.architectures.architecture import ArchitectureSpec
@@ -23,8 +24,8 @@ class StepCost(NamedTuple):
 
     Args:
         forward_flops: of a forward pass for one sample, the mean of a few: matrix products, convolutions and attention;
-            a multiplication with an addition counts as two. None if torch counts nothing, as for lookups and fused
-            recurrent layers.
+            a multiplication with an addition counts as two. None if torch counts less than one use of each weight, as
+            in fused recurrent layers.
         samples: of an epoch, as they are trained: a language model's are blocks of tokens.
         steps_per_epoch: optimizer steps.
     """
@@ -49,5 +50,13 @@ def step_cost(model: ArchitectureSpec, train: TrainSpec, prepared: Prepared) -> 
     with torch.no_grad(), counter:
         batch = on_device(split.batch(rows), torch.device("cpu"))
         objective.step(network, batch, torch.Generator().manual_seed(0), training=True)
-    total = counter.get_total_flops()
-    return StepCost(total / count if total else None, len(split), steps_per_epoch(len(split), train.batch_size))
+    flops = counter.get_total_flops() / count
+    is_complete = flops >= _least_flops(network)
+    return StepCost(flops if is_complete else None, len(split), steps_per_epoch(len(split), train.batch_size))
+
+
+def _least_flops(network: nn.Module) -> int:
+    """Operations if each sample uses each matrix once; tables of embeddings are looked up."""
+    tables = {id(table.weight) for table in network.modules() if isinstance(table, nn.Embedding)}
+    matrices = (weight for weight in network.parameters() if weight.ndim > 1 and id(weight) not in tables)
+    return max(1, 2 * sum(weight.numel() for weight in matrices))
