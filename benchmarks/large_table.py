@@ -1,6 +1,8 @@
 """A CSV of a million rows: draft, ingest, validate and prepare, each as a process of its own, with its peak memory.
 
-python -m benchmarks.large_table [--rows 1000000]
+python -m benchmarks.large_table [--rows 1000000] [--flat]
+
+With `--flat`, a quarter of the rows as well, and how much more memory each stage takes for all of them.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "large_table"
 ROWS = 1_000_000
 TARGET_SECONDS = 60.0
+MOST_GROWTH = 1.2  # of the memory of validation, from a quarter of the rows to all
 STAGES = (
     ("draft", ("flows.cli", "new", "large", "--from", "large.csv")),
     ("ingest", ("components.ingestion", "data/large")),
@@ -30,9 +33,33 @@ STAGES = (
 )
 
 
-def measure(rows: int = ROWS) -> list[Figure]:
-    """Seconds and peak memory of each stage, and the seconds of all."""
+def measure(rows: int = ROWS, flat: bool = False) -> list[Figure]:
+    """Seconds and peak memory of each stage, and the seconds of all.
+
+    Args:
+        flat: whether to measure a quarter of the rows, too, and to compare the peaks.
+    """
+    figures, peaks = _measured(rows)
+    if not flat:
+        return figures
+    few_figures, few_peaks = _measured(rows // 4)
+    ratios = [
+        Figure(
+            NAME,
+            f"{name}: peak memory of {rows:,} rows over that of {rows // 4:,}",
+            round(peaks[name] / few_peaks[name], 2),
+            "x",
+            at_most=MOST_GROWTH if name.startswith("validate") else None,
+        )
+        for name in peaks
+    ]
+    return [*few_figures, *figures, *ratios]
+
+
+def _measured(rows: int) -> tuple[list[Figure], dict[str, int]]:
+    """The figures of one table, and the peak memory of each stage in MiB."""
     figures: list[Figure] = []
+    peaks: dict[str, int] = {}
     total = cpu_total = 0.0
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         root = Path(folder)
@@ -43,17 +70,17 @@ def measure(rows: int = ROWS) -> list[Figure]:
         writer = multiprocessing.get_context("spawn").Process(target=_write, args=(root / "large.csv", rows))
         writer.start()
         writer.join()
-        tell(f"{(root / 'large.csv').stat().st_size >> 20} MiB of CSV")
+        tell(f"{rows:,} rows, {(root / 'large.csv').stat().st_size >> 20} MiB of CSV")
         for name, words in STAGES:
-            seconds, cpu, peak = _timed(root, words)
+            seconds, cpu, peaks[name] = _timed(root, words)
             total += seconds
             cpu_total += cpu
-            tell(f"{name}: {seconds:.1f} s, {cpu:.1f} s of CPU, {peak} MiB")
-            figures.append(Figure(NAME, f"{name}: peak memory", peak, "MiB"))
-            figures.append(Figure(NAME, f"{name}: time", round(seconds, 1), "s"))
+            tell(f"{name}: {seconds:.1f} s, {cpu:.1f} s of CPU, {peaks[name]} MiB")
+            figures.append(Figure(NAME, f"{name}: peak memory of {rows:,} rows", peaks[name], "MiB"))
+            figures.append(Figure(NAME, f"{name}: time of {rows:,} rows", round(seconds, 1), "s"))
     target = TARGET_SECONDS if rows == ROWS else None
     figures.append(Figure(NAME, f"CPU time of all {rows:,} rows", round(cpu_total, 1), "s"))
-    return [*figures, Figure(NAME, f"all of {rows:,} rows", round(total, 1), "s", at_most=target)]
+    return [*figures, Figure(NAME, f"all of {rows:,} rows", round(total, 1), "s", at_most=target)], peaks
 
 
 def _write(path: Path, rows: int) -> None:
@@ -84,4 +111,7 @@ def _timed(root: Path, words: tuple[str, ...]) -> tuple[float, float, int]:
 if __name__ == "__main__":
     options = figure.parser(__doc__)
     options.add_argument("--rows", type=int, default=ROWS)
+    options.add_argument(
+        "--flat", action="store_true", help="compare the peak memory with that of a quarter of the rows"
+    )
     sys.exit(figure.command(measure, options))

@@ -18,6 +18,7 @@ import json  # noqa: E402
 import math  # noqa: E402
 import os  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
@@ -36,10 +37,22 @@ from components.preprocessing.augmentation import augment  # noqa: E402
 def main() -> None:
     """Run and print one line."""
     spec = read(Path(__file__).parents[1] / "pipelines" / "digits.yaml", PipelineSpec)
-    train = spec.train
-    assert (train.optimizer, train.schedule) == ("adamw", "onecycle"), "this script does what digits.yaml says"
-    torch.set_num_threads(train.threads or len(os.sched_getaffinity(0)))
-    torch.manual_seed(train.seed)
+    torch.set_num_threads(spec.train.threads or len(os.sched_getaffinity(0)))
+    images, labels, held, held_labels, test, test_labels = splits()
+    network, _ = learn(spec, images, labels, held, held_labels)
+    with torch.inference_mode():
+        answers = network(torch.from_numpy(test)).argmax(dim=1).numpy()
+    result = {
+        "benchmark": "plain_digits",
+        "accuracy": round(float(accuracy_score(test_labels, answers)), 4),
+        "macro_f1": round(float(f1_score(test_labels, answers, average="macro")), 4),
+        "seconds": round(time.perf_counter() - BEGIN, 2),
+    }
+    print(json.dumps(result))
+
+
+def splits() -> tuple[Any, ...]:
+    """Images (N, 8, 8, 1) of bytes and labels (N,) for training, validation and test."""
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     rest, test, rest_labels, test_labels = train_test_split(
@@ -48,6 +61,14 @@ def main() -> None:
     images, held, labels, held_labels = train_test_split(
         rest, rest_labels, test_size=0.1, stratify=rest_labels, random_state=0
     )
+    return images, labels, held, held_labels, test, test_labels
+
+
+def learn(spec: PipelineSpec, images: Any, labels: Any, held: Any, held_labels: Any) -> tuple[Any, float]:
+    """Train the pipeline's network in memory; the network, and its accuracy on the validation split."""
+    train = spec.train
+    assert (train.optimizer, train.schedule) == ("adamw", "onecycle"), "this script does what digits.yaml says"
+    torch.manual_seed(train.seed)
     mean, std = float((images / 255).mean()), float((images / 255).std())
     given = ImageInput(height=8, width=8, channels=1, mean=[mean], std=[std])
     network = build(spec.model, given, ClassesOutput(classes=10))
@@ -80,15 +101,7 @@ def main() -> None:
             best, kept = score, copy.deepcopy(network.state_dict())
     network.load_state_dict(kept)
     network.eval()
-    with torch.inference_mode():
-        answers = network(torch.from_numpy(test)).argmax(dim=1).numpy()
-    result = {
-        "benchmark": "plain_digits",
-        "accuracy": round(float(accuracy_score(test_labels, answers)), 4),
-        "macro_f1": round(float(f1_score(test_labels, answers, average="macro")), 4),
-        "seconds": round(time.perf_counter() - BEGIN, 2),
-    }
-    print(json.dumps(result))
+    return network, best
 
 
 if __name__ == "__main__":

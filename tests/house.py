@@ -82,7 +82,9 @@ class House:
         document = yaml.safe_load((self.root / "pipelines" / f"{like}.yaml").read_text())
         document["name"] = name
         for section, values in sections.items():
-            document[section] = {**document[section], **values} if isinstance(values, dict) and values else values
+            document[section] = (
+                {**document.get(section, {}), **values} if isinstance(values, dict) and values else values
+            )
         (self.root / "pipelines" / f"{name}.yaml").write_text(yaml.safe_dump(document))
         return name
 

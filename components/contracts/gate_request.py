@@ -6,10 +6,23 @@ from typing import Literal
 
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.pipeline import GatesSpec
+from components.contracts.selection import Chosen
 from components.core.strict import Strict
 
 # `load` and `watch` are no questions asked beforehand: the service cannot load a version, or it failed once it served.
-Gate = Literal["integrity", "floors", "baseline", "champion", "parity", "latency", "budget", "manual", "load", "watch"]
+Gate = Literal[
+    "integrity",
+    "floors",
+    "baseline",
+    "selection",
+    "champion",
+    "parity",
+    "latency",
+    "budget",
+    "manual",
+    "load",
+    "watch",
+]
 
 
 class Candidate(Strict):
@@ -43,6 +56,7 @@ class GateRequest(Strict):
         champion: what serves now; None: nothing does.
         best_served: by the champion gate's metric; None: no version that has served was compared on this test split.
         budget: of the pipeline, for the gate `budget`.
+        chosen: how a search chose the candidate, for the gate `selection`; None: no search did.
         asked: the gates to go through (`manual` is the flow's).
         dataset: the dataset's folder, with `validated/` and `prepared/`.
         folder: where `evidence.json`, `report.html` and the plots go.
@@ -56,6 +70,7 @@ class GateRequest(Strict):
     asked: list[Gate]
     gates: GatesSpec
     budget: BudgetSpec | None = None
+    chosen: Chosen | None = None
     dataset: str
     folder: str
 

@@ -12,8 +12,10 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
+from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
 from components.contracts.train_spec import TrainSpec
+from components.contracts.tune_spec import TuneSpec
 from components.core.strict import Strict
 
 
@@ -98,6 +100,7 @@ class GatesSpec(Strict):
     Args:
         beats_baseline: whether a version must be better than every baseline (the commonest class, a linear model) to be
             released; by default a release says whether it is.
+        selection: of a version that `modelyard tune` chose: how far the test split may have been read before.
         champion: on by default; `null` turns it off.
         latency, manual: only where they are set.
     """
@@ -105,6 +108,7 @@ class GatesSpec(Strict):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, FloorSpec | None]
 
+    selection: SelectionSpec = Field(default=SelectionSpec(), exclude_if=lambda spec: spec == SelectionSpec())
     beats_baseline: bool = Field(default=False, exclude_if=lambda demanded: not demanded)
     champion: ChampionSpec | None = ChampionSpec()
     parity: ParitySpec = ParitySpec()
@@ -202,6 +206,7 @@ class PipelineSpec(Strict):
     serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
     schedule: ScheduleSpec | None = None
+    tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Self:

@@ -28,6 +28,11 @@ class TrainRequest(Strict):
         package: folder of the sealed model package, written by the evaluation.
         lineage: facts about the inputs, for the package (data chain, code digest, lock digest).
         pretrained_folder: the package of `registry:<model>@<alias>` at the time of the request.
+        parts: whether the parts of the package are written. Without them the training leaves its last checkpoint and
+            its figures (`TrainingFigures`), and a later request writes the parts without training on.
+        cores: processor cores that it may use; None: all, or what `train.threads` says.
+        rates: lowest and highest rate and number of batches of a learning-rate range test, which is run in place of the
+            training and leaves a `RateCurve`.
     """
 
     pipeline: str
@@ -40,6 +45,9 @@ class TrainRequest(Strict):
     train: TrainSpec
     lineage: dict[str, str]
     pretrained_folder: str | None = None
+    parts: bool = True
+    cores: int | None = Field(default=None, ge=1)
+    rates: tuple[float, float, int] | None = None
 
     @staticmethod
     def read(arguments: list[str]) -> TrainRequest:
@@ -57,7 +65,7 @@ class TrainRequest(Strict):
 
 
 class Started(Strict):
-    """Training starts, or resumes from a checkpoint at `epoch` and `step`."""
+    """Training starts, or resumes from a checkpoint at `epoch` and `step`; `history` has a row for each epoch done."""
 
     event: Literal["started"] = "started"
     epoch: int
@@ -69,6 +77,7 @@ class Started(Strict):
     precision: str
     compiled: bool
     resumed: bool
+    history: list[dict[str, float]] = Field(default_factory=list)
 
 
 class TrainingProgress(Strict):
@@ -101,6 +110,45 @@ class Finished(Strict):
     epochs: int
     kept_epoch: int
     reason: Literal["epochs", "early_stopping"]
+    seconds: float
+
+
+RATES_FILE = "rates.json"
+
+
+class RateCurve(Strict):
+    """`rates.json`: what a learning-rate range test found.
+
+    Args:
+        rates: learning rate of each batch.
+        losses, smoothed: training loss of each batch, and its exponential moving average.
+        suggested: where the smoothed loss falls fastest.
+        lowest: where it is lowest.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    suggested: float
+    lowest: float
+
+
+FIGURES_FILE = "figures.json"
+
+
+class TrainingFigures(Strict):
+    """`figures.json` in the folder of a run whose training has ended: what it came to.
+
+    Args:
+        history: one row of named figures for each epoch.
+        kept_epoch: the epoch whose weights are kept, counted from 1.
+        seconds: in the training loop, validation included.
+    """
+
+    train_fingerprint: str
+    history: list[dict[str, float]]
+    kept_epoch: int
+    parameters: int
     seconds: float
 
 

@@ -182,6 +182,10 @@ class TrainingError(ModelyardError):
     """Training cannot continue."""
 
 
+class SearchError(ModelyardError):
+    """A search could not be recorded, or found nothing."""
+
+
 class Interrupted(ModelyardError):
     """Stopped by Ctrl-C or SIGTERM; completed work is kept."""
 

@@ -68,12 +68,13 @@ def host_variable(stage: str) -> str:
 
 
 def host(socket_path: str, libraries: Sequence[str]) -> None:
-    """Import libraries, then run stages in forked children, one at a time, until the parent ends.
+    """Import libraries, then run stages in forked children, several side by side, until the parent ends.
 
     The host imports none of our own code, so each child imports the code that is on disk when the stage starts.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that serve a request
     Path(socket_path).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(socket_path)
@@ -83,7 +84,14 @@ def host(socket_path: str, libraries: Sequence[str]) -> None:
         while True:
             connection, _ = listener.accept()
             with connection:
-                _serve_request(connection, listener)
+                if os.fork() == 0:
+                    try:
+                        die_with_parent()
+                        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                        listener.close()
+                        _serve_request(connection)
+                    finally:
+                        os._exit(0)
 
 
 def die_with_parent() -> None:
@@ -181,7 +189,7 @@ def _run_in_host(socket_path: str, main: str, arguments: list[str]) -> int | Non
     return code if code >= 0 else 128 - code
 
 
-def _serve_request(connection: socket.socket, listener: socket.socket) -> None:
+def _serve_request(connection: socket.socket) -> None:
     head, ancillary, _, _ = connection.recvmsg(8, socket.CMSG_SPACE(3 * 4))
     if len(head) < 8 or not ancillary:
         return
@@ -197,7 +205,6 @@ def _serve_request(connection: socket.socket, listener: socket.socket) -> None:
     request = json.loads(body)
     child = os.fork()
     if child == 0:
-        listener.close()
         connection.close()
         os._exit(_run_child(request, descriptors))
     for descriptor in descriptors:

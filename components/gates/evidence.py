@@ -36,6 +36,7 @@ def key(request: GateRequest, root: Path | None = None) -> str:
             "asked": sorted(request.asked),
             "gates": request.gates.model_dump(mode="json"),
             "budget": None if request.budget is None else request.budget.model_dump(mode="json"),
+            "chosen": None if request.chosen is None else request.chosen.model_dump(mode="json"),
             "data": {kind: _manifest_digest(dataset / kind, kind) for kind in ("prepared", "validated")},
             "code": user_source.identity(_modules(dataset), Project(Path()).source_root).digest,
         }

@@ -13,7 +13,7 @@ from components.evaluation.comparison import ChampionComparison
 from components.evaluation.comparison import compare as compare_scores
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
-from components.gates import baseline, budget, champion, floors, integrity, latency, parity
+from components.gates import baseline, budget, champion, floors, integrity, latency, parity, selection
 from components.gates.bundle_integrity import BundleCheck, source_folder
 from components.gates.endpoint import Endpoint
 from components.gates.findings import Findings
@@ -54,6 +54,9 @@ def run_gates(
     if "baseline" in request.asked:
         result, findings.baseline = baseline.check(package, request.gates.beats_baseline)
         findings.add(result)
+    if "selection" in request.asked and request.chosen is not None:
+        prepared = Path(request.dataset) / "prepared"
+        findings.add(selection.check(request.chosen, request.gates.selection, prepared))
     if "champion" in request.asked:
         _compare(request, scores, findings)
     if "parity" in request.asked:

@@ -24,6 +24,7 @@ QUESTIONS = {
     "integrity": "Is every byte the one that was sealed?",
     "floors": "Is it good enough by itself?",
     "baseline": "Is it better than an answer without a network?",
+    "selection": "Was it chosen without the test split?",
     "champion": "Is it good enough beside what serves?",
     "parity": "Does the service answer as the training did?",
     "latency": "Does it answer in time?",

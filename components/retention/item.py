@@ -6,7 +6,9 @@ from typing import Literal
 
 from components.core.strict import Strict
 
-Kind = Literal["bundle", "package", "run", "evidence", "report", "service", "log", "request", "data", "mlflow-run"]
+Kind = Literal[
+    "bundle", "package", "run", "evidence", "report", "service", "log", "request", "input", "data", "mlflow-run"
+]
 
 # What aliases and current fingerprints keep: without the registry nobody can say what of it is needed.
 NEEDS_REGISTRY: frozenset[Kind] = frozenset({"bundle", "package", "run", "mlflow-run"})

@@ -76,6 +76,7 @@ _NOTHING: dict[Kind, str] = {
     "service": "no such service is running or pinned",
     "log": "its program is gone, or it was rotated, and it is old",
     "request": "its stage is over",
+    "input": "no search is at work; one that tries these settings again prepares the data again",
     "data": "no commit and no present dataset names it",
     "mlflow-run": "it was deleted in MLflow, and no registered version rests on it",
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import ClassesOutput, OutputSpec
 from components.core.errors import SampleError
-from components.tasks.task import Metric, Prediction, Values
+from components.tasks.task import Metric, Prediction, ValidationMetric, Values
 from components.tasks.task_defaults import TaskDefaults
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class OneClass(TaskDefaults):
 
     output_type: ClassVar[type[OutputSpec]] = ClassesOutput
     objective: ClassVar[str] = "components.training.objectives.classification:ClassificationObjective"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("accuracy", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "accuracy": Metric(True, "share of right answers"),

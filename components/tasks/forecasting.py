@@ -18,7 +18,16 @@ from components.core.errors import SampleError, UsageError
 from components.core.strict import Strict
 from components.tasks import forecast_windows, items
 from components.tasks.processor import BaseProcessor
-from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task import (
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    ValidationMetric,
+    Values,
+)
 from components.tasks.task_defaults import TRAIN_SHARE, VALIDATION_SHARE, Layout, SourceProfile, TaskDefaults
 
 if TYPE_CHECKING:
@@ -190,6 +199,7 @@ class Forecasting(TaskDefaults):
     input_type: ClassVar[type[InputSpec]] = SeriesInput
     output_type: ClassVar[type[OutputSpec]] = ForecastOutput
     objective: ClassVar[str] = "components.training.objectives.forecasting:ForecastingObjective"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("mse", higher_is_better=False)
     scorer: ClassVar[str] = "components.evaluation.forecasting:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "mse": Metric(False, "mean squared error of standardised values"),

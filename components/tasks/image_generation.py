@@ -22,6 +22,7 @@ from components.tasks import classification, image_classification, items
 from components.tasks.image_settings import ImageClassificationSettings
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import (
+    LOSS,
     AnsweredFile,
     EndpointSchema,
     Example,
@@ -29,6 +30,7 @@ from components.tasks.task import (
     Metric,
     Prediction,
     RawSample,
+    ValidationMetric,
     Values,
 )
 from components.tasks.task_defaults import TaskDefaults
@@ -253,6 +255,7 @@ class ImageGeneration(image_classification.ImageClassification):
     input_type: ClassVar[type[InputSpec]] = NoiseInput
     output_type: ClassVar[type[OutputSpec]] = NoiseOutput
     objective: ClassVar[str] = "components.training.objectives.diffusion:DiffusionObjective"
+    validation_metric: ClassVar[ValidationMetric] = LOSS
     scorer: ClassVar[str] = "components.evaluation.image_generation:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "label_accuracy": Metric(True, "share of images that a classifier of real images assigns to their class"),

@@ -20,7 +20,16 @@ from components.core.strict import Strict
 from components.tasks import classification, image_classification, image_settings, items
 from components.tasks.image_settings import ImageClassificationSettings
 from components.tasks.processor import BaseProcessor
-from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task import (
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    ValidationMetric,
+    Values,
+)
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults
 
 if TYPE_CHECKING:
@@ -204,6 +213,7 @@ class ObjectDetection(TaskDefaults):
     input_type: ClassVar[type[InputSpec]] = ImageInput
     output_type: ClassVar[type[OutputSpec]] = BoxesOutput
     objective: ClassVar[str] = "components.training.objectives.detection:DetectionObjective"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("map_50", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.detection:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "map_50": Metric(True, "mean average precision at an IoU of 0.5, all points"),

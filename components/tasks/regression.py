@@ -15,7 +15,7 @@ from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.tasks import items
 from components.tasks.processor import BaseProcessor
-from components.tasks.task import Metric, Prediction, RawSample, Values
+from components.tasks.task import Metric, Prediction, RawSample, ValidationMetric, Values
 from components.tasks.task_defaults import TaskDefaults
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class OneNumber(TaskDefaults):
 
     output_type: ClassVar[type[OutputSpec]] = ValuesOutput
     objective: ClassVar[str] = "components.training.objectives.value:ValueObjective"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("mse", higher_is_better=False)
     scorer: ClassVar[str] = "components.evaluation.regression:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "r2": Metric(True, "share of the target's variance that is explained"),

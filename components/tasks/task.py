@@ -147,6 +147,22 @@ class Processor(Protocol):
         """Write processor.json (and tokenizer.json) into a folder."""
 
 
+class ValidationMetric(NamedTuple):
+    """The figure in a training's history that says how good it is: `validation/<name>`."""
+
+    name: str
+    higher_is_better: bool
+
+
+LOSS = ValidationMetric("loss", higher_is_better=False)
+
+
+def validation_metric(task: Task) -> ValidationMetric:
+    """The figure of a task that epochs are kept by: its `validation_metric`, else the loss, which all have."""
+    own: ValidationMetric = getattr(task, "validation_metric", LOSS)
+    return own
+
+
 class Task(Protocol):
     """The stateless half of a task.
 
@@ -156,6 +172,7 @@ class Task(Protocol):
         payload_field: large field that `decode` turns into arrays and that is dropped afterwards ("" for none).
         settings: class of the section `input:` of dataset.yaml.
         objective: `package.module:Class`, the loss (see components/training/objectives).
+        validation_metric: where the objective selects epochs by another figure than the loss (`validation_metric`).
         scorer: `package.module:NAME`, the evaluation (see components/evaluation/scorer.py).
         metrics: figures of the scorer for gates; the champion gate compares the first by default.
         input_type, output_type: classes of the network's input and output spec (contracts/shapes.py): the model of a

@@ -17,7 +17,15 @@ from components.contracts.shapes import InputSpec, NextTokenOutput, OutputSpec, 
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
-from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task import (
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    Values,
+)
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import Tokenized
 

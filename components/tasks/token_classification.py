@@ -19,7 +19,16 @@ from components.core.strict import Strict
 from components.preprocessing import spans
 from components.preprocessing.tokenizer_spec import TokenizerSpec, WordLevel
 from components.tasks import classification, items
-from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task import (
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    ValidationMetric,
+    Values,
+)
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import Tokenized
 
@@ -175,6 +184,7 @@ class TokenClassification(TaskDefaults):
     input_type: ClassVar[type[InputSpec]] = TokensInput
     output_type: ClassVar[type[OutputSpec]] = TokenClassesOutput
     objective: ClassVar[str] = "components.training.objectives.token_classification:TokenClassificationObjective"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("entity_f1", higher_is_better=True)
     scorer: ClassVar[str] = "components.evaluation.token_classification:SCORER"
     metrics: ClassVar[dict[str, Metric]] = {
         "entity_f1": Metric(True, "F1 of whole entities: correct are those of the same words and label"),

@@ -19,7 +19,15 @@ from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
 from components.tasks.processor import BaseProcessor
-from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, Prediction, RawSample, Values
+from components.tasks.task import (
+    EndpointSchema,
+    Example,
+    FieldKind,
+    Metric,
+    Prediction,
+    RawSample,
+    Values,
+)
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
 from components.tasks.tokenized import TOKENIZER
 

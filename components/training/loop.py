@@ -117,7 +117,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
             batch = objective.augment(batch, spec.augment, generator)
         generator.manual_seed(derive_seed(spec.seed, "step", state.step))
         rate = learning_rate(spec.schedule, spec.learning_rate, state.step, total_steps)
-        step = _train_step(state, setting, batch, generator, rate)
+        step = train_step(state, setting, batch, generator, rate)
         state.batch += 1
         state.step += 1
         report.batch(step, len(index), rate)
@@ -133,7 +133,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
     report.flush()
 
 
-def _train_step(
+def train_step(
     state: State, setting: TrainingContext, batch: Batch, generator: torch.Generator, rate: float
 ) -> StepResult:
     """One optimizer step on a batch; returns its results without gradients."""

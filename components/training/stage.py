@@ -13,23 +13,27 @@ import torch
 from torch import nn
 
 from components.contracts.metric_sink import MetricSink
-from components.contracts.training_request import Finished, Metrics, Started, TrainRequest
+from components.contracts.training_request import (
+    FIGURES_FILE,
+    Finished,
+    Metrics,
+    Started,
+    TrainingFigures,
+    TrainRequest,
+)
+from components.core import atomic
 from components.core.errors import Interrupted
 from components.core.stage_process import die_with_parent
-from components.models.build import build
-from components.training import energy, pretrained, subset, transfer
+from components.training import energy, rate_range, subset, transfer
 from components.training.allocator import keep_freed_memory
-from components.training.batches import sample_sizes
+from components.training.assembly import assemble, device_name, fresh_network
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.interruption import StopSignals
 from components.training.loop import TrainingContext, fit
 from components.training.messages import log
-from components.training.objectives.objective import open_objective, selection, training_split
-from components.training.optimizer import build_optimizer
-from components.training.precision import choose_compile, choose_precision
+from components.training.objectives.objective import selection
 from components.training.prepared import Prepared, open_prepared
 from components.training.product import finished_parts, write_parts
-from components.training.randomness import seed_all
 from components.training.report import ProgressReporter
 from components.training.run_lock import locked
 from components.training.saver import Saver
@@ -64,6 +68,12 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         if finished_parts(run_folder / "trained", request.train_fingerprint):
             log(f"trained already: {run_folder / 'trained'}")
             return
+        if request.rates is not None:
+            rate_range.run(request, open_prepared(Path(request.prepared), request.data_digest))
+            return
+        if not request.parts and _has_figures(run_folder, request.train_fingerprint):
+            log(f"trained already: {run_folder}")
+            return
         prepared = open_prepared(Path(request.prepared), request.data_digest)
         prepared = subset.limit(prepared, request.train.samples, request.train.seed)
         tensorboard = TensorBoardLog(run_folder / "tensorboard")
@@ -75,101 +85,95 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         transfer.begin(request.model.transfer, network)
         network.load_state_dict(state.kept)
         transfer.finish(network)
+        _write_figures(run_folder, request.train_fingerprint, state, network)
+        if not request.parts:
+            return
         write_parts(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
 
 
-def fresh_network(request: TrainRequest, prepared: Prepared) -> nn.Module:
-    """The network of a request for a dataset, on the CPU, with random weights."""
-    return build(request.model, prepared.processor.input_spec(), prepared.processor.output_spec())
+def _write_figures(run_folder: Path, train_fingerprint: str, state: State, network: nn.Module) -> None:
+    figures = TrainingFigures(
+        train_fingerprint=train_fingerprint,
+        history=state.history,
+        kept_epoch=state.kept_epoch,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        seconds=state.seconds,
+    )
+    atomic.write_text(run_folder / FIGURES_FILE, figures.model_dump_json())
+
+
+def _has_figures(run_folder: Path, train_fingerprint: str) -> bool:
+    try:
+        figures = TrainingFigures.model_validate_json((run_folder / FIGURES_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return figures.train_fingerprint == train_fingerprint
 
 
 def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[State, dict[str, Any] | None]:
     """The final state of the training, and facts of the pretrained weights."""
-    spec = request.train
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if spec.threads:  # else torch's default: all cores, or OMP_NUM_THREADS
-        torch.set_num_threads(spec.threads)
-    objective = open_objective(prepared.task.objective, spec, prepared)
-    seed_all(spec.seed, deterministic=spec.deterministic)
-    network = fresh_network(request, prepared)
-    input_spec = prepared.processor.input_spec()
-    start = pretrained.start(request.model, network, request.pretrained_folder, input_spec)
-    policy = transfer.begin(request.model.transfer, network)
-    network = network.to(device)
-    if prepared.processor.input_spec().channels_last:
-        # Images have this format on disk, and convolutions are as fast or faster (textbook of depth 3 and width 32 at
-        # 28x28 on two AVX2 cores: 421 samples/s against 194; resnets equal).
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
-    precision = choose_precision(spec.precision, device)
-    state = State(network, build_optimizer(spec, network, policy.factors()), precision.scaler())
     checkpoints = Path(request.run_folder) / "checkpoints"
-    found = load_checkpoint(checkpoints, request.train_fingerprint)
-    if found:
-        state.restore(*found)
-
-    def save() -> None:
-        save_checkpoint(checkpoints, request.train_fingerprint, state.step, *state.dump())
-
-    inputs = prepared.processor.inputs()
-    train_split = training_split(objective, prepared.train, "train")
-    validation_split = training_split(objective, prepared.validation, "validation")
     with StopSignals() as interruption:
-        setting = TrainingContext(
-            spec=spec,
-            train=train_split,
-            validation=validation_split,
-            sizes=sample_sizes(train_split, inputs),
-            validation_sizes=sample_sizes(validation_split, inputs),
-            objective=objective,
-            forward=network,
-            precision=precision,
-            transfer=policy,
-            saver=Saver(save),
-            stopping=interruption.received,
-        )
-        compiled = choose_compile(spec.compile, device, setting.total_steps)
-        if compiled:
-            setting = setting._replace(forward=torch.compile(network))
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        sink.emit(
-            Started(
-                epoch=state.epoch,
-                step=state.step,
-                total_epochs=spec.epochs,
-                steps_per_epoch=setting.steps_per_epoch,
-                parameters=parameters,
-                device=_device_name(device),
-                precision=precision.format,
-                compiled=compiled,
-                resumed=found is not None,
-            )
-        )
-        log(
-            f"{'resuming' if found else 'training'}: {request.model.name}, {parameters:,} parameters, "
-            f"{len(train_split):,} samples, {state.epoch} of {spec.epochs} epochs done, "
-            f"{_device_name(device)}, {precision.format}"
-        )
+        state, setting, start = assemble(request, prepared, interruption.received)
+        found = load_checkpoint(checkpoints, request.train_fingerprint)
+        if found:
+            state.restore(*found)
+
+        def save() -> None:
+            save_checkpoint(checkpoints, request.train_fingerprint, state.step, *state.dump())
+
+        setting = setting._replace(saver=Saver(save))
+        _say_start(request, state, setting, sink, resumed=found is not None)
         begin = time.monotonic()
         before = state.seconds
         earlier = dict(state.watt_hours)
-        with energy.EnergyMeter(_gpu_counter(device)) as meter:
+        with energy.EnergyMeter(_gpu_counter(setting.precision.device)) as meter:
             state.measure_energy = lambda: _added(earlier, meter.watt_hours())
             try:
-                reason = fit(state, setting, ProgressReporter(sink, state, objective.metric, setting.total_steps))
+                progress = ProgressReporter(sink, state, setting.objective.metric, setting.total_steps)
+                reason = fit(state, setting, progress)
             except Interrupted as error:
                 error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
                 raise
-            seconds = before + time.monotonic() - begin
+            seconds = state.seconds = before + time.monotonic() - begin
             watt_hours = _added(earlier, meter.watt_hours())
+            if not request.parts:
+                save()  # the state after the last epoch, from which a later request goes on
     used = {f"energy_wh/{source}": value for source, value in watt_hours.items()}
     sink.emit(Metrics(step=state.step, epoch=state.epoch, values={**used, "peak_memory_mb": _peak_memory_mb(device)}))
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
-    last, metric = state.history[state.kept_epoch - 1], selection(objective).metric
+    last, metric = state.history[state.kept_epoch - 1], selection(setting.objective).metric
     log(
         f"trained {state.epoch} epochs in {seconds:.1f} s; epoch {state.kept_epoch} is kept, "
         f"validation {metric.replace('_', ' ')} {last[f'validation/{metric}']:.4f}; {energy.text(watt_hours)}"
     )
     return state, start
+
+
+def _say_start(
+    request: TrainRequest, state: State, setting: TrainingContext, sink: MetricSink, *, resumed: bool
+) -> None:
+    parameters = sum(parameter.numel() for parameter in state.network.parameters())
+    device = device_name(setting.precision.device)
+    sink.emit(
+        Started(
+            epoch=state.epoch,
+            step=state.step,
+            total_epochs=setting.spec.epochs,
+            steps_per_epoch=setting.steps_per_epoch,
+            parameters=parameters,
+            device=device,
+            precision=setting.precision.format,
+            compiled=setting.forward is not state.network,
+            resumed=resumed,
+            history=state.history,
+        )
+    )
+    log(
+        f"{'resuming' if resumed else 'training'}: {request.model.name}, {parameters:,} parameters, "
+        f"{len(setting.train):,} samples, {state.epoch} of {setting.spec.epochs} epochs done, "
+        f"{device}, {setting.precision.format}"
+    )
 
 
 def _gpu_counter(device: torch.device) -> Callable[[], float] | None:
@@ -188,7 +192,3 @@ def _peak_memory_mb(device: torch.device) -> float:
 def _added(earlier: dict[str, float], since: dict[str, float]) -> dict[str, float]:
     """The energy by source, with that from before an interruption."""
     return {name: earlier.get(name, 0.0) + since.get(name, 0.0) for name in {**earlier, **since}}
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

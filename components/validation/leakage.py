@@ -5,6 +5,8 @@ Everything here is reported; nothing is refused, and expectations decide.
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,8 @@ import pyarrow.parquet as pq
 from components.contracts.dataset import DatasetSpec
 from components.ingestion import sample_file, times
 from components.tasks.task import Task
+from components.validation import raw_rows
+from components.validation.stored_table import StoredTable, batches
 
 NEAR_FILE = "near_duplicates.parquet"
 SHOWN = 12  # pairs that are shown
@@ -63,8 +67,8 @@ class Leakage(NamedTuple):
 
 
 def examine(
-    task: Task, spec: DatasetSpec, raw: Path, prepared: Path, table: pd.DataFrame, facts: dict[str, Any],
-    described: pd.DataFrame | None,
+    task: Task, spec: DatasetSpec, raw: Path, prepared: Path, table: pd.DataFrame | StoredTable, facts: dict[str, Any],
+    described: Path | None,
 ) -> Leakage:  # fmt: skip
     """Look at a prepared dataset.
 
@@ -73,7 +77,7 @@ def examine(
         prepared: folder of the prepared data.
         table: its sample table (`prepared_table.build`).
         facts: of its manifest.
-        described: the sample table of the raw data (`raw_table.build`), if there is one.
+        described: the file of the sample table of the raw data (`raw_table.build`), if there is one.
     """
     windows = hasattr(task, "window_example")
     findings = [] if windows else _copies(table, sample_file.count(raw))
@@ -81,9 +85,9 @@ def examine(
     findings += _near(near, facts, spec, windows)
     field = spec.split.group or ("group" if "group" in spec.source_fields() else None)
     if field is not None:
-        findings.append(_groups(field, raw, _splits_of(table)))
+        findings.append(_groups(field, raw, table))
     if "time" in spec.source_fields() and not windows:
-        findings += _times(raw, _splits_of(table))
+        findings += _times(raw, table)
     if described is not None:
         findings += [SplitFinding(text, True) for text in _telling_columns(task, described)]
     across = [pair for pair in near if pair.first_split != pair.second_split and pair.first_split and pair.second_split]
@@ -92,25 +96,28 @@ def examine(
     return Leakage(findings, across[:SHOWN], conflicts[:SHOWN])
 
 
-def _splits_of(table: pd.DataFrame) -> dict[str, str]:
-    """The split of each sample, by id."""
-    return dict(zip(table["id"], table["split"], strict=True))
-
-
-def _unlike_copies(task: Task, table: pd.DataFrame) -> list[NearPair]:
+def _unlike_copies(task: Task, table: pd.DataFrame | StoredTable) -> list[NearPair]:
     """Equal samples of two labels: one pair of each content, at most `SHOWN`."""
     equal = "content" if task.input_type.lossy else "digest"
-    found = []
-    for _, copies in table[table["label_conflict"]].groupby(equal, sort=False):
-        one, other = list(copies.drop_duplicates("label").itertuples())[:2]
-        found.append(NearPair(one.id, other.id, one.split, other.split, one.label, other.label, 1.0))
-        if len(found) == SHOWN:
+    found: dict[str, list[Any]] = {}  # the first rows of two labels, by content
+    for batch in batches(table, ["id", "split", "label", equal, "label_conflict"]):
+        for row in batch[batch["label_conflict"]].itertuples():
+            content = getattr(row, equal)
+            if len(found) < SHOWN or content in found:
+                rows = found.setdefault(content, [])
+                if len(rows) < 2 and all(row.label != other.label for other in rows):
+                    rows.append(row)
+        if len(found) == SHOWN and all(len(rows) == 2 for rows in found.values()):
             break
-    return found
+    return [
+        NearPair(one.id, other.id, one.split, other.split, one.label, other.label, 1.0) for one, other in found.values()
+    ]
 
 
-def _copies(table: pd.DataFrame, raw_count: int) -> list[SplitFinding]:
-    shared, conflicts = int(table["in_other_split"].sum()), int(table["label_conflict"].sum())
+def _copies(table: pd.DataFrame | StoredTable, raw_count: int) -> list[SplitFinding]:
+    shared = conflicts = 0
+    for batch in batches(table, ["in_other_split", "label_conflict"]):
+        shared, conflicts = shared + int(batch["in_other_split"].sum()), conflicts + int(batch["label_conflict"].sum())
     found = [SplitFinding("no sample equals one of another split")]
     if shared:
         found = [SplitFinding(f"{shared:,} samples equal a sample of another split", True)]
@@ -159,11 +166,10 @@ def conflicting(found_pairs: list[NearPair]) -> list[NearPair]:
     ]
 
 
-def _groups(field: str, raw: Path, splits: dict[str, str]) -> SplitFinding:
+def _groups(field: str, raw: Path, table: pd.DataFrame | StoredTable) -> SplitFinding:
     of_group: dict[str, set[str]] = {}
-    for identity, value in zip(sample_file.ids(raw), sample_file.texts(raw, field), strict=True):
-        if identity in splits:
-            of_group.setdefault(value, set()).add(splits[identity])
+    for value, split in raw_rows.with_splits(raw, field, table):
+        of_group.setdefault(value, set()).add(split)
     cut = sorted(value for value, names in of_group.items() if len(names) > 1)
     if not cut:
         return SplitFinding(f"each of {len(of_group):,} values of {field} is in one split")
@@ -171,12 +177,12 @@ def _groups(field: str, raw: Path, splits: dict[str, str]) -> SplitFinding:
     return SplitFinding(f"{len(cut):,} of {len(of_group):,} values of {field} are in several splits: {named}", True)
 
 
-def _times(raw: Path, splits: dict[str, str]) -> list[SplitFinding]:
-    moments: dict[str, list[float]] = {}
-    for identity, value in zip(sample_file.ids(raw), sample_file.texts(raw, "time"), strict=True):
+def _times(raw: Path, table: pd.DataFrame | StoredTable) -> list[SplitFinding]:
+    moments: dict[str, array[float]] = {}
+    for value, split in raw_rows.with_splits(raw, "time", table):
         parsed = times.parse(value)
-        if identity in splits and parsed is not None:
-            moments.setdefault(splits[identity], []).append(times.seconds(parsed))
+        if parsed is not None:
+            moments.setdefault(split, array("d")).append(times.seconds(parsed))
     if "test" not in moments or "train" not in moments:
         return []
     first = min(moments["test"])
@@ -187,17 +193,27 @@ def _times(raw: Path, splits: dict[str, str]) -> list[SplitFinding]:
     return [SplitFinding(f"{share} are not older than the first of test: a model may learn from what came after", True)]
 
 
-def _telling_columns(task: Task, described: pd.DataFrame) -> list[str]:
+def _telling_columns(task: Task, described: Path) -> list[str]:
     """Columns of the raw table that tell the label alone, such as a width that every image of a class has."""
-    if "label" not in task.fields or described["label"].nunique() < 2:
+    if "label" not in task.fields:
         return []
-    count, commonest = len(described), float(described["label"].value_counts().iloc[0]) / len(described)
+    names = [*task.raw_columns, "bytes"]
+    labels: Counter[str] = Counter()
+    for batch in raw_rows.described(described, ["label"]):
+        labels.update(batch["label"].value_counts().to_dict())
+    count = pq.read_metadata(described).num_rows
+    if len(labels) < 2 or max(labels.values()) / count > COMMON:
+        return []
+    pairs_of: dict[str, dict[Any, Counter[str]]] = {name: {} for name in names}  # labels of each value
+    for batch in raw_rows.described(described, ["label", *names]):
+        for name, of_value in list(pairs_of.items()):
+            for (value, label), size in batch.groupby([name, "label"], sort=False).size().items():
+                of_value.setdefault(value, Counter())[label] += int(size)
+            if len(of_value) > count / _MIN_SIZE:
+                del pairs_of[name]
     found = []
-    for name in [*task.raw_columns, "bytes"]:
-        values = described[name]
-        if commonest > COMMON or not 2 <= values.nunique() <= count / _MIN_SIZE:
-            continue
-        right = described.groupby(name, sort=False)["label"].agg(lambda labels: labels.value_counts().iloc[0]).sum()
-        if right / count >= ALONE:
+    for name, of_value in pairs_of.items():
+        right = sum(max(of_label.values()) for of_label in of_value.values())
+        if len(of_value) >= 2 and right / count >= ALONE:
             found.append(f"{name} alone tells the label of {right / count:.0%} of the samples")
     return found

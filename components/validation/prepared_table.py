@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,10 +20,17 @@ from components.core.progress import Progress
 from components.identity import manifest
 from components.preprocessing.stored import StoredSplit, digest_of, digests_of
 from components.tasks.task import Task
-from components.validation import duplicates
+from components.validation import duplicates, stored_duplicates, stored_table
+from components.validation.stored_table import StoredTable
 
 _SPLITS = ("train", "validation", "test")
 _ROWS = 1024
+_GROUPS = 16  # row groups that are read at once
+_LISTED = ("split", "row", "id", "label", "content")
+
+
+class OtherOrderError(Exception):
+    """Samples that cannot be read in the order of their arrays; the caller builds the table in memory."""
 
 
 def columns(task: Task) -> tuple[str, ...]:
@@ -38,11 +49,10 @@ def columns(task: Task) -> tuple[str, ...]:
 
 
 def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
-    """The table of a prepared folder, in the order of its arrays: train, validation, test."""
-    facts = manifest.load(folder, "prepared").facts
-    specs = [ArraySpec.model_validate_json(json.dumps(entry)) for entry in facts["arrays"]]
+    """The table of a prepared folder in memory, in the order of its arrays: train, validation, test."""
+    specs = _specs(folder)
     inputs = task.load(folder).inputs()
-    listed = pq.read_table(folder / "samples.parquet", columns=["split", "row", "id", "label", "content"]).to_pandas()
+    listed = pq.read_table(folder / "samples.parquet", columns=list(_LISTED)).to_pandas()
     listed["order"] = listed["split"].map({split: number for number, split in enumerate(_SPLITS)})
     listed = listed.sort_values(["order", "row"], kind="stable").reset_index(drop=True).drop(columns="order")
     with Progress(f"describing prepared {name}", len(listed)) as progress:
@@ -60,6 +70,75 @@ def build(task: Task, folder: Path, name: str) -> pd.DataFrame:
     )
     table["label_balance"] = in_split / (table.groupby("label")["id"].transform("size") / len(table))
     return table[list(columns(task))]
+
+
+def build_stored(task: Task, folder: Path, name: str, count: int) -> StoredTable:
+    """As `build`, a batch of samples at a time: the same table.
+
+    Raises:
+        OtherOrderError: the samples of a split are not listed in the order of its arrays.
+    """
+    specs, inputs = _specs(folder), task.load(folder).inputs()
+
+    def tables() -> Iterator[pa.Table]:
+        with Progress(f"describing prepared {name}", count) as progress:
+            for split in _SPLITS:
+                for listed in _listed(folder / "samples.parquet", split):
+                    stored = StoredSplit(folder / split, specs)  # mapped anew, so that its pages are given back
+                    piece = _piece(task, stored, inputs, listed["row"].to_numpy(), progress)
+                    for column in piece:
+                        listed = listed.append_column(column, pa.array(piece[column], from_pandas=True))
+                    yield listed
+
+    table = StoredTable(folder.parent, tables())
+    contents = stored_duplicates.StoredDuplicates(table, "content" if task.input_type.lossy else "digest")
+    table.append(contents.columns(copies_in_split=True))
+    table.append(_label_columns(table))
+    table.columns = list(columns(task))
+    return table
+
+
+def _specs(folder: Path) -> list[ArraySpec]:
+    facts = manifest.load(folder, "prepared").facts
+    return [ArraySpec.model_validate_json(json.dumps(entry)) for entry in facts["arrays"]]
+
+
+def _listed(path: Path, split: str) -> Iterator[pa.Table]:
+    """The samples of a split as `samples.parquet` lists them, `BATCH_ROWS` at a time, the last fewer."""
+    held: list[pa.Table] = []
+    rows = 0
+    with pq.ParquetFile(path) as parquet:
+        for group in range(0, parquet.num_row_groups, _GROUPS):
+            groups = range(group, min(group + _GROUPS, parquet.num_row_groups))
+            table = parquet.read_row_groups(list(groups), columns=list(_LISTED), use_threads=False)
+            table = table.filter(pc.equal(table["split"], split))
+            if not np.array_equal(table["row"].to_numpy(), np.arange(rows, rows + table.num_rows)):
+                raise OtherOrderError
+            rows += table.num_rows
+            held.append(table)
+            if sum(one.num_rows for one in held) >= stored_table.BATCH_ROWS:
+                whole = pa.concat_tables(held)
+                yield whole.slice(0, stored_table.BATCH_ROWS)
+                held = [whole.slice(stored_table.BATCH_ROWS)]
+    yield pa.concat_tables(held)
+
+
+def _label_columns(table: StoredTable) -> Iterator[pa.Table]:
+    """The columns `label_in_every_split`, `label_balance`, by batch; of samples with one label each."""
+    sizes: Counter[tuple[str, str]] = Counter()
+    for batch in table.batches(["split", "label"]):
+        sizes.update(batch.groupby(["split", "label"], sort=False).size().to_dict())
+    of_split, of_label, splits_of = Counter[str](), Counter[str](), Counter[str]()
+    for (split, label), size in sizes.items():
+        of_split[split] += size
+        of_label[label] += size
+        splits_of[label] += 1
+    for batch in table.batches(["split", "label"]):
+        everywhere, balance = np.zeros(len(batch), bool), np.full(len(batch), np.nan)
+        for (split, label), rows in batch.groupby(["split", "label"], sort=False).indices.items():
+            everywhere[rows] = splits_of[label] == len(_SPLITS)
+            balance[rows] = sizes[split, label] / of_split[split] / (of_label[label] / len(table))
+        yield pa.table({"label_in_every_split": pa.array(everywhere), "label_balance": pa.array(balance)})
 
 
 def _in_every_split(table: pd.DataFrame, *, is_list: bool) -> pd.Series:

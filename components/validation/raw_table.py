@@ -19,7 +19,8 @@ from components.ingestion.sample import Sample
 from components.ingestion.sample_batch import OtherRowsError
 from components.tasks.description import describe, label_text
 from components.tasks.task import Task
-from components.validation import duplicates, row_table
+from components.validation import duplicates, row_table, stored_duplicates
+from components.validation.stored_table import StoredTable
 
 STEP = "step_seconds"
 FEATURE = "row."  # begins the name of the column of a feature, as tasks describe them
@@ -55,7 +56,7 @@ def build(
     features: Sequence[str] = (),
     by_kind: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> pd.DataFrame:
-    """Build the table of all samples of a raw file and write it to `target`.
+    """Build the table of all samples of a raw file in memory and write it to `target`.
 
     Args:
         features: as of `columns`.
@@ -69,6 +70,23 @@ def build(
     table = pd.DataFrame(values)
     table = table.assign(**duplicates.columns(table))[list(columns(task, features))]
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), target, compression="zstd")
+    return table
+
+
+def build_stored(
+    task: Task, source: Path, target: Path, name: str, count: int, features: Sequence[str],
+    by_kind: tuple[Sequence[str], Sequence[str]],
+) -> StoredTable:  # fmt: skip
+    """As `build`, a batch of samples at a time: the same table, and the same file.
+
+    Raises:
+        OtherRowsError: the samples cannot be read by column.
+    """
+    described = row_table.tables(task, source, name, count, by_kind)
+    table = StoredTable(target.parent, described, empty_as_none=True)
+    table.append(stored_duplicates.StoredDuplicates(table, "digest").columns())
+    table.columns = list(columns(task, features))
+    table.write_parquet(target)
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from components.preprocessing import image
 from components.validation.chart import stacked_bars
 from components.validation.leakage import NearPair
 from components.validation.split_report import SplitReport
+from components.validation.stored_table import StoredTable, batches
 from components.validation.verdict import ExpectationResult, FailingSample, Verdict
 
 MAX_PREVIEWS = 60
@@ -55,13 +57,16 @@ class _Row(NamedTuple):
     samples_not_shown: int
 
 
-def counts(table: pd.DataFrame) -> dict[str, dict[str, int]]:
+def counts(table: pd.DataFrame | StoredTable) -> dict[str, dict[str, int]]:
     """Count the samples of each label and split; `not split yet` without a split, `all` without labels."""
-    split = table["split"].fillna("not split yet")
-    sizes = table.groupby([table["label"].replace("", "all"), split], sort=True).size()
+    sizes: Counter[tuple[str, str]] = Counter()
+    for batch in batches(table, ["label", "split"]):
+        split = batch["split"].fillna("not split yet")
+        found = batch.groupby([batch["label"].replace("", "all"), split]).size()
+        sizes.update({(str(label), str(name)): int(count) for (label, name), count in found.items()})
     result: dict[str, dict[str, int]] = {}
-    for (label, name), count in sizes.items():
-        result.setdefault(str(label), {})[str(name)] = int(count)
+    for label, name in sorted(sizes):
+        result.setdefault(label, {})[name] = sizes[label, name]
     return result
 
 

@@ -6,7 +6,7 @@ Legend: N samples.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,34 @@ def columns(
     Raises:
         OtherRowsError: the samples cannot be read by column.
     """
+    parts: dict[str, list[Any]] = {}
+    for described in _batches(task, source, name, count, by_kind):
+        for column, values in described.items():
+            parts.setdefault(column, []).append(values)
+    return {column: _joined(found) for column, found in parts.items()}
+
+
+def tables(
+    task: Task, source: Path, name: str, count: int, by_kind: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[pa.Table]:
+    """The same columns a batch of rows at a time, of the types that a data frame's columns have in Arrow.
+
+    Raises:
+        OtherRowsError: as of `columns`.
+    """
+    for described in _batches(task, source, name, count, by_kind):
+        yield pa.table({column: _as_arrow(values) for column, values in described.items()})
+
+
+def _batches(
+    task: Task, source: Path, name: str, count: int, by_kind: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[dict[str, Any]]:
     if not rows_by_column.has(task):
         raise OtherRowsError
-    parts: dict[str, list[Any]] = {}
     with Progress(f"describing {name}", count) as progress:
         for batch in sample_file.batches(source, *by_kind):
-            for column, values in _described(task, batch).items():
-                parts.setdefault(column, []).append(values)
+            yield _described(task, batch)
             progress.advance(batch.rows.size)
-    return {column: _joined(found) for column, found in parts.items()}
 
 
 def _described(task: Task, batch: SampleBatch) -> dict[str, Any]:
@@ -56,6 +75,13 @@ def _described(task: Task, batch: SampleBatch) -> dict[str, Any]:
         **rows_by_column.described(batch.rows, batch.targets),
         "bytes": np.array([len(content) for content in contents], np.int64),
     }
+
+
+def _as_arrow(values: Any) -> pa.Array:
+    """A column of a batch; a number that is NaN is null."""
+    if isinstance(values, Categories):
+        values = arrow_columns.of_codes(values.numbers, values.names)
+    return values.cast(pa.large_string()) if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
 
 
 def _joined(parts: list[Any]) -> Any:

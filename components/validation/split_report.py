@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.contracts.array_spec import ArraySpec
@@ -17,9 +17,10 @@ from components.contracts.shapes import TokensInput
 from components.ingestion import sample_file
 from components.preprocessing.stored import StoredSplit
 from components.tasks.task import Task
-from components.validation import leakage, sample_features, split_probe
+from components.validation import leakage, raw_rows, sample_features, split_probe, stored_table
 from components.validation.leakage import Leakage, SplitFinding
 from components.validation.split_probe import Shift
+from components.validation.stored_table import StoredTable, chosen_rows
 
 FILE_NAME = "splits.json"  # in the folder of reports
 _MOST_BYTES = 64 << 20  # of arrays that the probe reads; of a raw file, four times as much
@@ -54,7 +55,8 @@ class SplitReport(NamedTuple):
 
 
 def examine(
-    task: Task, spec: DatasetSpec, folder: Path, prepared: Path, table: pd.DataFrame, facts: dict[str, Any],
+    task: Task, spec: DatasetSpec, folder: Path, prepared: Path, table: pd.DataFrame | StoredTable,
+    facts: dict[str, Any],
 ) -> SplitReport:  # fmt: skip
     """Look at the splits of a prepared dataset.
 
@@ -65,20 +67,15 @@ def examine(
         facts: of its manifest.
     """
     raw = folder / "raw" / sample_file.FILE_NAME
-    described = _described(folder / "validated" / "samples.parquet", task)
+    path = folder / "validated" / "samples.parquet"
+    described = path if path.is_file() else None
     found = leakage.examine(task, spec, raw, prepared, table, facts, described)
     return SplitReport(found, _shift(task, spec, raw, prepared, table, facts, described))
 
 
-def _described(path: Path, task: Task) -> pd.DataFrame | None:
-    """What the sample table of the raw data says of the samples themselves, with their ids and labels."""
-    columns = ["id", "label", *task.raw_columns, "bytes"]
-    return pq.read_table(path, columns=columns).to_pandas() if path.is_file() else None
-
-
 def _shift(
-    task: Task, spec: DatasetSpec, raw: Path, prepared: Path, table: pd.DataFrame, facts: dict[str, Any],
-    described: pd.DataFrame | None,
+    task: Task, spec: DatasetSpec, raw: Path, prepared: Path, table: pd.DataFrame | StoredTable, facts: dict[str, Any],
+    described: Path | None,
 ) -> Shift:  # fmt: skip
     if hasattr(task, "window_example"):
         return split_probe.skipped("neighbouring windows of one series tell the time by themselves")
@@ -92,25 +89,25 @@ def _shift(
             _MOST_BYTES // max(1, _sample_bytes(prepared / "train", int(facts["counts"]["train"]))),
         ),
     )
-    chosen = [
-        split_probe.choose(np.flatnonzero((table["split"] == split).to_numpy()), most) for split in ("train", "test")
-    ]
+    chosen = [split_probe.choose(_rows_of(table, split), most) for split in ("train", "test")]
     counts = (len(chosen[0]), len(chosen[1]))
     if issubclass(task.input_type, TokensInput):
         if raw.stat().st_size > 4 * _MOST_BYTES:
             return split_probe.skipped(f"the texts have more than {4 * _MOST_BYTES >> 20} MiB", counts)
-        return split_probe.probe(sample_features.of_texts(_texts(task, raw, table, np.concatenate(chosen))), counts)
-    own = table.iloc[np.concatenate(chosen)]
+        ids = chosen_rows(table, np.concatenate(chosen), ["id"])["id"].tolist()
+        return split_probe.probe(sample_features.of_texts(_texts(task, raw, ids)), counts)
+    own = chosen_rows(table, np.concatenate(chosen), ["id", "row", *task.prepared_columns])
     parts = [sample_features.of_columns(own, task.prepared_columns)]
     if described is not None:
-        raw_rows = described[described["id"].isin(own["id"])].set_index("id").loc[own["id"]]
-        own_columns = [name for name in task.raw_columns if name not in task.prepared_columns]
-        parts.append(sample_features.of_columns(raw_rows, [*own_columns, "bytes"]))
+        names = [*(name for name in task.raw_columns if name not in task.prepared_columns), "bytes"]
+        batches = raw_rows.described(described, ["id", *names])
+        of_raw = pd.concat([batch[batch["id"].isin(own["id"])] for batch in batches])
+        parts.append(sample_features.of_columns(of_raw.set_index("id").loc[own["id"]], names))
     parts.append(
         sample_features.below(
             [
-                sample_features.of_arrays(StoredSplit(prepared / split, specs), table.iloc[rows]["row"].to_numpy())
-                for rows, split in zip(chosen, ("train", "test"), strict=True)
+                sample_features.of_arrays(StoredSplit(prepared / split, specs), rows)
+                for rows, split in zip(np.split(own["row"].to_numpy(), counts[:1]), ("train", "test"), strict=True)
             ]
         )
     )
@@ -122,12 +119,20 @@ def _sample_bytes(folder: Path, count: int) -> int:
     return sum(path.stat().st_size for path in folder.iterdir()) // max(1, count)
 
 
-def _texts(task: Task, raw: Path, table: pd.DataFrame, rows: NDArray[np.int64]) -> list[str]:
-    """The texts of rows of the sample table, in their order."""
-    wanted = dict.fromkeys(table["id"].iloc[rows])
-    numbers = {number for number, identity in enumerate(sample_file.ids(raw)) if identity in wanted}
+def _rows_of(table: pd.DataFrame | StoredTable, split: str) -> NDArray[np.int64]:
+    """The numbers (n,) of the rows of a split."""
+    found: list[NDArray[np.int64]] = []
+    start = 0
+    for batch in stored_table.batches(table, ["split"]):
+        found.append(start + np.flatnonzero((batch["split"] == split).to_numpy()))
+        start += len(batch)
+    return np.concatenate(found)
+
+
+def _texts(task: Task, raw: Path, ids: Sequence[str]) -> list[str]:
+    """The texts of samples, in the order of their ids."""
     texts = {
         sample.id: task.content(sample.values).decode("utf-8", "replace")
-        for _, sample in sample_file.pick(raw, numbers)
+        for _, sample in sample_file.pick(raw, raw_rows.numbers_of(raw, set(ids)))
     }
-    return [texts[identity] for identity in wanted]
+    return [texts[identity] for identity in dict.fromkeys(ids)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,10 +15,13 @@ from components.core.errors import UsageError, ValidationRefused
 from components.core.project import Project
 from components.identity import manifest
 from components.ingestion import sample_file
+from components.ingestion.sample_batch import OtherRowsError
 from components.tasks.dataset_file import open_dataset
 from components.tasks.task import Task
-from components.validation import prepared_table, raw_table, report, split_report
+from components.validation import prepared_table, raw_rows, raw_table, report, split_report, stored_table
+from components.validation.prepared_table import OtherOrderError
 from components.validation.split_report import SplitReport
+from components.validation.stored_table import StoredTable
 from components.validation.suite import Suite
 from components.validation.verdict import Verdict
 
@@ -49,10 +53,8 @@ def validate_raw(folder: Path) -> None:
     raw = manifest.verify(folder / "raw", "raw")
     source = folder / "raw" / sample_file.FILE_NAME
     with atomic.folder(folder / "validated") as fresh:
-        count = int(raw.facts["samples"])
-        target, features = fresh / "samples.parquet", spec.row_columns()
-        table = raw_table.build(task, source, target, spec.name, count, settings, features, spec.columns_by_kind())
-        verdict = suite.judge(table, raw.digest)
+        table = _raw_table(spec, task, settings, source, fresh / "samples.parquet", int(raw.facts["samples"]))
+        verdict = suite.judge(table, raw.digest, _teller(spec))
         _report(spec, verdict, table, _previews(task, source, verdict))
         atomic.write_text(fresh / "verdict.json", verdict.to_json())
         facts = {
@@ -70,8 +72,8 @@ def validate_prepared(folder: Path) -> None:
     suite = Suite.read(folder / SUITE_FILE, "prepared", prepared_table.columns(task))
     staging = Project(Path()).state / "staging" / spec.name
     staged = manifest.verify(staging / "prepared", "prepared")
-    table = prepared_table.build(task, staging / "prepared", spec.name)
-    verdict = suite.judge(table, staged.digest)
+    table = _prepared_table(spec, task, staging / "prepared", sum(staged.facts["counts"].values()))
+    verdict = suite.judge(table, staged.digest, _teller(spec))
     about_splits = split_report.examine(task, spec, folder, staging / "prepared", table, staged.facts)
     for warning in about_splits.warnings:
         print(f"{spec.name}: {warning}", file=sys.stderr)
@@ -80,17 +82,44 @@ def validate_prepared(folder: Path) -> None:
     atomic.write_text(staging / "verdict.json", verdict.to_json())
 
 
+def _raw_table(
+    spec: DatasetSpec, task: Task, settings: Any, source: Path, target: Path, count: int
+) -> pd.DataFrame | StoredTable:
+    """The table of the raw samples; of many rows of features a stored one."""
+    features, by_kind = spec.row_columns(), spec.columns_by_kind()
+    if count > stored_table.LARGE:
+        try:
+            return raw_table.build_stored(task, source, target, spec.name, count, features, by_kind)
+        except OtherRowsError:
+            pass
+    return raw_table.build(task, source, target, spec.name, count, settings, features, by_kind)
+
+
+def _prepared_table(spec: DatasetSpec, task: Task, folder: Path, count: int) -> pd.DataFrame | StoredTable:
+    """The table of the prepared samples; of many with one label at most a stored one."""
+    if count > stored_table.LARGE and "labels" not in task.fields:
+        try:
+            return prepared_table.build_stored(task, folder, spec.name, count)
+        except OtherOrderError:
+            pass
+    return prepared_table.build(task, folder, spec.name)
+
+
+def _teller(spec: DatasetSpec) -> Callable[[str], None]:
+    return lambda text: print(f"{spec.name}: {text}", file=sys.stderr)
+
+
 def _previews(task: Task, source: Path, verdict: Verdict, others: Collection[str] = ()) -> dict[str, bytes | str]:
     """Previews of the failing samples and of others by id, for the report."""
     shown = {*verdict.failing_ids(report.MAX_PREVIEWS), *others}
     if not shown:
         return {}
-    rows = {row for row, identity in enumerate(sample_file.ids(source)) if identity in shown}
+    rows = raw_rows.numbers_of(source, shown)
     return {sample.id: task.preview(sample.values) for _, sample in sample_file.pick(source, rows)}
 
 
 def _report(
-    spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame, previews: dict[str, bytes | str],
+    spec: DatasetSpec, verdict: Verdict, table: pd.DataFrame | StoredTable, previews: dict[str, bytes | str],
     about_splits: SplitReport | None = None,
 ) -> None:  # fmt: skip
     folder = Project(Path()).reports(spec.name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import great_expectations as gx
 import pandas as pd
 from great_expectations.compatibility import pydantic as gx_pydantic
-from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.exceptions.exceptions import ExpectationNotFoundError
 from great_expectations.expectations.registry import get_expectation_impl
 from pydantic import BaseModel, ConfigDict
@@ -17,24 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from components.core import located_yaml
 from components.core.errors import NotFoundError, Problem, SpecError
 from components.identity import digest
+from components.validation import stored_outcomes
+from components.validation.outcome import COLUMN_KEYS, ExpectationSpec, Judge, Outcome
+from components.validation.stored_table import StoredTable, batches
 from components.validation.verdict import MAX_FAILING, ExpectationResult, FailingSample, Verdict
 
 _OF_NULLS = ("expect_column_values_to_be_null", "expect_column_values_to_not_be_null")
-# Of expectations on the columns that they name, or on the number of rows.
-_OF_COLUMNS = ("expect_column_", "expect_compound_columns_", "expect_multicolumn_", "expect_select_column_",
-               "expect_table_row_count_")  # fmt: skip
-_COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
-
-
-class ExpectationSpec(BaseModel):
-    """One expectation: type and arguments of Great Expectations, and a description."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    type: str
-    kwargs: dict[str, Any] = {}
-    description: str = ""
-    meta: dict[str, Any] = {}
 
 
 class SuiteFile(BaseModel):
@@ -83,40 +70,22 @@ class Suite:
             raise SpecError(str(path), tuple(problems))
         return Suite(part, expectations)
 
-    def judge(self, table: pd.DataFrame, subject_digest: str) -> Verdict:
-        """Validate a table with a column `id` against the suite."""
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-        judged = self._judged(table)
-        asset = context.data_sources.add_pandas("table").add_dataframe_asset(self.part)
-        batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": judged})
-        # GX drops repeated expectations: a position makes each of them unique, and gives the order of the results.
-        configurations = [
-            {"type": item.type, "kwargs": item.kwargs, "meta": {"position": position}}
-            for position, item in enumerate(self.expectations)
-        ]
-        outcome = batch.validate(
-            gx.ExpectationSuite(name=self.part, expectations=configurations),
-            result_format={
-                "result_format": "SUMMARY",
-                "unexpected_index_column_names": ["id"],
-                "partial_unexpected_count": MAX_FAILING,
-            },
-        )
-        by_position: dict[int, Any] = {_position(item): item for item in outcome.results}
-        results = tuple(_result(item, by_position[position], table) for position, item in enumerate(self.expectations))
-        return Verdict(self.part, subject_digest, self.digest, results)
+    def judge(
+        self, table: pd.DataFrame | StoredTable, subject_digest: str, say: Callable[[str], None] = lambda _: None
+    ) -> Verdict:
+        """Validate a table with a column `id` against the suite.
 
-    def _judged(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The columns that the expectations name: Great Expectations copies and hashes all that it gets, many times."""
-        names = {"id"}
-        for one in self.expectations:
-            if not one.type.startswith(_OF_COLUMNS) or one.kwargs.keys() & {"row_condition", "column_index"}:
-                return table
-            for key in _COLUMN_KEYS:
-                named = one.kwargs.get(key, [])
-                names.update([named] if isinstance(named, str) else named)
-        return table[[name for name in table.columns if name in names]]
+        Args:
+            say: is told which expectations need whole columns of a stored table in memory.
+        """
+        numbered = dict(enumerate(self.expectations))
+        judge = Judge(self.part)
+        if isinstance(table, StoredTable):
+            outcomes = stored_outcomes.outcomes(judge, numbered, table, say)
+        else:
+            outcomes = judge.judge(numbered, table)
+        results = tuple(_result(item, outcomes[number], table) for number, item in numbered.items())
+        return Verdict(self.part, subject_digest, self.digest, results)
 
 
 def _problems(location: str, expectation: ExpectationSpec, columns: tuple[str, ...]) -> list[Problem]:
@@ -135,7 +104,7 @@ def _problems(location: str, expectation: ExpectationSpec, columns: tuple[str, .
         for detail in error.errors():
             path = ".".join(str(part) for part in ("kwargs", *detail["loc"]) if part != "__root__")
             problems.append(Problem(f"{location}.{path}", str(detail["msg"])))
-    for key in _COLUMN_KEYS:
+    for key in COLUMN_KEYS:
         names = expectation.kwargs.get(key, [])
         for column in [names] if isinstance(names, str) else names:
             if column not in columns:
@@ -144,26 +113,20 @@ def _problems(location: str, expectation: ExpectationSpec, columns: tuple[str, .
     return problems
 
 
-def _position(outcome: Any) -> int:
-    return int(outcome.expectation_config.meta["position"])
-
-
-def _result(expectation: ExpectationSpec, outcome: Any, table: pd.DataFrame) -> ExpectationResult:
+def _result(expectation: ExpectationSpec, found: Outcome, table: pd.DataFrame | StoredTable) -> ExpectationResult:
     """One result. A row without a value, which Great Expectations leaves out, has not met the expectation."""
-    details: dict[str, Any] = outcome.result or {}
+    details = found.details
     rows: list[dict[str, Any]] = details.get("partial_unexpected_index_list") or []
     column = str(expectation.kwargs.get("column"))
     count = int(details.get("unexpected_count") or 0)
-    success, observed = bool(outcome.success), _observed(details)
+    success, observed = found.success, _observed(details)
     failing = [FailingSample(str(row["id"]), _plain(row.get(column))) for row in rows if "id" in row]
     missing, total = int(details.get("missing_count") or 0), int(details.get("element_count") or 0)
     if missing and "unexpected_count" in details and expectation.type not in _OF_NULLS:
         count += missing
         success = success and count <= total * (1 - float(expectation.kwargs.get("mostly") or 1))
         observed = f"{count:,} of {total:,} samples fail, {missing:,} of them without a value"
-        failing += [
-            FailingSample(str(identity), None) for identity in table.loc[table[column].isna(), "id"][:MAX_FAILING]
-        ]
+        failing += [FailingSample(identity, None) for identity in _without_value(table, expectation)]
     return ExpectationResult(
         type=expectation.type,
         kwargs=expectation.kwargs,
@@ -172,8 +135,22 @@ def _result(expectation: ExpectationSpec, outcome: Any, table: pd.DataFrame) -> 
         observed=observed,
         failing=tuple(failing[:MAX_FAILING]),
         failing_count=count,
-        error=_error(outcome.exception_info),
+        error=found.error,
     )
+
+
+def _without_value(table: pd.DataFrame | StoredTable, expectation: ExpectationSpec) -> list[str]:
+    """The ids of the first rows that Great Expectations leaves out for want of a value, at most `MAX_FAILING`."""
+    names = expectation.named_columns()
+    is_any = expectation.kwargs.get("ignore_row_if") in ("either_value_is_missing", "any_value_is_missing")
+    found: list[str] = []
+    for batch in batches(table, [*dict.fromkeys(["id", *names])]):
+        empty = batch[names].isna()
+        left_out = empty.any(axis=1) if is_any else empty.all(axis=1)
+        found += [str(identity) for identity in batch.loc[left_out, "id"][:MAX_FAILING]]
+        if len(found) >= MAX_FAILING:
+            break
+    return found[:MAX_FAILING]
 
 
 def _observed(details: dict[str, Any]) -> str:
@@ -185,12 +162,6 @@ def _observed(details: dict[str, Any]) -> str:
         failing = details["unexpected_count"]
         return f"{failing:,} of {total:,} samples fail" if failing else f"all {total:,} samples"
     return "met"
-
-
-def _error(information: Any) -> str | None:
-    entries = [information] if information and "raised_exception" in information else list((information or {}).values())
-    messages = [str(entry["exception_message"]) for entry in entries if entry["raised_exception"]]
-    return messages[0] if messages else None
 
 
 def _plain(value: Any) -> Any:

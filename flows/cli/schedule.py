@@ -32,7 +32,7 @@ def schedule(pipeline: str | None, as_json: bool) -> None:
     from flows.retention import schedule as retention
 
     endpoints = _endpoints(project)
-    gc = retention.register(project, endpoints) if pipeline is None else ()
+    gc = retention.register(project, endpoints, log) if pipeline is None else ()
     _show((*register(project, endpoints, pipeline, log), *gc), as_json)
 
 
@@ -47,7 +47,7 @@ def unschedule(pipeline: str | None, as_json: bool) -> None:
     from flows.retention import schedule as retention
 
     endpoints = _endpoints(project)
-    gc = retention.remove(project, endpoints) if pipeline is None else ()
+    gc = retention.remove(project, endpoints, log) if pipeline is None else ()
     _show((*remove(project, endpoints, pipeline, log), *gc), as_json)
 
 

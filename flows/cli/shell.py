@@ -22,6 +22,7 @@ COMMANDS = {
     "try": ("flows.cli.trial:try_", "Train a task's candidates for a short time; the best one goes into the pipeline."),
     "advise": ("flows.cli.advise:advise", "What would help a pipeline: more data, a larger model, longer training."),
     "compare": ("flows.cli.compare:compare", "Train several models at equal budget: quality against what each costs."),
+    "tune": ("flows.cli.tune:tune", "Search over a pipeline's keys; trials are resumed, pruned, never trained twice."),
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
     "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),

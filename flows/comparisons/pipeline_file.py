@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,34 @@ def write(path: Path, spec: PipelineSpec, table: Sequence[str]) -> None:
     today = datetime.now(UTC).date().isoformat()
     comment = f"{HEAD}{today}: {table[0]}\n" + "".join(f"#   {line}\n" for line in table[1:])
     atomic.write_text(path, comment + _BEFORE.sub("", stream.getvalue()))
+
+
+def set_keys(path: Path, values: Mapping[str, Any], head: str = "") -> None:
+    """Set single keys of a YAML file; all else stays, comments too.
+
+    Args:
+        values: by dotted key; a mapping takes the place of what stood there.
+        head: comment at the top of the file, lines that begin with `#`; what begins like its first line is replaced.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    document = yaml.load(path.read_text(encoding="utf-8"))
+    for key, value in values.items():
+        *parents, last = key.split(".")
+        mapping = document
+        for name in parents:
+            if not isinstance(mapping.get(name), dict):
+                mapping[name] = _flow({})
+            mapping = mapping[name]
+        mapping[last] = _flow(value) if isinstance(value, dict) else _quoted(value)
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    text = stream.getvalue()
+    if head:
+        begin = head.split(" on ")[0]
+        text = re.sub(re.escape(begin) + r".*\n(?:#   .*\n)*", "", text)
+    atomic.write_text(path, head + text)
 
 
 def _keys(part: BaseModel) -> dict[str, Any]:

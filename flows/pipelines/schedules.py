@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 from cronsim import CronSim
-from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from components.contracts.pipeline import PipelineSpec, ScheduleSpec
 from components.core import located_yaml
-from components.core.errors import NotFoundError, StackError, UsageError
+from components.core.errors import NotFoundError, UsageError
 from components.core.log import Log
 from components.core.project import Project
 from flows.platform import connections
 from flows.platform.lifecycle import Endpoints
+from flows.platform.prefect_client import PrefectClient
 from flows.platform.programs import ENTRYPOINT
 
-BUSY = (429, 502, 503, 504)
-PATIENCE_SECONDS = 90.0
-TIMEOUT_SECONDS = 20.0
-QUIET_SECONDS = 2.0
 FLOW = "pipeline"
 PARAMETERS = {
     "type": "object",
@@ -70,12 +67,12 @@ def register(
         StackError: Prefect rejected the request or did not answer.
     """
     file_schedules = _file_schedules(project, pipeline)
-    with _PrefectClient(endpoints, connections.shared_name(project), log) as prefect:
-        deployments = prefect.deployments()
-        changes = [_apply(prefect, project, name, spec, deployments.get(name)) for name, spec in file_schedules.items()]
+    with _deployments(project, endpoints, log) as known:
+        deployments = known.all()
+        changes = [_apply(known, project, name, spec, deployments.get(name)) for name, spec in file_schedules.items()]
         if pipeline is None:
             for name in sorted(deployments.keys() - file_schedules.keys()):
-                prefect.delete(deployments[name])
+                known.delete(deployments[name])
                 changes.append(_change(name, deployments[name], "removed"))
     return tuple(changes)
 
@@ -88,16 +85,22 @@ def remove(
     Raises:
         NotFoundError: the pipeline is not scheduled.
     """
-    with _PrefectClient(endpoints, connections.shared_name(project), log) as prefect:
-        deployments = prefect.deployments()
+    with _deployments(project, endpoints, log) as known:
+        deployments = known.all()
         if pipeline is not None and pipeline not in deployments:
             raise NotFoundError(
                 f"{pipeline} is not scheduled", expected=", ".join(sorted(deployments)) or "no schedule"
             )
         chosen = sorted(deployments) if pipeline is None else [pipeline]
         for name in chosen:
-            prefect.delete(deployments[name])
+            known.delete(deployments[name])
         return tuple(_change(name, deployments[name], "removed") for name in chosen)
+
+
+@contextmanager
+def _deployments(project: Project, endpoints: Endpoints, log: Log) -> Iterator[_Deployments]:
+    with PrefectClient(endpoints.prefect_credentials, endpoints.prefect_api, log) as prefect:
+        yield _Deployments(prefect, connections.shared_name(project))
 
 
 def next_runs(cron: str, timezone: str, count: int = 3, now: datetime | None = None) -> tuple[str, ...]:
@@ -128,12 +131,12 @@ def _file_schedules(project: Project, pipeline: str | None) -> dict[str, Schedul
 
 
 def _apply(
-    prefect: _PrefectClient, project: Project, name: str, schedule: ScheduleSpec, deployment: dict[str, Any] | None
+    known: _Deployments, project: Project, name: str, schedule: ScheduleSpec, deployment: dict[str, Any] | None
 ) -> ScheduleChange:
     document = _deployment(project, name, schedule)
     if deployment is not None and _is_same(document, deployment):
         return _change(name, document, "kept")
-    prefect.put(document)
+    known.put(document)
     return _change(name, document, "added" if deployment is None else "changed")
 
 
@@ -174,67 +177,27 @@ def _change(name: str, deployment: dict[str, Any], done: str) -> ScheduleChange:
     return ScheduleChange(name, cron, timezone, done, next_runs(cron, timezone) if cron and done != "removed" else ())
 
 
-class _PrefectClient:
-    """The requests to Prefect's API that schedules need."""
+class _Deployments:
+    """The deployments of pipelines that carry a project's tag."""
 
-    def __init__(self, endpoints: Endpoints, tag: str, log: Log) -> None:
-        self._tag, self._log = tag, log
-        self._client = connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
+    def __init__(self, prefect: PrefectClient, tag: str) -> None:
+        self._prefect, self._tag = prefect, tag
 
-    def __enter__(self) -> _PrefectClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-
-    def deployments(self) -> dict[str, dict[str, Any]]:
+    def all(self) -> dict[str, dict[str, Any]]:
         """The project's deployments by pipeline."""
         query = {"deployments": {"tags": {"all_": [self._tag]}}, "flows": {"name": {"any_": [FLOW]}}, "limit": 200}
         deployments: dict[str, dict[str, Any]] = {}
         while True:
-            page = self._request("POST", "/deployments/filter", {**query, "offset": len(deployments)})
+            page = self._prefect.request("POST", "/deployments/filter", {**query, "offset": len(deployments)})
             deployments.update({str(deployment["parameters"]["name"]): deployment for deployment in page})
             if len(page) < 200:
                 return deployments
 
     def put(self, deployment: dict[str, Any]) -> None:
         """Create a deployment, or update the deployment of that name."""
-        flow = self._request("POST", "/flows/", {"name": FLOW, "tags": [connections.OWN_NAME]})
-        self._request("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
+        flow = self._prefect.request("POST", "/flows/", {"name": FLOW, "tags": [connections.OWN_NAME]})
+        self._prefect.request("POST", "/deployments/", {**deployment, "flow_id": flow["id"]})
 
     def delete(self, deployment: dict[str, Any]) -> None:
         """Remove a deployment and its scheduled runs; a missing deployment is no error."""
-        self._request("DELETE", f"/deployments/{deployment['id']}", None, missing_is_fine=True)
-
-    def _wait(self, seconds: float) -> None:
-        if seconds > QUIET_SECONDS:
-            seconds_left = max(0.0, PATIENCE_SECONDS - seconds)
-            self._log(f"Prefect is busy; retrying for up to {seconds_left:.0f} s")
-
-    def _request(self, method: str, path: str, body: object, *, missing_is_fine: bool = False) -> Any:
-        # While another writer locks SQLite, Prefect answers 503 or waits up to a minute. All requests here are
-        # idempotent, so they are retried.
-        retrying = Retrying(
-            retry=retry_if_result(lambda answer: answer.status_code in BUSY)
-            | retry_if_exception_type(httpx.ReadTimeout),
-            stop=stop_after_delay(PATIENCE_SECONDS),
-            wait=wait_exponential_jitter(multiplier=0.2, max=2),
-            before_sleep=lambda state: self._wait(state.seconds_since_start or 0.0),
-            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
-        )
-        try:
-            response = retrying(self._client.request, method, path, json=body)
-            if missing_is_fine and response.status_code == httpx.codes.NOT_FOUND:
-                return None
-            response.raise_for_status()
-        except httpx.HTTPStatusError as error:
-            raise StackError(
-                f"Prefect answered {error.response.status_code}",
-                where=f"{method} {error.request.url}",
-                got=error.response.text[:500],
-            ) from error
-        except httpx.HTTPError as error:
-            raise StackError(
-                "Prefect does not answer", where=path, got=error, next_step="`modelyard status`, then `modelyard up`"
-            ) from error
-        return response.json() if response.content else None
+        self._prefect.request("DELETE", f"/deployments/{deployment['id']}", missing_is_fine=True)

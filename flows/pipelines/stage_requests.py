@@ -13,6 +13,7 @@ from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
 from components.contracts.training_request import TrainRequest
+from components.contracts.tune_report import RatePlotRequest, TuneReportRequest
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.core.project import Project
 from components.identity import manifest as manifests
@@ -70,6 +71,70 @@ def trial(
         outputs=outputs,
         discard=(document.run_folder,) if afresh else (),
     )
+
+
+def trial_training(
+    project: Project,
+    spec: PipelineSpec,
+    train_fingerprint: str,
+    data_digest: str,
+    prepared: Path,
+    pretrained: Package | None,
+    *,
+    cores: int | None,
+) -> StageRequest:
+    """Train, or resume from the checkpoint, without the parts of a package; a later `training` goes on from there.
+
+    Args:
+        prepared: the folder of the prepared data.
+        cores: processor cores for it.
+    """
+    document = TrainRequest(
+        pipeline=spec.name,
+        train_fingerprint=train_fingerprint,
+        data_digest=data_digest,
+        prepared=_place(project, prepared),
+        run_folder=_place(project, project.run_folder(train_fingerprint)),
+        package="",
+        model=spec.model,
+        train=spec.train,
+        lineage={},
+        pretrained_folder=None if pretrained is None else _place(project, pretrained.folder),
+        parts=False,
+        cores=cores,
+    )
+    return trial(project, document, pretrained, afresh=False)
+
+
+def rate_range(
+    project: Project,
+    spec: PipelineSpec,
+    train_fingerprint: str,
+    data_digest: str,
+    folder: Path,
+    pretrained: Package | None,
+    rates: tuple[float, float, int],
+) -> StageRequest:
+    """A learning-rate range test.
+
+    Args:
+        folder: of its curve.
+        rates: lowest and highest learning rate, and number of batches.
+    """
+    document = TrainRequest(
+        pipeline=spec.name,
+        train_fingerprint=train_fingerprint,
+        data_digest=data_digest,
+        prepared=_place(project, project.dataset(spec.dataset) / "prepared"),
+        run_folder=_place(project, folder),
+        package="",
+        model=spec.model,
+        train=spec.train,
+        lineage={},
+        pretrained_folder=None if pretrained is None else _place(project, pretrained.folder),
+        rates=rates,
+    )
+    return trial(project, document, pretrained)
 
 
 def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints) -> StageRequest:
@@ -136,6 +201,29 @@ def comparison(project: Project, name: str, document: ComparisonRequest) -> Stag
         ),
         outputs=(StageOutput(kind="report", path=document.target),),
     )
+
+
+def tune_report(project: Project, name: str, document: TuneReportRequest) -> StageRequest:
+    """Write the report of a study.
+
+    Args:
+        name: of the study.
+    """
+    return StageRequest(
+        stage="tuning",
+        document=document.model_dump_json(),
+        request_file=_request_file(project, f"tune-{name}"),
+        outputs=(StageOutput(kind="report", path=document.target),),
+    )
+
+
+def rate_plot(project: Project, name: str, document: RatePlotRequest) -> StageRequest:
+    """Draw the curve of a learning-rate range test.
+
+    Args:
+        name: of the request's file.
+    """
+    return StageRequest(stage="tuning", document=document.model_dump_json(), request_file=_request_file(project, name))
 
 
 def advice(project: Project, name: str, document: SizesRequest | ReportRequest) -> StageRequest:

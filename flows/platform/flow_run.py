@@ -28,19 +28,19 @@ def main() -> None:
 
 def _flow_name() -> str | None:
     """The name of this run's flow; None if Prefect does not answer."""
-    import httpx
-
+    from components.core.errors import StackError
     from components.core.project import Project
     from flows.platform import connections
+    from flows.platform.prefect_client import PrefectClient
 
     run, url = os.environ.get("PREFECT__FLOW_RUN_ID"), os.environ.get("PREFECT_API_URL")
     if not run or not url:
         return None
     try:
-        with connections.client(connections.of(Project.find()).prefect.credentials, url, timeout=30) as client:
-            flow_id = client.get(f"/flow_runs/{run}").raise_for_status().json()["flow_id"]
-            return str(client.get(f"/flows/{flow_id}").raise_for_status().json()["name"])
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+        with PrefectClient(connections.of(Project.find()).prefect.credentials, url) as prefect:
+            flow_id = prefect.request("GET", f"/flow_runs/{run}")["flow_id"]
+            return str(prefect.request("GET", f"/flows/{flow_id}")["name"])
+    except (StackError, ValueError, KeyError) as error:
         print(f"the flow's name could not be read from Prefect: {error}", file=sys.stderr, flush=True)
         return None
 

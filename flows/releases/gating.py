@@ -8,11 +8,12 @@ from pydantic import ValidationError
 
 from components import tasks
 from components.contracts.gate_request import Candidate, Gate, GateEvidence, GateRequest, ServedFigure
+from components.contracts.selection import Chosen
 from components.core.errors import NotFoundError, ServingError
 from components.gates import evidence
 from components.identity import manifest as manifests
 from components.packaging.bundle import Bundle
-from flows.pipelines import stage_requests
+from flows.pipelines import selections, stage_requests
 from flows.releases import served_figures
 from flows.releases.rollout import Refused, Rollout, VerifiedVersion
 
@@ -56,6 +57,8 @@ def _gate_request(rollout: Rollout, candidate: VerifiedVersion) -> GateRequest:
     asked: list[Gate] = ["integrity"]
     asked += ["floors"] if spec.gates.floors else []
     asked += ["baseline"]
+    chosen = _chosen(rollout, candidate)
+    asked += ["selection"] if chosen is not None else []
     asked += ["champion"] if spec.gates.champion is not None and rollout.role == "champion" else []
     asked += ["parity"]
     asked += ["latency"] if spec.gates.latency is not None else []
@@ -69,9 +72,17 @@ def _gate_request(rollout: Rollout, candidate: VerifiedVersion) -> GateRequest:
         asked=asked,
         gates=spec.gates,
         budget=spec.budget,
+        chosen=chosen,
         dataset=str(project.dataset(spec.dataset).relative_to(project.root)),
         folder="",
     )
+
+
+def _chosen(rollout: Rollout, candidate: VerifiedVersion) -> Chosen | None:
+    """How a search chose the version; None if no search here did."""
+    project, fingerprint = rollout.context.project, candidate.package.facts.train_fingerprint
+    found = selections.find(project, rollout.context.spec.name, fingerprint)
+    return None if found is None else selections.chosen(project, found, fingerprint)
 
 
 def _champion(rollout: Rollout) -> Candidate | None:

@@ -26,7 +26,7 @@ _ROTATED = re.compile(r"\.log\.\d+$")
 
 
 def on_disk(project: Project) -> list[Item]:
-    """Bundles, packages, run folders, evidence, reports, services, logs and requests."""
+    """Bundles, packages, run folders, evidence, reports, services, logs, requests and inputs of searches."""
     return [
         *_bundles(project),
         *_packages(project),
@@ -39,6 +39,7 @@ def on_disk(project: Project) -> list[Item]:
         ),
         *_logs(project),
         *(_item(project, "request", path.name, path) for path in _entries(project.state / "requests")),
+        *_inputs(project),
     ]
 
 
@@ -119,6 +120,15 @@ def _runs(project: Project) -> Iterator[Item]:
             digest=sealed.digest if sealed is not None else None,
             held=reason,
         )
+
+
+def _inputs(project: Project) -> Iterator[Item]:
+    """Data that a search has prepared under other settings of `input:`."""
+    searching = [path.name for path in project.locks.glob("tune-*") if file_lock.is_locked(path)]
+    held = f"{searching[0].removeprefix('tune-')} is being tuned" if searching else None
+    for folder in _entries(project.state / "inputs"):
+        if folder.is_dir():
+            yield _item(project, "input", folder.name, folder, held=held)
 
 
 def _evidence(project: Project) -> Iterator[Item]:

@@ -4,44 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
-
-from components.core.errors import StackError
+from components.core.log import Log
 from components.core.project import Project
 from flows.pipelines.schedules import ScheduleChange, next_runs
 from flows.platform import connections
 from flows.platform.flow_run import RETENTION_FLOW, RETENTION_FLOW_NAME
 from flows.platform.lifecycle import Endpoints
+from flows.platform.prefect_client import PrefectClient
 from flows.retention.collection import settings_of
 
 NAME = "retention"
-TIMEOUT_SECONDS = 60.0
 
 
-def register(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
+def register(project: Project, endpoints: Endpoints, log: Log = lambda _: None) -> tuple[ScheduleChange, ...]:
     """Create, update or remove Prefect's deployment of gc, as modelyard.toml configures.
+
+    Args:
+        log: called when a request to Prefect is repeated.
 
     Raises:
         SpecError: modelyard.toml is wrong.
         StackError: Prefect rejected the request or did not answer.
     """
     settings = settings_of(project)
-    try:
-        with _client(endpoints) as client:
-            existing = _existing(project, client)
-            if settings.cron is None:
-                return _removed(client, existing)
-            body = {"name": RETENTION_FLOW_NAME, "tags": [connections.OWN_NAME]}
-            flow = client.post("/flows/", json=body).raise_for_status().json()
-            deployment = _deployment(project, settings.cron, settings.timezone) | {"flow_id": flow["id"]}
-            client.post("/deployments/", json=deployment).raise_for_status()
-    except httpx.HTTPError as error:
-        raise StackError(
-            "Prefect did not accept the schedule of gc",
-            where=endpoints.prefect_api,
-            got=error,
-            next_step="`modelyard status`, then `modelyard schedule` again",
-        ) from error
+    with _client(endpoints, log) as prefect:
+        existing = _existing(project, prefect)
+        if settings.cron is None:
+            return _removed(prefect, existing)
+        flow = prefect.request("POST", "/flows/", {"name": RETENTION_FLOW_NAME, "tags": [connections.OWN_NAME]})
+        deployment = _deployment(project, settings.cron, settings.timezone) | {"flow_id": flow["id"]}
+        prefect.request("POST", "/deployments/", deployment)
     change = (
         "added" if existing is None else "kept" if _cron(existing) == (settings.cron, settings.timezone) else "changed"
     )
@@ -49,37 +41,30 @@ def register(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ..
     return (ScheduleChange(NAME, settings.cron, settings.timezone, change, runs),)
 
 
-def remove(project: Project, endpoints: Endpoints) -> tuple[ScheduleChange, ...]:
+def remove(project: Project, endpoints: Endpoints, log: Log = lambda _: None) -> tuple[ScheduleChange, ...]:
     """Remove the schedule of gc; modelyard.toml stays unchanged.
 
     Raises:
         StackError: Prefect rejected the request or did not answer.
     """
-    try:
-        with _client(endpoints) as client:
-            return _removed(client, _existing(project, client))
-    except httpx.HTTPError as error:
-        raise StackError("Prefect does not answer", where=endpoints.prefect_api, got=error) from error
+    with _client(endpoints, log) as prefect:
+        return _removed(prefect, _existing(project, prefect))
 
 
-def _client(endpoints: Endpoints) -> httpx.Client:
-    return connections.client(endpoints.prefect_credentials, endpoints.prefect_api, timeout=TIMEOUT_SECONDS)
+def _client(endpoints: Endpoints, log: Log) -> PrefectClient:
+    return PrefectClient(endpoints.prefect_credentials, endpoints.prefect_api, log)
 
 
-def _existing(project: Project, client: httpx.Client) -> dict[str, Any] | None:
-    answer = client.get(f"/deployments/name/{RETENTION_FLOW_NAME}/{connections.deployment_name(project, NAME)}")
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return None
-    deployment: dict[str, Any] = answer.raise_for_status().json()
+def _existing(project: Project, prefect: PrefectClient) -> dict[str, Any] | None:
+    path = f"/deployments/name/{RETENTION_FLOW_NAME}/{connections.deployment_name(project, NAME)}"
+    deployment: dict[str, Any] | None = prefect.request("GET", path, missing_is_fine=True)
     return deployment
 
 
-def _removed(client: httpx.Client, existing: dict[str, Any] | None) -> tuple[ScheduleChange, ...]:
+def _removed(prefect: PrefectClient, existing: dict[str, Any] | None) -> tuple[ScheduleChange, ...]:
     if existing is None:
         return ()
-    answer = client.delete(f"/deployments/{existing['id']}")
-    if answer.status_code != httpx.codes.NOT_FOUND:
-        answer.raise_for_status()
+    prefect.request("DELETE", f"/deployments/{existing['id']}", missing_is_fine=True)
     return (ScheduleChange(NAME, *_cron(existing), "removed", ()),)
 
 

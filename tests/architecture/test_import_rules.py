@@ -24,6 +24,7 @@ WRONG = {
         "import flows.pipelines.plan",
     ),
     "prefect only in flows": ("components/training/stage.py", "import prefect"),
+    "optuna only where pipelines are tuned": ("components/evaluation/stage.py", "import optuna"),
     "mlflow only in registry": ("flows/platform/health.py", "import mlflow"),
     "bentoml only in packaging and serving": ("flows/platform/environment.py", "import bentoml"),
     "great_expectations only in validation": ("components/ingestion/stage.py", "import great_expectations"),

@@ -25,6 +25,10 @@ def main(words):
         raise errors.ValidationRefused("12 samples fail", got=12, expected=0)
     if words[0] == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if words[0] == "meet":  # ends once another stage is at work beside it
+        open(words[1], "w").close()
+        while not os.path.exists(words[2]):
+            time.sleep(0.01)
     if words[0] == "wait":
         time.sleep(30)
 if __name__ == "__main__":
@@ -81,6 +85,15 @@ def test_an_error_crosses_whole(environment: dict[str, str], tmp_path: Path) -> 
     error = errors.ModelyardError.from_dict(json.loads(error_file.read_text()))
     assert isinstance(error, errors.ValidationRefused)
     assert (error.got, error.expected) == ("12", "0")
+
+
+def test_stages_run_side_by_side(environment: dict[str, str], tmp_path: Path) -> None:
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    both = [
+        subprocess.Popen(command(tmp_path, "meet", own, theirs), env=environment, stdout=subprocess.DEVNULL)
+        for own, theirs in ((one, other), (other, one))
+    ]
+    assert [process.wait(timeout=30) for process in both] == [0, 0]
 
 
 def test_a_killed_stage_is_seen_as_killed(environment: dict[str, str], tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import StackError
+from components.core.project import Project
 from flows.pipelines import schedules
+from flows.platform import flow_run, prefect_client
 from flows.platform.lifecycle import Endpoints
+from flows.retention import schedule as retention
 
 TIMEOUT_SECONDS = 1.0  # beside other tests a request may take long
 
@@ -39,6 +42,9 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._answer({"id": "1", "name": "d"} if not self.path.endswith("filter") else [*self.server.present.values()])
+
+    def do_GET(self) -> None:
+        self._answer(next(iter(self.server.present.values()), {}))
 
     def do_DELETE(self) -> None:
         self._answer(None)
@@ -68,7 +74,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
-    monkeypatch.setattr(schedules, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
+    monkeypatch.setattr(prefect_client, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
     with Busy() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -78,13 +84,14 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> schedules.Project:
+def project(tmp_path: Path) -> Project:
     (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").touch()
     (tmp_path / "pipelines" / "d.yaml").write_text(
         "name: d\ntask: image-classification\ndataset: digits\nmodel: {family: cnn, name: textbook}\n"
         "train: {epochs: 1}\nschedule: {cron: '0 3 * * *', timezone: UTC}\n"
     )
-    return schedules.Project(tmp_path)
+    return Project(tmp_path)
 
 
 def at(port: int) -> Endpoints:
@@ -96,7 +103,7 @@ def of(busy: Busy) -> Endpoints:
 
 
 @pytest.mark.slow
-def test_a_late_answer_and_a_503_are_retried(busy: Busy, project: schedules.Project) -> None:
+def test_a_late_answer_and_a_503_are_retried(busy: Busy, project: Project) -> None:
     busy.late, busy.refusals = 1, 1
     (added,) = schedules.register(project, of(busy))
     assert added.done == "added"
@@ -104,7 +111,7 @@ def test_a_late_answer_and_a_503_are_retried(busy: Busy, project: schedules.Proj
     assert (busy.late, busy.refusals) == (0, 0)
 
 
-def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy, project: schedules.Project) -> None:
+def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy, project: Project) -> None:
     busy.present["d"] = {"id": "1", "name": "d", "parameters": {"name": "d"}, "schedules": []}
     busy.late = 1
     (removed,) = schedules.remove(project, of(busy))
@@ -113,12 +120,29 @@ def test_what_was_removed_in_spite_of_a_late_answer_is_removed(busy: Busy, proje
     assert busy.late == 0
 
 
+def test_every_request_to_a_busy_prefect_is_repeated(
+    busy: Busy, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy.present["d"] = {"id": "1", "flow_id": "2", "name": "retention", "schedules": []}
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "3")
+    monkeypatch.setenv("PREFECT_API_URL", of(busy).prefect_api)
+    monkeypatch.setenv("MODELYARD_PROJECT", str(project.root))
+    busy.refusals = 1
+    assert flow_run._flow_name() == "retention"
+    (project.root / "modelyard.toml").write_text('[retention]\ncron = "0 4 * * 0"\n')
+    busy.refusals = 1
+    assert [change.pipeline for change in retention.register(project, of(busy))] == ["retention"]
+    busy.refusals = 1
+    assert [change.done for change in retention.remove(project, of(busy))] == ["removed"]
+    assert busy.refusals == 0
+
+
 @pytest.mark.slow
 def test_a_prefect_that_does_not_answer_is_an_error(
-    busy: Busy, project: schedules.Project, monkeypatch: pytest.MonkeyPatch
+    busy: Busy, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedules, "PATIENCE_SECONDS", 3 * TIMEOUT_SECONDS)
-    monkeypatch.setattr(schedules, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(prefect_client, "PATIENCE_SECONDS", 3 * TIMEOUT_SECONDS)
+    monkeypatch.setattr(prefect_client, "QUIET_SECONDS", 0.0)
     busy.late = 100
     messages: list[str] = []
     with pytest.raises(StackError, match="Prefect does not answer"):
@@ -126,8 +150,8 @@ def test_a_prefect_that_does_not_answer_is_an_error(
     assert any("Prefect is busy" in line for line in messages)
 
 
-def test_a_closed_port_is_an_error_at_once(project: schedules.Project) -> None:
+def test_a_closed_port_is_an_error_at_once(project: Project) -> None:
     started_at = time.monotonic()
     with pytest.raises(StackError, match="Prefect does not answer"):
         schedules.register(project, at(9))
-    assert time.monotonic() - started_at < schedules.TIMEOUT_SECONDS
+    assert time.monotonic() - started_at < prefect_client.TIMEOUT_SECONDS

@@ -1,0 +1,149 @@
+"""From the settings of a trial to a training: the pipeline, its prepared data, its fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.training_request import FIGURES_FILE, TrainingFigures
+from components.contracts.tune_spec import TuneSpec
+from components.core import located_yaml
+from components.core.errors import NotFoundError, Problem, SpecError
+from components.core.log import Log
+from components.core.project import Project
+from components.identity import manifest as manifests
+from components.registry.api import Api
+from components.tasks import compatibility
+from flows.comparisons.tuning import input_variants
+from flows.pipelines import fingerprints, pretrained
+from flows.pipelines.fingerprints import Fingerprint
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A training.
+
+    Args:
+        settings: what differs from the pipeline file (and dataset.yaml), by dotted key.
+        prepared: folder of the prepared data.
+        data_digest: of its manifest.
+    """
+
+    settings: Mapping[str, Any]
+    spec: PipelineSpec
+    prepared: Path
+    data_digest: str
+    fingerprint: Fingerprint
+
+    def run_folder(self, project: Project) -> Path:
+        """The folder of the training's checkpoints and figures."""
+        return project.run_folder(self.fingerprint.digest)
+
+
+def of(project: Project, name: str, settings: Mapping[str, Any], api: Api, log: Log) -> Variant:
+    """The training of a pipeline with some keys set.
+
+    Raises:
+        SpecError: the settings do not fit each other or the task.
+        ModelyardError: the data cannot be prepared so.
+    """
+    file = project.pipeline_file(name)
+    spec = located_yaml.read(file, PipelineSpec, split(settings)[0])
+    dataset = project.dataset(spec.dataset)
+    compatibility.check(spec, file, dataset)
+    prepared = input_variants.prepared(project, spec.dataset, split(settings)[1], log)
+    data_digest = manifests.load(prepared, "prepared").digest
+    training = fingerprints.training(spec, data_digest, project.source_root, pretrained.digest(api, spec))
+    return Variant(settings, spec, prepared, data_digest, training)
+
+
+def figures(run_folder: Path, fingerprint: str) -> TrainingFigures | None:
+    """What a training came to; None if it has not ended."""
+    try:
+        found = TrainingFigures.model_validate_json((run_folder / FIGURES_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if found.train_fingerprint == fingerprint else None
+
+
+def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of the pipeline file, a section before the keys in it, and the keys of `input:` in dataset.yaml."""
+    ordered = dict(sorted(settings.items(), key=lambda item: item[0].count(".")))
+    inputs = {key: value for key, value in ordered.items() if key.startswith("input.")}
+    return {key: value for key, value in ordered.items() if key not in inputs}, inputs
+
+
+def recipe(project: Project, spec: PipelineSpec, tune: TuneSpec) -> dict[str, Any]:
+    """The values that the pipeline file and dataset.yaml give to the keys of a space; a key without one is left out."""
+    from components import tasks
+    from components.contracts.dataset import DatasetSpec
+    from components.tasks.dataset_file import settings as read_settings
+
+    file = project.dataset(spec.dataset) / "dataset.yaml"
+    dataset = located_yaml.read(file, DatasetSpec)
+    document: dict[str, Any] = {
+        "model": spec.model.model_dump(mode="json"),
+        "train": spec.train.model_dump(mode="json"),
+        "input": read_settings(dataset, tasks.find(dataset.task), file).model_dump(mode="json"),
+    }
+    values = {}
+    for key in tune.space:
+        if key == "model":
+            values[key] = spec.model.model_dump(mode="json", exclude_unset=True)
+            continue
+        value: Any = document
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            values[key] = value
+    return values
+
+
+def check_space(project: Project, spec: PipelineSpec, tune: TuneSpec) -> None:
+    """Check before any training that each key exists and may have each end of its range.
+
+    Raises:
+        SpecError: all problems at once, with the lines of `tune:`.
+    """
+    file = project.pipeline_file(spec.name)
+    lines = located_yaml.lines(file)
+    problems = []
+    for settings in [*tune.corners(), *tune.enqueue]:
+        key = list(settings)[-1] if settings else ""
+        try:
+            changed = located_yaml.read(file, PipelineSpec, split(settings)[0])
+            compatibility.check(changed, file, project.dataset(spec.dataset))
+            _check_input(project, spec.dataset, split(settings)[1])
+        except SpecError as error:
+            for problem in error.problems:
+                if not _is_about(problem.path, key):  # settings that only fit together are the business of a trial
+                    continue
+                line = lines.get(("tune", "space", key)) or lines.get(("tune",))
+                problems.append(Problem(f"tune.space.{key}", problem.message, line, got=repr(settings[key])))
+        except NotFoundError as error:
+            problems.append(Problem(f"tune.space.{key}", error.what, lines.get(("tune", "space", key))))
+    unique = {(problem.path, problem.message, problem.got): problem for problem in problems}
+    if unique:
+        raise SpecError(str(file), tuple(unique.values()))
+
+
+def _is_about(path: str, key: str) -> bool:
+    """Whether a problem is one of the key itself; the location of a model's key has the names of unions in it."""
+    if key == "model":
+        return path.startswith("model")
+    section, _, rest = key.partition(".")
+    return path.startswith(section) and path.endswith(rest)
+
+
+def _check_input(project: Project, dataset: str, overrides: dict[str, Any]) -> None:
+    from components import tasks
+    from components.contracts.dataset import DatasetSpec
+    from components.tasks.dataset_file import settings as read_settings
+
+    if overrides:
+        file = project.dataset(dataset) / "dataset.yaml"
+        changed = located_yaml.read(file, DatasetSpec, overrides)
+        read_settings(changed, tasks.find(changed.task), file)

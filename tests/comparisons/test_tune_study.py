@@ -1,0 +1,99 @@
+"""Spaces for pipelines as they are, spaces that do not fit, and what a study takes over from earlier ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.contracts.pipeline import PipelineSpec
+from components.contracts.tune_spec import TuneSpec
+from components.core import located_yaml
+from components.core.errors import SpecError, UsageError
+from components.core.project import Project
+from components.tasks.task import ValidationMetric
+from components.tuning import space
+from components.tuning.record import StudyRecord, Told
+from flows.comparisons.tuning import default_space, study, variants
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCURACY = ValidationMetric("accuracy", higher_is_better=True)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml")))
+def test_every_pipeline_here_has_a_space_without_a_section(name: str) -> None:
+    project = Project(ROOT)
+    spec = located_yaml.read(project.pipeline_file(name), PipelineSpec)
+    lines: list[str] = []
+    found = default_space.of(project, spec, lines.append)
+    assert {"train.learning_rate", "train.batch_size"} <= found.space.keys()
+    assert all(any(key in line for line in lines) for key in found.space)
+    recipe = variants.recipe(project, spec, found)
+    held = [key for key, value in recipe.items() if found.space[key].holds(value)]
+    assert len(held) >= len(found.space) - 1  # a weight decay of 0 is on no logarithmic scale
+
+
+def _project(folder: Path, tune: str) -> tuple[Project, PipelineSpec, TuneSpec]:
+    for name in ("pipelines", "data/sst2"):
+        (folder / name).mkdir(parents=True)
+    (folder / "dvc.yaml").touch()
+    shutil.copy(ROOT / "data/sst2/dataset.yaml", folder / "data/sst2")
+    file = folder / "pipelines" / "sst2.yaml"
+    file.write_text((ROOT / "pipelines/sst2.yaml").read_text() + tune)
+    spec = located_yaml.read(file, PipelineSpec)
+    assert spec.tune is not None
+    return Project(folder), spec, spec.tune
+
+
+def test_what_does_not_fit_the_pipeline_is_named_by_line_and_what_may_fit_is_not(tmp_path: Path) -> None:
+    project, spec, tune = _project(
+        tmp_path,
+        "tune:\n  space:\n"
+        "    model.filters: {int: [0, 8]}\n"
+        "    model.no_such: {choice: [1, 2]}\n"
+        "    input.max_length: {choice: [16, many]}\n"
+        "    train.schedule: {choice: [onecycle, cosine]}\n"
+        "    train.early_stopping: {choice: [null, {patience_epochs: 2}]}\n",  # goes with cosine, not with onecycle
+    )
+    with pytest.raises(SpecError) as caught:
+        variants.check_space(project, spec, tune)
+    found = {(problem.path, problem.line) for problem in caught.value.problems}
+    first = located_yaml.lines(project.pipeline_file("sst2"))["tune", "space", "model.filters"]
+    keys = ("model.filters", "model.no_such", "input.max_length")
+    assert found == {(f"tune.space.{key}", first + offset) for offset, key in enumerate(keys)}
+
+
+def test_settings_are_split_between_the_pipeline_file_and_the_dataset(tmp_path: Path) -> None:
+    project, spec, tune = _project(
+        tmp_path,
+        "tune:\n  space:\n    input.max_length: {choice: [32, 64]}\n"
+        "    model: {choice: [{family: cnn}, {family: rnn}]}\n",
+    )
+    assert variants.recipe(project, spec, tune)["input.max_length"] == 64
+    pipeline, inputs = variants.split({"model.width": 3, "input.max_length": 32, "model": {"family": "rnn"}})
+    assert list(pipeline) == ["model", "model.width"]
+    assert inputs == {"input.max_length": 32}
+
+
+@pytest.mark.slow
+def test_a_study_knows_the_trials_of_an_earlier_one_where_they_fit(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    wide: dict[str, Any] = {"space": {"train.learning_rate": {"float": [1e-4, 1.0], "log": True}}}
+    narrow: dict[str, Any] = {"space": {"train.learning_rate": {"float": [1e-4, 1e-2], "log": True}}}
+    earlier = StudyRecord(url, "p-1", ["maximize"])
+    earlier.note("metric", "accuracy")
+    for number, rate in enumerate((1e-3, 0.5, 2e-3)):
+        parameters, distributions = space.fixed(TuneSpec.model_validate(wide), {"train.learning_rate": rate})
+        earlier.begin(number, {"train.learning_rate": rate}, parameters, distributions, {})
+        if number != 2:
+            earlier.tell(number, Told("complete", (0.5,)))
+    earlier.close()
+    known = study._finished(url, "p-1", TuneSpec.model_validate(narrow), ACCURACY)
+    assert [trial.params for trial in known] == [{"train.learning_rate": 1e-3}]
+    assert study.earlier_studies(url, "p", "p-2") == ["p-1"]
+    with pytest.raises(UsageError, match="no such study"):
+        study._finished(url, "p-9", TuneSpec.model_validate(narrow), ACCURACY)
+    with pytest.raises(UsageError, match="another objective"):
+        study._finished(url, "p-1", TuneSpec.model_validate(narrow), ValidationMetric("loss", higher_is_better=False))
