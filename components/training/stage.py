@@ -69,13 +69,12 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
             log(f"trained already: {run_folder / 'trained'}")
             return
         if request.rates is not None:
-            rate_range.run(request, open_prepared(Path(request.prepared), request.data_digest))
+            rate_range.run(request, _open_data(request))
             return
         if not request.parts and _has_figures(run_folder, request.train_fingerprint):
             log(f"trained already: {run_folder}")
             return
-        prepared = open_prepared(Path(request.prepared), request.data_digest)
-        prepared = subset.limit(prepared, request.train.samples, request.train.seed)
+        prepared = _open_data(request)
         tensorboard = TensorBoardLog(run_folder / "tensorboard")
         try:
             state, facts = _fit(request, prepared, Fanout([sink, tensorboard]))
@@ -89,6 +88,12 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         if not request.parts:
             return
         write_parts(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
+
+
+def _open_data(request: TrainRequest) -> Prepared:
+    """The prepared data of a request, with the part of the train split that it asks for."""
+    prepared = open_prepared(Path(request.prepared), request.data_digest)
+    return subset.limit(prepared, request.train.samples, request.train.seed)
 
 
 def _write_figures(run_folder: Path, train_fingerprint: str, state: State, network: nn.Module) -> None:
@@ -140,7 +145,8 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             if not request.parts:
                 save()  # the state after the last epoch, from which a later request goes on
     used = {f"energy_wh/{source}": value for source, value in watt_hours.items()}
-    sink.emit(Metrics(step=state.step, epoch=state.epoch, values={**used, "peak_memory_mb": _peak_memory_mb(device)}))
+    used["peak_memory_mb"] = _peak_memory_mb(setting.precision.device)
+    sink.emit(Metrics(step=state.step, epoch=state.epoch, values=used))
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
     last, metric = state.history[state.kept_epoch - 1], selection(setting.objective).metric
     log(
