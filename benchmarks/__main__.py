@@ -1,7 +1,8 @@
 """Run the benchmarks in turn, each in a process of its own, and print one table.
 
 Leave the machine alone meanwhile; all of them take about three quarters of an hour. Not among them, because each takes
-half an hour by itself: the accuracy on Fashion-MNIST, `modelyard run fashion`, and `python -m benchmarks.chaos`.
+half an hour by itself: the accuracy on Fashion-MNIST, `modelyard run fashion`, and `python -m benchmarks.chaos`;
+`python -m benchmarks.advise` takes an hour.
 
     python -m benchmarks [NAME...] [--json]
 """

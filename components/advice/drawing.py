@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from components.contracts.advice import Advice, Curve, Lever
 from components.evaluation.plots import BLUE, DARK, DOTS_PER_INCH, GREY, ORANGE, set_titles, style_axes
 
+NEAREST_TICKS = 1.4
 _TITLES: dict[Curve, tuple[str, str]] = {
     "data": ("Data", "training samples"),
     "model": ("Model", "parameters"),
@@ -56,12 +57,21 @@ def _panel(axes: Axes, lever: Lever, advice: Advice) -> None:
             markerfacecolor="white",
             capsize=4,
         )
-    sizes = sorted({*(point.size(lever.curve) for point in points), 2 * present})
-    axes.set_xticks(sizes, [_short(size) for size in sizes])
+    ticks = _apart([*(point.size(lever.curve) for point in points), 2 * present])
+    axes.set_xticks(ticks, [_short(size) for size in ticks])
     axes.minorticks_off()
     axes.set_xlabel(unit)
     set_titles(axes, title, "no law could be fitted" if lever.law is None else "90 % interval of the law")
     style_axes(axes)
+
+
+def _apart(sizes: list[float]) -> list[float]:
+    """Sizes in order, without those that are so near to the one before that their labels would overlap."""
+    kept: list[float] = []
+    for size in sorted(sizes):
+        if not kept or size / kept[-1] > NEAREST_TICKS:
+            kept.append(size)
+    return kept
 
 
 def _short(size: float) -> str:

@@ -102,7 +102,7 @@ def forecast(
         fitted=law,
         reason=None,
         law=Law(floor=law.floor, scale=law.scale, exponent=law.exponent, birge=law.birge),
-        band=_band(law, min(sizes), factor * max(sizes), scale),
+        band=_band(law, min(sizes), max(*sizes, factor * present), scale),
         predicted=_estimate(law.predict(factor * present, new_noise), scale),
         gain=_gain(gain, here, scale),
         share=Estimate(value=share.value, lower=share.lower, upper=share.upper),

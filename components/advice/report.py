@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.advice.levers import SURE, WORTH
+from components.advice.machines import duration
 from components.advice.summary import OVERFIT, UNDERFIT
-from components.contracts.advice import Advice, Estimate, Hindcast, Lever
+from components.contracts.advice import Advice, Estimate, Hindcast, Lever, Measurement
 from components.core import html_page
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -32,11 +33,7 @@ def render(advice: Advice, picture: bytes) -> str:
         metric=metric,
         heads=[head.format(metric=metric) for head in HEADS],
         rows=table(advice),
-        experiments=[
-            (one.name, f"{one.quality.value:.4f} [{one.quality.lower:.4f}, {one.quality.upper:.4f}]",
-             f"{one.samples:,}", f"{one.parameters:,}", f"{one.epochs} (kept {one.kept_epoch})", str(one.seed),
-             duration(one.seconds)) for one in advice.measurements
-        ],
+        experiments=[_experiment(one) for one in advice.measurements],
         laws=[(NAMES[lever.curve], law_text(lever, advice.error)) for lever in advice.levers],
         hindcasts=[(NAMES[lever.curve].removeprefix("twice "), *_hindcast(lever.hindcast)) for lever in advice.levers],
         probabilities=", ".join(f"{name} {value:.0%}" for name, value in advice.probabilities.items()) or "none",
@@ -50,7 +47,7 @@ def render(advice: Advice, picture: bytes) -> str:
 
 
 def table(advice: Advice) -> list[list[str]]:
-    """The rows of the table as text, in the order of `HEADS`: now, and each lever."""
+    """The rows of the table as text, in the order of `HEADS`: now, each lever, and answers without a network."""
     base, quality = advice.base, advice.base.quality
     rows = [
         [
@@ -65,7 +62,9 @@ def table(advice: Advice) -> list[list[str]]:
             f"{advice.serves_bytes / 1e6:.2f}",
         ]
     ]
-    return rows + [_row(lever) for lever in advice.levers]
+    blank = [""] * (len(HEADS) - 5)
+    known = [[name, "", "", "", f"{value:.4f}", *blank] for name, value in advice.baselines.items()]
+    return [*rows, *(_row(lever) for lever in advice.levers), *known]
 
 
 def _row(lever: Lever) -> list[str]:
@@ -85,6 +84,20 @@ def _row(lever: Lever) -> list[str]:
     ]
 
 
+def _experiment(one: Measurement) -> list[str]:
+    quality = one.quality
+    return [
+        one.name,
+        f"{quality.value:.4f} [{quality.lower:.4f}, {quality.upper:.4f}]",
+        f"{one.samples:,}",
+        f"{one.parameters:,}",
+        f"{one.epochs} (kept {one.kept_epoch})",
+        str(one.seed),
+        duration(one.seconds),
+        "-" if one.memory_mb is None else f"{one.memory_mb:,.0f} MB",
+    ]
+
+
 def law_text(lever: Lever, error: str) -> str:
     """The fitted law as a formula, or why there is none."""
     if lever.law is None:
@@ -101,15 +114,6 @@ def _hindcast(found: Hindcast | None) -> tuple[str, str, str]:
         return "too few sizes", "", ""
     text = f"{found.predicted.value:.4f} [{found.predicted.lower:.4f}, {found.predicted.upper:.4f}]"
     return text, f"{found.measured:.4f}", "inside" if found.inside else "outside"
-
-
-def duration(seconds: float | None) -> str:
-    """A time for people."""
-    if seconds is None:
-        return "-"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _interval(estimate: Estimate | None) -> str:

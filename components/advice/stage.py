@@ -5,22 +5,21 @@ Experiments are measured on the validation split: whoever chooses by the advice 
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
-from components import tasks
 from components.advice import measurement, summary
 from components.comparison import latency
 from components.contracts import advice as contract
-from components.contracts.advice import Advice, ReportRequest, SizesRequest
+from components.contracts.advice import Advice, CountedSteps, ModelSizes, ReportRequest, SizesRequest
 from components.core import atomic
 from components.core.errors import CorruptArtifactError, UsageError
 from components.core.stage_process import die_with_parent
+from components.evaluation import baselines
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 
-PARAMETERS = "parameters.json"
+SIZES = "sizes.json"
 ADVICE, REPORT, PLOT = "advice.json", "report.html", "plot.png"
 
 
@@ -44,25 +43,33 @@ def main(arguments: list[str]) -> None:
             next_step="run the command again",
         )
     if isinstance(request, SizesRequest):
-        count_parameters(request, data)
+        count(request)
         return
     frozen = FrozenSplit.open(Path(request.prepared), data.facts, "validation")
     write(advise(request, frozen), Path(request.target))
 
 
-def count_parameters(request: SizesRequest, data: manifest.Manifest) -> None:
-    """Write the number of parameters of each model; null where one does not fit the data."""
-    from components.models.parameters import count
+def count(request: SizesRequest) -> None:
+    """Write the parameters of each model and the cost of the first one's steps; null for what does not fit the data."""
+    from components.models import parameters
+    from components.training import flops, subset
+    from components.training.prepared import open_prepared
 
-    processor = tasks.find(data.facts["task"]).load(Path(request.prepared))
+    prepared = open_prepared(Path(request.prepared), request.data_digest)
+    takes, gives = prepared.processor.input_spec(), prepared.processor.output_spec()
     counts: list[int | None] = []
     for model in request.models:
         try:
-            counts.append(count(model, processor.input_spec(), processor.output_spec()))
+            counts.append(parameters.count(model, takes, gives))
         except UsageError:
             counts.append(None)
+    cost = None
+    if counts[0] is not None:
+        part = subset.limit(prepared, request.train.samples, request.train.seed)
+        cost = CountedSteps(**flops.step_cost(request.models[0], request.train, part)._asdict())
     with atomic.folder(Path(request.target)) as fresh:
-        (fresh / PARAMETERS).write_text(json.dumps(counts), encoding="utf-8")
+        sizes = ModelSizes(parameters=counts, step_cost=cost)
+        (fresh / SIZES).write_text(sizes.model_dump_json(), encoding="utf-8")
 
 
 def advise(request: ReportRequest, frozen: FrozenSplit) -> Advice:
@@ -74,7 +81,7 @@ def advise(request: ReportRequest, frozen: FrozenSplit) -> Advice:
     medians = latency.medians([one.package for one in sizes.values()])
     by_size = dict(zip(sizes, medians, strict=True))
     latencies_ms = {one.experiment.name: by_size[one.experiment.parameters] for one in measured}
-    return summary.advice(request, frozen.task, measured, latencies_ms)
+    return summary.advice(request, frozen.task, measured, latencies_ms, baselines.of(frozen))
 
 
 def write(advice: Advice, folder: Path) -> None:

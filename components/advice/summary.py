@@ -9,49 +9,48 @@ from typing import Any
 
 import numpy as np
 
-from components.advice import error_scale, levers, measurement
+from components.advice import error_scale, levers, machines, measurement, verdict
 from components.advice.error_scale import ErrorScale
 from components.advice.levers import Forecast, Observation
 from components.advice.measurement import Measured
 from components.comparison.stage import serves_bytes
-from components.contracts.advice import CURVES, Advice, Curve, Lever, Measurement, ReportRequest
+from components.contracts.advice import CURVES, Advice, Lever, Measurement, ReportRequest
+from components.evaluation.baselines import Baseline
 from components.tasks.task import Task
 
 NEAR_TWICE = (1.6, 2.5)  # times the base: what counts as a measurement of twice as much
+FEWER_STEPS = 0.9  # of the base's
 OVERFIT = 2.0  # validation error over training error, from which on a model overfits
 UNDERFIT = 1.1  # below it the training error is as large
-_WHAT = {"data": "the data", "model": "the model", "compute": "the training time"}
-_TWICE: dict[Curve, str] = {"data": "twice the data", "model": "twice the parameters", "time": "twice the steps"}
 
 
 def advice(
-    request: ReportRequest, task: Task, measured: Sequence[Measured], latencies_ms: Mapping[str, float]
+    request: ReportRequest,
+    task: Task,
+    measured: Sequence[Measured],
+    latencies_ms: Mapping[str, float],
+    baselines: Sequence[Baseline],
 ) -> Advice:
     """Put the advice together.
 
     Args:
         measured: the experiments; the base is among them.
         latencies_ms: of the base and of other sizes, by the name of the experiment.
+        baselines: on the same split.
     """
+    measured, undertrained = without_undertrained(measured)
     metric, spec = next(iter(task.metrics.items()))
     scale = error_scale.of(metric, higher_is_better=spec.higher_is_better)
-    figures = [one.figure for one in measured]
-    errors = measurement.standard_errors(figures) * np.sqrt(measurement.own_shares(figures))
-    observations = [
-        Observation(
-            one.experiment,
-            scale.error(one.figure.quality.value),
-            scale.deviation(float(error), one.figure.quality.value),
-        )
-        for one, error in zip(measured, errors, strict=True)
-    ]
+    observations = _observations(measured, scale)
     noise = levers.seed_noise(observations)
     forecasts = [levers.forecast(curve, observations, noise, scale) for curve in CURVES]
     base = next(one for one in measured if one.experiment.is_base)
     probabilities = levers.verdict_probabilities(forecasts, base.experiment)
-    verdict = _verdict(probabilities)
-    history = json.loads((base.package.folder / "history.json").read_bytes())
-    gap = _gap(history["epochs"], base.experiment.kept_epoch)
+    known = {one.name: one.figures[metric] for one in baselines if metric in one.figures}
+    unresolved = verdict.unresolved(base.figure, scale)
+    limit: Any = "unknown" if unresolved else verdict.of(probabilities)
+    told = unresolved or verdict.sentence(limit, probabilities, forecasts)
+    gap = _gap(base)
     return Advice(
         pipeline=request.pipeline,
         dataset=request.dataset,
@@ -68,54 +67,33 @@ def advice(
         serves_bytes=serves_bytes(base.package),
         measurements=[_measurement(one, observations, noise) for one in measured],
         levers=[_lever(one, base, measured, latencies_ms) for one in forecasts],
-        verdict=verdict,
-        sentence=sentence(verdict, probabilities, forecasts) + _resolution(base, scale),
+        verdict=limit,
+        sentence=told + verdict.beside(base.figure, known, higher_is_better=spec.higher_is_better),
         probabilities=probabilities,
         gap_metric=gap[0],
         train=gap[1],
         validation=gap[2],
         fit=_fit(*gap),
         seed_noise=noise,
-        machines={},
+        baselines=known,
+        machines=machines.times(request, base.experiment.epochs, base.experiment.seconds),
         candidates=request.candidates,
-        left_out=request.left_out,
+        left_out={**request.left_out, **undertrained},
     )
 
 
-def _verdict(probabilities: Mapping[str, float]) -> Any:
-    likeliest = max(probabilities, key=lambda name: probabilities[name], default="unknown")
-    return likeliest if probabilities.get(likeliest, 0.0) > levers.SURE else "unknown"
-
-
-def _resolution(base: Measured, scale: ErrorScale) -> str:
-    """A remark if the base's error cannot be told from none on this validation split."""
-    quality = base.figure.quality
-    if scale.top is None or quality.upper < scale.top - 1e-9 * scale.top:
-        return ""
-    return (
-        f" The {base.figure.samples:,} validation samples cannot tell its error from none: a larger validation split"
-        " would show differences."
-    )
-
-
-def sentence(verdict: str, probabilities: Mapping[str, float], forecasts: Sequence[Forecast]) -> str:
-    """The verdict for people, with its probability."""
-    unknown = [_TWICE[one.curve] for one in forecasts if one.fitted is None]
-    beside = f"; nothing is known of {' and '.join(unknown)}" if unknown else ""
-    if not probabilities:
-        reasons = "; ".join(f"{_TWICE[one.curve]}: {one.reason}" for one in forecasts)
-        return f"It cannot be told what limits this pipeline: {reasons}."
-    if verdict == "ceiling":
-        return (
-            f"At its ceiling ({probabilities[verdict]:.0%} likely): no lever takes away {levers.WORTH:.0%} of the"
-            f" error; what is left is noise of the labels, or needs other inputs or another kind of model{beside}."
+def _observations(measured: Sequence[Measured], scale: ErrorScale) -> list[Observation]:
+    """The error of each experiment, with the part of the sampling error that it does not share with the others."""
+    figures = [one.figure for one in measured]
+    errors = measurement.standard_errors(figures) * np.sqrt(measurement.own_shares(figures))
+    return [
+        Observation(
+            one.experiment,
+            scale.error(one.figure.quality.value),
+            scale.deviation(float(error), one.figure.quality.value),
         )
-    if verdict == "unknown":
-        shares = ", ".join(f"{name} {value:.0%}" for name, value in sorted(probabilities.items(), key=lambda o: -o[1]))
-        return (
-            f"It cannot be told what limits this pipeline: {shares}; the experiments are too few or too noisy{beside}."
-        )
-    return f"Limited by {_WHAT[verdict]} ({probabilities[verdict]:.0%} likely){beside}."
+        for one, error in zip(measured, errors, strict=True)
+    ]
 
 
 def _measurement(one: Measured, observations: Sequence[Observation], noise: float | None) -> Measurement:
@@ -166,9 +144,32 @@ def _lever(
     )
 
 
-def _gap(epochs: Sequence[Mapping[str, float]], kept_epoch: int) -> tuple[str | None, float | None, float | None]:
+def without_undertrained(measured: Sequence[Measured]) -> tuple[list[Measured], dict[str, str]]:
+    """Take parts of the data out of their curve that had fewer steps than the base and have not learnt their part yet.
+
+    Their error is one of steps, too, and would make data look worth more than it is.
+
+    Returns:
+        All experiments, and the reason for each that is no point of the curve any more.
+    """
+    kept, reasons = [], {}
+    for one in measured:
+        experiment, (_, train, validation) = one.experiment, _gap(one)
+        is_part = "data" in experiment.curves and not experiment.is_base and experiment.steps < FEWER_STEPS
+        if is_part and _fit("loss", train, validation) == "under":
+            reasons[experiment.name] = (
+                f"no point of the law: with {experiment.steps:.0%} of the steps it has not learnt its part yet"
+                f" (loss {train:.4f} on train, {validation:.4f} on validation)"
+            )
+            one = one._replace(experiment=experiment.model_copy(update={"curves": []}))
+        kept.append(one)
+    return kept, reasons
+
+
+def _gap(measured: Measured) -> tuple[str | None, float | None, float | None]:
     """The loss on train and validation at the kept epoch; the train loss is that of the batches while they trained."""
-    row = epochs[kept_epoch - 1]
+    history = json.loads((measured.package.folder / "history.json").read_bytes())
+    row: Mapping[str, float] = history["epochs"][measured.experiment.kept_epoch - 1]
     train, validation = row.get("train/loss"), row.get("validation/loss")
     if train is None or validation is None or not (math.isfinite(train) and math.isfinite(validation)):
         return None, None, None

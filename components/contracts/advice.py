@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from components.contracts.comparison import Quality
 from components.contracts.model_spec import ModelSpec
+from components.contracts.train_spec import TrainSpec
 from components.core.errors import UsageError
 from components.core.strict import Strict
 
@@ -17,18 +18,40 @@ CURVES: tuple[Curve, ...] = ("data", "model", "time")
 
 
 class SizesRequest(Strict):
-    """Count the parameters of models, without training them.
+    """Count the parameters of models, and the operations of the first, without training them.
 
     Args:
         prepared, data_digest: folder and digest of the prepared dataset.
-        target: folder of the result, `parameters.json`: a number for each model, null where it cannot be built.
+        models: that of the pipeline first.
+        target: folder of the result, `sizes.json` (`ModelSizes`).
     """
 
     kind: Literal["sizes"] = "sizes"
     prepared: str
     data_digest: str
     models: list[ModelSpec]
+    train: TrainSpec
     target: str
+
+
+class CountedSteps(Strict):
+    """As of `components.training.flops.StepCost`."""
+
+    forward_flops: float | None
+    samples: int
+    steps_per_epoch: int
+
+
+class ModelSizes(Strict):
+    """`sizes.json`.
+
+    Args:
+        parameters: of each model; None where it cannot be built for the data.
+        step_cost: of the first model; None where it cannot be built.
+    """
+
+    parameters: list[int | None]
+    step_cost: CountedSteps | None
 
 
 class Experiment(Strict):
@@ -41,6 +64,7 @@ class Experiment(Strict):
         samples: training samples that were learnt.
         steps: optimizer steps relative to the base.
         seconds: of the training loop; None if they were not recorded.
+        memory_mb: the most memory of the training's process, in megabytes; None if it was not recorded.
     """
 
     name: str
@@ -54,6 +78,7 @@ class Experiment(Strict):
     epochs: int
     kept_epoch: int
     seconds: float | None
+    memory_mb: float | None = None
 
     def size(self, curve: Curve) -> float:
         """The abscissa of the experiment on a curve."""
@@ -71,6 +96,7 @@ class ReportRequest(Strict):
         shortened: how the experiments' training was shortened to fit the time, in words; None: not.
         left_out: what was not trained, and why.
         candidates: parameters of the task's other models for this data, by name; None where one cannot be built.
+        step_cost: of the pipeline's steps.
     """
 
     kind: Literal["report"] = "report"
@@ -85,6 +111,7 @@ class ReportRequest(Strict):
     experiments: list[Experiment]
     left_out: dict[str, str]
     candidates: dict[str, int | None]
+    step_cost: CountedSteps | None = None
 
 
 AdviceStageRequest = Annotated[SizesRequest | ReportRequest, Field(discriminator="kind")]
@@ -193,7 +220,8 @@ class Advice(Strict):
         train, validation: figures of the same metric at the kept epoch of the base, for the gap; None: not recorded.
         fit: `over`, `under` or `neither`; None without both figures.
         seed_noise: standard deviation between seeds as a share of the error; None: no two seeds of one size.
-        machines: hours or minutes on other machines, as text; estimates.
+        baselines: the metric of answers without a network on the same split, by name.
+        machines: the time of the training on this machine and on others, as text; what is an estimate says so.
     """
 
     pipeline: str
@@ -220,6 +248,7 @@ class Advice(Strict):
     validation: float | None
     fit: Literal["over", "under", "neither"] | None
     seed_noise: float | None
+    baselines: dict[str, float]
     machines: dict[str, str]
     candidates: dict[str, int | None]
     left_out: dict[str, str]

@@ -15,6 +15,9 @@ def count(config: ArchitectureSpec, input_spec: InputSpec, output_spec: OutputSp
     Raises:
         UsageError: the architecture does not support the input or the output.
     """
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            network = build(config, input_spec, output_spec)
+    except (RuntimeError, NotImplementedError):  # a network that reads values while it is built
         network = build(config, input_spec, output_spec)
     return sum(parameter.numel() for parameter in network.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -68,13 +69,12 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
             log(f"trained already: {run_folder / 'trained'}")
             return
         if request.rates is not None:
-            rate_range.run(request, open_prepared(Path(request.prepared), request.data_digest))
+            rate_range.run(request, _open_data(request))
             return
         if not request.parts and _has_figures(run_folder, request.train_fingerprint):
             log(f"trained already: {run_folder}")
             return
-        prepared = open_prepared(Path(request.prepared), request.data_digest)
-        prepared = subset.limit(prepared, request.train.samples, request.train.seed)
+        prepared = _open_data(request)
         tensorboard = TensorBoardLog(run_folder / "tensorboard")
         try:
             state, facts = _fit(request, prepared, Fanout([sink, tensorboard]))
@@ -88,6 +88,12 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         if not request.parts:
             return
         write_parts(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
+
+
+def _open_data(request: TrainRequest) -> Prepared:
+    """The prepared data of a request, with the part of the train split that it asks for."""
+    prepared = open_prepared(Path(request.prepared), request.data_digest)
+    return subset.limit(prepared, request.train.samples, request.train.seed)
 
 
 def _write_figures(run_folder: Path, train_fingerprint: str, state: State, network: nn.Module) -> None:
@@ -139,6 +145,7 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             if not request.parts:
                 save()  # the state after the last epoch, from which a later request goes on
     used = {f"energy_wh/{source}": value for source, value in watt_hours.items()}
+    used["peak_memory_mb"] = _peak_memory_mb(setting.precision.device)
     sink.emit(Metrics(step=state.step, epoch=state.epoch, values=used))
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
     last, metric = state.history[state.kept_epoch - 1], selection(setting.objective).metric
@@ -180,6 +187,12 @@ def _gpu_counter(device: torch.device) -> Callable[[], float] | None:
         return None
     uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
     return None if uuid is None else energy.gpu_counter(f"GPU-{uuid}")
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """The most memory that the process has had, in megabytes, and that of the GPU."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return (host + (torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0)) / 1e6
 
 
 def _added(earlier: dict[str, float], since: dict[str, float]) -> dict[str, float]:

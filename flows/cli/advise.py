@@ -15,6 +15,8 @@ from flows.cli.duration import Duration
 if TYPE_CHECKING:
     from flows.comparisons.advise import AdviceOutcome
 
+FITS = {"over": ": it overfits", "under": ": it does not overfit", "neither": ""}
+
 
 @click.command(epilog="Example:  modelyard advise digits --for 10m")
 @click.argument("pipeline")
@@ -81,8 +83,14 @@ def show(outcome: AdviceOutcome) -> None:
                 _about("serves_bytes" in lever.estimated, lever.serves_bytes and lever.serves_bytes / 1e6, 2),
             ]
         )
+    rows += [[name, "", "", "", f"{value:.4f}", "", "", "", ""] for name, value in advice.baselines.items()]
     tables.show(heads, rows)
     click.secho(advice.sentence, bold=True)
+    if advice.train is not None and advice.validation is not None:
+        losses = f"{advice.train:.4f} on train, {advice.validation:.4f} on validation"
+        click.echo(f"loss    {losses}{FITS.get(advice.fit or '', '')}")
+    for machine, text in advice.machines.items():
+        click.echo(f"{machine}: {text}")
     if advice.shortened:
         click.secho(advice.shortened, fg="yellow", err=True)
     for lever in advice.levers:

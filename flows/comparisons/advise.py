@@ -16,7 +16,7 @@ from components import tasks, versioning
 from components.contracts.advice import Advice, Experiment, ReportRequest
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
-from components.core.errors import Interrupted, ModelyardError, TrainingError, UsageError
+from components.core.errors import Interrupted, ModelyardError, UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.identity import digest, user_source
@@ -27,6 +27,7 @@ from components.registry.tracking import Run
 from components.tasks import compatibility
 from flows.comparisons import advise_plan, advise_sizes, compare, epoch_timing
 from flows.comparisons.advise_plan import Planned, Sizes
+from flows.comparisons.advise_sizes import CountedModels
 from flows.pipelines import fingerprints, plan, pretrained, prewarm, stage_requests, stages, training_duration
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.stages import RunContext
@@ -57,7 +58,7 @@ def run(project: Project, name: str, seconds: float | None, api: Api, server: st
     Raises:
         Interrupted: Ctrl-C; completed work is kept.
         UsageError: the time is too short.
-        TrainingError: the pipeline itself could not be trained.
+        ModelyardError: the pipeline itself cannot be trained.
     """
     file = project.pipeline_file(name)
     spec = located_yaml.read(file, PipelineSpec)
@@ -75,9 +76,9 @@ def run(project: Project, name: str, seconds: float | None, api: Api, server: st
         with ExitStack() as during:
             if not all(map(_is_trained, contexts, all_fingerprints)):
                 during.enter_context(prewarm.prewarmed(["training"], project.root))
-            done, failed, runs = _train_all(experiment, chosen.planned, contexts, all_fingerprints, parent)
+            done, unfit, failed, runs = _train_all(experiment, chosen.planned, contexts, all_fingerprints, parent)
         folder = project.reports(experiment)
-        _report(context, all_fingerprints[0].data_digest, done, chosen, failed, folder)
+        _report(context, all_fingerprints[0].data_digest, done, chosen, {**unfit, **failed}, folder)
         advice = Advice.model_validate_json((folder / "advice.json").read_bytes())
         _log_results(api, advice, runs, parent, folder)
     except (Interrupted, KeyboardInterrupt) as error:
@@ -96,13 +97,13 @@ class _Plan(NamedTuple):
     """The experiments with the base first, what is left out and why, and how they were shortened.
 
     Args:
-        candidates: as of `CountedModels`.
+        counted: the networks of which they are chosen.
     """
 
     planned: list[Planned]
     left_out: dict[str, str]
     shortened: str | None
-    candidates: dict[str, int | None]
+    counted: CountedModels
 
 
 def _plan_experiments(context: RunContext, seconds: float | None) -> _Plan:
@@ -144,9 +145,9 @@ def _plan_experiments(context: RunContext, seconds: float | None) -> _Plan:
             )
     planned, left_out = experiments(epochs)
     if epochs == spec.train.epochs:
-        return _Plan(planned, left_out, None, counted.candidates)
+        return _Plan(planned, left_out, None, counted)
     shortened = f"Trained for {epochs} of the pipeline's {spec.train.epochs} epochs, to fit in the time."
-    return _Plan(planned, left_out, shortened, counted.candidates)
+    return _Plan(planned, left_out, shortened, counted)
 
 
 def _fingerprints(context: RunContext) -> Fingerprints:
@@ -165,23 +166,29 @@ def _train_all(
     contexts: Sequence[RunContext],
     all_fingerprints: Sequence[Fingerprints],
     parent: Run,
-) -> tuple[list[Experiment], dict[str, str], dict[str, Run]]:
-    """Train every experiment; returns those that were trained, the error of each other one, and the MLflow runs."""
+) -> tuple[list[Experiment], dict[str, str], dict[str, str], dict[str, Run]]:
+    """Train every experiment.
+
+    Returns:
+        The experiments that were trained, why others do not fit the data, the errors of others, and the MLflow runs.
+    """
     done: list[Experiment] = []
+    left_out: dict[str, str] = {}
     failed: dict[str, str] = {}
     runs: dict[str, Run] = {}
     for number, (one, context, own) in enumerate(zip(planned, contexts, all_fingerprints, strict=True)):
         context.log(f"[{number + 1}/{len(planned)}] {one.name}")
         try:
             done.append(_trained(experiment, one, context, own, parent, runs))
-        except (UsageError, Interrupted):
+        except Interrupted:
             raise
         except ModelyardError as error:
-            failed[one.name] = "; ".join(line.strip() for line in error.lines())
-            context.log(f"{one.name}: {failed[one.name]}")
             if one.is_base:
-                raise TrainingError("the pipeline itself cannot be trained", got=failed[one.name]) from error
-    return done, failed, runs
+                raise
+            reasons = left_out if isinstance(error, UsageError) else failed  # such as groups larger than a part
+            reasons[one.name] = "; ".join(line.strip() for line in error.lines())
+            context.log(f"{one.name}: {reasons[one.name]}")
+    return done, left_out, failed, runs
 
 
 def _trained(
@@ -210,6 +217,7 @@ def _trained(
         epochs=facts["epochs"],
         kept_epoch=facts["kept_epoch"],
         seconds=training_duration.seconds(folder),
+        memory_mb=training_duration.peak_memory_mb(folder),
     )
 
 
@@ -218,7 +226,7 @@ def _report(
     data_digest: str,
     done: Sequence[Experiment],
     chosen: _Plan,
-    failed: dict[str, str],
+    not_trained: dict[str, str],
     folder: Path,
 ) -> None:
     project, spec = context.project, context.spec
@@ -235,8 +243,9 @@ def _report(
         target=str(folder.relative_to(project.root)),
         shortened=chosen.shortened,
         experiments=list(done),
-        left_out={**chosen.left_out, **failed},
-        candidates=chosen.candidates,
+        left_out={**chosen.left_out, **not_trained},
+        candidates=chosen.counted.candidates,
+        step_cost=chosen.counted.step_cost,
     )
     context.run(stage_requests.advice(project, f"advise-{spec.name}", request))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from components import tasks, versioning
-from components.contracts.advice import SizesRequest
+from components.contracts.advice import CountedSteps, ModelSizes, SizesRequest
 from components.contracts.architectures import scaling
 from components.contracts.dataset import DatasetSpec
 from components.contracts.model_spec import ModelSpec
@@ -24,6 +23,7 @@ class CountedModels(NamedTuple):
     """Networks of other widths with their parameters, those of the pipeline's, and why there are no other widths.
 
     Args:
+        step_cost: of the pipeline's network.
         candidates: parameters of the other models that the task names for data like this; None: one does not fit.
     """
 
@@ -31,6 +31,7 @@ class CountedModels(NamedTuple):
     parameters: int
     obstacle: str | None
     candidates: dict[str, int | None]
+    step_cost: CountedSteps | None
 
 
 def counted_models(context: RunContext) -> CountedModels:
@@ -38,31 +39,29 @@ def counted_models(context: RunContext) -> CountedModels:
     model = context.spec.model
     scaled = [found for factor in WIDTH_FACTORS if (found := scaling.scaled(model, factor)) is not None]
     others = _candidates(context)
-    own = [] if scaling.obstacle(model) else [model, *scaled]
-    counts = _count_parameters(context, [*own, *others.values()])
-    candidates = dict(zip(others, counts[len(own) :], strict=True))
+    sizes = _count(context, [model, *scaled, *others.values()])
+    candidates = dict(zip(others, sizes.parameters[1 + len(scaled) :], strict=True))
     obstacle = scaling.obstacle(model) or (None if scaled else "the widths are at their limits")
-    if obstacle is not None or counts[0] is None:
-        return CountedModels([], 0, obstacle or "the network does not fit the data", candidates)
-    pairs = [(one, count) for one, count in zip(own, counts, strict=False) if count is not None]
-    return CountedModels(pairs[1:], counts[0], None, candidates)
+    parameters = sizes.parameters[0]
+    if obstacle is not None or parameters is None:
+        return CountedModels([], 0, obstacle or "the network does not fit the data", candidates, sizes.step_cost)
+    counts = sizes.parameters[1 : 1 + len(scaled)]
+    pairs = [(one, count) for one, count in zip(scaled, counts, strict=True) if count is not None]
+    return CountedModels(pairs, parameters, None, candidates, sizes.step_cost)
 
 
-def _count_parameters(context: RunContext, models: Sequence[ModelSpec]) -> list[int | None]:
-    """The number of parameters of networks for the pipeline's data; None where one does not fit it."""
-    if not models:
-        return []
+def _count(context: RunContext, models: Sequence[ModelSpec]) -> ModelSizes:
     project, spec = context.project, context.spec
     folder = project.state / "staging" / f"sizes-{spec.name}"
     document = SizesRequest(
         prepared=str((project.dataset(spec.dataset) / "prepared").relative_to(project.root)),
         data_digest=versioning.data_digest(project, spec.dataset),
         models=list(models),
+        train=spec.train,
         target=str(folder.relative_to(project.root)),
     )
     context.run(stage_requests.advice(project, f"sizes-{spec.name}", document))
-    counts: list[int | None] = json.loads((folder / "parameters.json").read_bytes())
-    return counts
+    return ModelSizes.model_validate_json((folder / "sizes.json").read_bytes())
 
 
 def _candidates(context: RunContext) -> dict[str, ModelSpec]:

@@ -60,8 +60,8 @@ def test_without_counters_the_processor_time_is_multiplied(tmp_path: Path) -> No
 def test_the_energy_of_a_training_is_stored_with_its_duration(tmp_path: Path) -> None:
     assert training_duration.energy_wh(tmp_path) == {}
     watch = training_duration.Stopwatch(tmp_path)
-    watch.emit(Metrics(step=1, epoch=1, values={"energy_wh/rapl": 0.5, "energy_wh/nvml": 1.5}))
+    watch.emit(Metrics(step=1, epoch=1, values={"energy_wh/rapl": 0.5, "energy_wh/nvml": 1.5, "peak_memory_mb": 300.0}))
     watch.emit(Metrics(step=1, epoch=1, values={"train/loss": 1.0}))
     watch.emit(Finished(epochs=1, kept_epoch=1, reason="epochs", seconds=9.0))
     assert training_duration.energy_wh(tmp_path) == {"rapl": 0.5, "nvml": 1.5}
-    assert training_duration.seconds(tmp_path) == 9
+    assert (training_duration.seconds(tmp_path), training_duration.peak_memory_mb(tmp_path)) == (9, 300)
