@@ -13,7 +13,7 @@ from flows.cli.duration import Duration
 if TYPE_CHECKING:
     from components.contracts.tune_report import TuneReport
     from flows.comparisons.tuning.learning_rates import Rates
-    from flows.comparisons.tuning.tune import Outcome
+    from flows.comparisons.tuning.tune import SearchOutcome
 
 SHOWN = 10
 
@@ -97,7 +97,7 @@ def show_rates(found: Rates, as_json: bool) -> None:
     click.echo(f"picture    {found.picture}")
 
 
-def document(outcome: Outcome) -> dict[str, Any]:
+def document(outcome: SearchOutcome) -> dict[str, Any]:
     """The outcome as JSON."""
     return {
         **outcome.report.model_dump(mode="json"),
@@ -108,7 +108,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _applied(outcome: Outcome) -> dict[str, Any]:
+def _applied(outcome: SearchOutcome) -> dict[str, Any]:
     applied = outcome.applied
     assert applied is not None  # noqa: S101  # with --apply
     return {
@@ -124,7 +124,7 @@ def _applied(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def show(outcome: Outcome) -> None:
+def show(outcome: SearchOutcome) -> None:
     """Print the best trials, what to try next, and where the report is."""
     report = outcome.report
     show_trials(report)
@@ -137,7 +137,7 @@ def show(outcome: Outcome) -> None:
     click.echo(f"mlflow  {outcome.url}")
 
 
-def show_finalists(outcome: Outcome) -> None:
+def show_finalists(outcome: SearchOutcome) -> None:
     """Print the finalists over the seeds, and what was written."""
     from components.contracts.tune_report import settings_text
     from flows.cli import table

@@ -58,7 +58,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """What a search came to.
 
     Args:
@@ -77,7 +77,7 @@ class Outcome:
     applied: Applied | None
 
 
-def run(project: Project, request: Request, api: Api, server: str, log: Log) -> Outcome:
+def run(project: Project, request: Request, api: Api, server: str, log: Log) -> SearchOutcome:
     """Search, or go on with a search, and write the report.
 
     Args:
@@ -108,7 +108,7 @@ def run(project: Project, request: Request, api: Api, server: str, log: Log) -> 
         finally:
             tracking.finish(api, parent, status)
         url = studies.storage_url(project, request.storage)
-        return Outcome(report, search.stopped_for, folder, parent.url(server), url, applied)
+        return SearchOutcome(report, search.stopped_for, folder, parent.url(server), url, applied)
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def _say(study: Study, url: str, log: Log) -> None:
     log(f"{study.parallel} trials {beside}{study.cores} core{'s' if study.cores > 1 else ''} each")
 
 
-def publish(endpoints: Endpoints, outcome: Outcome, log: Log) -> None:
+def publish(endpoints: Endpoints, outcome: SearchOutcome, log: Log) -> None:
     """Show the best trials in Prefect, as an artifact under the pipeline's name."""
     body = {
         "key": re.sub(r"[^a-z0-9-]", "-", f"tune-{outcome.report.pipeline}".lower()),
