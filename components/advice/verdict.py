@@ -11,6 +11,7 @@ from components.advice.levers import Forecast
 from components.advice.measurement import Figure
 from components.contracts.advice import Curve
 
+LEAST_SAMPLES = 30  # of validation; intervals of fewer are no measure of anything (a bootstrap of two has two values)
 _WHAT = {"data": "the data", "model": "the model", "compute": "the training time"}
 _TWICE: dict[Curve, str] = {"data": "twice the data", "model": "twice the parameters", "time": "twice the steps"}
 
@@ -36,6 +37,11 @@ def beside(figure: Figure, baselines: Mapping[str, float], *, higher_is_better: 
 def unresolved(figure: Figure, scale: ErrorScale) -> str | None:
     """Why nothing can be told if the base's error cannot be told from none on this validation split."""
     quality = figure.quality
+    if figure.samples < LEAST_SAMPLES:
+        return (
+            f"It cannot be told what would help: {figure.samples} validation samples are too few; their interval says"
+            f" little with fewer than {LEAST_SAMPLES}. A larger validation split would show differences."
+        )
     if scale.top is not None and quality.value > scale.top:
         return f"It cannot be told what would help: the best value of {scale.metric} is not known, so its error is not."
     if scale.top is None or quality.upper < scale.top * (1 - 1e-9):

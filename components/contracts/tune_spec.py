@@ -131,14 +131,15 @@ class TuneSpec(Strict):
     Args:
         space: what each key may be, in the order in which the values are set.
         objectives: `metric`, the task's figure on the validation split, alone or with costs of the model: `parameters`,
-            `seconds` of training, `megabytes` of weights; with several objectives the search finds their Pareto front.
+            `seconds` of training, `megabytes` of weights; with several objectives the search finds their Pareto front,
+            and `--apply` chooses by the metric.
         sampler: `tpe` (Bergstra et al. 2011), `gp` (Gaussian process), `cmaes` (Hansen 2016), `nsga2` (Deb et al.
             2002), `random`, `grid`.
         pruner: when a trial ends early: `asha` (Li et al. 2020), `hyperband` (Li et al. 2018), `median`, `percentile`
             (the worse three quarters), `none`. A search with several objectives prunes nothing.
         trials: how many, those that need no training included.
         minutes: how long one call searches.
-        parallel: trials at the same time; None: one for each two cores.
+        parallel: trials at the same time; None: one for each core, up to eight; with a GPU one.
         seed: of the search.
         seeds: trainings of the winner and of the file's own recipe with `--apply`.
         enqueue: settings that are tried before all others, as {key: value}; the file's own recipe is always the first.

@@ -29,18 +29,19 @@ def parse_value(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader with one more number form
 
 
-def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None) -> Spec:
+def read(path: Path, spec: type[Spec], overrides: dict[str, Any] | None = None, *, content: str | None = None) -> Spec:
     """Read and validate a file.
 
     Args:
         overrides: values by dotted key, which override those of the file, as in `--set train.epochs=3`.
+        content: of the file as it was read before; None: it is read now.
 
     Raises:
         NotFoundError: there is no such file.
         SpecError: the file is not YAML, has a duplicate key, or does not match the spec; all problems, with lines.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if content is None else content
     except FileNotFoundError as error:
         raise NotFoundError(f"no such file: {path}", next_step="check the name") from error
     except UnicodeDecodeError as error:

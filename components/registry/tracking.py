@@ -132,7 +132,11 @@ def log_dataset(api: Api, run: Run, name: str, digest: str, source: Mapping[str,
         "profile": profile,
     }
     tags = [{"key": "mlflow.data.context", "value": "training"}]
-    api.post("runs/log-inputs", {"run_id": run.id, "datasets": [{"tags": tags, "dataset": dataset}]})
+    body = {"run_id": run.id, "datasets": [{"tags": tags, "dataset": dataset}]}
+    try:
+        api.post("runs/log-inputs", body)
+    except TakenError:  # another run of the experiment has logged the same dataset at this very moment
+        api.post("runs/log-inputs", body)
 
 
 def log_plots(api: Api, run: Run, folder: Path) -> None:

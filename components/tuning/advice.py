@@ -35,6 +35,8 @@ def _recipe(report: TuneReport, best: TrialRow) -> list[str]:
     if not report.recipe:
         return []
     gain = best.values[0] - report.recipe[0]
+    if gain == 0:
+        return [f"the best trial's {report.metric} equals the recipe's, with a lower loss or fewer parameters"]
     return [
         f"the best trial's {report.metric} is {abs(gain):.4f} {'above' if gain > 0 else 'below'} the recipe's; the "
         "best of many is the luckiest too, so see what is left of that over several seeds: --apply"
@@ -88,7 +90,7 @@ def _unimportant_keys(report: TuneReport) -> list[str]:
 
 
 def _failures(report: TuneReport) -> list[str]:
-    failed = [trial.note for trial in report.trials if trial.state == "failed"]
+    failed = [trial.note.partition("; ")[0] for trial in report.trials if trial.state == "failed"]
     if not failed:
         return []
     reason, count = Counter(failed).most_common(1)[0]

@@ -55,10 +55,9 @@ class StudyRecord:
 
     def __init__(self, url: str, name: str, directions: Sequence[Direction] | None = None) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        connect = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
         self.url, self.name = url, name
+        self._database = open_storage(url)
         try:
-            self._database = RDBStorage(url, engine_kwargs={"connect_args": connect})
             self._storage = get_storage(self._database)  # keeps what is finished in memory
             if directions is None:
                 self.study = optuna.load_study(storage=self._storage, study_name=name)
@@ -67,13 +66,8 @@ class StudyRecord:
                     storage=self._storage, study_name=name, load_if_exists=True, directions=list(directions)
                 )
             self._id = self._storage.get_study_id_from_name(name)
-        except (SQLAlchemyError, ImportError, RuntimeError, ValueError, KeyError) as error:
-            raise SearchError(
-                "the record of the search cannot be opened",
-                where=_without_password(url),
-                got=str(error).splitlines()[0],
-                next_step="name another database: --storage, or MODELYARD_TUNE_STORAGE",
-            ) from error
+        except (SQLAlchemyError, RuntimeError, ValueError, KeyError) as error:
+            raise _unreadable(url, error) from error
 
     @property
     def directions(self) -> list[StudyDirection]:
@@ -159,13 +153,36 @@ def settings_of(trial: FrozenTrial) -> dict[str, Any]:
     return settings
 
 
-def names(url: str) -> list[str]:
-    """The studies of a database."""
+def open_storage(url: str) -> RDBStorage:
+    """The storage of a database, whose tables are made if there are none.
+
+    Raises:
+        SearchError: it cannot be opened.
+    """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    connect = {"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {}
     try:
-        storage = RDBStorage(url)
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        raise SearchError("the record cannot be read", where=_without_password(url), got=error) from error
+        return RDBStorage(url, engine_kwargs={"connect_args": connect})
+    except (SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
+        raise _unreadable(url, error) from error
+
+
+def _unreadable(url: str, error: Exception) -> SearchError:
+    return SearchError(
+        "the record of the search cannot be opened",
+        where=_without_password(url),
+        got=str(error).splitlines()[0],
+        next_step="name another database: --storage, or MODELYARD_TUNE_STORAGE",
+    )
+
+
+def names(url: str) -> list[str]:
+    """The studies of a database.
+
+    Raises:
+        SearchError: it cannot be opened.
+    """
+    storage = open_storage(url)
     try:
         return optuna.get_all_study_names(storage)
     finally:

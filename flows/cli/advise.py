@@ -20,7 +20,12 @@ FITS = {"over": ": it overfits", "under": ": it does not overfit", "neither": ""
 
 @click.command(epilog="Example:  modelyard advise digits --for 10m")
 @click.argument("pipeline")
-@click.option("--for", "seconds", type=Duration(), help="Training time in all; default: the epochs of the pipeline.")
+@click.option(
+    "--for",
+    "seconds",
+    type=Duration(),
+    help="Training time in all, scoring not counted [as long as the epochs of the pipeline take].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON.")
 @click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write the page there, too.")
 def advise(pipeline: str, seconds: float | None, as_json: bool, page: Path | None) -> int:

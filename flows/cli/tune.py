@@ -184,6 +184,8 @@ def show_trials(report: TuneReport) -> None:
             for trial in ranked[:SHOWN]
         ],
     )
+    if report.front:
+        click.echo(f"Pareto front: trials {', '.join(map(str, report.front))}")
     counts = report.counts()
     words = {"pruned": "ended early", "failed": "failed", "unfinished": "unfinished: the next call goes on with them"}
     others = [f"{counts[state]} {text}" for state, text in words.items() if state in counts]

@@ -50,7 +50,7 @@ def set_keys(path: Path, values: Mapping[str, Any], head: str = "") -> None:
     """
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 120
+    yaml.width = 4096  # a line that is long already stays one
     document = yaml.load(path.read_text(encoding="utf-8"))
     for key, value in values.items():
         *parents, last = key.split(".")

@@ -99,7 +99,10 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
         NotFoundError: there is no such task.
     """
     modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
-    return Fingerprint({"training": train_fingerprint, **_code(user_source.identity(modules, source_root))})
+    # The package names its pipeline, so two pipelines with one training have a package each.
+    return Fingerprint(
+        {"training": train_fingerprint, "pipeline": spec.name, **_code(user_source.identity(modules, source_root))}
+    )
 
 
 def _outside_files(spec: PipelineSpec, root: Path) -> dict[str, str]:

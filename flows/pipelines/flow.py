@@ -120,8 +120,7 @@ def register_task(
     if not needs_run:
         return _up_to_date("register")
     package = Package.open(context.project.package(run_fingerprints.package.digest))
-    stages.check_floors(context, package)
-    stages.check_budget(context, run_fingerprints, package)
+    stages.check(context, run_fingerprints, run, package)
     version = stages.register(context, run_fingerprints, run, package)
     create_link_artifact(
         key=f"{context.spec.name}-model",

@@ -14,7 +14,7 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import StageRequest, StageResult
 from components.contracts.training_request import Event
 from components.core import git
-from components.core.errors import DiskFullError, ModelyardError, RegistryError
+from components.core.errors import DiskFullError, GateRefused, ModelyardError, RegistryError
 from components.core.log import Log
 from components.core.project import Project
 from components.core.waiting import announced
@@ -150,6 +150,20 @@ def evaluate(context: RunContext, fingerprints: Fingerprints, run: Run) -> Packa
     tracking.log_metrics(context.api, run, {f"test/{name}": value for name, value in overall.items()}, step=0)
     last_run.record(context.project, context.spec.name, "evaluate", fingerprints.package.inputs)
     return package
+
+
+def check(context: RunContext, fingerprints: Fingerprints, run: Run, package: Package) -> None:
+    """Check floors and budget; a refusal ends the MLflow run.
+
+    Raises:
+        GateRefused: as of `check_floors` and `check_budget`.
+    """
+    try:
+        check_floors(context, package)
+        check_budget(context, fingerprints, package)
+    except GateRefused:
+        _log_failure(context, lambda: tracking.finish(context.api, run, "FAILED"))
+        raise
 
 
 def check_floors(context: RunContext, package: Package) -> None:

@@ -30,7 +30,7 @@ def test_every_pipeline_here_has_a_space_without_a_section(name: str) -> None:
     found = default_space.of(project, spec, lines.append)
     assert {"train.learning_rate", "train.batch_size"} <= found.space.keys()
     assert all(any(key in line for line in lines) for key in found.space)
-    recipe = variants.recipe(project, spec, found)
+    recipe = variants.values_of(project, spec, found)
     held = [key for key, value in recipe.items() if found.space[key].holds(value)]
     assert len(held) >= len(found.space) - 1  # a weight decay of 0 is on no logarithmic scale
 
@@ -71,10 +71,20 @@ def test_settings_are_split_between_the_pipeline_file_and_the_dataset(tmp_path: 
         "tune:\n  space:\n    input.max_length: {choice: [32, 64]}\n"
         "    model: {choice: [{family: cnn}, {family: rnn}]}\n",
     )
-    assert variants.recipe(project, spec, tune)["input.max_length"] == 64
+    assert variants.values_of(project, spec, tune)["input.max_length"] == 64
     pipeline, inputs = variants.split({"model.width": 3, "input.max_length": 32, "model": {"family": "rnn"}})
     assert list(pipeline) == ["model", "model.width"]
     assert inputs == {"input.max_length": 32}
+
+
+def test_an_edited_file_does_not_mix_with_a_search_that_runs(tmp_path: Path) -> None:
+    project, spec, _ = _project(tmp_path, "tune:\n  space:\n    model.filters: {int: [8, 16]}\n")
+    recipe = variants.Recipe.read(project, spec)
+    file = project.pipeline_file("sst2")
+    file.write_text(file.read_text().replace("epochs: 6", "epochs: 60"))
+    frozen = located_yaml.read(file, PipelineSpec, {"model.filters": 8}, content=recipe.pipeline)
+    assert (frozen.train.epochs, frozen.model.model_dump()["filters"]) == (6, 8)
+    assert located_yaml.read(file, PipelineSpec).train.epochs == 60
 
 
 @pytest.mark.slow
@@ -87,11 +97,13 @@ def test_a_study_knows_the_trials_of_an_earlier_one_where_they_fit(tmp_path: Pat
     for number, rate in enumerate((1e-3, 0.5, 2e-3)):
         parameters, distributions = space.fixed(TuneSpec.model_validate(wide), {"train.learning_rate": rate})
         earlier.begin(number, {"train.learning_rate": rate}, parameters, distributions, {})
+        earlier.report(number, 1, 0.4)
         if number != 2:
             earlier.tell(number, Told("complete", (0.5,)))
     earlier.close()
     known = study._finished(url, "p-1", TuneSpec.model_validate(narrow), ACCURACY)
     assert [trial.params for trial in known] == [{"train.learning_rate": 1e-3}]
+    assert [trial.intermediate_values for trial in known] == [{}]  # another recipe's epochs are no measure
     assert study.earlier_studies(url, "p", "p-2") == ["p-1"]
     with pytest.raises(UsageError, match="no such study"):
         study._finished(url, "p-9", TuneSpec.model_validate(narrow), ACCURACY)

@@ -27,7 +27,7 @@ def test_a_killed_search_goes_on_trains_nothing_twice_and_its_winner_is_the_pipe
     poor = {"epochs": 2, "learning_rate": 1e-5, "schedule": "constant", "augment": {}, "label_smoothing": 0.0}
     tune = {"space": SPACE, "pruner": "asha", "trials": 5, "seeds": 2, "enqueue": [{"train.learning_rate": 0.01}]}
     name = house.pipeline("searched", model=small, train=poor, gates={}, tune=tune)
-    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 130)):
         stopped = house.start("tune", name, warm=False)
         assert stopped.stderr is not None
         for line in stopped.stderr:
@@ -88,6 +88,9 @@ def test_a_killed_search_goes_on_trains_nothing_twice_and_its_winner_is_the_pipe
         assert document[section][rest] == value
     assert document["tune"]["trials"] == 5
     assert "beyond the spread" in " ".join(file.read_text().split()).replace("# ", "")
+    again_applied = house.run("tune", name, "--apply", check=False)
+    assert again_applied.returncode == 2
+    assert f"the file holds what study {outcome['study']} chose" in again_applied.stderr
     ran = house.run("run", name)
     assert "2 of 2 epochs done" in ran.stderr  # the package is made of the trial's checkpoint
     facts = json.loads(house.run("run", name, "--json").stdout)

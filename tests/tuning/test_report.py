@@ -80,6 +80,17 @@ def test_a_search_that_found_nothing_says_so(tmp_path: Path, monkeypatch: pytest
     assert json.loads((tmp_path / "report" / "report.json").read_text())["notes"]
 
 
+@pytest.mark.slow
+def test_a_best_trial_that_equals_the_recipe_is_no_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"train.learning_rate": 2e-3, "model.dropout": 0.1}
+    failed = [Told("failed", facts={"reason": f"the loss is not finite; where: step {step}"}) for step in (7, 14)]
+    trials: list[tuple[dict[str, Any], Told]] = [({}, complete(0.8)), (settings, complete(0.8, loss=0.2))]
+    report = report_of(tmp_path, monkeypatch, [*trials, *((settings, told) for told in failed)])
+    assert report.best == 1
+    assert "equals the recipe's" in report.advice[0]
+    assert "2 of 4 trials failed, 2 of them so: the loss is not finite" in report.advice
+
+
 def test_equal_figures_are_ranked_by_loss_then_by_size(tmp_path: Path) -> None:
     rows = [
         TrialRow(number=number, state="complete", settings={"model.dropout": 0.1}, values=[0.9], loss=loss,

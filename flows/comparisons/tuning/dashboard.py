@@ -8,6 +8,7 @@ from components.access import project_door
 from components.access.door import Application
 from components.core.log import Log
 from components.core.project import Project
+from components.tuning.record import open_storage
 from flows.platform import browser, connections, ports
 
 NAME = "optuna"
@@ -37,10 +38,10 @@ def application(project: Project, storage: str) -> Application:
 
     Raises:
         StackError: the project has no secret; its stack was never started.
+        SearchError: the database cannot be opened.
     """
     from a2wsgi import WSGIMiddleware
-    from optuna.storages import RDBStorage
     from optuna_dashboard import wsgi
 
-    dashboard: Any = WSGIMiddleware(wsgi(RDBStorage(storage)))
+    dashboard: Any = WSGIMiddleware(wsgi(open_storage(storage)))
     return project_door.before(dashboard, project, opened_by="modelyard tune PIPELINE --dashboard")

@@ -44,6 +44,8 @@ def _offered(spec: PipelineSpec) -> dict[str, dict[str, Any]]:
     if spec.model.pretrained is not None:
         return offered
     for name in WIDTHS:
+        if name == "embedding" and "numbers" in model:  # of a table's categories, which it may not have
+            continue
         if isinstance(width := model.get(name), int):
             offered[f"model.{name}"] = {"choice": sorted({max(1, width // 2), width, width * 2})}
     if isinstance(depth := model.get("depth"), int):

@@ -29,10 +29,11 @@ from flows.comparisons import pipeline_file
 SECTION = "input"
 
 
-def prepared(project: Project, dataset: str, overrides: dict[str, Any], log: Log) -> Path:
+def prepared(project: Project, dataset: str, content: str, overrides: dict[str, Any], log: Log) -> Path:
     """The folder of the prepared data, made if it is not there.
 
     Args:
+        content: of dataset.yaml.
         overrides: dotted keys below `input` and their values; without any, the folder is the dataset's own.
 
     Raises:
@@ -41,16 +42,16 @@ def prepared(project: Project, dataset: str, overrides: dict[str, Any], log: Log
     """
     own = project.dataset(dataset)
     file = own / "dataset.yaml"
-    changed = located_yaml.read(file, DatasetSpec, overrides)
+    changed = located_yaml.read(file, DatasetSpec, overrides, content=content)
     read_settings(changed, tasks.find(changed.task), file)
-    if changed.input == located_yaml.read(file, DatasetSpec).input:
+    if changed.input == located_yaml.read(file, DatasetSpec, content=content).input:
         return own / "prepared"
     workspace = project.state / "inputs" / _identity(own, changed)[:16]
     folder = workspace / "data" / dataset
     with file_lock.locked(workspace.with_suffix(".lock"), f"another trial that prepares {dataset}", log):
         if not (folder / "prepared" / "manifest.json").is_file():
             log(f"preparing {dataset} with {', '.join(f'{key}: {value}' for key, value in overrides.items())}")
-            _prepare(project, own, workspace, folder, overrides)
+            _prepare(project, own, content, workspace, folder, overrides)
     return folder / "prepared"
 
 
@@ -66,11 +67,13 @@ def _identity(own: Path, changed: DatasetSpec) -> str:
     )
 
 
-def _prepare(project: Project, own: Path, workspace: Path, folder: Path, overrides: dict[str, Any]) -> None:
+def _prepare(
+    project: Project, own: Path, content: str, workspace: Path, folder: Path, overrides: dict[str, Any]
+) -> None:
     shutil.rmtree(workspace, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(own / "expectations.json", folder)
-    atomic.write_text(folder / "dataset.yaml", (own / "dataset.yaml").read_text(encoding="utf-8"))
+    atomic.write_text(folder / "dataset.yaml", content)
     pipeline_file.set_keys(folder / "dataset.yaml", overrides)
     for name in ("raw", "validated"):
         (folder / name).symlink_to(own / name)

@@ -15,6 +15,7 @@ from components.registry.api import Api
 from components.tasks import compatibility
 from flows.comparisons import compare
 from flows.comparisons.tuning import variants
+from flows.comparisons.tuning.variants import Recipe
 from flows.pipelines import pretrained, prewarm, stage_requests
 from flows.pipelines.stages import RunContext
 
@@ -46,7 +47,7 @@ def find(project: Project, pipeline: str, api: Api, log: Log) -> Rates:
     compatibility.check(spec, file, project.dataset(spec.dataset))
     context = RunContext(project, spec, api, log)
     compare.bring_data_up_to_date(context)
-    variant = variants.of(project, pipeline, {}, api, log)
+    variant = variants.of(project, Recipe.read(project, spec), {}, api, log)
     folder = project.reports(f"tune-{pipeline}") / "learning-rates"
     start = pretrained.package(api, project, spec, variant.fingerprint)
     request = stage_requests.rate_range(

@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from components.core.errors import Interrupted, ModelyardError, SearchError
+from components.core.errors import Interrupted, ModelyardError, SearchError, UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.registry import comparison_runs, tracking
@@ -190,12 +190,12 @@ class Search:
         """The recipe, then what a person wants tried, then what the sampler chooses."""
         study = self._study
         if number == 0:
-            values = variants.recipe(self._project, study.pipeline, study.spec)
+            values = variants.values_of(self._project, study.pipeline, study.spec)
             parameters, distributions = space.fixed(study.spec, values)
             proposal = Proposal({}, parameters, distributions, {})
         elif number <= len(study.spec.enqueue):
             wanted = study.spec.enqueue[number - 1]
-            values = variants.recipe(self._project, study.pipeline, study.spec) | wanted
+            values = variants.values_of(self._project, study.pipeline, study.spec) | wanted
             parameters, distributions = space.fixed(study.spec, values)
             proposal = Proposal(dict(wanted), parameters, distributions, {})
         else:
@@ -217,10 +217,18 @@ class Search:
         if self._stopping.is_set():
             raise Stopped
         try:
-            variant = variants.of(self._project, self._study.pipeline.name, settings, self._api, self._log)
+            variant = variants.of(self._project, self._study.files, settings, self._api, self._log)
         except ModelyardError as error:
             reason = "; ".join(line.strip() for line in error.lines())[:1000]
             return Told("failed", facts={"reason": reason}, system=view.system())
+        if not variants.split(settings)[1] and variant.data_digest != self._study.recipe.data_digest:
+            raise UsageError(
+                "the data was prepared anew while the search ran",
+                where=f"data/{variant.spec.dataset}/prepared",
+                got=variant.data_digest,
+                expected=self._study.recipe.data_digest,
+                next_step="call it again: a study of the data as it is now begins",
+            )
         earlier = self._claim(running, variant.fingerprint.digest)
         told = trial.run(self._setting, variant, view, running.number)
         if earlier is not None:
@@ -278,10 +286,15 @@ def _again(finished: FrozenTrial, view: TrialView) -> Proposal:
     return proposal
 
 
+def experiment(study: Study) -> str:
+    """Name of the MLflow experiment of a study: a run has one parent, so each study has runs of its own."""
+    return f"tune-{study.name}"
+
+
 def child_run(api: Api, study: Study, parent: Run, variant: Variant, name: str) -> Run:
     """The MLflow run of a trial, below the run of its study."""
     tags = {"modelyard.pipeline": variant.spec.name, "modelyard.flow_run": FLOW, "modelyard.study": study.name}
-    run = tracking.ensure(api, f"tune-{variant.spec.name}", variant.fingerprint.digest, tags)
+    run = tracking.ensure(api, experiment(study), variant.fingerprint.digest, tags)
     comparison_runs.adopt(api, parent, run, name)
     document = variant.spec.model_dump(mode="json", include={"model", "train"})
     inputs = variants.split(variant.settings)[1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, create_trial
 
 from components import tasks
 from components.contracts.pipeline import PipelineSpec
@@ -21,7 +21,7 @@ from components.tasks.task import ValidationMetric, validation_metric
 from components.tuning import record as records
 from components.tuning.record import Direction, StudyRecord
 from flows.comparisons.tuning import variants
-from flows.comparisons.tuning.variants import Variant
+from flows.comparisons.tuning.variants import Recipe, Variant
 
 STORAGE = "MODELYARD_TUNE_STORAGE"
 MOST_PARALLEL = 8
@@ -34,6 +34,7 @@ class Study:
 
     Args:
         name: of the study; another recipe, data, code or space gives another one.
+        files: the pipeline's files as they were when this call began.
         recipe: the pipeline as its files are, which is the first trial.
         lag: a trial knows the outcome of those that are so many numbers before it or more.
         cores: of each trial.
@@ -46,6 +47,7 @@ class Study:
     pipeline: PipelineSpec
     spec: TuneSpec
     record: StudyRecord
+    files: Recipe
     recipe: Variant
     metric: ValidationMetric
     lag: int
@@ -93,7 +95,8 @@ def open_study(
         UsageError: a study of this name searches something else, or an earlier study is not there.
         SearchError: the record cannot be opened.
     """
-    recipe = variants.of(project, pipeline.name, {}, api, log)
+    files = Recipe.read(project, pipeline)
+    recipe = variants.of(project, files, {}, api, log)
     metric = validation_metric(tasks.find(pipeline.task))
     identity = _identity(spec, recipe)
     slots = parallel or spec.parallel or _default_parallel()
@@ -115,7 +118,7 @@ def open_study(
         )
     further = tuple(trial for earlier in spec.from_studies for trial in _finished(url, earlier, spec, metric))
     return Study(
-        name=record.name, pipeline=pipeline, spec=spec, record=record, recipe=recipe, metric=metric,
+        name=record.name, pipeline=pipeline, spec=spec, record=record, files=files, recipe=recipe, metric=metric,
         lag=int(notes["lag"]), cores=int(notes["cores"]), parallel=slots, further=further, is_new=is_new,
     )  # fmt: skip
 
@@ -152,7 +155,7 @@ def _finished(url: str, name: str, spec: TuneSpec, metric: ValidationMetric) -> 
         if len(earlier.directions) != len(spec.objectives) or earlier.notes().get("metric") != metric.name:
             raise UsageError("the earlier study has another objective", where=f"study {name}", expected=metric.name)
         return [
-            trial
+            _for_sampler_alone(trial)
             for trial in earlier.trials()
             if trial.state.is_finished()
             and trial.values
@@ -161,6 +164,11 @@ def _finished(url: str, name: str, spec: TuneSpec, metric: ValidationMetric) -> 
         ]
     finally:
         earlier.close()
+
+
+def _for_sampler_alone(trial: FrozenTrial) -> FrozenTrial:
+    """The trial without its epochs: another recipe may learn at another pace, so they are no measure for pruning."""
+    return create_trial(state=trial.state, values=trial.values, params=trial.params, distributions=trial.distributions)
 
 
 def _fits(spec: TuneSpec, key: str, value: Any) -> bool:

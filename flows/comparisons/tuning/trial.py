@@ -73,7 +73,8 @@ class _Epochs:
         self._setting, self._view, self._number, self._last = setting, view, number, last
         self._known = dict(setting.record.trials()[number].intermediate_values)
         self._seen = 0
-        self._is_pruned = FINISHES not in setting.record.trials()[number].user_attrs
+        # The recipe is what all else is compared with, and is trained to its end.
+        self._is_pruned = number > 0 and FINISHES not in setting.record.trials()[number].user_attrs
 
     def take(self, epoch: int, value: float) -> None:
         """Take the figure of an epoch, unless it was taken before.

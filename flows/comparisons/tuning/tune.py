@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from optuna.trial import TrialState
 
@@ -24,7 +26,7 @@ from components.tasks import compatibility
 from flows.comparisons import compare
 from flows.comparisons.tuning import default_space, variants, winner
 from flows.comparisons.tuning import study as studies
-from flows.comparisons.tuning.search import DEFAULT_TRIALS, Search, SearchBudget
+from flows.comparisons.tuning.search import DEFAULT_TRIALS, Search, SearchBudget, experiment
 from flows.comparisons.tuning.study import Study
 from flows.comparisons.tuning.trial import FINISHES
 from flows.comparisons.tuning.winner import Applied
@@ -89,12 +91,14 @@ def run(project: Project, request: Request, api: Api, server: str, log: Log) -> 
         SearchError: every trial failed, or the record cannot be opened.
     """
     with opened(project, request, api, log) as study:
-        parent = comparison_runs.parent(api, f"tune-{request.pipeline}", digest.of_value(study.name))
+        finish = _unfinished(study, request.finish)
+        _check_news(project, study, request)
+        parent = comparison_runs.parent(api, experiment(study), digest.of_value(study.name))
         status = "FAILED"
         try:
-            with prewarm.prewarmed(["training"], project.root):
+            with _terminated_as_interrupted(), prewarm.prewarmed(["training"], project.root):
                 budget = _budget(study, request)
-                search = Search(project, study, api, parent, budget, log, _unfinished(study, request.finish))
+                search = Search(project, study, api, parent, budget, log, finish)
                 if not _only_applies(study, request):
                     search.run()
                 report, folder = write_report(project, study, api, parent, log)
@@ -102,7 +106,7 @@ def run(project: Project, request: Request, api: Api, server: str, log: Log) -> 
                 finalists = () if applied is None else applied.fingerprints
                 selections.write(project, report, study.recipe.fingerprint.digest, finalists)
             status = "FINISHED"
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             status = "KILLED"
             raise
         finally:
@@ -172,7 +176,39 @@ def _unfinished(study: Study, numbers: Sequence[int]) -> tuple[int, ...]:
 def _only_applies(study: Study, request: Request) -> bool:
     """Whether the call is for what an earlier search found: `--apply`, and no time or number of trials."""
     is_searched = any(one.state.is_finished() for one in study.record.trials())
-    return request.applies and request.trials is None and request.seconds is None and is_searched
+    is_limited = request.trials is not None or request.seconds is not None or bool(request.finish)
+    return request.applies and not is_limited and is_searched
+
+
+def _check_news(project: Project, study: Study, request: Request) -> None:
+    """Refuse `--apply` alone where the file already holds what an earlier search chose.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not (request.applies and study.is_new and request.trials is None and request.seconds is None):
+        return
+    chosen_by = selections.find(project, study.pipeline.name, study.recipe.fingerprint.digest)
+    if chosen_by is not None:
+        raise UsageError(
+            f"the file holds what study {chosen_by.study} chose",
+            where=str(project.pipeline_file(study.pipeline.name)),
+            next_step="to search on from there, give a time or a number of trials: --for 30m --apply",
+        )
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """During the block, SIGTERM stops the search as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _budget(study: Study, request: Request) -> SearchBudget:

@@ -43,18 +43,38 @@ class Variant:
         return project.run_folder(self.fingerprint.digest)
 
 
-def of(project: Project, name: str, settings: Mapping[str, Any], api: Api, log: Log) -> Variant:
-    """The training of a pipeline with some keys set.
+@dataclass(frozen=True)
+class Recipe:
+    """The files of a pipeline as they were when a search began; edits during the search do not mix with it.
+
+    Args:
+        name: of the pipeline.
+        pipeline, dataset: contents of the pipeline file and of dataset.yaml.
+    """
+
+    name: str
+    pipeline: str
+    dataset: str
+
+    @staticmethod
+    def read(project: Project, spec: PipelineSpec) -> Recipe:
+        """The files of a pipeline as they are now."""
+        dataset = project.dataset(spec.dataset) / "dataset.yaml"
+        return Recipe(spec.name, project.pipeline_file(spec.name).read_text("utf-8"), dataset.read_text("utf-8"))
+
+
+def of(project: Project, recipe: Recipe, settings: Mapping[str, Any], api: Api, log: Log) -> Variant:
+    """The training of a recipe with some keys set.
 
     Raises:
         SpecError: the settings do not fit each other or the task.
         ModelyardError: the data cannot be prepared so.
     """
-    file = project.pipeline_file(name)
-    spec = located_yaml.read(file, PipelineSpec, split(settings)[0])
+    file = project.pipeline_file(recipe.name)
+    spec = located_yaml.read(file, PipelineSpec, split(settings)[0], content=recipe.pipeline)
     dataset = project.dataset(spec.dataset)
     compatibility.check(spec, file, dataset)
-    prepared = input_variants.prepared(project, spec.dataset, split(settings)[1], log)
+    prepared = input_variants.prepared(project, spec.dataset, recipe.dataset, split(settings)[1], log)
     data_digest = manifests.load(prepared, "prepared").digest
     training = fingerprints.training(spec, data_digest, project.source_root, pretrained.digest(api, spec))
     return Variant(settings, spec, prepared, data_digest, training)
@@ -76,7 +96,7 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {key: value for key, value in ordered.items() if key not in inputs}, inputs
 
 
-def recipe(project: Project, spec: PipelineSpec, tune: TuneSpec) -> dict[str, Any]:
+def values_of(project: Project, spec: PipelineSpec, tune: TuneSpec) -> dict[str, Any]:
     """The values that the pipeline file and dataset.yaml give to the keys of a space; a key without one is left out."""
     from components import tasks
     from components.contracts.dataset import DatasetSpec

@@ -114,7 +114,7 @@ def apply(project: Project, study: Study, report: TuneReport, api: Api, parent: 
         SearchError: no trial is complete, or a finalist could not be trained.
         Interrupted: Ctrl-C; what is trained stays trained.
     """
-    rows = _finalists(report)
+    rows = _finalists(report, study, log)
     trained = _train_all(project, study, rows, api, parent, log)
     higher = report.directions[0] == "maximize"
     finalists = sorted(
@@ -139,9 +139,13 @@ def apply(project: Project, study: Study, report: TuneReport, api: Api, parent: 
     return applied
 
 
-def _finalists(report: TuneReport) -> list[TrialRow]:
-    """The best trials of different trainings, and the recipe."""
-    ranked = report.ranked()
+def _finalists(report: TuneReport, study: Study, log: Log) -> list[TrialRow]:
+    """The best trials of different trainings within the pipeline's budget of parameters, and the recipe."""
+    budget = study.pipeline.budget
+    limit = math.inf if budget is None or budget.parameters is None else budget.parameters
+    ranked = [row for row in report.ranked() if not row.settings or (row.parameters or 0) <= limit]
+    if over := len(report.ranked()) - len(ranked):
+        log(f"{over} complete trials are over budget.parameters ({limit:,}) and not chosen from")
     if not ranked:
         raise SearchError("no trial is complete", where=f"study {report.study}", next_step="search longer: --for 30m")
     recipe = next((row for row in report.trials if not row.settings), None)
@@ -165,7 +169,7 @@ def _train_all(
         # The seed of the search is the one that was lucky, so it does not count for a choice.
         for seed in range(first + 1, first + 1 + study.spec.seeds):
             settings = {**row.settings, "train.seed": seed}
-            jobs.put((row.number, seed, variants.of(project, study.pipeline.name, settings, api, log)))
+            jobs.put((row.number, seed, variants.of(project, study.files, settings, api, log)))
     total = jobs.qsize()
     log(f"training {len(rows)} finalists over {study.spec.seeds} seeds: {total} trainings")
     stopping = threading.Event()
