@@ -108,7 +108,7 @@ def test_registration_and_schedules_go_to_the_existing_servers(team: House, serv
         [version] = versions.versions(api, name)
         package = versions.download(api, version, team.root / "fetched")
     assert package.digest == version.package_digest
-    rows = {row["name"]: row for row in team.json_of_status()}
+    rows = {row["name"]: row for row in team.json("status")["services"]}
     assert {name: row["is_own"] for name, row in rows.items()} == {
         "prefect": False, "mlflow": False, "runner": True, "controller": True,
     }  # fmt: skip
