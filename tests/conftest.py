@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -43,11 +44,25 @@ def environment_of_the_session() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+HOUSE = pytest.StashKey[ExitStack]()
+
+
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A copy of the project in another folder, with its stack running."""
-    with running_copy(tmp_path_factory.mktemp("house") / "project") as house:
-        yield house
+def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[House]:
+    """A copy of the project in another folder, with its stack running; it ends with the last test that needs it."""
+    with ExitStack() as running:
+        request.config.stash[HOUSE] = running
+        yield running.enter_context(running_copy(tmp_path_factory.mktemp("house") / "project"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """End the house before the tests that need none, which are the last: its servers would take processor time."""
+    try:
+        return (yield)
+    finally:
+        if HOUSE in item.config.stash and (nextitem is None or group_of(nextitem.path) is None):
+            item.config.stash[HOUSE].close()
 
 
 GROUPS = {"test_release.py": "releases", "test_rollback.py": "releases"}  # of a house of their own: the longest

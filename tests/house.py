@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import yaml
 from components.access.secret import Credentials
 from components.core.project import Project
 from components.registry.api import Api
-from flows.platform import connections
+from flows.platform import connections, lifecycle
 
 COMMAND = [sys.executable, "-m", "flows.cli"]
+TRAIN = ("run", "demo", "compare", "try", "tune")  # commands that validate or train
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +30,12 @@ class House:
     """A project folder with a running stack.
 
     Args:
-        warm: variables that name hosts which have imported what stages need, for one run after the other.
+        hosts: starts hosts that have imported what stages need, for one run after the other; returns the variables
+            that name them. Called at the first command that may train.
     """
 
     root: Path
-    warm: dict[str, str] = field(default_factory=dict)
+    hosts: Callable[[], dict[str, str]] = dict
 
     @property
     def project(self) -> Project:
@@ -43,14 +46,22 @@ class House:
     def environment(self) -> dict[str, str]:
         """This copy's own code comes first, whatever is installed."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MODELYARD_HOST"))}
-        return {**kept, "PYTHONPATH": str(self.root), "MODELYARD_PROJECT": str(self.root), **self.warm}
+        return {**kept, "PYTHONPATH": str(self.root), "MODELYARD_PROJECT": str(self.root)}
+
+    @cached_property
+    def warm(self) -> dict[str, str]:
+        """The variables that name the hosts, which are started now."""
+        return self.hosts()
+
+    def _environment_of(self, words: Sequence[str]) -> dict[str, str]:
+        return {**self.environment, **(self.warm if words[0] in TRAIN else {})}
 
     def run(self, *words: str, timeout: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command, to its end; with `check`, its failure is the test's."""
         done = subprocess.run(
             [*COMMAND, *words],
             cwd=self.root,
-            env=self.environment,
+            env=self._environment_of(words),
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -69,7 +80,7 @@ class House:
         return subprocess.Popen(
             [*COMMAND, *words],
             cwd=self.root,
-            env={key: value for key, value in self.environment.items() if warm or key not in self.warm},
+            env=self._environment_of(words) if warm else self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -90,8 +101,7 @@ class House:
 
     def mlflow(self) -> str:
         """The URL of its registry."""
-        services = {service["name"]: service for service in self.json_of_status()}
-        return str(services["mlflow"]["url"])
+        return connections.configured(self.project).mlflow
 
     def api(self) -> Api:
         """Its registry, with its credentials."""
@@ -107,6 +117,5 @@ class House:
         return connections.client(self.credentials, url, **settings)
 
     def json_of_status(self) -> list[dict[str, Any]]:
-        """`status --json`, whatever its exit code."""
-        found: list[dict[str, Any]] = json.loads(self.run("status", "--json", check=False).stdout)["services"]
-        return found
+        """The `services` of `status --json`, asked for in this process."""
+        return [asdict(row) for row in lifecycle.status(self.project)]

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from components.core import stage_process
@@ -47,11 +47,14 @@ def running_copy(root: Path, change: Callable[[Path], None] = lambda _: None) ->
     """
     copy_project(root)
     change(root)
-    with prewarm.prewarmed(HOSTS, root):
-        # The house's commands alone shall know them, not all that this process starts.
-        names = map(stage_process.host_variable, HOSTS)
-        house = House(root, {name: os.environ.pop(name) for name in names})
-        yield from _with_stack(house)
+    with ExitStack() as running:
+
+        def hosts() -> dict[str, str]:
+            running.enter_context(prewarm.prewarmed(HOSTS, root))
+            # The house's commands alone shall know them, not all that this process starts.
+            return {name: os.environ.pop(name) for name in map(stage_process.host_variable, HOSTS)}
+
+        yield from _with_stack(House(root, hosts))
 
 
 def _with_stack(house: House) -> Iterator[House]:

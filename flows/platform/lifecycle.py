@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import shutil
 import threading
@@ -309,10 +308,9 @@ def _stop(project: Project, log: Log) -> bool:
     if supervisor_answers:
         log("stopping")
         try:
-            with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
-                with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-                    proxy.supervisor.stopProcess("runner")
-                proxy.supervisor.stopAllProcesses()
+            supervisor.stop(project, ["runner"], STOP_SECONDS + SHIM_SECONDS)
+            supervisor.stop(project, None, STOP_SECONDS + SHIM_SECONDS)
+            with supervisor.call(project) as proxy:
                 proxy.supervisor.shutdown()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             log("the supervisor does not answer; ending its processes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
@@ -213,10 +212,9 @@ def _remove(project: Project, program_name: str, running: bool) -> None:
     _include(project, program_name).unlink(missing_ok=True)
     if not running:
         return
-    with supervisor.call(project, STOP_SECONDS + SHIM_SECONDS) as proxy:
+    with supervisor.call(project) as proxy:
         for attempt in range(ATTEMPTS):
-            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-                proxy.supervisor.stopProcess(program_name)
+            supervisor.stop(project, [program_name], STOP_SECONDS + SHIM_SECONDS)
             proxy.supervisor.reloadConfig()
             try:
                 proxy.supervisor.removeProcessGroup(program_name)

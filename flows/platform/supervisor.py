@@ -23,6 +23,7 @@ from flows.platform.process_mark import PROGRAM, STACK
 from flows.platform.programs import GUARDIAN, SHIM_SECONDS, Program, log_file
 
 TIMEOUT_SECONDS = 20
+STOP_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -157,22 +158,47 @@ def call(project: Project, seconds: float = 0) -> xmlrpc.client.ServerProxy:
     return xmlrpc.client.ServerProxy("http://supervisor", transport=transport)
 
 
+def stop(project: Project, names: Collection[str] | None, seconds: float) -> None:
+    """Stop programs, and wait until they have ended. A program that is not running is left alone.
+
+    The supervisor's own wait (`stopProcess` without `wait=False`) keeps a processor busy until the program has ended.
+
+    Args:
+        names: the programs; None for all.
+        seconds: time to end.
+
+    Raises:
+        OSError: no supervisor listens, or (TimeoutError) a program has not ended.
+    """
+    deadline = time.monotonic() + TIMEOUT_SECONDS + seconds
+    with call(project) as proxy:
+        if names is None:
+            proxy.supervisor.stopAllProcesses(False)
+        for name in names or ():
+            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
+                proxy.supervisor.stopProcess(name, False)
+        while True:
+            rows: Any = proxy.supervisor.getAllProcessInfo()
+            stopping = [row["name"] for row in rows if row["statename"] == "STOPPING"]
+            if not any(names is None or name in names for name in stopping):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{', '.join(stopping)} did not end within {TIMEOUT_SECONDS + seconds:.0f} s")
+            time.sleep(STOP_POLL_SECONDS)
+
+
 def restart(project: Project, names: Collection[str]) -> None:
     """Restart programs one after the other, with the current content of their files."""
-    with call(project, SHIM_SECONDS) as proxy:
-        for name in names:
-            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-                proxy.supervisor.stopProcess(name)
-            with contextlib.suppress(xmlrpc.client.Fault):  # it was started meanwhile
-                proxy.supervisor.startProcess(name)
+    for name in names:
+        stop(project, [name], SHIM_SECONDS)
+        with call(project, SHIM_SECONDS) as proxy, contextlib.suppress(xmlrpc.client.Fault):  # it was started meanwhile
+            proxy.supervisor.startProcess(name)
 
 
 def remove(project: Project, names: Collection[str]) -> None:
     """Stop programs that are no longer in the configuration, and remove them from the supervisor."""
-    with call(project, SHIM_SECONDS) as proxy:
-        for name in names:
-            with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-                proxy.supervisor.stopProcess(name)
+    stop(project, names, SHIM_SECONDS)
+    with call(project) as proxy:
         proxy.supervisor.reloadConfig()
         for name in names:
             with contextlib.suppress(xmlrpc.client.Fault):

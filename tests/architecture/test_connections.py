@@ -35,6 +35,7 @@ MAKERS = {
     "urllib.request": {"urlopen", "build_opener", "Request"},
     "requests": {"get", "post", "Session"},
 }
+ANY_MAKER = set().union(*MAKERS.values())
 KNOWN_PORTS = {3000, 4200, 5000}
 ADDRESSES = ("127.0.0.1", "localhost")
 
@@ -42,7 +43,11 @@ ADDRESSES = ("127.0.0.1", "localhost")
 def makes_client(tree: ast.AST) -> Iterator[int]:
     """Lines that make an HTTP client, or ask without one."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in MAKERS.get(ast.unparse(node.value), ()):
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in ANY_MAKER  # to write an expression as text takes time
+            and node.attr in MAKERS.get(ast.unparse(node.value), ())
+        ):
             # `response: httpx.Client` names a type: only what is called, or inherited from, makes one.
             yield node.lineno
         elif isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & MAKERS.get(

@@ -56,15 +56,15 @@ def test_datasets_names_a_broken_one_and_shows_the_others(modelyard: Modelyard, 
     assert "line 6: colour: unknown key" in completed.stderr
 
 
-def test_schema_is_that_of_the_file(modelyard: Modelyard) -> None:
-    pipeline = json.loads(modelyard("schema").stdout)
+def test_schema_is_that_of_the_file(inline: Modelyard) -> None:
+    pipeline = json.loads(inline("schema").stdout)
     assert {"name", "dataset", "model", "train", "gates", "schedule"} <= pipeline["properties"].keys()
     assert pipeline["additionalProperties"] is False
-    assert "source" in json.loads(modelyard("schema", "--dataset").stdout)["properties"]
-    images = json.loads(modelyard("schema", "--dataset", "--task", "image-classification").stdout)
+    assert "source" in json.loads(inline("schema", "--dataset").stdout)["properties"]
+    images = json.loads(inline("schema", "--dataset", "--task", "image-classification").stdout)
     settings = images["properties"]["input"]["properties"].keys()
     assert settings == {"height", "width", "channels", "max_megapixels", "levels", "resize", "normalise"}
-    assert modelyard("schema", "--dataset", "--task", "divination").returncode == 2
+    assert inline("schema", "--dataset", "--task", "divination").returncode == 2
 
 
 def test_doctor_sees_a_package_that_is_not_the_locked_one(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_the_command_asks_for_the_label(tmp_path: Path, monkeypatch: pytest.Monk
     assert json.loads(done.stdout)["task"] == "tabular-classification"
 
 
+@pytest.mark.slow
 def test_adult_is_drafted_as_its_dataset_says(tmp_path: Path) -> None:
     mirror = os.environ.get("MODELYARD_MIRROR")
     folder = Path(mirror, "adult") if mirror else None

@@ -28,6 +28,7 @@ from tests.house import House
 from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
+CALM = "calm"
 
 
 class Releases:

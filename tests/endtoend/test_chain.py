@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from components.inference.difference import difference
-from flows.platform import connections
 from tests.house import House
 
 pytestmark = pytest.mark.slow
@@ -138,28 +137,3 @@ def test_predict_answers_and_refuses(house: House, demo: dict[str, Any], tmp_pat
     refused = house.run("predict", "digits", str(wrong), check=False)
     assert (refused.returncode, "not an image" in refused.stderr, "Traceback" in refused.stderr) == (1, True, False)
     assert house.run("predict", "digits", str(tmp_path / "none.png"), check=False).returncode == 2
-
-
-def test_mlflow_itself_loads_the_registered_version(house: House, demo: dict[str, Any]) -> None:
-    (package,) = (house.project.state / "packages").iterdir()
-    example = json.loads((package / "golden" / "outputs.json").read_text())["examples"][0]
-    script = (
-        "import base64, sys, mlflow, pandas\n"
-        "model = mlflow.pyfunc.load_model('models:/digits@champion')\n"
-        "content = base64.b64encode(open(sys.argv[1], 'rb').read()).decode()\n"
-        "print('LABEL', model.predict(pandas.DataFrame({'image': [content]}))['label'][0])\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(package / "golden" / example["file"])],
-        env={
-            **house.environment,
-            **connections.variables(house.root),
-            "MLFLOW_TRACKING_URI": demo["MLflow"],
-            "PYTHONPATH": "",
-        },
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert f"LABEL {example['answer']['label']}" in done.stdout, done.stderr

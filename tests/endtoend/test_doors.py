@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,28 +25,16 @@ from components.access.secret import Credentials
 from flows.platform import orphans
 from tests.endtoend import endpoints, other_user, stack_contents
 from tests.endtoend.endpoints import Endpoint
-from tests.endtoend.releases import Releases
+from tests.endtoend.releases import CALM, Releases
 from tests.house import House
 
 pytestmark = pytest.mark.slow
 
-NAME = "doors"
 EVIL = "http://evil.example"
 
 
 @pytest.fixture(scope="module")
-def releases(house: House) -> Iterator[Releases]:
-    found = Releases(house)
-    with found.api:
-        found.pipeline(NAME)
-        for seed in (1, 2):
-            found.register(NAME, seed=seed)
-        house.run("promote", NAME, "1")
-        yield found
-
-
-@pytest.fixture(scope="module")
-def ports(house: House, releases: Releases) -> dict[str, int]:
+def ports(house: House, calm: Releases) -> dict[str, int]:
     """The servers by name."""
     urls = {row["name"]: row["url"] for row in house.json_of_status() if row["url"]}
     return {name: urlsplit(url).port or 0 for name, url in urls.items()}
@@ -65,7 +52,7 @@ def everything(house: House, ports: dict[str, int]) -> list[Endpoint]:
             {"paths": {path if path.startswith("/api") else f"/api{path}": documents[1]["paths"][path]}},
             ports["prefect"],
         )
-    service = ports[f"serve-{NAME}"]
+    service = ports[f"serve-{CALM}"]
     with house.client(f"http://127.0.0.1:{service}") as client:
         document = client.get("/openapi.json").raise_for_status().json()
     mlflow = endpoints.of_mlflow(house, ports["mlflow"])
@@ -146,7 +133,7 @@ def test_some_of_them_answer_their_owner(house: House, everything: list[Endpoint
     some = {
         ports["prefect"]: ("/api/health", "/api/admin/version", "/api/ui-settings", "/docs"),
         ports["mlflow"]: ("/version", "/api/2.0/mlflow/experiments/search", "/"),
-        ports[f"serve-{NAME}"]: ("/metrics", "/status", "/release", "/"),
+        ports[f"serve-{CALM}"]: ("/metrics", "/status", "/release", "/"),
     }
     answers = asked([Endpoint(port, "GET", path) for port, paths in some.items() for path in paths], known.headers)
     assert [(status, one) for one, status, _ in answers if status in (401, 403)] == []

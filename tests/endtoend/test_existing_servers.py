@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -108,7 +109,8 @@ def test_registration_and_schedules_go_to_the_existing_servers(team: House, serv
         [version] = versions.versions(api, name)
         package = versions.download(api, version, team.root / "fetched")
     assert package.digest == version.package_digest
-    rows = {row["name"]: row for row in team.json_of_status()}
+    shown = json.loads(team.run("status", "--json", check=False).stdout)
+    rows = {row["name"]: row for row in shown["services"]}
     assert {name: row["is_own"] for name, row in rows.items()} == {
         "prefect": False, "mlflow": False, "runner": True, "controller": True,
     }  # fmt: skip

@@ -15,12 +15,12 @@ from playwright.sync_api import Page, expect
 from components.access import project_door
 from tests import registry_page
 from tests.endtoend import stack_contents
-from tests.endtoend.releases import Releases
+from tests.endtoend.releases import CALM, Releases
 from tests.house import House
 
 pytestmark = pytest.mark.slow
 
-NAME = "framed"
+NAME = CALM
 EVIL = "evil.example"
 
 # Every way in which a page can have the browser ask another origin; what came of each, by name.
@@ -104,17 +104,6 @@ def elsewhere() -> Iterator[int]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def releases(house: House) -> Iterator[Releases]:
-    found = Releases(house)
-    with found.api:
-        found.pipeline(NAME)
-        for seed in (1, 2):
-            found.register(NAME, seed=seed)
-        house.run("promote", NAME, "1")
-        yield found
-
-
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A fresh browser, in which a foreign name has been rebound to this machine."""
@@ -125,7 +114,7 @@ def page() -> Iterator[Page]:
         yield page
 
 
-def targets(house: House, releases: Releases) -> dict[str, dict[str, Any]]:
+def targets(house: House, calm: Releases) -> dict[str, dict[str, Any]]:
     """What a foreign page would like to do to each server."""
     urls = {row["name"]: row["url"] for row in house.json_of_status()}
     alias = f'{{"name": "{NAME}", "alias": "champion", "version": "2"}}'
@@ -186,10 +175,10 @@ def log_in(house: House, page: Page, name: str) -> str:
 
 
 def test_foreign_pages_get_nowhere_before_and_after_the_login(
-    house: House, releases: Releases, page: Page, elsewhere: int
+    house: House, calm: Releases, page: Page, elsewhere: int
 ) -> None:
     before = stack_contents.at_rest(house)
-    servers = targets(house, releases)
+    servers = targets(house, calm)
     origins = [f"http://{host}:{elsewhere}" for host in ("127.0.0.1", "localhost", EVIL)]
     for logged_in in (False, True):
         if logged_in:
@@ -202,13 +191,13 @@ def test_foreign_pages_get_nowhere_before_and_after_the_login(
                 assert attack(page, target) == [], f"{origin} asks {name}, logged in: {logged_in}"
                 assert stack_contents.of(house) == before, f"{origin} changes {name}, logged in: {logged_in}"
                 page.goto(origin)
-    assert releases.alias(NAME) == "1"
+    assert calm.alias(NAME) == "1"
 
 
-def test_a_name_that_is_rebound_to_this_machine_gets_nowhere(house: House, releases: Releases, page: Page) -> None:
+def test_a_name_that_is_rebound_to_this_machine_gets_nowhere(house: House, calm: Releases, page: Page) -> None:
     before = stack_contents.at_rest(house)
     for logged_in in (False, True):
-        for name, target in targets(house, releases).items():
+        for name, target in targets(house, calm).items():
             if logged_in:
                 log_in(house, page, NAME if name == "service" else name)
             here = target["base"].replace("127.0.0.1", EVIL)
@@ -229,7 +218,7 @@ def test_a_name_that_is_rebound_to_this_machine_gets_nowhere(house: House, relea
     assert stack_contents.of(house) == before
 
 
-def test_the_owner_logs_in_once_and_everything_works(house: House, releases: Releases, page: Page) -> None:
+def test_the_owner_logs_in_once_and_everything_works(house: House, calm: Releases, page: Page) -> None:
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     urls = {row["name"]: row["url"] for row in house.json_of_status()}
@@ -280,7 +269,7 @@ def test_the_owner_logs_in_once_and_everything_works(house: House, releases: Rel
     expect(page.get_by_text("used before")).to_be_visible()
 
 
-def test_a_link_in_another_page_logs_in_too(house: House, releases: Releases, page: Page, elsewhere: int) -> None:
+def test_a_link_in_another_page_logs_in_too(house: House, calm: Releases, page: Page, elsewhere: int) -> None:
     """As in a mail or a terminal in the browser: the navigation comes from another site."""
     page.goto(f"http://{EVIL}:{elsewhere}")
     link = house.json("open", "mlflow")["link"]

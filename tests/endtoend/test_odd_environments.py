@@ -41,8 +41,8 @@ BECOME = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-gr
 PYTHON = [sys.executable, "-c"]
 QUIET = "import os; from flows.platform import environment; environment.quiet(os.environ)"
 LIBRARIES = (
-    "torch, transformers, peft, tokenizers, huggingface_hub, safetensors, sacrebleu, matplotlib, sklearn, onnx, keras, "
-    "great_expectations, dvc.repo, mlflow, mlflow.server, prefect, bentoml, pyarrow, pandas, tensorboard"
+    "mlflow, mlflow.server, torch, transformers, peft, tokenizers, huggingface_hub, safetensors, sacrebleu, "
+    "matplotlib, sklearn, onnx, keras, great_expectations, dvc.repo, prefect, bentoml, pyarrow, pandas, tensorboard"
 )
 TOOL = """
 import json, os, subprocess, sys
@@ -63,7 +63,6 @@ AS_ROOT = (
     'GIT_CONFIG_VALUE_0=\'*\' HOME=$(mktemp -d); "$0" "$@"; code=$?; rm -rf "$HOME"; exit $code'
 )
 COMMANDS = {
-    "mlflow": [*PYTHON, f"{QUIET}; import mlflow, mlflow.server"],
     "all libraries": [
         *PYTHON,
         f"{QUIET}; os.environ['KERAS_BACKEND'] = 'torch'; "

@@ -34,20 +34,25 @@ def releases(house: House) -> Iterator[Releases]:
         yield releases
 
 
-@pytest.fixture
-def two(releases: Releases) -> str:
-    """A pipeline whose versions 1 and 2 have served; 2 serves."""
-    name = "two"
-    if releases.serves(name) is None:
-        releases.pipeline(name)
-        for seed in (1, 2):
-            releases.register(name, seed=seed)
-        releases.set(name, "1")
-        releases.wait_until_serves(name, "1")
-    if releases.serves(name) != "2":
-        releases.set(name, "2")
-    releases.wait_until_serves(name, "2")
+@pytest.fixture(scope="module")
+def either(releases: Releases) -> str:
+    """A pipeline whose versions 1 and 2 have served; one of them serves."""
+    name = releases.pipeline("two")
+    for seed in (1, 2):
+        releases.register(name, seed=seed)
+    for version in ("1", "2"):
+        releases.set(name, version)
+        releases.wait_until_serves(name, version)
     return name
+
+
+@pytest.fixture
+def two(releases: Releases, either: str) -> str:
+    """The same; 2 serves."""
+    if releases.serves(either) != "2":
+        releases.set(either, "2")
+    releases.wait_until_serves(either, "2")
+    return either
 
 
 def champion(releases: Releases, name: str) -> Pin:
@@ -87,15 +92,15 @@ def test_back_and_forth_is_the_same_bundle_whatever_the_tree_is(releases: Releas
     assert champion(releases, two) == first
 
 
-def test_a_restart_uses_the_pinned_bundle(releases: Releases, two: str) -> None:
-    pinned = champion(releases, two)
-    digest = manifests.load(releases.service(two).bundle(pinned).source, "bundle").digest
+def test_a_restart_uses_the_pinned_bundle(releases: Releases, either: str) -> None:
+    pinned = champion(releases, either)
+    digest = manifests.load(releases.service(either).bundle(pinned).source, "bundle").digest
     with broken_tree(releases.house):
-        for process in orphans.find(str(releases.house.root), f"serve-{two}"):
+        for process in orphans.find(str(releases.house.root), f"serve-{either}"):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        eventually(lambda: releases.serves(two) == "2", "the service is back")
-    assert champion(releases, two) == pinned
+        eventually(lambda: releases.serves(either) == pinned.version, "the service is back")
+    assert champion(releases, either) == pinned
     assert pinned.bundle_digest == digest
 
 
@@ -178,12 +183,14 @@ def test_a_rollback_killed_after_its_decision_is_carried_out(releases: Releases,
     assert releases.alias(two) == "1"
 
 
-def test_an_unreadable_spec_is_written_anew_from_the_ledger(releases: Releases, two: str) -> None:
-    service = releases.service(two)
+def test_an_unreadable_spec_is_written_anew_from_the_ledger(releases: Releases, either: str) -> None:
+    service, version = releases.service(either), releases.serves(either)
     path = service.folder / SPEC_FILE
     path.write_text("{ torn")
-    eventually(lambda: service.is_applied(productions.decided(releases.entries(two)).production), "the spec is whole")
-    assert releases.serves(two) == "2"
+    eventually(
+        lambda: service.is_applied(productions.decided(releases.entries(either)).production), "the spec is whole"
+    )
+    assert releases.serves(either) == version
 
 
 def _controller(releases: Releases) -> int:

@@ -6,11 +6,13 @@ import base64
 import contextlib
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -84,12 +86,6 @@ def test_it_holds_service_package_and_pins_and_no_training_code(bundle: Bundle) 
     assert "onnxruntime==" in pins
 
 
-def test_the_same_inputs_give_the_same_bundle_in_another_folder(bundle: Bundle, tmp_path: Path) -> None:
-    other = build(tmp_path, ServingOptions())
-    assert other.tag == bundle.tag
-    assert other.verify().digest == bundle.verify().digest
-
-
 def test_other_settings_give_another_bundle(bundle: Bundle) -> None:
     pinned = requirements.pinned(ROOT / "requirements.lock", small_package.LIBRARIES)
     digest = str(bundle.verify().facts["package_digest"])
@@ -116,8 +112,10 @@ def test_a_build_killed_at_any_moment_leaves_a_whole_bundle_or_none(tmp_path: Pa
     assert not list((bundle.home / "building").iterdir())
 
 
-def test_two_builders_of_one_bundle_both_get_it_and_one_of_another_does_not_wait(tmp_path: Path) -> None:
-    bundle = request(tmp_path, ServingOptions())
+def test_two_builders_get_the_same_bundle_as_another_folder_has_and_one_of_another_does_not_wait(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    same = request(tmp_path, ServingOptions())
     (tmp_path / "other").mkdir()
     other = request(tmp_path / "other", ServingOptions(max_batch_size=7), tmp_path / "home")
     processes = [
@@ -125,10 +123,13 @@ def test_two_builders_of_one_bundle_both_get_it_and_one_of_another_does_not_wait
         for folder in (tmp_path, tmp_path / "other", tmp_path)
     ]
     assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
-    assert not list((bundle.home / "building").iterdir())
-    for one in (bundle, other):
+    assert not list((same.home / "building").iterdir())
+    for one in (same, other):
         one.verify()
         manifests.verify(one.folder, "bento", COMPILED)
+    assert same.home != bundle.home
+    assert same.tag == bundle.tag
+    assert same.verify().digest == bundle.verify().digest
 
 
 def test_a_full_disk_leaves_no_half_of_a_bundle(tmp_path: Path) -> None:
@@ -200,7 +201,8 @@ def test_what_it_refuses_it_refuses_over_http(alone: str) -> None:
 
 
 def test_a_bundle_with_a_changed_byte_does_not_start(bundle: Bundle, tmp_path: Path) -> None:
-    broken = build(tmp_path, ServingOptions(max_batch_size=3))
+    shutil.copytree(bundle.home, tmp_path / "home", symlinks=True)
+    broken = replace(bundle, home=tmp_path / "home")
     graph = broken.source / "package" / "model.onnx"
     content = bytearray(graph.read_bytes())
     content[100] ^= 1

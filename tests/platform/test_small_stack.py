@@ -215,6 +215,19 @@ def test_programs_are_restarted_one_after_the_other_and_the_rest_goes_on(project
     assert running(project, "other") == before["other"]
 
 
+def test_the_supervisor_rests_while_a_program_ends(project: Project) -> None:
+    slow = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), exit())); time.sleep(1000)"
+    start_small(project, Program("slow", [sys.executable, "-c", slow]))
+    eventually(lambda: running(project, "slow"))
+    time.sleep(0.2)  # its handler is there
+    process = psutil.Process(supervisor.pid(project))
+    before, started_at = process.cpu_times(), time.monotonic()
+    supervisor.stop(project, ["slow", "another"], 10)
+    assert time.monotonic() - started_at > 0.9
+    assert sum(process.cpu_times()[:2]) - sum(before[:2]) < 0.3
+    assert running(project, "slow") == 0
+
+
 def test_a_killed_guardian_comes_back(project: Project) -> None:
     start_small(project, guardian(project))
     eventually(lambda: running(project, "guardian"))

@@ -369,6 +369,7 @@ def _append_many(folder: Path, name: str, count: int) -> None:
         write(ledger, name, None, "1", "compared")
 
 
+@pytest.mark.slow
 def test_writers_at_once_make_one_chain_from_the_very_first_entry_on(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_append_many, args=(tmp_path / "ledger", name, 40)) for name in "abcdef"]

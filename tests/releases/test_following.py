@@ -94,6 +94,7 @@ class NoRegistry:
         return ""
 
 
+@pytest.mark.slow
 def test_a_worker_says_why_it_failed_and_the_controller_writes_it_down(project: Project) -> None:
     found = controller.Controller(project, NoRegistry())  # type: ignore[arg-type]
     memory = controller.Memory(Observer(project, "sample"), desired=DesiredState("3", None))

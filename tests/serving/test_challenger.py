@@ -47,6 +47,7 @@ def sides(service: Service, keys: range) -> dict[str, str]:
     return {str(key): service.answered_by(key=str(key)) for key in keys}
 
 
+@pytest.mark.slow
 def test_a_canary_gets_its_share(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 30))
     found = Counter(service.answered_by() for _ in range(400))

@@ -81,10 +81,16 @@ class Server:
     folder: Path
     slots: dict[str, SlotSpec]
     bundle: Bundle
+    process: subprocess.Popen[bytes]
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.url, trust_env=False, verify=False, timeout=30)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self.url.rpartition(":")[2])
 
     def order(self, **slots: SlotSpec | None) -> ServiceStatus:
         """Write an order, and wait until every worker has carried it out."""
@@ -133,8 +139,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     graph.write_bytes(graph.read_bytes()[:-1] + b"!")
     with pytest.raises(CorruptArtifactError):
         Package.open(graph.parent)
-    with serving(bundle, folder / "service") as (url, _):
-        server = Server(url, folder / "service", slots, bundle)
+    with serving(bundle, folder / "service") as (url, process):
+        server = Server(url, folder / "service", slots, bundle, process)
         with server.client:
             yield server
 
@@ -352,49 +358,55 @@ def test_a_refusal_by_the_service_names_the_limit_that_was_missed(server: Server
     assert [(result.gate, result.limit) for result in parity.value.results] == [("parity", limit)]
 
 
-def test_a_service_that_is_stopped_answers_what_it_was_asked(server: Server, tmp_path: Path) -> None:
-    image = small_package.image(0)
-    with serving(server.bundle, tmp_path / "service") as (url, process):
-        port = int(url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port)) as slow:
-            head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: image/png\r\n"
-            slow.sendall(f"{head}Content-Length: {len(image)}\r\nConnection: close\r\n\r\n".encode() + image[:10])
-            time.sleep(0.5)  # the worker has taken the connection
-            process.terminate()
-            time.sleep(7)  # longer than the five seconds after which it was killed once
-            slow.sendall(image[10:])
-            answer = b"".join(iter(lambda: slow.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200"), answer[:300]
-        assert process.wait(timeout=30) == 0
+def test_a_service_opens_no_port_but_its_own(server: Server) -> None:
+    family = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
+    listening = {c.laddr for p in family for c in p.net_connections("inet") if c.status == "LISTEN"}
+    assert {(address.ip, address.port) for address in listening} == {("127.0.0.1", server.port)}
 
 
-def test_a_service_opens_no_port_but_its_own(server: Server, tmp_path: Path) -> None:
-    with serving(server.bundle, tmp_path / "service") as (url, process):
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        listening = {c.laddr for p in family for c in p.net_connections("inet") if c.status == "LISTEN"}
-        assert {(address.ip, address.port) for address in listening} == {("127.0.0.1", int(url.rpartition(":")[2]))}
+@pytest.fixture(scope="module")
+def successor(server: Server) -> Iterator[subprocess.Popen[bytes]]:
+    """A second process on the port of the first, which is still there."""
+    server.order(champion=server.slots["1"])
+    with serving(server.bundle, server.folder, server.port) as (_, second):
+        yield second
 
 
-def test_a_second_process_takes_the_first_ones_place_without_a_refused_request(server: Server, tmp_path: Path) -> None:
-    folder, image = tmp_path / "service", small_package.image(0)
-    with serving(server.bundle, folder) as (url, first):
-        port = int(url.rpartition(":")[2])
-        target = Server(url, folder, server.slots, server.bundle)
-        with (
-            target.client,
-            loaded(target, image) as answers,
-            serving(server.bundle, folder, port) as (_, second),
-        ):
+def test_a_second_process_takes_the_first_ones_place_without_a_refused_request(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
+    server.order(champion=server.slots["1"])
+    with loaded(server, small_package.image(0)) as answers:
+        second: subprocess.Popen[bytes] = request.getfixturevalue("successor")
 
-            def has_taken_over() -> bool:
-                workers = [psutil.Process(int(path.stem)) for path in (folder / "workers").glob("*.json")]
-                return sum(worker.ppid() == second.pid for worker in workers) == 2
+        def has_taken_over() -> bool:
+            workers = [psutil.Process(int(path.stem)) for path in (server.folder / "workers").glob("*.json")]
+            return sum(worker.ppid() == second.pid for worker in workers) == 2
 
-            eventually(has_taken_over, 90)
-            first.terminate()
-            assert first.wait(timeout=60) == 0
-            time.sleep(1)
-            counted = answers()
-            assert psutil.Process(second.pid).is_running()
+        eventually(has_taken_over, 90)
+        server.process.terminate()
+        assert server.process.wait(timeout=60) == 0
+        time.sleep(1)
+        counted = answers()
+        assert psutil.Process(second.pid).is_running()
     assert set(counted) == {"1"}
     assert counted["1"] > 100
+
+
+def test_a_service_that_is_stopped_answers_what_it_was_asked(
+    server: Server, successor: subprocess.Popen[bytes]
+) -> None:
+    """The last test of these processes."""
+    image = small_package.image(0)
+    server.process.terminate()
+    server.process.wait(timeout=60)
+    with socket.create_connection(("127.0.0.1", server.port)) as slow:
+        head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: image/png\r\n"
+        slow.sendall(f"{head}Content-Length: {len(image)}\r\nConnection: close\r\n\r\n".encode() + image[:10])
+        time.sleep(0.5)  # the worker has taken the connection
+        successor.terminate()
+        time.sleep(7)  # longer than the five seconds after which it was killed once
+        slow.sendall(image[10:])
+        answer = b"".join(iter(lambda: slow.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200"), answer[:300]
+    assert successor.wait(timeout=30) == 0

@@ -80,6 +80,7 @@ def test_a_task_without_defaults_is_not_drafted(tmp_path: Path) -> None:
         draft.write(Project(tmp_path), "echoes", tmp_path / "a.csv", echo_task.NAME)
 
 
+@pytest.mark.slow
 def test_it_runs_from_a_file_to_a_sealed_package_that_answers(project: Project) -> None:
     folder = Path("data/diabetes")
     ingestion.main([str(folder)])

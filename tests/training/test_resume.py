@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from tests.training.prepared_digits import prepare, request
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS, STEPS = 4, 40
+HOST = stage_process.host_variable("training")
 
 
 def _request(place: Path, run_folder: Path) -> Path:
@@ -62,8 +62,8 @@ def _finish(process: subprocess.Popen[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in said.splitlines()]
 
 
-@contextmanager
-def _host() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def host() -> Iterator[str]:
     """A process that has imported torch ahead and forks the stage."""
     with tempfile.TemporaryDirectory() as folder:
         place = f"{folder}/host"
@@ -79,15 +79,17 @@ def _host() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, host: str) -> Path:
     """A folder with prepared data and `through`, a training that nothing disturbed."""
     folder = tmp_path_factory.mktemp("resume")
     prepare(folder / "prepared")
-    _finish(_start(_request(folder, folder / "through")))
+    _finish(_start(_request(folder, folder / "through"), **{HOST: host}))
     return folder
 
 
-def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happened(place: Path, tmp_path: Path) -> None:
+def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happened(
+    place: Path, host: str, tmp_path: Path
+) -> None:
     through = place / "through"
     broken = place / "broken"
     path = _request(place, broken)
@@ -111,8 +113,7 @@ def test_killed_then_stopped_then_finished_in_a_host_is_as_if_nothing_had_happen
     assert error.next_step == "`modelyard run digits` resumes from the checkpoint"
     stopped_at = int(str(error.where).rsplit(" ", 1)[1])
 
-    with _host() as host:
-        events = _finish(_start(path, **{stage_process.host_variable("training"): host}))
+    events = _finish(_start(path, **{HOST: host}))
     assert events[0]["resumed"]
     assert events[0]["step"] == stopped_at
     assert events[-1]["event"] == "finished"

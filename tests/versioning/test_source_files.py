@@ -1,4 +1,4 @@
-"""A file of a source on this machine that is added, changed or removed makes ingest stale, with the reason."""
+"""The digest of a source's files on this machine: added, changed or removed ones count."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
 from pydantic import TypeAdapter
 
-from components import versioning
 from components.contracts.dataset import DatasetSpec
 from components.versioning import source_files
-from tests.versioning import small_project
-
-REASON = "the files of the source changed"
 
 
 def spec(source: dict[str, object]) -> DatasetSpec:
@@ -51,22 +46,3 @@ def test_of_a_folder_with_named_files_the_others_do_not_count(tmp_path: Path) ->
     assert source_files.digest_of(tmp_path, folder, found) == first
     (folder / "a.csv").write_text("text,label\nx,y\n")
     assert source_files.digest_of(tmp_path, folder, found) != first
-
-
-@pytest.mark.slow
-def test_ingest_is_stale_and_runs_again(tmp_path: Path) -> None:
-    project = small_project.make(tmp_path)
-    photos = project.dataset(small_project.DATASET) / "photos"
-    for stage in ("ingest", "validate", "prepare"):
-        versioning.reproduce(project, small_project.DATASET, stage)
-    assert all(stage.current for stage in versioning.status(project, small_project.DATASET))
-    before = versioning.data_digest(project, small_project.DATASET)
-    (photos / "a" / "20.png").write_bytes((photos / "a" / "0.png").read_bytes())
-    ingest = versioning.status(project, small_project.DATASET)[0]
-    assert (ingest.current, ingest.reasons) == (False, (REASON,))
-    for stage in ("ingest", "validate", "prepare"):
-        versioning.reproduce(project, small_project.DATASET, stage)
-    assert all(stage.current for stage in versioning.status(project, small_project.DATASET))
-    assert versioning.data_digest(project, small_project.DATASET) != before
-    photos.rename(photos.with_name("elsewhere"))  # not here: nothing is known to have changed
-    assert all(stage.current for stage in versioning.status(project, small_project.DATASET))

@@ -167,6 +167,19 @@ def test_a_changed_key_is_named_with_both_values(project: Project) -> None:
     assert "ingest" not in found
 
 
+def test_an_added_file_of_the_source_makes_ingest_stale(project: Project) -> None:
+    photos = project.dataset(DATASET) / "photos"
+    before = versioning.data_digest(project, DATASET)
+    (photos / "a" / "20.png").write_bytes((photos / "a" / "0.png").read_bytes())
+    assert reasons(project)["ingest"] == ("the files of the source changed",)
+    for stage in STAGES:
+        versioning.reproduce(project, DATASET, stage)
+    assert reasons(project) == {}
+    assert versioning.data_digest(project, DATASET) != before
+    photos.rename(photos.with_name("elsewhere"))  # not here: nothing is known to have changed
+    assert reasons(project) == {}
+
+
 def test_missing_data_is_only_stale(project: Project) -> None:
     shutil.rmtree(project.dataset(DATASET) / "validated")
     found = reasons(project)
@@ -275,9 +288,8 @@ def test_a_stage_killed_in_the_middle_is_said_so_and_runs_again(project: Project
     assert caught.value.got == "signal 9"
     assert manifest.verify(project.dataset(DATASET) / "raw", "raw").digest == raw
     (project.root / "components/ingestion/stage.py").write_text(source)
-    for stage in STAGES:
-        versioning.reproduce(project, DATASET, stage, force=True)
-    assert reasons(project) == {}
+    versioning.reproduce(project, DATASET, "ingest", force=True)
+    assert reasons(project) == {}  # the stages after it have what they had
     assert [path.name for path in project.dataset(DATASET).glob(".*")] == []
 
 
@@ -304,9 +316,8 @@ def test_the_whole_process_killed_in_the_middle_and_run_again(
         time.sleep(0.1)
     assert is_gone(child)
     (project.root / "components/ingestion/stage.py").write_text(source)
-    for stage in STAGES:
-        versioning.reproduce(project, DATASET, stage, force=True)
-    assert reasons(project) == {}
+    versioning.reproduce(project, DATASET, "ingest", force=True)
+    assert reasons(project) == {}  # the stages after it have what they had
     assert [path.name for path in project.dataset(DATASET).glob(".*")] == []
 
 
