@@ -90,6 +90,10 @@ def show(outcome: AdviceOutcome) -> None:
         )
     rows += [[name, "", "", "", f"{value:.4f}", "", "", "", ""] for name, value in advice.baselines.items()]
     tables.show(heads, rows)
+    if any(lever.predicted for lever in advice.levers):
+        click.echo(
+            "gain    from the law's own value of now; the figure of now is one measurement, which may lie beside it"
+        )
     click.secho(advice.sentence, bold=True)
     if advice.train is not None and advice.validation is not None:
         losses = f"{advice.train:.4f} on train, {advice.validation:.4f} on validation"
