@@ -114,3 +114,18 @@ def test_a_length_of_time(text: str, seconds: float) -> None:
 def test_no_length_of_time(text: str) -> None:
     with pytest.raises(click.BadParameter, match="not a length of time"):
         Duration().convert(text, None, None)
+
+
+DATASETS = Path(__file__).resolve().parents[2] / "data"
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in DATASETS.glob("*/dataset.yaml")))
+def test_setting_a_key_changes_no_other_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "dataset.yaml"
+    path.write_text((DATASETS / name / "dataset.yaml").read_text())
+    before = path.read_text().splitlines()
+    pipeline_file.set_keys(path, {"input.new_key": 16})
+    after = path.read_text().splitlines()
+    gone, new = set(before) - set(after), [line for line in after if line not in before]
+    assert (len(gone) <= 1, len(new)) == (True, 1)
+    assert "new_key: 16" in new[0]

@@ -255,8 +255,7 @@ def _write(project: Project, study: Study, applied: Applied, log: Log) -> None:
         lines.append(
             f"#   trial {one.number}: {one.mean:.4f} +- {one.spread:.4f}  {settings_text(dict(one.settings))}{mark}"
         )
-    head = "".join(f"{line}\n" for line in lines)
-    pipeline_file.set_keys(project.pipeline_file(study.pipeline.name), settings, head)
+    pipeline_file.set_keys(project.pipeline_file(study.pipeline.name), settings, lines)
     if inputs:
         others = [
             path.stem
