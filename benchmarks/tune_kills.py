@@ -34,7 +34,7 @@ SPACE = {
     "model.dropout": {"float": [0.0, 0.5]},
     "train.batch_size": {"choice": [32, 64]},
 }
-LONGEST_SECONDS = 14.0
+LONGEST_SECONDS = 8.0
 
 
 def measure(kills: int = 20, seed: int = 0) -> list[Figure]:
