@@ -72,7 +72,7 @@ class TrialRow(Strict):
     Args:
         settings: what differs from the pipeline file, by dotted key; empty: the recipe of the file.
         values: the objectives; of a trial that ended early, the last figure.
-        loss: on the validation split, of the epoch whose weights are kept; it decides between equal figures.
+        loss: on the validation split, of the epoch whose weights are kept.
         epochs: that it was trained.
         seconds: of training.
         note: why it failed, or which trial it repeats.
@@ -133,12 +133,15 @@ class TuneReport(Strict):
         return next(trial for trial in self.trials if trial.number == number)
 
     def ranked(self) -> list[TrialRow]:
-        """The complete trials, the best first; of equal ones the one of the lower loss, then of fewer parameters."""
+        """The complete trials, the best first; of equal ones the one of fewer parameters, then of the lower loss.
+
+        The loss alone says little of equal figures: label smoothing and a network that is sure of itself move it.
+        """
         sign = -1 if self.directions[0] == "maximize" else 1
         complete = [trial for trial in self.trials if trial.state == "complete"]
         return sorted(
             complete,
-            key=lambda trial: (sign * trial.values[0], trial.loss or 0.0, trial.parameters or 0, trial.number),
+            key=lambda trial: (sign * trial.values[0], trial.parameters or 0, trial.loss or 0.0, trial.number),
         )
 
     @property

@@ -36,7 +36,7 @@ def _recipe(report: TuneReport, best: TrialRow) -> list[str]:
         return []
     gain = best.values[0] - report.recipe[0]
     if gain == 0:
-        return [f"the best trial's {report.metric} equals the recipe's, with a lower loss or fewer parameters"]
+        return [f"the best trial's {report.metric} equals the recipe's, with fewer parameters or a lower loss"]
     return [
         f"the best trial's {report.metric} is {abs(gain):.4f} {'above' if gain > 0 else 'below'} the recipe's; the "
         "best of many is the luckiest too, so see what is left of that over several seeds: --apply"

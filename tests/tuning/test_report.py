@@ -91,11 +91,11 @@ def test_a_best_trial_that_equals_the_recipe_is_no_gain(tmp_path: Path, monkeypa
     assert "2 of 4 trials failed, 2 of them so: the loss is not finite" in report.advice
 
 
-def test_equal_figures_are_ranked_by_loss_then_by_size(tmp_path: Path) -> None:
+def test_equal_figures_are_ranked_by_size_then_by_loss(tmp_path: Path) -> None:
     rows = [
         TrialRow(number=number, state="complete", settings={"model.dropout": 0.1}, values=[0.9], loss=loss,
                        fingerprint=None, parameters=parameters, epochs=2, seconds=1.0)
-        for number, (loss, parameters) in enumerate([(0.3, 10), (0.2, 50), (0.2, 40)])
+        for number, (loss, parameters) in enumerate([(0.1, 50), (0.3, 40), (0.2, 40)])
     ]  # fmt: skip
     report = TuneReport(
         study="s", pipeline="p", task="t", dataset="d", metric="accuracy", objectives=["metric"],

@@ -46,13 +46,12 @@ class Finalist:
     Args:
         number: of its trial.
         values: the metric on the validation split, one for each seed.
-        losses: the loss on the validation split, one for each seed.
     """
 
     number: int
     settings: Mapping[str, Any]
     values: tuple[float, ...]
-    losses: tuple[float, ...]
+    parameters: int
 
     @property
     def mean(self) -> float:
@@ -117,17 +116,17 @@ def apply(project: Project, study: Study, report: TuneReport, api: Api, parent: 
     rows = _finalists(report, study, log)
     trained = _train_all(project, study, rows, api, parent, log)
     higher = report.directions[0] == "maximize"
-    finalists = sorted(
-        (
+    finalists = ordered(
+        [
             Finalist(
                 row.number,
                 row.settings,
                 tuple(_metric(study, one) for one in trained[row.number]),
-                tuple(_kept(one)["validation/loss"] for one in trained[row.number]),
+                trained[row.number][0].parameters,
             )
             for row in rows
-        ),
-        key=lambda one: ((-1 if higher else 1) * one.mean, statistics.fmean(one.losses), bool(one.settings)),
+        ],
+        higher_is_better=higher,
     )
     winner, recipe = finalists[0], next(one for one in finalists if not one.settings)
     gain = (winner.mean - recipe.mean) * (1 if higher else -1)
@@ -137,6 +136,12 @@ def apply(project: Project, study: Study, report: TuneReport, api: Api, parent: 
     if winner.settings:
         _write(project, study, applied, log)
     return applied
+
+
+def ordered(finalists: Sequence[Finalist], *, higher_is_better: bool) -> list[Finalist]:
+    """The best mean first; of equal means the recipe of the file, which then stays, then the smaller network."""
+    sign = -1 if higher_is_better else 1
+    return sorted(finalists, key=lambda one: (sign * one.mean, bool(one.settings), one.parameters))
 
 
 def _finalists(report: TuneReport, study: Study, log: Log) -> list[TrialRow]:
