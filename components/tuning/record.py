@@ -93,12 +93,14 @@ class StudyRecord:
         parameters: Mapping[str, Any],
         distributions: Mapping[str, BaseDistribution],
         system: Mapping[str, Any],
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Write a trial that begins.
 
         Args:
             settings: keys of the pipeline file and their values.
             system: what Optuna's sampler remembers of it.
+            facts: JSON values that it begins with.
 
         Raises:
             SearchError: the storage has another trial of this number: another process tunes this study.
@@ -108,7 +110,7 @@ class StudyRecord:
             params=dict(parameters),
             distributions=dict(distributions),
             system_attrs=dict(system),
-            user_attrs={_SETTINGS: json.dumps(settings)},
+            user_attrs={_SETTINGS: json.dumps(settings), **(facts or {})},
         )
         trial_id = self._storage.create_new_trial(self._id, template_trial=template)
         if self._storage.get_trial_number_from_id(trial_id) != number:
@@ -121,10 +123,6 @@ class StudyRecord:
     def report(self, number: int, epoch: int, value: float) -> None:
         """Keep the figure of an epoch."""
         self._storage.set_trial_intermediate_value(self._trial_id(number), epoch, value)
-
-    def fact(self, number: int, key: str, value: Any) -> None:
-        """Keep a JSON value of a trial that runs."""
-        self._storage.set_trial_user_attr(self._trial_id(number), key, value)
 
     def tell(self, number: int, told: Told) -> None:
         """Write the outcome of a trial; it is final."""

@@ -130,7 +130,8 @@ def test_a_second_process_on_the_same_study_is_refused(tmp_path: Path) -> None:
 
 def test_a_trial_that_ends_early_keeps_its_last_figure(tmp_path: Path) -> None:
     record = StudyRecord(f"sqlite:///{tmp_path / 'a.db'}", NAME, ["maximize"])
-    record.begin(0, {"train.learning_rate": 0.1}, {}, {}, {})
+    record.begin(0, {"train.learning_rate": 0.1}, {}, {}, {}, {"finishes": 7})
+    assert record.trials()[0].user_attrs["finishes"] == 7  # with the trial itself, so that no kill comes between
     record.report(0, 1, 0.25)
     record.report(0, 2, 0.5)
     record.tell(0, Told("pruned", facts={"seconds": 2.0}))

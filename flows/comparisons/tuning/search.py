@@ -170,10 +170,11 @@ class Search:
         )  # fmt: skip
         if is_new:
             proposal = self._proposal(view, number) if finishes is None else _again(trials[finishes], view)
-            study.record.begin(number, proposal.settings, proposal.parameters, proposal.distributions, proposal.system)
+            facts = {} if finishes is None else {trial.FINISHES: finishes}
+            study.record.begin(
+                number, proposal.settings, proposal.parameters, proposal.distributions, proposal.system, facts
+            )
             settings = proposal.settings
-            if finishes is not None:
-                study.record.fact(number, trial.FINISHES, finishes)
         else:
             own = trials[number]
             settings = settings_of(own)
@@ -268,7 +269,7 @@ class Search:
         self._progress.told(number, outcome)
 
     def _keep_late_outcomes(self) -> None:
-        """StudyRecord what ended while the search stopped."""
+        """Write what ended while the search stopped."""
         while not self._outcomes.empty():
             number, outcome = self._outcomes.get()
             if isinstance(outcome, Told):

@@ -105,8 +105,9 @@ def open_study(
     is_new = "identity" not in notes
     if is_new:
         cores = max(1, _cores() // slots)
-        notes = {"identity": identity, "lag": 1 if slots == 1 else 2 * slots, "cores": cores}
+        notes = {"lag": 1 if slots == 1 else 2 * slots, "cores": cores}
         notes |= {"pipeline": pipeline.name, "metric": metric.name, "objectives": list(spec.objectives)}
+        notes |= {"identity": identity}  # the last to be written: a study that has it has all
         for key, value in notes.items():
             record.note(key, value)
     if notes["identity"] != identity:

@@ -140,6 +140,7 @@ def run(setting: Setting, variant: Variant, view: TrialView, number: int) -> Tol
         return Told("failed", facts=facts, system=view.system())
     if figures is None:
         facts["reason"] = "the training left no figures"
+        tracking.finish(setting.api, mlflow_run, "FAILED")
         return Told("failed", facts=facts, system=view.system())
     values = objective_values(setting.metric, setting.objectives, figures)
     facts |= {
