@@ -1,0 +1,1 @@
+"""Bundles leave: archives, images, files of deployment targets; archives of other installations come in."""
