@@ -8,6 +8,8 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from prometheus_client import Counter
+
 from components.access.door import Receive, Scope, Send
 from components.contracts.serving_spec import WORKER_HEADER
 from serving import metrics, page
@@ -30,6 +32,7 @@ class ModelApp:
 
     def __init__(self) -> None:
         self._routes: dict[str, Mapping[str, Handler]] = {}
+        self._counters: dict[tuple[str, int], Counter] = {}
 
     @property
     def asgi(self) -> ModelApp:
@@ -77,10 +80,18 @@ class ModelApp:
         except Exception:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
             answer = self._refused(RefusedRequest(500, "internal", "the service failed; its log says why"))
+        self._count(scope["path"], answer.status)
         if isinstance(answer, StreamedReply):
             await answer.send(send, receive)
         else:
             await answer.send(send)
+
+    def _count(self, path: str, status: int) -> None:
+        path = path if path in self._routes else "other"  # whatever clients make up is no series
+        counter = self._counters.get((path, status))
+        if counter is None:
+            counter = self._counters[path, status] = metrics.REQUESTS.labels(path, str(status))
+        counter.inc()
 
     def _handler(self, scope: Scope) -> Handler:
         methods = self._routes.get(scope["path"])

@@ -16,6 +16,7 @@ _SLOT_LABELS = ["model", "version", "role"]
 PREDICTIONS = Counter(
     "modelyard_predictions", "Samples answered, by label where answers have one", [*_SLOT_LABELS, "label"]
 )
+REQUESTS = Counter("modelyard_requests", "Responses, by path and HTTP status", ["path", "status"])
 REFUSALS = Counter("modelyard_refusals", "Requests refused", [*_SLOT_LABELS, "code"])
 FAILURES = Counter("modelyard_failures", "Requests that a version failed to answer", [*_SLOT_LABELS, "code"])
 COMPARED = Counter("modelyard_compared", "Samples that a challenger in the shadow answered too", ["model", "version"])
