@@ -6,10 +6,15 @@ the service, `/metrics` leaves out what the files still hold. If the version com
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, values
+
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # a worker, which never forks: no need to ask for its number at each count
+    _NUMBER = os.getpid()
+    values.ValueClass = values.MultiProcessValue(lambda: _NUMBER)
 
 _SLOT_LABELS = ["model", "version", "role"]
 
