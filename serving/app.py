@@ -1,105 +1,114 @@
-"""The HTTP face of packaged models: one ASGI application, mounted into the BentoML service."""
+"""The HTTP face of packaged models: one ASGI application, before or within the BentoML service."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
+import logging
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.background import BackgroundTask
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from prometheus_client import Counter
 
-from components.contracts.serving_spec import KEY_HEADER, WORKER_HEADER, RolloutPolicy
-from components.core.errors import InferenceError, SampleError
-from components.tasks.task import Prediction
-from serving import metrics, page, shadow
-from serving import request as requests
-from serving.canary import choose
+from components.access.door import Receive, Scope, Send
+from components.contracts.serving_spec import WORKER_HEADER
+from serving import metrics, page
+from serving.answering import Answerer
+from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
+from serving.native import Native
 from serving.openapi import document
-from serving.request import PredictionRequest, RefusedRequest
-from serving.slots import ModelSlot, failure
+from serving.problem import PROBLEM_TYPE, RefusedRequest
 from serving.worker import Worker
 
-# A challenger gets 2 s, or four times its latency limit if that is longer; then the champion answers instead.
-ANSWER_SECONDS, ANSWER_RATIO = 2.0, 4
+Handler = Callable[[HttpRequest], Awaitable[Answer]]
+
+LOG = logging.getLogger("bentoml.modelyard")
+
+_HTML = b"text/html; charset=utf-8"
 
 
 class ModelApp:
     """Answers requests from the slots of a worker; `serve` is called once before the first request."""
 
     def __init__(self) -> None:
-        self.asgi = Starlette(
-            routes=[
-                Route("/predict", self.predict, methods=["POST"]),
-                Route("/model", self.model, methods=["GET"]),
-                Route("/status", self.status, methods=["GET"]),
-                Route("/release", self.status, methods=["GET"]),  # as clients of earlier versions ask
-                Route("/", self.page, methods=["GET"]),  # BentoML's own page loads scripts from the network
-                Route("/openapi.json", self.openapi, methods=["GET"]),
-                Route("/docs.json", self.openapi, methods=["GET"]),
-            ]
-        )
-        self._waiting = 0
-        self._large_bodies = ThreadPoolExecutor(1, "bodies")
+        self._routes: dict[str, Mapping[str, Handler]] = {}
+        self._counters: dict[tuple[str, int], Counter] = {}
+
+    @property
+    def asgi(self) -> ModelApp:
+        """This application."""
+        return self
 
     def serve(self, worker: Worker) -> None:
         """Set the worker whose slots answer."""
         self._worker = worker
         self._slot_manager = worker.slot_manager
+        answerer = Answerer(worker.slot_manager)
+        native = Native(answerer)
 
-    async def predict(self, request: Request) -> Response:
-        """Predict. The slots as they are when the request arrives answer it, even if they are swapped meanwhile."""
-        slots = self._slot_manager.current
-        named_version, key = requests.named_version(request), request.headers.get(KEY_HEADER)
-        try:
-            slot = choose(slots, named_version, key)
-        except RefusedRequest as refusal:
-            return self._refuse(refusal, None)
-        try:
-            with self._queued(slot.loaded.settings.max_queue):  # before the body is read, so that reading counts
-                loaded = slot.loaded
-                parsed = await requests.read(request, loaded.settings, loaded.predictor, self._large_bodies)
-                file = requests.requested_file(request, loaded.predictor.endpoint, parsed)
-                answer: list[Prediction] | str
-                if slot.role == "challenger" and named_version is None and slots.champion:
-                    challenger, answer = slot, await self._try(slot, slots.champion, slots.policy, parsed)
-                    if isinstance(answer, str):  # a sample that the champion rejects too is no failure
-                        slot, code = slots.champion, answer
-                        answer = await self._answer(slot, parsed)
-                        challenger.fail(code)
-                    self._slot_manager.judge(challenger)
-                else:
-                    answer = await self._answer(slot, parsed)
-        except RefusedRequest as refusal:
-            return self._refuse(refusal, slot)
-        except SampleError as error:
-            return self._refuse(RefusedRequest.of(error, slot.loaded.predictor.endpoint.item), slot)
-        except InferenceError as error:
-            return self._refuse(RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got), slot)
-        body = {"predictions": answer, "model": slot.about}
-        after, beside = None, slots.challenger
-        if beside and not slots.canary_percent and named_version is None:
-            if beside.background.is_full():  # nearly always so at full load
-                beside.drop()
-            else:
-                after = BackgroundTask(self._shadow, beside, parsed, answer)
-        if file:
-            content = base64.b64decode(answer[0][file.field])
-            return Response(content, media_type=file.media, headers=slot.headers, background=after)
-        return JSONResponse(body, headers=slot.headers, background=after)
+        async def predict(request: HttpRequest) -> Answer:
+            return await native.predict(request, worker.settings)
 
-    async def model(self, _: Request) -> Response:
+        self._routes = {
+            "/predict": {"POST": predict},
+            "/model": {"GET": self.model},
+            "/status": {"GET": self.status},
+            "/release": {"GET": self.status},  # as clients of earlier versions ask
+            "/": {"GET": self.page},  # BentoML's own page loads scripts from the network
+            "/openapi.json": {"GET": self.openapi},
+            "/docs.json": {"GET": self.openapi},
+        }
+
+    def has(self, path: str) -> bool:
+        """Whether this application answers a path, with whatever status."""
+        return path in self._routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        if scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        request = HttpRequest(scope, receive)
+        try:
+            answer: Answer = await self._handler(scope)(request)
+        except RefusedRequest as refusal:
+            answer = self._refused(refusal)
+        except Exception:
+            LOG.exception("%s %s failed", scope["method"], scope["path"])
+            answer = self._refused(RefusedRequest(500, "internal", "the service failed; its log says why"))
+        self._count(scope["path"], answer.status)
+        if isinstance(answer, StreamedReply):
+            await answer.send(send, receive)
+        else:
+            await answer.send(send)
+
+    def _count(self, path: str, status: int) -> None:
+        path = path if path in self._routes else "other"  # whatever clients make up is no series
+        counter = self._counters.get((path, status))
+        if counter is None:
+            counter = self._counters[path, status] = metrics.REQUESTS.labels(path, str(status))
+        counter.inc()
+
+    def _handler(self, scope: Scope) -> Handler:
+        methods = self._routes.get(scope["path"])
+        if methods is None:
+            raise RefusedRequest(404, "path", "there is nothing at this path", got=scope["path"])
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        handler = methods.get(method)
+        if handler is None:
+            allowed = ", ".join(methods)
+            raise RefusedRequest(405, "method", "this path has no such method", got=method, expected=allowed)
+        return handler
+
+    async def model(self, _: HttpRequest) -> Answer:
         """Describe the champion."""
         slot = self._slot_manager.current.champion
         if slot is None:
-            return self._refuse(_NOTHING, None)
+            raise _nothing()
         predictor = slot.loaded.predictor
         wire, facts = predictor.endpoint, predictor.package.facts
         about: dict[str, Any] = {
@@ -109,74 +118,52 @@ class ModelApp:
             "takes": {"item": wire.item, "items": wire.items, "media": wire.media, "form": wire.form},
             **predictor.signature.model_dump(),
         }
-        return JSONResponse(about, headers=slot.headers)
+        return json_reply(about, headers=slot.encoded_headers)
 
-    async def status(self, _: Request) -> Response:
+    async def status(self, _: HttpRequest) -> Answer:
         """The status of each worker of the service."""
-        return Response(self._worker.service_status().model_dump_json(), media_type="application/json")
+        return Reply(self._worker.service_status().model_dump_json().encode())
 
-    async def page(self, _: Request) -> Response:
+    async def page(self, _: HttpRequest) -> Answer:
         """The HTML page."""
         slot = self._slot_manager.current.champion
         if slot is None:
-            return HTMLResponse(page.nothing(self._worker.settings.model), 503)
-        return HTMLResponse(page.render(slot.about, slot.loaded.predictor.endpoint), headers=slot.headers)
+            return Reply(page.nothing(self._worker.settings.model).encode(), 503, _HTML)
+        content = page.render(slot.about, slot.loaded.predictor.endpoint).encode()
+        return Reply(content, 200, _HTML, slot.encoded_headers)
 
-    async def openapi(self, _: Request) -> Response:
+    async def openapi(self, _: HttpRequest) -> Answer:
         """The OpenAPI document."""
         slot = self._slot_manager.current.champion
         if slot is None:
-            return self._refuse(_NOTHING, None)
-        return JSONResponse(document(slot.loaded.settings, slot.loaded.predictor.endpoint))
+            raise _nothing()
+        return json_reply(document(slot.loaded.settings, slot.loaded.predictor.endpoint))
 
-    @contextmanager
-    def _queued(self, max_queue: int) -> Iterator[None]:
-        if self._waiting >= max_queue:
-            raise RefusedRequest(503, "busy", "too many requests are waiting", got=self._waiting)
-        self._waiting += 1
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-
-    async def _answer(self, slot: ModelSlot, parsed: PredictionRequest) -> list[Prediction]:
-        try:
-            return await self._run(slot, parsed)
-        except InferenceError as error:
-            slot.fail(failure(error))
-            raise
-        finally:
-            if slot.role == "challenger":
-                self._slot_manager.judge(slot)
-
-    async def _try(
-        self, challenger: ModelSlot, champion: ModelSlot, policy: RolloutPolicy | None, parsed: PredictionRequest
-    ) -> list[Prediction] | str:
-        """The challenger's answer, or the code of its failure."""
-        ratio = policy.limits.max_latency_ratio if policy else 1.0
-        timeout = max(ANSWER_SECONDS, ANSWER_RATIO * ratio * champion.recorder.medians()[0])
-        try:
-            return await asyncio.wait_for(self._run(challenger, parsed), timeout)
-        except TimeoutError:
-            return "late"
-        except (InferenceError, SampleError) as error:
-            return failure(error)
-
-    async def _run(self, slot: ModelSlot, parsed: PredictionRequest) -> list[Prediction]:
-        return await asyncio.get_running_loop().run_in_executor(slot.threads, slot.answer, parsed)
-
-    async def _shadow(self, slot: ModelSlot, parsed: PredictionRequest, answer: list[Prediction]) -> None:
-        shadow.offer(self._slot_manager, slot, parsed, answer, lambda: self._waiting > 0)
-
-    def _refuse(self, refusal: RefusedRequest, slot: ModelSlot | None) -> Response:
-        settings = self._worker.settings
+    def _refused(self, refusal: RefusedRequest) -> Reply:
+        slot, settings = refusal.slot, self._worker.settings
         model, version, role = slot.labels if slot else (settings.model, "", "")
         if refusal.status != 500:  # a 500 is counted as a failure of its version
-            metrics.REFUSALS.labels(model, version, role, str(refusal.body["error"]["code"])).inc()
-        headers = dict(slot.headers) if slot else {"X-Modelyard-Model": model, WORKER_HEADER: str(os.getpid())}
-        if refusal.status == 503:
-            headers |= {"Retry-After": "1"}
-        return JSONResponse(refusal.body, refusal.status, headers=headers)
+            metrics.REFUSALS.labels(model, version, role, refusal.code).inc()
+        if slot:
+            headers = list(slot.encoded_headers)
+        else:
+            headers = encoded([("X-Modelyard-Model", model), (WORKER_HEADER, str(os.getpid()))])
+        seconds = refusal.retry_seconds or (1 if refusal.status == 503 else None)
+        if seconds is not None:
+            headers.append((b"retry-after", b"%d" % seconds))
+        if refusal.status == 405:
+            headers.append((b"allow", str(refusal.facts["expected"]).encode()))
+        return Reply(refusal.content(), refusal.status, PROBLEM_TYPE, headers)
 
 
-_NOTHING = RefusedRequest(503, "nothing_released", "no version is released")
+def _nothing() -> RefusedRequest:
+    return RefusedRequest(503, "nothing_released", "no version is released")
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+        await asyncio.sleep(0)

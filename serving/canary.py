@@ -6,7 +6,7 @@ import hashlib
 import random
 
 from components.contracts.serving_spec import VERSION_HEADER
-from serving.request import RefusedRequest
+from serving.problem import RefusedRequest
 from serving.slots import ModelSlot, Slots, is_named
 
 

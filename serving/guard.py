@@ -9,8 +9,9 @@ from serving.request_stats import WINDOW, RequestRecorder
 def broken_limit(challenger: RequestRecorder, champion: RequestRecorder | None, limits: ChallengerLimits) -> str | None:
     """The limit that a challenger broke, with figures; None if it broke none.
 
-    The error rate is over the last 1,000 requests. Latency is compared as CPU time, so that a shadow that waits for a
-    processor behind a busy champion is not charged for the wait.
+    The error rate is over the last 1,000 requests. Latency is compared as CPU time of requests that were computed
+    alone, so that a shadow that waits for a processor behind a busy champion is not charged for the wait, nor a
+    challenger of a few requests for the champion's larger batches.
     """
     min_requests = min(limits.min_requests, WINDOW)
     rate, requests = challenger.error_rate()
@@ -22,7 +23,7 @@ def broken_limit(challenger: RequestRecorder, champion: RequestRecorder | None, 
     if champion is None or challenger.answered < min_requests or champion.answered < min_requests:
         return None
     (_, challenger_seconds), (_, champion_seconds) = challenger.medians(), champion.medians()
-    if challenger_seconds > limits.max_latency_ratio * champion_seconds:
+    if champion_seconds and challenger_seconds > limits.max_latency_ratio * champion_seconds:
         return (
             f"its median answer takes {1000 * challenger_seconds:.2f} ms of CPU time, "
             f"the champion's {1000 * champion_seconds:.2f}: "

@@ -6,6 +6,7 @@ from typing import Any
 
 from components.inference.body import JSON, PARAMETERS
 from components.tasks.task import EndpointSchema
+from serving.problem import PROBLEM_TYPE
 from serving.request import FORM
 from serving.settings import ServingSettings
 
@@ -27,12 +28,13 @@ def document(settings: ServingSettings, wire: EndpointSchema) -> dict[str, Any]:
     if wire.media:
         body |= {FORM: {"schema": _object({wire.item: file}, beside)}}
         body |= {kind: {"schema": file} for kind in wire.media}
-    refusal = {"description": "refused, with the reason", "content": _json(_ref("Refusal"))}
+    problem = {PROBLEM_TYPE.decode(): {"schema": _ref("Problem")}}
+    refusal = {"description": "refused, with the reason", "content": problem}
     answered = _json(_ref("Answer"))
     if wire.file:  # of one sample, to whoever accepts nothing else
         answered |= {wire.file.media: {"schema": {"type": "string", "contentMediaType": wire.file.media}}}
     answer = {"description": "one prediction a sample, in order", "content": answered}
-    refused = (400, *((406,) if wire.file else ()), 409, 413, 415, 422, 500, 503)
+    refused = (400, *((406,) if wire.file else ()), 409, 413, 415, 422, 429, 500, 503, 504)
     predict = {
         "operationId": "predict",
         "summary": wire.summary,
@@ -41,7 +43,7 @@ def document(settings: ServingSettings, wire: EndpointSchema) -> dict[str, Any]:
     }
     about = {"description": "what this process serves", "content": _json({"type": "object"})}
     model = _object({"name": {"type": "string"}, "version": {"type": "string"}, "package": {"type": "string"}})
-    error = _object({"code": {"type": "string"}, "message": {"type": "string"}}, closed=False)
+    texts = {key: {"type": "string"} for key in ("type", "title", "detail", "code")}
     return {
         "openapi": "3.1.0",
         "info": {"title": settings.model, "version": settings.version},
@@ -54,7 +56,7 @@ def document(settings: ServingSettings, wire: EndpointSchema) -> dict[str, Any]:
                 **schemas,
                 "Prediction": wire.prediction,
                 "Answer": _object({"predictions": {"type": "array", "items": _ref("Prediction")}, "model": model}),
-                "Refusal": _object({"error": error}),
+                "Problem": _object({**texts, "status": {"type": "integer"}}, closed=False),
             }
         },
     }

@@ -144,7 +144,7 @@ form.onsubmit = async event => {
   const response = await fetch("predict", {method: "POST", ...request()});
   const answer = await response.json();
   out.replaceChildren();
-  if (!response.ok) put(out, "p", answer.error.message, "refused");
+  if (!response.ok) put(out, "p", answer.detail, "refused");
   else answer.predictions.forEach(show);
  } catch (error) {
   out.replaceChildren();

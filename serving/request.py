@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from components.contracts.serving_spec import FORMER_VERSION_HEADER, VERSION_HEADER
 from components.core.errors import SampleError
@@ -22,10 +22,12 @@ from components.core.strict import Strict
 from components.inference import body
 from components.inference.predictor import Predictor
 from components.tasks.task import AnsweredFile, EndpointSchema
+from serving.exchange import HttpRequest
+from serving.problem import RefusedRequest
 from serving.settings import ServingSettings
 
 FORM = "multipart/form-data"
-UNREADABLE = ("json", "base64")  # 400: not even the body can be read; all else that is wrong with a sample is 422
+_VERSIONS = tuple(name.lower().encode() for name in (VERSION_HEADER, FORMER_VERSION_HEADER))
 
 
 class PredictionRequest(NamedTuple):
@@ -36,29 +38,8 @@ class PredictionRequest(NamedTuple):
     size: int
 
 
-class RefusedRequest(Exception):
-    """A request that is not answered.
-
-    Args:
-        status: the HTTP status, 4xx, 503, or 500 where the model failed.
-        code: one word for machines.
-    """
-
-    def __init__(self, status: int, code: str, message: str, **facts: object) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": {"code": code, "message": message, **{k: v for k, v in facts.items() if v is not None}}}
-
-    @staticmethod
-    def of(error: SampleError, item: str) -> RefusedRequest:
-        """The refusal of a sample; without a word of its own it is named after what the task takes."""
-        code = error.code or item
-        facts = {"where": error.where, "got": error.got, "expected": error.expected}
-        return RefusedRequest(400 if code in UNREADABLE else 422, code, error.what, **facts)
-
-
 async def read(
-    request: Request, settings: ServingSettings, predictor: Predictor, threads: Executor
+    request: HttpRequest, settings: ServingSettings, predictor: Predictor, threads: Executor
 ) -> PredictionRequest:
     """Parse a request.
 
@@ -68,39 +49,48 @@ async def read(
     Raises:
         RefusedRequest: the request is not valid.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    wire = predictor.endpoint
+    kind, wire = request.media_type, predictor.endpoint
     try:
-        if kind == FORM and wire.media:
-            parsed = await _from_form(request, settings, predictor)
-        elif kind == body.JSON or body.takes(wire, kind):
-            content = await _body(request, settings.max_request_bytes)
+        if kind == body.JSON or body.takes(wire, kind):
+            content = await request.body(settings.max_request_bytes)
             if len(content) < body.LARGE_BYTES:
                 items = body.read(predictor.processor, wire, content, kind)
             else:
                 loop = asyncio.get_running_loop()
                 items = await loop.run_in_executor(threads, body.read, predictor.processor, wire, content, kind)
             parsed = PredictionRequest(*items, len(content))
+        elif kind == FORM and wire.media:
+            parsed = await _from_form(request, settings, predictor)
         else:
             raise RefusedRequest(
                 415, "content_type", "this content type is not read", got=kind or None, expected=accepted(predictor)
             )
     except SampleError as error:
         raise RefusedRequest.of(error, wire.item) from error
-    if len(parsed.items) == 0:
-        raise RefusedRequest(422, "empty", f"no {wire.item} in the request", expected="at least one")
-    if len(parsed.items) > settings.max_batch_size:
-        got, expected = len(parsed.items), settings.max_batch_size
-        raise RefusedRequest(422, "too_many", f"too many {wire.items} in one request", got=got, expected=expected)
+    check_count(len(parsed.items), settings, wire)
     return parsed
 
 
-def named_version(request: Request) -> str | None:
+def check_count(count: int, settings: ServingSettings, wire: EndpointSchema) -> None:
+    """Refuse a request without samples, or with too many.
+
+    Raises:
+        RefusedRequest: 422.
+    """
+    if count == 0:
+        raise RefusedRequest(422, "empty", f"no {wire.item} in the request", expected="at least one")
+    if count > settings.max_batch_size:
+        expected = settings.max_batch_size
+        raise RefusedRequest(422, "too_many", f"too many {wire.items} in one request", got=count, expected=expected)
+
+
+def named_version(request: HttpRequest) -> str | None:
     """The version that a request's header names, by number or package digest; None: the service chooses."""
-    return request.headers.get(VERSION_HEADER, request.headers.get(FORMER_VERSION_HEADER))
+    found = request.header(_VERSIONS[0])
+    return found if found is not None else request.header(_VERSIONS[1])
 
 
-def requested_file(request: Request, wire: EndpointSchema, parsed: PredictionRequest) -> AnsweredFile | None:
+def requested_file(request: HttpRequest, wire: EndpointSchema, parsed: PredictionRequest) -> AnsweredFile | None:
     """The file that a request accepts instead of JSON, if any.
 
     Raises:
@@ -108,7 +98,7 @@ def requested_file(request: Request, wire: EndpointSchema, parsed: PredictionReq
     """
     if wire.file is None:
         return None
-    kinds = {kind.partition(";")[0].strip().lower() for kind in request.headers.get("accept", "").split(",")}
+    kinds = {kind.partition(";")[0].strip().lower() for kind in (request.header(b"accept") or "").split(",")}
     if body.JSON in kinds or not kinds & {wire.file.media, f"{wire.file.media.partition('/')[0]}/*"}:
         return None
     if len(parsed.items) > 1:
@@ -123,31 +113,9 @@ def accepted(predictor: Predictor) -> str:
     return ", ".join([body.JSON, *((FORM,) if media else ()), *media])
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    pieces: list[bytes] = []
-    async for piece in _limited(request, limit):
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-async def _limited(request: Request, limit: int) -> AsyncIterator[bytes]:
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise RefusedRequest(413, "too_large", "the request is too large", got=int(declared), expected=f"{limit} bytes")
-    total = 0
-    try:
-        async for piece in request.stream():
-            total += len(piece)
-            if total > limit:
-                raise RefusedRequest(413, "too_large", "the request is too large", expected=f"{limit} bytes")
-            yield piece
-    except ClientDisconnect as error:
-        raise RefusedRequest(400, "disconnected", "the client went away") from error
-
-
-async def _from_form(request: Request, settings: ServingSettings, predictor: Predictor) -> PredictionRequest:
+async def _from_form(request: HttpRequest, settings: ServingSettings, predictor: Predictor) -> PredictionRequest:
     """Every file is one sample; a field `parameters` holds JSON."""
-    limited = Request(request.scope, _replay(_limited(request, settings.max_request_bytes)))
+    limited = Request(request.scope, _replay(request.stream(settings.max_request_bytes)))
     try:
         async with limited.form(max_files=settings.max_batch_size + 1, max_fields=16) as form:
             uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]

@@ -28,12 +28,13 @@ class RequestRecorder:
         self.answered = 0
         self.dropped = 0
 
-    def answer(self, seconds: float, processor_seconds: float) -> None:
-        """Count an answer, with its wall time and its CPU time."""
+    def answer(self, seconds: float, processor_seconds: float | None) -> None:
+        """Count an answer, with its wall time and, where it was computed alone, its CPU time."""
         with self._lock:
             self.answered += 1
             self._seconds.append(seconds)
-            self._processor.append(processor_seconds)
+            if processor_seconds is not None:
+                self._processor.append(processor_seconds)
             self._count(failed=False)
 
     def fail(self, *, not_finite: bool = False) -> None:
@@ -60,10 +61,10 @@ class RequestRecorder:
             return self._recent_failures / max(1, len(self._failed)), len(self._failed)
 
     def medians(self) -> tuple[float, float]:
-        """Median wall seconds and median CPU seconds of the last answers."""
+        """Median wall seconds and median CPU seconds of the last answers; of CPU time, those computed alone count."""
         with self._lock:
             if self._seconds and (self.answered - self._medians_at >= REFRESH or self._medians_at == 0):
-                self._medians = (median(self._seconds), median(self._processor))
+                self._medians = (median(self._seconds), median(self._processor) if self._processor else 0.0)
                 self._medians_at = self.answered
             return self._medians
 

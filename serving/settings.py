@@ -13,7 +13,8 @@ class ServingSettings(Tolerant):
     Args:
         model: name of the registered model; also the pipeline's.
         version: its version in the registry.
-        max_queue: requests that may wait for a processor before new ones get 503.
+        max_queue: requests that may wait for a processor before new ones get 429.
+        timeout_seconds: requests that are not begun by then get 504.
     """
 
     model: str
@@ -23,6 +24,7 @@ class ServingSettings(Tolerant):
     max_image_pixels: int
     workers: int
     max_queue: int = 256
+    timeout_seconds: float = 60.0
 
     @staticmethod
     def load(folder: Path) -> ServingSettings:

@@ -144,7 +144,7 @@ class SlotManager:
         threads: Executor = self._threads
         if role == "challenger":
             threads = ThreadPoolExecutor(self._count, "challenge")
-        return ModelSlot(role, loaded, threads)
+        return ModelSlot(role, loaded, threads, self._count)
 
     def _publish(self, before: Slots, after: Slots) -> None:
         for role in SLOT_NAMES:

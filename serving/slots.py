@@ -9,6 +9,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import orjson
+
 from components.contracts.serving_spec import (
     ROLE_HEADER,
     SLOT_NAMES,
@@ -20,9 +22,12 @@ from components.contracts.serving_spec import (
     SlotStatus,
 )
 from components.core.errors import InferenceError, NotFiniteError, SampleError
+from components.inference.predictor import Arrays
 from components.tasks.task import Prediction
 from serving import metrics
 from serving.background import Background
+from serving.batcher import Batcher
+from serving.exchange import encoded
 from serving.loaded import LoadedPackage
 from serving.request import PredictionRequest
 from serving.request_stats import RequestRecorder
@@ -33,10 +38,16 @@ class ModelSlot:
 
     Args:
         threads: the pool that runs inference; a challenger has its own, so that a hanging challenger blocks no other.
+        count: threads in the pool.
     """
 
-    def __init__(self, role: SlotName, loaded: LoadedPackage, threads: Executor) -> None:
+    def __init__(self, role: SlotName, loaded: LoadedPackage, threads: Executor, count: int) -> None:
         self.role, self.loaded, self.threads = role, loaded, threads
+        # Parameters of a request hold for all its samples, and a sampled answer for its place among them.
+        batches = role != "challenger" and loaded.predictor.endpoint.parameters is None
+        self.batcher = (
+            Batcher(loaded.predictor.answer, threads, count, loaded.settings.max_batch_size) if batches else None
+        )
         self.since = time.time()
         self.recorder = RequestRecorder()
         self.background = Background()
@@ -49,29 +60,48 @@ class ModelSlot:
             ROLE_HEADER: role,
             WORKER_HEADER: str(os.getpid()),
         }
+        self.encoded_headers = encoded(self.headers.items())
+        self.encoded_about = orjson.dumps(self.about)
         self.labels = (model, version, role)
         self._seconds = metrics.SECONDS.labels(*self.labels)
         self._dropped = metrics.DROPPED.labels(model, version)
         self._predictions = {
             label: metrics.PREDICTIONS.labels(*self.labels, label) for label in loaded.predictor.signature.classes
         }
+        self._unlabelled = None if self._predictions else metrics.PREDICTIONS.labels(*self.labels, "")
+
+    def read(self, request: PredictionRequest) -> list[Arrays]:
+        """The arrays of a request's samples.
+
+        Raises:
+            SampleError: an item is not what the task takes.
+        """
+        return self.loaded.predictor.read(request.items)
 
     def answer(self, request: PredictionRequest) -> list[Prediction]:
-        """Answer one request and count the answer: by label, where answers have one.
+        """Answer one request by itself and count the answer.
 
         Raises:
             SampleError: an item is not what the task takes.
             InferenceError: the version failed; the caller counts it with `fail`.
         """
         begin, processor = time.perf_counter(), time.thread_time()
-        predictions = self.loaded.predictor.predict(request.items, request.parameters)
-        seconds = time.perf_counter() - begin
-        self.recorder.answer(seconds, time.thread_time() - processor)
+        predictions = self.loaded.predictor.answer(self.read(request), request.parameters)
+        self.count(predictions, time.perf_counter() - begin, time.thread_time() - processor)
+        return predictions
+
+    def count(self, predictions: list[Prediction], seconds: float, processor_seconds: float | None) -> None:
+        """Count an answer: by label, where answers have one.
+
+        Args:
+            seconds: from the begin of reading the samples to the end of inference.
+            processor_seconds: of a request that was computed alone.
+        """
+        self.recorder.answer(seconds, processor_seconds)
         self._seconds.observe(seconds)
         for prediction in predictions:
-            counter = self._predictions.get(prediction.get("label", ""))
+            counter = self._predictions.get(prediction.get("label", "")) or self._unlabelled
             (counter or metrics.PREDICTIONS.labels(*self.labels, "")).inc()
-        return predictions
 
     def fail(self, code: str) -> None:
         """Count a request that this version did not answer."""

@@ -37,6 +37,8 @@ VERSION_HEADER = "X-Modelyard-Version"
 FORMER_VERSION_HEADER = "X-Modelyard-Want"  # the same in requests, as clients of earlier versions send it
 # Requests with the same key are answered by the same side of a canary.
 KEY_HEADER = "X-Modelyard-Key"
+# In a request: how many milliseconds the client waits; a request that is not begun by then is refused with 504.
+TIMEOUT_HEADER = "X-Modelyard-Timeout-Ms"
 WORKER_HEADER = "X-Modelyard-Worker"
 # The slot that answered: champion, challenger, previous or staged.
 ROLE_HEADER = "X-Modelyard-Role"

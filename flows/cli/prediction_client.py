@@ -145,12 +145,14 @@ def predict(url: str, request: EncodedRequest) -> dict[str, Any]:
         answer: dict[str, Any] = response.json()
         return answer
     try:
-        reason = response.json()["error"]
-    except (ValueError, KeyError) as error:
+        reason = response.json()
+        reason = reason.get("error", reason)  # as services of earlier bundles say it
+        what = reason["message" if "message" in reason else "detail"]
+    except (ValueError, KeyError, AttributeError) as error:
         raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
     kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
     where = ": ".join(filter(None, (request.name, reason.get("where"))))
-    raise kind(reason["message"], where=where, got=reason.get("got"), expected=reason.get("expected"))
+    raise kind(what, where=where, got=reason.get("got"), expected=reason.get("expected"))
 
 
 def describe(prediction: Mapping[str, Any], version: str) -> str:

@@ -154,9 +154,9 @@ def answers(service: Service, column: str) -> None:
     ):
         response = service.client.post("/predict", json={"row": {**row, **change}})
         assert response.status_code == 422
-        assert words in response.json()["error"]["message"]
+        assert words in response.json()["detail"]
     refused = service.client.post("/predict", json={"row": {"age": 70}})
-    assert "without the column weight, job, is_new" in refused.json()["error"]["message"]
+    assert "without the column weight, job, is_new" in refused.json()["detail"]
     assert "<textarea" in service.client.get("/").text
 
 

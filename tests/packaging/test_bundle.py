@@ -189,7 +189,7 @@ def test_what_it_refuses_it_refuses_over_http(alone: str) -> None:
         for kind in ("image/png", "text/plain", "application/json")
     ]
     assert [answer.status_code for answer in answers] == [422, 415, 400]
-    assert all(answer.json()["error"]["message"] for answer in answers)
+    assert all(answer.json()["detail"] for answer in answers)
     too_large = httpx.post(
         f"{alone}/predict",
         content=bytes(17_000_000),

@@ -8,7 +8,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -18,7 +18,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from components.inference.difference import difference
-from components.inference.predictor import Predictor
+from components.inference.predictor import Arrays, Predictor
+from components.tasks.task import Prediction
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import small_package
@@ -133,19 +134,19 @@ BAD: dict[str, tuple[bytes, dict[str, str], int, str]] = {
 def test_bad_input_is_refused_with_a_reason(kind: str, client: TestClient) -> None:
     body, headers, status, code = BAD[kind]
     response = client.post("/predict", content=body, headers=headers)
-    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
-    assert response.json()["error"]["message"]
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.json()["detail"]
 
 
 def test_a_bad_image_in_a_batch_is_named(client: TestClient) -> None:
     response = client.post("/predict", json={"images": [encoded(0), base64.b64encode(b"no image").decode()]})
     assert response.status_code == 422
-    assert "1" in response.json()["error"]["where"]
+    assert "1" in response.json()["where"]
 
 
 def test_too_many_images_are_refused(client: TestClient) -> None:
     response = client.post("/predict", json={"images": [encoded(0)] * 5})
-    assert (response.status_code, response.json()["error"]["code"]) == (422, "too_many")
+    assert (response.status_code, response.json()["code"]) == (422, "too_many")
 
 
 def test_a_stream_without_length_is_cut_off_at_the_limit(client: TestClient) -> None:
@@ -162,7 +163,7 @@ def test_openapi_names_the_classes_and_the_shape(client: TestClient) -> None:
     text = json.dumps(document)
     assert all(f'"{name}"' in text for name in small_package.CLASSES)
     assert document["paths"]["/predict"]["post"]["responses"].keys() == {
-        "200", "400", "409", "413", "415", "422", "500", "503",
+        "200", "400", "409", "413", "415", "422", "429", "500", "503", "504",
     }  # fmt: skip
 
 
@@ -218,8 +219,8 @@ def test_a_request_whose_body_has_not_come_takes_a_place_in_the_queue(tmp_path: 
         return [await first, refused, await ask("third", at_once)]
 
     answers = asyncio.run(both())
-    assert [answer.status_code for answer in answers] == [200, 503, 200]
-    assert answers[1].json()["error"]["code"] == "busy"
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+    assert answers[1].json()["code"] == "busy"
     assert pieces_read == ["first", "third"]  # of the one that was refused nothing was read
 
 
@@ -242,5 +243,46 @@ def test_a_large_body_is_parsed_while_the_event_loop_goes_on(tmp_path: Path) -> 
             return await answer, turns
 
     answer, turns = asyncio.run(ask())
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "shape")
+    assert (answer.status_code, answer.json()["code"]) == (422, "shape")
     assert turns > 1000  # parsed on the loop, or by one call that keeps the interpreter's lock: some tens
+
+
+def test_requests_of_one_moment_are_answered_as_if_alone(tmp_path: Path) -> None:
+    small_package.bundle(tmp_path, "7")
+    app = ModelApp()
+    worker = Worker(tmp_path, None, threads=1)
+    app.serve(worker)
+    sizes: list[int] = []
+    slot = worker.slot_manager.current.champion
+    assert slot
+    assert slot.batcher
+    compute = slot.batcher._compute
+
+    def noting(samples: Sequence[Arrays]) -> list[Prediction]:
+        sizes.append(len(samples))
+        return compute(samples)
+
+    slot.batcher._compute = noting
+
+    async def ask(count: int) -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            images = [{"image": encoded(seed)} for seed in range(count)]
+            alone = [await client.post("/predict", json=one) for one in images]
+            return [*alone, *await asyncio.gather(*(client.post("/predict", json=one) for one in images))]
+
+    answers = [answer.json()["predictions"] for answer in asyncio.run(ask(40))]
+    assert max(sizes) > 1
+    assert max(difference(one, other) for one, other in zip(answers[:40], answers[40:], strict=True)) < 1e-6
+
+
+@pytest.mark.parametrize(("text", "status", "code"), [("0", 504, "deadline"), ("soon", 400, "timeout")])
+def test_a_request_may_name_how_long_it_waits(text: str, status: int, code: str, client: TestClient) -> None:
+    headers = {"content-type": "image/png", "x-modelyard-timeout-ms": text}
+    answer = client.post("/predict", content=small_package.image(0), headers=headers)
+    assert (answer.status_code, answer.json()["code"], answer.headers["content-type"]) == (
+        status, code, "application/problem+json",
+    )  # fmt: skip
+    assert answer.json()["status"] == status
+    headers["x-modelyard-timeout-ms"] = "10000"
+    assert client.post("/predict", content=small_package.image(0), headers=headers).status_code == 200

@@ -17,7 +17,7 @@ from PIL import Image
 from prometheus_client import REGISTRY
 
 from components.contracts.serving_spec import ChallengerLimits, SlotSpec
-from serving import app, background, guard
+from serving import answering, background, guard
 from serving.request_stats import RequestRecorder
 from tests import small_package
 from tests.serving.service import LIMITS, Service, challenger, eventually, running
@@ -128,7 +128,7 @@ def test_in_a_canary_nobody_gets_nan_and_the_challenger_goes(service: Service, s
     assert service.answered_by() == "1"
     refused = service.ask(want=slots["4"].package_digest)
     assert refused.status_code == 409
-    assert "removed" in refused.json()["error"]["reason"]
+    assert "removed" in refused.json()["reason"]
 
 
 def test_in_the_shadow_a_failing_challenger_goes(service: Service, slots: dict[str, SlotSpec]) -> None:
@@ -206,14 +206,14 @@ def test_what_another_worker_took_out_goes_here_too(service: Service, slots: dic
 def test_a_named_challenger_that_fails_says_so(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["1"], challenger=challenger(slots["4"], 0))
     response = service.ask(small_package.white(), want=slots["4"].package_digest)
-    assert (response.status_code, response.json()["error"]["code"]) == (500, "not_finite")
+    assert (response.status_code, response.json()["code"]) == (500, "not_finite")
     assert response.headers["x-modelyard-version"] == "4"
 
 
 def test_a_champion_that_fails_says_so_and_is_counted(service: Service, slots: dict[str, SlotSpec]) -> None:
     service.order(champion=slots["4"])
     response = service.ask(small_package.white())
-    assert (response.status_code, response.json()["error"]["code"]) == (500, "not_finite")
+    assert (response.status_code, response.json()["code"]) == (500, "not_finite")
     assert service.ask().status_code == 200
     tally = service.statement().champion_stats
     assert (tally.requests, tally.errors, tally.not_finite) == (2, 1, 1)
@@ -279,7 +279,7 @@ def test_what_waits_in_the_background_is_bounded_in_bytes() -> None:
 def test_a_challenger_that_does_not_answer_in_time_is_answered_for(
     service: Service, slots: dict[str, SlotSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "ANSWER_SECONDS", 0.02)
+    monkeypatch.setattr(answering, "ANSWER_SECONDS", 0.02)
     service.order(champion=slots["1"], challenger=challenger(slots["2"], 100))
     slot, go_on = service.worker.slot_manager.current.challenger, threading.Event()
     assert slot

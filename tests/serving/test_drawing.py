@@ -63,9 +63,9 @@ def test_all_others_get_json(service: Service, accept: str) -> None:
 def test_several_are_no_file_and_what_is_refused_is_json(service: Service) -> None:
     png = {"accept": "image/png"}
     several = service.client.post("/predict", json={"samples": [SEVEN, SEVEN]}, headers=png)
-    assert (several.status_code, several.json()["error"]["code"]) == (406, "accept")
+    assert (several.status_code, several.json()["code"]) == (406, "accept")
     wrong = service.client.post("/predict", json={"sample": {"label": "left"}}, headers=png)
-    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/json")
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
 
 
 def test_the_contract_names_both(service: Service) -> None:

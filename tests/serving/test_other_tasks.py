@@ -94,13 +94,13 @@ def test_parameters_reach_the_task(service: Service) -> None:
 )
 def test_what_does_not_fit_is_refused_with_a_reason(service: Service, request_: dict[str, Any], code: str) -> None:
     response = service.client.post("/predict", **request_)
-    assert (response.status_code, response.json()["error"]["code"]) == (422, code)
+    assert (response.status_code, response.json()["code"]) == (422, code)
 
 
 def test_an_image_is_none_of_its_content_types(service: Service) -> None:
     response = service.client.post("/predict", content=b"a", headers={"content-type": "image/png"})
     assert response.status_code == 415
-    assert response.json()["error"]["expected"] == "application/json, multipart/form-data, text/plain"
+    assert response.json()["expected"] == "application/json, multipart/form-data, text/plain"
 
 
 def test_it_says_what_it_takes(service: Service) -> None:
