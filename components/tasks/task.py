@@ -71,8 +71,8 @@ class StreamedPart(NamedTuple):
             the other, are the text of the prediction.
         tokens: number of tokens of the answer so far.
         prompt_tokens: number of tokens of the sample.
-        prediction: the whole prediction, as `answer` gives it, with the reason of the end (`stopped`); None in all parts
-            but the last.
+        prediction: the whole prediction, as `answer` gives it, with the reason of the end (`stopped`); None in all
+            parts but the last.
     """
 
     text: str
