@@ -29,7 +29,7 @@ from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows.pipelines import last_run, pretrained, stage_requests, stage_runner, training_duration
+from flows.pipelines import last_run, pretrained, signing, stage_requests, stage_runner, training_duration
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.local_runner import LocalProcessRunner
@@ -239,6 +239,7 @@ def build_bundle(context: RunContext, plan: BundlePlan, *, force: bool) -> Bundl
     context.log(f"building the bundle {plan.bundle.tag}")
     context.run(stage_requests.packaging(context.project, context.spec, plan, package, force=force))
     plan.bundle.verify()
+    signing.ensure_signed(context.project, plan.bundle, context.log)
     last_run.record(context.project, context.spec.name, "bundle", plan.fingerprint.inputs)
     return plan.bundle
 

@@ -117,31 +117,27 @@ def test_libraries_without_admitted_files_are_refused(tmp_path: Path) -> None:
 
 # Install, serve, ask for answers and refusals, and print them; without a network, if `cut` says that there is none.
 ALONE = """\
-import base64, json, os, subprocess, sys, time, urllib.error, urllib.request
+import base64, json, os, subprocess, sys, time
+import httpx
 folder, image, port, cut = sys.argv[1:]
-url = f"http://127.0.0.1:{port}"
 if cut:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     names = subprocess.run(["ip", "-o", "link", "show", "up"], check=True, capture_output=True, text=True).stdout
     assert len(names.splitlines()) == 1, names
 subprocess.run(["sh", f"{folder}/install.sh"], env={**os.environ, "PYTHON": sys.executable}, check=True)
 words = ["sh", f"{folder}/serve.sh", "--host", "127.0.0.1", "--port", port]
-with subprocess.Popen(words, start_new_session=True) as served:
+served = subprocess.Popen(words, start_new_session=True)
+client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=30)
+try:
     begun = time.monotonic()
     while True:
         try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=5)
-            break
-        except OSError:
-            assert served.poll() is None and time.monotonic() - begun < 90
-            time.sleep(0.1)
-    def ask(content, kind):
-        asked = urllib.request.Request(f"{url}/predict", content, {"content-type": kind})
-        try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            if client.get("/readyz").status_code == 200:
+                break
+        except httpx.TransportError:
+            pass
+        assert served.poll() is None and time.monotonic() - begun < 90
+        time.sleep(0.1)
     content = open(image, "rb").read()
     document = json.dumps({"image": base64.b64encode(content).decode()}).encode()
     asked = [
@@ -149,7 +145,9 @@ with subprocess.Popen(words, start_new_session=True) as served:
         (b"seven", "image/png"), (b"seven", "text/plain"), (b"seven", "application/json"),
         (bytes(17_000_000), "image/png"),
     ]
-    print("ANSWERS" + json.dumps([ask(*one) for one in asked]))
+    answers = [client.post("/predict", content=body, headers={"content-type": kind}) for body, kind in asked]
+    print("ANSWERS" + json.dumps([[answer.status_code, answer.json()] for answer in answers]))
+finally:
     served.terminate()
     served.wait(60)
 """
