@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from components.contracts import settings
+from components.core.errors import UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.packaging import signature
@@ -30,6 +31,24 @@ def required_key(project: Project) -> Path | None:
         SpecError: modelyard.toml is wrong.
     """
     return _path(project, os.environ.get(REQUIRED) or settings.read(project.root).signing.require)
+
+
+def verification_key(project: Project, named: Path | None, *, required: bool) -> Path | None:
+    """The public key that a command verifies with: the one that its option names, else the project's.
+
+    Args:
+        required: whether the command requires a signature.
+
+    Raises:
+        UsageError: there is no key, and one is required; or the key cannot be read.
+        SpecError: modelyard.toml is wrong.
+    """
+    public_key = named or required_key(project)
+    if public_key is not None:
+        signature.key_fingerprint(public_key)
+    elif required:
+        raise UsageError("no public key to verify signatures with", expected="--public-key FILE")
+    return public_key
 
 
 def ensure_signed(project: Project, bundle: Bundle, log: Log, private_key: Path | None = None) -> Path | None:

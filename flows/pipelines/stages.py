@@ -200,7 +200,7 @@ def register(context: RunContext, fingerprints: Fingerprints, run: Run, package:
         name=context.spec.name,
         package_key=fingerprints.package.digest,
         package=package,
-        requirements=_pyfunc_requirements(context.project, tasks.find(package.facts.task).libraries),
+        requirements=pyfunc_requirements(context.project, tasks.find(package.facts.task).libraries),
         source_root=context.project.source_root,
         tags=_environment_facts(context.project, context.log),
     )
@@ -244,7 +244,7 @@ def build_bundle(context: RunContext, plan: BundlePlan, *, force: bool) -> Bundl
     return plan.bundle
 
 
-def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
+def pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
     """Pinned requirements of a registered version under `mlflow models serve`, one a line."""
     locked = requirements.locked(project.lock_file)
     mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]
