@@ -103,11 +103,24 @@ class RetentionSettings(Strict):
         return self
 
 
+class SigningSettings(Strict):
+    """`[signing]`: files of keys, relative to the project; `~` is the home folder.
+
+    Args:
+        key: private key (PEM, elliptic curve); every bundle that is built is signed with it.
+        require: public key; a bundle that is not signed with its private key is not released.
+    """
+
+    key: str | None = None
+    require: str | None = None
+
+
 class Settings(Strict):
     """The file."""
 
     connections: ConnectionSettings = ConnectionSettings()
     retention: RetentionSettings = RetentionSettings()
+    signing: SigningSettings = SigningSettings()
 
 
 def read(root: Path) -> Settings:

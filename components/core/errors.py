@@ -7,6 +7,7 @@ ModelyardError                    1  something failed
 ├── GateRefused                   3  a gate refused: validation, metric floor
 │   └── ValidationRefused         3  the data did not meet its expectations
 ├── CorruptArtifactError          1  content differs from the manifest
+├── SignatureError                1  not signed, signed with another key, or changed since
 ├── SourceError                   1  a source could not be fetched or read
 │   ├── UnsafeArchiveError        1  an archive would write outside its folder, or is a bomb
 │   └── ColouredMaskError         1  a mask has colours where numbers of classes are expected
@@ -142,6 +143,10 @@ class ValidationRefused(GateRefused):
 
 class CorruptArtifactError(ModelyardError):
     """A file's content differs from its manifest."""
+
+
+class SignatureError(ModelyardError):
+    """An artifact is not signed, is signed with another key, or was changed after it was signed."""
 
 
 class SourceError(ModelyardError):

@@ -13,7 +13,7 @@ from components.core.errors import CorruptArtifactError, NotFoundError
 from components.identity import digest
 from components.identity import manifest as manifests
 from components.identity.package import Package
-from components.packaging.bundle import BESIDE, COMPILED
+from components.packaging.bundle import BENTO_BESIDE, BESIDE
 
 
 class IntegrityProblem(NamedTuple):
@@ -48,7 +48,7 @@ def check_bundle(request: GateRequest) -> BundleCheck:
     figures: dict[str, float | int | str] = {}
     rebuild = f"build the bundle again: `modelyard run {request.pipeline} --force bundle`"
     try:
-        manifests.verify(Path(candidate.bundle), "bento", COMPILED)  # BentoML's own files too
+        manifests.verify(Path(candidate.bundle), "bento", BENTO_BESIDE)  # BentoML's own files too
         bundle = manifests.verify(folder, "bundle", BESIDE)
         package = Package.open(folder / "package")
         metrics = package.metrics()["overall"]

@@ -19,7 +19,7 @@ from components.identity import digest
 
 FILE_NAME = "manifest.json"
 
-Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report"]
+Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report", "archive"]
 
 
 class FileEntry(Strict):

@@ -20,6 +20,9 @@ START = "serving.start"  # the program that starts the processes; it travels alo
 COMPILED = frozenset({"__pycache__"})
 BESIDE = COMPILED | {"bentofile.yaml"}
 
+SIGNATURE = "bundle.sig"  # in the Bento's folder, over `src/`; no part of what is sealed: each signing gives another
+BENTO_BESIDE = COMPILED | {SIGNATURE}
+
 
 @dataclass(frozen=True)
 class Bundle:

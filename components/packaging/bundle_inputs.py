@@ -6,6 +6,7 @@ serving code makes a new bundle and trains nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,23 @@ def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:
 
 
 def inputs(
-    package_digest: str, version: str, serving: ServingOptions, requirements: list[str], identity: SourceIdentity
+    package_digest: str,
+    version: str,
+    serving: ServingOptions,
+    requirements: list[str],
+    identity: SourceIdentity,
+    hashes: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """What a bundle is made of; the digest of this is its key."""
+    """What a bundle is made of; the digest of this is its key.
+
+    Args:
+        hashes: by name of a requirement, the sha256 of the files that may be installed.
+    """
     return {
         "package": package_digest,
         "version": version,
         **{f"serving.{name}": value for name, value in serving.model_dump(mode="json").items()},
         **{f"library {name}": number for name, _, number in (line.partition("==") for line in requirements)},
+        **({"library hashes": digest.of_value(hashes)} if hashes else {}),
         **{f"function {name}": value for name, value in identity.functions.items()},
     }

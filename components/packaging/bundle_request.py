@@ -15,6 +15,7 @@ class BundleRequest(Strict):
     """`python -m components.packaging REQUEST.json`; paths are relative to the working directory.
 
     Args:
+        hashes: by name of a requirement, the sha256 of the files that may be installed; {}: they are not checked.
         source_root: folder that holds our rooms; default: the rooms of the process that builds.
         force: also build a bundle that is there; it is replaced only if it is damaged.
     """
@@ -25,6 +26,7 @@ class BundleRequest(Strict):
     package: str
     home: str
     requirements: list[str]
+    hashes: dict[str, list[str]] = Field(default_factory=dict)
     serving: ServingOptions
     force: bool = False
     source_root: str = Field(default_factory=lambda: str(Project(Path()).source_root), exclude=True)

@@ -17,7 +17,7 @@ from components.core import atomic, file_lock
 from components.core.errors import CorruptArtifactError, NotFoundError, ServingError
 from components.core.log import Log
 from components.identity import manifest as manifests
-from components.packaging.bundle import BESIDE, COMPILED, Bundle
+from components.packaging.bundle import BENTO_BESIDE, BESIDE, Bundle
 
 LATEST = "latest"  # BentoML's file beside the versions of a model; names the newest
 
@@ -60,7 +60,7 @@ def place(built: Path, bundle: Bundle, log: Log | None = None) -> None:
     if target.exists():
         try:
             present = bundle.verify()
-            manifests.verify(target, "bento", COMPILED)
+            manifests.verify(target, "bento", BENTO_BESIDE)
         except (CorruptArtifactError, NotFoundError) as damage:  # or half of one, as earlier versions could leave it
             aside = bundle.home / "damaged" / f"{bundle.model}-{target.name}-{time.time_ns()}"
             aside.parent.mkdir(parents=True, exist_ok=True)

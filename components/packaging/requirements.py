@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -66,3 +66,27 @@ def pinned(lock: Path, libraries: Sequence[str]) -> list[str]:
 def locked(lock: Path) -> dict[str, str]:
     """Name to version of every line of a lock file."""
     return {canonicalize_name(pin.name): pin.version for pin in lock_file.read(lock)}
+
+
+def hashes(lock: Path, pins: Sequence[str]) -> dict[str, list[str]]:
+    """For each pin `name==version`, the sha256 of every file of that release that the lock file admits, sorted.
+
+    Raises:
+        ServingError: the lock file has no hashes for a pin.
+    """
+    admitted = {f"{canonicalize_name(pin.name)}=={pin.version}": sorted(pin.hashes) for pin in lock_file.read(lock)}
+    for pin in pins:
+        if not admitted.get(pin):
+            raise ServingError(
+                "a library that serving needs is locked without hashes", where=str(lock), got=pin, next_step="make lock"
+            )
+    return {pin.partition("==")[0]: admitted[pin] for pin in pins}
+
+
+def as_text(pins: Sequence[str], hashes_by_name: Mapping[str, Sequence[str]]) -> str:
+    """A requirements file; with hashes where there are any, as `pip install --require-hashes` wants them."""
+    lines = []
+    for pin in pins:
+        found = hashes_by_name.get(pin.partition("==")[0], ())
+        lines.append(" \\\n    ".join([pin, *(f"--hash=sha256:{value}" for value in found)]))
+    return "\n".join(lines) + "\n"

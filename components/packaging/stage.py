@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from components.contracts.serving_spec import SPEC_FORMAT
-from components.core import disk_space
+from components.core import atomic, disk_space
 from components.core.errors import ServingError
 from components.identity import manifest as manifests
 from components.identity import user_source
 from components.identity.package import Package
-from components.packaging import bundle_store
+from components.packaging import bundle_store, licences, requirements, sbom
 from components.packaging.bundle import ENTRY, Bundle
 from components.packaging.bundle_inputs import code, code_digest, entries
 from components.packaging.bundle_request import BundleRequest
+
+CREATED = "1980-01-01T00:00:00+00:00"  # for BentoML, so that a bundle built at another time is the same
 
 
 def main(arguments: list[str]) -> None:
@@ -49,7 +52,7 @@ def build(request: BundleRequest, bundle: Bundle) -> None:
         _fill(context, request, package)
         _bento(context, request, bundle)
         built = home / "bentos" / bundle.model / bundle.folder.name
-        # BentoML's own files carry the time of the build: they belong to no identity, but a changed byte is seen.
+        _make_reproducible(built, request)
         manifests.seal(built, "bento", {})
         bundle_store.place(built, bundle, _log)
 
@@ -71,6 +74,11 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "workers": spec.workers,
     }
     manifests.write_json(context / "serving.json", settings)
+    code_identity = code_digest(code(Path(request.source_root), package.facts.task), request.requirements)
+    declared = licences.of_pins(request.requirements)
+    atomic.write_text(context / licences.FILE_NAME, licences.as_text(declared))
+    content = sbom.document(package, request.version, declared, request.hashes, code_identity)
+    atomic.write_text(context / sbom.FILE_NAME, content)
     facts = {
         "model": request.model,
         "version": request.version,
@@ -80,7 +88,7 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "data_digest": package.facts.data_digest,
         "requirements": request.requirements,
         "spec_format": SPEC_FORMAT,
-        "code": code_digest(code(Path(request.source_root), package.facts.task), request.requirements),
+        "code": code_identity,
     }
     manifests.seal(context, "bundle", facts)
 
@@ -110,3 +118,14 @@ def _bento(context: Path, request: BundleRequest, bundle: Bundle) -> None:
         )
     except BentoMLException as error:
         raise ServingError("BentoML could not build the bundle", where=bundle.tag, got=error) from error
+
+
+def _make_reproducible(built: Path, request: BundleRequest) -> None:
+    """Replace the time of the build in BentoML's record, and BentoML's requirements by ours, which have hashes."""
+    record = built / "bento.yaml"
+    text, replaced = re.subn(r"(?m)^creation_time: .*$", f"creation_time: '{CREATED}'", record.read_text())
+    if replaced != 1:
+        raise ServingError("BentoML wrote a record without its time", where=str(record), expected="creation_time")
+    atomic.write_text(record, text)
+    pinned = requirements.as_text(request.requirements, request.hashes)
+    atomic.write_text(built / "env" / "python" / "requirements.txt", pinned)

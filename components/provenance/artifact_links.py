@@ -8,7 +8,7 @@ from components.core.errors import CorruptArtifactError, NotFoundError
 from components.identity import manifest as manifests
 from components.identity.digest import short
 from components.identity.package import Package, PackageFacts
-from components.packaging.bundle import BESIDE, COMPILED
+from components.packaging.bundle import BENTO_BESIDE, BESIDE
 
 BENTO_FILE = "bento.yaml"
 
@@ -37,7 +37,7 @@ def bundle(folder: Path) -> str:
     if source == folder:
         return summary
     try:
-        bento_manifest = manifests.verify(folder, "bento", COMPILED)
+        bento_manifest = manifests.verify(folder, "bento", BENTO_BESIDE)
     except NotFoundError:
         return f"{summary}; what BentoML wrote around them was not sealed when it was built"
     return f"{summary}, {len(bento_manifest.files) - len(manifest.files)} of BentoML's around them"

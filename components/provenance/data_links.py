@@ -64,7 +64,7 @@ def report(project: Project, package: Package, logged: Path | None) -> str:
             raise AbsentError(f"{error}, and the run kept no report") from error
     if logged is not None:
         folders.append(("in its run", logged))
-    summaries = [_expectations_met(folder, package) for _, folder in folders]
+    summaries = [expectations_met(folder, package) for _, folder in folders]
     return f"{summaries[0]} ({' and '.join(name for name, _ in folders)})"
 
 
@@ -88,7 +88,12 @@ def dataset(project: Project, package: Package) -> Path:
     return folder
 
 
-def _expectations_met(folder: Path, package: Package) -> str:
+def expectations_met(folder: Path, package: Package) -> str:
+    """Verify the verdicts in a folder with `validated/` and `prepared/`: on the package's data, all met; a summary.
+
+    Raises:
+        NotFoundError, CorruptArtifactError: a manifest is missing, or a verdict is another one or not successful.
+    """
     lineage = package.facts.lineage
     validated, prepared = (
         manifests.load(folder / "validated", "validated"),

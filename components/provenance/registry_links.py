@@ -52,7 +52,8 @@ def run(api: Api, model_version: Version, package: Package) -> str:
     datasets = [entry["dataset"]["digest"] for entry in document.get("inputs", {}).get("dataset_inputs", ())]
     require_equal("another dataset than the package's", where, datasets, [facts.data_digest[:36]])
     parameters = {entry["key"]: entry["value"] for entry in document["data"].get("params", ())}
-    for key, value in tracking.flatten("model.", json.loads((package.folder / "model.json").read_bytes())):
+    model = package.folder / "model.json"
+    for key, value in tracking.flatten("model.", json.loads(model.read_bytes()) if model.is_file() else {}):
         require_equal(f"the parameter {key} is not the package's", where, parameters.get(key), str(value))
     training, data = short(facts.train_fingerprint), short(facts.data_digest)
     return f"{where}: training {training}, data {data}, {len(parameters)} parameters"

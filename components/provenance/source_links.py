@@ -17,6 +17,7 @@ from components.provenance.proof import AbsentError
 
 COMMIT = "modelyard.git_commit"
 LOCK = "modelyard.lock_digest"
+IMPORTED = "modelyard.imported_archive"  # of a version and a run that come from another installation
 DIRTY = "-dirty"
 LOCK_FILE = "requirements.lock"
 
@@ -30,6 +31,10 @@ def commit(root: Path, tags_by_owner: Mapping[str, Mapping[str, str]]) -> str:
     notes = []
     for owner, tags in tags_by_owner.items():
         sha = tags.get(COMMIT)
+        if IMPORTED in tags:
+            there = tags.get("modelyard.imported_git_commit")
+            notes.append(f"{owner} was imported; its commit{f' {short(there)}' if there else ''} is not here")
+            continue
         if sha is None:
             notes.append(f"{owner} was made outside of git")
             continue
@@ -47,6 +52,8 @@ def lock(root: Path, tags_by_owner: Mapping[str, Mapping[str, str]]) -> str:
     on_disk = digest.of_file(file) if file.is_file() else None
     notes = []
     for owner, tags in tags_by_owner.items():
+        if IMPORTED in tags:
+            raise AbsentError(f"{owner} was imported: the lock that it was trained with is not here")
         lock_digest, sha = tags.get(LOCK), tags.get(COMMIT, "")
         if lock_digest is None:
             raise CorruptArtifactError(f"{owner} names no lock", where=owner, expected=f"the tag {LOCK}")

@@ -30,7 +30,7 @@ from components.registry import versions
 from components.registry.api import Api, MissingError
 
 TIMEOUT_SECONDS = 10.0
-FORMS = "a bundle's or package's folder, MODEL@ALIAS, MODEL:VERSION, or the URL of a service"
+FORMS = "a bundle's or package's folder, an archive of a bundle, MODEL@ALIAS, MODEL:VERSION, or the URL of a service"
 
 
 def artifacts(project: Project, target: str, api: Api | None) -> list[Artifacts]:

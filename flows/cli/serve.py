@@ -30,6 +30,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     from components.registry.api import Api
     from flows.cli import prediction_client
     from flows.cli.run import log
+    from flows.pipelines import signing
     from flows.platform import connections, lifecycle, services
     from flows.releases import local_target, promotion
 
@@ -51,6 +52,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
         version = promotion.find_version(api, pipeline, number)
         if foreground:
             bundle = promotion.bundle_of(project, spec, api, version, log)
+            signing.require(project, bundle)
             command = local_target.command(bundle, str(port or services.FIRST_PORT))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))

@@ -21,12 +21,14 @@ class BundlePlan:
     Args:
         fingerprint: the inputs of the bundle.
         requirements: pinned requirements that the bundle installs, one an entry.
+        hashes: by name of a requirement, the sha256 of the files that may be installed.
     """
 
     version: Version
     fingerprint: Fingerprint
     bundle: Bundle
     requirements: list[str]
+    hashes: dict[str, list[str]]
 
 
 def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
@@ -42,8 +44,10 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             next_step="choose a version that `modelyard run` registered",
         )
     requirement_pins = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
+    hashes = requirements.hashes(project.lock_file, requirement_pins)
     code = bundle_inputs.code(project.source_root, spec.task)
     fingerprint = Fingerprint(
-        bundle_inputs.inputs(version.package_digest, version.version, spec.serving, requirement_pins, code)
+        bundle_inputs.inputs(version.package_digest, version.version, spec.serving, requirement_pins, code, hashes)
     )
-    return BundlePlan(version, fingerprint, Bundle(project.bundles, spec.name, fingerprint.digest), requirement_pins)
+    bundle = Bundle(project.bundles, spec.name, fingerprint.digest)
+    return BundlePlan(version, fingerprint, bundle, requirement_pins, hashes)

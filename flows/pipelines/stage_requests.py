@@ -173,6 +173,7 @@ def packaging(project: Project, spec: PipelineSpec, plan: BundlePlan, package: P
         package=_place(project, package.folder),
         home=_place(project, project.bundles),
         requirements=plan.requirements,
+        hashes=plan.hashes,
         serving=spec.serving,
         force=force,
     )

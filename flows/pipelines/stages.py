@@ -29,7 +29,7 @@ from components.registry.api import Api
 from components.registry.registration import Registration
 from components.registry.tracking import Run
 from components.registry.versions import Version
-from flows.pipelines import last_run, pretrained, stage_requests, stage_runner, training_duration
+from flows.pipelines import last_run, pretrained, signing, stage_requests, stage_runner, training_duration
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 from flows.pipelines.local_runner import LocalProcessRunner
@@ -200,7 +200,7 @@ def register(context: RunContext, fingerprints: Fingerprints, run: Run, package:
         name=context.spec.name,
         package_key=fingerprints.package.digest,
         package=package,
-        requirements=_pyfunc_requirements(context.project, tasks.find(package.facts.task).libraries),
+        requirements=pyfunc_requirements(context.project, tasks.find(package.facts.task).libraries),
         source_root=context.project.source_root,
         tags=_environment_facts(context.project, context.log),
     )
@@ -239,11 +239,12 @@ def build_bundle(context: RunContext, plan: BundlePlan, *, force: bool) -> Bundl
     context.log(f"building the bundle {plan.bundle.tag}")
     context.run(stage_requests.packaging(context.project, context.spec, plan, package, force=force))
     plan.bundle.verify()
+    signing.ensure_signed(context.project, plan.bundle, context.log)
     last_run.record(context.project, context.spec.name, "bundle", plan.fingerprint.inputs)
     return plan.bundle
 
 
-def _pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
+def pyfunc_requirements(project: Project, libraries: Sequence[str]) -> str:
     """Pinned requirements of a registered version under `mlflow models serve`, one a line."""
     locked = requirements.locked(project.lock_file)
     mlflow = [f"{name}=={locked[name]}" for name in ("mlflow", "pandas")]

@@ -24,7 +24,7 @@ from components.release import history
 from components.release import ledger as ledgers
 from components.release.decision import ObservedState
 from components.release.ledger import CLOSING, Entry, Role
-from flows.pipelines import bundle_plan, stages
+from flows.pipelines import bundle_plan, signing, stages
 from flows.platform import lifecycle
 from flows.platform.programs import log_file
 from flows.releases import activity, observation
@@ -90,11 +90,13 @@ def bundle_of(project: Project, spec: PipelineSpec, api: Api, version: Version, 
     Raises:
         ServingError: the version was not registered by Modelyard.
         CorruptArtifactError: the package or the bundle is not as sealed.
+        UsageError: the project's signing key cannot be used.
     """
     planned = bundle_plan.of(project, spec, version)
     if not planned.bundle.exists():
         return stages.build_bundle(stages.RunContext(project, spec, api, say), planned, force=False)
     planned.bundle.verify()
+    signing.ensure_signed(project, planned.bundle, say)
     return planned.bundle
 
 

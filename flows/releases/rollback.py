@@ -23,6 +23,7 @@ from components.release import production as productions
 from components.release.history import Release
 from components.release.ledger import Entry, Event, Ledger, MovedOnError
 from components.release.production import PRODUCTION, Pin, PinnedState, Production
+from flows.pipelines import signing
 from flows.releases.serving_target import ServingTarget
 
 POLL_SECONDS = 0.02
@@ -58,6 +59,7 @@ def roll_back(
     Raises:
         UsageError: nothing served before, or that version never served well.
         NotFoundError: the pinned bundle was removed.
+        SignatureError: the pinned bundle is not signed as the project requires.
         ServingError: a worker cannot load it; what served before serves on.
     """
     ledger = ledgers.of(project, name)
@@ -76,6 +78,7 @@ def roll_back(
                 where=str(service.bundle(pin).folder),
                 next_step=f"`modelyard promote {name} {pin.version}` builds it anew, through the gates",
             )
+        signing.require(project, service.bundle(pin))
         facts = {
             "how": requester.how,
             "going_back": True,

@@ -9,12 +9,19 @@ import time
 
 from components.contracts.gate_request import Gate, GateResult
 from components.contracts.serving_spec import RequestStats, SlotStatus, WorkerStatus
-from components.core.errors import CorruptArtifactError, ModelyardError, NotFoundError, ServingError
+from components.core.errors import (
+    CorruptArtifactError,
+    ModelyardError,
+    NotFoundError,
+    ServingError,
+    SignatureError,
+    UsageError,
+)
 from components.registry import versions
 from components.registry.api import MissingError
 from components.release.ledger import VersionRef
 from components.release.production import Pin, Production
-from flows.pipelines import bundle_plan, stages
+from flows.pipelines import bundle_plan, signing, stages
 from flows.releases import challenger
 from flows.releases.rollout import Refused, Rollout, Superseded, VerifiedVersion
 
@@ -58,7 +65,7 @@ def bundle(rollout: Rollout, candidate: VerifiedVersion) -> tuple[Pin, str]:
     """The bundle, built if it is not there, as a pin; and the digest of its serving code.
 
     Raises:
-        Refused: the bundle is there and not as sealed.
+        Refused: the bundle is there and not as sealed, or not signed as the project requires.
     """
     planned = bundle_plan.of(rollout.context.project, rollout.context.spec, candidate.version)
     begun = time.monotonic()
@@ -70,6 +77,12 @@ def bundle(rollout: Rollout, candidate: VerifiedVersion) -> tuple[Pin, str]:
     except CorruptArtifactError as error:
         next_step = f"`modelyard run {rollout.name} --force bundle`"
         raise _refusal("integrity", _sentence(error), next_step, limit="every byte as sealed") from error
+    try:
+        signing.ensure_signed(rollout.context.project, planned.bundle, rollout.context.log)
+        signing.require(rollout.context.project, planned.bundle)
+    except (SignatureError, UsageError) as error:
+        next_step = error.next_step or f"`modelyard bundle {rollout.name} --sign KEY`, or mend [signing]"
+        raise _refusal("integrity", _sentence(error), next_step, limit="signed with the required key") from error
     rollout.record(
         "bundled",
         bundle=planned.bundle.tag,

@@ -44,9 +44,10 @@ def make(root: Path) -> Bundle:
     facts = {"data_digest": lineage.pop("data_digest"), "lineage": lineage}
     package = small_package.build(root / "package", facts=facts)
     pinned = requirements.pinned(project.lock_file, small_package.LIBRARIES)
+    hashes = requirements.hashes(project.lock_file, pinned)
     spec = ServingOptions()
     key = Fingerprint(
-        bundle_inputs.inputs(package.digest, "4", spec, pinned, bundle_inputs.code(ROOT, small_package.TASK))
+        bundle_inputs.inputs(package.digest, "4", spec, pinned, bundle_inputs.code(ROOT, small_package.TASK), hashes)
     ).digest
     request = BundleRequest(
         model="sample",
@@ -56,6 +57,7 @@ def make(root: Path) -> Bundle:
         home=str(project.bundles),
         source_root=str(ROOT),
         requirements=pinned,
+        hashes=hashes,
         serving=spec,
     )
     (root / "request.json").write_text(request.model_dump_json())
