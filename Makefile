@@ -25,10 +25,10 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests browser bench lock format down clean
+.PHONY: help install reinstall demo check types lint quick test tests browser bench docs screenshots lock format down clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv with the locked dependencies; GPU=1 or GPU=0 overrides the look for an NVIDIA GPU
 
@@ -104,6 +104,13 @@ browser:
 
 bench: $(STAMP)  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)  ## build the documentation site, build/site/index.html, without the network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000"
+
+screenshots: $(STAMP)  ## pictures for the site, from the running stack, with Chromium; then `make docs`
+	@$(BIN)/python -m docs.screenshots
 
 lock: $(STAMP)  ## renew requirements.lock from pyproject.toml, keeping versions that fit; UPGRADE=1: take the newest
 	@links="$(LINKS)"; UV_FIND_LINKS=$$(echo $$links | tr ' ' ',') \

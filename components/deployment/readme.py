@@ -101,10 +101,11 @@ Where requests come through a gateway in another namespace, name it: `modelyard 
 
 def _compose(facts: ServiceFacts) -> str:
     path = f"secrets/{API_KEYS_NAME}"
-    return f"""{_keys(f"./{path}")} The container's user (1034) must be able to read it.
+    return f"""{_keys(f"./{path}")} The folder keeps other users out; the container's user
+must be able to read the file.
 
 ```sh
-install -D -m 0400 -o 1034 {API_KEYS_NAME} {path}
+install -d -m 0700 secrets && install -m 0444 {API_KEYS_NAME} {path}
 docker compose up --detach --wait
 docker compose ps
 ```

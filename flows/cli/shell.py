@@ -99,7 +99,8 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
 @click.group(
     cls=Shell,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Example:  modelyard up && modelyard run digits",
+    epilog="Example:  modelyard up && modelyard run digits\n\n"
+    "Guides and reference: docs/ in the project; `make docs` builds the site.",
 )
 @click.option(
     "--version", is_flag=True, callback=_print_version, expose_value=False, is_eager=True, help="Show the version."

@@ -76,7 +76,7 @@ def write(project: Project, bundle: Bundle, request: DeployRequest, log: Log) ->
         raise UsageError(
             "fewer replicas at most than at least", got=f"--max-replicas {options.max_replicas}", expected=replicas
         )
-    files = target_files.of_target(request.target, facts, options)
+    files = target_files.of_target(request.target, facts, options, platform=request.platform)
     about = {
         "target": request.target,
         "model": facts.model,
