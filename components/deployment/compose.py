@@ -34,13 +34,14 @@ def files(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceRes
     document = {
         "name": facts.model,
         "services": {facts.model: service(facts, options, resources)},
-        "secrets": {API_KEYS_NAME: {"file": KEYS_FILE}},
+        **({"secrets": {API_KEYS_NAME: {"file": KEYS_FILE}}} if facts.asks_for_keys else {}),
     }
     return {"compose.yaml": render(document, head)}
 
 
 def service(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceResources) -> dict[str, Any]:
     """The service: no privilege, nothing writable but the temporary folder, reached on loopback of the host."""
+    keys = {"environment": {API_KEYS_VARIABLE: f"/run/secrets/{API_KEYS_NAME}"}, "secrets": [API_KEYS_NAME]}
     ports = f"{PORT}-{PORT + options.replicas - 1}" if options.replicas > 1 else str(PORT)
     return {
         "image": options.image,
@@ -48,8 +49,7 @@ def service(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceR
         "user": f"{USER_ID}:{USER_ID}",
         **hardened(),
         "tmpfs": [f"{TEMPORARY_FOLDER}:size={TEMPORARY_MEBIBYTES}m,mode=1777"],
-        "environment": {API_KEYS_VARIABLE: f"/run/secrets/{API_KEYS_NAME}"},
-        "secrets": [API_KEYS_NAME],
+        **(keys if facts.asks_for_keys else {}),
         "ports": [f"127.0.0.1:{ports}:{PORT}"],
         "healthcheck": probe(PORT, READY_PATH, resources.startup_seconds),
         "restart": "unless-stopped",

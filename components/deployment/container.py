@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from components.core.errors import UsageError
+from components.deployment.service_facts import API_KEYS_VARIABLE as API_KEYS_VARIABLE
 from components.deployment.service_facts import ServiceFacts
 from components.identity import digest
 
@@ -14,7 +15,6 @@ USER_ID = 1034
 READY_PATH, LIVE_PATH = "/readyz", "/livez"
 TEMPORARY_FOLDER = "/tmp"  # noqa: S108  # the image's only writable folder, a volume of its own
 TEMPORARY_MEBIBYTES = 1024
-API_KEYS_VARIABLE = "MODELYARD_API_KEYS"
 API_KEYS_NAME = "api-keys"  # the file, and the key of the secret
 
 # A registry's host, a path, and a tag or a digest: https://github.com/distribution/reference

@@ -38,7 +38,7 @@ def container(
         "image": options.image,
         "imagePullPolicy": "IfNotPresent",
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "env": [{"name": API_KEYS_VARIABLE, "value": f"{KEYS_FOLDER}/{API_KEYS_NAME}"}],
+        "env": [{"name": API_KEYS_VARIABLE, "value": f"{KEYS_FOLDER}/{API_KEYS_NAME}"}] if facts.asks_for_keys else [],
         "resources": {
             "requests": {
                 "cpu": f"{resources.cpu_millicores}m",
@@ -73,13 +73,14 @@ def container(
         },
         "volumeMounts": [
             {"name": "tmp", "mountPath": TEMPORARY_FOLDER},
-            {"name": API_KEYS_NAME, "mountPath": KEYS_FOLDER, "readOnly": True},
+            *([{"name": API_KEYS_NAME, "mountPath": KEYS_FOLDER, "readOnly": True}] if facts.asks_for_keys else []),
         ],
     }
 
 
 def spec(facts: ServiceFacts, containers: list[dict[str, Any]]) -> dict[str, Any]:
     """The pod's spec: a fixed user, no token of the cluster, time to drain."""
+    secret = {"name": API_KEYS_NAME, "secret": {"secretName": secret_name(facts), "defaultMode": 0o440}}
     return {
         "serviceAccountName": facts.model,
         "automountServiceAccountToken": False,
@@ -103,6 +104,6 @@ def spec(facts: ServiceFacts, containers: list[dict[str, Any]]) -> dict[str, Any
         "containers": containers,
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": f"{TEMPORARY_MEBIBYTES}Mi"}},
-            {"name": API_KEYS_NAME, "secret": {"secretName": secret_name(facts), "defaultMode": 0o440}},
+            *([secret] if facts.asks_for_keys else []),
         ],
     }

@@ -10,9 +10,9 @@ from components.deployment.container import API_KEYS_NAME, PORT, DeploymentOptio
 from components.deployment.resources import ServiceResources
 from components.deployment.service_facts import ServiceFacts
 from components.deployment.shutdown import DRAIN_SECONDS
-from components.identity import digest
 
 TargetName = Literal["compose", "kubernetes", "kserve", "systemd"]
+OPEN = "**The service of this bundle asks for no key**: whoever reaches it may ask it. Let only those reach it who may."
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 
 
@@ -68,69 +68,93 @@ def _facts(facts: ServiceFacts, options: DeploymentOptions, target: TargetName) 
     }
 
 
-def _keys(path: str) -> str:
+def _keys(facts: ServiceFacts, path: str) -> str:
+    """What guards the service."""
+    if not facts.asks_for_keys:
+        return OPEN
     return (
         f"The API keys of the service are read from a file, which you write: here `{path}`.\nNo key is in these files."
     )
 
 
-def _kubernetes(facts: ServiceFacts) -> str:
-    return f"""Kubernetes 1.30 or later; the autoscaler needs metrics-server. {_keys(f"./{API_KEYS_NAME}")}
+def _shell(*commands: str | None) -> str:
+    lines = "\n".join(command for command in commands if command is not None)
+    return f"```sh\n{lines}\n```"
 
-```sh
-kubectl create secret generic {pod.secret_name(facts)} --from-file={API_KEYS_NAME}=./{API_KEYS_NAME}
-kubectl apply --kustomize .
-kubectl rollout status deployment/{facts.model}
-```
+
+def _kubernetes(facts: ServiceFacts) -> str:
+    commands = _shell(
+        _cluster_secret(facts),
+        "kubectl diff --kustomize . || true",
+        "kubectl apply --kustomize .",
+        f"kubectl rollout status deployment/{facts.model}",
+    )
+    return f"""Kubernetes 1.30 or later; the autoscaler needs metrics-server.
+{_keys(facts, f"./{API_KEYS_NAME}")}
+
+{commands}
 
 Back to the version before: `kubectl rollout undo deployment/{facts.model}`. The nodes must be able to pull the image:
 push it to your registry and name it there with `--image`."""
 
 
 def _kserve(facts: ServiceFacts) -> str:
-    return f"""KServe 0.11 or later on Kubernetes 1.30 or later. {_keys(f"./{API_KEYS_NAME}")}
+    commands = _shell(
+        _cluster_secret(facts),
+        "kubectl diff --kustomize . || true",
+        "kubectl apply --kustomize .",
+        f"kubectl wait --for=condition=Ready --timeout=300s inferenceservice/{facts.model}",
+    )
+    return f"""KServe 0.11 or later on Kubernetes 1.30 or later.
+{_keys(facts, f"./{API_KEYS_NAME}")}
 
-```sh
-kubectl create secret generic {pod.secret_name(facts)} --from-file={API_KEYS_NAME}=./{API_KEYS_NAME}
-kubectl apply --kustomize .
-kubectl wait --for=condition=Ready --timeout=300s inferenceservice/{facts.model}
-```
+{commands}
 
 Where requests come through a gateway in another namespace, name it: `modelyard deploy ... --ingress-namespace NAME`."""
 
 
+def _cluster_secret(facts: ServiceFacts) -> str | None:
+    if not facts.asks_for_keys:
+        return None
+    return f"kubectl create secret generic {pod.secret_name(facts)} --from-file={API_KEYS_NAME}=./{API_KEYS_NAME}"
+
+
 def _compose(facts: ServiceFacts) -> str:
     path = f"secrets/{API_KEYS_NAME}"
-    return f"""{_keys(f"./{path}")} The folder keeps other users out; the container's user
-must be able to read the file.
+    readable = "\nThe folder keeps other users out; the container's user must be able to read the file."
+    commands = _shell(
+        f"install -d -m 0700 secrets && install -m 0444 {API_KEYS_NAME} {path}" if facts.asks_for_keys else None,
+        "docker compose config --quiet",
+        "docker compose up --detach --wait",
+        "docker compose ps",
+    )
+    return f"""{_keys(facts, f"./{path}")}{readable if facts.asks_for_keys else ""}
 
-```sh
-install -d -m 0700 secrets && install -m 0444 {API_KEYS_NAME} {path}
-docker compose up --detach --wait
-docker compose ps
-```
+{commands}
 
-The service listens on 127.0.0.1:{PORT} of this host; put a proxy with TLS before it. `podman-compose`
-takes the file too."""
+The service listens on 127.0.0.1:{PORT} of this host; put a proxy with TLS before it. `podman-compose` takes the file
+too."""
 
 
 def _systemd(facts: ServiceFacts) -> str:
-    short = digest.short(facts.bundle_key)
-    home = f"{systemd.HOME}/{facts.model}"
-    unit = systemd.unit_name(facts)
-    return f"""systemd 250 or later. {_keys(f"{systemd.CONFIGURATION}/{facts.model}/{API_KEYS_NAME}")}
-The bundle's folder (the Bento, with `src/` in it) lies in
-`{home}/{short}/bundle`, and a Python 3.11 environment with its `env/python/requirements.txt` in `{home}/{short}/venv`.
+    folder, unit, user = systemd.bundle_folder(facts), systemd.unit_name(facts), f"modelyard-{facts.model}.conf"
+    keys = f"{systemd.CONFIGURATION}/{facts.model}/{API_KEYS_NAME}"
+    home = systemd.HOME
+    commands = _shell(
+        f"install -d {home} && tar -xf {facts.model}.tar -C {home} && sh {folder}/install.sh",
+        f"install -D -m 0644 {unit} /etc/systemd/system/{unit}",
+        f"install -D -m 0644 {user} /etc/sysusers.d/{user}",
+        f"install -D -m 0644 {systemd.READY} {home}/{systemd.READY}",
+        f"install -D -m 0400 {API_KEYS_NAME} {keys}" if facts.asks_for_keys else None,
+        f"systemd-sysusers && systemctl daemon-reload && systemctl enable --now {unit}",
+    )
+    return f"""systemd 250 or later, Python 3.11.
+{_keys(facts, keys)}
+The archive of the bundle (`modelyard bundle {facts.model} --export {facts.model}.tar --with-wheels`) is unpacked below
+`{home}` and installed there, as root:
 
-```sh
-install -D -m 0644 {unit} /etc/systemd/system/{unit}
-install -D -m 0644 modelyard-{facts.model}.conf /etc/sysusers.d/modelyard-{facts.model}.conf
-install -D -m 0644 {systemd.READY} {home}/{systemd.READY}
-install -D -m 0400 {API_KEYS_NAME} {systemd.CONFIGURATION}/{facts.model}/{API_KEYS_NAME}
-systemd-sysusers && systemctl daemon-reload
-systemctl enable --now {systemd.unit_name(facts)}
-```
+{commands}
 
 The next version takes over the listening socket, so no connection is refused: enable its unit, and when that command
-has returned, stop this one (`systemctl disable --now {systemd.unit_name(facts)}`). The service listens on
-127.0.0.1:{PORT}; put a proxy with TLS before it, and run `systemd-analyze security {systemd.unit_name(facts)}`."""
+has returned, stop this one (`systemctl disable --now {unit}`). The service listens on 127.0.0.1:{PORT}; put a proxy
+with TLS before it. `systemd-analyze security {unit}` judges the unit."""

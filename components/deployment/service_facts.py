@@ -14,6 +14,7 @@ from components.identity.package import Package
 from components.packaging.bundle import Bundle
 
 MEBIBYTE = 2**20
+API_KEYS_VARIABLE = "MODELYARD_API_KEYS"
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -56,6 +57,7 @@ class ServiceFacts:
         workers: processes that answer.
         max_request_bytes: larger request bodies are refused.
         package_bytes: size of the model package on disk.
+        asks_for_keys: whether the bundle's service reads API keys from the file that MODELYARD_API_KEYS names.
         measurement: None: not measured; resources are then estimated, and the files say so.
     """
 
@@ -69,6 +71,7 @@ class ServiceFacts:
     workers: int
     max_request_bytes: int
     package_bytes: int
+    asks_for_keys: bool
     measurement: ServiceMeasurement | None = None
 
     @property
@@ -112,9 +115,15 @@ def of_bundle(bundle: Bundle, measurement: ServiceMeasurement | None = None) -> 
         workers=workers,
         max_request_bytes=body,
         package_bytes=_size(package.folder),
+        asks_for_keys=_names(bundle.source, API_KEYS_VARIABLE),
         measurement=measurement,
     )
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _names(source: Path, variable: str) -> bool:
+    """Whether code of the bundle names an environment variable."""
+    return any(variable.encode() in path.read_bytes() for path in source.rglob("*.py"))

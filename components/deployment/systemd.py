@@ -1,4 +1,4 @@
-"""Units for a plain server with systemd 250 or later: the bundle and its environment lie in a folder below /opt.
+"""Units for a plain server with systemd 250 or later, for an unpacked archive of `modelyard bundle` below /opt.
 
 Each bundle has a unit of its own, `modelyard-digits-0123456789ab.service`. Two bundles run side by side for a moment:
 the new one takes over the listening socket of the old one (MODELYARD_HANDOVER, serving/start.py), so that replacing a
@@ -26,6 +26,11 @@ def unit_name(facts: ServiceFacts) -> str:
     return f"modelyard-{facts.model}-{digest.short(facts.bundle_key)}.service"
 
 
+def bundle_folder(facts: ServiceFacts) -> str:
+    """Where the archive is unpacked; its own folder has this name. `install.sh` in it makes `venv`."""
+    return f"{HOME}/{facts.model}-{digest.short(facts.bundle_key)}"
+
+
 def user_name(facts: ServiceFacts) -> str:
     """The system user of a model's service; Linux allows 31 characters."""
     plain = f"modelyard-{facts.model}"
@@ -41,10 +46,19 @@ def files(facts: ServiceFacts, resources: ServiceResources) -> dict[str, str]:
     }
 
 
+def _keys(facts: ServiceFacts) -> str:
+    if not facts.asks_for_keys:
+        return ""
+    return (
+        f"LoadCredential={API_KEYS_NAME}:{CONFIGURATION}/{facts.model}/{API_KEYS_NAME}\n"
+        f"Environment={API_KEYS_VARIABLE}=%d/{API_KEYS_NAME}\n"
+    )
+
+
 def _service(facts: ServiceFacts, resources: ServiceResources) -> str:
     notes = "".join(f"# {line}\n" for line in resources.notes)
     short = digest.short(facts.bundle_key)
-    folder = f"{HOME}/{facts.model}/{short}"
+    folder = bundle_folder(facts)
     runtime = f"modelyard-{facts.model}"
     return f"""{notes}# {facts.model} version {facts.version}, bundle {facts.image}
 # bundle digest  {facts.bundle_digest}
@@ -61,9 +75,9 @@ StartLimitBurst=5
 [Service]
 Type=exec
 User={user_name(facts)}
-WorkingDirectory={folder}/bundle
+WorkingDirectory={folder}/bento
 ExecStart={folder}/venv/bin/python -P src/serving/start.py . --host 127.0.0.1 --port {PORT}
-ExecStartPost={folder}/venv/bin/python -P {HOME}/{facts.model}/{READY} \\
+ExecStartPost={folder}/venv/bin/python -P {HOME}/{READY} \\
     http://127.0.0.1:{PORT} {facts.package_digest} {resources.startup_seconds}
 Environment=BENTOML_DO_NOT_TRACK=True DO_NOT_TRACK=true ORT_DISABLE_TELEMETRY=1
 Environment=PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp BENTOML_HOME=/tmp/bentoml
@@ -72,9 +86,7 @@ Environment=MODELYARD_HANDOVER=/run/{runtime}
 RuntimeDirectory={runtime}
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
-LoadCredential={API_KEYS_NAME}:{CONFIGURATION}/{facts.model}/{API_KEYS_NAME}
-Environment={API_KEYS_VARIABLE}=%d/{API_KEYS_NAME}
-Restart=on-failure
+{_keys(facts)}Restart=on-failure
 RestartSec=1
 KillMode=mixed
 TimeoutStartSec={resources.startup_seconds + MARGIN_SECONDS}

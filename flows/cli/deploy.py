@@ -82,6 +82,7 @@ def deploy(
             "bundle": bundle.tag,
             "bundle_digest": done.facts.bundle_digest,
             "image": None if target == "systemd" else done.options.image,
+            "asks_for_keys": done.facts.asks_for_keys,
             "measurement": done.facts.measurement.model_dump() if done.facts.measurement else None,
             **asdict(done.files),
         }
@@ -92,5 +93,7 @@ def deploy(
             click.echo(f"{verb:<12}{out / name}")
     if done.files.unchanged:
         click.echo(f"{len(done.files.unchanged)} files are as they were", err=True)
+    if not done.facts.asks_for_keys:
+        click.echo("note: the service of this bundle asks for no key: whoever reaches it may ask it", err=True)
     click.echo(f"{pipeline} version {done.facts.version}; how to apply them: {out / 'README.md'}", err=True)
     return 0

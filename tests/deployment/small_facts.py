@@ -18,10 +18,10 @@ MEASUREMENT = ServiceMeasurement(
 )
 
 
-def facts(measurement: ServiceMeasurement | None = MEASUREMENT, *, model: str = "digits") -> ServiceFacts:
+def facts(measurement: ServiceMeasurement | None = MEASUREMENT, *, asks_for_keys: bool = True) -> ServiceFacts:
     """A bundle of an image classifier."""
     return ServiceFacts(
-        model=model,
+        model="digits",
         version="3",
         task="image-classification",
         bundle_key="ab" * 32,
@@ -31,5 +31,6 @@ def facts(measurement: ServiceMeasurement | None = MEASUREMENT, *, model: str = 
         workers=2,
         max_request_bytes=16_000_000,
         package_bytes=500_000,
+        asks_for_keys=asks_for_keys,
         measurement=measurement,
     )

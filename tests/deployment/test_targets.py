@@ -154,7 +154,7 @@ def test_systemd_accepts_the_unit_and_finds_it_hardened(tmp_path: Path) -> None:
     name = systemd.unit_name(facts())
     text = target_files.of_target("systemd", facts(), OPTIONS)[name]
     # `verify` looks whether programs and users exist: they do on the server, not here.
-    here = text.replace("/opt/modelyard/digits/abababababab/venv/bin/python", shutil.which("env") or "/usr/bin/env")
+    here = text.replace("/opt/modelyard/digits-abababababab/venv/bin/python", shutil.which("env") or "/usr/bin/env")
     (tmp_path / name).write_text(here.replace("User=modelyard-digits", "User=daemon"))
     verified = subprocess.run(
         [analyze, "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True, check=False
@@ -266,3 +266,13 @@ def test_the_settings_of_the_platform_are_those_of_a_project(tmp_path: Path) -> 
     (tmp_path / "modelyard.toml").write_text(files["platform/modelyard.toml"])
     connections = settings.read(tmp_path).connections
     assert (connections.prefect, connections.mlflow) == ("http://prefect:4200/api", "http://mlflow:5000")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_service_that_asks_for_no_key_gets_none_and_the_readme_says_so(target: TargetName) -> None:
+    files = target_files.of_target(target, facts(asks_for_keys=False), OPTIONS)
+    assert "asks for no key" in files["README.md"]
+    assert not any("api-keys" in text or "API_KEYS" in text for text in files.values())
+    for text in (text for name, text in files.items() if name == "deployment.yaml"):
+        kubernetes_validate.validate(yaml.safe_load(text), KUBERNETES[-1], strict=True)
+    assert "asks for no key" not in target_files.of_target(target, facts(), OPTIONS)["README.md"]
