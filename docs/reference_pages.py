@@ -49,6 +49,11 @@ def command_line() -> str:
         command = modelyard.get_command(click.Context(modelyard), name)
         assert command is not None  # noqa: S101  # the name is from the list of commands
         parts.append(f"## modelyard {name}\n\n{_fenced(_help(command, name))}")
+        if isinstance(command, click.Group):
+            parts += [
+                f"### modelyard {name} {inner}\n\n{_fenced(_help(one, f'{name} {inner}'))}"
+                for inner, one in command.commands.items()
+            ]
     return "\n".join(parts)
 
 

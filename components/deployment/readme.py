@@ -73,7 +73,8 @@ def _keys(facts: ServiceFacts, path: str) -> str:
     if not facts.asks_for_keys:
         return OPEN
     return (
-        f"The API keys of the service are read from a file, which you write: here `{path}`.\nNo key is in these files."
+        f"The service reads the digests of its API keys from `{path}`; no key is in these files.\n"
+        f"`modelyard keys add ./{API_KEYS_NAME} NAME` prints a new key and adds its digest to `./{API_KEYS_NAME}`."
     )
 
 
@@ -140,6 +141,11 @@ def _systemd(facts: ServiceFacts) -> str:
     folder, unit, user = systemd.bundle_folder(facts), systemd.unit_name(facts), f"modelyard-{facts.model}.conf"
     keys = f"{systemd.CONFIGURATION}/{facts.model}/{API_KEYS_NAME}"
     home = systemd.HOME
+    asked = (
+        " With keys, the start cannot see which bundle answers:\nlook at `/model` with a key first."
+        if facts.asks_for_keys
+        else ""
+    )
     commands = _shell(
         f"install -d {home} && tar -xf {facts.model}.tar -C {home} && sh {folder}/install.sh",
         f"install -D -m 0644 {unit} /etc/systemd/system/{unit}",
@@ -156,5 +162,5 @@ The archive of the bundle (`modelyard bundle {facts.model} --export {facts.model
 {commands}
 
 The next version takes over the listening socket, so no connection is refused: enable its unit, and when that command
-has returned, stop this one (`systemctl disable --now {unit}`). The service listens on 127.0.0.1:{PORT}; put a proxy
-with TLS before it. `systemd-analyze security {unit}` judges the unit."""
+has returned, stop this one (`systemctl disable --now {unit}`).{asked} The service listens on
+127.0.0.1:{PORT}; put a proxy with TLS before it. `systemd-analyze security {unit}` judges the unit."""

@@ -34,8 +34,13 @@ def parse(words: list[str]) -> None:
     name, command, rest = modelyard.resolve_command(group, list(words))
     assert command is not None
     assert name is not None
-    if rest != ["--help"]:
-        command.make_context(name, rest, parent=group)
+    if rest == ["--help"]:
+        return
+    if isinstance(command, click.Group) and rest:
+        inner, *rest = rest
+        assert inner in command.commands
+        name, command = f"{name} {inner}", command.commands[inner]
+    command.make_context(name, list(rest), parent=group)
 
 
 def test_pages_have_commands_and_no_fence_of_an_unknown_language() -> None:
