@@ -25,7 +25,8 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests browser bench bench-serving lock format down clean
+.PHONY: help install reinstall demo check types lint quick test tests browser bench bench-serving docs screenshots lock \
+	format down clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +108,13 @@ bench: $(STAMP)  ## measure what the README claims about speed
 
 bench-serving: $(STAMP)  ## requests a second of a packaged service against what people use (needs wrk)
 	$(BIN)/python -m benchmarks.serving
+
+docs: $(STAMP)  ## build the documentation site, build/site/index.html, without the network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000"
+
+screenshots: $(STAMP)  ## pictures for the site, from the running stack, with Chromium; then `make docs`
+	@$(BIN)/python -m docs.screenshots
 
 lock: $(STAMP)  ## renew requirements.lock from pyproject.toml, keeping versions that fit; UPGRADE=1: take the newest
 	@links="$(LINKS)"; UV_FIND_LINKS=$$(echo $$links | tr ' ' ',') \

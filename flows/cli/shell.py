@@ -26,6 +26,10 @@ COMMANDS = {
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
     "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),
+    "deploy": (
+        "flows.cli.deploy:deploy",
+        "Write the files that deploy a bundle: compose, Kubernetes, KServe, systemd.",
+    ),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
@@ -97,7 +101,8 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
 @click.group(
     cls=Shell,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Example:  modelyard up && modelyard run digits",
+    epilog="Example:  modelyard up && modelyard run digits\n\n"
+    "Guides and reference: docs/ in the project; `make docs` builds the site.",
 )
 @click.option(
     "--version", is_flag=True, callback=_print_version, expose_value=False, is_eager=True, help="Show the version."

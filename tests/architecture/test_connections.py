@@ -15,6 +15,7 @@ ROOMS = ("flows", "components", "serving")
 CLIENTS = {
     "components/access/http_client.py": "the factory",
     "components/access/challenge.py": "asks a server who it is before any credentials are sent; imports no library",
+    "components/deployment/ready.py": "copied beside systemd units, where it stands alone: asks the unit's own service",
     "components/ingestion/download.py": "sources in the network: no server of ours, and proxies apply",
     "components/gates/endpoint.py": "a candidate's endpoint in a process of its own, on a port that the gate has bound",
     "components/gates/parity.py": "the same endpoint",

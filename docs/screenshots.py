@@ -1,0 +1,103 @@
+"""`python -m docs.screenshots [MODEL]`: pictures for the site, from the running stack, with the system's Chromium.
+
+They go to build/screenshots/, where `make docs` finds them. A page that is not there (no champion, no gate report) is
+named and left out.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from components.core.errors import ModelyardError, NotFoundError, StackError
+from components.core.project import Project
+from docs.hooks import SCREENSHOTS
+from flows.platform import browser, lifecycle
+from flows.platform.programs import SERVICE_PREFIX
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SIZE = {"width": 1280, "height": 800}
+SETTLE_MS = 1500  # pages draw after they have loaded
+PATIENCE_MS = 60_000
+
+
+def main(arguments: list[str]) -> int:
+    """Take every picture that can be taken; the exit code is 1 if none could."""
+    try:
+        taken = take(Project.find(), arguments[0] if arguments else None)
+    except ModelyardError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0 if taken else 1
+
+
+def take(project: Project, model: str | None) -> list[str]:
+    """Take the pictures of a model; default: the first one that is served. Returns their names.
+
+    Raises:
+        NotFoundError: no Chromium, or no such service.
+        StackError: the stack does not run.
+    """
+    program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if program is None:
+        raise NotFoundError("no Chromium here", next_step="apt-get install chromium")
+    urls = {row.name: str(row.url) for row in lifecycle.status(project) if row.state == "ready" and row.url}
+    if "mlflow" not in urls or "prefect" not in urls:
+        raise StackError("the stack does not run", next_step="`modelyard up`")
+    served = [name.removeprefix(SERVICE_PREFIX) for name in urls if name.startswith(SERVICE_PREFIX)]
+    name = model or next(iter(served), None)
+    if name is None or name not in served:
+        raise NotFoundError("no model is served", got=model, next_step="`modelyard promote digits 1`")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        # Root may not use the sandbox; the only pages are the project's own.
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        try:
+            page = chromium.new_page(viewport=SIZE, locale="en-US")  # type: ignore[arg-type]
+            page.set_default_timeout(PATIENCE_MS)
+            return _pictures(page, project, name, urls)
+        finally:
+            chromium.close()
+
+
+def _pictures(page: Page, project: Project, name: str, urls: dict[str, str]) -> list[str]:
+    taken = []
+    page.goto(browser.link(project, "mlflow", urls["mlflow"]))
+    page.wait_for_load_state("networkidle")
+    taken.append(_picture(page, f"{urls['mlflow']}/#/models/{name}", "mlflow-model"))
+    page.goto(browser.link(project, "prefect", urls["prefect"]))
+    page.wait_for_load_state("networkidle")
+    taken.append(_picture(page, f"{urls['prefect']}/runs", "prefect-runs"))
+    service = urls[SERVICE_PREFIX + name]
+    page.goto(browser.link(project, name, service))
+    taken.append(_picture(page, f"{service}/", "service-page"))
+    reports = sorted((project.state / "gates" / name).glob("*/report.html"), key=_modified)
+    if reports:
+        taken.append(_picture(page, reports[-1].as_uri(), "gate-report"))
+    else:
+        print(f"no gate report of {name}", file=sys.stderr)
+    return taken
+
+
+def _picture(page: Page, url: str, name: str) -> str:
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(SETTLE_MS)
+    welcome = page.get_by_role("dialog").get_by_role("button", name="Close")
+    if welcome.count():  # what MLflow shows a newcomer once
+        welcome.first.click()
+    path = SCREENSHOTS / f"{name}.png"
+    page.screenshot(path=path)
+    print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return name
+
+
+def _modified(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,105 @@
+"""`modelyard deploy`: the files of a deployment target, from a bundle on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core.errors import UsageError
+from components.core.log import Log
+from components.core.project import Project
+from components.deployment import service_facts, target_files, written_files
+from components.deployment.container import DeploymentOptions, checked_image
+from components.deployment.readme import TargetName
+from components.deployment.service_facts import ServiceFacts
+from components.deployment.written_files import WrittenFiles
+from components.packaging.bundle import Bundle
+
+REPLICAS = {"compose": 1, "kubernetes": 2, "kserve": 2, "systemd": 1}
+MAX_REPLICAS_RATIO = 4  # of the autoscaler
+
+
+@dataclass(frozen=True)
+class DeployRequest:
+    """What the operator asks for.
+
+    Args:
+        image: None: the name that `modelyard containerize` gives.
+        replicas, max_replicas: None: the target's defaults.
+        measure: measure what the service needs, unless it is known; else resources are estimated, and the files say so.
+        platform: for compose: write the platform's own servers too.
+    """
+
+    target: TargetName
+    folder: Path
+    image: str | None = None
+    replicas: int | None = None
+    max_replicas: int | None = None
+    ingress_namespaces: tuple[str, ...] = ()
+    measure: bool = True
+    platform: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What was written, for which bundle."""
+
+    facts: ServiceFacts
+    options: DeploymentOptions
+    files: WrittenFiles
+
+
+def write(project: Project, bundle: Bundle, request: DeployRequest, log: Log) -> Deployed:
+    """Write the files of a target.
+
+    Raises:
+        UsageError: options do not go together, or files in the folder were edited.
+        NotFoundError, CorruptArtifactError: the bundle is not whole.
+        ServingError: the service could not be measured.
+    """
+    _check(request)
+    measurement = None
+    if request.measure:
+        from flows.deployment import measurement as measurements
+
+        measurement = measurements.of_bundle(project, bundle, log)
+    facts = service_facts.of_bundle(bundle, measurement)
+    replicas = request.replicas or REPLICAS[request.target]
+    options = DeploymentOptions(
+        image=checked_image(request.image or facts.image),
+        replicas=replicas,
+        max_replicas=request.max_replicas or MAX_REPLICAS_RATIO * replicas,
+        ingress_namespaces=request.ingress_namespaces,
+    )
+    if options.max_replicas < replicas:
+        raise UsageError(
+            "fewer replicas at most than at least", got=f"--max-replicas {options.max_replicas}", expected=replicas
+        )
+    files = target_files.of_target(request.target, facts, options, platform=request.platform)
+    about = {
+        "target": request.target,
+        "model": facts.model,
+        "version": facts.version,
+        "bundle_digest": facts.bundle_digest,
+    }
+    return Deployed(facts, options, written_files.write(request.folder, files, about, force=request.force))
+
+
+def _check(request: DeployRequest) -> None:
+    scaled = request.target in ("kubernetes", "kserve")
+    wrong = [
+        option
+        for option, given, allowed in (
+            ("--with-platform", request.platform, request.target == "compose"),
+            ("--max-replicas", request.max_replicas is not None, scaled),
+            ("--ingress-namespace", bool(request.ingress_namespaces), scaled),
+            ("--image", request.image is not None, request.target != "systemd"),
+            ("--replicas", request.replicas is not None, request.target != "systemd"),
+        )
+        if given and not allowed
+    ]
+    if wrong:
+        raise UsageError(
+            "options that this target does not have", where=f"--target {request.target}", got=", ".join(wrong)
+        )
