@@ -123,13 +123,12 @@ class Answerer:
         try:
             if slot.batcher is None:
                 return await self._alone(slot, parsed, context)
-            begin, processor = time.perf_counter(), time.thread_time()
+            begin = time.perf_counter()
             if parsed.size <= INLINE_BYTES:
                 samples = slot.read(parsed)
-                reading = time.thread_time() - processor
             else:
                 samples = await asyncio.get_running_loop().run_in_executor(slot.threads, slot.read, parsed)
-                reading = time.perf_counter() - begin
+            reading = time.perf_counter() - begin
             compared = self._slot_manager.current.challenger is not None
             done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds

@@ -7,6 +7,8 @@ import logging
 import os
 from typing import Any
 
+from prometheus_client import Counter
+
 from components.access.door import Receive, Scope, Send
 from components.contracts.serving_spec import WORKER_HEADER
 from serving import metrics, page
@@ -17,10 +19,12 @@ from serving.openapi import document
 from serving.problem import RefusedRequest
 from serving.protocols import error_format
 from serving.protocols.open_inference import OpenInference
-from serving.router import Router
+from serving.router import Handler, Router
 from serving.worker import Worker
 
 LOG = logging.getLogger("bentoml.modelyard")
+
+PROTOCOL_PATHS = ("/v1/", "/v2/")  # below them, a refusal has the form of its protocol
 
 _HTML = b"text/html; charset=utf-8"
 
@@ -30,6 +34,7 @@ class ModelApp:
 
     def __init__(self) -> None:
         self._router = Router({})
+        self._counters: dict[tuple[str, int], Counter] = {}
 
     @property
     def asgi(self) -> ModelApp:
@@ -46,7 +51,7 @@ class ModelApp:
         async def predict(request: HttpRequest) -> Answer:
             return await native.predict(request, worker.settings)
 
-        routes = {
+        routes: dict[str, dict[str, Handler]] = {
             "/predict": {"POST": predict},
             "/model": {"GET": self.model},
             "/status": {"GET": self.status},
@@ -56,6 +61,10 @@ class ModelApp:
             "/docs.json": {"GET": self.openapi},
         }
         self._router = Router({**routes, **OpenInference(answerer, worker).routes()})
+
+    def has(self, path: str) -> bool:
+        """Whether this application answers a path, with whatever status."""
+        return self._router.route(path) is not None or path.startswith(PROTOCOL_PATHS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,10 +84,20 @@ class ModelApp:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
             failed = RefusedRequest(500, "internal", "the service failed; its log says why")
             answer = self._refused(failed, scope["path"])
+        self._count(scope["path"], answer.status)
         if isinstance(answer, StreamedReply):
             await answer.send(send, receive)
         else:
             await answer.send(send)
+
+    def _count(self, path: str, status: int) -> None:
+        counter = self._counters.get((path, status))
+        if counter is None:
+            route = self._router.route(path) or "other"  # whatever clients make up is no series
+            counter = metrics.REQUESTS.labels(route, str(status))
+            if route == path:
+                self._counters[path, status] = counter
+        counter.inc()
 
     async def model(self, _: HttpRequest) -> Answer:
         """Describe the champion."""

@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from components.access import project_door
-from components.access.door import Application, Door
+from components.access.door import Application
 from components.access.secret import SECRET_FILE
 from components.contracts.serving_spec import FORMER_VERSION_HEADER, VERSION_HEADER
 
 OPEN_PATHS = frozenset({"/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz"})
 
 
-def install(service: Any, model: str) -> None:
-    """Put the door before everything that a BentoML service answers, if this process has a secret."""
+def before(application: Application, model: str) -> Application:
+    """The door before everything that a service answers, if this process has a secret; else the application itself."""
     path = os.environ.get(SECRET_FILE)
-    if path:
-        service.add_asgi_middleware(_door, path=Path(path), opened_by=f"modelyard open {model}")
-
-
-def _door(application: Application, path: Path, opened_by: str) -> Door:
+    if not path:
+        return application
     return project_door.from_file(
         application,
-        path,
-        opened_by=opened_by,
+        Path(path),
+        opened_by=f"modelyard open {model}",
         open_paths=OPEN_PATHS,
         guarded_headers=frozenset(name.lower().encode() for name in (VERSION_HEADER, FORMER_VERSION_HEADER)),
     )

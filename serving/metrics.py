@@ -6,16 +6,22 @@ the service, `/metrics` leaves out what the files still hold. If the version com
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, values
+
+if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # a worker, which never forks: no need to ask for its number at each count
+    _NUMBER = os.getpid()
+    values.ValueClass = values.MultiProcessValue(lambda: _NUMBER)
 
 _SLOT_LABELS = ["model", "version", "role"]
 
 PREDICTIONS = Counter(
     "modelyard_predictions", "Samples answered, by label where answers have one", [*_SLOT_LABELS, "label"]
 )
+REQUESTS = Counter("modelyard_requests", "Responses, by path and HTTP status", ["path", "status"])
 REFUSALS = Counter("modelyard_refusals", "Requests refused", [*_SLOT_LABELS, "code"])
 FAILURES = Counter("modelyard_failures", "Requests that a version failed to answer", [*_SLOT_LABELS, "code"])
 COMPARED = Counter("modelyard_compared", "Samples that a challenger in the shadow answered too", ["model", "version"])

@@ -25,7 +25,13 @@ class Router:
 
     def __init__(self, routes: Routes) -> None:
         self._exact = {path: methods for path, methods in routes.items() if "{" not in path}
-        self._patterns = [(_compiled(path), methods) for path, methods in routes.items() if "{" in path]
+        self._patterns = [(path, _compiled(path), methods) for path, methods in routes.items() if "{" in path]
+
+    def route(self, path: str) -> str | None:
+        """The path or the pattern of a route that a path matches; None where there is nothing."""
+        if path in self._exact:
+            return path
+        return next((route for route, pattern, _ in self._patterns if pattern.fullmatch(path)), None)
 
     def handler(self, scope: Scope) -> Handler:
         """The handler of a request.
@@ -44,7 +50,7 @@ class Router:
         return handler
 
     def _matched(self, scope: Scope) -> Mapping[str, Handler]:
-        for pattern, methods in self._patterns:
+        for _, pattern, methods in self._patterns:
             if match := pattern.fullmatch(scope["path"]):
                 scope["path_params"] = match.groupdict()
                 return methods

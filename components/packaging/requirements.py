@@ -14,7 +14,7 @@ from components.core.errors import ServingError
 from components.identity import digest, lock_file
 
 # httptools and uvloop are what uvicorn takes where they are there: a third more requests a second.
-ROOTS = ("bentoml", "httptools", "jinja2", "numpy", "onnxruntime", "pydantic", "uvloop")
+ROOTS = ("bentoml", "httptools", "jinja2", "numpy", "onnxruntime", "orjson", "pydantic", "uvloop")
 
 
 def kept(lock: Path, cache: Path, libraries: Sequence[str]) -> list[str]:

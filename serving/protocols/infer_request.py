@@ -173,5 +173,5 @@ def _flag(parameters: Mapping[str, Any], key: str) -> bool:
     return value
 
 
-def _bad(message: str, **facts: object) -> RefusedRequest:
-    return RefusedRequest(400, "tensor", message, **facts)
+def _bad(message: str, *, got: object = None, expected: object = None) -> RefusedRequest:
+    return RefusedRequest(400, "tensor", message, got=got, expected=expected)

@@ -25,7 +25,7 @@ from serving.protocols.infer_request import InferRequest
 from serving.protocols.tensor_inputs import InputForm, forms
 from serving.protocols.tensor_outputs import OutputTensor, outputs
 from serving.request import PredictionRequest
-from serving.router import Routes
+from serving.router import Handler, Routes
 from serving.slots import ModelSlot
 from serving.worker import Worker
 
@@ -46,11 +46,16 @@ class OpenInference:
     def routes(self) -> Routes:
         """The paths of this protocol; those of this model without a version are found without a pattern."""
         own = f"/v2/models/{self._worker.settings.model}"
-        infer, ready, metadata = {"POST": self.infer}, {"GET": self.model_ready}, {"GET": self.model_metadata}
-        paths = {"/v2": {"GET": self.server_metadata}, "/v2/": {"GET": self.server_metadata}}
-        paths |= {"/v2/health/live": {"GET": self.live}, "/v2/health/ready": {"GET": self.ready}}
+        paths: dict[str, dict[str, Handler]] = {
+            "/v2": {"GET": self.server_metadata},
+            "/v2/": {"GET": self.server_metadata},
+            "/v2/health/live": {"GET": self.live},
+            "/v2/health/ready": {"GET": self.ready},
+        }
         for model in (own, "/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            paths |= {model: metadata, f"{model}/ready": ready, f"{model}/infer": infer}
+            paths[model] = {"GET": self.model_metadata}
+            paths[f"{model}/ready"] = {"GET": self.model_ready}
+            paths[f"{model}/infer"] = {"POST": self.infer}
         return paths
 
     async def server_metadata(self, _: HttpRequest) -> Answer:
