@@ -26,6 +26,8 @@ from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 from components.identity import manifest as manifests
 
+BATCH = "batch"  # the free size that is the number of samples
+
 
 class PackageFacts(Strict):
     """What the manifest says beside the files.
@@ -52,10 +54,28 @@ class TensorSpec(Strict):
 
 
 class GraphSpec(Strict):
-    """What one graph takes and gives, in order."""
+    """What one graph takes and gives, in order.
+
+    Args:
+        optional: inputs that are zeros where a feed has none, and free sizes of theirs but the batch are 0.
+        state: inputs that are the state after the tokens before, each with the output that is the next state.
+    """
 
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
+    # Graphs without these have signatures, and digests, as before.
+    optional: list[str] = Field(default=[], exclude_if=lambda names: not names)
+    state: dict[str, str] = Field(default={}, exclude_if=lambda names: not names)
+
+    @property
+    def answers(self) -> list[str]:
+        """Names of the outputs that are no state."""
+        return [spec.name for spec in self.outputs if spec.name not in self.state.values()]
+
+    def zeros(self, name: str) -> list[int | str]:
+        """The shape of an optional input without a value: the batch stays free, other free sizes are 0."""
+        shape = next(spec.shape for spec in self.inputs if spec.name == name)
+        return [size if isinstance(size, int) or size == BATCH else 0 for size in shape]
 
 
 class Signature(Strict):

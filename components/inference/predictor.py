@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components import tasks
-from components.core.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
+from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
-from components.identity.package import GraphSpec, Package, TensorSpec
-from components.inference.runtime import onnxruntime
-from components.tasks.task import Prediction
+from components.identity.package import Package
+from components.inference.loaded_graph import LoadedGraph, State
+from components.tasks.task import Prediction, StreamedPart
 
 Arrays = dict[str, NDArray[Any]]
-
-_TYPES = {"uint8": "uint8", "int64": "int64", "float32": "float", "bool": "bool"}  # numpy's names -> onnxruntime's
 
 
 class Predictor:
@@ -42,8 +39,9 @@ class Predictor:
         self.processor = self.task.load(package.folder)
         self.endpoint = self.processor.endpoint(self.signature.classes)
         self._graphs = {
-            name: _Graph(package.graph(name), spec, threads) for name, spec in self.signature.graphs.items()
+            name: LoadedGraph(package.graph(name), spec, threads) for name, spec in self.signature.graphs.items()
         }
+        self._runner = GraphRunner(self)
 
     def read(self, items: Sequence[Any]) -> list[Arrays]:
         """Convert the items of a request to arrays.
@@ -62,13 +60,15 @@ class Predictor:
         return samples
 
     def run(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        """A graph's outputs by name; arrays of the feed that are no inputs of the graph are ignored.
+        """A graph's answers by name; arrays of the feed that are no inputs of the graph are ignored.
 
         Raises:
             InferenceError: the graph failed, or the package has no graph of this name.
-            NotFiniteError: NaN or infinity among the outputs.
+            NotFiniteError: NaN or infinity among the answers.
         """
-        outputs = self.outputs(graph, feed)
+        return self._finite(self.outputs(graph, feed))
+
+    def _finite(self, outputs: Arrays) -> Arrays:
         for name, values in outputs.items():
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 wrong = ~np.isfinite(values)
@@ -86,9 +86,26 @@ class Predictor:
         Raises:
             InferenceError: the graph failed, or the package has no graph of this name.
         """
-        if graph not in self._graphs:
-            raise InferenceError("the package has no such graph", got=graph, expected=", ".join(self._graphs))
-        return self._graphs[graph].run(feed)
+        return self._graph(graph).run(feed)
+
+    def states(self, graph: str) -> Sequence[str]:
+        """The inputs of a graph that are its state; none for a graph without, or for one that the package lacks."""
+        spec = self.signature.graphs.get(graph)
+        return [] if spec is None else list(spec.state)
+
+    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+        """Run a graph with a state once: its answers, and the next state (see `tasks.decoding.StatefulRunner`).
+
+        Raises:
+            InferenceError, NotFiniteError: as `run`.
+        """
+        answers, following = self._graph(graph).advance(feed, state)
+        return self._finite(answers), following
+
+    def _graph(self, name: str) -> LoadedGraph:
+        if name not in self._graphs:
+            raise InferenceError("the package has no such graph", got=name, expected=", ".join(self._graphs))
+        return self._graphs[name]
 
     def answer(self, samples: Sequence[Arrays], parameters: Strict | None = None) -> list[Prediction]:
         """One prediction for each sample, in order.
@@ -99,57 +116,36 @@ class Predictor:
         """
         if not samples:
             return []
-        return self.processor.answer(self.run, samples, self.signature.classes, parameters)
+        return self.processor.answer(self._runner, samples, self.signature.classes, parameters)
+
+    def stream(self, sample: Arrays, parameters: Strict | None = None) -> Iterator[StreamedPart] | None:
+        """The answer to one sample in parts, as it is computed; None if the task has no such answers.
+
+        The iterator computes when it is asked for the next part, and raises what `answer` raises. A closed iterator
+        computes nothing more.
+        """
+        stream: Callable[..., Iterator[StreamedPart]] | None = getattr(self.processor, "stream", None)
+        return None if stream is None else stream(self._runner, sample, self.signature.classes, parameters)
 
     def predict(self, items: Sequence[Any], parameters: Strict | None = None) -> list[Prediction]:
         """`read`, then `answer`."""
         return self.answer(self.read(items), parameters)
 
 
-class _Graph:
-    """A loaded graph whose inputs and outputs fit the signature."""
+class GraphRunner:
+    """What a processor gets to run graphs with: `Predictor.run` as a function, and the states of the graphs."""
 
-    def __init__(self, path: Path, spec: GraphSpec, threads: int) -> None:
-        self._path = path
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a dozen classes of its own, without a common base
-            raise CorruptArtifactError("the graph does not load", where=str(path), got=error) from error
-        nodes = [*self._session.get_inputs(), *self._session.get_outputs()]
-        tensors = [*spec.inputs, *spec.outputs]
-        if len(spec.inputs) != len(self._session.get_inputs()) or not _fit(tensors, nodes):
-            raise CorruptArtifactError(
-                "the graph does not fit its signature",
-                where=str(path),
-                got=[(node.name, node.type, node.shape) for node in nodes],
-                expected=[(tensor.name, tensor.type, tensor.shape) for tensor in tensors],
-            )
-        self._inputs = [tensor.name for tensor in spec.inputs]
-        self._outputs = [tensor.name for tensor in spec.outputs]
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
 
-    def run(self, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        try:
-            inputs = {name: feed[name] for name in self._inputs}
-            return dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
-        except Exception as error:  # as above: no common base
-            raise InferenceError("the graph failed", where=str(self._path), got=repr(error)) from error
+    def __call__(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
+        """See `Predictor.run`."""
+        return self._predictor.run(graph, feed)
 
+    def states(self, graph: str) -> Sequence[str]:
+        """See `Predictor.states`."""
+        return self._predictor.states(graph)
 
-def _fit(tensors: Sequence[TensorSpec], nodes: Sequence[Any]) -> bool:
-    """Whether names and types are equal, in order, and every size that is fixed in both."""
-    return len(tensors) == len(nodes) and all(
-        tensor.name == node.name
-        and node.type == f"tensor({_TYPES[tensor.type]})"
-        and len(tensor.shape) == len(node.shape)
-        and all(
-            one == other
-            for one, other in zip(tensor.shape, node.shape, strict=True)
-            if isinstance(one, int) and isinstance(other, int)
-        )
-        for tensor, node in zip(tensors, nodes, strict=True)
-    )
+    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+        """See `Predictor.advance`."""
+        return self._predictor.advance(graph, feed, state)

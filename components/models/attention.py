@@ -1,10 +1,13 @@
 """Multi-head attention: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
 
-Legend: N batch, T queries, S keys, D width, h heads.
+Legend: N batch, T queries, S keys, P earlier keys, D width, h heads.
 """
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -48,6 +51,35 @@ class MultiHeadAttention(nn.Module):
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
         )  # (N, h, T, D / h)
+        joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (N, T, D)
+        return joined
+
+    def extend(self, queries: Tensor, bias: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Self-attention of a chunk (N, T, D) to itself and to earlier keys and values (N, h, P, D / h).
+
+        Args:
+            bias: added to the scores, broadcast to (N, h, T, P + T); -inf where a query does not attend.
+
+        Returns:
+            (N, T, D), and all keys and values (N, h, P + T, D / h).
+        """
+        own_key, own_value = self.project(queries)
+        key, value = torch.cat([key, own_key], dim=2), torch.cat([value, own_value], dim=2)
+        return self.attend(queries, bias, key, value), key, value
+
+    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (N, h, S, D / h) of a memory (N, S, D)."""
+        return self._split(self.key(memory)), self._split(self.value(memory))
+
+    def attend(self, queries: Tensor, bias: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """As `forward`, with keys and values (N, h, S, D / h) that `project` gave; without dropout.
+
+        Here the queries are scaled, not the keys too as in the exported `scaled_dot_product_attention`: one pass over
+        the keys less.
+        """
+        scaled = self._split(self.query(queries)) / math.sqrt(queries.shape[2] // self.heads)  # (N, h, T, D / h)
+        scores = scaled @ key.transpose(2, 3) + bias  # (N, h, T, S)
+        attended = scores.softmax(dim=3) @ value  # (N, h, T, D / h)
         joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (N, T, D)
         return joined
 

@@ -1,6 +1,7 @@
 """A GRU with additive attention to a memory at every step: Bahdanau et al. 2015, arXiv:1409.0473, sections 3.1 and A.
 
-Legend: N batch, T steps, S memory, E size of a step, D width of the state, M width of the memory.
+Legend: N batch, T steps, S memory, E size of a step, D width of the state, M width of the memory. A memory may have
+several states, one after the other (R in all; R = N while training).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class AttentiveGru(nn.Module):
 
     def forward(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Steps (N, T, E), first state (N, D), memory (N, S, M), lengths (N,) to states (N, T, D), contexts."""
-        prepared, attended, weights = self._prepared(steps, memory, lengths)
+        prepared, attended, weights = self._prepared(steps, memory, self.key(memory), lengths)
         states, contexts = [], []
         for step_gates in prepared.unbind(dim=1):
             state, context = step(step_gates, state, attended, weights)
@@ -52,27 +53,34 @@ class AttentiveGru(nn.Module):
 
     def last(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Only the last state (N, D) and the last context (N, M); the exported graph loops over any number of steps."""
-        prepared, attended, weights = self._prepared(steps, memory, lengths)
+        return self.extend(steps, state, memory, self.key(memory), lengths)
+
+    def extend(
+        self, steps: Tensor, state: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `last`, with the keys (N, S, D) of the memory; steps and states may have R rows."""
+        prepared, attended, weights = self._prepared(steps, memory, keys, lengths)
         run = _scripted() if torch.onnx.is_in_onnx_export() else last
         return run(prepared, state, attended, weights)
 
-    def _prepared(self, steps: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Memory, Weights]:
+    def _prepared(self, steps: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor) -> tuple[Tensor, Memory, Weights]:
         """What does not depend on the state, for all steps at once; first the cell's gates of the steps (N, T, 3D)."""
         sizes = [self.in_features, memory.shape[2]]
         from_step, from_context = torch.split(self.cell.weight_ih, sizes, dim=1)  # (3D, E), (3D, M)
         prepared = steps @ from_step.T + self.cell.bias_ih  # (N, T, 3D)
-        attended = (memory, self.key(memory), masks.inside(lengths, memory.shape[1]))
+        attended = (memory, keys, masks.inside(lengths, memory.shape[1]))
         score = self.score.weight[0]  # (D,)
         return prepared, attended, (self.query.weight, score, from_context, self.cell.weight_hh, self.cell.bias_hh)
 
 
 def step(step_gates: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
-    """Gates of the step (N, 3D) and state (N, D) to the next state (N, D) and the context (N, M)."""
+    """Gates of the step (R, 3D) and state (R, D) to the next state (R, D) and the context (R, M)."""
     values, keys, inside = memory
     query, score, from_context, from_state, bias = weights
-    energy = torch.tanh((state @ query.t())[:, None] + keys)  # (N, S, D)
-    scores = (energy @ score).masked_fill(~inside, -1e4)  # (N, S)
-    context = torch.bmm(scores.softmax(1)[:, None], values)[:, 0]  # (N, M)
+    queries = (state @ query.t()).reshape(keys.shape[0], -1, 1, keys.shape[2])  # (N, R / N, 1, D)
+    energy = torch.tanh(queries + keys[:, None])  # (N, R / N, S, D)
+    scores = (energy @ score).masked_fill(~inside[:, None], -1e4)  # (N, R / N, S)
+    context = torch.bmm(scores.softmax(2), values).reshape(-1, values.shape[2])  # (R, M)
     reset, update, new = (step_gates + context @ from_context.t()).chunk(3, 1)  # (N, D) each
     old_reset, old_update, old = (state @ from_state.t() + bias).chunk(3, 1)  # (N, D) each
     update = torch.sigmoid(update + old_update)
@@ -81,8 +89,8 @@ def step(step_gates: Tensor, state: Tensor, memory: Memory, weights: Weights) ->
 
 
 def last(prepared: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:
-    """Gates of all steps (N, T, 3D) to the last state (N, D) and the last context (N, M)."""
-    context = memory[0][:, 0]
+    """Gates of all steps (R, T, 3D) to the last state (R, D) and the last context (R, M)."""
+    context = torch.zeros([state.shape[0], memory[0].shape[2]])
     for index in range(prepared.shape[1]):
         state, context = step(prepared[:, index], state, memory, weights)
     return state, context

@@ -1,6 +1,7 @@
 """A selective state space model, from transformers: Mamba, Gu and Dao 2023, arXiv:2312.00752.
 
-Legend: N batch, T length, D width, I channels inside a layer, S state, K classes, V vocabulary.
+Legend: N batch, T length, D width, I channels inside a layer, S state, W window of the convolution, K classes,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from transformers import MambaConfig, MambaModel
 
 from components.contracts.architectures.text import MambaSpec
 from components.contracts.shapes import ClassesOutput, NextTokenOutput, TokensInput
+from components.models import masks
+from components.models.incremental import StateSpec, last_positions
 from components.models.pooling import pooling
 
 
@@ -75,6 +78,32 @@ class Mamba(nn.Module):
         logits: Tensor = self.head(self.dropout(pooled))  # (N, K)
         return logits
 
+    def states(self) -> list[StateSpec]:
+        """Of each layer, the inputs that its convolution still sees (I, W - 1), and the state of its scan (I, S)."""
+        found: list[StateSpec] = []
+        for index, block in enumerate(cast(Any, self.backbone.layers)):
+            channels, size = block.mixer.intermediate_size, block.mixer.ssm_state_size
+            found.append(StateSpec(f"window_{index}", (channels, block.mixer.conv_kernel_size - 1)))
+            found.append(StateSpec(f"state_{index}", (channels, size)))
+        return found
+
+    def extend(
+        self, tokens: Tensor, lengths: Tensor, last_only: Tensor, state: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """See `IncrementalDecoder`; for a network of the next token."""
+        backbone = self.backbone
+        features: Tensor = backbone.embeddings(tokens)  # (N, T, D)
+        inside = masks.inside(lengths, tokens.shape[1])  # (N, T)
+        following: list[Tensor] = []
+        for index, block in enumerate(cast(Any, backbone.layers)):
+            part = _State(*state[2 * index : 2 * index + 2], lengths, inside)
+            mixed, *after = _mixed(block.mixer, block.norm(features), part)
+            features = features + mixed  # (N, T, D)
+            following += after
+        wanted = last_positions(lengths, tokens.shape[1], last_only)[..., None].expand(-1, -1, features.shape[2])
+        read = backbone.norm_f(features.gather(1, wanted))
+        return cast(Tensor, read @ backbone.embeddings.weight.T), following
+
 
 def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:
     """The backbone's output for tokens (N, T), (N, T, D), with the scan as a loop (algorithm 2 of the paper).
@@ -83,46 +112,72 @@ def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:
     """
     features: Tensor = backbone.embeddings(tokens)  # (N, T, D)
     for block in cast(Any, backbone.layers):
-        features = features + _mixed(block.mixer, block.norm(features))  # (N, T, D)
+        features = features + _mixed(block.mixer, block.norm(features))[0]  # (N, T, D)
     return cast(Tensor, backbone.norm_f(features))
 
 
-def _mixed(mixer: Any, features: Tensor) -> Tensor:
-    """The mixer of one layer, (N, T, D) to (N, T, D)."""
+class _State(NamedTuple):
+    """The state of a layer before a chunk, and what of the chunk is real.
+
+    Args:
+        window: (N, I, W - 1).
+        state: (N, I, S).
+        lengths, inside: (N,) and bool (N, T).
+    """
+
+    window: Tensor
+    state: Tensor
+    lengths: Tensor
+    inside: Tensor
+
+
+def _mixed(mixer: Any, features: Tensor, before: _State | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The mixer of one layer, (N, T, D) to (N, T, D), and the window and the state after each sample's last token.
+
+    Without a state before, nothing is before, and all tokens count as real.
+    """
     hidden, gate = mixer.in_proj(features).transpose(1, 2).chunk(2, dim=1)  # (N, I, T) each
     kernel = mixer.conv1d
     window = kernel.kernel_size[0] - 1
-    hidden = silu(conv1d(nn.functional.pad(hidden, (window, 0)), kernel.weight, kernel.bias, groups=kernel.groups))
+    padded = nn.functional.pad(hidden, (window, 0)) if before is None else torch.cat([before.window, hidden], dim=2)
+    hidden = silu(conv1d(padded, kernel.weight, kernel.bias, groups=kernel.groups))
     sizes = [mixer.time_step_rank, mixer.ssm_state_size, mixer.ssm_state_size]
     step, b, c = torch.split(mixer.x_proj(hidden.transpose(1, 2)), sizes, dim=2)  # (N, T, rank), (N, T, S) twice
     step = softplus(mixer.dt_proj(step)).transpose(1, 2)  # (N, I, T)
     decay = torch.exp(-torch.exp(mixer.A_log)[:, None] * step[..., None])  # (N, I, T, S)
     update = step[..., None] * b[:, None] * hidden[..., None]  # (N, I, T, S)
-    scanned = _scripted()(decay, update, c) + hidden * mixer.D[:, None]  # (N, I, T)
-    mixed: Tensor = mixer.out_proj((scanned * silu(gate)).transpose(1, 2))  # (N, T, D)
-    return mixed
+    state, last = torch.zeros_like(decay[:, :, 0]), padded[:, :, :window]  # (N, I, S), (N, I, W - 1)
+    if before is not None:
+        state = before.state
+        real = before.inside[:, None, :, None]  # (N, 1, T, 1)
+        decay, update = decay.masked_fill(~real, 1.0), update.masked_fill(~real, 0.0)  # padding leaves the state alone
+        places = before.lengths[:, None] + torch.arange(window, device=features.device)  # (N, W - 1)
+        last = padded.gather(2, places[:, None].expand(-1, padded.shape[1], -1))
+    scanned, state = _scripted()(decay, update, c, state)
+    mixed: Tensor = mixer.out_proj(((scanned + hidden * mixer.D[:, None]) * silu(gate)).transpose(1, 2))  # (N, T, D)
+    return mixed, last, state
 
 
-def scan(decay: Tensor, update: Tensor, c: Tensor) -> Tensor:
+def scan(decay: Tensor, update: Tensor, c: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
     """The selective scan: state = decay * state + update, output = C state.
 
     Args:
         decay, update: (N, I, T, S).
         c: the paper's C, (N, T, S).
+        state: (N, I, S) before the first step.
 
     Returns:
-        (N, I, T).
+        The output (N, I, T) and the last state.
     """
-    state = torch.zeros_like(decay[:, :, 0])  # (N, I, S)
     outputs: list[Tensor] = []
     for index in range(decay.shape[2]):
         state = decay[:, :, index] * state + update[:, :, index]  # (N, I, S)
         outputs.append((state * c[:, index][:, None]).sum(2))  # (N, I)
-    return torch.stack(outputs, dim=2)
+    return torch.stack(outputs, dim=2), state
 
 
 @functools.cache
-def _scripted() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _scripted() -> Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
     """`scan` as TorchScript: the exporter keeps the loop instead of unrolling it for the length of its example."""
     with warnings.catch_warnings():
         # The TorchScript exporter has no other way to keep a loop; tests compare the graph at other lengths.

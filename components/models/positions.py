@@ -29,9 +29,9 @@ class SinusoidalPositions(nn.Module):
         table[:, 1::2] = torch.cos(places * rates)[:, : width // 2]
         self.register_buffer("table", table, persistent=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, T, D) to (N, T, D)."""
-        return features + self.table[: features.shape[1]]
+    def forward(self, features: Tensor, places: Tensor | None = None) -> Tensor:
+        """(N, T, D) to (N, T, D), at the first places, or at places int64 (N, T)."""
+        return features + (self.table[: features.shape[1]] if places is None else self.table[places])
 
 
 class LearnedPositions(nn.Module):
@@ -42,9 +42,9 @@ class LearnedPositions(nn.Module):
         self.table = nn.Parameter(torch.empty(max_length, width))  # (max_length, D)
         nn.init.normal_(self.table, std=0.02)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, T, D) to (N, T, D)."""
-        return features + self.table[: features.shape[1]]
+    def forward(self, features: Tensor, places: Tensor | None = None) -> Tensor:
+        """(N, T, D) to (N, T, D), at the first places, or at places int64 (N, T)."""
+        return features + (self.table[: features.shape[1]] if places is None else self.table[places])
 
 
 def positions(kind: Literal["sinusoidal", "learned"], max_length: int, width: int) -> nn.Module:

@@ -1,6 +1,6 @@
 """Translation by a GRU encoder and a GRU decoder with attention: Bahdanau et al. 2015, arXiv:1409.0473.
 
-Legend: N batch, S source length, T target length, E embedding, D width, V target vocabulary.
+Legend: N batch, S source length, T target length, E embedding, D width, V target vocabulary, R hypotheses.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from components.contracts.shapes import TextOutput, TokensInput
 from components.core.errors import UsageError
 from components.models.attentive_gru import AttentiveGru
 from components.models.embedding import TokenEmbedding
+from components.models.incremental import SOURCE, StateSpec
 from components.models.recurrent_layers import RecurrentLayers
 
 
@@ -80,6 +81,29 @@ class Seq2SeqGru(nn.Module):
         steps = self.dropout(self.target_embedding(target))  # (N, T, E)
         state, context = self.decoder.last(steps, self._state(memory), memory, source_lengths)  # (N, D), (N, 2D)
         return self._logits(state, steps[:, -1], context)
+
+    def states(self) -> list[StateSpec]:
+        """The state of the decoder."""
+        return [StateSpec("state", (self.width,))]
+
+    def memories(self) -> list[StateSpec]:
+        """The states of the source, the keys of the attention to them, and the first state of the decoder."""
+        memory, keys = StateSpec("memory", (SOURCE, 2 * self.width)), StateSpec("keys", (SOURCE, self.width))
+        return [memory, keys, *self.states()]
+
+    def remember(self, source: Tensor, source_lengths: Tensor) -> list[Tensor]:
+        """See `IncrementalTranslator`: (N, S, 2D), (N, S, D) and (N, D)."""
+        memory = self.encode(source, source_lengths)  # (N, S, 2D)
+        return [memory, self.decoder.key(memory), self._state(memory)]
+
+    def extend(
+        self, target: Tensor, source_lengths: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """See `IncrementalTranslator`; the state is (R, D)."""
+        steps = self.target_embedding(target)  # (R, T, E)
+        values, keys = memory
+        following, context = self.decoder.extend(steps, state[0], values, keys, source_lengths)  # (R, D), (R, 2D)
+        return self._logits(following, steps[:, -1], context), [following]
 
     def _state(self, memory: Tensor) -> Tensor:
         """The first state (N, D): from the last state of the encoder's backward cell."""

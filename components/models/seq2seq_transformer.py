@@ -1,12 +1,14 @@
 """Encoder and decoder for translation: Vaswani et al. 2017, arXiv:1706.03762.
 
-Legend: N batch, S source length, T target length, D width, V target vocabulary.
+Legend: N batch, S source length, T target length, D width, V target vocabulary, P earlier tokens of the target,
+h heads, R hypotheses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from components.contracts.architectures.transformer import Seq2SeqTransformerSpec
@@ -14,6 +16,7 @@ from components.contracts.shapes import TextOutput, TokensInput
 from components.core.errors import UsageError
 from components.models import masks
 from components.models.embedding import TokenEmbedding
+from components.models.incremental import PAST, SOURCE, StateSpec, bias, causal_bias
 from components.models.positions import positions
 from components.models.transformer_layers import DecoderLayer, EncoderLayer
 
@@ -47,6 +50,7 @@ class Seq2SeqTransformer(nn.Module):
 
     def __init__(self, config: Seq2SeqTransformerSpec, input_spec: TokensInput, output_spec: TextOutput) -> None:
         super().__init__()
+        self.width, self.heads = config.width, config.heads
         scaled = config.positions == "sinusoidal"
         self.target_embedding = TokenEmbedding(output_spec.vocabulary, config.width, output_spec.pad, scaled=scaled)
         self.source_embedding = (
@@ -81,6 +85,41 @@ class Seq2SeqTransformer(nn.Module):
     def decode(self, memory: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
         """Memory (N, S, D), lengths (N,), target so far (N, T) to logits of the token after the last (N, V)."""
         return self._logits(self._decoded(memory, source_lengths, target)[:, -1])
+
+    def states(self) -> list[StateSpec]:
+        """Keys and values of the self-attention of each layer."""
+        return self._caches("", PAST)
+
+    def memories(self) -> list[StateSpec]:
+        """Keys and values of the attention to the source of each layer."""
+        return self._caches("cross_", SOURCE)
+
+    def remember(self, source: Tensor, source_lengths: Tensor) -> list[Tensor]:
+        """See `IncrementalTranslator`: keys and values (N, h, S, D / h)."""
+        memory = self.encode(source, source_lengths)  # (N, S, D)
+        return [part for layer in self.decoder for part in layer.cross_attention.project(memory)]  # type: ignore[union-attr, operator]  # a DecoderLayer
+
+    def extend(
+        self, target: Tensor, source_lengths: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """See `IncrementalTranslator`; the state is (R, h, P, D / h) each."""
+        before, count = state[0].shape[2], target.shape[1]
+        places = before + torch.arange(count, device=target.device)[None]  # (1, T)
+        features = self.target_positions(self.target_embedding(target), places)  # (R, T, D)
+        real = torch.ones_like(state[0][:1, 0, :, 0], dtype=torch.bool)  # (1, P): targets have no padding
+        attention_bias = causal_bias(real, count)  # (1, 1, T, P + T)
+        memory_bias = bias(masks.keys(source_lengths, memory[0].shape[2]))  # (N, 1, 1, S)
+        following: list[Tensor] = []
+        for index, layer in enumerate(self.decoder):
+            part = slice(2 * index, 2 * index + 2)
+            features, key, value = layer.extend(features, attention_bias, memory_bias, memory[part], *state[part])
+            following += [key, value]
+        return self._logits(self.decoder_norm(features[:, -1])), following
+
+    def _caches(self, prefix: str, free: str) -> list[StateSpec]:
+        shape = (self.heads, free, self.width // self.heads)
+        names = [f"{prefix}{kind}_{layer}" for layer in range(len(self.decoder)) for kind in ("key", "value")]
+        return [StateSpec(name, shape) for name in names]
 
     def _decoded(self, memory: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
         """(N, T, D)"""

@@ -62,6 +62,19 @@ class EncoderLayer(nn.Module):
         result = self.feed_forward_norm(features + self.dropout(self.feed_forward(features)))
         return result
 
+    def extend(self, features: Tensor, bias: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A chunk (N, T, D) with earlier keys and values to (N, T, D) and all keys and values; without dropout.
+
+        Arguments as of `MultiHeadAttention.extend`.
+        """
+        if self.norm == "pre":
+            attended, key, value = self.attention.extend(self.attention_norm(features), bias, key, value)
+            features = features + attended
+            return features + self.feed_forward(self.feed_forward_norm(features)), key, value
+        attended, key, value = self.attention.extend(features, bias, key, value)
+        features = self.attention_norm(features + attended)
+        return self.feed_forward_norm(features + self.feed_forward(features)), key, value
+
 
 class DecoderLayer(nn.Module):
     """Self-attention, attention to a memory and feed-forward, each with a residual connection."""
@@ -91,3 +104,30 @@ class DecoderLayer(nn.Module):
         features = self.cross_attention_norm(features + self.dropout(crossed))
         result = self.feed_forward_norm(features + self.dropout(self.feed_forward(features)))
         return result
+
+    def extend(
+        self, features: Tensor, bias: Tensor, memory_bias: Tensor, memory: tuple[Tensor, Tensor], key: Tensor,
+        value: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """A chunk (R, T, D) with earlier keys and values to (R, T, D) and all keys and values; without dropout.
+
+        Args:
+            memory: keys and values (N, h, S, D / h) of the memory; R is a multiple of N, and the hypotheses of a sample
+                are one after the other.
+            memory_bias: (N, 1, 1, S), as `bias`.
+        """
+        if self.norm == "pre":
+            attended, key, value = self.attention.extend(self.attention_norm(features), bias, key, value)
+            features = features + attended
+            features = features + self._cross(self.cross_attention_norm(features), memory_bias, memory)
+            return features + self.feed_forward(self.feed_forward_norm(features)), key, value
+        attended, key, value = self.attention.extend(features, bias, key, value)
+        features = self.attention_norm(features + attended)
+        features = self.cross_attention_norm(features + self._cross(features, memory_bias, memory))
+        return self.feed_forward_norm(features + self.feed_forward(features)), key, value
+
+    def _cross(self, features: Tensor, memory_bias: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
+        """Attention of (R, T, D) to the memory: the hypotheses of a sample are queries of one memory."""
+        rows, max_length, width = features.shape
+        queries = features.reshape(memory[0].shape[0], -1, width)  # (N, R / N * T, D)
+        return self.cross_attention.attend(queries, memory_bias, *memory).reshape(rows, max_length, width)

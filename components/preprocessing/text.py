@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -140,8 +140,20 @@ class Tokenizer:
         return parts
 
     def decode(self, tokens: NDArray[np.int64]) -> str:
-        """The text of token numbers, without special tokens."""
-        return self._inner.decode(tokens.tolist(), skip_special_tokens=True).strip()
+        """The text of token numbers, without special tokens and without space around it."""
+        return self.decode_all(tokens).strip()
+
+    def decode_all(self, tokens: NDArray[np.int64]) -> str:
+        """The text of token numbers, without special tokens, with the space around it."""
+        return self._inner.decode(tokens.tolist(), skip_special_tokens=True)
+
+    def follow(self, before: NDArray[np.int64]) -> Callable[[int], str]:
+        """A function that maps each next token after `before` to the text that it adds.
+
+        A token that ends inside a character adds nothing, and the token that completes the character adds all.
+        """
+        stream = decoders.DecodeStream(ids=before.tolist(), skip_special_tokens=True)
+        return lambda token: stream.step(self._inner, token) or ""
 
     def _batch(self, texts: list[str] | list[list[str]], split: bool = False) -> list[tokenizers.Encoding]:
         if len(texts) == 1:  # in this thread, without the cost of a pool: a single request

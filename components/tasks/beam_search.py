@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+BLOCK = 64  # values whose maximum is compared first
+
 NextTokenLogits = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.floating]]
 
 
@@ -23,7 +25,7 @@ class Hypothesis(NamedTuple):
 
 def search(
     step: NextTokenLogits, count: int, *, begin: int, end: int, never: Sequence[int], beams: int, length_penalty: float,
-    max_length: int,
+    max_length: int, reorder: Callable[[NDArray[np.int64]], None] | None = None,
 ) -> list[Hypothesis]:  # fmt: skip
     """The best hypothesis of each of `count` samples.
 
@@ -34,6 +36,8 @@ def search(
     Args:
         step: maps the sample of each row (R,) and its tokens so far (R, t), from `begin` on, to logits (R, V).
         never: tokens that are never chosen.
+        reorder: called between two calls of `step` with the row of the last call (R,) that each row of the next
+            continues.
     """
     best = [Hypothesis(np.zeros(0, np.int64), -np.inf) for _ in range(count)]
     active = np.arange(count)  # (n,)
@@ -41,10 +45,10 @@ def search(
     scores = np.full((count, beams), -np.inf)  # (n, B); at first all beams are equal, so only one counts
     scores[:, 0] = 0
     for length in range(1, max_length + 1):
-        logits = step(np.repeat(active, beams), tokens.reshape(-1, length)).astype(np.float64)  # (n * B, V)
+        logits = np.array(step(np.repeat(active, beams), tokens.reshape(-1, length)))  # (n * B, V)
         logits[:, list(never)] = -np.inf
-        extended = scores[..., None] + log_softmax(logits).reshape(len(active), beams, -1)  # (n, B, V)
-        indices, log_probabilities = _top(extended.reshape(len(active), -1), 2 * beams)  # (n, 2B) each
+        offsets = scores - log_normaliser(logits).reshape(scores.shape)  # (n, B)
+        indices, log_probabilities = top(logits.reshape(*scores.shape, -1), offsets, 2 * beams)  # (n, 2B) each
         parents, chosen = np.divmod(indices, logits.shape[1])
         ends = chosen == end
         finished = np.where(ends, log_probabilities / penalty(length, length_penalty), -np.inf)[:, :beams]
@@ -61,9 +65,12 @@ def search(
             max_length, length_penalty
         )  # log P only falls; the penalty is largest at the end
         going = bound > np.asarray([best[sample].score for sample in active.tolist()])
+        continued = (beams * rows + parents[rows, open_])[going]  # (n, B)
         active, tokens, scores = active[going], tokens[going], scores[going]
         if not len(active):
             return best
+        if reorder is not None and length < max_length:
+            reorder(continued.reshape(-1))
     for row, sample in enumerate(active.tolist()):  # the best open hypothesis has a higher score than any finished one
         best[sample] = Hypothesis(
             tokens[row, 0, 1:].copy(), float(scores[row, 0]) / penalty(max_length, length_penalty)
@@ -76,11 +83,44 @@ def penalty(length: int, strength: float) -> float:
     return float(((5 + length) / 6) ** strength)
 
 
+def log_normaliser(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Logarithm of the sum of exp over the last axis, to 1e-7: exp is of the type of the logits, the sum is float64."""
+    largest = logits.max(axis=-1, keepdims=True)
+    sums = np.exp(logits - largest).astype(np.float64).sum(axis=-1)
+    result: NDArray[np.float64] = np.log(sums) + largest[..., 0]
+    return result
+
+
 def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm of the softmax over the last axis."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
+
+
+def top(
+    logits: NDArray[np.floating], offsets: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Indices (n, count) and values of the largest of logits (n, B, V) plus offsets (n, B), over B and V together.
+
+    In falling order, ties by their index. Only values from a bound on are sorted: the largest of the maxima of blocks.
+    """
+    samples, beams, size = logits.shape
+    blocks = size // BLOCK
+    if blocks < count:
+        return _top((logits + offsets[..., None]).reshape(samples, -1), count)
+    maxima = logits[..., : blocks * BLOCK].reshape(samples, beams, BLOCK, blocks).max(axis=2)  # (n, B, blocks)
+    maxima = (maxima + offsets[..., None]).reshape(samples, -1)
+    bounds = np.partition(maxima, -count, axis=1)[:, -count]  # (n,): at least `count` values are as large
+    with np.errstate(invalid="ignore"):  # a beam without a hypothesis is -inf, and so is its bound
+        lower = np.nextafter((bounds[:, None] - offsets).astype(logits.dtype), logits.dtype.type(-np.inf))  # (n, B)
+    indices, values = np.empty((samples, count), np.int64), np.empty((samples, count))
+    for sample in range(samples):
+        beam, token = np.nonzero(logits[sample] >= lower[sample][:, None])
+        found = logits[sample][beam, token] + offsets[sample][beam]
+        order = np.argsort(-found, kind="stable")[:count]  # found in the order of the indices
+        indices[sample], values[sample] = (beam * size + token)[order], found[order]
+    return indices, values
 
 
 def _top(values: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -5,15 +5,18 @@ Legend: N samples, n samples that are not finished, T tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.tasks.beam_search import log_softmax
+from components.tasks.beam_search import log_normaliser
 
-NextTokenLogits = Callable[[Sequence[NDArray[np.int64]]], NDArray[np.floating]]
+Tokens = NDArray[np.int64]
+# The texts so far (T,) and, but for the first call, which of the texts of the last call each of them continues (n,), to
+# the logits (n, V) of their next tokens.
+NextTokenLogits = Callable[[Sequence[Tokens], Tokens | None], NDArray[np.floating]]
 
 
 class SamplingSettings(NamedTuple):
@@ -33,58 +36,64 @@ class SamplingSettings(NamedTuple):
 class Continuation(NamedTuple):
     """The tokens after a prompt, their mean log-probability (0 without tokens), and the reason of the end."""
 
-    tokens: NDArray[np.int64]
+    tokens: list[int]
     score: float
     stopped: str
 
 
 def write(
     step: NextTokenLogits,
-    prompts: Sequence[NDArray[np.int64]],
+    prompts: Sequence[Tokens],
     choice: SamplingSettings,
     *,
     end: int,
     never: Sequence[int],
     max_tokens: int,
-    window: int,
     seed: int,
-    stop: Callable[[NDArray[np.int64], NDArray[np.int64]], bool],
-) -> list[Continuation]:
-    """Sample a continuation of each prompt. Each prompt has its own generator, so batching changes no answer.
+    stop: Callable[[int, int], bool],
+) -> Iterator[Sequence[Continuation]]:
+    """Sample a continuation of each prompt, token by token: after each step all continuations so far, in order.
+
+    Each prompt has its own generator, so batching changes no answer. Nothing is computed before the next step is asked.
 
     Args:
-        step: maps texts of unequal lengths, tokens (T,) each, to the logits (N, V) of their next tokens.
+        step: maps texts of unequal lengths to the logits of their next tokens.
         end: the token that ends a text; it is not part of the continuation.
         never: tokens that are never sampled.
         max_tokens: largest length of a continuation.
-        window: number of last tokens that the network sees.
-        stop: whether a prompt with its continuation so far contains a stop text.
+        stop: maps the number of a prompt and its next token, to be called once for each, to whether its text ends.
     """
-    found = [Continuation(np.zeros(0, np.int64), 0.0, "length") for _ in prompts]
+    found = [Continuation([], 0.0, "length") for _ in prompts]
+    texts = [np.concatenate([prompt, np.zeros(max_tokens, np.int64)]) for prompt in prompts]  # (T + max_tokens,)
     rng = [np.random.default_rng(seed) for _ in prompts]
-    active = list(range(len(prompts)))
+    active, kept = list(range(len(prompts))), None
     for _ in range(max_tokens):
         if not active:
-            break
-        texts = [np.concatenate([prompts[row], found[row].tokens])[-window:] for row in active]
-        logits = step(texts).astype(np.float64)  # (n, V)
+            return
+        sizes = [len(prompts[row]) + len(found[row].tokens) for row in active]
+        logits = np.array(step([texts[row][:size] for row, size in zip(active, sizes, strict=True)], kept))  # (n, V)
         logits[:, list(never)] = -np.inf
-        likely = log_softmax(logits)
+        normalisers = log_normaliser(logits)  # (n,)
+        likeliest = logits.argmax(axis=1)  # (n,)
         going: list[int] = []
-        for row, line, probabilities in zip(active, logits, likely, strict=True):
-            token = choose(line, choice, rng[row])
+        for place, row in enumerate(active):
+            line = logits[place]
+            token = (
+                int(likeliest[place]) if choice.temperature == 0 else choose(line.astype(np.float64), choice, rng[row])
+            )
             if token == end:
                 found[row] = found[row]._replace(stopped="end")
                 continue
-            before = found[row]
-            tokens = np.append(before.tokens, token)
-            score = before.score + (float(probabilities[token]) - before.score) / len(tokens)
-            stopped = stop(prompts[row], tokens)
+            tokens, score, _ = found[row]
+            tokens.append(token)
+            texts[row][sizes[place]] = token
+            score += (float(line[token]) - float(normalisers[place]) - score) / len(tokens)
+            stopped = stop(row, token)
             found[row] = Continuation(tokens, score, "stop" if stopped else "length")
             if not stopped:
-                going.append(row)
-        active = going
-    return found
+                going.append(place)
+        active, kept = [active[place] for place in going], np.asarray(going, np.int64)
+        yield found
 
 
 def choose(logits: NDArray[np.float64], choice: SamplingSettings, rng: np.random.Generator) -> int:

@@ -63,6 +63,24 @@ class AnsweredFile(NamedTuple):
     field: str
 
 
+class StreamedPart(NamedTuple):
+    """A part of the answer to one sample, while the answer is computed.
+
+    Args:
+        text: the next characters of the answer's text, never a part of a character; the texts of all parts, one after
+            the other, are the text of the prediction.
+        tokens: number of tokens of the answer so far.
+        prompt_tokens: number of tokens of the sample.
+        prediction: the whole prediction, as `answer` gives it, with the reason of the end (`stopped`); None in all
+            parts but the last.
+    """
+
+    text: str
+    tokens: int
+    prompt_tokens: int
+    prediction: Prediction | None = None
+
+
 class EndpointSchema(NamedTuple):
     """Requests and responses of the service's endpoint.
 
@@ -95,6 +113,10 @@ class Processor(Protocol):
 
     Optional: `after_training(run, validation) -> Processor`, the processor of the package after the training, with what
     is chosen on the validation split (a `StoredSplit`); `run` runs the graphs of the trained network.
+
+    Optional: `stream(run, sample, classes, parameters) -> Iterator[StreamedPart]`, the answer to one sample in parts;
+    arguments as of `answer`. The last part has the prediction; a closed iterator computes nothing more.
+    `count_tokens(sample) -> int`, the number of tokens of a sample that `read` made, without added ones.
     """
 
     def input_spec(self) -> InputSpec:

@@ -6,6 +6,7 @@ Legend: N samples, T tokens, V vocabulary.
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -14,9 +15,12 @@ from pydantic import Field
 
 from components.contracts.array_spec import ArraySpec
 from components.contracts.shapes import InputSpec, NextTokenOutput, OutputSpec, TokensInput
+from components.core.errors import InferenceError
 from components.core.strict import Strict
 from components.preprocessing.tokenizer_spec import Bpe, WordLevel
 from components.tasks import items
+from components.tasks.decoding import next_token_logits
+from components.tasks.growing_text import GrowingText
 from components.tasks.task import (
     EndpointSchema,
     Example,
@@ -24,6 +28,7 @@ from components.tasks.task import (
     Metric,
     Prediction,
     RawSample,
+    StreamedPart,
     Values,
 )
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from components.tasks.sampling import Continuation
     from components.tasks.task import Arrays, RunGraph
 
 _PROMPT_WORDS = 8  # of a text, as an example's prompt
@@ -119,43 +125,77 @@ class TextGenerationProcessor(Tokenized):
         self, run: RunGraph, samples: Sequence[Arrays], classes: Sequence[str], parameters: Strict | None
     ) -> list[Prediction]:
         """The continuation of each prompt, the mean log-probability of its tokens, and the reason of its end."""
-        import numpy as np
+        chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
+        growing = [GrowingText(self.tokenizer, sample["tokens"], chosen.stop) for sample in samples if chosen.stop]
+        found = deque(self._write(run, samples, chosen, growing), maxlen=1).pop()  # the last step's
+        return [self._prediction(sample, one, chosen) for sample, one in zip(samples, found, strict=True)]
 
+    def stream(
+        self, run: RunGraph, sample: Arrays, classes: Sequence[str], parameters: Strict | None
+    ) -> Iterator[StreamedPart]:
+        """One part for each token, some without text, and a last one with the prediction.
+
+        Raises:
+            InferenceError: the parts are not the begin of the whole text.
+        """
+        chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
+        growing = GrowingText(self.tokenizer, sample["tokens"], chosen.stop)
+        count, emitted = self.count_tokens(sample), 0
+        found: Sequence[Continuation] = []
+        for found in self._write(run, [sample], chosen, [growing]):
+            yield StreamedPart(growing.emitted[emitted:], len(found[0].tokens), count)
+            emitted = len(growing.emitted)
+        prediction = self._prediction(sample, found[0], chosen)
+        text = str(prediction["text"])
+        if not text.startswith(growing.emitted):
+            raise InferenceError("the streamed text is not the begin of the answer", got=growing.emitted, expected=text)
+        yield StreamedPart(text[emitted:], len(found[0].tokens), count, prediction)
+
+    def count_tokens(self, sample: Arrays) -> int:
+        """Number of tokens of a prompt; the network sees the last ones of more than `max_length` - 1."""
+        return len(sample["tokens"]) - 1
+
+    def _write(
+        self,
+        run: RunGraph,
+        samples: Sequence[Arrays],
+        chosen: TextGenerationParameters,
+        growing: Sequence[GrowingText],
+    ) -> Iterator[Sequence[Continuation]]:
+        """The continuations of samples, token by token.
+
+        Args:
+            growing: the texts of the continuations, which grow with them; none if nobody looks at them.
+        """
         from components.preprocessing import text
-        from components.preprocessing.batch import collate
         from components.tasks import sampling
 
-        chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
+        def stop(row: int, token: int) -> bool:
+            if growing:
+                growing[row].push(token)
+            return bool(growing) and growing[row].stopped
 
-        def step(texts: Sequence[NDArray[np.int64]]) -> NDArray[np.floating]:
-            feed = collate(self.arrays(), [{"tokens": tokens} for tokens in texts], ("tokens",))
-            logits = run("model", feed)["logits"]  # (N, V), or (N, T, V)
-            return logits if logits.ndim == 2 else logits[np.arange(len(logits)), feed["tokens_lengths"] - 1]
-
-        def stops(prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> bool:
-            continuation = self._continuation(prompt, tokens)
-            return any(ending in continuation for ending in chosen.stop)
-
-        written = sampling.write(
-            step,
+        return sampling.write(
+            next_token_logits(run, self.inputs(), self.max_length, self.tokenizer.pad),
             [sample["tokens"] for sample in samples],
             sampling.SamplingSettings(chosen.temperature, chosen.top_k, chosen.top_p),
             end=text.END,
             never=(text.PAD, text.UNKNOWN, text.BEGIN),
             max_tokens=chosen.max_tokens,
-            window=self.max_length,
             seed=chosen.seed,
-            stop=stops,
+            stop=stop,
         )
-        return [
-            {
-                "text": self._before_stop(self._continuation(sample["tokens"], found.tokens), chosen.stop),
-                "score": found.score,
-                "tokens": len(found.tokens),
-                "stopped": found.stopped,
-            }
-            for sample, found in zip(samples, written, strict=True)
-        ]
+
+    def _prediction(self, sample: Arrays, found: Continuation, chosen: TextGenerationParameters) -> Prediction:
+        import numpy as np
+
+        continuation = self._continuation(sample["tokens"], np.asarray(found.tokens, np.int64))
+        return {
+            "text": self._before_stop(continuation, chosen.stop),
+            "score": found.score,
+            "tokens": len(found.tokens),
+            "stopped": found.stopped,
+        }
 
     def _continuation(self, prompt: NDArray[np.int64], tokens: NDArray[np.int64]) -> str:
         """The text of tokens that follow a prompt, with the space between the two, if there is one."""

@@ -160,20 +160,24 @@ class TranslationProcessor(BaseProcessor):
         """The best translation of a beam search over the graphs `encoder` and `decoder`."""
         from components.preprocessing import text
         from components.preprocessing.batch import collate
-        from components.tasks import beam_search
+        from components.tasks import beam_search, decoding
 
         chosen = parameters if isinstance(parameters, TranslationParameters) else TranslationParameters()
         feed = collate(self.arrays(), samples, ("source",))
-        memory, lengths = run("encoder", feed)["memory"], feed["source_lengths"]  # (N, S, D), (N,)
+        encoded = {**run("encoder", feed), "source_lengths": feed["source_lengths"]}  # N rows each
+        runner = decoding.stateful(run, "decoder")
+        continued = None if runner is None else decoding.ContinuedTargets(runner, encoded, chosen.beams)
 
-        def step(rows: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.floating]:
-            decoder_feed = {"memory": memory[rows], "source_lengths": lengths[rows], "target": target}
-            return run("decoder", decoder_feed)["logits"]
+        def whole(rows: NDArray[np.int64], target: NDArray[np.int64]) -> NDArray[np.floating]:
+            return run("decoder", {**{name: value[rows] for name, value in encoded.items()}, "target": target})[
+                "logits"
+            ]
 
         hypotheses = beam_search.search(
-            step, len(samples), begin=text.BEGIN, end=text.END, never=(text.PAD, text.UNKNOWN, text.BEGIN),
-            beams=chosen.beams, length_penalty=chosen.length_penalty,
+            continued or whole, len(samples), begin=text.BEGIN, end=text.END,
+            never=(text.PAD, text.UNKNOWN, text.BEGIN), beams=chosen.beams, length_penalty=chosen.length_penalty,
             max_length=min(chosen.max_length or self.max_length, self.max_length - 1),
+            reorder=None if continued is None else continued.reorder,
         )  # fmt: skip
         return [{"text": self._target.decode(best.tokens), "score": best.score} for best in hypotheses]
 

@@ -47,10 +47,11 @@ def export(graphs: list[Graph], split: StoredSplit, folder: Path, classes: list[
     specs = {}
     for graph in graphs:
         target = folder / f"{graph.name}.onnx"
-        _write(graph, graph.feed(singles[-1]), target)
+        _write(graph, _example(graph, singles[-1]), target)
         check_parity(graph, batch, singles, target)
+        check_state(graph, batch, target)
         used = [node.name for node in _session(target).get_inputs()]  # without inputs that change nothing
-        spec = graph.spec(compute(graph, graph.feed(batch)))
+        spec = graph.spec(compute(graph, graph.named(graph.feed(batch))))
         specs[graph.name] = spec.model_copy(update={"inputs": [one for one in spec.inputs if one.name in used]})
     return Signature(graphs=specs, classes=classes)
 
@@ -72,13 +73,16 @@ def check_parity(graph: Graph, batch: Batch, singles: Sequence[Batch], target: P
     session = _session(target)
     used = [node.name for node in session.get_inputs()]
 
+    reference = _reference(graph)
+
     def from_graph(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
-        named = {spec.name: value.numpy() for spec, value in zip(graph.inputs, inputs, strict=True)}
-        outputs: list[NDArray[Any]] = session.run(list(graph.outputs), {name: named[name] for name in used})
+        named = graph.complete(graph.named(inputs))
+        outputs: list[NDArray[Any]] = session.run(graph.answers, {name: named[name].numpy() for name in used})
         return outputs
 
     def from_network(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
-        return [value.numpy() for value in compute(graph, inputs)]
+        outputs = compute(reference, graph.named(inputs))
+        return [outputs[name].numpy() for name in graph.answers]
 
     expected = from_network(graph.feed(batch))
     adapt = graph.single
@@ -90,13 +94,52 @@ def check_parity(graph: Graph, batch: Batch, singles: Sequence[Batch], target: P
     _compare(graph, expected, [from_graph(inputs) for inputs in fed], trouble)
     together = from_graph(graph.feed(batch))
     rows = [
-        [
-            value[row : row + 1, : one.shape[1]] if one.ndim > 1 else value[row : row + 1]
-            for value, one in zip(together, own, strict=True)
-        ]
+        [value[(slice(row, row + 1), *map(slice, one.shape[1:]))] for value, one in zip(together, own, strict=True)]
         for row, own in enumerate(alone)
     ]
     _compare(graph, expected, rows, trouble)
+
+
+def check_state(graph: Graph, batch: Batch, target: Path) -> None:
+    """Compare the answers of a graph that reads texts in parts, with its state, with the network's to whole texts.
+
+    Raises:
+        TrainingError: they differ by more than the tolerance.
+    """
+    if graph.chunks is None:
+        return
+    session = _session(target)
+    used = [node.name for node in session.get_inputs()]
+    parts, expected = graph.chunks(batch)
+    state: dict[str, Tensor] = {}
+    outputs: dict[str, NDArray[Any]] = {}
+    for part in parts:
+        feed = graph.complete({**part, **state})
+        found = session.run(list(graph.outputs), {name: feed[name].numpy() for name in used})
+        outputs = dict(zip(graph.outputs, found, strict=True))
+        state = {name: torch.from_numpy(outputs[following]) for name, following in graph.state.items()}
+    for name, value in expected.items():
+        difference = float(np.abs(outputs[name] - value.numpy()).max(initial=0.0))
+        trouble = "the answers of the exported graph with its state differ from the network's"
+        _check(graph, name, difference, float(value.abs().max()), trouble)
+
+
+def _reference(graph: Graph) -> Graph:
+    """The graph without a state, if it has the same inputs and answers: the network's own way."""
+    plain = graph.plain
+    if plain is None or plain.answers != graph.answers:
+        return graph
+    return plain if {spec.name for spec in plain.inputs} <= {spec.name for spec in graph.inputs} else graph
+
+
+def _example(graph: Graph, batch: Batch) -> tuple[Tensor, ...]:
+    """The inputs for the exporter: of a graph with a state, those of a later run, so that no size is one or zero."""
+    if graph.chunks is None:
+        return graph.feed(batch)
+    first, second = graph.chunks(batch).parts
+    outputs = compute(graph, first)
+    state = {name: outputs[following] for name, following in graph.state.items()}
+    return tuple(value.clone() for value in graph.complete({**second, **state}).values())  # no inference tensors
 
 
 def _session(target: Path) -> Any:
@@ -108,19 +151,19 @@ def _session(target: Path) -> Any:
 
 
 def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArray[Any]]], trouble: str) -> None:
-    """Compare the outputs of each sample (1, ...), without padding, with its row of the batch's outputs (N, ...)."""
+    """Compare the answers of each sample (1, ...), without padding, with its row of the batch's answers (N, ...)."""
     for row, outputs in enumerate(found):
         if graph.unordered:
             own, batched = (
                 np.concatenate([value[at] for value in part], axis=1) for part, at in ((outputs, 0), (expected, row))
             )
-            names = ", ".join(graph.outputs)
+            names = ", ".join(graph.answers)
             _check(graph, names, _distance(own, batched), float(np.abs(batched).max(initial=0.0)), trouble)
             continue
-        for name, whole, values in zip(graph.outputs, expected, outputs, strict=True):
+        for name, whole, values in zip(graph.answers, expected, outputs, strict=True):
             own, batched = values[0], whole[row]
-            if graph.outputs[name][1:2] == [LENGTH]:
-                batched = batched[: len(own)]  # without padding
+            free = [size == LENGTH for size in graph.outputs[name][1:]]
+            batched = batched[tuple(slice(size if cut else None) for size, cut in zip(own.shape, free, strict=False))]
             difference = float(np.abs(own - batched).max(initial=0.0))
             _check(graph, name, difference, float(np.abs(batched).max(initial=0.0)), trouble)
 

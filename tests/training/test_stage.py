@@ -90,7 +90,7 @@ def test_graph_weights_and_golden_answers_agree(place: Path) -> None:
     golden = json.loads((trained / "golden" / "outputs.json").read_bytes())["examples"]
     contents = [(trained / "golden" / row["file"]).read_bytes() for row in golden]
     images = torch.stack([torch.from_numpy(decode(content, 8, 8, 1)) for content in contents])
-    (expected,) = compute(graph, (images,))  # (N, K)
+    (expected,) = compute(graph, {"images": images}).values()  # (N, K)
     said = [list(row["answer"]["probabilities"].values()) for row in golden]
     np.testing.assert_allclose(said, expected.numpy(), atol=1e-7)
     assert [row["answer"]["label"] for row in golden] == [CLASSES[place] for place in expected.argmax(dim=1)]

@@ -10,4 +10,7 @@ text                      encoder   memory
                           decoder   logits of the next token, from memory and the target so far
 boxes                     model     boxes, scores
 noise                     model     noise, from a noisy image, its step and its class
+
+The graphs of next-token and text also take and give the state of their network, if it keeps one
+(models/incremental.py), so that serving reads each token once.
 """

@@ -14,13 +14,25 @@ from torch import Tensor, nn
 
 from components.contracts.array_spec import ArraySpec, lengths
 from components.core.errors import NotFoundError
-from components.identity.package import GraphSpec, TensorSpec
+from components.identity.package import BATCH, GraphSpec, TensorSpec
 from components.tasks.task import Processor
 from components.training.batches import Batch
 
-BATCH, LENGTH, TARGET_LENGTH = "batch", "length", "target_length"
+LENGTH, TARGET_LENGTH = "length", "target_length"
 
 Feed = Callable[[Batch], tuple[Tensor, ...]]
+
+
+class Chunks(NamedTuple):
+    """A text in several runs of a graph with a state.
+
+    Args:
+        parts: inputs by name of each run, without the state that the run before gave.
+        expected: the answers after the last token, of the network itself.
+    """
+
+    parts: list[dict[str, Tensor]]
+    expected: dict[str, Tensor]
 
 
 class Graph(NamedTuple):
@@ -29,12 +41,17 @@ class Graph(NamedTuple):
     Args:
         module: maps the inputs, in order, to one tensor or a tuple of tensors.
         inputs: names, types and shapes; an input that changes nothing is left out at export.
-        outputs: names and shapes, as far as they are known before an example has run; all are float32.
+        outputs: names and shapes, as far as they are known before an example has run.
         feed: maps a batch of the validation split to the inputs of the module.
         exact: whether the outputs are probabilities, which have an absolute tolerance.
         unordered: whether the rows of a sample's outputs have no fixed order, as boxes of equal score.
         single: maps a batch and the batch of one of its samples (by row) to that sample's batch as `feed` needs it;
             None where the sample's batch is used as it is.
+        state: inputs, each with the output that is its next value (`GraphSpec.state`).
+        optional: names of inputs that are zeros where a feed has none (`GraphSpec.optional`); the last ones of
+            `inputs`, and not in what `feed` returns.
+        chunks: of a graph with a state, maps a batch to a text in several runs (`Chunks`).
+        plain: the same graph without a state, which makes the reference answers.
     """
 
     name: str
@@ -45,18 +62,39 @@ class Graph(NamedTuple):
     exact: bool = False
     unordered: bool = False
     single: Callable[[Batch, int, Batch], Batch] | None = None
+    state: Mapping[str, str] = {}
+    optional: Sequence[str] = ()
+    chunks: Callable[[Batch], Chunks] | None = None
+    plain: Graph | None = None
 
-    def spec(self, outputs: tuple[Tensor, ...]) -> GraphSpec:
-        """The signature, with the sizes of the outputs of an example."""
-        found = [
-            TensorSpec(
-                name=name,
-                type="float32",
-                shape=[known or size for known, size in zip(_filled(shape, value.ndim), value.shape, strict=True)],
-            )
-            for (name, shape), value in zip(self.outputs.items(), outputs, strict=True)
-        ]
-        return GraphSpec(inputs=self.inputs, outputs=found)
+    @property
+    def answers(self) -> list[str]:
+        """Names of the outputs that are no state."""
+        return [name for name in self.outputs if name not in self.state.values()]
+
+    def spec(self, outputs: Mapping[str, Tensor]) -> GraphSpec:
+        """The signature, with the sizes and types of the outputs of an example."""
+        found = []
+        for name, shape in self.outputs.items():
+            value = outputs[name]
+            sizes = [known or size for known, size in zip(_filled(shape, value.ndim), value.shape, strict=True)]
+            kind = "bool" if value.dtype == torch.bool else "float32"
+            found.append(TensorSpec.model_validate({"name": name, "type": kind, "shape": sizes}))
+        return GraphSpec(inputs=self.inputs, outputs=found, optional=list(self.optional), state=dict(self.state))
+
+    def named(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """What `feed` returned, by name."""
+        return {spec.name: value for spec, value in zip(self.inputs, inputs, strict=False)}
+
+    def complete(self, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All inputs in order: those of a feed, and zeros for the optional ones that it lacks."""
+        batch = len(feed[self.inputs[0].name])
+        found = {}
+        for spec in self.inputs:
+            sizes = [size if isinstance(size, int) else batch if size == BATCH else 0 for size in spec.shape]
+            value = feed.get(spec.name)
+            found[spec.name] = torch.zeros(sizes, dtype=getattr(torch, spec.type)) if value is None else value
+        return found
 
 
 GraphBuilder = Callable[[nn.Module, Processor], list[Graph]]
@@ -78,23 +116,27 @@ def build_graphs(network: nn.Module, processor: Processor) -> list[Graph]:
 
 
 def runner(graphs: Sequence[Graph]) -> Callable[[str, Mapping[str, Any]], dict[str, Any]]:
-    """A function that runs a graph of the network by its name: arrays to arrays, as a package's graphs do."""
-    by_name = {graph.name: graph for graph in graphs}
+    """A function that runs a graph of the network by its name: arrays to arrays, as a package's graphs do.
+
+    The graphs are those without a state, so that answers with one are compared with answers without.
+    """
+    by_name = {graph.name: graph.plain or graph for graph in graphs}
 
     def run(name: str, feed: Mapping[str, Any]) -> dict[str, Any]:
         graph = by_name[name]
-        inputs = tuple(torch.tensor(feed[spec.name]) for spec in graph.inputs)
-        return {key: value.numpy() for key, value in zip(graph.outputs, compute(graph, inputs), strict=True)}
+        inputs = {spec.name: torch.tensor(feed[spec.name]) for spec in graph.inputs if spec.name in feed}
+        outputs = compute(graph, inputs)
+        return {key: outputs[key].numpy() for key in graph.answers}
 
     return run
 
 
-def compute(graph: Graph, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The outputs of the network itself."""
+def compute(graph: Graph, feed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The outputs of the network itself, by name, for inputs by name."""
     graph.module.eval()
     with torch.inference_mode():
-        outputs = graph.module(*inputs)
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+        outputs = graph.module(*graph.complete(feed).values())
+    return dict(zip(graph.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
 
 
 def model_graph(
