@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import Counter
@@ -18,6 +19,7 @@ from serving.native import Native
 from serving.openapi import document
 from serving.problem import RefusedRequest
 from serving.protocols import error_format
+from serving.protocols.mlflow_scoring import MlflowScoring
 from serving.protocols.open_inference import OpenInference
 from serving.router import Handler, Router
 from serving.worker import Worker
@@ -51,7 +53,7 @@ class ModelApp:
         async def predict(request: HttpRequest) -> Answer:
             return await native.predict(request, worker.settings)
 
-        routes: dict[str, dict[str, Handler]] = {
+        routes: dict[str, Mapping[str, Handler]] = {
             "/predict": {"POST": predict},
             "/model": {"GET": self.model},
             "/status": {"GET": self.status},
@@ -60,7 +62,9 @@ class ModelApp:
             "/openapi.json": {"GET": self.openapi},
             "/docs.json": {"GET": self.openapi},
         }
-        self._router = Router({**routes, **OpenInference(answerer, worker).routes()})
+        for protocol in (OpenInference, MlflowScoring):
+            routes |= protocol(answerer, worker).routes()
+        self._router = Router(routes)
 
     def has(self, path: str) -> bool:
         """Whether this application answers a path, with whatever status."""
