@@ -21,6 +21,7 @@ from serving.problem import RefusedRequest
 from serving.protocols import error_format
 from serving.protocols.mlflow_scoring import MlflowScoring
 from serving.protocols.open_inference import OpenInference
+from serving.protocols.openai_api import OpenAI
 from serving.router import Handler, Router
 from serving.worker import Worker
 
@@ -62,7 +63,7 @@ class ModelApp:
             "/openapi.json": {"GET": self.openapi},
             "/docs.json": {"GET": self.openapi},
         }
-        for protocol in (OpenInference, MlflowScoring):
+        for protocol in (OpenInference, MlflowScoring, OpenAI):
             routes |= protocol(answerer, worker).routes()
         self._router = Router(routes)
 

@@ -20,7 +20,7 @@ def refused(path: str, refusal: RefusedRequest) -> tuple[int, bytes, bytes]:
     if path.startswith("/v2"):
         return (400 if status == 422 else status), _json({"error": sentence(refusal)}), JSON_TYPE
     if path.startswith("/v1/"):
-        return (400 if status == 422 else status), _json({"error": _openai(refusal)}), JSON_TYPE
+        return (400 if status == 422 else status), _json({"error": openai(refusal)}), JSON_TYPE
     if path == "/invocations":
         code = "BAD_REQUEST" if status < 500 else "INTERNAL_ERROR"
         document = {"error_code": code, "message": sentence(refusal)}
@@ -34,7 +34,8 @@ def sentence(refusal: RefusedRequest) -> str:
     return f"{refusal.message} ({facts})" if facts else refusal.message
 
 
-def _openai(refusal: RefusedRequest) -> dict[str, Any]:
+def openai(refusal: RefusedRequest) -> dict[str, Any]:
+    """A refusal as OpenAI's error object."""
     kind = "invalid_request_error" if refusal.status < 500 else "server_error"
     if refusal.status == 429:
         kind = "rate_limit_error"
