@@ -65,9 +65,6 @@ class Batcher:
         self._since_alone = 0
         self._seconds: dict[tuple[int, int], float] = {}  # expected processor time, by bucket and power of two of size
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
     def expected_seconds(self, bucket: int, size: int) -> float | None:
         """The processor time that a batch is expected to take; None before the first of about its kind."""
         power = size.bit_length()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from _bentoml_sdk.service import Service
+from _bentoml_sdk.service import Service  # type: ignore[import-untyped]
 
 from components.access.door import Application, Receive, Scope, Send
 from serving import door
@@ -19,7 +19,7 @@ from serving.app import ModelApp
 CONFIGURATIONS = ("BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS")
 
 
-class FrontedService(Service[Any]):
+class FrontedService(Service[Any]):  # type: ignore[misc]
     """A BentoML service whose requests reach `application` first.
 
     Attributes:

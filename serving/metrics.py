@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram, values
 
 if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # a worker, which never forks: no need to ask for its number at each count
     _NUMBER = os.getpid()
-    values.ValueClass = values.MultiProcessValue(lambda: _NUMBER)
+    values.ValueClass = values.MultiProcessValue(lambda: _NUMBER)  # type: ignore[no-untyped-call]
 
 _SLOT_LABELS = ["model", "version", "role"]
 

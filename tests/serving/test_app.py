@@ -8,7 +8,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -18,7 +18,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from components.inference.difference import difference
-from components.inference.predictor import Predictor
+from components.inference.predictor import Arrays, Predictor
+from components.tasks.task import Prediction
 from serving.app import ModelApp
 from serving.worker import Worker
 from tests import small_package
@@ -244,3 +245,44 @@ def test_a_large_body_is_parsed_while_the_event_loop_goes_on(tmp_path: Path) -> 
     answer, turns = asyncio.run(ask())
     assert (answer.status_code, answer.json()["code"]) == (422, "shape")
     assert turns > 1000  # parsed on the loop, or by one call that keeps the interpreter's lock: some tens
+
+
+def test_requests_of_one_moment_are_answered_as_if_alone(tmp_path: Path) -> None:
+    small_package.bundle(tmp_path, "7")
+    app = ModelApp()
+    worker = Worker(tmp_path, None, threads=1)
+    app.serve(worker)
+    sizes: list[int] = []
+    slot = worker.slot_manager.current.champion
+    assert slot
+    assert slot.batcher
+    compute = slot.batcher._compute
+
+    def noting(samples: Sequence[Arrays]) -> list[Prediction]:
+        sizes.append(len(samples))
+        return compute(samples)
+
+    slot.batcher._compute = noting
+
+    async def ask(count: int) -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=app.asgi)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            images = [{"image": encoded(seed)} for seed in range(count)]
+            alone = [await client.post("/predict", json=one) for one in images]
+            return [*alone, *await asyncio.gather(*(client.post("/predict", json=one) for one in images))]
+
+    answers = [answer.json()["predictions"] for answer in asyncio.run(ask(40))]
+    assert max(sizes) > 1
+    assert max(difference(one, other) for one, other in zip(answers[:40], answers[40:], strict=True)) < 1e-6
+
+
+@pytest.mark.parametrize(("text", "status", "code"), [("0", 504, "deadline"), ("soon", 400, "timeout")])
+def test_a_request_may_name_how_long_it_waits(text: str, status: int, code: str, client: TestClient) -> None:
+    headers = {"content-type": "image/png", "x-modelyard-timeout-ms": text}
+    answer = client.post("/predict", content=small_package.image(0), headers=headers)
+    assert (answer.status_code, answer.json()["code"], answer.headers["content-type"]) == (
+        status, code, "application/problem+json",
+    )  # fmt: skip
+    assert answer.json()["status"] == status
+    headers["x-modelyard-timeout-ms"] = "10000"
+    assert client.post("/predict", content=small_package.image(0), headers=headers).status_code == 200
