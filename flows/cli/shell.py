@@ -26,6 +26,8 @@ COMMANDS = {
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
     "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),
+    "client-snippet": ("flows.cli.client_snippet:client_snippet", "Code that asks a pipeline's service."),
+    "keys": ("flows.cli.keys:keys", "Add, list and revoke API keys of a service."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),
