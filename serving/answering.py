@@ -142,12 +142,15 @@ class Answerer:
                 self._slot_manager.judge(slot)
 
     async def _alone(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> list[Prediction]:
-        def compute() -> list[Prediction]:
+        def check() -> None:  # also between the steps of a text or a drawing
             if context.is_gone():
                 raise RefusedRequest(499, "disconnected", "the client went away")
+
+        def compute() -> list[Prediction]:
+            check()
             if time.monotonic() > context.until:
                 raise RefusedRequest(504, "deadline", "the request waited too long")
-            return slot.answer(parsed)
+            return slot.answer(parsed, check)
 
         return await asyncio.get_running_loop().run_in_executor(slot.threads, compute)
 

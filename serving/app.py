@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import Counter
@@ -17,12 +17,17 @@ from serving.answering import Answerer
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
 from serving.native import Native
 from serving.openapi import document
-from serving.problem import PROBLEM_TYPE, RefusedRequest
+from serving.problem import RefusedRequest
+from serving.protocols import error_format
+from serving.protocols.mlflow_scoring import MlflowScoring
+from serving.protocols.open_inference import OpenInference
+from serving.protocols.openai_api import OpenAI
+from serving.router import Handler, Router
 from serving.worker import Worker
 
-Handler = Callable[[HttpRequest], Awaitable[Answer]]
-
 LOG = logging.getLogger("bentoml.modelyard")
+
+PROTOCOL_PATHS = ("/v1/", "/v2/")  # below them, a refusal has the form of its protocol
 
 _HTML = b"text/html; charset=utf-8"
 
@@ -31,7 +36,7 @@ class ModelApp:
     """Answers requests from the slots of a worker; `serve` is called once before the first request."""
 
     def __init__(self) -> None:
-        self._routes: dict[str, Mapping[str, Handler]] = {}
+        self._router = Router({})
         self._counters: dict[tuple[str, int], Counter] = {}
 
     @property
@@ -49,7 +54,7 @@ class ModelApp:
         async def predict(request: HttpRequest) -> Answer:
             return await native.predict(request, worker.settings)
 
-        self._routes = {
+        routes: dict[str, Mapping[str, Handler]] = {
             "/predict": {"POST": predict},
             "/model": {"GET": self.model},
             "/status": {"GET": self.status},
@@ -58,10 +63,13 @@ class ModelApp:
             "/openapi.json": {"GET": self.openapi},
             "/docs.json": {"GET": self.openapi},
         }
+        for protocol in (OpenInference, MlflowScoring, OpenAI):
+            routes |= protocol(answerer, worker).routes()
+        self._router = Router(routes)
 
     def has(self, path: str) -> bool:
         """Whether this application answers a path, with whatever status."""
-        return path in self._routes
+        return self._router.route(path) is not None or path.startswith(PROTOCOL_PATHS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,12 +82,13 @@ class ModelApp:
             return
         request = HttpRequest(scope, receive)
         try:
-            answer: Answer = await self._handler(scope)(request)
+            answer: Answer = await self._router.handler(scope)(request)
         except RefusedRequest as refusal:
-            answer = self._refused(refusal)
+            answer = self._refused(refusal, scope["path"])
         except Exception:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
-            answer = self._refused(RefusedRequest(500, "internal", "the service failed; its log says why"))
+            failed = RefusedRequest(500, "internal", "the service failed; its log says why")
+            answer = self._refused(failed, scope["path"])
         self._count(scope["path"], answer.status)
         if isinstance(answer, StreamedReply):
             await answer.send(send, receive)
@@ -87,22 +96,13 @@ class ModelApp:
             await answer.send(send)
 
     def _count(self, path: str, status: int) -> None:
-        path = path if path in self._routes else "other"  # whatever clients make up is no series
         counter = self._counters.get((path, status))
         if counter is None:
-            counter = self._counters[path, status] = metrics.REQUESTS.labels(path, str(status))
+            route = self._router.route(path) or "other"  # whatever clients make up is no series
+            counter = metrics.REQUESTS.labels(route, str(status))
+            if route == path:
+                self._counters[path, status] = counter
         counter.inc()
-
-    def _handler(self, scope: Scope) -> Handler:
-        methods = self._routes.get(scope["path"])
-        if methods is None:
-            raise RefusedRequest(404, "path", "there is nothing at this path", got=scope["path"])
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        handler = methods.get(method)
-        if handler is None:
-            allowed = ", ".join(methods)
-            raise RefusedRequest(405, "method", "this path has no such method", got=method, expected=allowed)
-        return handler
 
     async def model(self, _: HttpRequest) -> Answer:
         """Describe the champion."""
@@ -139,7 +139,7 @@ class ModelApp:
             raise _nothing()
         return json_reply(document(slot.loaded.settings, slot.loaded.predictor.endpoint))
 
-    def _refused(self, refusal: RefusedRequest) -> Reply:
+    def _refused(self, refusal: RefusedRequest, path: str) -> Reply:
         slot, settings = refusal.slot, self._worker.settings
         model, version, role = slot.labels if slot else (settings.model, "", "")
         if refusal.status != 500:  # a 500 is counted as a failure of its version
@@ -153,7 +153,8 @@ class ModelApp:
             headers.append((b"retry-after", b"%d" % seconds))
         if refusal.status == 405:
             headers.append((b"allow", str(refusal.facts["expected"]).encode()))
-        return Reply(refusal.content(), refusal.status, PROBLEM_TYPE, headers)
+        status, content, media = error_format.refused(path, refusal)
+        return Reply(content, status, media, headers)
 
 
 def _nothing() -> RefusedRequest:

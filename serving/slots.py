@@ -22,7 +22,7 @@ from components.contracts.serving_spec import (
     SlotStatus,
 )
 from components.core.errors import InferenceError, NotFiniteError, SampleError
-from components.inference.predictor import Arrays
+from components.inference.predictor import Arrays, Check
 from components.tasks.task import Prediction
 from serving import metrics
 from serving.background import Background
@@ -78,15 +78,18 @@ class ModelSlot:
         """
         return self.loaded.predictor.read(request.items)
 
-    def answer(self, request: PredictionRequest) -> list[Prediction]:
+    def answer(self, request: PredictionRequest, check: Check | None = None) -> list[Prediction]:
         """Answer one request by itself and count the answer.
+
+        Args:
+            check: called before each run of a graph; what it raises ends the work.
 
         Raises:
             SampleError: an item is not what the task takes.
             InferenceError: the version failed; the caller counts it with `fail`.
         """
         begin, processor = time.perf_counter(), time.thread_time()
-        predictions = self.loaded.predictor.answer(self.read(request), request.parameters)
+        predictions = self.loaded.predictor.answer(self.read(request), request.parameters, check)
         self.count(predictions, time.perf_counter() - begin, time.thread_time() - processor)
         return predictions
 

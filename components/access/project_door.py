@@ -25,6 +25,11 @@ def secret_of(project: Project) -> str | None:
     return secrets.read(secret_file(project))
 
 
+def api_keys_file(project: Project, model: str) -> Path:
+    """The API keys of a model's service (`components.access.api_keys`)."""
+    return project.state / "api-keys" / f"{model}.jsonl"
+
+
 def project_id(secret: str) -> str:
     """A short name for a project that tells nothing about its secret."""
     return hashlib.sha256(secrets.sign(secret, "project", "id").encode()).hexdigest()[:ID_LENGTH]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components.contracts.annotation_layout import PARTS
+from components.contracts.chat_template import MESSAGE
 from components.core.errors import SourceError
 from components.drafting import encoding
 from components.drafting.cells import GROUPS, LABELS, TEXTS
@@ -40,7 +41,6 @@ _ROLES = {
 WITH_INPUT = "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n{output}"
 WITHOUT_INPUT = "### Instruction:\n{instruction}\n\n### Response:\n{output}"
 PROMPT, PROMPT_LINE = "{prompt}{completion}", "{prompt}\n{completion}"
-MESSAGE = "<|{role}|>\n{content}\n"  # as the template of Zephyr
 
 
 class _File(NamedTuple):

@@ -62,6 +62,15 @@ def of_json(processor: Processor, wire: EndpointSchema, content: bytes) -> Body:
         document = _parsed(content)
     except (ValueError, RecursionError) as error:
         raise SampleError(f"the body is no JSON: {error}", code="json") from error
+    return of_document(processor, wire, document)
+
+
+def of_document(processor: Processor, wire: EndpointSchema, document: Any) -> Body:
+    """The items of a parsed JSON body.
+
+    Raises:
+        SampleError: as in `read`.
+    """
     keys = [wire.item, wire.items, *wire.others]
     used = [key for key in document if key != PARAMETERS] if isinstance(document, dict) else []
     if len(used) != 1 or used[0] not in keys:

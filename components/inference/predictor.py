@@ -17,6 +17,8 @@ from components.tasks.task import Prediction, StreamedPart
 
 Arrays = dict[str, NDArray[Any]]
 
+Check = Callable[[], None]
+
 
 class Predictor:
     """A loaded package. Safe to call from several threads.
@@ -107,8 +109,13 @@ class Predictor:
             raise InferenceError("the package has no such graph", got=name, expected=", ".join(self._graphs))
         return self._graphs[name]
 
-    def answer(self, samples: Sequence[Arrays], parameters: Strict | None = None) -> list[Prediction]:
+    def answer(
+        self, samples: Sequence[Arrays], parameters: Strict | None = None, check: Check | None = None
+    ) -> list[Prediction]:
         """One prediction for each sample, in order.
+
+        Args:
+            check: called before each run of a graph; what it raises ends the work.
 
         Raises:
             InferenceError: a graph failed.
@@ -116,7 +123,8 @@ class Predictor:
         """
         if not samples:
             return []
-        return self.processor.answer(self._runner, samples, self.signature.classes, parameters)
+        runner = self._runner if check is None else GraphRunner(self, check)
+        return self.processor.answer(runner, samples, self.signature.classes, parameters)
 
     def stream(self, sample: Arrays, parameters: Strict | None = None) -> Iterator[StreamedPart] | None:
         """The answer to one sample in parts, as it is computed; None if the task has no such answers.
@@ -133,13 +141,18 @@ class Predictor:
 
 
 class GraphRunner:
-    """What a processor gets to run graphs with: `Predictor.run` as a function, and the states of the graphs."""
+    """What a processor gets to run graphs with: `Predictor.run` as a function, and the states of the graphs.
 
-    def __init__(self, predictor: Predictor) -> None:
-        self._predictor = predictor
+    Args:
+        check: called before each run of a graph.
+    """
+
+    def __init__(self, predictor: Predictor, check: Check = lambda: None) -> None:
+        self._predictor, self._check = predictor, check
 
     def __call__(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
         """See `Predictor.run`."""
+        self._check()
         return self._predictor.run(graph, feed)
 
     def states(self, graph: str) -> Sequence[str]:
@@ -148,4 +161,5 @@ class GraphRunner:
 
     def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
         """See `Predictor.advance`."""
+        self._check()
         return self._predictor.advance(graph, feed, state)

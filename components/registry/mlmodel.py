@@ -19,11 +19,12 @@ import yaml
 from components import tasks
 from components.identity import user_source
 from components.identity.package import Package
-from components.inference import body
+from components.inference import body, columns
 from components.tasks.task import EndpointSchema
 
 ENTRY = "components.registry.pyfunc_model"
 PYTHON_VERSION = "3.11"
+_PARAMETER_TYPES = {"integer": "long", "number": "double", "string": "string", "boolean": "boolean"}
 
 
 def write(package: Package, target: Path, source_root: Path, requirements: str) -> None:
@@ -34,7 +35,12 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
         requirements: pinned requirements of the model, one on each line.
     """
     shutil.copytree(package.folder, target / "artifacts" / "package")
-    entries = ["components.inference.body", "components.inference.predictor", tasks.module(package.facts.task)]
+    entries = [
+        "components.inference.body",
+        "components.inference.columns",
+        "components.inference.predictor",
+        tasks.module(package.facts.task),
+    ]
     user_source.copy(entries, source_root, target / "code")
     shutil.copy(source_root.joinpath(*ENTRY.split(".")).with_suffix(".py"), target / "model.py")
     (target / "requirements.txt").write_text(requirements)
@@ -44,24 +50,51 @@ def write(package: Package, target: Path, source_root: Path, requirements: str) 
     endpoint = processor.endpoint(classes)
     example = package.golden()[0]
     value = body.value(endpoint, (package.folder / "golden" / example.file).read_bytes(), example.media)
-    split = {"columns": [endpoint.item], "data": [[value if isinstance(value, str) else json.dumps(value)]]}
+    split = _split(endpoint, value)
     (target / "input_example.json").write_text(json.dumps(split))
     (target / "serving_input_example.json").write_text(json.dumps({"dataframe_split": split}))
-    (target / "MLmodel").write_text(
-        yaml.safe_dump(_mlmodel(package, endpoint.item, _outputs(endpoint, classes)), sort_keys=True)
-    )
+    (target / "MLmodel").write_text(yaml.safe_dump(_mlmodel(package, endpoint, classes), sort_keys=True))
+
+
+def _split(endpoint: EndpointSchema, value: Any) -> dict[str, Any]:
+    """A sample as a data frame: columns and one row."""
+    names = [column.name for column in columns.inputs(endpoint)]
+    if names == [endpoint.item]:
+        return {"columns": names, "data": [[value if isinstance(value, str) else json.dumps(value)]]}
+    present = [name for name in names if name in value]
+    return {"columns": present, "data": [[value[name] for name in present]]}
+
+
+def _inputs(endpoint: EndpointSchema) -> list[dict[str, Any]]:
+    return [
+        {"type": column.type, "name": column.name, "required": column.required} for column in columns.inputs(endpoint)
+    ]
 
 
 def _outputs(endpoint: EndpointSchema, classes: list[str]) -> list[dict[str, Any]]:
     """Columns of the predictions: label and probability of each class for a classifier, else one of JSON text."""
-    if "probabilities" not in endpoint.prediction.get("properties", {}):
-        return [{"type": "string", "name": "prediction", "required": True}]
+    if not columns.has_classes(endpoint):
+        return [{"type": "string", "name": columns.PREDICTION, "required": True}]
     label = {"type": "string", "name": "label", "required": True}
     return [label, *({"type": "double", "name": name, "required": True} for name in classes)]
 
 
-def _mlmodel(package: Package, item: str, outputs: list[dict[str, Any]]) -> dict[str, Any]:
-    inputs = [{"type": "string", "name": item, "required": True}]
+def _parameters(endpoint: EndpointSchema) -> list[dict[str, Any]]:
+    """The task's parameters of a request with their defaults, in MLflow's types."""
+    if endpoint.parameters is None:
+        return []
+    found = []
+    for name, schema in endpoint.parameters.model_json_schema()["properties"].items():
+        is_list = schema.get("type") == "array"
+        kind = (schema["items"] if is_list else schema).get("type")
+        if kind in _PARAMETER_TYPES and "default" in schema:
+            shape = {"shape": [-1]} if is_list else {"shape": None}
+            found.append({"name": name, "type": _PARAMETER_TYPES[kind], "default": schema["default"], **shape})
+    return found
+
+
+def _mlmodel(package: Package, endpoint: EndpointSchema, classes: list[str]) -> dict[str, Any]:
+    parameters = _parameters(endpoint)
     return {
         "flavors": {
             "python_function": {
@@ -82,6 +115,10 @@ def _mlmodel(package: Package, item: str, outputs: list[dict[str, Any]]) -> dict
             "serving_input_path": "serving_input_example.json",
             "type": "dataframe",
         },
-        "signature": {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None},
+        "signature": {
+            "inputs": json.dumps(_inputs(endpoint)),
+            "outputs": json.dumps(_outputs(endpoint, classes)),
+            "params": json.dumps(parameters) if parameters else None,
+        },
         "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
     }

@@ -1,4 +1,4 @@
-"""The code of a registered model, as MLflow runs it: samples in one column in, predictions out.
+"""The code of a registered model, as MLflow runs it: rows in, predictions out.
 
 MLflow executes this file when it loads a registered version; it comes from Modelyard, not from the package.
 """
@@ -14,7 +14,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from components.identity.package import Package
-from components.inference import body
+from components.inference import body, columns
 from components.inference.predictor import Predictor
 
 
@@ -26,31 +26,25 @@ class PackagedModel(PythonModel):  # type: ignore[misc]  # mypy does not read ml
         self.predictor = Predictor(Package.open(Path(context.artifacts["package"])))
 
     def predict(self, context: Any, model_input: pandas.DataFrame, params: dict[str, Any] | None = None) -> Any:
-        """Predict one column of text: base64 of a file, a text, or JSON, depending on the task.
+        """Predict rows of the columns of `components.inference.columns`.
+
+        Args:
+            params: the task's parameters of a request.
 
         Returns:
             For a classifier, a column `label` and a column with the probability of each class; else a column
             `prediction` of JSON.
         """
-        endpoint = self.predictor.endpoint
-        is_text = endpoint.schema.get("type") == "string"
-        values = [text if is_text else _parse_json(text) for text in model_input[endpoint.item]]
-        request = body.of_json(self.predictor.processor, endpoint, json.dumps({endpoint.items: values}).encode())
-        predictions = self.predictor.predict(request.items)
-        if "probabilities" in endpoint.prediction.get("properties", {}):
-            rows = [{"label": prediction["label"], **prediction["probabilities"]} for prediction in predictions]
-        else:
-            rows = [{"prediction": json.dumps(prediction, ensure_ascii=False)} for prediction in predictions]
-        return pandas.DataFrame(rows)
+        endpoint, processor = self.predictor.endpoint, self.predictor.processor
+        values = columns.values(endpoint, model_input.astype(object).to_dict("records"))
+        document = {endpoint.items: values, **({body.PARAMETERS: params} if params else {})}
+        request = body.of_json(processor, endpoint, json.dumps(document, default=_plain).encode())
+        return pandas.DataFrame(columns.answers(endpoint, self.predictor.predict(*request)))
 
 
-def _parse_json(text: str) -> Any:
-    """Parse a JSON list or object; any other text is returned as it is (a task may take CSV or plain text)."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, list | dict) else text
+def _plain(value: Any) -> Any:
+    """A numpy value as JSON has it: MLflow makes arrays and numpy's numbers of parameters."""
+    return value.tolist()
 
 
 set_model(PackagedModel())

@@ -6,6 +6,7 @@ import base64
 import errno
 import json
 import mimetypes
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from components.access import http_client
+from components.access import challenge, http_client, project_door
+from components.access.secret import Credentials
 from components.core.errors import ModelyardError, NotFoundError, SampleError, ServingError, SourceError
+from components.core.project import Project
 
 TIMEOUT_SECONDS = 120
+API_KEY = "MODELYARD_API_KEY"  # the environment variable with the key that is sent
 JSON = "application/json"
 _SHOWN_CATEGORIES = 3
 SUFFIXES = {
@@ -83,9 +87,8 @@ def input_schema(url: str) -> InputSchema:
         ServingError: the service does not answer, or serves no model.
     """
     try:
-        with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
-            takes = client.get("/model").raise_for_status().json()["takes"]
-            document = client.get("/openapi.json").raise_for_status().json()
+        takes = _ask(url, "GET", "/model").raise_for_status().json()["takes"]
+        document = _ask(url, "GET", "/openapi.json").raise_for_status().json()
         content = document["paths"]["/predict"]["post"]["requestBody"]["content"]
         ways = [way["properties"] for way in content[JSON]["schema"]["oneOf"]]
         batch = next(way[takes["items"]] for way in ways if takes["items"] in way)
@@ -137,8 +140,7 @@ def predict(url: str, request: EncodedRequest) -> dict[str, Any]:
         ServingError: the service does not answer, or failed (HTTP 5xx).
     """
     try:
-        with http_client.client(None, url, timeout=TIMEOUT_SECONDS) as client:
-            response = client.post("/predict", content=request.content, headers={"content-type": request.media})
+        response = _ask(url, "POST", "/predict", content=request.content, headers={"content-type": request.media})
     except httpx.TransportError as error:
         raise ServingError("the service does not answer", where=url, got=error) from error
     if response.is_success:
@@ -150,9 +152,34 @@ def predict(url: str, request: EncodedRequest) -> dict[str, Any]:
         what = reason["message" if "message" in reason else "detail"]
     except (ValueError, KeyError, AttributeError) as error:
         raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
+    if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise ServingError(what, where=url, got=reason.get("got"), next_step=f"set {API_KEY} to a key of the service")
     kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
     where = ": ".join(filter(None, (request.name, reason.get("where"))))
     raise kind(what, where=where, got=reason.get("got"), expected=reason.get("expected"))
+
+
+def _ask(url: str, method: str, path: str, **request: Any) -> httpx.Response:
+    """A service's response, with the key in MODELYARD_API_KEY; where none is set and a key is needed, as its owner."""
+    key = os.environ.get(API_KEY)
+    with http_client.client(Credentials("", key, bearer=True) if key else None, url, timeout=TIMEOUT_SECONDS) as client:
+        response = client.request(method, path, **request)
+    owner = _owner(url) if response.status_code == httpx.codes.UNAUTHORIZED and not key else None
+    if owner is None:
+        return response
+    with http_client.client(owner, url, timeout=TIMEOUT_SECONDS) as client:
+        return client.request(method, path, **request)
+
+
+def _owner(url: str) -> Credentials | None:
+    """The project's secret, if the service has shown that it knows it."""
+    try:
+        secret = project_door.secret_of(Project.find())
+    except ModelyardError:
+        return None
+    address = httpx.URL(url)
+    is_ours = secret is not None and challenge.is_ours(address.host, address.port or 80, secret)
+    return Credentials("", secret) if secret is not None and is_ours else None
 
 
 def describe(prediction: Mapping[str, Any], version: str) -> str:

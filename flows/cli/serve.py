@@ -26,6 +26,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
     Production follows the alias champion; `modelyard promote` sets the alias.
     """
     from components.access import project_door
+    from components.access.api_keys import API_KEYS
     from components.access.secret import SECRET_FILE
     from components.registry.api import Api
     from flows.cli import prediction_client
@@ -56,6 +57,7 @@ def serve(pipeline: str, number: str | None, port: int | None, stop: bool, foreg
             command = local_target.command(bundle, str(port or services.FIRST_PORT))
             os.environ.pop("MODELYARD_SERVICE", None)
             os.environ[SECRET_FILE] = str(project_door.secret_file(project))
+            os.environ.setdefault(API_KEYS, str(project_door.api_keys_file(project, pipeline)))
             os.execv(command[0], command)  # noqa: S606  # this terminal becomes the server
         if port is not None:
             services.move_service(project, pipeline, port)

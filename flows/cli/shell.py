@@ -30,6 +30,8 @@ COMMANDS = {
         "flows.cli.deploy:deploy",
         "Write the files that deploy a bundle: compose, Kubernetes, KServe, systemd.",
     ),
+    "client-snippet": ("flows.cli.client_snippet:client_snippet", "Code that asks a pipeline's service."),
+    "keys": ("flows.cli.keys:keys", "Add, list and revoke API keys of a service."),
     "models": ("flows.cli.models:models", "The registered models, their aliases and figures."),
     "promote": ("flows.cli.promote:promote", "Make a version champion (or challenger), gated, and wait for it."),
     "rollback": ("flows.cli.promote:rollback", "Go back to the last version that served well."),

@@ -23,6 +23,7 @@ import httpx
 from pydantic import ValidationError
 
 from components.access import project_door
+from components.access.api_keys import API_KEYS
 from components.access.secret import SECRET_FILE, Credentials
 from components.contracts import serving_spec
 from components.contracts.serving_spec import (
@@ -192,6 +193,7 @@ class LocalServingTarget:
             # Relative to the project's folder, in which the service runs: the path of a Unix socket must be short.
             HANDOVER: str(inside / "handover"),
             SECRET_FILE: str(project_door.secret_file(self.project)),
+            API_KEYS: str(project_door.api_keys_file(self.project, self.name)),
         }
         return services.serve(
             self.project,
