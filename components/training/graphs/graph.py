@@ -78,7 +78,7 @@ class Graph(NamedTuple):
         for name, shape in self.outputs.items():
             value = outputs[name]
             sizes = [known or size for known, size in zip(_filled(shape, value.ndim), value.shape, strict=True)]
-            kind = "bool" if value.dtype == torch.bool else "float32"
+            kind = str(value.dtype).removeprefix("torch.")
             found.append(TensorSpec.model_validate({"name": name, "type": kind, "shape": sizes}))
         return GraphSpec(inputs=self.inputs, outputs=found, optional=list(self.optional), state=dict(self.state))
 
