@@ -74,7 +74,7 @@ class MultiHeadAttention(nn.Module):
             features, weight, shift
         )  # (N * T, 3D): one multiplication of matrices instead of three
         heads = joint.view(*sizes, 3 * self.heads, self.head_width).transpose(1, 2)  # (N, 3h, T, D / h)
-        queries, own_key, own_value = heads.split(self.heads, dim=1)  # (N, h, T, D / h) each
+        queries, own_key, own_value = torch.split(heads, self.heads, dim=1)  # (N, h, T, D / h) each
         key, value = torch.cat([key, own_key], dim=2), torch.cat([value, own_value], dim=2)
         return self._attended(queries, bias, key, value), key, value
 

@@ -95,7 +95,7 @@ class Mamba(nn.Module):
         inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]  # (N, T)
         following: list[Tensor] = []
         for index, block in enumerate(cast(Any, backbone.layers)):
-            part = _State(*state[2 * index : 2 * index + 2], lengths, inside)
+            part = _State(state[2 * index], state[2 * index + 1], lengths, inside)
             mixed, *after = _mixed(block.mixer, block.norm(features), part)
             features = features + mixed  # (N, T, D)
             following += after

@@ -109,7 +109,7 @@ class Seq2SeqTransformer(nn.Module):
         features = self.target_positions(self.target_embedding(target), places).view(-1, self.width)  # (R * T, D)
         attention_bias = bias(causal(before, sizes[1]))  # (T, P + T); targets have no padding
         following: list[Tensor] = []
-        for index, layer in enumerate(self.decoder):
+        for index, layer in enumerate(cast(Sequence[DecoderLayer], self.decoder)):
             caches, own = memory[1 + 2 * index : 3 + 2 * index], state[2 * index : 2 * index + 2]
             features, key, value = layer.extend(features, sizes, sources, attention_bias, memory_bias, caches, *own)
             following += [key, value]

@@ -6,6 +6,7 @@ Legend: N batch, T length, P earlier tokens, h heads, D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +81,8 @@ class TransformerDecoder(nn.Module):
         features = self.positions(self.embedding(tokens), places).view(-1, self.width)  # (N * T, D)
         following = [read, count + lengths]
         for index, layer in enumerate(self.layers):
-            features, key, value = layer.extend(features, sizes, attention_bias, *state[2 + 2 * index : 4 + 2 * index])
+            own = state[2 + 2 * index : 4 + 2 * index]
+            features, key, value = cast(EncoderLayer, layer).extend(features, sizes, attention_bias, *own)
             following += [key, value]
         wanted = self.norm(features.view(*sizes, self.width)[:, logits_from[0] :])  # (N, T - f, D)
         weight = self.embedding.table.weight if self.head is None else self.head.weight  # (V, D)

@@ -26,10 +26,9 @@ TEXTS = ["cat dog house", "", "river tree bird cat dog", "cat dog " * 20, "cat d
 def predictors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Predictor, Predictor]:
     """Of a package of today, and of one of an earlier version."""
     folder = tmp_path_factory.mktemp(request.param)
-    made = generation_package.prepared(folder / "prepared", MODELS[request.param][0])
-    packages = [
-        generation_package.build(folder / name, request.param, made, state=name == "new") for name in ("new", "old")
-    ]
+    task, model = MODELS[request.param]
+    made = generation_package.prepared(folder / "prepared", task)
+    packages = [generation_package.build(folder / name, model, made, state=name == "new") for name in ("new", "old")]
     new, old = map(Predictor, packages)
     return new, old
 
@@ -121,4 +120,4 @@ def test_a_network_whose_state_is_wrong_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(TransformerDecoder, "extend", forgetful)
     made = generation_package.prepared(tmp_path / "prepared", "text-generation")
     with pytest.raises(TrainingError, match="with its state differ"):
-        generation_package.build(tmp_path / "package", "decoder", made)
+        generation_package.build(tmp_path / "package", MODELS["decoder"][1], made)

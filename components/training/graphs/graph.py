@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from components.contracts.array_spec import ArraySpec, lengths
 from components.core.errors import NotFoundError
-from components.identity.package import BATCH, GraphSpec, TensorSpec
+from components.identity.package import BATCH as BATCH
+from components.identity.package import GraphSpec, TensorSpec
 from components.tasks.task import Processor
 from components.training.batches import Batch
 
