@@ -25,10 +25,10 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests browser bench lock format down clean
+.PHONY: help install reinstall demo check types lint quick test tests browser containers bench lock format down clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv with the locked dependencies; GPU=1 or GPU=0 overrides the look for an NVIDIA GPU
 
@@ -101,6 +101,9 @@ browser:
 	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
 	  { timeout 120 apt-get update && timeout 300 apt-get install -y --no-install-recommends $$missing; } >/dev/null 2>&1; } || \
 	  echo "not here, and not to be installed: $$missing; the tests that need it will be skipped"
+
+containers: $(STAMP)  ## build an image with podman over a Debian base, and run it (minutes; not in `make test`)
+	MODELYARD_CONTAINERS=1 $(BIN)/pytest -n 0 -rA tests/containers
 
 bench: $(STAMP)  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks
