@@ -6,12 +6,14 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.core.errors import ServingError, UsageError
 from components.core.log import Log
+from components.packaging import image_config
 
 TOOL_ARGS = "MODELYARD_CONTAINER_ARGS"
 BUILD_ARGS = "MODELYARD_CONTAINER_BUILD_ARGS"
@@ -78,6 +80,8 @@ class ContainerTool:
         done = self.run(
             *words, *arguments, str(context), environment={"DOCKER_BUILDKIT": "1", "SOURCE_DATE_EPOCH": "0"}
         )
+        if done.returncode == 0 and self.name == "podman":
+            done = self._make_reproducible(tag, context)
         built = self.image_id(tag) if done.returncode == 0 else None
         if built is None:
             raise ServingError(
@@ -87,6 +91,21 @@ class ContainerTool:
                 next_step=f"options of the tool go into --tool-args and --build-args, or {TOOL_ARGS} and {BUILD_ARGS}",
             )
         return built
+
+    def _make_reproducible(self, tag: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Load the image anew without what differs from build to build; returns the last command that ran."""
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="image-") as temporary:
+            saved, rewritten = Path(temporary) / "saved.tar", Path(temporary) / "rewritten.tar"
+            before = self.image_id(tag)
+            done = self.run("save", "--quiet", "--format", "docker-archive", "--output", str(saved), tag)
+            if done.returncode:
+                return done
+            image_config.without_random_names(saved, rewritten)
+            saved.unlink()
+            done = self.run("load", "--quiet", "--input", str(rewritten))
+        if done.returncode == 0 and before is not None and before != self.image_id(tag):
+            self.run("rmi", before)  # without a name now
+        return done
 
 
 def find(name: str | None, arguments: str | None) -> ContainerTool:
