@@ -31,7 +31,7 @@ from components.core.strict import Strict
 from components.identity import manifest as manifests
 from components.identity.digest import short
 from components.identity.manifest import Manifest
-from components.ingestion import archive as archives
+from components.ingestion.archive_target import ArchiveLimits, ArchiveTarget
 from components.packaging import bundle as bundles
 from components.packaging.archive_scripts import INSTALL, PRECOMPILE, SERVE, readme
 from components.packaging.bundle import BENTO_BESIDE, BESIDE, Bundle
@@ -169,23 +169,13 @@ def unpacked(file: Path, beside: Path | None = None) -> Iterator[Archive]:
 
     Raises:
         NotFoundError: there is no such file.
-        CorruptArtifactError: it is no archive of a bundle, or a file in it is not as sealed.
-        UnsafeArchiveError: a member leads outside of the folder, or there is too much of it.
+        CorruptArtifactError: it is no archive of a bundle, leads outside of it, or a file in it is not as sealed.
     """
     if not file.is_file():
         raise NotFoundError("no such archive", where=str(file))
     with tempfile.TemporaryDirectory(dir=beside, prefix="modelyard-archive-") as temporary:
         with disk_space.reported(Path(temporary)):
-            try:
-                if not archives.is_archive(file):
-                    raise CorruptArtifactError("this file is no archive", where=str(file), expected=_EXPECTED)
-                archives.unpack(file, Path(temporary))
-            except SourceError as error:
-                if disk_space.is_full(error):
-                    raise
-                raise CorruptArtifactError(
-                    error.what, where=str(file), got=error.got, expected=error.expected or _EXPECTED
-                ) from error
+            _unpack(file, Path(temporary))
         folders = list(Path(temporary).iterdir())
         if len(folders) != 1 or not (folders[0] / manifests.FILE_NAME).is_file():
             raise CorruptArtifactError(
@@ -197,6 +187,7 @@ def unpacked(file: Path, beside: Path | None = None) -> Iterator[Archive]:
         yield read(folders[0])
 
 
+_PIECE = 1 << 20
 _EXPECTED = "an archive that `modelyard bundle PIPELINE --export FILE` wrote"
 
 
@@ -225,6 +216,30 @@ def read(folder: Path) -> Archive:
         if got != expected:
             raise CorruptArtifactError(name, where=str(folder / BENTO), got=got, expected=expected)
     return Archive(folder, manifest, facts)
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    """Unpack plain files of a tar file. It is read as a tar file alone: with wheels at its end it looks like a zip."""
+    target = ArchiveTarget(file, folder, ArchiveLimits())
+    try:
+        with tarfile.open(file, "r:") as packed:
+            for member in packed:
+                stream = packed.extractfile(member) if member.isreg() else None
+                place = target.place(member.name, "file" if stream is not None else "link or device")
+                assert stream is not None  # noqa: S101  # `place` refuses what is no plain file
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("xb") as out:
+                    while piece := stream.read(_PIECE):
+                        target.count(len(piece))
+                        out.write(piece)
+    except SourceError as error:  # a path that leads outside, or too much
+        raise CorruptArtifactError(error.what, where=str(file), got=error.got, expected=error.expected) from error
+    except (tarfile.TarError, OSError) as error:
+        if disk_space.is_full(error):
+            raise
+        raise CorruptArtifactError(
+            "this file is no whole archive", where=str(file), got=error, expected=_EXPECTED
+        ) from error
 
 
 def _copy(source: Path, target: Path) -> None:

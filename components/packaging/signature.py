@@ -40,7 +40,7 @@ def sign(folder: Path, target: Path, key: Path) -> None:
         # The library hands the password on as it is; cryptography wants bytes.
         signer = signing.Config().use_elliptic_key_signer(
             private_key=key,
-            password=password.encode() if password else None,  # type: ignore[arg-type]
+            password=password.encode() if password else None,
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise UsageError(

@@ -162,6 +162,8 @@ def test_with_wheels_it_installs_and_serves_without_a_network(bundle: Bundle, tm
     assert len(again) == len(facts["requirements"])
     assert len(log) == 1, "what is in the cache is not fetched again"
     written = archive.write(bundle, tmp_path / "whole.tar", wheels=tmp_path / "wheels", platform=wheels.this_platform())
+    with archive.unpacked(tmp_path / "whole.tar", tmp_path) as opened:
+        assert len(list((opened.folder / "wheels").iterdir())) == len(facts["requirements"])
     subprocess.run(["tar", "-xf", str(tmp_path / "whole.tar"), "-C", str(tmp_path)], check=True)
     folder = tmp_path / written.folder.name
     golden = Package.open(bundle.source / "package").golden()[0]

@@ -1,0 +1,75 @@
+"""`modelyard containerize`"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+from components.core.project import Project
+
+
+@click.command(epilog="Example:  modelyard containerize digits --tool podman --base localhost/python:3.11")
+@click.argument("pipeline")
+@click.option("--version", "number", metavar="N", help="This version instead of the champion.")
+@click.option("--base", metavar="IMAGE", help="The base image, with Python 3.11 and venv; default: python:3.11-slim.")
+@click.option("--tool", type=click.Choice(["docker", "podman"]), help="What builds; default: the first that works.")
+@click.option("--tag", metavar="T", help="The image's name; default: MODEL:12 digits of the bundle.")
+@click.option("--find-links", multiple=True, metavar="DIR", help="A folder with wheels, looked in before the index.")
+@click.option("--tool-args", metavar="TEXT", help="Options before `build`; default: MODELYARD_CONTAINER_ARGS.")
+@click.option("--build-args", metavar="TEXT", help="Options of `build`; default: MODELYARD_CONTAINER_BUILD_ARGS.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def containerize(
+    pipeline: str,
+    number: str | None,
+    base: str | None,
+    tool: str | None,
+    tag: str | None,
+    find_links: tuple[str, ...],
+    tool_args: str | None,
+    build_args: str | None,
+    as_json: bool,
+) -> int:
+    """Build a container image of the bundle of PIPELINE's champion, with Docker or podman.
+
+    The image listens on port 3000, runs as uid 1034, needs no capabilities, and writes below /tmp alone. Its labels
+    name the digests of bundle, package and data. It is built from wheels without a network; with podman the same bundle
+    on the same base gives the same image.
+    """
+    from components.contracts.pipeline import PipelineSpec
+    from components.core import located_yaml
+    from components.packaging import container_tool, image
+    from components.registry.api import Api
+    from flows.cli.run import log
+    from flows.deployment import containerize as images
+    from flows.deployment import released_bundle
+    from flows.deployment.containerize import ImageOptions
+    from flows.platform import connections, lifecycle
+
+    project = Project.find()
+    spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
+    arguments = build_args if build_args is not None else os.environ.get(container_tool.BUILD_ARGS, "")
+    options = ImageOptions(base or image.DEFAULT_BASE, tag, find_links, container_tool.words(arguments))
+    program = container_tool.find(tool, tool_args)
+    endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
+    connections.enter(project)
+    with Api(endpoints.mlflow, endpoints.credentials) as api:
+        chosen = released_bundle.choose(project, spec, api, number, log)
+    built = images.build(project, chosen.bundle, program, options, log)
+    facts = {
+        "image": built.tag,
+        "image digest": built.digest,
+        "tool": program.name,
+        "version": chosen.version.version,
+        "labels": built.labels,
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return 0
+    click.echo(f"{built.tag}  {built.digest}")
+    for name, value in sorted(built.labels.items()):
+        click.echo(f"  {name}: {value}")
+    limits = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges"
+    click.echo(f"  {program.name} run {limits} -p 127.0.0.1:3000:{image.PORT} {built.tag}", err=True)
+    return 0
