@@ -131,10 +131,18 @@ def _table(definition: dict[str, Any]) -> str:
     required = set(definition.get("required", ()))
     rows = ["| key | type | default | what |", "|---|---|---|---|"]
     for key, value in properties.items():
-        default = "required" if key in required else f"`{json.dumps(value['default'])}`" if "default" in value else ""
+        default = "required" if key in required else _default(value)
         what = described.get(key) or str(value.get("description", ""))
         rows.append(f"| `{key}` | {_type(value)} | {_cell(default)} | {_cell(what)} |")
     return "\n".join(rows) + "\n"
+
+
+def _default(value: dict[str, Any]) -> str:
+    if "default" not in value:
+        return ""
+    if isinstance(value["default"], dict) and value["default"]:
+        return "each key's own"
+    return f"`{json.dumps(value['default'])}`"
 
 
 def _arguments(docstring: str) -> dict[str, str]:
