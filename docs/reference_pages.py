@@ -107,14 +107,16 @@ def http() -> str:
 def errors() -> str:
     """The error tree, as its module prints it."""
     from components.core import errors as tree
+    from flows.cli.error_pages import PAGES
 
     assert tree.__doc__ is not None  # noqa: S101  # it has one
     head, _, rest = tree.__doc__.partition("\n\n")
     figure, _, after = rest.partition("\n\n")
+    rows = "\n".join(f"| `{name}` | [{page.removesuffix('.md')}](../{page}) |" for name, page in PAGES.items())
     return (
         f"# Errors and exit codes\n\n{head}\n\n{_fenced(figure)}\n{after.strip()}\n\n130: stopped by Ctrl-C. "
         "With `--json` an error is one JSON document with these keys: `error`, `what`, `where`, `got`, `expected`, "
-        "`next_step`.\n"
+        f"`next_step`.\n\n| error | page |\n|---|---|\n{rows}\n"
     )
 
 
@@ -131,10 +133,18 @@ def _table(definition: dict[str, Any]) -> str:
     required = set(definition.get("required", ()))
     rows = ["| key | type | default | what |", "|---|---|---|---|"]
     for key, value in properties.items():
-        default = "required" if key in required else f"`{json.dumps(value['default'])}`" if "default" in value else ""
+        default = "required" if key in required else _default(value)
         what = described.get(key) or str(value.get("description", ""))
         rows.append(f"| `{key}` | {_type(value)} | {_cell(default)} | {_cell(what)} |")
     return "\n".join(rows) + "\n"
+
+
+def _default(value: dict[str, Any]) -> str:
+    if "default" not in value:
+        return ""
+    if isinstance(value["default"], dict) and value["default"]:
+        return "each key's own"
+    return f"`{json.dumps(value['default'])}`"
 
 
 def _arguments(docstring: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 
 from components.core.errors import ModelyardError, NotFoundError, StackError
@@ -20,7 +21,7 @@ from flows.platform.programs import SERVICE_PREFIX
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1280, "height": 800}
-SETTLE_MS = 1500  # pages draw after they have loaded
+SETTLE_MS = 5000  # pages draw after they have loaded, and ask their server all the time
 PATIENCE_MS = 60_000
 
 
@@ -59,20 +60,20 @@ def take(project: Project, model: str | None) -> list[str]:
             page = chromium.new_page(viewport=SIZE, locale="en-US")  # type: ignore[arg-type]
             page.set_default_timeout(PATIENCE_MS)
             return _pictures(page, project, name, urls)
+        except PlaywrightError as error:
+            raise StackError("a page could not be opened in Chromium", got=error) from error
         finally:
             chromium.close()
 
 
 def _pictures(page: Page, project: Project, name: str, urls: dict[str, str]) -> list[str]:
     taken = []
-    page.goto(browser.link(project, "mlflow", urls["mlflow"]))
-    page.wait_for_load_state("networkidle")
+    _enter(page, project, "mlflow", urls["mlflow"])
     taken.append(_picture(page, f"{urls['mlflow']}/#/models/{name}", "mlflow-model"))
-    page.goto(browser.link(project, "prefect", urls["prefect"]))
-    page.wait_for_load_state("networkidle")
+    _enter(page, project, "prefect", urls["prefect"])
     taken.append(_picture(page, f"{urls['prefect']}/runs", "prefect-runs"))
     service = urls[SERVICE_PREFIX + name]
-    page.goto(browser.link(project, name, service))
+    _enter(page, project, name, service)
     taken.append(_picture(page, f"{service}/", "service-page"))
     reports = sorted((project.state / "gates" / name).glob("*/report.html"), key=_modified)
     if reports:
@@ -82,9 +83,14 @@ def _pictures(page: Page, project: Project, name: str, urls: dict[str, str]) -> 
     return taken
 
 
+def _enter(page: Page, project: Project, name: str, url: str) -> None:
+    """Get the server's cookie by a link, which then leads on to the server's page."""
+    page.goto(browser.link(project, name, url))
+    page.wait_for_timeout(SETTLE_MS)
+
+
 def _picture(page: Page, url: str, name: str) -> str:
     page.goto(url)
-    page.wait_for_load_state("networkidle")
     page.wait_for_timeout(SETTLE_MS)
     welcome = page.get_by_role("dialog").get_by_role("button", name="Close")
     if welcome.count():  # what MLflow shows a newcomer once

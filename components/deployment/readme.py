@@ -106,7 +106,7 @@ def _kserve(facts: ServiceFacts) -> str:
         "kubectl apply --kustomize .",
         f"kubectl wait --for=condition=Ready --timeout=300s inferenceservice/{facts.model}",
     )
-    return f"""KServe 0.11 or later on Kubernetes 1.30 or later.
+    return f"""KServe 0.15 or later on Kubernetes 1.30 or later.
 {_keys(facts, f"./{API_KEYS_NAME}")}
 
 {commands}

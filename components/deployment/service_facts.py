@@ -53,7 +53,8 @@ class ServiceFacts:
     Args:
         model, version: of the registered model.
         task: what the model answers.
-        bundle_key, bundle_digest, package_digest, data_digest: sha256 in hex.
+        bundle_key: of what the bundle is made; its first 12 digits name the image.
+        bundle_digest, package_digest, data_digest: sha256 in hex.
         workers: processes that answer.
         max_request_bytes: larger request bodies are refused.
         package_bytes: size of the model package on disk.
@@ -108,7 +109,7 @@ def of_bundle(bundle: Bundle, measurement: ServiceMeasurement | None = None) -> 
         model=bundle.model,
         version=version,
         task=package.facts.task,
-        bundle_key=str(manifest.facts["key"]),
+        bundle_key=bundle.key,
         bundle_digest=manifest.digest,
         package_digest=package.digest,
         data_digest=package.facts.data_digest,

@@ -68,6 +68,7 @@ def deploy(
         platform=with_platform,
         force=force,
     )
+    targets.check(request)
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:

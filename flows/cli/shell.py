@@ -12,6 +12,7 @@ import click
 
 from components.core import disk_space
 from components.core.errors import Interrupted, ModelyardError
+from flows.cli import error_pages
 from flows.cli.interruption import Interruption
 
 # name -> (module:attribute, one line of help), in the order of a typical session
@@ -168,6 +169,8 @@ def _report(error: ModelyardError, as_json: bool) -> int:
         click.secho(lines[0], fg="red", bold=True, err=True)
         for line in lines[1:]:
             click.echo(line, err=True)
+        if (page := error_pages.page(error)) is not None:
+            click.echo(f"  {'docs:':<10}{page}", err=True)
     return error.exit_code
 
 

@@ -58,24 +58,20 @@ def write(project: Project, bundle: Bundle, request: DeployRequest, log: Log) ->
         NotFoundError, CorruptArtifactError: the bundle is not whole.
         ServingError: the service could not be measured.
     """
-    _check(request)
+    check(request)
     measurement = None
     if request.measure:
         from flows.deployment import measurement as measurements
 
         measurement = measurements.of_bundle(project, bundle, log)
     facts = service_facts.of_bundle(bundle, measurement)
-    replicas = request.replicas or REPLICAS[request.target]
+    least, most = _replicas(request)
     options = DeploymentOptions(
         image=checked_image(request.image or facts.image),
-        replicas=replicas,
-        max_replicas=request.max_replicas or MAX_REPLICAS_RATIO * replicas,
+        replicas=least,
+        max_replicas=most,
         ingress_namespaces=request.ingress_namespaces,
     )
-    if options.max_replicas < replicas:
-        raise UsageError(
-            "fewer replicas at most than at least", got=f"--max-replicas {options.max_replicas}", expected=replicas
-        )
     files = target_files.of_target(request.target, facts, options, platform=request.platform)
     about = {
         "target": request.target,
@@ -86,7 +82,12 @@ def write(project: Project, bundle: Bundle, request: DeployRequest, log: Log) ->
     return Deployed(facts, options, written_files.write(request.folder, files, about, force=request.force))
 
 
-def _check(request: DeployRequest) -> None:
+def check(request: DeployRequest) -> None:
+    """Refuse a request that no bundle can meet, before any work.
+
+    Raises:
+        UsageError: the target does not have an option; the image may change; fewer replicas at most than at least.
+    """
     scaled = request.target in ("kubernetes", "kserve")
     wrong = [
         option
@@ -103,3 +104,16 @@ def _check(request: DeployRequest) -> None:
         raise UsageError(
             "options that this target does not have", where=f"--target {request.target}", got=", ".join(wrong)
         )
+    if request.image is not None:
+        checked_image(request.image)
+    least, most = _replicas(request)
+    if most < least:
+        raise UsageError(
+            "fewer replicas at most than at least", got=f"--max-replicas {most}", expected=f"{least} or more"
+        )
+
+
+def _replicas(request: DeployRequest) -> tuple[int, int]:
+    """Containers at least, and at most."""
+    least = request.replicas or REPLICAS[request.target]
+    return least, request.max_replicas or MAX_REPLICAS_RATIO * least

@@ -7,6 +7,8 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import yaml
 
 from components.contracts import settings
 from components.core.errors import UsageError
-from components.deployment import container, kserve, resources, shutdown, systemd, target_files, written_files
+from components.deployment import container, kserve, ready, resources, shutdown, systemd, target_files, written_files
 from components.deployment.container import DeploymentOptions, checked_image
 from components.deployment.readme import TARGETS, TargetName
 from flows.cli import deploy
@@ -276,3 +278,30 @@ def test_a_service_that_asks_for_no_key_gets_none_and_the_readme_says_so(target:
     for text in (text for name, text in files.items() if name == "deployment.yaml"):
         kubernetes_validate.validate(yaml.safe_load(text), KUBERNETES[-1], strict=True)
     assert "asks for no key" not in target_files.of_target(target, facts(), OPTIONS)["README.md"]
+
+
+class _Model(BaseHTTPRequestHandler):
+    """A service whose `/model` answers as `status` and `package` say."""
+
+    status, package = 200, "a" * 64
+
+    def do_GET(self) -> None:
+        self.send_response(self.status if self.path == "/model" else 200)
+        self.send_header("X-Modelyard-Package", self.package)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_the_unit_waits_for_an_answer_of_its_own_package() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Model) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert ready.main([url, "a" * 64, "5"]) == 0
+        assert ready.main([url, "b" * 64, "0"]) == 1  # the bundle before this one answers
+        _Model.status = 401
+        assert ready.main([url, "b" * 64, "0"]) == 0  # asks for a key: nothing more can be known
+        server.shutdown()
+    assert ready.main([url, "a" * 64, "0"]) == 1

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from components.contracts.dataset import DatasetSpec
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.settings import Settings
-from components.core import located_yaml
+from components.core import errors, located_yaml
 from components.core.errors import ModelyardError
+from flows.cli import error_pages
 from flows.cli.shell import modelyard
 from tests.docs.snippets import ROOT, CommandLine, Snippet, commands, of_pages
 
@@ -109,3 +110,12 @@ def test_other_snippets_are_read_by_what_they_are_for(snippet: Snippet) -> None:
         json.loads(snippet.text)
     else:
         compile(snippet.text, snippet.where, "exec")
+
+
+def test_errors_name_pages_that_are_there_and_pages_name_errors_that_are_there() -> None:
+    for name, page in error_pages.PAGES.items():
+        assert issubclass(getattr(errors, name), ModelyardError)
+        assert (ROOT / "docs" / page).is_file()
+    assert error_pages.page(errors.ValidationRefused("x")) == "docs/datasets.md"
+    assert error_pages.page(errors.UnsafeArchiveError("x")) == "docs/datasets.md"
+    assert error_pages.page(errors.Interrupted("x")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import kubernetes_validate
@@ -42,6 +43,9 @@ def test_the_tutorial_does_what_it_says(house: House) -> None:
     assert len(lines) >= 12
     for words in lines:
         house.run(*words, timeout=600)
+        if words[0] == "new":  # the reader's training may take longer than a test's
+            drafted = house.project.pipeline_file("shapes")
+            drafted.write_text(re.sub(r"epochs: \d+", "epochs: 8", drafted.read_text()))
     compose = yaml.safe_load((house.root / "deploy/shapes/compose.yaml").read_text())
     jsonschema.validate(compose, compose_schema())
     folder = house.root / "deploy/shapes-kubernetes"
