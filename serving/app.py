@@ -14,6 +14,7 @@ from components.access.door import Receive, Scope, Send
 from components.contracts.serving_spec import WORKER_HEADER
 from serving import metrics, page
 from serving.answering import Answerer
+from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
 from serving.native import Native
 from serving.openapi import document
@@ -82,6 +83,10 @@ class ModelApp:
             return
         request = HttpRequest(scope, receive)
         try:
+            if len(scope["headers"]) > MAX_HEADERS:
+                raise RefusedRequest(
+                    431, "headers", "too many headers", got=len(scope["headers"]), expected=MAX_HEADERS
+                )
             answer: Answer = await self._router.handler(scope)(request)
         except RefusedRequest as refusal:
             answer = self._refused(refusal, scope["path"])
@@ -151,6 +156,8 @@ class ModelApp:
         seconds = refusal.retry_seconds or (1 if refusal.status == 503 else None)
         if seconds is not None:
             headers.append((b"retry-after", b"%d" % seconds))
+        if refusal.status == 408:  # what is left of the body is not waited for
+            headers.append((b"connection", b"close"))
         if refusal.status == 405:
             headers.append((b"allow", str(refusal.facts["expected"]).encode()))
         status, content, media = error_format.refused(path, refusal)
