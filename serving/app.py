@@ -7,17 +7,20 @@ import logging
 import os
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import orjson
 from prometheus_client import Counter
 
 from components.access.door import Receive, Scope, Send
 from components.contracts.serving_spec import WORKER_HEADER
-from serving import metrics, page
+from components.inference.predictor import Predictor
+from serving import docs_page, metrics, page
 from serving.answering import Answerer
 from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
 from serving.native import Native
-from serving.openapi import document
+from serving.openapi import document, examples
 from serving.problem import RefusedRequest
 from serving.protocols import error_format
 from serving.protocols.mlflow_scoring import MlflowScoring
@@ -39,6 +42,7 @@ class ModelApp:
     def __init__(self) -> None:
         self._router = Router({})
         self._counters: dict[tuple[str, int], Counter] = {}
+        self._documents: WeakKeyDictionary[Predictor, bytes] = WeakKeyDictionary()
 
     @property
     def asgi(self) -> ModelApp:
@@ -66,6 +70,7 @@ class ModelApp:
         }
         for protocol in (OpenInference, MlflowScoring, OpenAI):
             routes |= protocol(answerer, worker).routes()
+        routes |= docs_page.routes()
         self._router = Router(routes)
 
     def has(self, path: str) -> bool:
@@ -142,7 +147,14 @@ class ModelApp:
         slot = self._slot_manager.current.champion
         if slot is None:
             raise _nothing()
-        return json_reply(document(slot.loaded.settings, slot.loaded.predictor.endpoint))
+        predictor = slot.loaded.predictor
+        content = self._documents.get(predictor)
+        if content is None:
+            shown = examples(predictor.package, predictor.endpoint)
+            max_length = getattr(predictor.processor, "max_length", None)
+            found = document(slot.loaded.settings, predictor.endpoint, shown, max_length)
+            content = self._documents[predictor] = orjson.dumps(found)
+        return Reply(content)
 
     def _refused(self, refusal: RefusedRequest, path: str) -> Reply:
         slot, settings = refusal.slot, self._worker.settings

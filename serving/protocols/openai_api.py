@@ -23,6 +23,7 @@ from serving.problem import RefusedRequest
 from serving.protocols import error_format, openai_request
 from serving.protocols.call import json_object, parsed_off_loop
 from serving.protocols.openai_request import TextRequest
+from serving.protocols.openapi_paths import writes_texts
 from serving.request import PredictionRequest
 from serving.router import Routes
 from serving.slots import ModelSlot, failure
@@ -143,8 +144,7 @@ class OpenAI:
 
 
 def _check_task(endpoint: EndpointSchema) -> None:
-    fields = endpoint.parameters.model_fields if endpoint.parameters else {}
-    if "max_tokens" not in fields or "text" not in endpoint.prediction.get("properties", {}):
+    if not writes_texts(endpoint):
         message = f"this model does not write texts; its own endpoint is /predict ({endpoint.summary})"
         raise RefusedRequest(404, "unsupported_model", message, where="model")
 
