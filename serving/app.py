@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from components.access.door import Receive, Scope, Send
 from components.contracts.serving_spec import WORKER_HEADER
 from components.inference.predictor import Predictor
-from serving import docs_page, metrics, page
+from serving import bento_api, docs_page, metrics, page
 from serving.answering import Answerer
 from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
@@ -67,6 +67,7 @@ class ModelApp:
             "/": {"GET": self.page},  # BentoML's own page loads scripts from the network
             "/openapi.json": {"GET": self.openapi},
             "/docs.json": {"GET": self.openapi},
+            "/schema.json": {"GET": self.bento_schema},
         }
         for protocol in (OpenInference, MlflowScoring, OpenAI):
             routes |= protocol(answerer, worker).routes()
@@ -155,6 +156,13 @@ class ModelApp:
             found = document(slot.loaded.settings, predictor.endpoint, shown, max_length)
             content = self._documents[predictor] = orjson.dumps(found)
         return Reply(content)
+
+    async def bento_schema(self, _: HttpRequest) -> Answer:
+        """The methods of this service for BentoML's client."""
+        slot = self._slot_manager.current.champion
+        if slot is None:
+            raise _nothing()
+        return json_reply(bento_api.schema(self._worker.settings.model, slot.loaded.predictor.endpoint))
 
     def _refused(self, refusal: RefusedRequest, path: str) -> Reply:
         slot, settings = refusal.slot, self._worker.settings
