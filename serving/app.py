@@ -7,16 +7,20 @@ import logging
 import os
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import orjson
 from prometheus_client import Counter
 
 from components.access.door import Receive, Scope, Send
 from components.contracts.serving_spec import WORKER_HEADER
-from serving import metrics, page
+from components.inference.predictor import Predictor
+from serving import bento_api, docs_page, metrics, page
 from serving.answering import Answerer
+from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
 from serving.native import Native
-from serving.openapi import document
+from serving.openapi import document, examples
 from serving.problem import RefusedRequest
 from serving.protocols import error_format
 from serving.protocols.mlflow_scoring import MlflowScoring
@@ -38,6 +42,7 @@ class ModelApp:
     def __init__(self) -> None:
         self._router = Router({})
         self._counters: dict[tuple[str, int], Counter] = {}
+        self._documents: WeakKeyDictionary[Predictor, bytes] = WeakKeyDictionary()
 
     @property
     def asgi(self) -> ModelApp:
@@ -62,9 +67,11 @@ class ModelApp:
             "/": {"GET": self.page},  # BentoML's own page loads scripts from the network
             "/openapi.json": {"GET": self.openapi},
             "/docs.json": {"GET": self.openapi},
+            "/schema.json": {"GET": self.bento_schema},
         }
         for protocol in (OpenInference, MlflowScoring, OpenAI):
             routes |= protocol(answerer, worker).routes()
+        routes |= docs_page.routes()
         self._router = Router(routes)
 
     def has(self, path: str) -> bool:
@@ -82,6 +89,10 @@ class ModelApp:
             return
         request = HttpRequest(scope, receive)
         try:
+            if len(scope["headers"]) > MAX_HEADERS:
+                raise RefusedRequest(
+                    431, "headers", "too many headers", got=len(scope["headers"]), expected=MAX_HEADERS
+                )
             answer: Answer = await self._router.handler(scope)(request)
         except RefusedRequest as refusal:
             answer = self._refused(refusal, scope["path"])
@@ -137,7 +148,21 @@ class ModelApp:
         slot = self._slot_manager.current.champion
         if slot is None:
             raise _nothing()
-        return json_reply(document(slot.loaded.settings, slot.loaded.predictor.endpoint))
+        predictor = slot.loaded.predictor
+        content = self._documents.get(predictor)
+        if content is None:
+            shown = examples(predictor.package, predictor.endpoint)
+            max_length = getattr(predictor.processor, "max_length", None)
+            found = document(slot.loaded.settings, predictor.endpoint, shown, max_length)
+            content = self._documents[predictor] = orjson.dumps(found)
+        return Reply(content)
+
+    async def bento_schema(self, _: HttpRequest) -> Answer:
+        """The methods of this service for BentoML's client."""
+        slot = self._slot_manager.current.champion
+        if slot is None:
+            raise _nothing()
+        return json_reply(bento_api.schema(self._worker.settings.model, slot.loaded.predictor.endpoint))
 
     def _refused(self, refusal: RefusedRequest, path: str) -> Reply:
         slot, settings = refusal.slot, self._worker.settings
@@ -151,6 +176,8 @@ class ModelApp:
         seconds = refusal.retry_seconds or (1 if refusal.status == 503 else None)
         if seconds is not None:
             headers.append((b"retry-after", b"%d" % seconds))
+        if refusal.status == 408:  # what is left of the body is not waited for
+            headers.append((b"connection", b"close"))
         if refusal.status == 405:
             headers.append((b"allow", str(refusal.facts["expected"]).encode()))
         status, content, media = error_format.refused(path, refusal)

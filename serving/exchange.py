@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from components.access.door import Receive, Scope, Send
 from serving.problem import RefusedRequest
 
 JSON_TYPE = b"application/json"
+BODY_SECONDS = 20.0  # for a body, and a second more for each BODY_RATE bytes of it
+BODY_RATE = 10_000
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -46,12 +49,12 @@ class HttpRequest:
         """The whole body.
 
         Raises:
-            RefusedRequest: it has more bytes than the limit, or the client went away.
+            RefusedRequest: 413, it has more bytes than the limit; 415, it is compressed; 408, it comes too slowly;
+                400, the client went away.
         """
-        declared = self.header(b"content-length") or ""
-        if declared.isdigit() and int(declared) > limit:
-            raise _too_large(limit, int(declared))
-        message = await self.receive()
+        self._check_head(limit)
+        begin = time.monotonic()
+        message = await self._next(begin, 0)
         if not message.get("more_body") and message["type"] == "http.request":  # nearly always
             content: bytes = message.get("body", b"")
             if len(content) > limit:
@@ -68,7 +71,7 @@ class HttpRequest:
             pieces.append(piece)
             if not message.get("more_body"):
                 return b"".join(pieces)
-            message = await self.receive()
+            message = await self._next(begin, total)
 
     async def stream(self, limit: int) -> AsyncIterator[bytes]:
         """The body in pieces.
@@ -76,12 +79,10 @@ class HttpRequest:
         Raises:
             RefusedRequest: as `body`.
         """
-        declared = self.header(b"content-length") or ""
-        if declared.isdigit() and int(declared) > limit:
-            raise _too_large(limit, int(declared))
-        total, more = 0, True
+        self._check_head(limit)
+        begin, total, more = time.monotonic(), 0, True
         while more:
-            message = await self.receive()
+            message = await self._next(begin, total)
             if message["type"] == "http.disconnect":
                 raise RefusedRequest(400, "disconnected", "the client went away")
             piece, more = message.get("body", b""), message.get("more_body", False)
@@ -89,6 +90,31 @@ class HttpRequest:
             if total > limit:
                 raise _too_large(limit)
             yield piece
+
+    def _check_head(self, limit: int) -> None:
+        for name, value in self.scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > limit:
+                raise _too_large(limit, int(value))
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                raise RefusedRequest(
+                    415, "content_encoding", "a compressed body is not read",
+                    got=value.decode("latin-1")[:40], expected="identity",
+                )  # fmt: skip
+
+    async def _next(self, begin: float, total: int) -> MutableMapping[str, Any]:
+        """The next message of the body, of which `total` bytes have come."""
+        cycle = getattr(self.receive, "__self__", None)  # of uvicorn: a body that is there is not waited for
+        if not getattr(cycle, "more_body", True):
+            return await self.receive()
+        until = begin + BODY_SECONDS + total / BODY_RATE
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                return await self.receive()
+        except TimeoutError as error:
+            expected = f"within {BODY_SECONDS:.0f} s and a second for each {BODY_RATE} bytes"
+            raise RefusedRequest(
+                408, "slow", "the body came too slowly", got=f"{total} bytes", expected=expected
+            ) from error
 
 
 def _too_large(limit: int, got: int | None = None) -> RefusedRequest:

@@ -1,18 +1,52 @@
-"""The OpenAPI 3.1 document of a packaged model's service."""
+"""The OpenAPI 3.1 document of a package's service: its endpoints, their limits, and examples from the package."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
+from components.identity.package import Package
+from components.inference import body
 from components.inference.body import JSON, PARAMETERS
-from components.tasks.task import EndpointSchema
+from components.tasks.task import EndpointSchema, Prediction
+from serving import exchange
+from serving.connection_limits import MAX_HEAD_BYTES, MAX_HEADERS
 from serving.problem import PROBLEM_TYPE
+from serving.protocols import openapi_paths
 from serving.request import FORM
 from serving.settings import ServingSettings
 
+MAX_EXAMPLES, MAX_EXAMPLE_BYTES = 3, 20_000
 
-def document(settings: ServingSettings, wire: EndpointSchema) -> dict[str, Any]:
-    """What `GET /openapi.json` answers; what goes in and what comes out is the task's own word."""
+
+class RequestExample(NamedTuple):
+    """A golden example: one sample as a value of a JSON request, and the answer to it."""
+
+    name: str
+    value: Any
+    answer: Prediction
+
+
+def examples(package: Package, wire: EndpointSchema) -> list[RequestExample]:
+    """The first golden examples that are short enough to be read."""
+    found = []
+    for example in package.golden()[:MAX_EXAMPLES]:
+        path = package.folder / "golden" / example.file
+        if path.stat().st_size <= MAX_EXAMPLE_BYTES:
+            value = body.value(wire, path.read_bytes(), example.media)
+            found.append(RequestExample(example.file, value, example.answer))
+    return found
+
+
+def document(
+    settings: ServingSettings, wire: EndpointSchema, shown: Iterable[RequestExample] = (), max_length: int | None = None
+) -> dict[str, Any]:
+    """What `GET /openapi.json` answers; what goes in and what comes out is the task's own word.
+
+    Args:
+        shown: examples of requests and answers.
+        max_length: most tokens, steps or samples of one item that the network sees, where there is a limit.
+    """
     schemas: dict[str, Any] = {}
     beside: dict[str, Any] = {}
     if wire.parameters:
@@ -20,46 +54,106 @@ def document(settings: ServingSettings, wire: EndpointSchema) -> dict[str, Any]:
         schemas |= schema.pop("$defs", {})
         schemas["Parameters"] = schema
         beside = {PARAMETERS: _ref("Parameters")}
-    batch = {"type": "array", "items": wire.schema, "minItems": 1, "maxItems": settings.max_batch_size}
-    ways = [_object({key: schema}, beside) for key, schema in (
-        (wire.item, wire.schema), (wire.items, batch), *wire.others.items())]  # fmt: skip
-    body: dict[str, Any] = {JSON: {"schema": {"oneOf": ways}}}
-    file = {"type": "string", "contentMediaType": wire.media[0]} if wire.media else {}
-    if wire.media:
-        body |= {FORM: {"schema": _object({wire.item: file}, beside)}}
-        body |= {kind: {"schema": file} for kind in wire.media}
-    problem = {PROBLEM_TYPE.decode(): {"schema": _ref("Problem")}}
-    refusal = {"description": "refused, with the reason", "content": problem}
-    answered = _json(_ref("Answer"))
-    if wire.file:  # of one sample, to whoever accepts nothing else
-        answered |= {wire.file.media: {"schema": {"type": "string", "contentMediaType": wire.file.media}}}
-    answer = {"description": "one prediction a sample, in order", "content": answered}
-    refused = (400, *((406,) if wire.file else ()), 409, 413, 415, 422, 429, 500, 503, 504)
-    predict = {
-        "operationId": "predict",
-        "summary": wire.summary,
-        "requestBody": {"required": True, "content": body},
-        "responses": {"200": answer, **{str(status): refusal for status in refused}},
-    }
-    about = {"description": "what this process serves", "content": _json({"type": "object"})}
-    model = _object({"name": {"type": "string"}, "version": {"type": "string"}, "package": {"type": "string"}})
+    limits = _limits(settings, wire, max_length)
     texts = {key: {"type": "string"} for key in ("type", "title", "detail", "code")}
+    model = _object({"name": {"type": "string"}, "version": {"type": "string"}, "package": {"type": "string"}})
+    about = {"description": "what this process serves", "content": _json({"type": "object"})}
     return {
         "openapi": "3.1.0",
-        "info": {"title": settings.model, "version": settings.version},
+        "info": {
+            "title": settings.model,
+            "version": settings.version,
+            "description": _told(limits),
+            "x-limits": limits,
+        },
+        "security": [{}, {"bearer": []}, {"key": []}],
         "paths": {
-            "/predict": {"post": predict},
-            "/model": {"get": {"operationId": "model", "responses": {"200": about}}},
+            "/predict": {"post": _predict(settings, wire, beside, list(shown))},
+            "/model": {"get": {"operationId": "model", "responses": {"200": about, **_refusals((503,))}}},
+            **openapi_paths.paths(settings.model, wire),
         },
         "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, where the service has any"},
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
             "schemas": {
                 **schemas,
+                **openapi_paths.SCHEMAS,
                 "Prediction": wire.prediction,
                 "Answer": _object({"predictions": {"type": "array", "items": _ref("Prediction")}, "model": model}),
                 "Problem": _object({**texts, "status": {"type": "integer"}}, closed=False),
-            }
+            },
         },
     }
+
+
+def _predict(
+    settings: ServingSettings, wire: EndpointSchema, beside: dict[str, Any], shown: list[RequestExample]
+) -> dict[str, Any]:
+    sample = _bounded(wire.schema, settings)
+    batch = {"type": "array", "items": sample, "minItems": 1, "maxItems": settings.max_batch_size}
+    others = {key: {**schema, "maxItems": settings.max_batch_size} for key, schema in wire.others.items()}
+    ways = [_object({key: schema}, beside) for key, schema in (
+        (wire.item, sample), (wire.items, batch), *others.items())]  # fmt: skip
+    requests = {one.name: {"value": {wire.item: one.value}} for one in shown}
+    content: dict[str, Any] = {JSON: {"schema": {"oneOf": ways}, **({"examples": requests} if requests else {})}}
+    if wire.media:
+        file = {"type": "string", "contentMediaType": wire.media[0], "maxLength": settings.max_request_bytes}
+        content |= {FORM: {"schema": _object({wire.item: file}, beside)}}
+        content |= {kind: {"schema": file} for kind in wire.media}
+    answered = _json(_ref("Answer"))
+    if shown:
+        about = {"name": settings.model, "version": settings.version, "package": ""}
+        answers = {one.name: {"value": {"predictions": [one.answer], "model": about}} for one in shown}
+        answered[JSON]["examples"] = answers
+    if wire.file:  # of one sample, to whoever accepts nothing else
+        answered |= {wire.file.media: {"schema": {"type": "string", "contentMediaType": wire.file.media}}}
+    refused = (400, 401, *((406,) if wire.file else ()), 408, 409, 413, 415, 422, 429, 431, 500, 503, 504)
+    return {
+        "operationId": "predict",
+        "summary": wire.summary,
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": {"description": "one prediction a sample, in order", "content": answered},
+            **_refusals(refused),
+        },
+    }
+
+
+def _limits(settings: ServingSettings, wire: EndpointSchema, max_length: int | None) -> dict[str, Any]:
+    """What the service refuses beyond, by name with its unit."""
+    found = {
+        "body_bytes": settings.max_request_bytes,
+        f"{wire.items}_a_request": settings.max_batch_size,
+        "image_pixels": settings.max_image_pixels if wire.form == "image" else None,
+        "length": max_length,
+        "queued_requests": settings.max_queue,
+        "seconds_to_begin": settings.timeout_seconds,
+        "body_seconds": exchange.BODY_SECONDS,
+        "body_bytes_a_second": exchange.BODY_RATE,
+        "head_bytes": MAX_HEAD_BYTES,
+        "headers": MAX_HEADERS,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _told(limits: dict[str, Any]) -> str:
+    return "Limits: " + ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in limits.items())
+
+
+def _bounded(schema: dict[str, Any], settings: ServingSettings) -> dict[str, Any]:
+    """The schema of a sample; a text is never longer than a body."""
+    if schema.get("type") == "string" and "maxLength" not in schema:
+        return {**schema, "maxLength": settings.max_request_bytes}
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_bounded(one, settings) for one in schema["anyOf"]]}
+    return schema
+
+
+def _refusals(statuses: Iterable[int]) -> dict[str, Any]:
+    problem = {PROBLEM_TYPE.decode(): {"schema": _ref("Problem")}}
+    return {str(status): {"description": "refused, with the reason", "content": problem} for status in statuses}
 
 
 def _object(

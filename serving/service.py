@@ -12,7 +12,7 @@ from pathlib import Path
 import bentoml
 
 from components.contracts.serving_spec import SERVICE_FOLDER
-from serving import drain, metrics
+from serving import connection_limits, drain, metrics
 from serving.front import FrontedService
 from serving.settings import ServingSettings
 from serving.worker import Worker
@@ -45,6 +45,7 @@ class ModelService:
         self._worker = Worker(BUNDLE, service, threads=max(1, cores // _settings.workers))
         _app.serve(self._worker)
         drain.install(self._worker.drain)
+        connection_limits.install()
         # What was loaded stays: a full collection would look at hundreds of thousands of objects, for 50 ms each time.
         gc.collect()
         gc.freeze()

@@ -23,7 +23,7 @@ _TYPES = {"number": "double", "string": "string", "integer": "long", "boolean": 
 PREDICTION = "prediction"
 
 
-class Column(NamedTuple):
+class SampleColumn(NamedTuple):
     """A column of the samples.
 
     Args:
@@ -38,7 +38,7 @@ class Column(NamedTuple):
     may_be_missing: bool = False
 
 
-def inputs(endpoint: EndpointSchema) -> list[Column]:
+def inputs(endpoint: EndpointSchema) -> list[SampleColumn]:
     """The columns of a sample."""
     properties = endpoint.schema.get("properties", {}) if endpoint.schema.get("type") == "object" else {}
     columns = []
@@ -46,10 +46,10 @@ def inputs(endpoint: EndpointSchema) -> list[Column]:
         kinds = [schema["type"]] if isinstance(schema.get("type"), str) else list(schema.get("type", ()))
         kind = next((_TYPES[kind] for kind in _TYPES if kind in kinds), None)
         if kind is None:  # nested: the whole sample is JSON in one column
-            return [Column(endpoint.item, "string")]
+            return [SampleColumn(endpoint.item, "string")]
         required = name in endpoint.schema.get("required", ()) and "null" not in kinds
-        columns.append(Column(name, kind, required, "null" in kinds))
-    return columns or [Column(endpoint.item, "string")]
+        columns.append(SampleColumn(name, kind, required, "null" in kinds))
+    return columns or [SampleColumn(endpoint.item, "string")]
 
 
 def values(endpoint: EndpointSchema, rows: Sequence[Row]) -> list[Any]:

@@ -97,6 +97,19 @@ def input_schema(url: str) -> InputSchema:
         raise ServingError("the service does not describe its input", where=url, got=error) from error
 
 
+def openapi(url: str) -> dict[str, Any]:
+    """The OpenAPI document of a running service.
+
+    Raises:
+        ServingError: the service does not answer, or serves no model.
+    """
+    try:
+        document: dict[str, Any] = _ask(url, "GET", "/openapi.json").raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise ServingError("the service does not describe itself", where=url, got=error) from error
+    return document
+
+
 def request_for(schema: InputSchema, text: str, parameters: Mapping[str, Any]) -> EncodedRequest:
     """The request for one input: the path of a file, or text if the task accepts text.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from components.core.errors import SampleError
 from components.inference import body, columns
-from components.inference.columns import Column
+from components.inference.columns import SampleColumn
 from components.tasks.task import EndpointSchema
 from serving.answering import Answerer
 from serving.exchange import Answer, HttpRequest, Reply, json_reply
@@ -142,7 +142,7 @@ def rows_of_csv(endpoint: EndpointSchema, content: bytes) -> list[dict[str, Any]
     return found
 
 
-def _cell(column: Column | None, number: int, text: str) -> Any:
+def _cell(column: SampleColumn | None, number: int, text: str) -> Any:
     if not text:
         return None
     kind = column.type if column else "string"

@@ -23,6 +23,7 @@ from serving.problem import RefusedRequest
 from serving.protocols import error_format, openai_request
 from serving.protocols.call import json_object, parsed_off_loop
 from serving.protocols.openai_request import TextRequest
+from serving.protocols.openapi_paths import writes_texts
 from serving.request import PredictionRequest
 from serving.router import Routes
 from serving.slots import ModelSlot, failure
@@ -33,7 +34,7 @@ _FINISH = {"end": "stop", "stop": "stop", "length": "length"}
 Parse = Callable[[Mapping[str, Any], EndpointSchema], TextRequest]
 
 
-class Form(NamedTuple):
+class AnswerForm(NamedTuple):
     """How the answers of one of the two endpoints are written.
 
     Args:
@@ -63,8 +64,8 @@ class Form(NamedTuple):
         return {"index": index, **content, "logprobs": None, "finish_reason": finish}
 
 
-COMPLETION = Form("cmpl", "text_completion", "text_completion", False)
-CHAT = Form("chatcmpl", "chat.completion", "chat.completion.chunk", True)
+COMPLETION = AnswerForm("cmpl", "text_completion", "text_completion", False)
+CHAT = AnswerForm("chatcmpl", "chat.completion", "chat.completion.chunk", True)
 
 
 class OpenAI:
@@ -99,7 +100,7 @@ class OpenAI:
         """Answer a conversation."""
         return await self._answer(request, openai_request.chat, CHAT)
 
-    async def _answer(self, request: HttpRequest, parse: Parse, form: Form) -> Answer:
+    async def _answer(self, request: HttpRequest, parse: Parse, form: AnswerForm) -> Answer:
         context = context_of(request, self._worker.settings)
         slot = self._answerer.choose(context)
         with refusing(slot):
@@ -143,8 +144,7 @@ class OpenAI:
 
 
 def _check_task(endpoint: EndpointSchema) -> None:
-    fields = endpoint.parameters.model_fields if endpoint.parameters else {}
-    if "max_tokens" not in fields or "text" not in endpoint.prediction.get("properties", {}):
+    if not writes_texts(endpoint):
         message = f"this model does not write texts; its own endpoint is /predict ({endpoint.summary})"
         raise RefusedRequest(404, "unsupported_model", message, where="model")
 
@@ -154,7 +154,7 @@ def _parsed(endpoint: EndpointSchema, asked: TextRequest, content: bytes) -> Pre
     return PredictionRequest(list(asked.prompts), parameters, len(content))
 
 
-def _whole(form: Form, slot: ModelSlot, predictions: list[Prediction], prompt_tokens: int) -> dict[str, Any]:
+def _whole(form: AnswerForm, slot: ModelSlot, predictions: list[Prediction], prompt_tokens: int) -> dict[str, Any]:
     choices = [
         form.choice(index, str(one["text"]), _FINISH.get(one.get("stopped", "end"), "stop"))
         for index, one in enumerate(predictions)
@@ -163,7 +163,7 @@ def _whole(form: Form, slot: ModelSlot, predictions: list[Prediction], prompt_to
     return {**_head(form, form.kind, slot), "choices": choices, "usage": usage}
 
 
-def _head(form: Form, kind: str, slot: ModelSlot) -> dict[str, Any]:
+def _head(form: AnswerForm, kind: str, slot: ModelSlot) -> dict[str, Any]:
     return {
         "id": f"{form.prefix}-{uuid.uuid4().hex}",
         "object": kind,
@@ -183,7 +183,7 @@ class _Stream:
     def __init__(
         self,
         answerer: Answerer,
-        form: Form,
+        form: AnswerForm,
         slot: ModelSlot,
         parsed: PredictionRequest,
         context: Context,

@@ -11,7 +11,13 @@ from typing import NamedTuple
 from tests.house import House
 
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
-OPEN = frozenset({"/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz"})
+OPEN = frozenset({
+    "/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz", "/schema.json",
+    "/invocations", "/ping", "/health", "/version",
+    "/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings",
+    "/v2", "/v2/", "/v2/health/live", "/v2/health/ready",
+})  # fmt: skip
+OPEN_MODEL = re.compile(r"/v2/models/[^/]+(/ready|/infer)?|/v1/models/[^/]+")
 OF_BENTOML = (
     *("/", "/docs", "/docs.json", "/schema.json", "/metrics", "/livez", "/readyz", "/healthz", "/health"),
     *("/status", "/release"),
@@ -84,7 +90,7 @@ def of_service(document: dict[str, dict[str, dict[str, object]]], port: int) -> 
     """Those of a model's service and of BentoML around it."""
     found = of_document(document, port)
     found |= {Endpoint(port, method, path) for path in OF_BENTOML for method in ("GET", "HEAD", "POST", "DELETE")}
-    return {one._replace(is_open=one.path in OPEN) for one in found}
+    return {one._replace(is_open=one.path in OPEN or bool(OPEN_MODEL.fullmatch(one.path))) for one in found}
 
 
 def filled(path: str) -> str:

@@ -171,7 +171,7 @@ def test_keys_and_inputs_are_in_no_log(
             for path in ("/predict", "/v2/models/sample/infer", "/invocations", "/v1/completions"):
                 for body in (secret_text, f'{{"image": "{secret_text}"}}', f'{{"inputs": ["{secret_text}"]}}'):
                     headers = {"authorization": f"Bearer {sent}", "content-type": "application/json"}
-                    assert client.post(path, content=body, headers=headers).status_code in (400, 401, 404)
+                    assert client.post(path, content=body, headers=headers).status_code in (400, 401, 404, 422)
     out, err = capfd.readouterr()
     records = [record for record in logged.records if record.name != "httpcore" and not record.name.startswith("http")]
     text = "\n".join([out, err, *(f"{record.getMessage()} {record.exc_info}" for record in records)])

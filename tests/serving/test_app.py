@@ -163,7 +163,7 @@ def test_openapi_names_the_classes_and_the_shape(client: TestClient) -> None:
     text = json.dumps(document)
     assert all(f'"{name}"' in text for name in small_package.CLASSES)
     assert document["paths"]["/predict"]["post"]["responses"].keys() == {
-        "200", "400", "409", "413", "415", "422", "429", "500", "503", "504",
+        "200", "400", "401", "408", "409", "413", "415", "422", "429", "431", "500", "503", "504",
     }  # fmt: skip
 
 
