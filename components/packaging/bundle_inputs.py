@@ -34,11 +34,15 @@ def code_digest(identity: SourceIdentity, requirements: list[str]) -> str:
 def inputs(
     package_digest: str, version: str, serving: ServingOptions, requirements: list[str], identity: SourceIdentity
 ) -> dict[str, Any]:
-    """What a bundle is made of; the digest of this is its key."""
+    """What a bundle is made of; the digest of this is its key.
+
+    Quantization is the package's, whose digest is among the inputs.
+    """
+    settings = serving.model_dump(mode="json", exclude={"quantize", "quantize_max_loss"})
     return {
         "package": package_digest,
         "version": version,
-        **{f"serving.{name}": value for name, value in serving.model_dump(mode="json").items()},
+        **{f"serving.{name}": value for name, value in settings.items()},
         **{f"library {name}": number for name, _, number in (line.partition("==") for line in requirements)},
         **{f"function {name}": value for name, value in identity.functions.items()},
     }
