@@ -13,7 +13,7 @@ from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
 from components.contracts.selection import SelectionSpec
-from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
+from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
 from components.contracts.train_spec import TrainSpec
 from components.contracts.tune_spec import TuneSpec
 from components.core.strict import Strict
@@ -164,6 +164,8 @@ class ServingOptions(Strict):
             eight times as many, if it can be decoded at a part of its size.
         workers: processes of the service.
         threads: onnxruntime's threads within one call of a graph.
+        batch_size: most samples that are computed together, of several requests; None: max_batch_size. `modelyard
+            tune-serving` measures it, as well as workers and threads.
         max_queue: requests that may wait for a processor before new ones get 429.
         timeout_seconds: requests that are not begun by then get 504.
         device: `cuda`: only onnxruntime's CUDA provider; `auto`: that, where there is one, else the processor.
@@ -179,9 +181,10 @@ class ServingOptions(Strict):
     max_image_megapixels: float = Field(default=25.0, gt=0, le=1000)
     workers: int = Field(default=1, ge=1, le=64)
     threads: int = _optional(1, ge=1, le=256)
+    batch_size: int | None = _optional(None, ge=1, le=4096)
     max_queue: int = _optional(256, ge=1, le=100_000)
     timeout_seconds: float = _optional(60.0, gt=0, le=3600)
-    device: Literal["auto", "cpu", "cuda"] = _optional("auto")
+    device: Device = _optional("auto")
     gpu_memory_mb: int | None = _optional(None, ge=64)
     quantize: Literal["none", "int8"] = _optional("none")
     quantize_max_loss: float = _optional(0.005, ge=0, lt=1)

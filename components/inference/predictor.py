@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components import tasks
+from components.contracts.serving_spec import Device
 from components.core.errors import CorruptArtifactError, InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
 from components.identity.package import GraphSpec, Package, TensorSpec
-from components.inference.runtime import onnxruntime
+from components.inference.runtime import CUDA, session
 from components.tasks.task import Prediction
 
 Arrays = dict[str, NDArray[Any]]
@@ -28,13 +29,23 @@ class Predictor:
         package: an opened package; its files are not verified again.
         threads: threads of one call; 1 is best for small graphs under load.
         max_pixels: larger images are refused before they are decoded.
+        device, gpu_memory_mb: as of `runtime.session`.
 
     Raises:
         NotFoundError: the package's task is not installed.
         CorruptArtifactError: the processor cannot be read, or a graph does not load or does not fit the signature.
+        ServingError: the device is not there.
     """
 
-    def __init__(self, package: Package, *, threads: int = 1, max_pixels: int = 25_000_000) -> None:
+    def __init__(
+        self,
+        package: Package,
+        *,
+        threads: int = 1,
+        max_pixels: int = 25_000_000,
+        device: Device = "cpu",
+        gpu_memory_mb: int | None = None,
+    ) -> None:
         self.package = package
         self.signature = package.signature()
         self.max_pixels = max_pixels
@@ -42,8 +53,15 @@ class Predictor:
         self.processor = self.task.load(package.folder)
         self.endpoint = self.processor.endpoint(self.signature.classes)
         self._graphs = {
-            name: _Graph(package.graph(name), spec, threads) for name, spec in self.signature.graphs.items()
+            name: _Graph(
+                package.graph(name),
+                spec,
+                session(package.graph(name), threads=threads, device=device, gpu_memory_mb=gpu_memory_mb),
+            )
+            for name, spec in self.signature.graphs.items()
         }
+        # What the graphs really run on.
+        self.device = "cuda" if any(graph.is_on_gpu for graph in self._graphs.values()) else "cpu"
 
     def read(self, items: Sequence[Any]) -> list[Arrays]:
         """Convert the items of a request to arrays.
@@ -109,17 +127,9 @@ class Predictor:
 class _Graph:
     """A loaded graph whose inputs and outputs fit the signature."""
 
-    def __init__(self, path: Path, spec: GraphSpec, threads: int) -> None:
-        self._path = path
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a dozen classes of its own, without a common base
-            raise CorruptArtifactError("the graph does not load", where=str(path), got=error) from error
+    def __init__(self, path: Path, spec: GraphSpec, loaded: Any) -> None:
+        self._path, self._session = path, loaded
+        self.is_on_gpu = CUDA in loaded.get_providers()
         nodes = [*self._session.get_inputs(), *self._session.get_outputs()]
         tensors = [*spec.inputs, *spec.outputs]
         if len(spec.inputs) != len(self._session.get_inputs()) or not _fit(tensors, nodes):
