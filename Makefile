@@ -25,10 +25,10 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install reinstall demo check types lint quick test tests browser bench lock format down clean
+.PHONY: help install reinstall demo check types lint quick test tests browser bench bench-serving lock format down clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## make .venv with the locked dependencies; GPU=1 or GPU=0 overrides the look for an NVIDIA GPU
 
@@ -104,6 +104,9 @@ browser:
 
 bench: $(STAMP)  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks
+
+bench-serving: $(STAMP)  ## requests a second of a packaged service against what people use (needs wrk)
+	$(BIN)/python -m benchmarks.serving
 
 lock: $(STAMP)  ## renew requirements.lock from pyproject.toml, keeping versions that fit; UPGRADE=1: take the newest
 	@links="$(LINKS)"; UV_FIND_LINKS=$$(echo $$links | tr ' ' ',') \

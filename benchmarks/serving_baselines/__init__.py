@@ -1,0 +1,1 @@
+"""What the packaged service is measured against: programs of their own, as their documentation has them."""
