@@ -126,6 +126,8 @@ class ModelApp:
             **slot.about,
             "task": facts.task,
             "data": facts.data_digest,
+            "device": predictor.device,
+            "graphs_are_int8": facts.quantization is not None and facts.quantization.kept,
             "takes": {"item": wire.item, "items": wire.items, "media": wire.media, "form": wire.form},
             **predictor.signature.model_dump(),
         }

@@ -33,7 +33,7 @@ def own(bundle: Path) -> LoadedPackage:
     """
     settings = ServingSettings.load(bundle)
     package = Package.open(bundle / "package")
-    predictor = Predictor(package, max_pixels=settings.max_image_pixels)
+    predictor = _predictor(package, settings)
     for example in package.golden()[:2]:
         _answer(predictor, example)
     spec = SlotSpec(version=settings.version, package_digest=package.digest, bundle=str(bundle))
@@ -54,13 +54,23 @@ def load(spec: SlotSpec, model: str) -> LoadedPackage:
         _expect(folder / "serving.json", f"{settings.model} {settings.version}", f"{model} {spec.version}")
         package = Package.open(folder / "package")
         _expect(package.folder, package.digest, spec.package_digest)
-        predictor = Predictor(package, max_pixels=settings.max_image_pixels)
+        predictor = _predictor(package, settings)
         _check_golden_examples(package, predictor, spec.tolerance)
     except ModelyardError:
         raise
     except Exception as error:  # a broken package can make the libraries that read it raise anything
         raise ServingError("the package cannot be loaded", where=spec.bundle, got=repr(error)) from error
     return LoadedPackage(spec, settings, predictor)
+
+
+def _predictor(package: Package, settings: ServingSettings) -> Predictor:
+    return Predictor(
+        package,
+        threads=settings.threads,
+        max_pixels=settings.max_image_pixels,
+        device=settings.device,
+        gpu_memory_mb=settings.gpu_memory_mb,
+    )
 
 
 def _expect(where: Path, got: str, expected: str) -> None:

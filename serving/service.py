@@ -30,7 +30,7 @@ _app = FrontedService.application
 @bentoml.service(
     name=_settings.model,
     workers=_settings.workers,
-    traffic={"timeout": 60},
+    traffic={"timeout": max(60.0, _settings.timeout_seconds)},
     tracing={"excluded_urls": [".*"]},
     logging={"access": {"enabled": False}},
     service_class=FrontedService,
@@ -42,7 +42,7 @@ class ModelService:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         folder = os.environ.get(SERVICE_FOLDER)
         service = Path(folder) if folder else None
-        self._worker = Worker(BUNDLE, service, threads=max(1, cores // _settings.workers))
+        self._worker = Worker(BUNDLE, service, threads=max(1, cores // (_settings.workers * _settings.threads)))
         _app.serve(self._worker)
         drain.install(self._worker.drain)
         connection_limits.install()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.contracts.serving_spec import Tolerant
+from components.contracts.serving_spec import Device, Tolerant
 
 
 class ServingSettings(Tolerant):
@@ -15,6 +15,9 @@ class ServingSettings(Tolerant):
         version: its version in the registry.
         max_queue: requests that may wait for a processor before new ones get 429.
         timeout_seconds: requests that are not begun by then get 504.
+        threads: onnxruntime's within one call.
+        batch_size: most samples of several requests that are computed together; None: max_batch_size.
+        device, gpu_memory_mb: as of `components.inference.runtime.session`.
     """
 
     model: str
@@ -25,6 +28,10 @@ class ServingSettings(Tolerant):
     workers: int
     max_queue: int = 256
     timeout_seconds: float = 60.0
+    threads: int = 1
+    batch_size: int | None = None
+    device: Device = "auto"
+    gpu_memory_mb: int | None = None
 
     @staticmethod
     def load(folder: Path) -> ServingSettings:

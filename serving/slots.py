@@ -45,9 +45,8 @@ class ModelSlot:
         self.role, self.loaded, self.threads = role, loaded, threads
         # Parameters of a request hold for all its samples, and a sampled answer for its place among them.
         batches = role != "challenger" and loaded.predictor.endpoint.parameters is None
-        self.batcher = (
-            Batcher(loaded.predictor.answer, threads, count, loaded.settings.max_batch_size) if batches else None
-        )
+        size = loaded.settings.batch_size or loaded.settings.max_batch_size
+        self.batcher = Batcher(loaded.predictor.answer, threads, count, size) if batches else None
         self.since = time.time()
         self.recorder = RequestRecorder()
         self.background = Background()

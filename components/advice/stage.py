@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from components.advice import measurement, summary
-from components.comparison import latency
 from components.contracts import advice as contract
 from components.contracts.advice import Advice, CountedSteps, ModelSizes, ReportRequest, SizesRequest
 from components.core import atomic
@@ -18,6 +17,7 @@ from components.core.stage_process import die_with_parent
 from components.evaluation import baselines
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
+from components.inference import latency
 
 SIZES = "sizes.json"
 ADVICE, REPORT, PLOT = "advice.json", "report.html", "plot.png"

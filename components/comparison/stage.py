@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from components.comparison import latency
 from components.comparison.quality import method, quality
 from components.contracts.comparison import Compared, ComparisonRequest, ComparisonTable, Quality, Row
 from components.core import atomic
@@ -22,6 +21,7 @@ from components.evaluation.stage import score
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
 from components.identity.package import Package
+from components.inference import latency
 
 WEIGHTS = "model.safetensors"  # only for further training; predictions do not need them
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Literal, Self
 
 from cronsim import CronSim, CronSimError
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -13,7 +13,7 @@ from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
 from components.contracts.selection import SelectionSpec
-from components.contracts.serving_spec import ChallengerLimits, RolloutPolicy
+from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
 from components.contracts.train_spec import TrainSpec
 from components.contracts.tune_spec import TuneSpec
 from components.core.strict import Strict
@@ -149,6 +149,11 @@ class ReleaseSpec(Strict):
         return RolloutPolicy(canary_percent=self.canary_percent, limits=limits)
 
 
+def _optional(default: Any, **limits: Any) -> Any:
+    """A field that is left out of dumps at its default, so that it changes no key of a bundle that does not use it."""
+    return Field(default=default, exclude_if=lambda value: value == default, **limits)
+
+
 class ServingOptions(Strict):
     """How the bundle serves.
 
@@ -158,12 +163,39 @@ class ServingOptions(Strict):
         max_image_megapixels: images of more pixels are refused before they are decoded; a JPEG file may have up to
             eight times as many, if it can be decoded at a part of its size.
         workers: processes of the service.
+        threads: onnxruntime's threads within one call of a graph.
+        batch_size: most samples that are computed together, of several requests; None: max_batch_size. `modelyard
+            tune-serving` measures it, as well as workers and threads.
+        max_queue: requests that may wait for a processor before new ones get 429.
+        timeout_seconds: requests that are not begun by then get 504.
+        device: `cuda`: only onnxruntime's CUDA provider; `auto`: that, where there is one, else the processor.
+        gpu_memory_mb: most memory that onnxruntime takes on the GPU, for each process and graph; None: no limit.
+        quantize: `int8`: evaluation makes int8 graphs, and the package has them if they are as good (see
+            components/evaluation/quantization.py).
+        quantize_max_loss: the most that the task's first metric may lose on the test split by int8: absolute where
+            higher is better, else relative to the float model's figure.
     """
 
     max_batch_size: int = Field(default=64, ge=1, le=4096)
     max_request_megabytes: int = Field(default=16, ge=1, le=1024)
     max_image_megapixels: float = Field(default=25.0, gt=0, le=1000)
     workers: int = Field(default=1, ge=1, le=64)
+    threads: int = _optional(1, ge=1, le=256)
+    batch_size: int | None = _optional(None, ge=1, le=4096)
+    max_queue: int = _optional(256, ge=1, le=100_000)
+    timeout_seconds: float = _optional(60.0, gt=0, le=3600)
+    device: Device = _optional("auto")
+    gpu_memory_mb: int | None = _optional(None, ge=64)
+    quantize: Literal["none", "int8"] = _optional("none")
+    quantize_max_loss: float = _optional(0.005, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.quantize == "int8" and self.device == "cuda":
+            raise ValueError("quantize: int8 is for processors; onnxruntime's CUDA provider has no int8 kernels for it")
+        if self.gpu_memory_mb is not None and self.device == "cpu":
+            raise ValueError("gpu_memory_mb does nothing with device: cpu")
+        return self
 
 
 class ScheduleSpec(Strict):

@@ -54,6 +54,7 @@ class UnreadableSpecError(ServingError):
     """The spec in the folder cannot be read, so it is neither changed nor replaced."""
 
 
+Device = Literal["auto", "cpu", "cuda"]  # what onnxruntime computes on
 SlotName = Literal["champion", "challenger", "previous", "staged"]
 SLOT_NAMES: tuple[SlotName, ...] = get_args(SlotName)
 

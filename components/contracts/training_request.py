@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, ValidationError
 
@@ -49,8 +49,8 @@ class TrainRequest(Strict):
     cores: int | None = Field(default=None, ge=1)
     rates: tuple[float, float, int] | None = None
 
-    @staticmethod
-    def read(arguments: list[str]) -> TrainRequest:
+    @classmethod
+    def read(cls, arguments: list[str]) -> Self:
         """Read the request file that is the only command-line argument of a stage.
 
         Raises:
@@ -59,7 +59,7 @@ class TrainRequest(Strict):
         if len(arguments) != 1:
             raise UsageError("one request file is expected", got=" ".join(arguments) or "nothing")
         try:
-            return TrainRequest.model_validate_json(Path(arguments[0]).read_bytes())
+            return cls.model_validate_json(Path(arguments[0]).read_bytes())
         except (OSError, ValidationError) as error:
             raise UsageError("the request cannot be read", where=arguments[0], got=error) from error
 

@@ -11,6 +11,7 @@ from components.evaluation import baselines
 from components.evaluation.baselines import Baseline
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
+from components.identity.package import QuantizationFacts
 
 
 def card(
@@ -20,6 +21,7 @@ def card(
     data: dict[str, Any],
     trained: dict[str, Any],
     known: Sequence[Baseline] = (),
+    quantized: QuantizationFacts | None = None,
 ) -> str:
     """Markdown in the order of Mitchell et al. 2019, arXiv:1810.03993.
 
@@ -27,6 +29,7 @@ def card(
         data: facts of the prepared dataset's manifest.
         trained: facts of the trained parts' manifest.
         known: baselines on the same split.
+        quantized: what `serving.quantize` came to.
     """
     model = ", ".join(f"{key} {_as_text(value)}" for key, value in request.model.model_dump(mode="json").items())
     classes = f" into {len(frozen.classes)} classes: {', '.join(frozen.classes)}" if frozen.classes else ""
@@ -60,6 +63,7 @@ def card(
         *_baselines(scored.figures(), known, frozen),
         *task_lines.results,
         "",
+        *_quantization(quantized),
         "## Limits",
         f"- Measured on samples like those of {data['dataset']} only; predictions for other samples are meaningless.",
         *task_lines.limits,
@@ -109,6 +113,22 @@ def _transfer(pretrained: dict[str, Any]) -> list[str]:
         *(f"- {name.replace('_', ' ')}: {_as_text(value)}" for name, value in pretrained.items()),
         "",
     ]
+
+
+def _quantization(facts: QuantizationFacts | None) -> list[str]:
+    """What int8 cost and won, if it was asked for."""
+    if facts is None:
+        return []
+    lines = [
+        "## Quantization",
+        f"- {'int8 graphs' if facts.kept else 'float graphs; int8 was not kept'}: {facts.reason}",
+    ]
+    if facts.int8_figures is not None:
+        lines += ["", "| metric | float | int8 |", "|---|---|---|"]
+        for name, value in facts.float_figures.items():
+            lines.append(f"| {name.replace('_', ' ')} | {value:.4f} | {facts.int8_figures[name]:.4f} |")
+        lines += ["", f"- golden examples with the same answer: {facts.golden_agree}"]
+    return [*lines, ""]
 
 
 def _kind_and_sizes(spec: InputSpec | OutputSpec) -> str:

@@ -7,16 +7,19 @@ import multiprocessing
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.training_request import TrainRequest
 from components.core import atomic
 from components.core.errors import CorruptArtifactError, NotFiniteError
 from components.core.progress import Progress
 from components.core.stage_process import die_with_parent
-from components.evaluation import baselines, report, scorer
+from components.evaluation import baselines, quantization, report, scorer
 from components.evaluation.card import card
+from components.evaluation.quantization import Quantized
 from components.evaluation.scorer import Scored
 from components.evaluation.test_split import FrozenSplit
 from components.identity import manifest
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> None:
         NotFiniteError: the exported graph gives NaN or infinity.
     """
     die_with_parent()
-    request = TrainRequest.read(arguments)
+    request = EvaluationRequest.read(arguments)
     trained, prepared = Path(request.run_folder) / "trained", Path(request.prepared)
     parts, data = _verify_input(trained, "trained", request), _verify_input(prepared, "prepared", request)
     frozen = FrozenSplit.open(prepared, data.facts)
@@ -46,13 +49,27 @@ def main(arguments: list[str]) -> None:
         data_digest=request.data_digest,
         lineage={**request.lineage, **parts.facts.get("lineage", {})},
         parameters=parts.facts.get("parameters"),
-    ).model_dump(mode="json")
-    scored = score(Package(trained, parts.model_copy(update={"facts": facts})), frozen)
-    known = baselines.of(frozen)
-    comparison = baselines.compare(scored.figures(), known, frozen)
-    document = {**report.document("test", scored), **report.rounded(baselines.document(known, comparison))}
-    sealed = _seal(request, document, card(request, scored, frozen, data.facts, parts.facts, known), facts)
-    _draw(scored, trained, Path(request.run_folder) / "plots")
+    )
+    package = Package(trained, parts.model_copy(update={"facts": facts.model_dump(mode="json")}))
+    scored = score(package, frozen)
+    outcome: Quantized | None = None
+    with tempfile.TemporaryDirectory(dir=request.run_folder) as folder:
+        if request.quantize == "int8":
+            outcome = quantization.quantized(package, scored, frozen, request.quantize_max_loss, Path(folder))
+            quantization.log(outcome)
+            facts = facts.model_copy(update={"quantization": outcome.facts})
+            scored = outcome.scored or scored
+        known = baselines.of(frozen)
+        comparison = baselines.compare(scored.figures(), known, frozen)
+        document = {**report.document("test", scored), **report.rounded(baselines.document(known, comparison))}
+        text = card(request, scored, frozen, data.facts, parts.facts, known, facts.quantization)
+        int8_parts = None if outcome is None else outcome.folder
+        sealed = _seal(request, document, text, facts.model_dump(mode="json"), int8_parts)
+    plots = Path(request.run_folder) / "plots"
+    _draw(scored, trained, plots)
+    if outcome is not None:
+        figures_of_both = {**outcome.facts.model_dump(mode="json"), "times_ms": outcome.times_ms}
+        manifest.write_json(plots / "quantization.json", figures_of_both)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in document["overall"].items())
     print(f"evaluated on {scored.samples:,} test samples: {figures}", file=sys.stderr)
     if comparison is not None:
@@ -80,11 +97,16 @@ def score(package: Package, frozen: FrozenSplit) -> Scored:
     return scored
 
 
-def _seal(request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict[str, Any]) -> manifest.Manifest:
-    """Write trained parts, figures and model card to the folder of the package; atomic."""
+def _seal(
+    request: TrainRequest, metrics: dict[str, Any], text: str, facts: dict[str, Any], int8_parts: Path | None
+) -> manifest.Manifest:
+    """Write trained parts, with int8 graphs if there are any, figures and model card to the package; atomic."""
     source = Path(request.run_folder) / "trained"
     with atomic.folder(Path(request.package)) as fresh:
         shutil.copytree(source, fresh, ignore=shutil.ignore_patterns(*TRAINED_ONLY), dirs_exist_ok=True)
+        if int8_parts is not None:
+            ignored = shutil.ignore_patterns(*TRAINED_ONLY)
+            shutil.copytree(int8_parts, fresh, ignore=ignored, dirs_exist_ok=True)
         manifest.write_json(fresh / "metrics.json", metrics)
         (fresh / "README.md").write_text(text, encoding="utf-8")
         return manifest.seal(fresh, "package", facts)

@@ -60,6 +60,11 @@ class Endpoint:
             self.close()
             raise
 
+    @property
+    def pids(self) -> list[int]:
+        """The worker processes."""
+        return [process.pid for process in self._processes]
+
     def wait(self) -> None:
         """Wait until the endpoint is ready.
 

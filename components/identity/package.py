@@ -29,11 +29,56 @@ from components.identity import manifest as manifests
 BATCH = "batch"  # the free size that is the number of samples
 
 
+class QuantizationTrial(Strict):
+    """int8 graphs of one recipe on the validation split.
+
+    Args:
+        figure: the task's first metric; None: the graphs could not be made.
+        problem: why the recipe was not taken.
+    """
+
+    recipe: str
+    figure: float | None
+    problem: str | None
+
+
+class QuantizationFacts(Strict):
+    """What `serving.quantize: int8` came to: what it won and cost, or why the package has float graphs.
+
+    Args:
+        kept: whether the package's graphs are the int8 ones.
+        reason: in words.
+        metric: the task's first.
+        validation: the float graphs' figure on the validation split, by which the recipe is chosen.
+        trials: the recipes in the order in which they were tried.
+        float_figures, int8_figures: on the test split; int8's only if a recipe was chosen.
+        loss: how much the first metric is worse (see `ServingOptions.quantize_max_loss`), and what was allowed.
+        float_bytes, int8_bytes: of all graphs together.
+        golden_agree: golden examples to which both give the same answer, of all.
+        golden_difference: largest difference between their numbers, of the examples where it is finite.
+    """
+
+    kept: bool
+    reason: str
+    metric: str
+    float_figures: dict[str, float]
+    float_bytes: int
+    max_loss: float
+    validation: float | None = None
+    trials: list[QuantizationTrial] = Field(default_factory=list)
+    int8_figures: dict[str, float] | None = None
+    int8_bytes: int | None = None
+    loss: float | None = None
+    golden_agree: str | None = None
+    golden_difference: float | None = None
+
+
 class PackageFacts(Strict):
     """What the manifest says beside the files.
 
     Args:
         parameters: of the network; None: packages of earlier versions do not say.
+        quantization: only where the pipeline asks for int8 graphs.
     """
 
     pipeline: str
@@ -43,6 +88,7 @@ class PackageFacts(Strict):
     data_digest: str
     lineage: dict[str, str]
     parameters: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    quantization: QuantizationFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
 
 
 class TensorSpec(Strict):

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.contracts.serving_spec import Device
 from components.core.errors import CorruptArtifactError, InferenceError
 from components.identity.package import BATCH, GraphSpec, TensorSpec
-from components.inference.runtime import onnxruntime
+from components.inference.runtime import CUDA, onnxruntime, session
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -40,20 +41,16 @@ class LoadedGraph:
         CorruptArtifactError: the graph does not load or does not fit.
     """
 
-    def __init__(self, path: Path, spec: GraphSpec, threads: int) -> None:
+    def __init__(
+        self, path: Path, spec: GraphSpec, *, threads: int = 1, device: Device = "cpu", gpu_memory_mb: int | None = None
+    ) -> None:
         self._path = path
         self._spec = spec
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        if spec.state:  # a plan of memory would be kept for each length of a text
-            options.enable_mem_pattern = False
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises a dozen classes of its own, without a common base
-            raise CorruptArtifactError("the graph does not load", where=str(path), got=error) from error
+        # Else a plan of memory would be kept for each length of a text.
+        self._session = session(
+            path, threads=threads, device=device, gpu_memory_mb=gpu_memory_mb, memory_pattern=not spec.state
+        )
+        self.is_on_gpu = CUDA in self._session.get_providers()
         nodes = [*self._session.get_inputs(), *self._session.get_outputs()]
         tensors = [*spec.inputs, *spec.outputs]
         if len(spec.inputs) != len(self._session.get_inputs()) or not _fit(tensors, nodes):

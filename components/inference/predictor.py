@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components import tasks
+from components.contracts.serving_spec import Device
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
 from components.identity.package import Package
@@ -28,13 +29,23 @@ class Predictor:
         package: an opened package; its files are not verified again.
         threads: threads of one call; 1 is best for small graphs under load.
         max_pixels: larger images are refused before they are decoded.
+        device, gpu_memory_mb: as of `runtime.session`.
 
     Raises:
         NotFoundError: the package's task is not installed.
         CorruptArtifactError: the processor cannot be read, or a graph does not load or does not fit the signature.
+        ServingError: the device is not there.
     """
 
-    def __init__(self, package: Package, *, threads: int = 1, max_pixels: int = 25_000_000) -> None:
+    def __init__(
+        self,
+        package: Package,
+        *,
+        threads: int = 1,
+        max_pixels: int = 25_000_000,
+        device: Device = "cpu",
+        gpu_memory_mb: int | None = None,
+    ) -> None:
         self.package = package
         self.signature = package.signature()
         self.max_pixels = max_pixels
@@ -42,8 +53,13 @@ class Predictor:
         self.processor = self.task.load(package.folder)
         self.endpoint = self.processor.endpoint(self.signature.classes)
         self._graphs = {
-            name: LoadedGraph(package.graph(name), spec, threads) for name, spec in self.signature.graphs.items()
+            name: LoadedGraph(
+                package.graph(name), spec, threads=threads, device=device, gpu_memory_mb=gpu_memory_mb
+            )
+            for name, spec in self.signature.graphs.items()
         }
+        # What the graphs really run on.
+        self.device = "cuda" if any(graph.is_on_gpu for graph in self._graphs.values()) else "cpu"
         self._runner = GraphRunner(self)
 
     def read(self, items: Sequence[Any]) -> list[Arrays]:

@@ -42,13 +42,16 @@ def inputs(
 ) -> dict[str, Any]:
     """What a bundle is made of; the digest of this is its key.
 
+    Quantization is the package's, whose digest is among the inputs.
+
     Args:
         hashes: by name of a requirement, the sha256 of the files that may be installed.
     """
+    settings = serving.model_dump(mode="json", exclude={"quantize", "quantize_max_loss"})
     return {
         "package": package_digest,
         "version": version,
-        **{f"serving.{name}": value for name, value in serving.model_dump(mode="json").items()},
+        **{f"serving.{name}": value for name, value in settings.items()},
         **{f"library {name}": number for name, _, number in (line.partition("==") for line in requirements)},
         **({"library hashes": digest.of_value(hashes)} if hashes else {}),
         **{f"function {name}": value for name, value in identity.functions.items()},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from components.core import atomic
 from components.core.errors import ServingError
@@ -15,6 +16,9 @@ from components.identity import digest, lock_file
 
 # httptools and uvloop are what uvicorn takes where they are there: a third more requests a second.
 ROOTS = ("bentoml", "httptools", "jinja2", "numpy", "onnxruntime", "orjson", "pydantic", "uvloop")
+
+RUNTIME = "onnxruntime"
+GPU_BEHIND = 2  # minor versions that the build for CUDA may be behind: it appears later, and not for each version
 
 
 def kept(lock: Path, cache: Path, libraries: Sequence[str]) -> list[str]:
@@ -61,6 +65,28 @@ def pinned(lock: Path, libraries: Sequence[str]) -> list[str]:
             if inner.marker is None or any(inner.marker.evaluate(marker) for marker in markers):
                 waiting.append(inner)
     return sorted(set(needed.values()))
+
+
+def for_device(requirements: list[str], device: str) -> list[str]:
+    """The requirements of a bundle for a device: for `cuda`, onnxruntime's build for CUDA in place of the other.
+
+    The build for CUDA is a distribution of its own, whose versions are other ones; neither it nor the libraries of CUDA
+    and cuDNN that it brings are in the lock file. It gets bounds and no pin (`unpinned` names it).
+    """
+    if device != "cuda":
+        return requirements
+    return sorted(_gpu(line) if line.startswith(f"{RUNTIME}==") else line for line in requirements)
+
+
+def unpinned(requirements: Sequence[str]) -> list[str]:
+    """The requirements without an exact version."""
+    return [line for line in requirements if "==" not in line]
+
+
+def _gpu(pin: str) -> str:
+    # The newest graph format and operators that the locked version reads, an older one need not.
+    version = Version(pin.partition("==")[2])
+    return f"{RUNTIME}-gpu[cuda,cudnn]>={version.major}.{max(0, version.minor - GPU_BEHIND)},<{version.major + 1}"
 
 
 def locked(lock: Path) -> dict[str, str]:

@@ -72,6 +72,12 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "max_request_bytes": spec.max_request_megabytes * 1_000_000,
         "max_image_pixels": int(spec.max_image_megapixels * 1_000_000),
         "workers": spec.workers,
+        "max_queue": spec.max_queue,
+        "timeout_seconds": spec.timeout_seconds,
+        "threads": spec.threads,
+        "batch_size": spec.batch_size,
+        "device": spec.device,
+        "gpu_memory_mb": spec.gpu_memory_mb,
     }
     manifests.write_json(context / "serving.json", settings)
     code_identity = code_digest(code(Path(request.source_root), package.facts.task), request.requirements)
@@ -87,6 +93,8 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "train_fingerprint": package.facts.train_fingerprint,
         "data_digest": package.facts.data_digest,
         "requirements": request.requirements,
+        "unpinned": requirements.unpinned(request.requirements),
+        "device": spec.device,
         "spec_format": SPEC_FORMAT,
         "code": code_identity,
     }

@@ -49,7 +49,7 @@ def collect(
     """
     if unhashed := [pin for pin in pins if not hashes.get(pin.partition("==")[0])]:
         raise ServingError(
-            "the bundle's requirements have no hashes: an earlier Modelyard built it",
+            "the bundle's requirements have no hashes: an earlier Modelyard built it, or it is for CUDA",
             got=", ".join(unhashed[:3]),
             next_step="`modelyard run` builds the bundle anew",
         )

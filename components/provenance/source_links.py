@@ -80,13 +80,15 @@ def pins(root: Path, bundle_facts: Mapping[str, Any]) -> str:
     if not file.is_file():
         raise AbsentError(f"no {LOCK_FILE} here")
     locked = requirements.locked(file)
-    pinned = dict(line.split("==", 1) for line in bundle_facts["requirements"])
+    unpinned = requirements.unpinned(bundle_facts["requirements"])
+    pinned = dict(line.split("==", 1) for line in bundle_facts["requirements"] if line not in unpinned)
     differing = [
         f"{name} {version} -> {locked.get(name)}" for name, version in pinned.items() if locked.get(name) != version
     ]
     if differing:
         raise AbsentError(f"{LOCK_FILE} is another one now: {', '.join(differing[:3])}")
-    return f"the bundle's {len(pinned)} pins are those of {LOCK_FILE} on disk"
+    rest = f"; not pinned: {', '.join(unpinned)}" if unpinned else ""
+    return f"the bundle's {len(pinned)} pins are those of {LOCK_FILE} on disk{rest}"
 
 
 def _require_commit(root: Path, owner: str, commit_name: str) -> None:

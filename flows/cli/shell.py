@@ -26,6 +26,10 @@ COMMANDS = {
     "tune": ("flows.cli.tune:tune", "Search over a pipeline's keys; trials are resumed, pruned, never trained twice."),
     "why": ("flows.cli.why:why", "What would run, and what changed."),
     "serve": ("flows.cli.serve:serve", "Serve the champion of a pipeline."),
+    "tune-serving": (
+        "flows.cli.tune_serving:tune_serving",
+        "Measure which workers, threads and batches serve it best.",
+    ),
     "predict": ("flows.cli.predict:predict", "Send a file or text to a pipeline's service."),
     "deploy": (
         "flows.cli.deploy:deploy",

@@ -43,8 +43,12 @@ def of(project: Project, spec: PipelineSpec, version: Version) -> BundlePlan:
             where=f"{version.name} version {version.version}",
             next_step="choose a version that `modelyard run` registered",
         )
-    requirement_pins = requirements.kept(project.lock_file, project.state / "cache", tasks.find(spec.task).libraries)
-    hashes = requirements.hashes(project.lock_file, requirement_pins)
+    libraries = tasks.find(spec.task).libraries
+    pins = requirements.kept(project.lock_file, project.state / "cache", libraries)
+    requirement_pins = requirements.for_device(pins, spec.serving.device)
+    # pip takes hashes for all requirements or for none.
+    checked = [] if requirements.unpinned(requirement_pins) else requirement_pins
+    hashes = requirements.hashes(project.lock_file, checked)
     code = bundle_inputs.code(project.source_root, spec.task)
     fingerprint = Fingerprint(
         bundle_inputs.inputs(version.package_digest, version.version, spec.serving, requirement_pins, code, hashes)

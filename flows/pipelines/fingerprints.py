@@ -93,15 +93,22 @@ def training(
 
 
 def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
-    """The fingerprint of a package: the training's fingerprint and the evaluation code.
+    """The fingerprint of a package: the training's fingerprint, the evaluation code, and int8 where it is asked for.
 
     Raises:
         NotFoundError: there is no such task.
     """
     modules = [EVALUATION, tasks.module(spec.task), tasks.find(spec.task).scorer.partition(":")[0]]
     # The package names its pipeline, so two pipelines with one training have a package each.
+    serving = spec.serving
+    options = {"quantize": serving.quantize, "quantize_max_loss": serving.quantize_max_loss}
     return Fingerprint(
-        {"training": train_fingerprint, "pipeline": spec.name, **_code(user_source.identity(modules, source_root))}
+        {
+            "training": train_fingerprint,
+            "pipeline": spec.name,
+            **({} if serving.quantize == "none" else _flat("serving", options)),
+            **_code(user_source.identity(modules, source_root)),
+        }
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.contracts.advice import ReportRequest, SizesRequest
 from components.contracts.comparison import ComparisonRequest
+from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
@@ -144,7 +145,12 @@ def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints)
         NotFoundError: the run folder has no trained model.
     """
     run_folder = _place(project, project.run_folder(fingerprints.train.digest))
-    document = _train_request(project, spec, fingerprints, run_folder, None)
+    training_request = _train_request(project, spec, fingerprints, run_folder, None)
+    document = EvaluationRequest(
+        **dict(training_request),
+        quantize=spec.serving.quantize,
+        quantize_max_loss=spec.serving.quantize_max_loss,
+    )
     return StageRequest(
         stage="evaluation",
         document=document.model_dump_json(),

