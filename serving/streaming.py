@@ -61,7 +61,8 @@ def _parts(slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Gene
     if found is None:
         (prediction,) = predictor.answer([sample], parsed.parameters)
         text = str(prediction.get("text", ""))
-        found = iter([StreamedPart(text, int(prediction.get("tokens", 0)), count_tokens(slot, parsed), prediction)])
+        yield StreamedPart(text, int(prediction.get("tokens", 0)), count_tokens(slot, parsed), prediction)
+        return
     yield from found
 
 

@@ -13,7 +13,7 @@ from components.contracts.serving_spec import Device
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
 from components.identity.package import Package
-from components.inference.loaded_graph import LoadedGraph, State
+from components.inference.loaded_graph import LoadedGraph, GraphState
 from components.tasks.task import Prediction, StreamedPart
 
 Arrays = dict[str, NDArray[Any]]
@@ -53,9 +53,7 @@ class Predictor:
         self.processor = self.task.load(package.folder)
         self.endpoint = self.processor.endpoint(self.signature.classes)
         self._graphs = {
-            name: LoadedGraph(
-                package.graph(name), spec, threads=threads, device=device, gpu_memory_mb=gpu_memory_mb
-            )
+            name: LoadedGraph(package.graph(name), spec, threads=threads, device=device, gpu_memory_mb=gpu_memory_mb)
             for name, spec in self.signature.graphs.items()
         }
         # What the graphs really run on.
@@ -112,7 +110,9 @@ class Predictor:
         spec = self.signature.graphs.get(graph)
         return [] if spec is None else list(spec.state)
 
-    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+    def advance(
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: GraphState | None = None
+    ) -> tuple[Arrays, GraphState]:
         """Run a graph with a state once: its answers, and the next state (see `tasks.decoding.StatefulRunner`).
 
         Raises:
@@ -176,7 +176,9 @@ class GraphRunner:
         """See `Predictor.states`."""
         return self._predictor.states(graph)
 
-    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+    def advance(
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: GraphState | None = None
+    ) -> tuple[Arrays, GraphState]:
         """See `Predictor.advance`."""
         self._check()
         return self._predictor.advance(graph, feed, state)
