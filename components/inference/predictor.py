@@ -13,7 +13,7 @@ from components.contracts.serving_spec import Device
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
 from components.identity.package import Package
-from components.inference.loaded_graph import LoadedGraph, GraphState
+from components.inference.loaded_graph import LoadedGraph, OrtState
 from components.tasks.task import Prediction, StreamedPart
 
 Arrays = dict[str, NDArray[Any]]
@@ -111,8 +111,8 @@ class Predictor:
         return [] if spec is None else list(spec.state)
 
     def advance(
-        self, graph: str, feed: Mapping[str, NDArray[Any]], state: GraphState | None = None
-    ) -> tuple[Arrays, GraphState]:
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: OrtState | None = None
+    ) -> tuple[Arrays, OrtState]:
         """Run a graph with a state once: its answers, and the next state (see `tasks.decoding.StatefulRunner`).
 
         Raises:
@@ -177,8 +177,8 @@ class GraphRunner:
         return self._predictor.states(graph)
 
     def advance(
-        self, graph: str, feed: Mapping[str, NDArray[Any]], state: GraphState | None = None
-    ) -> tuple[Arrays, GraphState]:
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: OrtState | None = None
+    ) -> tuple[Arrays, OrtState]:
         """See `Predictor.advance`."""
         self._check()
         return self._predictor.advance(graph, feed, state)
