@@ -72,15 +72,15 @@ class LoadedGraph:
             if tensor.name in spec.optional
         }
 
-    def run(self, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        """The answers for a feed.
+    def run(self, feed: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> Arrays:
+        """The answers for a feed, or the outputs of these names.
 
         Raises:
             InferenceError: onnxruntime failed, or the feed lacks an input.
         """
         try:
-            values = self._session.run(self._answers, self._complete(feed, ()))
-            return dict(zip(self._answers, values, strict=True))
+            wanted = self._answers if names is None else list(names)
+            return dict(zip(wanted, self._session.run(wanted, self._complete(feed, ())), strict=True))
         except Exception as error:  # as above: no common base
             raise InferenceError("the graph failed", where=str(self._path), got=repr(error)) from error
 
