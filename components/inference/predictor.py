@@ -12,7 +12,7 @@ from components import tasks
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
 from components.identity.package import Package
-from components.inference.loaded_graph import LoadedGraph, State
+from components.inference.loaded_graph import DecodingState, LoadedGraph
 from components.tasks.task import EMBEDDING, Prediction, StreamedPart
 
 Arrays = dict[str, NDArray[Any]]
@@ -97,7 +97,9 @@ class Predictor:
         spec = self.signature.graphs.get(graph)
         return [] if spec is None else list(spec.state)
 
-    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+    def advance(
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: DecodingState | None = None
+    ) -> tuple[Arrays, DecodingState]:
         """Run a graph with a state once: its answers, and the next state (see `tasks.decoding.StatefulRunner`).
 
         Raises:
@@ -169,6 +171,8 @@ class GraphRunner:
         """See `Predictor.states`."""
         return self._predictor.states(graph)
 
-    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+    def advance(
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: DecodingState | None = None
+    ) -> tuple[Arrays, DecodingState]:
         """See `Predictor.advance`."""
         return self._predictor.advance(graph, feed, state)

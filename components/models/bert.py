@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -136,7 +136,7 @@ class Bert(nn.Module):
         """Tokens (N, T), lengths (N,) to features (N, D), or (N, T, D) for a class of each token."""
         features = self.encode(values, lengths)  # (N, T, D)
         if self.pooling is not None:
-            return self.pooling(features, lengths)  # type: ignore[no-any-return]
+            return cast(Tensor, self.pooling(features, lengths))
         return features if self.every_token else features[:, 0]
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:

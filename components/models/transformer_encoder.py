@@ -6,6 +6,7 @@ Legend: N batch, T length, P patches, C channels, D width, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -109,4 +110,4 @@ class TransformerEncoder(nn.Module):
         for layer in self.layers:
             features = layer(features, mask)  # (N, P, D)
         features = self.norm(features)  # (N, P, D)
-        return features if self.pooling is None else self.pooling(features, lengths)
+        return features if self.pooling is None else cast(Tensor, self.pooling(features, lengths))
