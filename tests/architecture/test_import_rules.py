@@ -27,10 +27,7 @@ WRONG = {
     "optuna only where pipelines are tuned": ("components/evaluation/stage.py", "import optuna"),
     "mlflow only in registry": ("flows/platform/health.py", "import mlflow"),
     "bentoml only in packaging and serving": ("flows/platform/environment.py", "import bentoml"),
-    "what signs and what lists a bundle's parts only in packaging": (
-        "flows/pipelines/signing.py",
-        "import model_signing",
-    ),
+    "what signs and what lists a bundle's parts only in packaging": ("flows/cli/verify.py", "import model_signing"),
     "great_expectations only in validation": ("components/ingestion/stage.py", "import great_expectations"),
     "dvc only in versioning": ("flows/platform/environment.py", "import dvc.repo"),
     "torch only where networks are built, trained and evaluated, and for augmentation": (
