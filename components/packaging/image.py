@@ -87,3 +87,9 @@ LABEL {label_lines}
 ENTRYPOINT {json.dumps(start)}
 CMD {json.dumps(["--host", EVERYWHERE, "--port", str(PORT)])}
 """
+
+
+def run_command(tool: str, tag: str) -> str:
+    """How a person runs the image on this machine, as a cluster would."""
+    limits = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges"
+    return f"{tool} run {limits} -p 127.0.0.1:{PORT}:{PORT} {tag}"

@@ -51,7 +51,7 @@ def collect(
         raise ServingError(
             "the bundle's requirements have no hashes: an earlier Modelyard built it, or it is for CUDA",
             got=", ".join(unhashed[:3]),
-            next_step="`modelyard run` builds the bundle anew",
+            next_step="`modelyard run` builds one of today, `modelyard promote MODEL VERSION` releases it",
         )
     cache.mkdir(parents=True, exist_ok=True)
     admitted = {value: name for name, values in hashes.items() for value in values}

@@ -10,7 +10,7 @@ import click
 from components.core.project import Project
 
 
-@click.command(epilog="Example:  modelyard containerize digits --tool podman --base localhost/python:3.11")
+@click.command(epilog="Example:  modelyard containerize digits --tool podman --base my-python:3.11")
 @click.argument("pipeline")
 @click.option("--version", "number", metavar="N", help="This version instead of the champion.")
 @click.option("--base", metavar="IMAGE", help="The base image, with Python 3.11 and venv; default: python:3.11-slim.")
@@ -70,6 +70,5 @@ def containerize(
     click.echo(f"{built.tag}  {built.digest}")
     for name, value in sorted(built.labels.items()):
         click.echo(f"  {name}: {value}")
-    limits = "--read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges"
-    click.echo(f"  {program.name} run {limits} -p 127.0.0.1:3000:{image.PORT} {built.tag}", err=True)
+    click.echo(f"  {image.run_command(program.name, built.tag)}", err=True)
     return 0
