@@ -106,7 +106,7 @@ bench: $(STAMP)  ## measure what the README claims about speed
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)  ## build the documentation site, build/site/index.html, without the network
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000"
 
 screenshots: $(STAMP)  ## pictures for the site, from the running stack, with Chromium; then `make docs`
