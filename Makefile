@@ -113,7 +113,7 @@ bench-serving: $(STAMP)  ## requests a second of a packaged service against what
 	$(BIN)/python -m benchmarks.serving
 
 docs: $(STAMP)  ## build the documentation site, build/site/index.html, without the network
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/site/index.html; with search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000"
 
 screenshots: $(STAMP)  ## pictures for the site, from the running stack, with Chromium; then `make docs`

@@ -1,4 +1,4 @@
-"""A KServe `InferenceService` whose predictor is the bundle's image, spoken to by the Open Inference Protocol.
+"""A KServe `InferenceService` whose predictor is the bundle's image; it states the protocol that the bundle speaks.
 
 Standard ("raw") deployment mode, in which the predictor becomes a Deployment: Knative takes neither `preStop` nor
 `topologySpreadConstraints`.
@@ -39,7 +39,8 @@ def files(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceRes
 def inference_service(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceResources) -> dict[str, Any]:
     """The `InferenceService`; pods carry its labels and annotations."""
     container = pod.container(CONTAINER, facts, options, resources)
-    container["env"] = [*container["env"], {"name": "PROTOCOL", "value": "v2"}]
+    if facts.speaks_open_inference:
+        container["env"] = [*container["env"], {"name": "PROTOCOL", "value": "v2"}]
     container["ports"] = [{"name": "http1", "containerPort": PORT, "protocol": "TCP"}]
     about = metadata(facts)
     about["annotations"] = {

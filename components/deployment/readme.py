@@ -106,7 +106,8 @@ def _kserve(facts: ServiceFacts) -> str:
         "kubectl apply --kustomize .",
         f"kubectl wait --for=condition=Ready --timeout=300s inferenceservice/{facts.model}",
     )
-    return f"""KServe 0.15 or later on Kubernetes 1.30 or later.
+    protocol = "the Open Inference Protocol (V2)" if facts.speaks_open_inference else "`POST /predict` alone, not V2"
+    return f"""KServe 0.15 or later on Kubernetes 1.30 or later. The service of this bundle answers {protocol}.
 {_keys(facts, f"./{API_KEYS_NAME}")}
 
 {commands}

@@ -14,7 +14,9 @@ from components.identity.package import Package
 from components.packaging.bundle import Bundle
 
 MEBIBYTE = 2**20
+# What the code of a bundle names if its service reads API keys, or answers the Open Inference Protocol.
 API_KEYS_VARIABLE = "MODELYARD_API_KEYS"
+OPEN_INFERENCE_PATH = "/v2/health/ready"
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -59,6 +61,8 @@ class ServiceFacts:
         max_request_bytes: larger request bodies are refused.
         package_bytes: size of the model package on disk.
         asks_for_keys: whether the bundle's service reads API keys from the file that MODELYARD_API_KEYS names.
+        speaks_open_inference: whether the bundle's service answers the Open Inference Protocol (`/v2/...`), as KServe's
+            clients speak it.
         measurement: None: not measured; resources are then estimated, and the files say so.
     """
 
@@ -73,6 +77,7 @@ class ServiceFacts:
     max_request_bytes: int
     package_bytes: int
     asks_for_keys: bool
+    speaks_open_inference: bool
     measurement: ServiceMeasurement | None = None
 
     @property
@@ -117,6 +122,7 @@ def of_bundle(bundle: Bundle, measurement: ServiceMeasurement | None = None) -> 
         max_request_bytes=body,
         package_bytes=_size(package.folder),
         asks_for_keys=_names(bundle.source, API_KEYS_VARIABLE),
+        speaks_open_inference=_names(bundle.source, OPEN_INFERENCE_PATH),
         measurement=measurement,
     )
 
@@ -125,6 +131,6 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _names(source: Path, variable: str) -> bool:
-    """Whether code of the bundle names an environment variable."""
-    return any(variable.encode() in path.read_bytes() for path in source.rglob("*.py"))
+def _names(source: Path, text: str) -> bool:
+    """Whether code of the bundle has a text in it, such as the name of an environment variable."""
+    return any(text.encode() in path.read_bytes() for path in source.rglob("*.py"))

@@ -32,5 +32,6 @@ def facts(measurement: ServiceMeasurement | None = MEASUREMENT, *, asks_for_keys
         max_request_bytes=16_000_000,
         package_bytes=500_000,
         asks_for_keys=asks_for_keys,
+        speaks_open_inference=asks_for_keys,
         measurement=measurement,
     )

@@ -33,6 +33,7 @@ def test_the_facts_are_those_of_the_bundle(bundle: Bundle) -> None:
     assert (facts.workers, facts.max_request_bytes, facts.data_digest) == (1, 100_000, "d" * 64)
     assert facts.package_bytes > 1000
     assert not facts.asks_for_keys
+    assert not facts.speaks_open_inference
 
 
 def test_a_service_whose_code_names_the_file_of_keys_asks_for_keys(bundle: Bundle) -> None:

@@ -274,6 +274,7 @@ def test_the_settings_of_the_platform_are_those_of_a_project(tmp_path: Path) -> 
 def test_a_service_that_asks_for_no_key_gets_none_and_the_readme_says_so(target: TargetName) -> None:
     files = target_files.of_target(target, facts(asks_for_keys=False), OPTIONS)
     assert "asks for no key" in files["README.md"]
+    assert target != "kserve" or "PROTOCOL" not in files["inferenceservice.yaml"]
     assert not any("api-keys" in text or "API_KEYS" in text for text in files.values())
     for text in (text for name, text in files.items() if name == "deployment.yaml"):
         kubernetes_validate.validate(yaml.safe_load(text), KUBERNETES[-1], strict=True)
