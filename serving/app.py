@@ -51,6 +51,8 @@ class ModelApp:
 
     def serve(self, worker: Worker) -> None:
         """Set the worker whose slots answer."""
+        # Broken forms are told to their senders; a line each would let anybody fill the log.
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
         self._worker = worker
         self._slot_manager = worker.slot_manager
         answerer = Answerer(worker.slot_manager)

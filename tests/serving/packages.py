@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +17,12 @@ from components.contracts.serving_spec import SlotSpec
 from components.core import atomic
 from components.identity import manifest
 from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
+from components.inference import body
 from components.inference.predictor import Predictor
 from components.preprocessing.text import BEGIN, END, Tokenizer
 from components.preprocessing.tokenizer_spec import WordLevel
 from components.tasks.series_classification import SeriesClassificationProcessor
+from components.tasks.sound_classification import SoundClassificationProcessor
 from components.tasks.table_columns import CategoryColumn, NumberColumn
 from components.tasks.tabular_classification import TabularClassificationProcessor
 from components.tasks.text_generation import TextGenerationProcessor
@@ -79,6 +83,30 @@ def series(folder: Path) -> SlotSpec:
                    (b'{"values": %s}', SERIES[0].tolist()))  # fmt: skip
 
 
+def sound(folder: Path) -> SlotSpec:
+    """Half a second at 8 kHz, as frames of 16 bands."""
+    processor = SoundClassificationProcessor(
+        rate=8000, bands=16, max_seconds=0.5, resampler="soxr", mean=[0.0] * 16, std=[1.0] * 16, classes=CLASSES
+    )
+    nodes = [
+        helper.make_node("ReduceMean", ["series"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    takes = [_tensor("series", "float32", "length", 16), _tensor("series_lengths", "int64")]
+    gives = [_tensor("probabilities", "float32", 2)]
+    model = _model(nodes, {"weights": np.random.default_rng(0).normal(size=(16, 2))}, takes, gives)
+    return _sealed(folder, "sound-classification", processor, model, takes, gives, CLASSES, wav())
+
+
+def wav() -> bytes:
+    """A WAV file of a tone, 16 bits, one channel, 8 kHz."""
+    samples = (np.sin(np.arange(2000) * 0.4) * 16_000).astype("<i2").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 16_000, 2, 16)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
 def language_model(folder: Path, *, endless: bool = False) -> SlotSpec:
     """After "one" comes "two", and so on; "eight" is the end, or, if `endless`, "one" follows it."""
     tokenizer = Tokenizer.fit(WordLevel(min_frequency=1), iter([" ".join(WORDS)]))
@@ -121,9 +149,7 @@ def _sealed(
     classes: list[str],
     golden: Any,
 ) -> SlotSpec:
-    import json
-
-    content, media = golden, "text/plain"
+    content, media = golden, "audio/wav" if golden[:4] == b"RIFF" else "text/plain"
     if isinstance(golden, tuple):
         content, media = golden[0] % json.dumps(golden[1]).encode(), "application/json"
     with atomic.folder(folder / "package") as fresh:
@@ -138,8 +164,6 @@ def _sealed(
         manifest.write_json(fresh / "metrics.json", {"split": "test", "samples": 3, "overall": {"accuracy": 0.5}})
         manifest.seal(fresh, "package", {**facts, "lineage": {}})
         predictor = Predictor(Package.open(fresh))
-        from components.inference import body
-
         parsed = body.read(predictor.processor, predictor.endpoint, content, media)
         (answer,) = predictor.predict(parsed.items)
         example = GoldenExample(file="000", media=media, truth="", answer=answer)
