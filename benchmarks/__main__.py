@@ -29,6 +29,7 @@ NAMES = (
     "prepare_memory",
     "wrong_labels",
     "serving",
+    "generation",
     "switching",
     "rollover",
     "promotion",

@@ -20,8 +20,6 @@ SMALL = {"width": 32, "heads": 2, "depth": 2}
 BPE = {"tokenizer": {"kind": "bpe", "vocabulary": 320}, "max_length": 32}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "decoder": ("text-generation", {"family": "transformer", "name": "decoder", **SMALL}),
-    "post": ("text-generation", {"family": "transformer", "name": "decoder", **SMALL, "norm": "post", "tied": False,
-                                 "positions": "sinusoidal"}),
     "mamba": ("text-generation", {"family": "state-space", "name": "mamba", "width": 32, "depth": 2}),
     "seq2seq": ("translation", {"family": "transformer", "name": "seq2seq-transformer", **SMALL, "shared": True}),
     "gru": ("translation", {"family": "rnn", "name": "seq2seq-gru", "width": 32, "embedding": 16, "shared": True}),
@@ -33,14 +31,14 @@ def prepared(folder: Path, task: str, settings: dict[str, Any] = BPE) -> Prepare
     return open_prepared(folder, prepare(folder, task, settings, (64, 8, 8)))
 
 
-def network(case: str, processor: Processor, scale: float = 4.0) -> torch.nn.Module:
-    """The network of a case with random weights, of which the largest logits are clear."""
+def network(model: dict[str, Any], processor: Processor, scale: float = 4.0) -> torch.nn.Module:
+    """A network with random weights, of which the largest logits are clear."""
     from pydantic import TypeAdapter
 
     from components.contracts.model_spec import ModelSpec
 
     torch.manual_seed(0)
-    config: Any = TypeAdapter(ModelSpec).validate_python(MODELS[case][1])
+    config: Any = TypeAdapter(ModelSpec).validate_python(model)
     made = build_network(config, processor.input_spec(), processor.output_spec())
     with torch.no_grad():
         for parameter in made.parameters():
@@ -49,15 +47,15 @@ def network(case: str, processor: Processor, scale: float = 4.0) -> torch.nn.Mod
     return made.eval()
 
 
-def build(folder: Path, case: str, made: Prepared, *, state: bool = True) -> Package:
+def build(folder: Path, model: dict[str, Any], made: Prepared, *, state: bool = True) -> Package:
     """The sealed package in `folder`; without `state`, its graphs are those of earlier versions."""
-    graphs = build_graphs(network(case, made.processor), made.processor)
+    graphs = build_graphs(network(model, made.processor), made.processor)
     if not state:
         graphs = [graph.plain or graph for graph in graphs]
     folder.mkdir(parents=True)
     signature = export(graphs, made.validation, folder, made.classes)
     (folder / "signature.json").write_text(signature.model_dump_json())
     made.processor.save(folder)
-    facts = {"pipeline": case, "task": MODELS[case][0], "train_fingerprint": "ab" * 32, "data_digest": "cd" * 32}
+    facts = {"pipeline": "small", "task": made.task.name, "train_fingerprint": "ab" * 32, "data_digest": "cd" * 32}
     manifest.seal(folder, "package", {**facts, "lineage": {}})
     return Package.open(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from components.inference.loaded_graph import LoadedGraph, State
 from components.tasks.task import Prediction, StreamedPart
 
 Arrays = dict[str, NDArray[Any]]
+Stream = Generator[StreamedPart, None, None]
 
 Check = Callable[[], None]
 
@@ -126,13 +127,13 @@ class Predictor:
         runner = self._runner if check is None else GraphRunner(self, check)
         return self.processor.answer(runner, samples, self.signature.classes, parameters)
 
-    def stream(self, sample: Arrays, parameters: Strict | None = None) -> Iterator[StreamedPart] | None:
+    def stream(self, sample: Arrays, parameters: Strict | None = None) -> Stream | None:
         """The answer to one sample in parts, as it is computed; None if the task has no such answers.
 
-        The iterator computes when it is asked for the next part, and raises what `answer` raises. A closed iterator
+        The generator computes when it is asked for the next part, and raises what `answer` raises. A closed one
         computes nothing more.
         """
-        stream: Callable[..., Iterator[StreamedPart]] | None = getattr(self.processor, "stream", None)
+        stream: Callable[..., Stream] | None = getattr(self.processor, "stream", None)
         return None if stream is None else stream(self._runner, sample, self.signature.classes, parameters)
 
     def predict(self, items: Sequence[Any], parameters: Strict | None = None) -> list[Prediction]:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Sizes = tuple[int, int]  # N and T of what is flattened to (N * T, D); of a graph, as traced values
+
 
 class MultiHeadAttention(nn.Module):
     """softmax(QK' / sqrt(D / h)) V in h parallel heads: self-attention, or attention to a memory.
@@ -28,7 +30,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}")
-        self.heads = heads
+        self.heads, self.head_width = heads, width // heads
         self.dropout = dropout
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
@@ -54,33 +56,50 @@ class MultiHeadAttention(nn.Module):
         joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (N, T, D)
         return joined
 
-    def extend(self, queries: Tensor, bias: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Self-attention of a chunk (N, T, D) to itself and to earlier keys and values (N, h, P, D / h).
+    def extend(
+        self, features: Tensor, sizes: Sizes, bias: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Self-attention of a chunk (N * T, D) to itself and to earlier keys and values (N, h, P, D / h).
 
         Args:
+            sizes: N and T.
             bias: added to the scores, broadcast to (N, h, T, P + T); -inf where a query does not attend.
 
         Returns:
-            (N, T, D), and all keys and values (N, h, P + T, D / h).
+            (N * T, D), and all keys and values (N, h, P + T, D / h).
         """
-        own_key, own_value = self.project(queries)
+        layers = (self.query, self.key, self.value)
+        weight, shift = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+        joint = functional.linear(
+            features, weight, shift
+        )  # (N * T, 3D): one multiplication of matrices instead of three
+        heads = joint.view(*sizes, 3 * self.heads, self.head_width).transpose(1, 2)  # (N, 3h, T, D / h)
+        queries, own_key, own_value = torch.split(heads, self.heads, dim=1)  # (N, h, T, D / h) each
         key, value = torch.cat([key, own_key], dim=2), torch.cat([value, own_value], dim=2)
-        return self.attend(queries, bias, key, value), key, value
+        return self._attended(queries, bias, key, value), key, value
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (N, h, S, D / h) of a memory (N, S, D)."""
         return self._split(self.key(memory)), self._split(self.value(memory))
 
-    def attend(self, queries: Tensor, bias: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """As `forward`, with keys and values (N, h, S, D / h) that `project` gave; without dropout.
+    def attend(self, features: Tensor, rows: int, bias: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention of queries (N * T, D) to keys and values (N, h, S, D / h) that `project` gave; `bias` as above.
 
-        Here the queries are scaled, not the keys too as in the exported `scaled_dot_product_attention`: one pass over
-        the keys less.
+        Args:
+            rows: N.
         """
-        scaled = self._split(self.query(queries)) / math.sqrt(queries.shape[2] // self.heads)  # (N, h, T, D / h)
-        scores = scaled @ key.transpose(2, 3) + bias  # (N, h, T, S)
+        queries = self.query(features).view(rows, -1, self.heads, self.head_width).transpose(1, 2)  # (N, h, T, D / h)
+        return self._attended(queries, bias, key, value)
+
+    def _attended(self, queries: Tensor, bias: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """(N, h, T, D / h) to (N * T, D), as `forward` in evaluation.
+
+        The queries are scaled; the exported `scaled_dot_product_attention` scales the keys too, one pass over all of
+        them.
+        """
+        scores = (queries / math.sqrt(self.head_width)) @ key.transpose(2, 3) + bias  # (N, h, T, S)
         attended = scores.softmax(dim=3) @ value  # (N, h, T, D / h)
-        joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (N, T, D)
+        joined: Tensor = self.output(attended.transpose(1, 2).reshape(-1, self.heads * self.head_width))
         return joined
 
     def _split(self, features: Tensor) -> Tensor:

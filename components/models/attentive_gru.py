@@ -43,7 +43,8 @@ class AttentiveGru(nn.Module):
 
     def forward(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Steps (N, T, E), first state (N, D), memory (N, S, M), lengths (N,) to states (N, T, D), contexts."""
-        prepared, attended, weights = self._prepared(steps, memory, self.key(memory), lengths)
+        attended = self._attended(memory, lengths)
+        prepared, weights = self._prepared(steps, memory)
         states, contexts = [], []
         for step_gates in prepared.unbind(dim=1):
             state, context = step(step_gates, state, attended, weights)
@@ -53,24 +54,24 @@ class AttentiveGru(nn.Module):
 
     def last(self, steps: Tensor, state: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Only the last state (N, D) and the last context (N, M); the exported graph loops over any number of steps."""
-        return self.extend(steps, state, memory, self.key(memory), lengths)
+        return self.extend(steps, state, self._attended(memory, lengths))
 
-    def extend(
-        self, steps: Tensor, state: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """As `last`, with the keys (N, S, D) of the memory; steps and states may have R rows."""
-        prepared, attended, weights = self._prepared(steps, memory, keys, lengths)
+    def extend(self, steps: Tensor, state: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """As `last`, with the keys of the memory known; steps and state may have R rows."""
+        prepared, weights = self._prepared(steps, memory[0])
         run = _scripted() if torch.onnx.is_in_onnx_export() else last
-        return run(prepared, state, attended, weights)
+        return run(prepared, state, memory, weights)
 
-    def _prepared(self, steps: Tensor, memory: Tensor, keys: Tensor, lengths: Tensor) -> tuple[Tensor, Memory, Weights]:
-        """What does not depend on the state, for all steps at once; first the cell's gates of the steps (N, T, 3D)."""
+    def _attended(self, memory: Tensor, lengths: Tensor) -> Memory:
+        return memory, self.key(memory), masks.inside(lengths, memory.shape[1])
+
+    def _prepared(self, steps: Tensor, memory: Tensor) -> tuple[Tensor, Weights]:
+        """The cell's gates of all steps (N, T, 3D), which do not depend on the state, and the weights of a step."""
         sizes = [self.in_features, memory.shape[2]]
         from_step, from_context = torch.split(self.cell.weight_ih, sizes, dim=1)  # (3D, E), (3D, M)
         prepared = steps @ from_step.T + self.cell.bias_ih  # (N, T, 3D)
-        attended = (memory, keys, masks.inside(lengths, memory.shape[1]))
         score = self.score.weight[0]  # (D,)
-        return prepared, attended, (self.query.weight, score, from_context, self.cell.weight_hh, self.cell.bias_hh)
+        return prepared, (self.query.weight, score, from_context, self.cell.weight_hh, self.cell.bias_hh)
 
 
 def step(step_gates: Tensor, state: Tensor, memory: Memory, weights: Weights) -> tuple[Tensor, Tensor]:

@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from components.models import masks
-
+HIDDEN = -1e30  # added to a score; finite, as a row of padding alone has no other scores, and softmax would be NaN
 PAST = "past"  # the name of P in the shape of a state
 SOURCE = "length"  # the name of S in the shape of a memory
 
@@ -43,13 +43,13 @@ class IncrementalDecoder(Protocol):
         """The tensors of the state; all are zero, or empty, before the first chunk."""
 
     def extend(
-        self, tokens: Tensor, lengths: Tensor, last_only: Tensor, state: Sequence[Tensor]
+        self, tokens: Tensor, lengths: Tensor, logits_from: Tensor, state: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Read a chunk (N, T) of lengths (N,), padded at its end, after what the state has read.
+        """Read a chunk (N, T) of lengths (N,), 0 included, padded at its end, after what the state has read.
 
         Returns:
-            Logits (N, T, V) of the token after each, or (N, 1, V) of the token after the last of each row if
-            `last_only`, int64 (), is 1; and the next state.
+            Logits (N, T - f, V) of the token after each, from position f of the chunk on (`logits_from`, int64 (1,)),
+            and the next state.
         """
 
 
@@ -66,9 +66,7 @@ class IncrementalTranslator(Protocol):
     def remember(self, source: Tensor, source_lengths: Tensor) -> list[Tensor]:
         """Source (N, S), lengths (N,) to the tensors of `memories`, with N rows each."""
 
-    def extend(
-        self, target: Tensor, source_lengths: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+    def extend(self, target: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Read a chunk (R, T) of the target after what the state (R rows) has read.
 
         Args:
@@ -79,26 +77,26 @@ class IncrementalTranslator(Protocol):
         """
 
 
-def causal_bias(past: Tensor, max_length: int) -> Tensor:
-    """0 where a token of a chunk attends, else -inf: float (N, 1, T, P + T).
+def bias(mask: Tensor) -> Tensor:
+    """What is added to the scores of attention for a mask, float: 0 where it is True, else `HIDDEN`."""
+    return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, HIDDEN)
+
+
+def causal(before: int, count: int) -> Tensor:
+    """bool (T, P + T): a token of a chunk attends to all tokens before the chunk, to those before it, and to itself.
 
     Args:
-        past: bool (N, P), the real ones of the tokens before the chunk.
-        max_length: T.
+        before: P.
+        count: T.
     """
-    before = past[:, None, :].expand(-1, max_length, -1)  # (N, T, P)
-    within = masks.causal(max_length, past.device)[None].expand(past.shape[0], -1, -1)  # (N, T, T)
-    return bias(torch.cat([before, within], dim=2)[:, None])
+    places = torch.arange(before + count)
+    return places[None] <= places[before:, None]
 
 
-def bias(mask: Tensor) -> Tensor:
-    """A mask of attention, True where a query attends, as what is added to the scores."""
-    return torch.zeros_like(mask, dtype=torch.float32).masked_fill(~mask, float("-inf"))
+def dense(features: Tensor, weight: Tensor) -> Tensor:
+    """Features (M, D) and a weight (V, D) to (M, V).
 
-
-def last_positions(lengths: Tensor, max_length: int, last_only: Tensor) -> Tensor:
-    """Positions (N, T) of all tokens, or (N, 1) of the last of each row if `last_only`, int64 (), is 1."""
-    count = 1 + (max_length - 1) * (1 - last_only)  # ()
-    every = torch.arange(count, device=lengths.device)[None]  # type: ignore[call-overload]  # traced, so of any size
-    ends = (lengths.clamp(min=1) - 1)[:, None]  # (N, 1)
-    return ends * last_only + every * (1 - last_only)
+    With a bias, as it is a Gemm for the exporter, which reads the weight as it is. Of a MatMul, the graph would have a
+    transposed copy of the weight besides the weight itself, if that is an embedding too.
+    """
+    return functional.linear(features, weight, torch.zeros(weight.shape[0]))

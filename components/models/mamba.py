@@ -18,8 +18,7 @@ from transformers import MambaConfig, MambaModel
 
 from components.contracts.architectures.text import MambaSpec
 from components.contracts.shapes import ClassesOutput, NextTokenOutput, TokensInput
-from components.models import masks
-from components.models.incremental import StateSpec, last_positions
+from components.models.incremental import StateSpec, dense
 from components.models.pooling import pooling
 
 
@@ -88,21 +87,22 @@ class Mamba(nn.Module):
         return found
 
     def extend(
-        self, tokens: Tensor, lengths: Tensor, last_only: Tensor, state: Sequence[Tensor]
+        self, tokens: Tensor, lengths: Tensor, logits_from: Tensor, state: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
         """See `IncrementalDecoder`; for a network of the next token."""
         backbone = self.backbone
         features: Tensor = backbone.embeddings(tokens)  # (N, T, D)
-        inside = masks.inside(lengths, tokens.shape[1])  # (N, T)
+        inside = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]  # (N, T)
         following: list[Tensor] = []
         for index, block in enumerate(cast(Any, backbone.layers)):
-            part = _State(*state[2 * index : 2 * index + 2], lengths, inside)
+            part = _State(state[2 * index], state[2 * index + 1], lengths, inside)
             mixed, *after = _mixed(block.mixer, block.norm(features), part)
             features = features + mixed  # (N, T, D)
             following += after
-        wanted = last_positions(lengths, tokens.shape[1], last_only)[..., None].expand(-1, -1, features.shape[2])
-        read = backbone.norm_f(features.gather(1, wanted))
-        return cast(Tensor, read @ backbone.embeddings.weight.T), following
+        read = backbone.norm_f(features[:, logits_from[0] :])  # (N, T - f, D)
+        weight = backbone.embeddings.weight  # (V, D)
+        logits = dense(read.reshape(-1, read.shape[2]), weight)
+        return logits.view(read.shape[0], read.shape[1], weight.shape[0]), following
 
 
 def looped(backbone: MambaModel, tokens: Tensor) -> Tensor:

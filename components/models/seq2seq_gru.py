@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from components.contracts.architectures.rnn import Seq2SeqGruSpec
 from components.contracts.shapes import TextOutput, TokensInput
 from components.core.errors import UsageError
+from components.models import masks
 from components.models.attentive_gru import AttentiveGru
 from components.models.embedding import TokenEmbedding
 from components.models.incremental import SOURCE, StateSpec
@@ -87,22 +88,21 @@ class Seq2SeqGru(nn.Module):
         return [StateSpec("state", (self.width,))]
 
     def memories(self) -> list[StateSpec]:
-        """The states of the source, the keys of the attention to them, and the first state of the decoder."""
+        """The states of the source, the keys of the attention to them, which are real; the decoder's first state."""
         memory, keys = StateSpec("memory", (SOURCE, 2 * self.width)), StateSpec("keys", (SOURCE, self.width))
-        return [memory, keys, *self.states()]
+        return [memory, keys, StateSpec("inside", (SOURCE,), "bool"), *self.states()]
 
     def remember(self, source: Tensor, source_lengths: Tensor) -> list[Tensor]:
-        """See `IncrementalTranslator`: (N, S, 2D), (N, S, D) and (N, D)."""
+        """See `IncrementalTranslator`: (N, S, 2D), (N, S, D), bool (N, S) and (N, D)."""
         memory = self.encode(source, source_lengths)  # (N, S, 2D)
-        return [memory, self.decoder.key(memory), self._state(memory)]
+        inside = masks.inside(source_lengths, source.shape[1])
+        return [memory, self.decoder.key(memory), inside, self._state(memory)]
 
-    def extend(
-        self, target: Tensor, source_lengths: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+    def extend(self, target: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """See `IncrementalTranslator`; the state is (R, D)."""
         steps = self.target_embedding(target)  # (R, T, E)
-        values, keys = memory
-        following, context = self.decoder.extend(steps, state[0], values, keys, source_lengths)  # (R, D), (R, 2D)
+        values, keys, inside = memory
+        following, context = self.decoder.extend(steps, state[0], (values, keys, inside))  # (R, D), (R, 2D)
         return self._logits(following, steps[:, -1], context), [following]
 
     def _state(self, memory: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ h heads, R hypotheses.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from components.contracts.shapes import TextOutput, TokensInput
 from components.core.errors import UsageError
 from components.models import masks
 from components.models.embedding import TokenEmbedding
-from components.models.incremental import PAST, SOURCE, StateSpec, bias, causal_bias
+from components.models.incremental import PAST, SOURCE, StateSpec, bias, causal, dense
 from components.models.positions import positions
 from components.models.transformer_layers import DecoderLayer, EncoderLayer
 
@@ -91,30 +92,30 @@ class Seq2SeqTransformer(nn.Module):
         return self._caches("", PAST)
 
     def memories(self) -> list[StateSpec]:
-        """Keys and values of the attention to the source of each layer."""
-        return self._caches("cross_", SOURCE)
+        """The bias of the source (0, or `HIDDEN` of padding), and keys and values of each layer's attention to it."""
+        return [StateSpec("cross_bias", (1, 1, SOURCE)), *self._caches("cross_", SOURCE)]
 
     def remember(self, source: Tensor, source_lengths: Tensor) -> list[Tensor]:
-        """See `IncrementalTranslator`: keys and values (N, h, S, D / h)."""
+        """See `IncrementalTranslator`: (N, 1, 1, S), then (N, h, S, D / h) each."""
         memory = self.encode(source, source_lengths)  # (N, S, D)
-        return [part for layer in self.decoder for part in layer.cross_attention.project(memory)]  # type: ignore[union-attr, operator]  # a DecoderLayer
+        caches = [part for layer in self.decoder for part in cast(DecoderLayer, layer).cross_attention.project(memory)]
+        return [bias(masks.keys(source_lengths, source.shape[1])), *caches]
 
-    def extend(
-        self, target: Tensor, source_lengths: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+    def extend(self, target: Tensor, memory: Sequence[Tensor], state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """See `IncrementalTranslator`; the state is (R, h, P, D / h) each."""
-        before, count = state[0].shape[2], target.shape[1]
-        places = before + torch.arange(count, device=target.device)[None]  # (1, T)
-        features = self.target_positions(self.target_embedding(target), places)  # (R, T, D)
-        real = torch.ones_like(state[0][:1, 0, :, 0], dtype=torch.bool)  # (1, P): targets have no padding
-        attention_bias = causal_bias(real, count)  # (1, 1, T, P + T)
-        memory_bias = bias(masks.keys(source_lengths, memory[0].shape[2]))  # (N, 1, 1, S)
+        before, sizes = state[0].shape[2], (target.shape[0], target.shape[1])
+        memory_bias, sources = memory[0], memory[0].shape[0]
+        places = before + torch.arange(sizes[1], device=target.device)[None]  # (1, T)
+        features = self.target_positions(self.target_embedding(target), places).view(-1, self.width)  # (R * T, D)
+        attention_bias = bias(causal(before, sizes[1]))  # (T, P + T); targets have no padding
         following: list[Tensor] = []
-        for index, layer in enumerate(self.decoder):
-            part = slice(2 * index, 2 * index + 2)
-            features, key, value = layer.extend(features, attention_bias, memory_bias, memory[part], *state[part])
+        for index, layer in enumerate(cast(Sequence[DecoderLayer], self.decoder)):
+            caches, own = memory[1 + 2 * index : 3 + 2 * index], state[2 * index : 2 * index + 2]
+            features, key, value = layer.extend(features, sizes, sources, attention_bias, memory_bias, caches, *own)
             following += [key, value]
-        return self._logits(self.decoder_norm(features[:, -1])), following
+        last = self.decoder_norm(features.view(*sizes, self.width)[:, -1])  # (R, D)
+        weight = self.target_embedding.table.weight if self.head is None else self.head.weight  # (V, D)
+        return dense(last, weight), following
 
     def _caches(self, prefix: str, free: str) -> list[StateSpec]:
         shape = (self.heads, free, self.width // self.heads)

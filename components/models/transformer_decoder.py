@@ -6,6 +6,7 @@ Legend: N batch, T length, P earlier tokens, h heads, D width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from components.contracts.architectures.transformer import DecoderSpec
 from components.contracts.shapes import NextTokenOutput, TokensInput
 from components.models import masks
 from components.models.embedding import TokenEmbedding
-from components.models.incremental import PAST, StateSpec, causal_bias, last_positions
+from components.models.incremental import HIDDEN, PAST, StateSpec, bias, causal, dense
 from components.models.positions import positions
 from components.models.transformer_layers import EncoderLayer
 
@@ -57,32 +58,38 @@ class TransformerDecoder(nn.Module):
         return self._logits(self.norm(features))
 
     def states(self) -> list[StateSpec]:
-        """The real ones of the tokens so far, and keys and values of each layer."""
+        """The bias of each token so far (0, or `HIDDEN` of padding), their number, keys and values of each layer."""
         heads, width = self.heads, self.width // self.heads
         caches = [
             StateSpec(f"{kind}_{layer}", (heads, PAST, width))
             for layer in range(len(self.layers))
             for kind in ("key", "value")
         ]
-        return [StateSpec("mask", (PAST,), "bool"), *caches]
+        return [StateSpec("bias", (PAST,)), StateSpec("count", (), "int64"), *caches]
 
     def extend(
-        self, tokens: Tensor, lengths: Tensor, last_only: Tensor, state: Sequence[Tensor]
+        self, tokens: Tensor, lengths: Tensor, logits_from: Tensor, state: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """See `IncrementalDecoder`; the state is (N, P), then (N, h, P, D / h) each."""
-        mask, count = state[0], tokens.shape[1]
-        places = mask.sum(dim=1, keepdim=True) + torch.arange(count, device=tokens.device)  # (N, T)
-        places = places.clamp(max=self.max_length - 1)  # padding may be beyond
-        features = self.positions(self.embedding(tokens), places)  # (N, T, D)
-        attention_bias = causal_bias(mask, count)  # (N, 1, T, P + T)
-        following = [torch.cat([mask, masks.inside(lengths, count)], dim=1)]  # (N, P + T)
+        """See `IncrementalDecoder`; the state is (N, P), (N,), then (N, h, P, D / h) each."""
+        sizes = (tokens.shape[0], tokens.shape[1])
+        before, count = state[:2]
+        chunk = torch.arange(sizes[1], device=tokens.device)  # (T,)
+        real = bias(chunk < lengths[:, None])  # (N, T)
+        read = torch.cat([before, real], dim=1)  # (N, P + T)
+        attention_bias = read[:, None, None].masked_fill(~causal(before.shape[1], sizes[1]), HIDDEN)  # (N, 1, T, P + T)
+        places = (count[:, None] + chunk).clamp(max=self.max_length - 1)  # (N, T); padding may be beyond
+        features = self.positions(self.embedding(tokens), places).view(-1, self.width)  # (N * T, D)
+        following = [read, count + lengths]
         for index, layer in enumerate(self.layers):
-            features, key, value = layer.extend(features, attention_bias, *state[1 + 2 * index : 3 + 2 * index])
+            own = state[2 + 2 * index : 4 + 2 * index]
+            features, key, value = cast(EncoderLayer, layer).extend(features, sizes, attention_bias, *own)
             following += [key, value]
-        wanted = last_positions(lengths, count, last_only)[..., None].expand(-1, -1, self.width)
-        return self._logits(self.norm(features.gather(1, wanted))), following
+        wanted = self.norm(features.view(*sizes, self.width)[:, logits_from[0] :])  # (N, T - f, D)
+        weight = self.embedding.table.weight if self.head is None else self.head.weight  # (V, D)
+        logits = dense(wanted.reshape(-1, self.width), weight)
+        return logits.view(sizes[0], wanted.shape[1], weight.shape[0]), following
 
     def _logits(self, features: Tensor) -> Tensor:
-        """(N, T, D) to (N, T, V)."""
+        """(..., D) to (..., V)."""
         logits: Tensor = self.embedding.logits(features) if self.head is None else self.head(features)
         return logits

@@ -3,17 +3,17 @@
 The normalisation is after each sublayer as in the paper ("post"), or before it (Xiong et al. 2020, arXiv:2002.04745,
 "pre"), which needs no warm-up; a stack of "pre" layers ends with one more normalisation.
 
-Legend: N batch, T length, S length of the memory, D width.
+Legend: N batch, T length, S length of the memory, D width, P earlier positions, h heads, R hypotheses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import Tensor, nn
 
-from components.models.attention import MultiHeadAttention
+from components.models.attention import MultiHeadAttention, Sizes
 
 Norm = Literal["pre", "post"]
 
@@ -62,16 +62,18 @@ class EncoderLayer(nn.Module):
         result = self.feed_forward_norm(features + self.dropout(self.feed_forward(features)))
         return result
 
-    def extend(self, features: Tensor, bias: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A chunk (N, T, D) with earlier keys and values to (N, T, D) and all keys and values; without dropout.
+    def extend(
+        self, features: Tensor, sizes: Sizes, bias: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A chunk (N * T, D) with earlier keys and values to (N * T, D) and all keys and values; without dropout.
 
         Arguments as of `MultiHeadAttention.extend`.
         """
         if self.norm == "pre":
-            attended, key, value = self.attention.extend(self.attention_norm(features), bias, key, value)
+            attended, key, value = self.attention.extend(self.attention_norm(features), sizes, bias, key, value)
             features = features + attended
             return features + self.feed_forward(self.feed_forward_norm(features)), key, value
-        attended, key, value = self.attention.extend(features, bias, key, value)
+        attended, key, value = self.attention.extend(features, sizes, bias, key, value)
         features = self.attention_norm(features + attended)
         return self.feed_forward_norm(features + self.feed_forward(features)), key, value
 
@@ -106,28 +108,27 @@ class DecoderLayer(nn.Module):
         return result
 
     def extend(
-        self, features: Tensor, bias: Tensor, memory_bias: Tensor, memory: tuple[Tensor, Tensor], key: Tensor,
-        value: Tensor,
+        self, features: Tensor, sizes: Sizes, sources: int, bias: Tensor, memory_bias: Tensor, memory: Sequence[Tensor],
+        key: Tensor, value: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """A chunk (R, T, D) with earlier keys and values to (R, T, D) and all keys and values; without dropout.
+        """A chunk (R * T, D) with earlier keys and values to (R * T, D) and all keys and values; without dropout.
 
         Args:
+            sizes: R and T.
+            sources: N.
             memory: keys and values (N, h, S, D / h) of the memory; R is a multiple of N, and the hypotheses of a sample
-                are one after the other.
+                are one after the other, so that they are queries of one memory.
             memory_bias: (N, 1, 1, S), as `bias`.
         """
         if self.norm == "pre":
-            attended, key, value = self.attention.extend(self.attention_norm(features), bias, key, value)
+            attended, key, value = self.attention.extend(self.attention_norm(features), sizes, bias, key, value)
             features = features + attended
-            features = features + self._cross(self.cross_attention_norm(features), memory_bias, memory)
+            features = features + self.cross_attention.attend(
+                self.cross_attention_norm(features), sources, memory_bias, *memory
+            )
             return features + self.feed_forward(self.feed_forward_norm(features)), key, value
-        attended, key, value = self.attention.extend(features, bias, key, value)
+        attended, key, value = self.attention.extend(features, sizes, bias, key, value)
         features = self.attention_norm(features + attended)
-        features = self.cross_attention_norm(features + self._cross(features, memory_bias, memory))
+        crossed = self.cross_attention.attend(features, sources, memory_bias, *memory)
+        features = self.cross_attention_norm(features + crossed)
         return self.feed_forward_norm(features + self.feed_forward(features)), key, value
-
-    def _cross(self, features: Tensor, memory_bias: Tensor, memory: tuple[Tensor, Tensor]) -> Tensor:
-        """Attention of (R, T, D) to the memory: the hypotheses of a sample are queries of one memory."""
-        rows, max_length, width = features.shape
-        queries = features.reshape(memory[0].shape[0], -1, width)  # (N, R / N * T, D)
-        return self.cross_attention.attend(queries, memory_bias, *memory).reshape(rows, max_length, width)

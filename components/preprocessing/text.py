@@ -26,6 +26,7 @@ from components.preprocessing.tokenizer_spec import TOKENIZER_FILES, TokenizerSp
 
 PAD, UNKNOWN, BEGIN, END = range(4)
 SPECIAL = ["[PAD]", "[UNK]", "[BEGIN]", "[END]"]
+WINDOW = 8  # tokens that are decoded again for each next one
 REPLACEMENT = "\ufffd"  # put in place of invalid UTF-8 by a lenient decoder
 
 # A word with its contractions ("n't", "don't"), or a run of punctuation ("...", ":-)").
@@ -148,12 +149,27 @@ class Tokenizer:
         return self._inner.decode(tokens.tolist(), skip_special_tokens=True)
 
     def follow(self, before: NDArray[np.int64]) -> Callable[[int], str]:
-        """A function that maps each next token after `before` to the text that it adds.
+        """A function that maps each next token after `before` to the characters that it completes.
 
-        A token that ends inside a character adds nothing, and the token that completes the character adds all.
+        The library's `DecodeStream` holds back the whole text of a token that ends inside a character; here only that
+        character is held back, so that a text is never behind its decoded tokens.
         """
-        stream = decoders.DecodeStream(ids=before.tolist(), skip_special_tokens=True)
-        return lambda token: stream.step(self._inner, token) or ""
+        window = before.tolist()  # soon only the newest tokens, which are decoded again
+        done = len(self._inner.decode(window, skip_special_tokens=True))
+
+        def follow(token: int) -> str:
+            nonlocal window, done
+            window.append(token)
+            text = self._inner.decode(window, skip_special_tokens=True)
+            known = text.rstrip(REPLACEMENT)  # an incomplete character at the end
+            new = known[done:]
+            done = max(done, len(known))
+            if known == text and len(window) > WINDOW:
+                window = window[-1:]
+                done = len(self._inner.decode(window, skip_special_tokens=True))
+            return new
+
+        return follow
 
     def _batch(self, texts: list[str] | list[list[str]], split: bool = False) -> list[tokenizers.Encoding]:
         if len(texts) == 1:  # in this thread, without the cost of a pool: a single request

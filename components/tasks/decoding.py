@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from components.tasks.task import Arrays, RunGraph
 
-LAST_ONLY = "last_only"  # an input of a language model: 1 for the logits after the last token alone
+LOGITS_FROM = "logits_from"  # an input of a language model: the first position whose logits are computed
 
 
 class GraphState(Protocol):
@@ -112,29 +112,41 @@ class ContinuedTexts:
         beyond = [row for row, text in enumerate(texts) if len(text) > self._window]
         parts: list[NDArray[np.floating]] = []
         if within and continued is None:
-            logits, self._state = self._advance([texts[row] for row in within], None)
-            parts.append(logits)
+            parts.append(self._begin([texts[row] for row in within]))
         elif within and continued is not None:
             places = {row: place for place, row in enumerate(self._rows)}
             kept = [places[int(continued[row])] for row in within]
             if kept != list(range(len(self._rows))):
                 self._state = self._state.select(np.asarray(kept, np.int64))
-            logits, self._state = self._advance([texts[row][-1:] for row in within], self._state)
-            parts.append(logits)
+            parts.append(self._advance([texts[row][-1:] for row in within]))
         if beyond:
-            parts.append(self._advance([texts[row][-self._window :] for row in beyond], None)[0])
+            window = [texts[row][-self._window :] for row in beyond]
+            parts.append(self._logits(window, self._window - 1, None)[0])
         self._rows = within
         order = np.argsort(np.asarray(within + beyond), kind="stable")
         return parts[0] if len(parts) == 1 else np.concatenate(parts)[order]
 
-    def _advance(self, texts: Sequence[NDArray[np.int64]], state: Any) -> tuple[NDArray[np.floating], Any]:
-        """Logits (n, V) and the next state."""
+    def _begin(self, texts: Sequence[NDArray[np.int64]]) -> NDArray[np.floating]:
+        """Read whole texts, without the logits of all tokens but the last, which nobody needs."""
+        size = len(texts[0])
+        if all(len(text) == size for text in texts):
+            return self._advance(texts, size - 1)
+        self._advance([text[:-1] for text in texts], max(map(len, texts)) - 2)
+        return self._advance([text[-1:] for text in texts])
+
+    def _advance(self, texts: Sequence[NDArray[np.int64]], logits_from: int = 0) -> NDArray[np.floating]:
+        logits, self._state = self._logits(texts, logits_from, self._state)
+        return logits
+
+    def _logits(
+        self, texts: Sequence[NDArray[np.int64]], logits_from: int, state: Any
+    ) -> tuple[NDArray[np.floating], Any]:
+        """Logits (n, V) of the token after the first position that has any, and the next state."""
         import numpy as np
 
-        answers, following = self._runner.advance(
-            "model", {**self._texts.feed(texts), LAST_ONLY: np.ones((), np.int64)}, state
-        )
-        return answers["logits"][:, 0], following
+        feed = {**self._texts.feed(texts), LOGITS_FROM: np.asarray([logits_from], np.int64)}
+        answers, following = self._runner.advance("model", feed, state)
+        return answers["logits"][:, :1].reshape(len(texts), -1), following
 
 
 class ContinuedTargets:

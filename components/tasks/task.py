@@ -114,8 +114,8 @@ class Processor(Protocol):
     Optional: `after_training(run, validation) -> Processor`, the processor of the package after the training, with what
     is chosen on the validation split (a `StoredSplit`); `run` runs the graphs of the trained network.
 
-    Optional: `stream(run, sample, classes, parameters) -> Iterator[StreamedPart]`, the answer to one sample in parts;
-    arguments as of `answer`. The last part has the prediction; a closed iterator computes nothing more.
+    Optional: `stream(run, sample, classes, parameters)`, a generator of `StreamedPart`: the answer to one sample in
+    parts; arguments as of `answer`. The last part has the prediction; a closed generator computes nothing more.
     `count_tokens(sample) -> int`, the number of tokens of a sample that `read` made, without added ones.
     """
 

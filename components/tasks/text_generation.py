@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -132,7 +132,7 @@ class TextGenerationProcessor(Tokenized):
 
     def stream(
         self, run: RunGraph, sample: Arrays, classes: Sequence[str], parameters: Strict | None
-    ) -> Iterator[StreamedPart]:
+    ) -> Generator[StreamedPart, None, None]:
         """One part for each token, some without text, and a last one with the prediction.
 
         Raises:

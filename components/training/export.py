@@ -136,7 +136,7 @@ def _example(graph: Graph, batch: Batch) -> tuple[Tensor, ...]:
     """The inputs for the exporter: of a graph with a state, those of a later run, so that no size is one or zero."""
     if graph.chunks is None:
         return graph.feed(batch)
-    first, second = graph.chunks(batch).parts
+    first, second = graph.chunks(batch).parts[:2]
     outputs = compute(graph, first)
     state = {name: outputs[following] for name, following in graph.state.items()}
     return tuple(value.clone() for value in graph.complete({**second, **state}).values())  # no inference tensors
@@ -164,7 +164,7 @@ def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArra
             own, batched = values[0], whole[row]
             free = [size == LENGTH for size in graph.outputs[name][1:]]
             batched = batched[tuple(slice(size if cut else None) for size, cut in zip(own.shape, free, strict=False))]
-            difference = float(np.abs(own - batched).max(initial=0.0))
+            difference = float(np.abs(np.subtract(own, batched, dtype=np.float64)).max(initial=0.0))
             _check(graph, name, difference, float(np.abs(batched).max(initial=0.0)), trouble)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from components.tasks.beam_search import Hypothesis, log_softmax, penalty, search
+from components.tasks.beam_search import Hypothesis, _top, log_normaliser, log_softmax, penalty, search, top
 
 PAD, _, BEGIN, END = range(4)
 V = 6
@@ -96,3 +96,42 @@ def test_a_stronger_penalty_favours_longer_texts() -> None:
         for strength in (0.0, 2.0)
     ]
     assert lengths[0] < lengths[1]
+
+
+def test_a_state_follows_its_hypotheses() -> None:
+    """A step that knows only the newest token and its own notes, which `reorder` keeps in order."""
+    logits = table(5)
+    notes: list[NDArray[np.int64]] = []
+
+    def step(rows: NDArray[np.int64], tokens: NDArray[np.int64]) -> NDArray[np.float64]:
+        before = notes.pop() if notes else tokens[:, -1]
+        notes.append(tokens[:, -1])
+        return logits[rows, tokens[:, -1], before].copy()
+
+    def reorder(rows: NDArray[np.int64]) -> None:
+        notes.append(notes.pop()[rows])
+
+    found = search(step, 3, begin=BEGIN, end=END, never=(PAD, BEGIN), beams=3, length_penalty=0.6, max_length=9,
+                   reorder=reorder)  # fmt: skip
+    expected = ask(logits, 3, 0.6, 9)
+    assert [one.tokens.tolist() for one in found] == [one.tokens.tolist() for one in expected]
+
+
+@pytest.mark.parametrize("size", [640, 1000])
+def test_the_largest_of_many_are_those_of_a_full_sort(size: int) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(5, 4, size)).astype(np.float32).round(1)  # with many ties
+    logits[:, :, :3] = -np.inf
+    offsets = -rng.random((5, 4)) * 2
+    offsets[1] = [0, -np.inf, -np.inf, -np.inf]  # at the begin, one hypothesis counts
+    indices, values = top(logits, offsets, 8)
+    expected_indices, expected = _top((logits + offsets[..., None]).reshape(5, -1), 4 * size)
+    assert (indices == expected_indices[:, :8]).all()
+    assert (values == expected[:, :8]).all()
+
+
+def test_the_normaliser_is_that_of_the_softmax() -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 5000)) * 5
+    logits[:, 1] = -np.inf
+    expected = logits[:, 7] - log_softmax(logits)[:, 7]
+    assert log_normaliser(logits.astype(np.float32)) == pytest.approx(expected, abs=1e-6)

@@ -12,6 +12,7 @@ from components.core.errors import SampleError
 from components.preprocessing.batch import Arrays
 from components.preprocessing.text import BEGIN, END
 from components.tasks import find
+from components.tasks.growing_text import GrowingText
 from components.tasks.text_generation import TextGenerationParameters, TextGenerationProcessor
 from tests.tasks import whole_path
 
@@ -130,3 +131,58 @@ def test_parameters_that_cannot_be_are_refused(wrong: dict[str, object]) -> None
 def test_bad_requests_are_refused(processor: TextGenerationProcessor, item: object) -> None:
     with pytest.raises(SampleError, match="text"):
         processor.read(item, max_pixels=0)
+
+
+def test_a_stream_computes_only_what_is_asked_for(processor: TextGenerationProcessor) -> None:
+    runs = 0
+    answers = counting(processor)
+
+    def run(graph: str, feed: Arrays) -> Arrays:
+        nonlocal runs
+        runs += 1
+        return answers(graph, feed)
+
+    parts = processor.stream(run, processor.read("one", max_pixels=0), [], None)
+    assert runs == 0
+    assert [next(parts).text for _ in range(2)] == [" two", " three"]
+    assert runs == 2
+    parts.close()
+    assert runs == 2
+
+
+def test_a_stream_ends_with_reason_and_counts(processor: TextGenerationProcessor) -> None:
+    sample = processor.read("one two", max_pixels=0)
+    chosen = TextGenerationParameters(stop=["five six"])
+    *before, last = processor.stream(counting(processor), sample, [], chosen)
+    assert [part.text for part in before] == [" three", " four", " ", ""]  # "five" may be the begin of the stop text
+    assert (last.text, last.tokens, last.prompt_tokens) == ("", 4, 2)
+    assert last.prediction == processor.answer(counting(processor), [sample], [], chosen)[0]
+    assert last.prediction["stopped"] == "stop"
+
+
+@pytest.mark.parametrize("tokenizer", [{"kind": "bpe", "vocabulary": 400}, {"kind": "words", "min_frequency": 1}])
+def test_what_grows_is_the_begin_of_the_answer_whatever_comes(tokenizer: dict[str, object], tmp_path: Path) -> None:
+    """Random tokens: halves of characters, bytes that are no UTF-8, space, and stop texts that come in pieces."""
+    texts = ["one two  three naïve café 日本語\n new", "emoji 😀😃 and ümläut", " seven  eight "]
+    samples = [{"text": text} for text in texts * 3]
+    processor = whole_path.fitted(TASK, samples, tmp_path, tokenizer=tokenizer, max_length=64)
+    rng = np.random.default_rng(0)
+    whole_characters = 0
+    for _ in range(400):
+        prompt = processor.read(str(rng.choice(texts))[: rng.integers(0, 20)], max_pixels=0)["tokens"]
+        tokens = rng.integers(4, processor.tokenizer.vocabulary, rng.integers(1, 20))
+        if rng.random() < 0.5:
+            tokens = np.concatenate([*processor.tokenizer.encode([str(rng.choice(texts))], 99), tokens])
+        stop = [[], ["e"], ["two  th", " n"], ["é 日", "\n n", "\ufb01"]][rng.integers(4)]
+        growing, count = GrowingText(processor.tokenizer, prompt, stop), 0
+        for count in range(1, len(tokens) + 1):
+            growing.push(int(tokens[count - 1]))
+            continuation = processor._continuation(prompt, tokens[:count])
+            answer = processor._before_stop(continuation, stop)
+            assert growing.stopped == any(ending in continuation for ending in stop)
+            assert answer.startswith(growing.emitted)
+            if growing.stopped:
+                assert growing.emitted == answer
+                break
+        whole_characters += "日" in growing.emitted or "😀" in growing.emitted
+    assert whole_characters > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +114,18 @@ MAKERS = {
 }
 
 
-def prepare(folder: Path, name: str, settings: dict[str, Any], counts: tuple[int, int, int] = (320, 48, 32)) -> str:
-    """Write and seal a prepared dataset; its digest."""
+def prepare(
+    folder: Path,
+    name: str,
+    settings: dict[str, Any],
+    counts: tuple[int, int, int] = (320, 48, 32),
+    maker: Callable[[int, np.random.Generator], Samples] | None = None,
+) -> str:
+    """Write and seal a prepared dataset of the samples that `maker`, or that of the task, makes; its digest."""
     task: Any = tasks.find(name)
     rng = np.random.default_rng(0)
     chosen = task.settings.model_validate(settings)
-    made = MAKERS[name](sum(counts), rng)
+    made = (maker or MAKERS[name])(sum(counts), rng)
     raws = [RawSample(values, task.decode(values, chosen)) for values in made]
     classes = sorted({label for values in made for label in task.labels(values)})
     processor = task.fit(chosen, iter(raws[: counts[0]]), classes)

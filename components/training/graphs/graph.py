@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from components.contracts.array_spec import ArraySpec, lengths
 from components.core.errors import NotFoundError
-from components.identity.package import BATCH, GraphSpec, TensorSpec
+from components.identity.package import BATCH as BATCH
+from components.identity.package import GraphSpec, TensorSpec
 from components.tasks.task import Processor
 from components.training.batches import Batch
 
@@ -78,7 +79,7 @@ class Graph(NamedTuple):
         for name, shape in self.outputs.items():
             value = outputs[name]
             sizes = [known or size for known, size in zip(_filled(shape, value.ndim), value.shape, strict=True)]
-            kind = "bool" if value.dtype == torch.bool else "float32"
+            kind = str(value.dtype).removeprefix("torch.")
             found.append(TensorSpec.model_validate({"name": name, "type": kind, "shape": sizes}))
         return GraphSpec(inputs=self.inputs, outputs=found, optional=list(self.optional), state=dict(self.state))
 

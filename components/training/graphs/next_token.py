@@ -5,12 +5,14 @@ Legend: N batch, T length, V vocabulary.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
 from components.identity.package import TensorSpec
 from components.models.incremental import IncrementalDecoder
-from components.tasks.decoding import LAST_ONLY
+from components.tasks.decoding import LOGITS_FROM
 from components.tasks.task import Processor
 from components.training.batches import Batch
 from components.training.graphs.graph import BATCH, LENGTH, Chunks, Graph, compute, model_graph
@@ -18,7 +20,7 @@ from components.training.graphs.state import next_names, next_shapes, state_spec
 
 
 def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
-    """`model` gives `logits` (N, T, V) of the token after each token; of the last token alone if `last_only` is 1."""
+    """`model` gives `logits` (N, T, V) of the token after each token, from position `logits_from` on."""
     plain = model_graph(network, processor, {"logits": [BATCH, LENGTH]})
     if not isinstance(network, IncrementalDecoder):
         return [plain]
@@ -26,28 +28,26 @@ def graphs(network: nn.Module, processor: Processor) -> list[Graph]:
     states = state_specs(network.states())
 
     def chunks(batch: Batch) -> Chunks:
-        """The first half of each text, then the rest."""
+        """The first half of each text, then the rest without its last token, then that."""
         known = batch[lengths] > 1  # (N,)
         whole, counts = batch[tokens][known], batch[lengths][known]  # (N, T), (N,)
-        begin = counts // 2  # (N,)
-        places = torch.arange(int((counts - begin).max()))[None] + begin[:, None]  # (N, T')
-        rest = whole.gather(1, places.clamp(max=whole.shape[1] - 1))
+        bounds = [torch.zeros_like(counts), counts // 2, counts - 1, counts]  # (N,) each
+        parts = []
+        for begin, end in pairwise(bounds):
+            places = torch.arange(max(1, int((end - begin).max())))[None] + begin[:, None]  # (N, T')
+            part = whole.gather(1, places.clamp(max=whole.shape[1] - 1))
+            parts.append({tokens: part, lengths: end - begin})
         logits = compute(plain, {tokens: whole, lengths: counts})["logits"]  # (N, T, V)
-        last = {LAST_ONLY: torch.tensor(1)}
-        parts = [
-            {tokens: whole[:, : int(begin.max())], lengths: begin, **last},
-            {tokens: rest, lengths: counts - begin, **last},
-        ]
         return Chunks(parts, {"logits": logits[torch.arange(len(counts)), counts - 1][:, None]})
 
-    last_only = TensorSpec(name=LAST_ONLY, type="int64", shape=[])
+    logits_from = TensorSpec(name=LOGITS_FROM, type="int64", shape=[1])
     return [
         plain._replace(
             module=Extend(network),
-            inputs=[*plain.inputs, last_only, *states],
+            inputs=[*plain.inputs, logits_from, *states],
             outputs={**plain.outputs, **next_shapes(states)},
             state=next_names(states),
-            optional=[LAST_ONLY, *(spec.name for spec in states)],
+            optional=[LOGITS_FROM, *(spec.name for spec in states)],
             chunks=chunks,
             plain=plain,
         )
@@ -61,7 +61,7 @@ class Extend(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, tokens: Tensor, lengths: Tensor, last_only: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, tokens: Tensor, lengths: Tensor, logits_from: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Arguments of the method to logits and the next state."""
-        logits, following = self.network.extend(tokens, lengths, last_only, state)
+        logits, following = self.network.extend(tokens, lengths, logits_from, state)
         return logits, *following

@@ -69,7 +69,7 @@ def incremental_graphs(network: IncrementalTranslator, plain: list[Graph]) -> li
     memories = network.memories()
     states = state_specs(network.states())
     first = {spec.name for spec in memories} & {spec.name for spec in states}  # the source determines them
-    source_lengths, target = decoder.inputs[1:]
+    target = decoder.inputs[-1]
     remember = encoder._replace(
         module=Remember(network), outputs={spec.name: [BATCH, *_free(spec)] for spec in memories}, plain=encoder
     )
@@ -77,7 +77,7 @@ def incremental_graphs(network: IncrementalTranslator, plain: list[Graph]) -> li
     def feed(batch: Batch) -> tuple[Tensor, ...]:
         memory = compute(remember, {"source": batch["source"], "source_lengths": batch["source_lengths"]})
         begin = batch["target"][:, : min(_EXAMPLE_TOKENS, batch["target"].shape[1])]
-        return begin, batch["source_lengths"], *(memory[spec.name] for spec in memories)
+        return begin, *(memory[spec.name] for spec in memories)
 
     def chunks(batch: Batch) -> Chunks:
         """The first token of two hypotheses of each source, then the others: a target, and the same backwards."""
@@ -87,15 +87,13 @@ def incremental_graphs(network: IncrementalTranslator, plain: list[Graph]) -> li
         encoded = compute(encoder, {name: batch[name] for name in ("source", "source_lengths")})["memory"]
         of_rows = {"memory": encoded[rows], "source_lengths": batch["source_lengths"][rows], "target": whole}
         memory = compute(remember, {name: batch[name] for name in ("source", "source_lengths")})
-        own = {"source_lengths": batch["source_lengths"]}
-        own |= {name: value for name, value in memory.items() if name not in first}
+        own = {name: value for name, value in memory.items() if name not in first}
         parts = [{"target": part, **own} for part in (whole[:, :1], whole[:, 1:])]
         parts[0] |= {name: memory[name][rows] for name in first}
         return Chunks(parts, compute(decoder, of_rows))
 
     inputs = [
         target,
-        source_lengths.model_copy(update={"shape": [_SOURCES]}),
         *(
             TensorSpec.model_validate({"name": spec.name, "type": spec.type, "shape": [_SOURCES, *spec.shape]})
             for spec in memories
@@ -167,8 +165,8 @@ class ExtendTarget(nn.Module):
         self.network = network
         self._memories = memories
 
-    def forward(self, target: Tensor, source_lengths: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Target, lengths, memory and state to logits and the next state."""
+    def forward(self, target: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        """Target, memory and state to logits and the next state."""
         memory, state = rest[: self._memories], rest[self._memories :]
-        logits, following = self.network.extend(target, source_lengths, memory, state)
+        logits, following = self.network.extend(target, memory, state)
         return logits, *following
