@@ -61,8 +61,9 @@ def _parts(slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Gene
     if found is None:
         (prediction,) = predictor.answer([sample], parsed.parameters)
         text = str(prediction.get("text", ""))
-        found = iter([StreamedPart(text, int(prediction.get("tokens", 0)), count_tokens(slot, parsed), prediction)])
-    yield from found
+        yield StreamedPart(text, int(prediction.get("tokens", 0)), count_tokens(slot, parsed), prediction)
+    else:
+        yield from found
 
 
 def _close(done: asyncio.Future[StreamedPart | None], work: Generator[StreamedPart, None, None]) -> None:

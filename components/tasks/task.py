@@ -116,6 +116,7 @@ class Processor(Protocol):
 
     Optional: `stream(run, sample, classes, parameters)`, a generator of `StreamedPart`: the answer to one sample in
     parts; arguments as of `answer`. The last part has the prediction; a closed generator computes nothing more.
+    `embed(run, samples) -> NDArray`, the embeddings of samples, float32 (N, D).
     `count_tokens(sample) -> int`, the number of tokens of a sample that `read` made, without added ones.
     """
 

@@ -1,4 +1,4 @@
-"""OpenAI's API for models that write texts: /v1/completions, /v1/chat/completions, /v1/models.
+"""OpenAI's API for models that write texts: /v1/completions, /v1/chat/completions, /v1/models; and embeddings.
 
 Source: https://platform.openai.com/docs/api-reference. Streamed answers are server-sent events and end with `[DONE]`; a
 client that goes away ends the computation at the next token.
@@ -22,6 +22,7 @@ from serving.native import context_of, refusing
 from serving.problem import RefusedRequest
 from serving.protocols import error_format, openai_request
 from serving.protocols.call import json_object, parsed_off_loop
+from serving.protocols.openai_embeddings import OpenAIEmbeddings
 from serving.protocols.openai_request import TextRequest
 from serving.protocols.openapi_paths import writes_texts
 from serving.request import PredictionRequest
@@ -81,6 +82,7 @@ class OpenAI:
             "/v1/models/{model}": {"GET": self.model},
             "/v1/completions": {"POST": self.completions},
             "/v1/chat/completions": {"POST": self.chat},
+            "/v1/embeddings": {"POST": OpenAIEmbeddings(self._answerer, self._worker).embeddings},
         }
 
     async def models(self, _: HttpRequest) -> Answer:
