@@ -89,13 +89,17 @@ def sound(folder: Path) -> SlotSpec:
         rate=8000, bands=16, max_seconds=0.5, resampler="soxr", mean=[0.0] * 16, std=[1.0] * 16, classes=CLASSES
     )
     nodes = [
-        helper.make_node("ReduceMean", ["series"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("ReduceSum", ["series", "time"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["series_lengths"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["real", "time"], ["lengths"]),
+        helper.make_node("Div", ["sum", "lengths"], ["mean"]),  # padding is zero, and does not count
         helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
     takes = [_tensor("series", "float32", "length", 16), _tensor("series_lengths", "int64")]
     gives = [_tensor("probabilities", "float32", 2)]
-    model = _model(nodes, {"weights": np.random.default_rng(0).normal(size=(16, 2))}, takes, gives)
+    constants = {"weights": np.random.default_rng(0).normal(size=(16, 2)), "time": np.array([1])}
+    model = _model(nodes, constants, takes, gives)
     return _sealed(folder, "sound-classification", processor, model, takes, gives, CLASSES, wav())
 
 
@@ -133,7 +137,10 @@ def _model(
         [helper.make_tensor_value_info(one.name, _TYPES[one.type], one.shape) for one in side]
         for side in (takes, gives)
     ]
-    values = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()]
+    values = [
+        numpy_helper.from_array(value if value.dtype.kind == "i" else value.astype(np.float32), name)
+        for name, value in constants.items()
+    ]
     graph = helper.make_graph(nodes, "small", *described, values)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return bytes(model.SerializeToString())
