@@ -155,7 +155,7 @@ class ModelApp:
         if content is None:
             shown = examples(predictor.package, predictor.endpoint)
             max_length = getattr(predictor.processor, "max_length", None)
-            found = document(slot.loaded.settings, predictor.endpoint, shown, max_length)
+            found = document(slot.loaded.settings, predictor.endpoint, shown, max_length, embeds=predictor.embeds)
             content = self._documents[predictor] = orjson.dumps(found)
         return Reply(content)
 

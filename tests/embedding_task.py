@@ -1,4 +1,4 @@
-"""A task from outside that also offers embeddings: the echo, with the mean of a text's characters and its length."""
+"""A task from outside that also offers embeddings: the echo, with the sum of a text's characters and its length."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from components.identity import manifest
-from components.identity.package import Package
+from components.identity.package import GraphSpec, Package, Signature, TensorSpec
 from components.preprocessing.batch import collate
+from components.tasks.task import EMBEDDING
 from tests import echo_task
 
 if TYPE_CHECKING:
-    from components.tasks.task import Arrays, RunGraph
+    from components.tasks.task import Arrays, RunOutputs
 
+SHAPES: dict[str, list[int | str]] = {"characters": ["batch", "length"], "characters_lengths": ["batch"]}
 NAME = "tests.embedding_task:TASK"
 
 
 class EmbeddingProcessor(echo_task.Processor):
     """The echo's, with embeddings (N, 2)."""
 
-    def embed(self, run: RunGraph, samples: Sequence[Arrays]) -> NDArray[np.float32]:
-        means = run("count", collate(self.arrays(), samples))["mean"]
-        lengths = [len(sample["characters"]) for sample in samples]
-        return np.stack([means, np.array(lengths, np.float32)], axis=1)
+    def embed(self, run: RunOutputs, samples: Sequence[Arrays]) -> NDArray[np.float32]:
+        return run("model", collate(self.arrays(), samples), [EMBEDDING])[EMBEDDING]
 
 
 class EmbeddingEcho(echo_task.Echo):
@@ -44,6 +45,24 @@ TASK = EmbeddingEcho()
 def bundle(folder: Path) -> None:
     """A bundle of this task, as the service reads it."""
     package = echo_task.build(folder / "package")
+    tensors = {name: helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name, shape in SHAPES.items()}
+    nodes = [
+        helper.make_node("ReduceSum", ["characters", "time"], ["sum"], keepdims=1),
+        helper.make_node("Unsqueeze", ["characters_lengths", "time"], ["lengths"]),
+        helper.make_node("Concat", ["sum", "lengths"], ["both"], axis=1),
+        helper.make_node("Cast", ["both"], [EMBEDDING], to=TensorProto.FLOAT),
+    ]
+    gives = helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, ["batch", 2])
+    times = helper.make_tensor("time", TensorProto.INT64, [1], [1])
+    graph = helper.make_graph(nodes, "model", list(tensors.values()), [gives], [times])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (package.folder / "model.onnx").write_bytes(model.SerializeToString())
+    takes = [TensorSpec(name=name, type="int64", shape=shape) for name, shape in SHAPES.items()]
+    spec = GraphSpec(
+        inputs=takes, outputs=[TensorSpec(name=EMBEDDING, type="float32", shape=["batch", 2])], on_request=[EMBEDDING]
+    )
+    graphs = {**package.signature().graphs, "model": spec}
+    (package.folder / "signature.json").write_text(Signature(graphs=graphs, classes=[]).model_dump_json())
     facts: dict[str, Any] = {**package.manifest.facts, "task": NAME}
     (package.folder / "manifest.json").unlink()
     manifest.seal(package.folder, "package", facts)

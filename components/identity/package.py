@@ -58,6 +58,7 @@ class GraphSpec(Strict):
 
     Args:
         optional: inputs that are zeros where a feed has none, and free sizes of theirs but the batch are 0.
+        on_request: outputs that are in an answer only if they are asked for by name.
         state: inputs that are the state after the tokens before, each with the output that is the next state.
     """
 
@@ -65,12 +66,14 @@ class GraphSpec(Strict):
     outputs: list[TensorSpec]
     # Graphs without these have signatures, and digests, as before.
     optional: list[str] = Field(default=[], exclude_if=lambda names: not names)
+    on_request: list[str] = Field(default=[], exclude_if=lambda names: not names)
     state: dict[str, str] = Field(default={}, exclude_if=lambda names: not names)
 
     @property
     def answers(self) -> list[str]:
-        """Names of the outputs that are no state."""
-        return [spec.name for spec in self.outputs if spec.name not in self.state.values()]
+        """Names of the outputs that are no state and not on request."""
+        others = {*self.state.values(), *self.on_request}
+        return [spec.name for spec in self.outputs if spec.name not in others]
 
     def zeros(self, name: str) -> list[int | str]:
         """The shape of an optional input without a value: the batch stays free, other free sizes are 0."""

@@ -21,16 +21,16 @@ Arrays = dict[str, NDArray[Any]]
 _TYPES = {"uint8": "uint8", "int64": "int64", "float32": "float", "bool": "bool"}  # numpy's names -> onnxruntime's
 
 
-class State:
+class DecodingState:
     """The state of a graph after the tokens so far, as onnxruntime's own tensors: no run copies it into numpy."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values  # OrtValue by the name of the input
 
-    def select(self, rows: NDArray[np.int64]) -> State:
+    def select(self, rows: NDArray[np.int64]) -> DecodingState:
         """The state of these rows (N,), in this order; a row may be repeated."""
         ortvalue = onnxruntime.OrtValue.ortvalue_from_numpy
-        return State({name: ortvalue(value.numpy().take(rows, axis=0)) for name, value in self.values.items()})
+        return DecodingState({name: ortvalue(value.numpy().take(rows, axis=0)) for name, value in self.values.items()})
 
 
 class LoadedGraph:
@@ -72,19 +72,19 @@ class LoadedGraph:
             if tensor.name in spec.optional
         }
 
-    def run(self, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        """The answers for a feed.
+    def run(self, feed: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> Arrays:
+        """The answers for a feed, or the outputs of these names.
 
         Raises:
             InferenceError: onnxruntime failed, or the feed lacks an input.
         """
         try:
-            values = self._session.run(self._answers, self._complete(feed, ()))
-            return dict(zip(self._answers, values, strict=True))
+            wanted = self._answers if names is None else list(names)
+            return dict(zip(wanted, self._session.run(wanted, self._complete(feed, ())), strict=True))
         except Exception as error:  # as above: no common base
             raise InferenceError("the graph failed", where=str(self._path), got=repr(error)) from error
 
-    def advance(self, feed: Mapping[str, NDArray[Any]], state: State | None) -> tuple[Arrays, State]:
+    def advance(self, feed: Mapping[str, NDArray[Any]], state: DecodingState | None) -> tuple[Arrays, DecodingState]:
         """The answers for a feed after a state, and the next state; arguments as of `StatefulRunner.advance`.
 
         Raises:
@@ -96,7 +96,7 @@ class LoadedGraph:
             own = {name: ortvalue(value) for name, value in self._complete(feed, before).items()}
             values = self._session.run_with_ort_values(self._outputs, {**own, **before})
             answers = {name: value.numpy() for name, value in zip(self._answers, values, strict=False)}
-            return answers, State(dict(zip(self._spec.state, values[len(self._answers) :], strict=True)))
+            return answers, DecodingState(dict(zip(self._spec.state, values[len(self._answers) :], strict=True)))
         except Exception as error:  # as above: no common base
             raise InferenceError("the graph failed", where=str(self._path), got=repr(error)) from error
 

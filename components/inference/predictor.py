@@ -12,8 +12,8 @@ from components import tasks
 from components.core.errors import InferenceError, NotFiniteError, SampleError
 from components.core.strict import Strict
 from components.identity.package import Package
-from components.inference.loaded_graph import LoadedGraph, State
-from components.tasks.task import Prediction, StreamedPart
+from components.inference.loaded_graph import DecodingState, LoadedGraph
+from components.tasks.task import EMBEDDING, Prediction, StreamedPart
 
 Arrays = dict[str, NDArray[Any]]
 Stream = Generator[StreamedPart, None, None]
@@ -62,14 +62,17 @@ class Predictor:
                 raise SampleError(error.what, code=error.code, where=where, **facts) from error
         return samples
 
-    def run(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
+    def run(self, graph: str, feed: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> Arrays:
         """A graph's answers by name; arrays of the feed that are no inputs of the graph are ignored.
+
+        Args:
+            names: outputs to give instead, such as those on request.
 
         Raises:
             InferenceError: the graph failed, or the package has no graph of this name.
             NotFiniteError: NaN or infinity among the answers.
         """
-        return self._finite(self.outputs(graph, feed))
+        return self._finite(self._graph(graph).run(feed, names))
 
     def _finite(self, outputs: Arrays) -> Arrays:
         for name, values in outputs.items():
@@ -96,7 +99,9 @@ class Predictor:
         spec = self.signature.graphs.get(graph)
         return [] if spec is None else list(spec.state)
 
-    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+    def advance(
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: DecodingState | None = None
+    ) -> tuple[Arrays, DecodingState]:
         """Run a graph with a state once: its answers, and the next state (see `tasks.decoding.StatefulRunner`).
 
         Raises:
@@ -136,6 +141,25 @@ class Predictor:
         stream: Callable[..., Stream] | None = getattr(self.processor, "stream", None)
         return None if stream is None else stream(self._runner, sample, self.signature.classes, parameters)
 
+    @property
+    def embeds(self) -> bool:
+        """Whether `embed` gives vectors: the package's graph has them, and the task knows them."""
+        spec = self.signature.graphs.get("model")
+        return spec is not None and EMBEDDING in spec.on_request and hasattr(self.processor, "embed")
+
+    def embed(self, samples: Sequence[Arrays]) -> NDArray[np.float32]:
+        """One vector for each sample, (N, D): what the network's last layer reads, not normalised.
+
+        Raises:
+            InferenceError: the package has no vectors, or the graph failed.
+            NotFiniteError: NaN or infinity in a vector.
+        """
+        if not self.embeds:
+            next_step = "train again, with an architecture that makes one vector of a text (kim does not)"
+            raise InferenceError("this package gives no embedding", got=self.package.facts.task, next_step=next_step)
+        embed: Callable[..., NDArray[np.float32]] = getattr(self.processor, "embed")  # noqa: B009  # optional
+        return embed(self._runner, samples)
+
     def predict(self, items: Sequence[Any], parameters: Strict | None = None) -> list[Prediction]:
         """`read`, then `answer`."""
         return self.answer(self.read(items), parameters)
@@ -151,16 +175,18 @@ class GraphRunner:
     def __init__(self, predictor: Predictor, check: Check = lambda: None) -> None:
         self._predictor, self._check = predictor, check
 
-    def __call__(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
+    def __call__(self, graph: str, feed: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> Arrays:
         """See `Predictor.run`."""
         self._check()
-        return self._predictor.run(graph, feed)
+        return self._predictor.run(graph, feed, names)
 
     def states(self, graph: str) -> Sequence[str]:
         """See `Predictor.states`."""
         return self._predictor.states(graph)
 
-    def advance(self, graph: str, feed: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[Arrays, State]:
+    def advance(
+        self, graph: str, feed: Mapping[str, NDArray[Any]], state: DecodingState | None = None
+    ) -> tuple[Arrays, DecodingState]:
         """See `Predictor.advance`."""
         self._check()
         return self._predictor.advance(graph, feed, state)

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -129,13 +129,15 @@ class Bert(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N, T), lengths (N,) to logits (N, K) or (N, T, K)."""
-        features = self.encode(tokens, lengths)  # (N, T, D)
-        if self.pooling is not None:
-            features = self.pooling(features, lengths)  # (N, D)
-        elif not self.every_token:
-            features = features[:, 0]  # (N, D)
-        logits: Tensor = self.head(self.dropout(features))  # (N, K) or (N, T, K)
+        logits: Tensor = self.head(self.dropout(self.pooled(tokens, lengths)))  # (N, K) or (N, T, K)
         return logits
+
+    def pooled(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens (N, T), lengths (N,) to features (N, D), or (N, T, D) for a class of each token."""
+        features = self.encode(values, lengths)  # (N, T, D)
+        if self.pooling is not None:
+            return cast(Tensor, self.pooling(features, lengths))
+        return features if self.every_token else features[:, 0]
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N, T), lengths (N,) to vectors (N, T, D)."""

@@ -63,19 +63,24 @@ class Mamba(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (N, T), lengths (N,) to logits (N, K) or (N, T, V)."""
-        if torch.onnx.is_in_onnx_export():
-            features = looped(self.backbone, tokens)  # (N, T, D)
-        else:
-            features = self.backbone(input_ids=tokens, use_cache=False).last_hidden_state  # (N, T, D)
         if not self.classifies:
-            return cast(Tensor, features @ self.backbone.embeddings.weight.T)  # (N, T, V)
+            return cast(Tensor, self._features(tokens) @ self.backbone.embeddings.weight.T)  # (N, T, V)
+        logits: Tensor = self.head(self.dropout(self.pooled(tokens, lengths)))  # (N, K)
+        return logits
+
+    def pooled(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens (N, T), lengths (N,) to features (N, D); for a network of classes."""
+        features = self._features(values)  # (N, T, D)
         if self.pooling is None:
             ends = (lengths.clamp(min=1) - 1)[:, None, None].expand(-1, 1, features.shape[2])  # (N, 1, D)
-            pooled = features.gather(1, ends)[:, 0]  # (N, D)
-        else:
-            pooled = self.pooling(features, lengths)  # (N, D)
-        logits: Tensor = self.head(self.dropout(pooled))  # (N, K)
-        return logits
+            return features.gather(1, ends)[:, 0]
+        return cast(Tensor, self.pooling(features, lengths))
+
+    def _features(self, tokens: Tensor) -> Tensor:
+        """(N, T) to (N, T, D)."""
+        if torch.onnx.is_in_onnx_export():
+            return looped(self.backbone, tokens)
+        return cast(Tensor, self.backbone(input_ids=tokens, use_cache=False).last_hidden_state)
 
     def states(self) -> list[StateSpec]:
         """Of each layer, the inputs that its convolution still sees (I, W - 1), and the state of its scan (I, S)."""

@@ -97,15 +97,20 @@ class RecurrentClassifier(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Tokens (N, T) or series (N, T, C), lengths (N,) (None without padding) to logits (N, K) or (N, T, K)."""
+        logits: Tensor = self.head(self.dropout(self.pooled(values, lengths)))  # (N, K) or (N, T, K)
+        return logits
+
+    def pooled(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """As `forward`, to features (N, D), or (N, T, D) for a class of each step."""
         if lengths is None:
             lengths = masks.whole(values)  # (N,)
+        features: Tensor
         features, last = self.recurrent(self.steps(values, lengths), lengths)  # (N, T, D), (N, D)
         if self.pooling is not None:
             features = self.pooling(features, lengths)  # (N, D)
         elif not self.every_step:
             features = last  # (N, D)
-        logits: Tensor = self.head(self.dropout(features))  # (N, K) or (N, T, K)
-        return logits
+        return features
 
 
 class RecurrentForecaster(nn.Module):

@@ -6,6 +6,7 @@ Legend: N batch, T length, P patches, C channels, D width, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,11 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Tokens (N, T) or series (N, T, C), lengths (N,) (None without padding) to logits (N, K) or (N, T, K)."""
+        logits: Tensor = self.head(self.dropout(self.pooled(values, lengths)))  # (N, K) or (N, T, K)
+        return logits
+
+    def pooled(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """As `forward`, to features (N, D), or (N, T, D) for a class of each step."""
         if lengths is None:
             lengths = masks.whole(values)  # (N,)
         if self.tokens:
@@ -104,7 +110,4 @@ class TransformerEncoder(nn.Module):
         for layer in self.layers:
             features = layer(features, mask)  # (N, P, D)
         features = self.norm(features)  # (N, P, D)
-        if self.pooling is not None:
-            features = self.pooling(features, lengths)  # (N, D)
-        logits: Tensor = self.head(self.dropout(features))  # (N, K) or (N, T, K)
-        return logits
+        return features if self.pooling is None else cast(Tensor, self.pooling(features, lengths))

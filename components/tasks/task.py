@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]  # of one sample, by name; or of a batch
     RunGraph = Callable[[str, Arrays], Arrays]  # a graph's name and its feed to its outputs, all finite
+    RunOutputs = Callable[[str, Arrays, Sequence[str]], Arrays]  # the same, to the outputs of these names
 
+EMBEDDING = "embedding"  # the output of a graph that is a text as one vector
 Values = Mapping[str, Any]  # a raw sample's fields: text is str, binary bytes, numbers ndarray float64, json any JSON
 Prediction = dict[str, Any]  # one answer, as JSON
 FieldKind = Literal["text", "binary", "numbers", "json"]
@@ -116,8 +118,10 @@ class Processor(Protocol):
 
     Optional: `stream(run, sample, classes, parameters)`, a generator of `StreamedPart`: the answer to one sample in
     parts; arguments as of `answer`. The last part has the prediction; a closed generator computes nothing more.
-    `embed(run, samples) -> NDArray`, the embeddings of samples, float32 (N, D).
     `count_tokens(sample) -> int`, the number of tokens of a sample that `read` made, without added ones.
+
+    Optional: `embed(run, samples) -> NDArray[float32]`, one vector (N, D) for each sample, of a package whose graph has
+    the output `embedding`; `run(graph, feed, names)` gives outputs that are in an answer only on request.
     """
 
     def input_spec(self) -> InputSpec:

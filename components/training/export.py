@@ -73,16 +73,17 @@ def check_parity(graph: Graph, batch: Batch, singles: Sequence[Batch], target: P
     session = _session(target)
     used = [node.name for node in session.get_inputs()]
 
-    reference = _reference(graph)
+    reference, compared = _reference(graph), _compared(graph)
 
     def from_graph(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
         named = graph.complete(graph.named(inputs))
-        outputs: list[NDArray[Any]] = session.run(graph.answers, {name: named[name].numpy() for name in used})
+        outputs: list[NDArray[Any]] = session.run(compared, {name: named[name].numpy() for name in used})
         return outputs
 
     def from_network(inputs: tuple[Tensor, ...]) -> list[NDArray[Any]]:
-        outputs = compute(reference, graph.named(inputs))
-        return [outputs[name].numpy() for name in graph.answers]
+        outputs = compute(graph, graph.named(inputs)) if graph.on_request or graph is reference else {}
+        outputs |= compute(reference, graph.named(inputs)) if graph is not reference else {}
+        return [outputs[name].numpy() for name in compared]
 
     expected = from_network(graph.feed(batch))
     adapt = graph.single
@@ -124,6 +125,11 @@ def check_state(graph: Graph, batch: Batch, target: Path) -> None:
         _check(graph, name, difference, float(value.abs().max()), trouble)
 
 
+def _compared(graph: Graph) -> list[str]:
+    """The outputs that are compared: all but the state, which `check_state` looks at."""
+    return [*graph.answers, *graph.on_request]
+
+
 def _reference(graph: Graph) -> Graph:
     """The graph without a state, if it has the same inputs and answers: the network's own way."""
     plain = graph.plain
@@ -160,7 +166,7 @@ def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArra
             names = ", ".join(graph.answers)
             _check(graph, names, _distance(own, batched), float(np.abs(batched).max(initial=0.0)), trouble)
             continue
-        for name, whole, values in zip(graph.answers, expected, outputs, strict=True):
+        for name, whole, values in zip(_compared(graph), expected, outputs, strict=True):
             own, batched = values[0], whole[row]
             free = [size == LENGTH for size in graph.outputs[name][1:]]
             batched = batched[tuple(slice(size if cut else None) for size, cut in zip(own.shape, free, strict=False))]
@@ -169,7 +175,8 @@ def _compare(graph: Graph, expected: list[NDArray[Any]], found: list[list[NDArra
 
 
 def _check(graph: Graph, name: str, difference: float, largest: float, trouble: str) -> None:
-    allowed = TOLERANCE if graph.exact else RELATIVE_TOLERANCE * max(1.0, largest)
+    exact = graph.exact and name not in graph.on_request
+    allowed = TOLERANCE if exact else RELATIVE_TOLERANCE * max(1.0, largest)
     if not difference <= allowed:
         raise TrainingError(
             trouble,

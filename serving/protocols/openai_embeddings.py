@@ -1,4 +1,4 @@
-"""OpenAI's /v1/embeddings, for tasks whose processor offers `embed(run, samples)`: float32 (N, D) of N texts.
+"""OpenAI's /v1/embeddings, for packages whose graph has an embedding of a text.
 
 Source: https://platform.openai.com/docs/api-reference/embeddings.
 """
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.core.errors import InferenceError, SampleError
-from components.inference.predictor import GraphRunner
 from serving.answering import Answerer, Context
 from serving.exchange import Answer, HttpRequest, json_reply
 from serving.native import context_of, refusing
@@ -63,15 +62,12 @@ class OpenAIEmbeddings:
     async def _computed(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> NDArray[np.float32]:
         predictor = slot.loaded.predictor
 
-        def check() -> None:
+        def compute() -> NDArray[np.float32]:
             if context.is_gone():
                 raise RefusedRequest(499, "disconnected", "the client went away")
-
-        def compute() -> NDArray[np.float32]:
             if time.monotonic() > context.until:
                 raise RefusedRequest(504, "deadline", "the request waited too long")
-            embed: Any = getattr(predictor.processor, "embed", None)
-            return np.asarray(embed(GraphRunner(predictor, check), slot.read(parsed)), np.float32)
+            return predictor.embed(slot.read(parsed))
 
         try:
             return await asyncio.get_running_loop().run_in_executor(slot.threads, compute)
@@ -88,7 +84,7 @@ def _read(document: Mapping[str, Any], slot: ModelSlot) -> tuple[list[str], bool
     if document.get("model") != expected:
         message = f"this service has no such model; it has {expected}"
         raise RefusedRequest(404, "model_not_found", message, where="model", got=repr(document.get("model"))[:80])
-    if not hasattr(slot.loaded.predictor.processor, "embed"):
+    if not slot.loaded.predictor.embeds:
         raise RefusedRequest(404, "unsupported_model", "this model gives no embeddings", where="model")
     for name, value in document.items():
         if name not in _READ and value is not None:

@@ -227,10 +227,10 @@ def test_embeddings(tmp_path: Path) -> None:
         texts = ["ab", "abcd"]
         for options in ({}, {"encoding_format": "float"}):  # without one, the client asks for base64
             found = client.embeddings.create(model="sample", input=texts, **options)  # type: ignore[call-overload]
-            assert [one.embedding for one in found.data] == [[97.5, 2.0], [98.5, 4.0]]
+            assert [one.embedding for one in found.data] == [[195.0, 2.0], [394.0, 4.0]]
             assert [one.index for one in found.data] == [0, 1]
             assert found.usage.total_tokens == 6
-        assert client.embeddings.create(model="sample", input="ab").data[0].embedding == [97.5, 2.0]
+        assert client.embeddings.create(model="sample", input="ab").data[0].embedding == [195.0, 2.0]
         with pytest.raises(openai.NotFoundError):
             client.embeddings.create(model="other", input="a")
         bodies: list[dict[str, Any]] = [

@@ -8,12 +8,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from components.tasks.task import Processor
+from components.training.graphs.embedding import with_embedding
 from components.training.graphs.graph import BATCH, LENGTH, Graph, model_graph
 
 
 def of_samples(network: nn.Module, processor: Processor) -> list[Graph]:
     """`model` gives `probabilities` (N, K)."""
-    return [model_graph(Probabilities(network), processor, {"probabilities": [BATCH]}, exact=True)]
+    plain = model_graph(Probabilities(network), processor, {"probabilities": [BATCH]}, exact=True)
+    return [with_embedding(plain, network, processor, nn.Softmax(dim=-1))]
 
 
 def of_tokens(network: nn.Module, processor: Processor) -> list[Graph]:
@@ -24,7 +26,8 @@ def of_tokens(network: nn.Module, processor: Processor) -> list[Graph]:
 def of_labels(network: nn.Module, processor: Processor) -> list[Graph]:
     """`model` gives `probabilities` (N, K), each for itself."""
     module = Probabilities(network, exclusive=False)
-    return [model_graph(module, processor, {"probabilities": [BATCH]}, exact=True)]
+    plain = model_graph(module, processor, {"probabilities": [BATCH]}, exact=True)
+    return [with_embedding(plain, network, processor, nn.Sigmoid())]
 
 
 class Probabilities(nn.Module):

@@ -51,8 +51,9 @@ class Graph(NamedTuple):
         state: inputs, each with the output that is its next value (`GraphSpec.state`).
         optional: names of inputs that are zeros where a feed has none (`GraphSpec.optional`); the last ones of
             `inputs`, and not in what `feed` returns.
+        on_request: outputs that are in an answer only if they are asked for (`GraphSpec.on_request`).
         chunks: of a graph with a state, maps a batch to a text in several runs (`Chunks`).
-        plain: the same graph without a state, which makes the reference answers.
+        plain: the same graph with the network's answers alone, which makes the reference answers.
     """
 
     name: str
@@ -65,13 +66,14 @@ class Graph(NamedTuple):
     single: Callable[[Batch, int, Batch], Batch] | None = None
     state: Mapping[str, str] = {}
     optional: Sequence[str] = ()
+    on_request: Sequence[str] = ()
     chunks: Callable[[Batch], Chunks] | None = None
     plain: Graph | None = None
 
     @property
     def answers(self) -> list[str]:
-        """Names of the outputs that are no state."""
-        return [name for name in self.outputs if name not in self.state.values()]
+        """Names of the outputs that are no state and not on request."""
+        return [name for name in self.outputs if name not in {*self.state.values(), *self.on_request}]
 
     def spec(self, outputs: Mapping[str, Tensor]) -> GraphSpec:
         """The signature, with the sizes and types of the outputs of an example."""
@@ -81,7 +83,13 @@ class Graph(NamedTuple):
             sizes = [known or size for known, size in zip(_filled(shape, value.ndim), value.shape, strict=True)]
             kind = str(value.dtype).removeprefix("torch.")
             found.append(TensorSpec.model_validate({"name": name, "type": kind, "shape": sizes}))
-        return GraphSpec(inputs=self.inputs, outputs=found, optional=list(self.optional), state=dict(self.state))
+        return GraphSpec(
+            inputs=self.inputs,
+            outputs=found,
+            optional=list(self.optional),
+            on_request=list(self.on_request),
+            state=dict(self.state),
+        )
 
     def named(self, inputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """What `feed` returned, by name."""
