@@ -19,7 +19,7 @@ from components.identity import manifest
 from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
 from components.inference import body
 from components.inference.predictor import Predictor
-from components.preprocessing.text import BEGIN, END, Tokenizer
+from components.preprocessing.text import BEGIN, END, UNKNOWN, Tokenizer
 from components.preprocessing.tokenizer_spec import WordLevel
 from components.tasks.series_classification import SeriesClassificationProcessor
 from components.tasks.sound_classification import SoundClassificationProcessor
@@ -111,8 +111,12 @@ def wav() -> bytes:
     return struct.pack("<4sI", b"RIFF", len(body)) + body
 
 
-def language_model(folder: Path, *, endless: bool = False) -> SlotSpec:
-    """After "one" comes "two", and so on; "eight" is the end, or, if `endless`, "one" follows it."""
+def language_model(folder: Path, *, endless: bool = False, fails: bool = False, version: str = "1") -> SlotSpec:
+    """After "one" comes "two", and so on; "eight" is the end, or, if `endless`, "one" follows it.
+
+    Args:
+        fails: after an unknown word comes NaN.
+    """
     tokenizer = Tokenizer.fit(WordLevel(min_frequency=1), iter([" ".join(WORDS)]))
     processor = TextGenerationProcessor.of(tokenizer, max_length=8)
     order = [int(tokens[-1]) for tokens in tokenizer.encode(WORDS, 1)]
@@ -120,10 +124,12 @@ def language_model(folder: Path, *, endless: bool = False) -> SlotSpec:
     logits = np.zeros((tokenizer.vocabulary, tokenizer.vocabulary), np.float32)
     for token, after in follows.items():
         logits[token, after] = 9
+    if fails:
+        logits[UNKNOWN] = np.nan
     takes = [_tensor("tokens", "int64", "length"), _tensor("tokens_lengths", "int64")]
     gives = [_tensor("logits", "float32", "length", tokenizer.vocabulary)]
     model = _model([helper.make_node("Gather", ["table", "tokens"], ["logits"])], {"table": logits}, takes, gives)
-    return _sealed(folder, "text-generation", processor, model, takes, gives, [], b"one two")
+    return _sealed(folder, "text-generation", processor, model, takes, gives, [], b"one two", version)
 
 
 def _tensor(name: str, kind: Any, *shape: int | str) -> TensorSpec:
@@ -155,6 +161,7 @@ def _sealed(
     gives: list[TensorSpec],
     classes: list[str],
     golden: Any,
+    version: str = "1",
 ) -> SlotSpec:
     content, media = golden, "audio/wav" if golden[:4] == b"RIFF" else "text/plain"
     if isinstance(golden, tuple):
@@ -179,7 +186,7 @@ def _sealed(
         manifest.seal(fresh, "package", {**facts, "lineage": {}})
     settings = {
         "model": "sample",
-        "version": "1",
+        "version": version,
         "max_batch_size": 4,
         "max_request_bytes": 100_000,
         "max_image_pixels": 1_000_000,
@@ -188,4 +195,4 @@ def _sealed(
     manifest.write_json(folder / "serving.json", settings)
     manifest.seal(folder, "bundle", {"code": "c" * 64})
     package = Package.open(folder / "package")
-    return SlotSpec(version="1", package_digest=package.digest, bundle=str(folder))
+    return SlotSpec(version=version, package_digest=package.digest, bundle=str(folder))

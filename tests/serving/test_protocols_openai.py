@@ -14,10 +14,11 @@ import pytest
 
 from components.contracts import chat_template
 from components.contracts.chat_template import Message
+from components.contracts.serving_spec import ChallengerLimits
 from components.inference.predictor import Predictor
 from tests import embedding_task, small_package
 from tests.serving import packages
-from tests.serving.service import eventually, over_http
+from tests.serving.service import challenger, eventually, over_http, running
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +220,22 @@ def test_who_leaves_ends_the_work(way: str, tmp_path: Path, monkeypatch: pytest.
         assert runs < 1000
         short = {**body, "max_tokens": 2}
         assert httpx.post(f"{url}/v1/completions", json=short).json()["choices"][0]["text"].split() == ["two", "three"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_where_a_challenger_fails_the_champion_answers(stream: bool, tmp_path: Path) -> None:
+    champion = packages.language_model(tmp_path / "1")
+    failing = packages.language_model(tmp_path / "2", fails=True, version="2")
+    with running(Path(champion.bundle), tmp_path / "service") as service:
+        limits = ChallengerLimits(max_error_rate=1.0, max_latency_ratio=100.0, min_requests=1000)
+        service.order(champion=champion, challenger=challenger(failing, 100, limits))
+        for prompt, version in (("one", "2"), ("unknown", "1")):
+            body = {"model": "sample", "prompt": prompt, "temperature": 0, "stream": stream, "max_tokens": 3}
+            response = service.client.post("/v1/completions", json=body)
+            assert response.status_code == 200, response.text
+            assert response.headers["x-modelyard-version"] == version
+        stats = service.statement().challenger_stats
+        assert (stats.requests, stats.errors, stats.not_finite) == (2, 1, 1)
 
 
 def test_embeddings(tmp_path: Path) -> None:
