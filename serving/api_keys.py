@@ -29,7 +29,7 @@ KEY_NAME = "modelyard.api_key"  # in the scope: the name of the key
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"})
 ADMIN_ROOTS = frozenset({"metrics", "status", "release"})  # first parts of paths that need the scope admin
 HOW = (
-    f"name a file of keys in {API_KEYS}: `modelyard keys add NAME --file FILE`, or in a bundle "
+    f"name a file of keys in {API_KEYS}: `modelyard keys add FILE NAME`, or in a bundle "
     "`python -m components.access.api_keys FILE NAME`, makes one; "
     f"{API_KEYS}={NO_KEYS} opens the service to everybody who reaches it"
 )

@@ -51,6 +51,8 @@ class ModelApp:
 
     def serve(self, worker: Worker) -> None:
         """Set the worker whose slots answer."""
+        # Broken forms are told to their senders; a line each would let anybody fill the log.
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
         self._worker = worker
         self._slot_manager = worker.slot_manager
         answerer = Answerer(worker.slot_manager)
@@ -155,7 +157,7 @@ class ModelApp:
         if content is None:
             shown = examples(predictor.package, predictor.endpoint)
             max_length = getattr(predictor.processor, "max_length", None)
-            found = document(slot.loaded.settings, predictor.endpoint, shown, max_length)
+            found = document(slot.loaded.settings, predictor.endpoint, shown, max_length, embeds=predictor.embeds)
             content = self._documents[predictor] = orjson.dumps(found)
         return Reply(content)
 

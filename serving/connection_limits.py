@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ MAX_PIPELINED = 200  # requests that a client sends before it has the answer of 
 HEAD_SECONDS = 20.0  # for a head, and for what is left of a refused body
 READ_SECONDS = 120.0  # for a client that reads nothing
 SWEEP_SECONDS = 2.0
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 LOG = logging.getLogger("bentoml.modelyard")
@@ -32,7 +34,9 @@ def install() -> None:
     receive, start = HttpToolsProtocol.data_received, uvicorn.Server.startup
 
     def data_received(self: Any, data: bytes) -> None:
-        scope = self.scope  # made anew with each head
+        scope, cycle = self.scope, self.cycle  # the scope is made anew with each head
+        if b"pgrade" in data and (cycle is None or cycle.response_complete or cycle.scope is not scope):
+            data = without_upgrade(data)
         receive(self, data)
         if len(self.pipeline) > MAX_PIPELINED:
             self.transport.abort()
@@ -50,6 +54,15 @@ def install() -> None:
 
     HttpToolsProtocol.data_received = data_received  # type: ignore[method-assign]
     uvicorn.Server.startup = startup  # type: ignore[method-assign]
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """The begin of a request whose header `Upgrade` is ignored, as RFC 9110 (7.8) allows: no other protocol is spoken.
+
+    uvicorn would wait for a body that its parser does not read any more; Java's client offers HTTP/2 in this way.
+    """
+    head, ending, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nIgnored:", head) + ending + rest  # of the same length
 
 
 async def sweep(server: uvicorn.Server) -> None:

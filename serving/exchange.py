@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mutabl
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from components.access.door import Receive, Scope, Send
+from serving import json_text
 from serving.problem import RefusedRequest
 
 JSON_TYPE = b"application/json"
@@ -202,4 +201,4 @@ def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 def json_reply(document: Any, status: int = 200, headers: Headers = (), **more: Any) -> Reply:
     """A document as JSON."""
-    return Reply(orjson.dumps(document), status, JSON_TYPE, headers, **more)
+    return Reply(json_text.dumps(document), status, JSON_TYPE, headers, **more)

@@ -6,9 +6,8 @@ import base64
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import orjson
-
 from components.contracts.serving_spec import KEY_HEADER, TIMEOUT_HEADER
+from serving import json_text
 from serving import request as requests
 from serving.answering import Answerer, Context
 from serving.exchange import Answer, HttpRequest, Reply
@@ -44,7 +43,7 @@ class Native:
             content = base64.b64decode(predictions[0][file.field])
             return Reply(content, 200, file.media.encode(), slot.encoded_headers, after)
         # Put together of parts, since model, version and digest are the same each time.
-        content = b'{"predictions":%b,"model":%b}' % (orjson.dumps(predictions), slot.encoded_about)
+        content = b'{"predictions":%b,"model":%b}' % (json_text.dumps(predictions), slot.encoded_about)
         return Reply(content, headers=slot.encoded_headers, after=after)
 
 

@@ -39,13 +39,19 @@ def examples(package: Package, wire: EndpointSchema) -> list[RequestExample]:
 
 
 def document(
-    settings: ServingSettings, wire: EndpointSchema, shown: Iterable[RequestExample] = (), max_length: int | None = None
+    settings: ServingSettings,
+    wire: EndpointSchema,
+    shown: Iterable[RequestExample] = (),
+    max_length: int | None = None,
+    *,
+    embeds: bool = False,
 ) -> dict[str, Any]:
     """What `GET /openapi.json` answers; what goes in and what comes out is the task's own word.
 
     Args:
         shown: examples of requests and answers.
         max_length: most tokens, steps or samples of one item that the network sees, where there is a limit.
+        embeds: whether the model gives embeddings.
     """
     schemas: dict[str, Any] = {}
     beside: dict[str, Any] = {}
@@ -70,7 +76,7 @@ def document(
         "paths": {
             "/predict": {"post": _predict(settings, wire, beside, list(shown))},
             "/model": {"get": {"operationId": "model", "responses": {"200": about, **_refusals((503,))}}},
-            **openapi_paths.paths(settings.model, wire),
+            **openapi_paths.paths(settings.model, wire, embeds=embeds),
         },
         "components": {
             "securitySchemes": {

@@ -5,9 +5,8 @@ from __future__ import annotations
 import http
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from components.core.errors import SampleError
+from serving import json_text
 
 if TYPE_CHECKING:
     from serving.slots import ModelSlot
@@ -63,4 +62,4 @@ class RefusedRequest(Exception):
 
     def content(self) -> bytes:
         """The problem details as JSON; a fact that JSON has no form for is told as text."""
-        return orjson.dumps(self.document(), default=repr, option=orjson.OPT_NON_STR_KEYS)
+        return json_text.dumps(self.document())

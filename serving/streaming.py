@@ -62,8 +62,8 @@ def _parts(slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Gene
         (prediction,) = predictor.answer([sample], parsed.parameters)
         text = str(prediction.get("text", ""))
         yield StreamedPart(text, int(prediction.get("tokens", 0)), count_tokens(slot, parsed), prediction)
-        return
-    yield from found
+    else:
+        yield from found
 
 
 def _close(done: asyncio.Future[StreamedPart | None], work: Generator[StreamedPart, None, None]) -> None:

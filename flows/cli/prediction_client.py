@@ -165,23 +165,30 @@ def predict(url: str, request: EncodedRequest) -> dict[str, Any]:
         what = reason["message" if "message" in reason else "detail"]
     except (ValueError, KeyError, AttributeError) as error:
         raise ServingError("the service failed", where=url, got=f"HTTP {response.status_code}") from error
-    if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise ServingError(what, where=url, got=reason.get("got"), next_step=f"set {API_KEY} to a key of the service")
     kind: type[ModelyardError] = SampleError if response.is_client_error else ServingError
     where = ": ".join(filter(None, (request.name, reason.get("where"))))
     raise kind(what, where=where, got=reason.get("got"), expected=reason.get("expected"))
 
 
 def _ask(url: str, method: str, path: str, **request: Any) -> httpx.Response:
-    """A service's response, with the key in MODELYARD_API_KEY; where none is set and a key is needed, as its owner."""
+    """A service's response, with the key in MODELYARD_API_KEY; where none is set and a key is needed, as its owner.
+
+    Raises:
+        ServingError: the service wants a key.
+    """
     key = os.environ.get(API_KEY)
     with http_client.client(Credentials("", key, bearer=True) if key else None, url, timeout=TIMEOUT_SECONDS) as client:
         response = client.request(method, path, **request)
     owner = _owner(url) if response.status_code == httpx.codes.UNAUTHORIZED and not key else None
-    if owner is None:
-        return response
-    with http_client.client(owner, url, timeout=TIMEOUT_SECONDS) as client:
-        return client.request(method, path, **request)
+    if owner is not None:
+        with http_client.client(owner, url, timeout=TIMEOUT_SECONDS) as client:
+            response = client.request(method, path, **request)
+    if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise ServingError(
+            "the service wants an API key" if not key else "the service refuses this API key", where=url,
+            next_step=f"set {API_KEY} to a key of the service; `modelyard keys add` makes one",
+        )  # fmt: skip
+    return response
 
 
 def _owner(url: str) -> Credentials | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from serving import json_text
 from serving.exchange import JSON_TYPE
 from serving.problem import PROBLEM_TYPE, RefusedRequest
 
@@ -43,4 +42,4 @@ def openai(refusal: RefusedRequest) -> dict[str, Any]:
 
 
 def _json(document: dict[str, Any]) -> bytes:
-    return orjson.dumps(document, default=repr)
+    return json_text.dumps(document)

@@ -35,8 +35,8 @@ SCHEMAS: dict[str, Any] = {
 }
 
 
-def paths(model: str, wire: EndpointSchema) -> dict[str, Any]:
-    """The paths of each protocol; OpenAI's for texts alone where the task writes texts."""
+def paths(model: str, wire: EndpointSchema, *, embeds: bool = False) -> dict[str, Any]:
+    """The paths of each protocol; OpenAI's for texts and embeddings alone where the model gives them."""
     named = f"/v2/models/{model}"
     found = {
         "/v2": {"get": _get("server metadata", "InferError")},
@@ -50,6 +50,11 @@ def paths(model: str, wire: EndpointSchema) -> dict[str, Any]:
         "/invocations": {"post": _post("MLflow's scoring protocol", "MlflowError", JSON, _rows())},
         "/v1/models": {"get": _get("the model", "OpenAIError")},
     }
+    if embeds:
+        texts = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+        properties = {"model": {"const": model}, "input": texts, "encoding_format": {"enum": ["float", "base64"]}}
+        schema = {"type": "object", "properties": properties, "required": ["model", "input"]}
+        found["/v1/embeddings"] = {"post": _post("OpenAI's API", "OpenAIError", JSON, schema)}
     if writes_texts(wire):
         name = {"const": model}
         completion = {"model": name, "prompt": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}, **_SAMPLING}

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from components.tasks.task import Prediction
+from serving import json_text
 from serving.protocols.tensor_codec import BYTES, NUMPY
 
 _WHOLE = "prediction"  # of a task whose predictions have no named properties
@@ -62,7 +62,7 @@ def outputs(schema: Mapping[str, Any]) -> list[OutputTensor]:
     """The output tensors of predictions of a schema."""
     properties = schema.get("properties", {})
     if not properties:
-        return [OutputTensor(_WHOLE, BYTES, (), orjson.dumps)]
+        return [OutputTensor(_WHOLE, BYTES, (), json_text.dumps)]
     return [_output(name, one, name in schema.get("required", ())) for name, one in properties.items()]
 
 
@@ -71,14 +71,14 @@ def _output(name: str, schema: Mapping[str, Any], required: bool) -> OutputTenso
     if kind == "string" and schema.get("contentEncoding") == "base64":
         return OutputTensor(name, BYTES, (), lambda one: base64.b64decode(one.get(name, "")), is_file=True)
     if kind == "string":
-        return OutputTensor(name, BYTES, (), lambda one: str(one.get(name, "")).encode())
+        return OutputTensor(name, BYTES, (), lambda one: str(one.get(name, "")).encode("utf-8", "replace"))
     if (found := _numbers(schema)) is not None and (required or found == ("FP64", ())):
         datatype, shape = found
         labels = tuple(schema["properties"]) if kind == "object" else ()
         if labels:
             return OutputTensor(name, datatype, shape, lambda one: [one[name][label] for label in labels], labels)
         return OutputTensor(name, datatype, shape, lambda one: one.get(name))
-    return OutputTensor(name, BYTES, (), lambda one: orjson.dumps(one.get(name)))
+    return OutputTensor(name, BYTES, (), lambda one: json_text.dumps(one.get(name)))
 
 
 def _numbers(schema: Mapping[str, Any]) -> tuple[str, tuple[int, ...]] | None:

@@ -108,7 +108,8 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     assert [(one["name"], "revoked" in one) for one in json.loads(run("list", file, "--json")[1])] == [
         ("app", True), ("ops", False),
     ]  # fmt: skip
-    (tmp_path / "modelyard.toml").write_text("")
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").write_text("")
     monkeypatch.chdir(tmp_path)
     assert run("list", "nothing")[0] == 2
 

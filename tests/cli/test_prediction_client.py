@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 
+from components.access import api_keys, project_door, secret
 from components.core.errors import NotFoundError, SampleError, ServingError
+from components.core.project import Project
 from flows.cli import prediction_client
 from flows.cli.prediction_client import InputSchema
+from serving import door
+from serving.app import ModelApp
+from serving.worker import Worker
 from tests import small_package
-from tests.serving.service import over_http
+from tests.serving.service import listening, over_http
 from tests.serving.test_other_tasks import bundle
 
 IMAGE = InputSchema("image", "images", ["application/octet-stream", "image/*"], "image")
@@ -51,6 +56,33 @@ def test_a_request_matches_the_input_schema_of_the_service(url: str, tmp_path: P
             )
             repeated = prediction_client.predict(url, prediction_client.request_for(schema, text, {"times": 2}))
             assert repeated["predictions"][0]["text"] == "hellohello"
+
+
+def test_a_service_with_api_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_package.bundle(tmp_path / "bundle", "7")
+    app = ModelApp()
+    app.serve(Worker(tmp_path / "bundle", None, threads=1))
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "dvc.yaml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    secret_file = project_door.secret_file(Project.find())
+    secret.create(secret_file)
+    key = api_keys.add(tmp_path / "keys.jsonl", "app", "predict")
+    monkeypatch.setenv(secret.SECRET_FILE, str(secret_file))
+    monkeypatch.setenv(api_keys.API_KEYS, str(tmp_path / "keys.jsonl"))
+    request = prediction_client.EncodedRequest(small_package.image(0), "image/png", "a")
+    with listening(door.before(app.asgi, "sample")) as url:
+        assert prediction_client.predict(url, request)["predictions"]  # as the project's owner
+        monkeypatch.chdir("/")
+        for ask in (lambda: prediction_client.predict(url, request), lambda: prediction_client.input_schema(url)):
+            with pytest.raises(ServingError, match="wants an API key"):
+                ask()
+        monkeypatch.setenv(prediction_client.API_KEY, key)
+        assert prediction_client.predict(url, request)["predictions"]
+        assert prediction_client.input_schema(url).item == "image"
+        monkeypatch.setenv(prediction_client.API_KEY, key[:-1])
+        with pytest.raises(ServingError, match="refuses this API key"):
+            prediction_client.predict(url, request)
 
 
 def test_a_service_that_is_not_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +17,12 @@ from components.contracts.serving_spec import SlotSpec
 from components.core import atomic
 from components.identity import manifest
 from components.identity.package import GoldenExample, GraphSpec, Package, Signature, TensorSpec
+from components.inference import body
 from components.inference.predictor import Predictor
-from components.preprocessing.text import BEGIN, END, Tokenizer
+from components.preprocessing.text import BEGIN, END, UNKNOWN, Tokenizer
 from components.preprocessing.tokenizer_spec import WordLevel
 from components.tasks.series_classification import SeriesClassificationProcessor
+from components.tasks.sound_classification import SoundClassificationProcessor
 from components.tasks.table_columns import CategoryColumn, NumberColumn
 from components.tasks.tabular_classification import TabularClassificationProcessor
 from components.tasks.text_generation import TextGenerationProcessor
@@ -79,8 +83,40 @@ def series(folder: Path) -> SlotSpec:
                    (b'{"values": %s}', SERIES[0].tolist()))  # fmt: skip
 
 
-def language_model(folder: Path, *, endless: bool = False) -> SlotSpec:
-    """After "one" comes "two", and so on; "eight" is the end, or, if `endless`, "one" follows it."""
+def sound(folder: Path) -> SlotSpec:
+    """Half a second at 8 kHz, as frames of 16 bands."""
+    processor = SoundClassificationProcessor(
+        rate=8000, bands=16, max_seconds=0.5, resampler="soxr", mean=[0.0] * 16, std=[1.0] * 16, classes=CLASSES
+    )
+    nodes = [
+        helper.make_node("ReduceSum", ["series", "time"], ["sum"], keepdims=0),
+        helper.make_node("Cast", ["series_lengths"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["real", "time"], ["lengths"]),
+        helper.make_node("Div", ["sum", "lengths"], ["mean"]),  # padding is zero, and does not count
+        helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+    ]
+    takes = [_tensor("series", "float32", "length", 16), _tensor("series_lengths", "int64")]
+    gives = [_tensor("probabilities", "float32", 2)]
+    constants = {"weights": np.random.default_rng(0).normal(size=(16, 2)), "time": np.array([1])}
+    model = _model(nodes, constants, takes, gives)
+    return _sealed(folder, "sound-classification", processor, model, takes, gives, CLASSES, wav())
+
+
+def wav() -> bytes:
+    """A WAV file of a tone, 16 bits, one channel, 8 kHz."""
+    samples = (np.sin(np.arange(2000) * 0.4) * 16_000).astype("<i2").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 16_000, 2, 16)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
+def language_model(folder: Path, *, endless: bool = False, fails: bool = False, version: str = "1") -> SlotSpec:
+    """After "one" comes "two", and so on; "eight" is the end, or, if `endless`, "one" follows it.
+
+    Args:
+        fails: after an unknown word comes NaN.
+    """
     tokenizer = Tokenizer.fit(WordLevel(min_frequency=1), iter([" ".join(WORDS)]))
     processor = TextGenerationProcessor.of(tokenizer, max_length=8)
     order = [int(tokens[-1]) for tokens in tokenizer.encode(WORDS, 1)]
@@ -88,10 +124,12 @@ def language_model(folder: Path, *, endless: bool = False) -> SlotSpec:
     logits = np.zeros((tokenizer.vocabulary, tokenizer.vocabulary), np.float32)
     for token, after in follows.items():
         logits[token, after] = 9
+    if fails:
+        logits[UNKNOWN] = np.nan
     takes = [_tensor("tokens", "int64", "length"), _tensor("tokens_lengths", "int64")]
     gives = [_tensor("logits", "float32", "length", tokenizer.vocabulary)]
     model = _model([helper.make_node("Gather", ["table", "tokens"], ["logits"])], {"table": logits}, takes, gives)
-    return _sealed(folder, "text-generation", processor, model, takes, gives, [], b"one two")
+    return _sealed(folder, "text-generation", processor, model, takes, gives, [], b"one two", version)
 
 
 def _tensor(name: str, kind: Any, *shape: int | str) -> TensorSpec:
@@ -105,7 +143,10 @@ def _model(
         [helper.make_tensor_value_info(one.name, _TYPES[one.type], one.shape) for one in side]
         for side in (takes, gives)
     ]
-    values = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()]
+    values = [
+        numpy_helper.from_array(value if value.dtype.kind == "i" else value.astype(np.float32), name)
+        for name, value in constants.items()
+    ]
     graph = helper.make_graph(nodes, "small", *described, values)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return bytes(model.SerializeToString())
@@ -120,10 +161,9 @@ def _sealed(
     gives: list[TensorSpec],
     classes: list[str],
     golden: Any,
+    version: str = "1",
 ) -> SlotSpec:
-    import json
-
-    content, media = golden, "text/plain"
+    content, media = golden, "audio/wav" if golden[:4] == b"RIFF" else "text/plain"
     if isinstance(golden, tuple):
         content, media = golden[0] % json.dumps(golden[1]).encode(), "application/json"
     with atomic.folder(folder / "package") as fresh:
@@ -138,8 +178,6 @@ def _sealed(
         manifest.write_json(fresh / "metrics.json", {"split": "test", "samples": 3, "overall": {"accuracy": 0.5}})
         manifest.seal(fresh, "package", {**facts, "lineage": {}})
         predictor = Predictor(Package.open(fresh))
-        from components.inference import body
-
         parsed = body.read(predictor.processor, predictor.endpoint, content, media)
         (answer,) = predictor.predict(parsed.items)
         example = GoldenExample(file="000", media=media, truth="", answer=answer)
@@ -148,7 +186,7 @@ def _sealed(
         manifest.seal(fresh, "package", {**facts, "lineage": {}})
     settings = {
         "model": "sample",
-        "version": "1",
+        "version": version,
         "max_batch_size": 4,
         "max_request_bytes": 100_000,
         "max_image_pixels": 1_000_000,
@@ -157,4 +195,4 @@ def _sealed(
     manifest.write_json(folder / "serving.json", settings)
     manifest.seal(folder, "bundle", {"code": "c" * 64})
     package = Package.open(folder / "package")
-    return SlotSpec(version="1", package_digest=package.digest, bundle=str(folder))
+    return SlotSpec(version=version, package_digest=package.digest, bundle=str(folder))

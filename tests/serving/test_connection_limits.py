@@ -138,6 +138,16 @@ def test_requests_without_end_are_not_kept(address: tuple[str, int]) -> None:
         assert is_cut_off(connection, b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n" * 1000, 0)
 
 
+def test_an_offer_of_another_protocol_is_ignored(address: tuple[str, int]) -> None:
+    whole = HEAD + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABk\r\n"
+    for offered in (b"h2c", b"websocket"):
+        with socket.create_connection(address) as connection:
+            for _ in range(2):
+                connection.sendall(whole % offered + b"content-length: %d\r\n\r\n" % len(IMAGE) + IMAGE)
+                connection.settimeout(5)
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_compressed_body_is_refused(address: tuple[str, int]) -> None:
     headers = {"content-type": "image/png", "content-encoding": "gzip"}
     response = httpx.post(f"http://{address[0]}:{address[1]}/predict", content=IMAGE, headers=headers)

@@ -97,6 +97,14 @@ def test_what_does_not_fit_is_refused_with_a_reason(service: Service, request_: 
     assert (response.status_code, response.json()["code"]) == (422, code)
 
 
+@pytest.mark.parametrize("text", [r'"\ud800"', r'"a\udfff"', "9" * 400, "[" + "1" * 30 + "]"])
+def test_what_utf_8_and_64_bits_do_not_hold_is_refused_or_answered(service: Service, text: str) -> None:
+    for body in (f'{{"text": {text}}}', f"{{{text if text[0] == chr(34) else chr(34) + 'a' + chr(34)}: {text}}}"):
+        response = service.client.post("/predict", content=body, headers={"content-type": "application/json"})
+        assert response.status_code in (200, 422), response.text
+        assert response.json()
+
+
 def test_an_image_is_none_of_its_content_types(service: Service) -> None:
     response = service.client.post("/predict", content=b"a", headers={"content-type": "image/png"})
     assert response.status_code == 415

@@ -14,10 +14,11 @@ import pytest
 
 from components.contracts import chat_template
 from components.contracts.chat_template import Message
+from components.contracts.serving_spec import ChallengerLimits
 from components.inference.predictor import Predictor
-from tests import small_package
+from tests import embedding_task, small_package
 from tests.serving import packages
-from tests.serving.service import eventually, over_http
+from tests.serving.service import challenger, eventually, over_http, running
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +220,46 @@ def test_who_leaves_ends_the_work(way: str, tmp_path: Path, monkeypatch: pytest.
         assert runs < 1000
         short = {**body, "max_tokens": 2}
         assert httpx.post(f"{url}/v1/completions", json=short).json()["choices"][0]["text"].split() == ["two", "three"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_where_a_challenger_fails_the_champion_answers(stream: bool, tmp_path: Path) -> None:
+    champion = packages.language_model(tmp_path / "1")
+    failing = packages.language_model(tmp_path / "2", fails=True, version="2")
+    with running(Path(champion.bundle), tmp_path / "service") as service:
+        limits = ChallengerLimits(max_error_rate=1.0, max_latency_ratio=100.0, min_requests=1000)
+        service.order(champion=champion, challenger=challenger(failing, 100, limits))
+        for prompt, version in (("one", "2"), ("unknown", "1")):
+            body = {"model": "sample", "prompt": prompt, "temperature": 0, "stream": stream, "max_tokens": 3}
+            response = service.client.post("/v1/completions", json=body)
+            assert response.status_code == 200, response.text
+            assert response.headers["x-modelyard-version"] == version
+        stats = service.statement().challenger_stats
+        assert (stats.requests, stats.errors, stats.not_finite) == (2, 1, 1)
+
+
+def test_embeddings(tmp_path: Path) -> None:
+    embedding_task.bundle(tmp_path)
+    with over_http(tmp_path) as url, openai.OpenAI(base_url=f"{url}/v1", api_key="a", max_retries=0) as client:
+        texts = ["ab", "abcd"]
+        for options in ({}, {"encoding_format": "float"}):  # without one, the client asks for base64
+            found = client.embeddings.create(model="sample", input=texts, **options)  # type: ignore[call-overload]
+            assert [one.embedding for one in found.data] == [[195.0, 2.0], [394.0, 4.0]]
+            assert [one.index for one in found.data] == [0, 1]
+            assert found.usage.total_tokens == 6
+        assert client.embeddings.create(model="sample", input="ab").data[0].embedding == [195.0, 2.0]
+        with pytest.raises(openai.NotFoundError):
+            client.embeddings.create(model="other", input="a")
+        bodies: list[dict[str, Any]] = [
+            {"input": []}, {"input": [1]}, {"input": "a", "dimensions": 2}, {"input": "a", "encoding_format": "x"},
+            {"input": [""]}, {"input": ["a"] * 5},
+        ]  # fmt: skip
+        for body in bodies:
+            response = httpx.post(f"{url}/v1/embeddings", json={"model": "sample", **body})
+            assert (response.status_code, list(response.json())) == (400, ["error"])
+
+
+def test_a_model_without_embeddings_says_so(url: str) -> None:
+    response = httpx.post(f"{url}/v1/embeddings", json={"model": "sample", "input": "a"})
+    assert response.status_code == 404
+    assert "no embeddings" in response.json()["error"]["message"]
