@@ -83,6 +83,7 @@ def measure(bundle: Bundle, scratch: Path, seconds: float, step: Step, count: in
         cores=count,
         processor=processor(),
         day=datetime.now(UTC).date().isoformat(),
+        seconds=seconds,
         connections=CONNECTIONS,
         graphs=graphs,
         services=services,
