@@ -70,7 +70,7 @@ class ServingMeasurement(Strict):
     Args:
         package_digest, code: of the bundle: its package and its service.
         cores, processor: of the machine; cores that this process may use.
-        day: of the measurement.
+        day, seconds: of the measurement, and how long it was to take.
         connections: of the load.
     """
 
@@ -80,6 +80,7 @@ class ServingMeasurement(Strict):
     cores: int
     processor: str
     day: str
+    seconds: float
     connections: int
     graphs: list[GraphSpeed]
     services: list[ServiceSpeed]

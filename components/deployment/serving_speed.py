@@ -83,6 +83,7 @@ def measure(bundle: Bundle, scratch: Path, seconds: float, step: Step, count: in
         cores=count,
         processor=processor(),
         day=datetime.now(UTC).date().isoformat(),
+        seconds=seconds,
         connections=CONNECTIONS,
         graphs=graphs,
         services=services,
@@ -149,9 +150,16 @@ def _service_speed(
         except EndpointStartFailed as error:
             raise ServingError("the bundle does not start", where=bundle.tag, got=error) from error
         post = load.post("/predict", content, example.media, endpoint.port)
-        load.run(post, endpoint.port, connections=CONNECTIONS, seconds=WARM_UP_SECONDS)
-        busy = load.run(post, endpoint.port, connections=CONNECTIONS, seconds=seconds * 0.75)
-        lone = load.run(post, endpoint.port, connections=1, seconds=seconds * 0.25)
+        try:
+            load.run(post, endpoint.port, connections=CONNECTIONS, seconds=WARM_UP_SECONDS)
+            busy = load.run(post, endpoint.port, connections=CONNECTIONS, seconds=seconds * 0.75)
+            lone = load.run(post, endpoint.port, connections=1, seconds=seconds * 0.25)
+        except TimeoutError as error:
+            raise ServingError(
+                f"{CONNECTIONS} requests at a time are not answered in time",
+                where=bundle.tag,
+                next_step="so slow a model gains nothing from these settings; `serving.quantize: int8` may help",
+            ) from error
         memory = sum(psutil.Process(pid).memory_info().rss for pid in endpoint.pids)
     if not busy.latencies or not lone.latencies:
         raise ServingError("the bundle answers no golden example", where=bundle.tag, got=f"{busy.errors} errors")

@@ -18,7 +18,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from components.core.errors import InferenceError
-from components.inference.runtime import onnxruntime
+from components.inference import runtime  # noqa: F401  # before onnxruntime: it turns telemetry off
 
 # Operators that hold weights; and those between them, through which integers can go on in a convolutional network.
 LAYERS = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Gather")
@@ -32,7 +32,7 @@ def write(source: Path, target: Path, feeds: Sequence[Feed], recipe: str) -> Non
     """Write the int8 graph of a float graph: QDQ format, weights int8 per channel, activations uint8.
 
     Args:
-        feeds: calls of the float graph; the range of each activation is the one that they give it.
+        feeds: inputs of calls of the float graph, by name; they give each activation its range.
         recipe: of `RECIPES`: the operators that are quantized.
 
     Raises:
@@ -41,7 +41,6 @@ def write(source: Path, target: Path, feeds: Sequence[Feed], recipe: str) -> Non
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    used = [node.name for node in _session(source).get_inputs()]
     try:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder, _quiet():
             simplified = Path(folder) / "simplified.onnx"
@@ -49,7 +48,7 @@ def write(source: Path, target: Path, feeds: Sequence[Feed], recipe: str) -> Non
             quantization.quantize_static(
                 str(simplified),
                 str(target),
-                _reader(quantization.CalibrationDataReader, feeds, used),
+                _reader(quantization.CalibrationDataReader, feeds),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=list(RECIPES[recipe]),
                 per_channel=True,
@@ -63,14 +62,7 @@ def write(source: Path, target: Path, feeds: Sequence[Feed], recipe: str) -> Non
         raise InferenceError("the graph cannot be quantized", where=source.name, got=repr(error)) from error
 
 
-def _session(path: Path) -> Any:
-    try:
-        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # as above
-        raise InferenceError("the graph does not load", where=path.name, got=repr(error)) from error
-
-
-def _reader(base: Any, feeds: Sequence[Feed], used: Sequence[str]) -> Any:
+def _reader(base: Any, feeds: Sequence[Feed]) -> Any:
     """The feeds as onnxruntime reads them."""
 
     class Recorded(base):  # type: ignore[misc]  # onnxruntime has no types
@@ -78,8 +70,7 @@ def _reader(base: Any, feeds: Sequence[Feed], used: Sequence[str]) -> Any:
             self._feeds = iter(feeds)
 
         def get_next(self) -> Feed | None:
-            feed = next(self._feeds, None)
-            return None if feed is None else {name: feed[name] for name in used}
+            return next(self._feeds, None)
 
     return Recorded()
 

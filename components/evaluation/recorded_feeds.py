@@ -77,15 +77,16 @@ class _Recorder(Predictor):
         self.feeds: dict[str, list[Arrays]] = {name: [] for name in self.signature.graphs}
         self._strides = dict.fromkeys(self.feeds, 1)
         self._seen = dict.fromkeys(self.feeds, 0)
+        recording: Any = {name: _RecordingGraph(graph, self, name) for name, graph in self._graphs.items()}
+        self._graphs = recording
 
-    def outputs(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> Arrays:
-        found = super().outputs(graph, feed)
+    def record(self, graph: str, feed: Mapping[str, NDArray[Any]]) -> None:
+        """Keep the feed of a call, in parts of `ROWS` rows."""
         names = [spec.name for spec in self.signature.graphs[graph].inputs]
         rows = max(len(feed[name]) for name in names)
         parts = [(0, rows)] if _mixed(feed, names, rows) else [(at, at + ROWS) for at in range(0, rows, ROWS)]
         for begin, end in parts:
             self._keep(graph, {name: np.array(feed[name][begin:end]) for name in names})
-        return found
 
     def _keep(self, graph: str, feed: Arrays) -> None:
         kept = self.feeds[graph]
@@ -95,6 +96,21 @@ class _Recorder(Predictor):
         if len(kept) > FEEDS:
             del kept[1::2]
             self._strides[graph] *= 2
+
+
+class _RecordingGraph:
+    """A loaded graph that tells a recorder of each call."""
+
+    def __init__(self, graph: Any, recorder: _Recorder, name: str) -> None:
+        self._graph, self._recorder, self._name = graph, recorder, name
+
+    def run(self, feed: Mapping[str, NDArray[Any]], *rest: Any) -> Arrays:
+        found: Arrays = self._graph.run(feed, *rest)
+        self._recorder.record(self._name, feed)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._graph, name)
 
 
 def _mixed(feed: Mapping[str, NDArray[Any]], names: list[str], rows: int) -> bool:

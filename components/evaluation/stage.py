@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import shutil
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def main(arguments: list[str]) -> None:
     package = Package(trained, parts.model_copy(update={"facts": facts.model_dump(mode="json")}))
     scored = score(package, frozen)
     outcome: Quantized | None = None
-    with tempfile.TemporaryDirectory(dir=request.run_folder) as folder:
+    with _scratch(Path(request.run_folder) / "int8") as folder:
         if request.quantize == "int8":
-            outcome = quantization.quantized(package, scored, frozen, request.quantize_max_loss, Path(folder))
+            outcome = quantization.quantized(package, scored, frozen, request.quantize_max_loss, folder)
             quantization.log(outcome)
             facts = facts.model_copy(update={"quantization": outcome.facts})
             scored = outcome.scored or scored
@@ -67,6 +68,7 @@ def main(arguments: list[str]) -> None:
         sealed = _seal(request, document, text, facts.model_dump(mode="json"), int8_parts)
     plots = Path(request.run_folder) / "plots"
     _draw(scored, trained, plots)
+    (plots / "quantization.json").unlink(missing_ok=True)  # of another package of this training
     if outcome is not None:
         figures_of_both = {**outcome.facts.model_dump(mode="json"), "times_ms": outcome.times_ms}
         manifest.write_json(plots / "quantization.json", figures_of_both)
@@ -75,6 +77,17 @@ def main(arguments: list[str]) -> None:
     if comparison is not None:
         print(comparison.sentence(), file=sys.stderr)
     print(f"package {sealed.digest[:12]} in {request.package}", file=sys.stderr)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for what is tried; also what a killed evaluation left there is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def score(package: Package, frozen: FrozenSplit) -> Scored:

@@ -10,23 +10,24 @@ import click
 
 from components.contracts.pipeline import PipelineSpec
 from components.core import located_yaml
+from components.core.errors import NotFoundError
 from components.core.project import Project
 from flows.cli.duration import Duration
 
 if TYPE_CHECKING:
     from flows.deployment.tune_serving import ServingAdvice
 
-SECONDS = 60.0
-
 
 @click.command(name="tune-serving", epilog="Example:  modelyard tune-serving digits --for 30s --apply")
 @click.argument("pipeline")
 @click.option("--version", "number", help="This version instead of the champion.")
-@click.option("--for", "seconds", type=Duration(), default=SECONDS, help="About how long to measure [60s].")
+@click.option("--for", "seconds", type=Duration(), help="About how long to measure [60s].")
 @click.option("--apply", "applies", is_flag=True, help="Write the recommended settings into the pipeline file.")
 @click.option("--again", is_flag=True, help="Measure again what was measured on this machine before.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def tune_serving(pipeline: str, number: str | None, seconds: float, applies: bool, again: bool, as_json: bool) -> int:
+def tune_serving(
+    pipeline: str, number: str | None, seconds: float | None, applies: bool, again: bool, as_json: bool
+) -> int:
     """Measure on this machine which workers, threads and batch size serve PIPELINE best.
 
     It loads the real service with 32 connections, for each number of workers and of onnxruntime's threads, and the
@@ -45,7 +46,12 @@ def tune_serving(pipeline: str, number: str | None, seconds: float, applies: boo
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        bundle = promotion.bundle_of(project, spec, api, promotion.find_version(api, pipeline, number), log)
+        try:
+            version = promotion.find_version(api, pipeline, number)
+        except NotFoundError as error:
+            step = error.next_step if number else f"`modelyard tune-serving {pipeline} --version N`"
+            raise NotFoundError(error.what, where=error.where, next_step=step) from error
+        bundle = promotion.bundle_of(project, spec, api, version, log)
     advice = tuning.run(project, spec, bundle, seconds, log, again=again)
     if applies and advice.changes:
         tuning.apply(path, advice)

@@ -21,6 +21,7 @@ from components.identity import digest, manifest
 from components.packaging.bundle import Bundle
 from flows.comparisons import pipeline_file
 
+SECONDS = 60.0
 HEAD = "# Measured by `modelyard tune-serving` on "
 
 
@@ -42,11 +43,12 @@ class ServingAdvice:
 
 
 def run(
-    project: Project, spec: PipelineSpec, bundle: Bundle, seconds: float, log: Log, *, again: bool = False
+    project: Project, spec: PipelineSpec, bundle: Bundle, seconds: float | None, log: Log, *, again: bool = False
 ) -> ServingAdvice:
-    """Measure a bundle, unless it was measured on this machine before.
+    """Measure a bundle, unless it was measured on this machine before, for at least as long.
 
     Args:
+        seconds: about how long; None: `SECONDS`, or what was measured before.
         again: measure in any case.
 
     Raises:
@@ -54,10 +56,10 @@ def run(
     """
     path = _cache_file(project, bundle)
     measurement = None if again else _read(path)
-    cached = measurement is not None
-    if measurement is None:
+    cached = measurement is not None and measurement.seconds >= (seconds or 0)
+    if measurement is None or not cached:
         measurement = serving_speed.measure(
-            bundle, project.state / "cache", seconds, lambda text: log(f"measuring {text}")
+            bundle, project.state / "cache", seconds or SECONDS, lambda text: log(f"measuring {text}")
         )
         atomic.write_text(path, measurement.model_dump_json(indent=1))
     choice = serving_choice.choose(measurement, spec.serving.max_batch_size)

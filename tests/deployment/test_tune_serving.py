@@ -38,7 +38,7 @@ def service(workers: int, threads: int, rate: float, **others: Any) -> ServiceSp
 def measured(services: list[ServiceSpeed], milliseconds: dict[int, float]) -> ServingMeasurement:
     graphs = [GraphSpeed(threads=1, samples=size, milliseconds=value) for size, value in milliseconds.items()]
     return ServingMeasurement(
-        package_digest="a" * 64, code="c" * 64, cores=2, processor="any", day="2026-11-29", connections=32,
+        package_digest="a" * 64, code="c" * 64, cores=2, processor="any", day="2026-11-29", seconds=60, connections=32,
         graphs=graphs, services=services,
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ def test_a_bundle_is_measured_once_and_the_choice_written(
     assert [path.name for path in (tmp_path / ".modelyard" / "cache").iterdir()] == [
         tune_serving._cache_file(project, bundle).name
     ]
-    again = tune_serving.run(project, spec, bundle, 1.5, said.append)
+    again = tune_serving.run(project, spec, bundle, None, said.append)
     assert (again.cached, again.measurement, len(said)) == (True, advice.measurement, 4)
     assert "serving.workers" in again.changes
     tune_serving.apply(spec_file, again)

@@ -55,9 +55,13 @@ def test_the_service_uses_its_settings_and_says_its_device(tmp_path: Path) -> No
     small_package.bundle(tmp_path, "1")
     settings = json.loads((tmp_path / "serving.json").read_text())
     assert ServingSettings.load(tmp_path).threads == 1  # bundles of before
-    (tmp_path / "serving.json").write_text(json.dumps({**settings, "threads": 2}))
+    (tmp_path / "serving.json").write_text(json.dumps({**settings, "threads": 2, "batch_size": 3}))
     predictor = loaded.own(tmp_path).predictor
     assert predictor._graphs["model"]._session.get_session_options().intra_op_num_threads == 2
     with running(tmp_path, None) as service:
         document = service.client.get("/model").json()
+        champion = service.worker.slot_manager.current.champion
+    assert champion is not None
+    assert champion.batcher is not None
+    assert champion.batcher._most == 3
     assert (document["device"], document["graphs_are_int8"]) == ("cpu", False)

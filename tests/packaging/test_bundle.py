@@ -36,6 +36,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def test_it_holds_service_package_and_pins_and_no_training_code(bundle: Bundle) -> None:
     facts = bundle.verify().facts
+    assert (facts["device"], facts["unpinned"]) == ("auto", [])
     assert facts["version"] == "4"
     held = {path.relative_to(bundle.source).as_posix() for path in bundle.source.rglob("*.py")}
     assert {
