@@ -51,9 +51,8 @@ def deploy(
     from components.core import located_yaml
     from components.registry.api import Api
     from flows.cli.run import log
-    from flows.deployment import targets
+    from flows.deployment import released_bundle, targets
     from flows.platform import connections, lifecycle
-    from flows.releases import promotion
 
     project = Project.find()
     spec = located_yaml.read(project.pipeline_file(pipeline), PipelineSpec)
@@ -72,7 +71,7 @@ def deploy(
     endpoints = lifecycle.endpoints(project) or lifecycle.up(project, log=log, runner=False)
     connections.enter(project)
     with Api(endpoints.mlflow, endpoints.credentials) as api:
-        bundle = promotion.bundle_of(project, spec, api, promotion.find_version(api, pipeline, number), log)
+        bundle = released_bundle.choose(project, spec, api, number, log).bundle
     done = targets.write(project, bundle, request, log)
     if as_json:
         document = {
