@@ -42,7 +42,6 @@ class Predictor:
         self._graphs = {
             name: LoadedGraph(package.graph(name), spec, threads) for name, spec in self.signature.graphs.items()
         }
-        self._runner = GraphRunner(self)
 
     def read(self, items: Sequence[Any]) -> list[Arrays]:
         """Convert the items of a request to arrays.
@@ -122,7 +121,7 @@ class Predictor:
         """
         if not samples:
             return []
-        return self.processor.answer(self._runner, samples, self.signature.classes, parameters)
+        return self.processor.answer(GraphRunner(self), samples, self.signature.classes, parameters)
 
     def stream(self, sample: Arrays, parameters: Strict | None = None) -> Stream | None:
         """The answer to one sample in parts, as it is computed; None if the task has no such answers.
@@ -131,7 +130,7 @@ class Predictor:
         computes nothing more.
         """
         stream: Callable[..., Stream] | None = getattr(self.processor, "stream", None)
-        return None if stream is None else stream(self._runner, sample, self.signature.classes, parameters)
+        return None if stream is None else stream(GraphRunner(self), sample, self.signature.classes, parameters)
 
     @property
     def embeds(self) -> bool:
@@ -150,7 +149,7 @@ class Predictor:
             next_step = "train again, with an architecture that makes one vector of a text (kim does not)"
             raise InferenceError("this package gives no embedding", got=self.package.facts.task, next_step=next_step)
         embed: Callable[..., NDArray[np.float32]] = getattr(self.processor, "embed")  # noqa: B009  # optional
-        return embed(self._runner, samples)
+        return embed(GraphRunner(self), samples)
 
     def predict(self, items: Sequence[Any], parameters: Strict | None = None) -> list[Prediction]:
         """`read`, then `answer`."""
@@ -158,7 +157,11 @@ class Predictor:
 
 
 class GraphRunner:
-    """What a processor gets to run graphs with: `Predictor.run` as a function, and the states of the graphs."""
+    """What a processor gets to run graphs with: `Predictor.run` as a function, and the states of the graphs.
+
+    Made for each call: a predictor that refers to one would be freed late, and in a forked process, where the end of
+    onnxruntime's threads is waited for in vain.
+    """
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
