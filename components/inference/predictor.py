@@ -58,7 +58,6 @@ class Predictor:
         }
         # What the graphs really run on.
         self.device = "cuda" if any(graph.is_on_gpu for graph in self._graphs.values()) else "cpu"
-        self._runner = GraphRunner(self)
 
     def read(self, items: Sequence[Any]) -> list[Arrays]:
         """Convert the items of a request to arrays.
@@ -143,8 +142,7 @@ class Predictor:
         """
         if not samples:
             return []
-        runner = self._runner if check is None else GraphRunner(self, check)
-        return self.processor.answer(runner, samples, self.signature.classes, parameters)
+        return self.processor.answer(GraphRunner(self, check or _go_on), samples, self.signature.classes, parameters)
 
     def stream(self, sample: Arrays, parameters: Strict | None = None) -> Stream | None:
         """The answer to one sample in parts, as it is computed; None if the task has no such answers.
@@ -153,7 +151,7 @@ class Predictor:
         computes nothing more.
         """
         stream: Callable[..., Stream] | None = getattr(self.processor, "stream", None)
-        return None if stream is None else stream(self._runner, sample, self.signature.classes, parameters)
+        return None if stream is None else stream(GraphRunner(self), sample, self.signature.classes, parameters)
 
     @property
     def embeds(self) -> bool:
@@ -172,21 +170,28 @@ class Predictor:
             next_step = "train again, with an architecture that makes one vector of a text (kim does not)"
             raise InferenceError("this package gives no embedding", got=self.package.facts.task, next_step=next_step)
         embed: Callable[..., NDArray[np.float32]] = getattr(self.processor, "embed")  # noqa: B009  # optional
-        return embed(self._runner, samples)
+        return embed(GraphRunner(self), samples)
 
     def predict(self, items: Sequence[Any], parameters: Strict | None = None) -> list[Prediction]:
         """`read`, then `answer`."""
         return self.answer(self.read(items), parameters)
 
 
+def _go_on() -> None:
+    """What a run of a graph is preceded by where nobody may end it."""
+
+
 class GraphRunner:
     """What a processor gets to run graphs with: `Predictor.run` as a function, and the states of the graphs.
+
+    Made for each call: a predictor that refers to one would be freed late, and in a forked process, where the end of
+    onnxruntime's threads is waited for in vain.
 
     Args:
         check: called before each run of a graph.
     """
 
-    def __init__(self, predictor: Predictor, check: Check = lambda: None) -> None:
+    def __init__(self, predictor: Predictor, check: Check = _go_on) -> None:
         self._predictor, self._check = predictor, check
 
     def __call__(self, graph: str, feed: Mapping[str, NDArray[Any]], names: Sequence[str] | None = None) -> Arrays:

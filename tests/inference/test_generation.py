@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,17 @@ def test_a_network_whose_state_is_wrong_is_refused(tmp_path: Path, monkeypatch: 
     made = generation_package.prepared(tmp_path / "prepared", "text-generation")
     with pytest.raises(TrainingError, match="with its state differ"):
         generation_package.build(tmp_path / "package", MODELS["decoder"][1], made)
+
+
+def test_a_predictor_is_freed_with_its_last_reference(tmp_path: Path) -> None:
+    """Not by the collector of cycles, which may run in a forked process: there, the end of a session hangs."""
+    made = generation_package.prepared(tmp_path / "prepared", "text-generation")
+    predictor = Predictor(generation_package.build(tmp_path / "package", MODELS["decoder"][1], made))
+    predictor.predict(["cat"], TextGenerationParameters(max_tokens=2))
+    freed = weakref.ref(predictor)
+    gc.disable()
+    try:
+        del predictor
+        assert freed() is None
+    finally:
+        gc.enable()
