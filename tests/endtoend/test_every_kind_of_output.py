@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -65,9 +66,14 @@ def test_the_graphs_give_the_golden_answers_alone_and_together(trained: tuple[st
 
     def run(name: str, feed: dict[str, Any]) -> dict[str, Any]:
         spec = signature.graphs[name]
-        names = [tensor.name for tensor in spec.outputs]
-        inputs = {tensor.name: feed[tensor.name] for tensor in spec.inputs}
-        return dict(zip(names, sessions[name].run(names, inputs), strict=True))
+        rows = len(feed[spec.inputs[0].name])
+        empty = {
+            tensor.name: np.zeros([rows if size == "batch" else size for size in spec.zeros(tensor.name)], tensor.type)
+            for tensor in spec.inputs
+            if tensor.name in spec.optional
+        }
+        inputs = {tensor.name: {**empty, **feed}[tensor.name] for tensor in spec.inputs}
+        return dict(zip(spec.answers, sessions[name].run(spec.answers, inputs), strict=True))
 
     golden = json.loads((parts / "golden" / "outputs.json").read_bytes())["examples"]
     wire = processor.endpoint(signature.classes)
@@ -92,22 +98,38 @@ def test_the_signature_names_free_sizes(trained: tuple[str, Path]) -> None:
     }
     vocabulary = shapes.get("decoder", {}).get("logits", ["", 0])[-1]
     words = {"tokens": ["batch", "length"], "tokens_lengths": ["batch"]}
-    translates = {
-        "encoder": {"source": ["batch", "length"], "source_lengths": ["batch"], "memory": ["batch", "length", 32]},
-        "decoder": {
-            "memory": ["batch", "length", 32],
-            "source_lengths": ["batch"],
-            "target": ["batch", "target_length"],
-            "logits": ["batch", vocabulary],
-        },
-    }
+    kept = {kind: ["batch", 4, "past", 8] for kind in ("key_0", "value_0")}
+    following: dict[str, list[Any]] = {f"next_{kind}": ["batch", 4, "next_past", 8] for kind in kept}
+    source, target = {"source": ["batch", "length"], "source_lengths": ["batch"]}, ["batch", "target_length"]
+
+    def translates(
+        memory: dict[str, list[Any]], state: dict[str, list[Any]], following: dict[str, list[Any]], first: bool
+    ) -> dict[str, dict[str, list[Any]]]:
+        """Of the encoder and the decoder, from the sizes after the batch of what the one hands to the other."""
+        given = {name: ["batch", *sizes] for name, sizes in memory.items()}
+        taken = {name: ["sources", *sizes] for name, sizes in memory.items()}
+        decoder = {"target": target, **taken, **state, "logits": ["batch", vocabulary], **following}
+        return {"encoder": {**source, **given, **(state if first else {})}, "decoder": decoder}
+
+    attention: dict[str, list[Any]] = {
+        "cross_bias": [1, 1, "length"], "cross_key_0": [4, "length", 8], "cross_value_0": [4, "length", 8],
+    }  # fmt: skip
+    bahdanau: dict[str, list[Any]] = {"memory": ["length", 32], "keys": ["length", 16], "inside": ["length"]}
+    hidden = {"state": ["batch", 16]}
     expected: dict[str, dict[str, dict[str, list[Any]]]] = {
-        "lstm": {"model": {**words, "probabilities": ["batch", 2]}},
+        "lstm": {"model": {**words, "probabilities": ["batch", 2], "embedding": ["batch", 32]}},
         "encoder": {"model": {**words, "probabilities": ["batch", "length", 2]}},
-        # What is real never sees padding: the lengths change nothing, and the graph does not take them.
-        "decoder": {"model": {"tokens": ["batch", "length"], "logits": ["batch", "length", 10]}},
-        "seq2seq": translates,
-        "seq2seq-gru": translates,
+        "decoder": {
+            "model": {
+                **words,
+                "logits_from": [1],
+                **{"bias": ["batch", "past"], "count": ["batch"], **kept},
+                "logits": ["batch", "length", 10],
+                **{"next_bias": ["batch", "next_past"], "next_count": ["batch"], **following},
+            }
+        },
+        "seq2seq": translates(attention, kept, following, False),
+        "seq2seq-gru": translates(bahdanau, hidden, {"next_state": ["batch", 16]}, True),
         "detector": {"model": {"images": ["batch", 32, 32, 1], "boxes": ["batch", 20, 4], "scores": ["batch", 20, 2]}},
         "unet": {
             "model": {"noisy": ["batch", 1, 8, 8], "step": ["batch"], "label": ["batch"], "noise": ["batch", 1, 8, 8]}
