@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -148,9 +149,25 @@ def _draw(scored: Scored, trained: Path, folder: Path) -> None:
     history = json.loads((trained / "history.json").read_bytes())
     curves = (history["epochs"], history["kept_epoch"], folder / "training.png")
     # On another core: a figure takes a third of a second, and a registration waits for all of them.
-    child = multiprocessing.get_context("fork").Process(target=draw_training, args=curves, daemon=True)
-    child.start()
+    child = multiprocessing.get_context("fork").Process(target=_draw_in_child, args=curves, daemon=True)
+    gc.disable()
+    try:
+        child.start()
+    finally:
+        gc.enable()
     scored.draw(folder)
     child.join()
     if child.exitcode:
         draw_training(*curves)  # raises here what it raised there
+
+
+def _draw_in_child(*curves: Any) -> None:
+    """Draw in a forked process, which collects nothing that it inherited.
+
+    A session of onnxruntime among it would wait for the end of threads that the fork did not take along, for ever.
+    """
+    from components.evaluation.plots import draw_training
+
+    gc.freeze()
+    gc.enable()
+    draw_training(*curves)

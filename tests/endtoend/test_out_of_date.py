@@ -65,8 +65,8 @@ def test_what_changes_nothing(house: House) -> None:
          "components.models.textbook_cnn:"),
         ("components/evaluation/metrics.py", "def accuracy", "def extra() -> int:\n    return 1\n\n\ndef accuracy",
          {"evaluate", "register", "bundle"}, "components.evaluation.metrics:extra is new"),
-        ("serving/app.py", '"Retry-After": "1"', '"Retry-After": "2"', {"bundle"},
-         "serving.app:ModelApp._refuse changed"),
+        ("serving/app.py", "(1 if refusal.status", "(2 if refusal.status", {"bundle"},
+         "serving.app:ModelApp._refused changed"),
         ("data/digits/dataset.yaml", "seed: 0", "seed: 1", {"prepare", "train", "evaluate", "register", "bundle"},
          "split.seed"),
     ],
@@ -80,7 +80,7 @@ def test_what_changed_is_named(house: House, file: str, old: str, new: str, stag
 
 
 def test_serving_code_rebuilds_the_bundle_and_trains_nothing(house: House, outcome: dict[str, Any]) -> None:
-    with edited(house.root / "serving" / "app.py", '"Retry-After": "1"', '"Retry-After": "3"'):
+    with edited(house.root / "serving" / "app.py", "(1 if refusal.status", "(3 if refusal.status"):
         after = house.json("run", "digits")
     assert after["bundle"] != outcome["bundle"]
     assert (after["version"], after["package"]) == (outcome["version"], outcome["package"])
