@@ -22,7 +22,8 @@ from serving.slots import ModelSlot, failure
 # A challenger gets 2 s, or four times its latency limit if that is longer; then the champion answers instead.
 ANSWER_SECONDS, ANSWER_RATIO = 2.0, 4
 
-INLINE_BYTES = 16_384  # samples of more bytes are read in a thread: a picture of so many takes 50 ms at most
+# What is longer is read in a thread: a compressed picture of so many bytes takes 50 ms at most, numbers 1 ms.
+INLINE_BYTES, INLINE_NUMBERS_BYTES = 16_384, 65_536
 MOST_RETRY_SECONDS = 60
 
 
@@ -124,7 +125,7 @@ class Answerer:
             if slot.batcher is None:
                 return await self._alone(slot, parsed, context)
             begin = time.perf_counter()
-            if parsed.size <= INLINE_BYTES:
+            if parsed.size <= (INLINE_BYTES if isinstance(parsed.items[0], bytes | str) else INLINE_NUMBERS_BYTES):
                 samples = slot.read(parsed)
             else:
                 samples = await asyncio.get_running_loop().run_in_executor(slot.threads, slot.read, parsed)

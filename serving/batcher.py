@@ -1,8 +1,10 @@
 """Adaptive batching: requests that arrive while a batch is computed are computed together afterwards.
 
-There is no waiting time: a lone request is computed at once, and the size of a batch follows from the load. A batch of
-a small network is computed on the event loop itself, since a thread's turn would cost more than the network; what takes
-longer runs in the slot's threads, as many batches at a time as there are threads.
+There is no waiting time: a lone request is computed at once, and the size of a batch follows from the load. It ends
+where a batch would take longer than 5 ms, since each of its requests waits for all of it; a network that takes longer
+for one sample computes one at a time, in each thread. A batch of a small network is computed on the event loop itself,
+since a thread's turn would cost more than the network; what takes longer runs in the slot's threads, as many batches at
+a time as there are threads.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from components.tasks.task import Prediction
 from serving.problem import RefusedRequest
 
 INLINE_SECONDS = 0.002  # a batch that is expected to take less is computed on the event loop
+BATCH_SECONDS = 0.005  # no batch grows beyond it: each of its requests waits for all of it
 SMOOTHING = 0.1  # weight of the last batch in the expected time
 ALONE_EVERY = 8  # with a challenger beside it, each eighth request is computed alone, so that the two can be compared
 
@@ -140,7 +143,10 @@ class Batcher:
                 waiting.done.set_exception(RefusedRequest(504, "deadline", "the request waited too long"))
                 continue
             fits = not batch or (
-                not waiting.alone and size + len(waiting.samples) <= self._most and waiting.bucket == batch[0].bucket
+                not waiting.alone
+                and size + len(waiting.samples) <= self._most
+                and waiting.bucket == batch[0].bucket
+                and (self.expected_seconds(waiting.bucket, size + len(waiting.samples)) or 0.0) <= BATCH_SECONDS
             )
             if not fits:
                 kept.append(waiting)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from typing import Any
 
@@ -129,6 +130,30 @@ def _of_lists(item: Any) -> NDArray[np.float64]:
         return item.astype(np.float64)
     if not isinstance(item, list):
         raise SampleError("not a series", got=type(item).__name__, expected="a list of numbers, or of lists of numbers")
+    if not _is_plain(item):
+        _check(item)
+    try:
+        return np.asarray(item, np.float64)
+    except OverflowError as error:
+        raise SampleError("a number is too large", got=error, expected="finite numbers") from error
+
+
+def _is_plain(item: list[Any]) -> bool:
+    """Whether these are numbers, or lists of equally many numbers; looks at the types without a loop in Python."""
+    kinds = set(map(type, item))
+    if kinds == {list}:
+        kinds = set(map(type, itertools.chain.from_iterable(item)))
+        if len(set(map(len, item))) > 1:
+            return False
+    return kinds <= {int, float}
+
+
+def _check(item: list[Any]) -> None:
+    """Name the first step or value that does not fit.
+
+    Raises:
+        SampleError: there is one.
+    """
     width = len(item[0]) if item and isinstance(item[0], list) else None
     for step, row in enumerate(item):
         if (len(row) if isinstance(row, list) else None) != width:
@@ -136,10 +161,6 @@ def _of_lists(item: Any) -> NDArray[np.float64]:
         for value in row if isinstance(row, list) else [row]:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise SampleError("a value is not a number", where=f"step {step}", got=value, expected="a number")
-    try:
-        return np.asarray(item, np.float64)
-    except OverflowError as error:
-        raise SampleError("a number is too large", got=error, expected="finite numbers") from error
 
 
 def _of_csv(text: str) -> NDArray[np.float64]:

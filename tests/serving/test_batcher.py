@@ -180,3 +180,11 @@ def test_beside_a_challenger_some_requests_are_computed_alone() -> None:
     assert values(found) == [2.0 * number for number in range(16)]
     assert doubling.sizes.count(1) == 2
     assert sum(computed.alone_seconds is not None for computed in found) == 2
+
+
+def test_no_batch_grows_beyond_what_its_requests_would_wait_for() -> None:
+    doubling = Doubling()
+    with made(doubling, most=64) as one:
+        one._seconds[(1, 1)] = 0.002  # of one sample
+        run(together(one, range(6)))
+    assert max(doubling.sizes) == 3  # expectations are by powers of two: of 2 and 3, 4 ms; of 4, 8 ms
