@@ -1,7 +1,7 @@
 """Adaptive batching: requests that arrive while a batch is computed are computed together afterwards.
 
 There is no waiting time: a lone request is computed at once, and the size of a batch follows from the load. It ends
-where a batch would take longer than 5 ms, since each of its requests waits for all of it; a network that takes longer
+where a batch would take longer than 10 ms, since each of its requests waits for all of it; a network that takes longer
 for one sample computes one at a time, in each thread. A batch of a small network is computed on the event loop itself,
 since a thread's turn would cost more than the network; what takes longer runs in the slot's threads, as many batches at
 a time as there are threads.
@@ -22,8 +22,10 @@ from components.inference.predictor import Arrays
 from components.tasks.task import Prediction
 from serving.problem import RefusedRequest
 
-INLINE_SECONDS = 0.002  # a batch that is expected to take less is computed on the event loop
-BATCH_SECONDS = 0.005  # no batch grows beyond it: each of its requests waits for all of it
+# A batch that is expected to take less is computed on the event loop; with several threads, which could compute
+# meanwhile, only what takes no longer than the turns of a thread.
+INLINE_SECONDS, INLINE_ALONE_SECONDS = 0.0005, 0.002
+BATCH_SECONDS = 0.01  # no batch grows beyond it: each of its requests waits for all of it
 SMOOTHING = 0.1  # weight of the last batch in the expected time
 ALONE_EVERY = 8  # with a challenger beside it, each eighth request is computed alone, so that the two can be compared
 
@@ -107,7 +109,7 @@ class Batcher:
         while self._running < self._count and (batch := self._next()):
             size = sum(len(waiting.samples) for waiting in batch)
             expected = self.expected_seconds(batch[0].bucket, size)
-            if expected is not None and expected < INLINE_SECONDS:
+            if expected is not None and expected < (INLINE_SECONDS if self._count > 1 else INLINE_ALONE_SECONDS):
                 self._finish(batch, *self._run(batch))
             else:
                 self._running += 1

@@ -108,7 +108,7 @@ def test_small_work_stays_on_the_loop_and_large_work_does_not(monkeypatch: pytes
         run(together(one, [1.0]))
         assert doubling.threads == {"pool_0", threading.current_thread().name}
         doubling.threads.clear()
-        monkeypatch.setattr(batcher, "INLINE_SECONDS", 0.0)
+        monkeypatch.setattr(batcher, "INLINE_ALONE_SECONDS", 0.0)
         run(together(one, [1.0]))
     assert doubling.threads == {"pool_0"}
 
@@ -185,6 +185,6 @@ def test_beside_a_challenger_some_requests_are_computed_alone() -> None:
 def test_no_batch_grows_beyond_what_its_requests_would_wait_for() -> None:
     doubling = Doubling()
     with made(doubling, most=64) as one:
-        one._seconds[(1, 1)] = 0.002  # of one sample
+        one._seconds[(1, 1)] = 0.004  # of one sample
         run(together(one, range(6)))
-    assert max(doubling.sizes) == 3  # expectations are by powers of two: of 2 and 3, 4 ms; of 4, 8 ms
+    assert max(doubling.sizes) == 3  # expectations are by powers of two: of 2 and 3, 8 ms; of 4, 16 ms
