@@ -10,10 +10,9 @@ from typing import Any
 
 from components.deployment import pod
 from components.deployment.container import PORT, DeploymentOptions
-from components.deployment.kubernetes import metadata, network_policy, service_account
+from components.deployment.kubernetes import metadata, network_policy, service_account, with_kustomization
 from components.deployment.resources import REPLICA_SCALING_PERCENT, ServiceResources
 from components.deployment.service_facts import ServiceFacts
-from components.deployment.yaml_text import render
 
 CONTAINER = "kserve-container"  # the name by which KServe finds the predictor among the containers
 REQUEST_SECONDS = 60  # as the service's own limit
@@ -26,14 +25,7 @@ def files(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceRes
         "inferenceservice.yaml": inference_service(facts, options, resources),
         "networkpolicy.yaml": network_policy(facts, options, PORT),
     }
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": list(manifests),
-    }
-    heads = {"inferenceservice.yaml": resources.notes}
-    texts = {name: render(document, heads.get(name, ())) for name, document in manifests.items()}
-    return {**texts, "kustomization.yaml": render(kustomization)}
+    return with_kustomization(manifests, {"inferenceservice.yaml": resources.notes})
 
 
 def inference_service(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceResources) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.deployment import pod
@@ -23,12 +24,20 @@ def files(facts: ServiceFacts, options: DeploymentOptions, resources: ServiceRes
         "poddisruptionbudget.yaml": _disruption_budget(facts),
         "networkpolicy.yaml": network_policy(facts, options, PORT),
     }
+    return with_kustomization(manifests, {"deployment.yaml": resources.notes})
+
+
+def with_kustomization(manifests: Mapping[str, dict[str, Any]], heads: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Manifests by file name as YAML, and the kustomization.yaml that names them.
+
+    Args:
+        heads: comments above a file.
+    """
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": list(manifests),
     }
-    heads = {"deployment.yaml": resources.notes}
     texts = {name: render(document, heads.get(name, ())) for name, document in manifests.items()}
     return {**texts, "kustomization.yaml": render(kustomization)}
 
