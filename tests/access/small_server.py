@@ -149,7 +149,12 @@ def running(folder: Path) -> Iterator[Server]:
     )
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    settings: dict[str, Any] = {"log_level": "critical", "lifespan": "off", "ws": "websockets-sansio"}
+    settings: dict[str, Any] = {
+        "log_config": None,
+        "log_level": "critical",
+        "lifespan": "off",
+        "ws": "websockets-sansio",
+    }
     server = uvicorn.Server(uvicorn.Config(door, **settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -100,9 +100,13 @@ def eventually(true: Callable[[], Any], seconds: float = 30) -> None:
 
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
-    """The URL of an ASGI application on a port of this machine."""
+    """The URL of an ASGI application on a port of this machine.
+
+    Without a configuration of logging: it closes every handler that is there, and absl's (imported with TensorBoard)
+    closes its stream then, which may be the file that pytest captures in.
+    """
     port = ports.choose(26900, set())
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
