@@ -17,6 +17,7 @@ from components.tasks.task import ValidationMetric
 from components.tuning import space
 from components.tuning.record import StudyRecord, Told
 from flows.comparisons.tuning import default_space, study, variants
+from flows.pipelines.fingerprints import Fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCURACY = ValidationMetric("accuracy", higher_is_better=True)
@@ -109,3 +110,23 @@ def test_a_study_knows_the_trials_of_an_earlier_one_where_they_fit(tmp_path: Pat
         study._finished(url, "p-9", TuneSpec.model_validate(narrow), ACCURACY)
     with pytest.raises(UsageError, match="another objective"):
         study._finished(url, "p-1", TuneSpec.model_validate(narrow), ValidationMetric("loss", higher_is_better=False))
+
+
+def test_edited_code_and_new_data_stop_a_search() -> None:
+    """Another function or library of another network is no edit."""
+    spec = located_yaml.read(ROOT / "pipelines/sst2.yaml", PipelineSpec)
+    code = {"function components.training.loop:fit": "a" * 64, "train.epochs": 3}
+
+    def variant(data: str, **inputs: Any) -> variants.Variant:
+        settings = {"train.epochs": 4}
+        return variants.Variant(settings, spec, ROOT, data, Fingerprint(code | inputs))
+
+    recipe = variant("d" * 64)
+    variants.check_unchanged(
+        recipe, variant("d" * 64, **{"train.epochs": 4, "function components.models.vit:forward": "b"})
+    )
+    with pytest.raises(UsageError, match="edited") as caught:
+        variants.check_unchanged(recipe, variant("d" * 64, **{"function components.training.loop:fit": "c" * 64}))
+    assert caught.value.got == "components.training.loop:fit"
+    with pytest.raises(UsageError, match="prepared anew"):
+        variants.check_unchanged(recipe, variant("e" * 64))

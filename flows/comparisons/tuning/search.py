@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from components.core.errors import Interrupted, ModelyardError, SearchError, UsageError
+from components.core.errors import Interrupted, ModelyardError, SearchError
 from components.core.log import Log
 from components.core.project import Project
 from components.registry import comparison_runs, tracking
@@ -222,14 +222,7 @@ class Search:
         except ModelyardError as error:
             reason = "; ".join(line.strip() for line in error.lines())[:1000]
             return Told("failed", facts={"reason": reason}, system=view.system())
-        if not variants.split(settings)[1] and variant.data_digest != self._study.recipe.data_digest:
-            raise UsageError(
-                "the data was prepared anew while the search ran",
-                where=f"data/{variant.spec.dataset}/prepared",
-                got=variant.data_digest,
-                expected=self._study.recipe.data_digest,
-                next_step="call it again: a study of the data as it is now begins",
-            )
+        variants.check_unchanged(self._study.recipe, variant)
         earlier = self._claim(running, variant.fingerprint.digest)
         told = trial.run(self._setting, variant, view, running.number)
         if earlier is not None:

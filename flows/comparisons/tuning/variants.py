@@ -11,7 +11,7 @@ from components.contracts.pipeline import PipelineSpec
 from components.contracts.training_request import FIGURES_FILE, TrainingFigures
 from components.contracts.tune_spec import TuneSpec
 from components.core import located_yaml
-from components.core.errors import NotFoundError, Problem, SpecError
+from components.core.errors import NotFoundError, Problem, SpecError, UsageError
 from components.core.log import Log
 from components.core.project import Project
 from components.identity import manifest as manifests
@@ -20,6 +20,9 @@ from components.tasks import compatibility
 from flows.comparisons.tuning import input_variants
 from flows.pipelines import fingerprints, pretrained
 from flows.pipelines.fingerprints import Fingerprint
+
+CODE = "function "  # begins the names of a fingerprint's inputs that are digests of code
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,34 @@ def of(project: Project, recipe: Recipe, settings: Mapping[str, Any], api: Api, 
     data_digest = manifests.load(prepared, "prepared").digest
     training = fingerprints.training(spec, data_digest, project.source_root, pretrained.digest(api, spec))
     return Variant(settings, spec, prepared, data_digest, training)
+
+
+def check_unchanged(recipe: Variant, variant: Variant) -> None:
+    """Check that a trial trains with the data and the code that its search began with.
+
+    Raises:
+        UsageError: the data was prepared anew, or code was edited, while the search ran.
+    """
+    again = "call it again: a study of what is there now begins"
+    if not split(variant.settings)[1] and variant.data_digest != recipe.data_digest:
+        raise UsageError(
+            "the data was prepared anew while the search ran",
+            where=f"data/{variant.spec.dataset}/prepared",
+            got=variant.data_digest,
+            expected=recipe.data_digest,
+            next_step=again,
+        )
+    before, now = (
+        {name: value for name, value in one.fingerprint.inputs.items() if name.startswith(CODE)}
+        for one in (recipe, variant)
+    )
+    edited = sorted(name.removeprefix(CODE) for name in before.keys() & now.keys() if before[name] != now[name])
+    if edited:
+        raise UsageError(
+            "code was edited while the search ran: its trials would not be comparable",
+            got=", ".join(edited[:MOST_NAMED]),
+            next_step=again,
+        )
 
 
 def figures(run_folder: Path, fingerprint: str) -> TrainingFigures | None:
