@@ -14,10 +14,11 @@ from components.core.errors import InferenceError, SampleError
 from components.tasks.task import Prediction
 from serving import shadow
 from serving.canary import choose
+from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.request import PredictionRequest
 from serving.slot_manager import SlotManager
-from serving.slots import ModelSlot, failure
+from serving.slots import Computed, ModelSlot, failure
 
 # A challenger gets 2 s, or four times its latency limit if that is longer; then the champion answers instead.
 ANSWER_SECONDS, ANSWER_RATIO = 2.0, 4
@@ -43,19 +44,26 @@ class Context(NamedTuple):
         key: requests of equal keys are answered by the same side of a canary.
         until: of the monotonic clock: a request that is not begun by then is not computed.
         is_gone: whether the client has gone.
+        id: of the prediction.
     """
 
     version: str | None
     key: str | None
     until: float
     is_gone: Callable[[], bool]
+    id: str
 
 
 class Answerer:
-    """Answers parsed requests from the slots of a worker."""
+    """Answers parsed requests from the slots of a worker.
+
+    Attributes:
+        log: what is answered goes there, if anywhere.
+    """
 
     def __init__(self, slot_manager: SlotManager) -> None:
         self._slot_manager = slot_manager
+        self.log: PredictionLog | None = None
         self.waiting = 0
         self._seconds = 0.0  # of a request, from its queue to its answer, smoothed
 
@@ -92,6 +100,7 @@ class Answerer:
             RefusedRequest: a sample is not what the task takes, the model failed, or time is up.
         """
         slots = self._slot_manager.current
+        begin = time.perf_counter()
         try:
             if slot.role == "challenger" and context.version is None and slots.champion:
                 challenger, found = slot, await self._try(slot, slots.champion, slots.policy, parsed)
@@ -106,7 +115,12 @@ class Answerer:
             raise RefusedRequest.of(error, slot.loaded.predictor.endpoint.item) from error
         except InferenceError as error:
             raise RefusedRequest(500, failure(error), error.what, where=error.where, got=error.got) from error
-        return Answered(slot, found, self._shadow(parsed, found, context))
+        if self.log is not None:
+            self.log.offer(
+                slot, context.id, parsed.items, found.samples, found.predictions, time.perf_counter() - begin,
+                size=parsed.size,
+            )  # fmt: skip
+        return Answered(slot, found.predictions, self._shadow(parsed, found.predictions, context))
 
     def _shadow(
         self, parsed: PredictionRequest, found: list[Prediction], context: Context
@@ -118,9 +132,18 @@ class Answerer:
         if beside.background.is_full():  # nearly always so at full load
             beside.drop()
             return None
-        return lambda: shadow.offer(self._slot_manager, beside, parsed, found, lambda: self.waiting > 0)
+        log, begin = self.log, time.perf_counter()
 
-    async def _answer(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> list[Prediction]:
+        def answered(computed: Computed) -> None:
+            if log is not None:
+                log.offer(
+                    beside, context.id, parsed.items, computed.samples, computed.predictions,
+                    time.perf_counter() - begin, role="shadow", size=parsed.size,
+                )  # fmt: skip
+
+        return lambda: shadow.offer(self._slot_manager, beside, parsed, found, lambda: self.waiting > 0, answered)
+
+    async def _answer(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Computed:
         try:
             if slot.batcher is None:
                 return await self._alone(slot, parsed, context)
@@ -134,7 +157,7 @@ class Answerer:
             done = await slot.batcher.answer(samples, context.until, context.is_gone, compared=compared)
             alone = None if done.alone_seconds is None else reading + done.alone_seconds
             slot.count(done.predictions, time.perf_counter() - begin, alone)
-            return done.predictions
+            return Computed(done.predictions, samples)
         except InferenceError as error:
             slot.fail(failure(error))
             raise
@@ -142,12 +165,12 @@ class Answerer:
             if slot.role == "challenger":
                 self._slot_manager.judge(slot)
 
-    async def _alone(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> list[Prediction]:
+    async def _alone(self, slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Computed:
         def check() -> None:  # also between the steps of a text or a drawing
             if context.is_gone():
                 raise RefusedRequest(499, "disconnected", "the client went away")
 
-        def compute() -> list[Prediction]:
+        def compute() -> Computed:
             check()
             if time.monotonic() > context.until:
                 raise RefusedRequest(504, "deadline", "the request waited too long")
@@ -157,7 +180,7 @@ class Answerer:
 
     async def _try(
         self, challenger: ModelSlot, champion: ModelSlot, policy: RolloutPolicy | None, parsed: PredictionRequest
-    ) -> list[Prediction] | str:
+    ) -> Computed | str:
         """The challenger's answer, or the code of its failure."""
         ratio = policy.limits.max_latency_ratio if policy else 1.0
         timeout = max(ANSWER_SECONDS, ANSWER_RATIO * ratio * champion.recorder.medians()[0])

@@ -13,14 +13,16 @@ import orjson
 from prometheus_client import Counter
 
 from components.access.door import Receive, Scope, Send
+from components.contracts.prediction_log import PREDICTION_HEADER
 from components.contracts.serving_spec import WORKER_HEADER
 from components.inference.predictor import Predictor
-from serving import bento_api, docs_page, metrics, page
+from serving import bento_api, docs_page, feedback, metrics, page
 from serving.answering import Answerer
 from serving.connection_limits import MAX_HEADERS
 from serving.exchange import Answer, HttpRequest, Reply, StreamedReply, encoded, json_reply
 from serving.native import Native
 from serving.openapi import document, examples
+from serving.prediction_log import PredictionLog
 from serving.problem import RefusedRequest
 from serving.protocols import error_format
 from serving.protocols.mlflow_scoring import MlflowScoring
@@ -33,6 +35,7 @@ LOG = logging.getLogger("bentoml.modelyard")
 
 PROTOCOL_PATHS = ("/v1/", "/v2/")  # below them, a refusal has the form of its protocol
 
+_PREDICTION = PREDICTION_HEADER.lower().encode()
 _HTML = b"text/html; charset=utf-8"
 
 
@@ -56,13 +59,18 @@ class ModelApp:
         self._worker = worker
         self._slot_manager = worker.slot_manager
         answerer = Answerer(worker.slot_manager)
+        answerer.log = worker.log = PredictionLog.of_process(worker.settings.log, lambda: answerer.waiting > 0)
         native = Native(answerer)
 
         async def predict(request: HttpRequest) -> Answer:
             return await native.predict(request, worker.settings)
 
+        async def take_feedback(request: HttpRequest) -> Answer:
+            return await feedback.take(request, answerer.log)
+
         routes: dict[str, Mapping[str, Handler]] = {
             "/predict": {"POST": predict},
+            "/feedback": {"POST": take_feedback},
             "/model": {"GET": self.model},
             "/status": {"GET": self.status},
             "/release": {"GET": self.status},  # as clients of earlier versions ask
@@ -102,6 +110,8 @@ class ModelApp:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
             failed = RefusedRequest(500, "internal", "the service failed; its log says why")
             answer = self._refused(failed, scope["path"])
+        if request.prediction_id is not None and answer.status == 200:
+            answer.headers = [*answer.headers, (_PREDICTION, request.prediction_id.encode())]
         self._count(scope["path"], answer.status)
         if isinstance(answer, StreamedReply):
             await answer.send(send, receive)

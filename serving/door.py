@@ -15,7 +15,7 @@ from components.contracts.serving_spec import FORMER_VERSION_HEADER, VERSION_HEA
 from serving import api_keys
 
 OPEN_PATHS = frozenset({
-    "/predict", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz", "/schema.json",
+    "/predict", "/feedback", "/model", "/openapi.json", "/docs.json", "/livez", "/readyz", "/healthz", "/schema.json",
     "/invocations", "/ping", "/health", "/version",
     "/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings",
     "/v2", "/v2/", "/v2/health/live", "/v2/health/ready",

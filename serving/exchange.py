@@ -20,12 +20,17 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class HttpRequest:
-    """A request as the server received it."""
+    """A request as the server received it.
 
-    __slots__ = ("receive", "scope")
+    Attributes:
+        prediction_id: what the answer is called, of a request that is answered with a prediction.
+    """
+
+    __slots__ = ("prediction_id", "receive", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope, self.receive = scope, receive
+        self.prediction_id: str | None = None
 
     def header(self, name: bytes) -> str | None:
         """The first header of a name in lower case."""

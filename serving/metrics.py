@@ -27,6 +27,7 @@ FAILURES = Counter("modelyard_failures", "Requests that a version failed to answ
 COMPARED = Counter("modelyard_compared", "Samples that a challenger in the shadow answered too", ["model", "version"])
 AGREED = Counter("modelyard_agreed", "Of those, as the champion answered", ["model", "version"])
 DROPPED = Counter("modelyard_shadow_dropped", "Requests that a busy challenger did not get", ["model", "version"])
+LOG_DROPPED = Counter("modelyard_log_dropped", "Requests that the prediction log has not, as they came too fast")
 SECONDS = Histogram(
     "modelyard_inference_seconds",
     "Decoding and inference of one request",

@@ -11,6 +11,7 @@ from serving import json_text
 from serving import request as requests
 from serving.answering import Answerer, Context
 from serving.exchange import Answer, HttpRequest, Reply
+from serving.prediction_log import new_id
 from serving.problem import RefusedRequest
 from serving.settings import ServingSettings
 from serving.slots import ModelSlot
@@ -43,7 +44,9 @@ class Native:
             content = base64.b64decode(predictions[0][file.field])
             return Reply(content, 200, file.media.encode(), slot.encoded_headers, after)
         # Put together of parts, since model, version and digest are the same each time.
-        content = b'{"predictions":%b,"model":%b}' % (json_text.dumps(predictions), slot.encoded_about)
+        content = b'{"predictions":%b,"model":%b,"id":"%b"}' % (
+            json_text.dumps(predictions), slot.encoded_about, context.id.encode(),
+        )  # fmt: skip
         return Reply(content, headers=slot.encoded_headers, after=after)
 
 
@@ -81,4 +84,5 @@ def context_of(request: HttpRequest, settings: ServingSettings) -> Context:
                 400, "timeout", f"{TIMEOUT_HEADER} is no number of milliseconds", got=text, expected="such as 500"
             )
     key = request.header(_KEY)
-    return Context(requests.named_version(request), key, time.monotonic() + seconds, request.is_gone)
+    request.prediction_id = prediction_id = new_id()
+    return Context(requests.named_version(request), key, time.monotonic() + seconds, request.is_gone, prediction_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.contracts.prediction_log import LogSettings
 from components.contracts.serving_spec import Device, Tolerant
 
 
@@ -18,6 +19,7 @@ class ServingSettings(Tolerant):
         threads: onnxruntime's within one call.
         batch_size: most samples of several requests that are computed together; None: max_batch_size.
         device, gpu_memory_mb: as of `components.inference.runtime.session`.
+        log: what is logged of the answers, where the environment names a folder for it.
     """
 
     model: str
@@ -32,6 +34,7 @@ class ServingSettings(Tolerant):
     batch_size: int | None = None
     device: Device = "auto"
     gpu_memory_mb: int | None = None
+    log: LogSettings = LogSettings()
 
     @staticmethod
     def load(folder: Path) -> ServingSettings:

@@ -9,7 +9,7 @@ from components.tasks.task import Prediction
 from serving import metrics
 from serving.request import PredictionRequest
 from serving.slot_manager import SlotManager
-from serving.slots import ModelSlot, failure
+from serving.slots import Computed, ModelSlot, failure
 
 
 def offer(
@@ -18,25 +18,34 @@ def offer(
     request: PredictionRequest,
     champion: list[Prediction],
     busy: Callable[[], bool],
+    answered: Callable[[Computed], None],
 ) -> None:
     """Let the challenger answer a request in the background, unless its queue is full, and compare the answers.
 
     Args:
         champion: the champion's answer.
         busy: whether requests are waiting.
+        answered: called with the challenger's answer.
     """
-    if not slot.background.offer(lambda: _answer(slot_manager, slot, request, champion), request.size, busy):
+    if not slot.background.offer(lambda: _answer(slot_manager, slot, request, champion, answered), request.size, busy):
         slot.drop()
 
 
-def _answer(slot_manager: SlotManager, slot: ModelSlot, request: PredictionRequest, champion: list[Prediction]) -> None:
+def _answer(
+    slot_manager: SlotManager,
+    slot: ModelSlot,
+    request: PredictionRequest,
+    champion: list[Prediction],
+    answered: Callable[[Computed], None],
+) -> None:
     if slot_manager.current.challenger is not slot:
         return
     try:
-        answer = slot.answer(request)
+        computed = slot.answer(request)
     except (SampleError, InferenceError) as error:  # the champion accepted the sample
         slot.fail(failure(error))
     else:
+        answer = computed.predictions
         agree = slot.loaded.predictor.task.agree
         agreed = sum(
             agree(challenger_answer, champion_answer)
@@ -45,4 +54,5 @@ def _answer(slot_manager: SlotManager, slot: ModelSlot, request: PredictionReque
         slot.recorder.compare(agreed, len(answer))
         metrics.COMPARED.labels(*slot.labels[:2]).inc(len(answer))
         metrics.AGREED.labels(*slot.labels[:2]).inc(agreed)
+        answered(computed)
     slot_manager.judge(slot)

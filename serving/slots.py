@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 
@@ -31,6 +32,13 @@ from serving.exchange import encoded
 from serving.loaded import LoadedPackage
 from serving.request import PredictionRequest
 from serving.request_stats import RequestRecorder
+
+
+class Computed(NamedTuple):
+    """The answer to a request: a prediction for each sample, and the samples' arrays."""
+
+    predictions: list[Prediction]
+    samples: list[Arrays]
 
 
 class ModelSlot:
@@ -77,7 +85,7 @@ class ModelSlot:
         """
         return self.loaded.predictor.read(request.items)
 
-    def answer(self, request: PredictionRequest, check: Check | None = None) -> list[Prediction]:
+    def answer(self, request: PredictionRequest, check: Check | None = None) -> Computed:
         """Answer one request by itself and count the answer.
 
         Args:
@@ -88,9 +96,10 @@ class ModelSlot:
             InferenceError: the version failed; the caller counts it with `fail`.
         """
         begin, processor = time.perf_counter(), time.thread_time()
-        predictions = self.loaded.predictor.answer(self.read(request), request.parameters, check)
+        samples = self.read(request)
+        predictions = self.loaded.predictor.answer(samples, request.parameters, check)
         self.count(predictions, time.perf_counter() - begin, time.thread_time() - processor)
-        return predictions
+        return Computed(predictions, samples)
 
     def count(self, predictions: list[Prediction], seconds: float, processor_seconds: float | None) -> None:
         """Count an answer: by label, where answers have one.

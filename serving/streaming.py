@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Generator
 
 from components.core.errors import InferenceError
+from components.inference.predictor import Arrays
 from components.tasks.task import StreamedPart
 from serving.answering import Answerer, Context
 from serving.problem import RefusedRequest
@@ -31,7 +32,8 @@ async def parts(
     with answerer.queued(slot):
         begin = time.perf_counter()
         loop = asyncio.get_running_loop()
-        work = _parts(slot, parsed, context)
+        samples: list[Arrays] = []
+        work = _parts(slot, parsed, context, samples)
         step: asyncio.Future[StreamedPart | None] | None = None
         try:
             while True:
@@ -40,7 +42,10 @@ async def parts(
                 if part is _END:
                     return
                 if part.prediction is not None:
-                    slot.count([part.prediction], time.perf_counter() - begin, None)
+                    seconds = time.perf_counter() - begin
+                    slot.count([part.prediction], seconds, None)
+                    if answerer.log is not None:
+                        answerer.log.offer(slot, context.id, parsed.items, samples, [part.prediction], seconds)
                 yield part
         except InferenceError as error:
             slot.fail(failure(error))
@@ -52,11 +57,14 @@ async def parts(
                 step.add_done_callback(lambda done: _close(done, work))
 
 
-def _parts(slot: ModelSlot, parsed: PredictionRequest, context: Context) -> Generator[StreamedPart, None, None]:
+def _parts(
+    slot: ModelSlot, parsed: PredictionRequest, context: Context, samples: list[Arrays]
+) -> Generator[StreamedPart, None, None]:
     if time.monotonic() > context.until:
         raise RefusedRequest(504, "deadline", "the request waited too long")
     predictor = slot.loaded.predictor
     (sample,) = slot.read(parsed)
+    samples.append(sample)
     found = predictor.stream(sample, parsed.parameters)
     if found is None:
         (prediction,) = predictor.answer([sample], parsed.parameters)

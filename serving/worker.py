@@ -18,6 +18,7 @@ from components.contracts.serving_spec import (
 from components.identity import manifest as manifests
 from serving import loaded
 from serving.heartbeats import Heartbeats
+from serving.prediction_log import PredictionLog
 from serving.settings import ServingSettings
 from serving.slot_manager import SlotManager
 
@@ -50,6 +51,7 @@ class Worker:
         self._seen: tuple[int, int, int] | None = None
         self._failure: str | None = None
         self._draining = False
+        self.log: PredictionLog | None = None
         spec = self._first_spec()
         if spec is None:
             self.slot_manager.serve(loaded.own(bundle))
@@ -72,6 +74,8 @@ class Worker:
         self._changed.set()
         for thread in self._threads:
             thread.join()
+        if self.log is not None:
+            self.log.stop()
 
     def drain(self) -> None:
         """Leave the service: other workers stop reporting this one, which still answers what it has accepted."""

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
+from components.contracts.prediction_log import LogSpec
 from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
 from components.contracts.train_spec import TrainSpec
@@ -174,6 +175,7 @@ class ServingOptions(Strict):
             components/evaluation/quantization.py).
         quantize_max_loss: the most that the task's first metric may lose on the test split by int8: absolute where
             higher is better, else relative to the float model's figure.
+        log: what the service logs of its answers.
     """
 
     max_batch_size: int = Field(default=64, ge=1, le=4096)
@@ -188,6 +190,7 @@ class ServingOptions(Strict):
     gpu_memory_mb: int | None = _optional(None, ge=64)
     quantize: Literal["none", "int8"] = _optional("none")
     quantize_max_loss: float = _optional(0.005, ge=0, lt=1)
+    log: LogSpec = _optional(LogSpec())
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

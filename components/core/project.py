@@ -76,6 +76,10 @@ class Project:
         """A service's folder: its spec and the state of its workers."""
         return self.state / "services" / model
 
+    def predictions(self, model: str) -> Path:
+        """The folder of a model's prediction log: open and sealed hours."""
+        return self.state / "predictions" / model
+
     @property
     def ledger(self) -> Path:
         """The release ledger: a database and its key, separate from every server's state.

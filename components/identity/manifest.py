@@ -19,7 +19,9 @@ from components.identity import digest
 
 FILE_NAME = "manifest.json"
 
-Kind = Literal["raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report", "archive"]
+Kind = Literal[
+    "raw", "validated", "prepared", "trained", "package", "bundle", "bento", "report", "archive", "predictions"
+]  # fmt: skip
 
 
 class FileEntry(Strict):

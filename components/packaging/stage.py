@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from components.contracts.prediction_log import LogSpec
 from components.contracts.serving_spec import SPEC_FORMAT
 from components.core import atomic, disk_space
 from components.core.errors import ServingError
@@ -78,6 +79,7 @@ def _fill(context: Path, request: BundleRequest, package: Package) -> None:
         "batch_size": spec.batch_size,
         "device": spec.device,
         "gpu_memory_mb": spec.gpu_memory_mb,
+        **({} if spec.log == LogSpec() else {"log": spec.log.model_dump(mode="json", exclude={"retention_days"})}),
     }
     manifests.write_json(context / "serving.json", settings)
     code_identity = code_digest(code(Path(request.source_root), package.facts.task), request.requirements)

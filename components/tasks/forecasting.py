@@ -211,6 +211,7 @@ class Forecasting(TaskDefaults):
         "time_seconds", "steps", "finite", "minimum", "maximum", "mean", "standard_deviation",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("minimum", "maximum", "mean", "future_mean")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"future_mean"})
     starting_model: ClassVar[dict[str, Any]] = {"family": "linear", "name": "dlinear", "instance_norm": True}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "rnn": {"name": "gru"},

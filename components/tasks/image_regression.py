@@ -52,6 +52,7 @@ class ImageRegression(OneNumber, ImageClassification):
     fields: ClassVar[dict[str, FieldKind]] = {"image": "binary", "target": "numbers"}
     raw_columns: ClassVar[tuple[str, ...]] = ("target", *ImageClassification.raw_columns)
     prepared_columns: ClassVar[tuple[str, ...]] = ("target", "minimum", "maximum", "mean")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"target"})
 
     def describe(self, values: Values, settings: ImageClassificationSettings | None = None) -> dict[str, object]:
         """The target, and facts about the file."""

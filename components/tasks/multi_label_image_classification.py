@@ -63,6 +63,7 @@ class MultiLabelImageClassification(ManyLabels, ImageClassification):
     settings: ClassVar[type[Strict]] = MultiLabelImageSettings
     raw_columns: ClassVar[tuple[str, ...]] = (*RAW_COLUMNS, "labels")
     prepared_columns: ClassVar[tuple[str, ...]] = ("labels", "minimum", "maximum", "mean")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"labels"})
 
     def describe(self, values: Values, settings: ImageClassificationSettings | None = None) -> dict[str, object]:
         """Facts about the file, and the number of labels."""

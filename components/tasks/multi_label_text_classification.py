@@ -70,6 +70,7 @@ class MultiLabelTextClassification(ManyLabels, TextClassification):
     settings: ClassVar[type[Strict]] = MultiLabelTextSettings
     raw_columns: ClassVar[tuple[str, ...]] = (*TextClassification.raw_columns, "labels")
     prepared_columns: ClassVar[tuple[str, ...]] = ("labels", "tokens", "largest_token")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"labels"})
 
     def describe(self, values: Values) -> dict[str, object]:
         """Facts about the text, and the number of labels."""

@@ -227,6 +227,7 @@ class ObjectDetection(TaskDefaults):
     )  # fmt: skip
     describe_by_settings: ClassVar[bool] = True
     prepared_columns: ClassVar[tuple[str, ...]] = ("boxes", "least_side", "largest_class", "mean")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"boxes", "least_side", "largest_class"})
     starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "center"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "cnn": {"name": "center"},

@@ -187,6 +187,7 @@ class SemanticSegmentation(TaskDefaults):
     )  # fmt: skip
     describe_by_settings: ClassVar[bool] = True
     prepared_columns: ClassVar[tuple[str, ...]] = ("classes", "largest_class", "largest_share", "ignored_share", "mean")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"classes", "largest_class", "largest_share", "ignored_share"})
     starting_model: ClassVar[dict[str, Any]] = {"family": "cnn", "name": "unet-segmentation"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "cnn": {"name": "unet-segmentation", "width": 8, "depth": 3},

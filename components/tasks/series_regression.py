@@ -56,6 +56,7 @@ class SeriesRegression(OneNumber, SeriesClassification):
     fields: ClassVar[dict[str, FieldKind]] = {"values": "numbers", "target": "numbers"}
     raw_columns: ClassVar[tuple[str, ...]] = ("target", *SeriesClassification.raw_columns)
     prepared_columns: ClassVar[tuple[str, ...]] = ("target", "steps", "minimum", "maximum", "mean")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"target"})
 
     def describe(self, values: Values) -> dict[str, object]:
         """The target; number of values, whether all are finite, and their range."""

@@ -31,6 +31,7 @@ class TableTask(TaskDefaults):
     """Base of these tasks."""
 
     payload_field: ClassVar[str] = ""
+    item_field: ClassVar[str] = "row"
     settings: ClassVar[type[Strict]] = TabularSettings
     input_type: ClassVar[type[InputSpec]] = TableInput
     libraries: ClassVar[tuple[str, ...]] = ()

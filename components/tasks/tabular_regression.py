@@ -68,6 +68,7 @@ class TabularRegression(TableTask, regression.OneNumber):
     rows_by_column: ClassVar[bool] = True
     raw_columns: ClassVar[tuple[str, ...]] = ("missing", "target")
     prepared_columns: ClassVar[tuple[str, ...]] = ("target", *table_processor.PREPARED_COLUMNS)
+    target_columns: ClassVar[frozenset[str]] = frozenset({"target"})
 
     def describe(self, values: Values) -> dict[str, object]:
         """As of every row, and the target."""

@@ -44,6 +44,8 @@ class TaskDefaults:
         max_batch_size: largest batch of a drafted pipeline.
         describe_by_settings: `describe` takes the task's settings too, as its second argument.
         equal_samples_differ: samples of equal content may have different labels, as people of equal age and job have.
+        item_field: the field of a raw sample that an item of a request is, if `describe` needs no other; "" for none.
+        target_columns: those of `prepared_columns` that depend on the truth, which an input of a service has not.
     """
 
     starting_model: ClassVar[dict[str, Any]] = {}
@@ -51,6 +53,8 @@ class TaskDefaults:
     max_batch_size: ClassVar[int] = 64
     describe_by_settings: ClassVar[bool] = False
     equal_samples_differ: ClassVar[bool] = False
+    item_field: ClassVar[str] = ""
+    target_columns: ClassVar[frozenset[str]] = frozenset({"class_number"})
 
     def draft_layout(self, layout: Layout) -> dict[str, Any]:
         """The recognised layout, as this task reads the files."""

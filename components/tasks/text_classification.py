@@ -114,6 +114,7 @@ class TextClassification(classification.OneClass):
     name: ClassVar[str] = "text-classification"
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text", "label": "text"}
     payload_field: ClassVar[str] = ""
+    item_field: ClassVar[str] = "text"
     settings: ClassVar[type[Strict]] = TextClassificationSettings
     input_type: ClassVar[type[InputSpec]] = TokensInput
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)

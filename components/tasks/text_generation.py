@@ -238,6 +238,7 @@ class TextGeneration(TaskDefaults):
     name: ClassVar[str] = "text-generation"
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text"}
     payload_field: ClassVar[str] = ""
+    item_field: ClassVar[str] = "text"
     settings: ClassVar[type[Strict]] = TextGenerationSettings
     input_type: ClassVar[type[InputSpec]] = TokensInput
     output_type: ClassVar[type[OutputSpec]] = NextTokenOutput

@@ -58,6 +58,7 @@ class TextRegression(OneNumber, TextClassification):
     fields: ClassVar[dict[str, FieldKind]] = {"text": "text", "target": "numbers"}
     raw_columns: ClassVar[tuple[str, ...]] = ("target", *TextClassification.raw_columns)
     prepared_columns: ClassVar[tuple[str, ...]] = ("target", "tokens", "largest_token")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"target"})
 
     def describe(self, values: Values) -> dict[str, object]:
         """The target, and facts about the text."""

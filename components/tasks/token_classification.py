@@ -195,6 +195,7 @@ class TokenClassification(TaskDefaults):
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     raw_columns: ClassVar[tuple[str, ...]] = ("words", "entities", "repairs", "valid", "error")
     prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "words", "largest_token", "largest_tag")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"words", "largest_tag"})
     starting_model: ClassVar[dict[str, Any]] = {"family": "rnn", "name": "gru", "width": 128, "bidirectional": True}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "rnn": {"name": "gru", "bidirectional": True, "pooling": "max"},

@@ -272,6 +272,7 @@ class Translation(TaskDefaults):
         "length_ratio", "same",
     )  # fmt: skip
     prepared_columns: ClassVar[tuple[str, ...]] = ("source_tokens", "target_tokens", "largest_source", "largest_target")
+    target_columns: ClassVar[frozenset[str]] = frozenset({"target_tokens", "largest_target"})
     starting_model: ClassVar[dict[str, Any]] = {"family": "transformer", "name": "seq2seq-transformer"}
     family_models: ClassVar[dict[str, dict[str, Any]]] = {
         "rnn": {"name": "seq2seq-gru"},

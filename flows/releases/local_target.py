@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from components.access import project_door
 from components.access.api_keys import API_KEYS
 from components.access.secret import SECRET_FILE, Credentials
-from components.contracts import serving_spec
+from components.contracts import prediction_log, serving_spec
 from components.contracts.serving_spec import (
     SERVICE_FOLDER,
     SPEC_FILE,
@@ -194,6 +194,7 @@ class LocalServingTarget:
             HANDOVER: str(inside / "handover"),
             SECRET_FILE: str(project_door.secret_file(self.project)),
             API_KEYS: str(project_door.api_keys_file(self.project, self.name)),
+            prediction_log.FOLDER: str(self.project.predictions(self.name) / prediction_log.OPEN),
         }
         return services.serve(
             self.project,

@@ -1,0 +1,71 @@
+"""The row of the sample table that a request's input has: the columns that expectations see, without those of truths.
+
+Columns are named after the part of the expectations that sees them: `prepared.mean`, `raw.words`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from components.contracts.array_spec import ArraySpec, lengths
+from components.tasks.task import Processor, Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
+
+PREPARED, RAW = "prepared.", "raw."
+
+
+def rows(task: Task, processor: Processor, items: Sequence[Any], samples: Sequence[Arrays]) -> dict[str, list[Any]]:
+    """Columns of n values by name, for n items of requests and their input arrays.
+
+    Those of the arrays are as `Task.describe_prepared` gives them; those of the items as `Task.describe`, for a task
+    whose item is a field of a raw sample (`TaskDefaults.item_field`). Columns that depend on a truth
+    (`TaskDefaults.target_columns`) are left out.
+    """
+    columns = {PREPARED + name: values.tolist() for name, values in _prepared(task, processor, samples).items()}
+    if field := getattr(task, "item_field", ""):
+        described = [task.describe({field: _text(item)}) for item in items]
+        names = dict.fromkeys(name for row in described for name in row)
+        columns |= {RAW + name: [row.get(name) for row in described] for name in names}
+    return columns
+
+
+def _text(item: Any) -> Any:
+    """An item as a raw sample has it: a body that is a text as a text."""
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+
+
+def _prepared(task: Task, processor: Processor, samples: Sequence[Arrays]) -> Arrays:
+    import numpy as np
+
+    from components.preprocessing.batch import collate
+
+    specs = [spec for spec in processor.arrays() if not spec.on_request]
+    batch: Arrays = collate(specs, samples)
+    for spec in specs:
+        if spec.name in samples[0]:
+            if spec.layout == "window":
+                batch[spec.name] = np.stack([sample[spec.name] for sample in samples])
+        else:
+            batch |= _absent(spec, len(samples))
+    described = task.describe_prepared(batch)
+    hidden = getattr(task, "target_columns", ())
+    return {name: np.asarray(values) for name, values in described.items() if name not in hidden}
+
+
+def _absent(spec: ArraySpec, count: int) -> Arrays:
+    """The array of a truth that nobody knows: zeros; none of its values is in a row."""
+    import numpy as np
+
+    if spec.layout == "ragged":
+        return {
+            spec.name: np.full((count, 1, *spec.shape), spec.pad, spec.type),
+            lengths(spec.name): np.zeros(count, np.int64),
+        }
+    extent = (spec.stop - spec.start,) if spec.layout == "window" else ()
+    return {spec.name: np.zeros((count, *extent, *spec.shape), spec.type)}
