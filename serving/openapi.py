@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from components.contracts.prediction_log import Feedback
 from components.identity.package import Package
 from components.inference import body
 from components.inference.body import JSON, PARAMETERS
 from components.tasks.task import EndpointSchema, Prediction
-from serving import exchange
+from serving import exchange, feedback
 from serving.connection_limits import MAX_HEAD_BYTES, MAX_HEADERS
 from serving.problem import PROBLEM_TYPE
 from serving.protocols import openapi_paths
 from serving.request import FORM
 from serving.settings import ServingSettings
 
+_ID = {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9a-f]{16}$", "description": "of the prediction, for feedback"}
 MAX_EXAMPLES, MAX_EXAMPLE_BYTES = 3, 20_000
 
 
@@ -75,6 +77,7 @@ def document(
         "security": [{}, {"bearer": []}, {"key": []}],
         "paths": {
             "/predict": {"post": _predict(settings, wire, beside, list(shown))},
+            "/feedback": {"post": _feedback()},
             "/model": {"get": {"operationId": "model", "responses": {"200": about, **_refusals((503,))}}},
             **openapi_paths.paths(settings.model, wire, embeds=embeds),
         },
@@ -87,9 +90,27 @@ def document(
                 **schemas,
                 **openapi_paths.SCHEMAS,
                 "Prediction": wire.prediction,
-                "Answer": _object({"predictions": {"type": "array", "items": _ref("Prediction")}, "model": model}),
+                "Answer": _object(
+                    {"predictions": {"type": "array", "items": _ref("Prediction")}, "model": model, "id": _ID}
+                ),
                 "Problem": _object({**texts, "status": {"type": "integer"}}, closed=False),
             },
+        },
+    }
+
+
+def _feedback() -> dict[str, Any]:
+    one = Feedback.model_json_schema()
+    one["properties"]["id"] = _ID
+    told = {"oneOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": feedback.MOST}]}
+    accepted = _object({"accepted": {"type": "integer"}})
+    return {
+        "operationId": "feedback",
+        "summary": "Tell the truth of earlier predictions",
+        "requestBody": {"required": True, "content": _json(told)},
+        "responses": {
+            "202": {"description": "it is kept", "content": _json(accepted)},
+            **_refusals((400, 401, 408, 413, 415, 422, 431, 501, 503)),
         },
     }
 
@@ -111,7 +132,10 @@ def _predict(
     answered = _json(_ref("Answer"))
     if shown:
         about = {"name": settings.model, "version": settings.version, "package": ""}
-        answers = {one.name: {"value": {"predictions": [one.answer], "model": about}} for one in shown}
+        answers = {
+            one.name: {"value": {"predictions": [one.answer], "model": about, "id": "6a2b3c4d-0123456789abcdef"}}
+            for one in shown
+        }
         answered[JSON]["examples"] = answers
     if wire.file:  # of one sample, to whoever accepts nothing else
         answered |= {wire.file.media: {"schema": {"type": "string", "contentMediaType": wire.file.media}}}
