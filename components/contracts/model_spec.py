@@ -11,6 +11,7 @@ from components.contracts.architectures import (
     custom,
     detection,
     diffusion,
+    hub,
     rnn,
     segmentation,
     series,
@@ -44,6 +45,7 @@ ModelSpec = Annotated[
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
         | text.MambaSpec
+        | hub.CausalLmSpec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec
