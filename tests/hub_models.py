@@ -79,8 +79,6 @@ def causal_lm(folder: Path, kind: str, *, template: str | None = CHATML, scale: 
         output[inner.get_vocab_size() :] = 0  # never trained, so never the likeliest
     network.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     network.save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<|begin|>", eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        chat_template=template,
-    ).save_pretrained(folder)  # fmt: skip
+    roles = {"bos_token": "<|begin|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    PreTrainedTokenizerFast(tokenizer_object=inner, chat_template=template, **roles).save_pretrained(folder)
     return folder

@@ -53,4 +53,15 @@ class WordPiece(Strict):
     source: str = Field(pattern=r"^(package|folder):.+$")
 
 
+class PretrainedTokenizer(Strict):
+    """The tokenizer of a pretrained model, used as it is: normalisation, special tokens, chat template.
+
+    Args:
+        source: `hub:<name>[@<revision>]`, `folder:<path>` or `package:<python package>`, in the Hugging Face layout.
+    """
+
+    kind: Literal["pretrained"]
+    source: str = Field(pattern=r"^(hub|package|folder):\S.*$")
+
+
 TokenizerSpec = Annotated[WordLevel | Bpe | WordPiece, Field(discriminator="kind")]
