@@ -12,6 +12,7 @@ LINES = [
     "Translate to German: a dog runs over the green field.",
     "What is the capital of France? Paris is the capital of France.",
     "Two men sit on a bench, and a child plays with a red ball.",
+    "Translate to German: cat dog house river tree bird; katze hund haus fluss baum vogel. Be kind. user assistant",
     "Ein Hund läuft über die grüne Wiese. Zwei Männer sitzen auf einer Bank.",
 ]
 CHATML = (
@@ -19,7 +20,7 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 SIZES: dict[str, dict[str, Any]] = {
-    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 160},
     "llama": {"num_key_value_heads": 2},
     "mistral": {"num_key_value_heads": 2, "sliding_window": None},
     "qwen2": {"num_key_value_heads": 2, "tie_word_embeddings": True},
@@ -27,7 +28,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 ROTARY = {
     "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "max_position_embeddings": 64,
+    "max_position_embeddings": 160,
 }  # fmt: skip
 
 

@@ -82,7 +82,7 @@ def test_what_the_network_cannot_read_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="more tokens than the embedding"):
         _network(folder, TokensInput(vocabulary=5000, max_length=16))
     with pytest.raises(UsageError, match="longer than the positions"):
-        _network(folder, TokensInput(vocabulary=300, max_length=65))
+        _network(folder, TokensInput(vocabulary=300, max_length=161))
 
 
 def test_a_spec_needs_a_config_and_a_policy_that_trains() -> None:
