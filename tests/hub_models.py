@@ -83,3 +83,46 @@ def causal_lm(folder: Path, kind: str, *, template: str | None = CHATML, scale: 
     roles = {"bos_token": "<|begin|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
     PreTrainedTokenizerFast(tokenizer_object=inner, chat_template=template, **roles).save_pretrained(folder)
     return folder
+
+
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "t5": {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2},
+    "marian": {
+        "d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 64,
+        "scale_embedding": True,
+    },
+}  # fmt: skip
+
+
+def translator(folder: Path, kind: str, *, scale: float = 3.0, **config: Any) -> Path:
+    """An encoder and a decoder with random weights, and a tokenizer that ends every text, as T5's does.
+
+    Args:
+        kind: model_type, a key of `TRANSLATORS`.
+        scale: factor of the random matrices.
+    """
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
+
+    inner = tokenizer("<pad>", "</s>", "<unk>")
+    end = inner.token_to_id("</s>")
+    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", end)])
+    hf_config = AutoConfig.for_model(
+        kind, vocab_size=inner.get_vocab_size(), pad_token_id=0, eos_token_id=end, bos_token_id=None,
+        decoder_start_token_id=0, forced_eos_token_id=None, **{**TRANSLATORS[kind], **config},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network = AutoModelForSeq2SeqLM.from_config(hf_config)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if parameter.ndim == 2 and "embed_positions" not in name:
+                parameter.mul_(scale if "relative" not in name else 20)
+        if kind == "marian":
+            network.final_logits_bias.normal_()
+            network.final_logits_bias[:, 0] = -1e4  # as in all of them: no padding in a translation
+        else:
+            network.get_output_embeddings().weight[0] = 0
+    network.save_pretrained(folder)
+    roles = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=inner, **roles).save_pretrained(folder)
+    return folder

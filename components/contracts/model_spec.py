@@ -46,6 +46,7 @@ ModelSpec = Annotated[
         | text.BertSpec
         | text.MambaSpec
         | hub.CausalLmSpec
+        | hub.Seq2SeqLmSpec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec

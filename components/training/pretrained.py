@@ -185,7 +185,9 @@ def fit(network: nn.Module, weights: dict[str, Tensor], where: str) -> Fit:
             got=", ".join(sorted(weights)[:SHOWN]),
             expected=", ".join(sorted(own)[:SHOWN]),
         )
-    new = sorted(name for name in own.keys() - set(fitted) if not name.endswith(COUNTER))
+    places = {own[name].data_ptr() for name in fitted}  # of tied weights, a file has one name
+    missing = [name for name in own.keys() - set(fitted) if own[name].data_ptr() not in places]
+    new = sorted(name for name in missing if not name.endswith(COUNTER))
     return Fit(fitted, new, left)
 
 

@@ -38,14 +38,8 @@ class HubSpec(ArchitectureSpec):
         return self
 
 
-class CausalLmSpec(HubSpec):
-    """A causal language model from transformers: GPT-2, Llama, Mistral, Qwen2 or Qwen3 (AutoModelForCausalLM)."""
-
-    module: ClassVar[str] = "components.models.causal_lm"
-    takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
-    gives: ClassVar[frozenset[str]] = frozenset({"next-token"})
-
-    name: Literal["causal-lm"]
+class LanguageModelSpec(HubSpec):
+    """Base of language models, whose output layer is not new: its rows are the tokens."""
 
     @model_validator(mode="after")
     def _policy_that_trains(self) -> Self:
@@ -55,3 +49,23 @@ class CausalLmSpec(HubSpec):
                 " use none, decay or lora"
             )
         return self
+
+
+class CausalLmSpec(LanguageModelSpec):
+    """A causal language model from transformers: GPT-2, Llama, Mistral, Qwen2 or Qwen3 (AutoModelForCausalLM)."""
+
+    module: ClassVar[str] = "components.models.causal_lm"
+    takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    gives: ClassVar[frozenset[str]] = frozenset({"next-token"})
+
+    name: Literal["causal-lm"]
+
+
+class Seq2SeqLmSpec(LanguageModelSpec):
+    """An encoder and a decoder from transformers for texts to texts: T5 or Marian (AutoModelForSeq2SeqLM)."""
+
+    module: ClassVar[str] = "components.models.seq2seq_lm"
+    takes: ClassVar[frozenset[str]] = frozenset({"tokens"})
+    gives: ClassVar[frozenset[str]] = frozenset({"text"})
+
+    name: Literal["seq2seq-lm"]
