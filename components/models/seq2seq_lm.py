@@ -1,7 +1,7 @@
 """An encoder and a decoder of transformers, T5 or Marian, whose kind and sizes are those of a config.json.
 
-Legend: N batch, S source length, T target length, D width, V vocabulary, P earlier tokens of the target, h heads, d width
-of a head, R hypotheses.
+Legend: N batch, S source length, T target length, D width, V vocabulary, P earlier tokens of the target, h heads, d
+width of a head, R hypotheses.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSeq2SeqLM, EncoderDecoderCache, PretrainedConfig
 

@@ -32,20 +32,50 @@ def read(source: str) -> HubTokenizer:
         CorruptArtifactError: a file cannot be read.
     """
     folder = hub_folder.find(source, weights=False)
-    path = folder.file("tokenizer.json")
-    if path is None:
-        next_step = "load the tokenizer with transformers' AutoTokenizer and write it with save_pretrained"
-        raise NotFoundError("the tokenizer.json is missing", where=source, next_step=next_step)
-    try:
-        inner = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises the bare class
-        raise CorruptArtifactError("the tokenizer cannot be read", where=str(path), got=error) from error
-    config = folder.document(hub_folder.TOKENIZER_CONFIG) if folder.file(hub_folder.TOKENIZER_CONFIG) else {}
+    inner, config = _inner(folder), _config(folder, hub_folder.TOKENIZER_CONFIG)
     names = _names(config)
     special = SpecialTokens(
         names=names, begin=inner.token_to_id(names.get("bos_token", "")), ends=_ends(folder, inner, names)
     )
     return HubTokenizer(Tokenizer(inner), special, _template(folder, config))
+
+
+def read_pair(source: str) -> tuple[Tokenizer, Tokenizer, SpecialTokens]:
+    """The tokenizers of the source and of the target of a translator; one object, if both have the same.
+
+    The special tokens are those that transformers' `generate` uses: its start token of the decoder, the end token, and
+    single tokens among `bad_words_ids`.
+
+    Raises:
+        NotFoundError, SourceError, CorruptArtifactError: as `read`.
+    """
+    folder = hub_folder.find(source, weights=False)
+    inner = _inner(folder)
+    names = _names(_config(folder, hub_folder.TOKENIZER_CONFIG))
+    found: dict[str, Any] = {}
+    for name in hub_folder.CONFIG_FILES:
+        found |= {key: value for key, value in _config(folder, name).items() if value is not None}
+    begin = found.get("decoder_start_token_id", found.get("pad_token_id"))
+    never = [words[0] for words in found.get("bad_words_ids", ()) if len(words) == 1]
+    special = SpecialTokens(names=names, begin=begin, ends=_ends(folder, inner, names), never=never)
+    tokenizer = Tokenizer(inner)
+    return tokenizer, tokenizer, special
+
+
+def _inner(folder: HubFolder) -> tokenizers.Tokenizer:
+    path = folder.file("tokenizer.json")
+    if path is None:
+        next_step = "load the tokenizer with transformers' AutoTokenizer and write it with save_pretrained"
+        raise NotFoundError("the tokenizer.json is missing", where=folder.source, next_step=next_step)
+    try:
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises the bare class
+        raise CorruptArtifactError("the tokenizer cannot be read", where=str(path), got=error) from error
+
+
+def _config(folder: HubFolder, name: str) -> dict[str, Any]:
+    """A JSON file of the folder; empty without one."""
+    return folder.document(name) if folder.file(name) else {}
 
 
 def _names(config: dict[str, Any]) -> dict[str, str]:

@@ -145,8 +145,8 @@ class ChatCompletion(TextGeneration):
     prepared_columns: ClassVar[tuple[str, ...]] = ("tokens", "largest_token", "answer_tokens")
 
     def draft_layout(self, layout: Layout) -> dict[str, Any]:
-        """Conversations are kept as messages, without a template of the layout."""
-        return {key: value for key, value in layout.items() if key not in ("template", "template_without_input")}
+        """The layout as it is: conversations have no label."""
+        return dict(layout)
 
     def draft_settings(self, profile: SourceProfile, layout: Layout) -> dict[str, Any]:
         """A length for nearly all conversations: tokens are words, parts of words, and the template's."""
