@@ -11,7 +11,7 @@ from components.contracts.architectures import (
     custom,
     detection,
     diffusion,
-    hub,
+    hub_generation,
     rnn,
     segmentation,
     series,
@@ -45,8 +45,8 @@ ModelSpec = Annotated[
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
         | text.MambaSpec
-        | hub.CausalLmSpec
-        | hub.Seq2SeqLmSpec
+        | hub_generation.CausalLmSpec
+        | hub_generation.Seq2SeqLmSpec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec

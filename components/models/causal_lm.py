@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig
 
-from components.contracts.architectures.hub import CausalLmSpec
+from components.contracts.architectures.hub_generation import CausalLmSpec
 from components.contracts.shapes import NextTokenOutput, TokensInput
 from components.core.errors import UsageError
 from components.models import hub_config

@@ -12,7 +12,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from transformers import AutoModelForSeq2SeqLM, EncoderDecoderCache, PretrainedConfig
 
-from components.contracts.architectures.hub import Seq2SeqLmSpec
+from components.contracts.architectures.hub_generation import Seq2SeqLmSpec
 from components.contracts.shapes import TextOutput, TokensInput
 from components.core.errors import UsageError
 from components.models import hub_config, masks

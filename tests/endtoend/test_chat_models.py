@@ -15,7 +15,7 @@ import yaml
 
 from components.identity import digest
 from components.training import pretrained
-from tests import chat_cases, hub_models
+from tests import chat_cases, hub_generators
 from tests.endtoend.releases import Releases
 from tests.house import House
 
@@ -27,7 +27,7 @@ ASKED = "Translate to German: dog house"
 
 def write(house: House) -> None:
     """The model and its instructions in the project, and a drafted dataset and pipeline, changed to take the model."""
-    place = hub_models.causal_lm(house.root / FOLDER, "qwen2")
+    place = hub_generators.causal_lm(house.root / FOLDER, "qwen2")
     talks = chat_cases.conversations(60, np.random.default_rng(0))
     rows = [
         {"instruction": one["messages"][0]["content"], "output": f"{one['messages'][1]['content']} ({number})"}

@@ -13,7 +13,7 @@ from components.inference.predictor import Predictor
 from components.models.causal_lm import SUPPORTED
 from components.tasks.text_generation import TextGenerationParameters
 from components.training import pretrained
-from tests import chat_cases, hub_models
+from tests import chat_cases, hub_generators
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ TOKENS = 24
 
 def tune(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch, **more: Any) -> tuple[Path, Path]:
     """A small model of the hub, and the run that fine-tuned it."""
-    place = hub_models.causal_lm(folder / "mirror" / f"tiny-{kind}", kind)
+    place = hub_generators.causal_lm(folder / "mirror" / f"tiny-{kind}", kind)
     monkeypatch.setenv("MODELYARD_MIRROR", str(folder / "mirror"))
     settings = {"tokenizer": {"kind": "pretrained", "source": f"hub:tiny-{kind}"}, "max_length": 128, "packing": True}
     model = {"name": "causal-lm", "pretrained": f"hub:tiny-{kind}", **more}

@@ -18,7 +18,7 @@ from components.tasks.translation import TranslationParameters
 from components.training import pretrained
 from components.training import stage as training
 from components.training.sinks import EventStream
-from tests import hub_models
+from tests import hub_generators
 from tests.training.prepared_task import prepare
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ TOKENS = 20
 
 def train(folder: Path, kind: str) -> tuple[Path, Package]:
     """A small model, and the package of its training."""
-    place = hub_models.translator(folder / "model", kind)
+    place = hub_generators.translator(folder / "model", kind)
     own = {"kind": "pretrained", "source": f"folder:{place}"}
     settings = {"tokenizer": own, "max_length": 48, "source_prefix": "say: "}
     digest = prepare(folder / "prepared", "translation", settings, (16, 4, 4))

@@ -17,7 +17,7 @@ from components.models.build import build
 from components.models.causal_lm import SUPPORTED
 from components.models.incremental import IncrementalDecoder
 from components.training import pretrained
-from tests import hub_models
+from tests import hub_generators
 from tests.models.test_incremental import _empty
 
 INPUT = TokensInput(vocabulary=300, max_length=16)
@@ -38,7 +38,7 @@ def _network(folder: Path, input_spec: TokensInput = INPUT) -> Any:
 
 @pytest.fixture(scope="module", params=SUPPORTED)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return hub_models.causal_lm(tmp_path_factory.mktemp(request.param), request.param)
+    return hub_generators.causal_lm(tmp_path_factory.mktemp(request.param), request.param)
 
 
 def _theirs(folder: Path) -> nn.Module:

@@ -15,7 +15,7 @@ from components.core.errors import UsageError
 from components.models.build import build
 from components.models.incremental import IncrementalTranslator
 from components.training import pretrained
-from tests import hub_models
+from tests import hub_generators
 from tests.models.test_incremental import _empty
 
 INPUT = TokensInput(vocabulary=300, max_length=16)
@@ -35,7 +35,7 @@ def _network(folder: Path, output_spec: TextOutput = OUTPUT) -> Any:
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     kind, _, gated = request.param.partition("-")
     more = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False} if gated else {}
-    return hub_models.translator(tmp_path_factory.mktemp(request.param), kind, scale=1.0, **more)
+    return hub_generators.translator(tmp_path_factory.mktemp(request.param), kind, scale=1.0, **more)
 
 
 def test_logits_are_those_of_transformers_in_one_run_and_in_several(folder: Path) -> None:
