@@ -11,6 +11,7 @@ from components.contracts.architectures import (
     custom,
     detection,
     diffusion,
+    hub,
     rnn,
     segmentation,
     series,
@@ -43,6 +44,7 @@ ModelSpec = Annotated[
         | transformer.Seq2SeqTransformerSpec
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
+        | hub.HubEncoderSpec
         | text.MambaSpec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
