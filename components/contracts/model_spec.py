@@ -11,6 +11,7 @@ from components.contracts.architectures import (
     custom,
     detection,
     diffusion,
+    hub,
     hub_generation,
     rnn,
     segmentation,
@@ -44,6 +45,7 @@ ModelSpec = Annotated[
         | transformer.Seq2SeqTransformerSpec
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
+        | hub.HubEncoderSpec
         | text.MambaSpec
         | hub_generation.CausalLmSpec
         | hub_generation.Seq2SeqLmSpec

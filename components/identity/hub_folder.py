@@ -159,9 +159,13 @@ def local(source: str, *, weights: bool = True) -> HubFolder | None:
         folders = [folder for folder in _of_hub(model, revision) if not weights or has_weights(folder)]
     else:
         raise UsageError("not a source of a model", got=source, expected="hub:<name>, folder:<path> or package:<name>")
-    usable = (folder for folder in folders if any((folder / name).is_file() for name in (CONFIG, TOKENIZER_CONFIG)))
-    folder = next(usable, None)
+    marks = (CONFIG, TOKENIZER_CONFIG, *(WEIGHTS if weights else ()))
+    folder = next((one for one in folders if any((one / name).is_file() for name in marks)), None)
     return None if folder is None else HubFolder(source, folder)
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / CONFIG).is_file() or has_weights(folder)
 
 
 def has_weights(folder: Path) -> bool:
@@ -186,8 +190,8 @@ def _plain(root: Path, model: str, revision: str) -> Iterator[Path]:
     for name in names:
         if (root / name).is_dir():
             yield root / name
-        found = sorted(path for path in root.glob(f"*/{name}") if (path / CONFIG).is_file())
-        if len(found) > 1 and not (root / name / CONFIG).is_file():
+        found = sorted(path for path in root.glob(f"*/{name}") if _is_model(path))
+        if len(found) > 1 and not _is_model(root / name):
             raise UsageError(
                 "the mirror has several models of this name",
                 where=f"hub:{model}",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PretrainedConfig
+from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from components.contracts.architectures.hub_generation import CausalLmSpec
 from components.contracts.shapes import NextTokenOutput, TokensInput
@@ -77,25 +77,20 @@ def _attention_kinds(hf_config: PretrainedConfig) -> set[str]:
 
 
 class CausalLm(nn.Module):
-    """The decoder of transformers and its output layer; weights have transformers' names below `model`, and `lm_head`.
-
-    A tied output layer is the matrix of the embedding, so there is no `lm_head` then.
+    """The language model of transformers; weights have transformers' names below `body`.
 
     Args:
-        hf_config: transformers' config of the decoder.
+        hf_config: transformers' config of the language model.
     """
 
     head_names: Sequence[str] = ()  # nothing is new: low-rank adapters train no layer as a whole
+    uncalled_layers = ("lm_head",)
     takes_segments = True
 
     def __init__(self, hf_config: PretrainedConfig) -> None:
         super().__init__()
-        self.config = hf_config
-        self.model = AutoModel.from_config(hf_config, attn_implementation="sdpa")
-        tied = hf_config.tie_word_embeddings
-        self.lm_head = None if tied else nn.Linear(hf_config.hidden_size, hf_config.vocab_size, bias=False)
-        if self.lm_head is not None:
-            nn.init.normal_(self.lm_head.weight, std=hf_config.initializer_range)
+        self.hf_config = hf_config
+        self.body: Any = AutoModelForCausalLM.from_config(hf_config, attn_implementation="sdpa")
 
     def forward(self, tokens: Tensor, lengths: Tensor, segments: Tensor | None = None) -> Tensor:
         """Tokens (N, T), lengths (N,) to logits (N, T, V). Lengths are unused: real tokens never attend to padding.
@@ -107,18 +102,21 @@ class CausalLm(nn.Module):
         mask, places = None, None
         if segments is not None:
             mask, places = _separate(segments, self._weight.dtype)
-        features: Tensor = self.model(
+        features: Tensor = self.body.base_model(
             input_ids=tokens, attention_mask=mask, position_ids=places, use_cache=False
         ).last_hidden_state  # (N, T, D)
         return nn.functional.linear(features, self._weight)
 
     def states(self) -> list[StateSpec]:
         """The bias of each token so far (0, or `HIDDEN` of padding), their number, keys and values of each layer."""
-        heads = getattr(self.config, "num_key_value_heads", None) or self.config.num_attention_heads
-        width = getattr(self.config, "head_dim", None) or self.config.hidden_size // self.config.num_attention_heads
+        heads = getattr(self.hf_config, "num_key_value_heads", None) or self.hf_config.num_attention_heads
+        width = (
+            getattr(self.hf_config, "head_dim", None)
+            or self.hf_config.hidden_size // self.hf_config.num_attention_heads
+        )
         caches = [
             StateSpec(f"{kind}_{layer}", (heads, PAST, width))
-            for layer in range(self.config.num_hidden_layers)
+            for layer in range(self.hf_config.num_hidden_layers)
             for kind in ("key", "value")
         ]
         return [StateSpec("bias", (PAST,)), StateSpec("count", (), "int64"), *caches]
@@ -132,9 +130,9 @@ class CausalLm(nn.Module):
         read = torch.cat([before, bias(chunk < lengths[:, None])], dim=1)  # (N, P + T)
         allowed = causal(before.shape[1], tokens.shape[1])
         attention_bias = read[:, None, None].masked_fill(~allowed, HIDDEN)  # (N, 1, T, P + T)
-        places = (count[:, None] + chunk).clamp(max=self.config.max_position_embeddings - 1)  # padding may be beyond
+        places = (count[:, None] + chunk).clamp(max=self.hf_config.max_position_embeddings - 1)  # padding may be beyond
         cache = KeysAndValues(state[2:])
-        features = self.model(
+        features = self.body.base_model(
             input_ids=tokens, attention_mask=attention_bias, position_ids=places, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, logits_from[0] :]  # (N, T - f, D)
         logits = dense(features.reshape(-1, features.shape[-1]), self._weight)
@@ -143,8 +141,8 @@ class CausalLm(nn.Module):
 
     @property
     def _weight(self) -> Tensor:
-        """Of the output layer (V, D)."""
-        weight: Tensor = self.model.get_input_embeddings().weight if self.lm_head is None else self.lm_head.weight
+        """Of the output layer (V, D), which is the matrix of the embedding if both are tied."""
+        weight: Tensor = self.body.get_output_embeddings().weight
         return weight
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from transformers import AutoConfig, PretrainedConfig
 
 from components.core.errors import CorruptArtifactError, UsageError
-from components.models.bert import find
+from components.identity import hub_folder
 
 
 def read(source: str, supported: Sequence[str]) -> PretrainedConfig:
@@ -22,12 +21,8 @@ def read(source: str, supported: Sequence[str]) -> PretrainedConfig:
         CorruptArtifactError: the config.json cannot be read.
         UsageError: its kind is not supported.
     """
-    place = find(source)
-    try:
-        document = json.loads(place.read_text(encoding="utf-8"))
-        kind = document.pop("model_type")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CorruptArtifactError("the config cannot be read", where=str(place), got=error) from error
+    document = hub_folder.find(source, weights=False).document(hub_folder.CONFIG)
+    kind = document.pop("model_type", None)
     if kind not in supported:
         raise UsageError(
             "this kind of network is not supported here",
@@ -37,9 +32,10 @@ def read(source: str, supported: Sequence[str]) -> PretrainedConfig:
             next_step="choose weights of one of these kinds, or another model.name; `modelyard schema` lists them",
         )
     try:
-        return AutoConfig.for_model(kind, **document)
+        found: PretrainedConfig = AutoConfig.for_model(kind, **document)
     except (ValueError, TypeError, AttributeError) as error:
-        raise CorruptArtifactError("the config cannot be read", where=str(place), got=error) from error
+        raise CorruptArtifactError("the config cannot be read", where=source, got=error) from error
+    return found
 
 
 def set_dropout(hf_config: PretrainedConfig, names: Sequence[str], rate: float | None) -> None:

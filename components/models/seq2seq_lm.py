@@ -71,11 +71,12 @@ class Seq2SeqLm(nn.Module):
     """
 
     head_names: Sequence[str] = ()  # nothing is new: low-rank adapters train no layer as a whole
+    uncalled_layers = ("lm_head",)
 
     def __init__(self, hf_config: PretrainedConfig) -> None:
         super().__init__()
-        self.config = hf_config
-        self.body = AutoModelForSeq2SeqLM.from_config(hf_config, attn_implementation="eager")
+        self.hf_config = hf_config
+        self.body: Any = AutoModelForSeq2SeqLM.from_config(hf_config, attn_implementation="eager")
 
     def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
         """Source (N, S), lengths (N,), target so far (N, T) to logits of the token after each (N, T, V)."""
@@ -104,7 +105,7 @@ class Seq2SeqLm(nn.Module):
         memory = self.encode(source, source_lengths)  # (N, S, D)
         found = [bias(masks.keys(source_lengths, source.shape[1]))]
         heads, width = self._sizes
-        name, *layers = CROSS_LAYERS[self.config.model_type]
+        name, *layers = CROSS_LAYERS[self.hf_config.model_type]
         for block in self._blocks:
             attention = block.get_submodule(name)
             for layer in layers:
@@ -137,15 +138,15 @@ class Seq2SeqLm(nn.Module):
     @property
     def _blocks(self) -> Sequence[nn.Module]:
         decoder: Any = self._decoder
-        return decoder.block if self.config.model_type == "t5" else decoder.layers  # type: ignore[no-any-return]  # of transformers
+        return decoder.block if self.hf_config.model_type == "t5" else decoder.layers  # type: ignore[no-any-return]  # of transformers
 
     @property
     def _sizes(self) -> tuple[int, int]:
         """h and d of the decoder."""
-        if self.config.model_type == "t5":
-            return self.config.num_heads, self.config.d_kv
-        heads = self.config.decoder_attention_heads
-        return heads, self.config.d_model // heads
+        if self.hf_config.model_type == "t5":
+            return self.hf_config.num_heads, self.hf_config.d_kv
+        heads = self.hf_config.decoder_attention_heads
+        return heads, self.hf_config.d_model // heads
 
     def _caches(self, prefix: str, free: str) -> list[StateSpec]:
         heads, width = self._sizes
@@ -165,8 +166,8 @@ class Seq2SeqLm(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         """(..., D) to (..., V)."""
-        if getattr(self.config, "scale_decoder_outputs", False):
-            features = features * self.config.d_model**-0.5
+        if getattr(self.hf_config, "scale_decoder_outputs", False):
+            features = features * self.hf_config.d_model**-0.5
         logits = dense(features.reshape(-1, features.shape[-1]), self.body.lm_head.weight)
         logits = logits.view(*features.shape[:-1], logits.shape[-1])
         extra: Tensor | None = getattr(self.body, "final_logits_bias", None)

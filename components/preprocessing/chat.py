@@ -53,7 +53,7 @@ class ChatEncoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, template: str, special: SpecialTokens) -> None:
-        self._inner: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(tokenizer.json())
+        self._inner = tokenizer.library_tokenizer()
         self._inner.encode_special_tokens = False
         added = self._inner.get_added_tokens_decoder().values()
         self._special_texts = sorted(token.content for token in added if token.special)

@@ -53,15 +53,18 @@ class WordPiece(Strict):
     source: str = Field(pattern=r"^(package|folder):.+$")
 
 
-class PretrainedTokenizer(Strict):
-    """The tokenizer of a pretrained model, used as it is: normalisation, special tokens, chat template.
+class Pretrained(Strict):
+    """The tokenizer of a pretrained model, of any kind, as transformers' AutoTokenizer loads it.
+
+    Its special tokens, added tokens and normalisation are used as they are; a special token in a text, such as [MASK],
+    is that token. The data is prepared with transformers, and answered with the `tokenizers` library alone.
 
     Args:
-        source: `hub:<name>[@<revision>]`, `folder:<path>` or `package:<python package>`, in the Hugging Face layout.
+        source: `hub:<name>[@<revision>]`, `folder:<path>` or `package:<python package>` with the files of the model.
     """
 
     kind: Literal["pretrained"]
     source: str = Field(pattern=r"^(hub|package|folder):\S.*$")
 
 
-TokenizerSpec = Annotated[WordLevel | Bpe | WordPiece, Field(discriminator="kind")]
+TokenizerSpec = Annotated[WordLevel | Bpe | WordPiece | Pretrained, Field(discriminator="kind")]

@@ -17,7 +17,7 @@ from components.contracts.chat_template import MESSAGES, TEMPLATE
 from components.core.errors import SampleError
 from components.core.strict import Strict
 from components.preprocessing.special_tokens import SpecialTokens
-from components.preprocessing.tokenizer_spec import Bpe, PretrainedTokenizer, WordLevel
+from components.preprocessing.tokenizer_spec import Bpe, Pretrained, WordLevel
 from components.tasks import items
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, RawSample, Values
 from components.tasks.task_defaults import Layout, SourceProfile, high, power_of_two
@@ -44,7 +44,7 @@ class ChatCompletionSettings(Strict):
             keeps them apart, such as causal-lm.
     """
 
-    tokenizer: Annotated[WordLevel | Bpe | PretrainedTokenizer, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    tokenizer: Annotated[WordLevel | Bpe | Pretrained, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
     max_length: int = Field(default=512, ge=4, le=32_768)
     chat_template: str | None = Field(default=None, min_length=1)
     packing: bool = False
@@ -183,14 +183,14 @@ class ChatCompletion(TextGeneration):
         self, settings: ChatCompletionSettings, train: Iterator[RawSample], classes: Sequence[str]  # type: ignore[override]  # a task's own settings
     ) -> ChatCompletionProcessor:  # fmt: skip
         """Train the tokenizer on the contents of messages, or read that of a pretrained model."""
-        from components.preprocessing import hub_tokenizer, text
+        from components.preprocessing import generation_tokenizer, text
 
         contents = (message["content"] for raw in train for message in checked(raw.values[MESSAGES]))
         tokenizer: Tokenizer
-        if isinstance(settings.tokenizer, PretrainedTokenizer):
+        if isinstance(settings.tokenizer, Pretrained):
             for _ in contents:  # consume the iterator: the caller may collect something on the way
                 pass
-            tokenizer, special, template = hub_tokenizer.read(settings.tokenizer.source)
+            tokenizer, special, template = generation_tokenizer.read(settings.tokenizer.source)
         else:
             tokenizer, template = text.Tokenizer.fit(settings.tokenizer, contents), None
             special = SpecialTokens(

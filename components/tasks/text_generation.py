@@ -18,7 +18,7 @@ from components.contracts.shapes import InputSpec, NextTokenOutput, OutputSpec, 
 from components.core.errors import InferenceError
 from components.core.strict import Strict
 from components.preprocessing.special_tokens import SpecialTokens
-from components.preprocessing.tokenizer_spec import Bpe, PretrainedTokenizer, WordLevel
+from components.preprocessing.tokenizer_spec import Bpe, Pretrained, WordLevel
 from components.tasks import items
 from components.tasks.decoding import next_token_logits
 from components.tasks.growing_text import GrowingText
@@ -52,7 +52,7 @@ class TextGenerationSettings(Strict):
         max_length: the context window of the network. Training reads all tokens, in blocks of this length.
     """
 
-    tokenizer: Annotated[WordLevel | Bpe | PretrainedTokenizer, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    tokenizer: Annotated[WordLevel | Bpe | Pretrained, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
     max_length: int = Field(default=128, ge=4, le=8192)
 
 
@@ -334,11 +334,11 @@ class TextGeneration(TaskDefaults):
         """Train the tokenizer, or read that of a pretrained model."""
         from components.preprocessing.text import Tokenizer
 
-        if isinstance(settings.tokenizer, PretrainedTokenizer):
-            from components.preprocessing import hub_tokenizer
+        if isinstance(settings.tokenizer, Pretrained):
+            from components.preprocessing import generation_tokenizer
 
             deque(train, maxlen=0)  # consume the iterator: the caller may collect something on the way
-            hub = hub_tokenizer.read(settings.tokenizer.source)
+            hub = generation_tokenizer.read(settings.tokenizer.source)
             return TextGenerationProcessor.of(hub.tokenizer, max_length=settings.max_length, special=hub.special)
         tokenizer = Tokenizer.fit(settings.tokenizer, (raw.values["text"] for raw in train))
         return TextGenerationProcessor.of(tokenizer, max_length=settings.max_length)

@@ -18,7 +18,7 @@ from components.contracts.shapes import InputSpec, OutputSpec, TextOutput, Token
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 from components.preprocessing.special_tokens import SpecialTokens
-from components.preprocessing.tokenizer_spec import Bpe, PretrainedTokenizer, WordLevel
+from components.preprocessing.tokenizer_spec import Bpe, Pretrained, WordLevel
 from components.tasks import items
 from components.tasks.processor import BaseProcessor
 from components.tasks.task import (
@@ -51,14 +51,14 @@ class TranslationSettings(Strict):
         source_prefix: put before each source, such as "translate English to German: " of T5.
     """
 
-    tokenizer: Annotated[WordLevel | Bpe | PretrainedTokenizer, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
+    tokenizer: Annotated[WordLevel | Bpe | Pretrained, Field(discriminator="kind")] = Bpe(vocabulary=8_000)
     shared: bool = True
     max_length: int = Field(default=128, ge=4, le=4096)
     source_prefix: str = ""
 
     @model_validator(mode="after")
     def _a_pretrained_tokenizer_says_what_is_shared(self) -> Self:
-        if isinstance(self.tokenizer, PretrainedTokenizer) and not self.shared:
+        if isinstance(self.tokenizer, Pretrained) and not self.shared:
             raise ValueError("shared: a pretrained tokenizer says itself whether both languages share it; leave it out")
         return self
 
@@ -283,10 +283,10 @@ def _texts(batch: Arrays, name: str) -> list[str]:
 
 def _pretrained(settings: TranslationSettings, place: str, train: Iterator[RawSample]) -> TranslationProcessor:
     """The processor of a pretrained translator."""
-    from components.preprocessing import hub_tokenizer
+    from components.preprocessing import generation_tokenizer
 
     deque(train, maxlen=0)  # consume the iterator: the caller may collect something on the way
-    source, target, special = hub_tokenizer.read_pair(place)
+    source, target, special = generation_tokenizer.read_pair(place)
     return TranslationProcessor.of(
         source, target, shared=source is target, max_length=settings.max_length, special=special,
         source_prefix=settings.source_prefix,
@@ -380,7 +380,7 @@ class Translation(TaskDefaults):
         """Train one tokenizer on both languages, or one for each; the latter keeps all target texts in memory."""
         from components.preprocessing.text import Tokenizer
 
-        if isinstance(settings.tokenizer, PretrainedTokenizer):
+        if isinstance(settings.tokenizer, Pretrained):
             return _pretrained(settings, settings.tokenizer.source, train)
         targets: list[str] = []
 

@@ -66,3 +66,19 @@ def expected(root: Path, package: Path, messages: list[Any], tokens: int) -> str
     with torch.inference_mode():
         whole = network.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=tokens, do_sample=False)
     return str(tokenizer.decode(whole[0, prompt.shape[1] :], skip_special_tokens=True)).strip()
+
+
+def test_a_model_of_the_hub_is_fine_tuned_and_answers_openais_client(house: House) -> None:
+    write(house)
+    house.run("run", NAME)
+    house.run("promote", NAME, "1")
+    (package,) = {path.parent for path in house.root.rglob("package/model.safetensors") if "bundle" in str(path)}
+    messages: list[Any] = [{"role": "user", "content": "Translate to German: dog house"}]
+    asked: dict[str, Any] = {"model": NAME, "messages": messages, "temperature": 0, "max_tokens": 20}
+    with openai.OpenAI(base_url=f"{Releases(house).service(NAME).url}/v1", api_key="unused", max_retries=0) as client:
+        answer = client.chat.completions.create(**asked).choices[0].message.content
+        parts = client.chat.completions.create(**asked, stream=True)
+        assert "".join(part.choices[0].delta.content or "" for part in parts if part.choices).strip() == answer
+        with pytest.raises(openai.NotFoundError, match="chat/completions"):
+            client.completions.create(model=NAME, prompt="dog")
+    assert answer == expected(house.root, package, messages, 20)

@@ -51,6 +51,13 @@ def test_every_layout_of_the_mirror_and_the_cache(place: str, tmp_path: Path) ->
         assert hub_folder.find("hub:org/net").path == folder
 
 
+def test_weights_without_a_config_are_weights(tmp_path: Path) -> None:
+    folder = _model(tmp_path / "mirror" / "net")
+    (folder / "config.json").unlink()
+    assert hub_folder.find("hub:net").path == folder
+    assert hub_folder.local("hub:net", weights=False) is None
+
+
 def test_the_mirror_may_be_the_models_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = _model(tmp_path / "net")
     monkeypatch.setenv("MODELYARD_MIRROR", str(folder))
@@ -59,9 +66,7 @@ def test_the_mirror_may_be_the_models_own_folder(tmp_path: Path, monkeypatch: py
 
 def test_a_revision_of_the_cache_is_that_revision(tmp_path: Path) -> None:
     root = tmp_path / "mirror" / "models--org--net"
-    first, second = (
-        _model(root / "snapshots" / (commit * 8), value) for value, commit in enumerate(("abcde", "12345"))
-    )
+    first, second = (_model(root / "snapshots" / (commit * 40)) for commit in "ab")
     assert hub_folder.local("hub:org/net") is None  # two snapshots, and nothing says which is meant
     assert hub_folder.find("hub:org/net@aaaa").path == first
     (root / "refs").mkdir()

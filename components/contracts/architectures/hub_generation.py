@@ -33,8 +33,8 @@ class HubSpec(ArchitectureSpec):
 
     @model_validator(mode="after")
     def _has_a_config(self) -> Self:
-        if self.config is None and not (self.pretrained or "").startswith(("package:", "hub:")):
-            raise ValueError("a network of the hub needs config, or pretrained with hub: or package:")
+        if self.config is None and not (self.pretrained or "").startswith(("package:", "hub:", "folder:")):
+            raise ValueError("a network of the hub needs config, or pretrained with hub:, folder: or package:")
         return self
 
 
