@@ -11,6 +11,8 @@ from components.contracts.architectures import (
     custom,
     detection,
     diffusion,
+    hub,
+    hub_generation,
     rnn,
     segmentation,
     series,
@@ -43,7 +45,10 @@ ModelSpec = Annotated[
         | transformer.Seq2SeqTransformerSpec
         | rnn.Seq2SeqGruSpec
         | text.BertSpec
+        | hub.HubEncoderSpec
         | text.MambaSpec
+        | hub_generation.CausalLmSpec
+        | hub_generation.Seq2SeqLmSpec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec

@@ -10,7 +10,7 @@ from torch import nn
 
 from components.contracts.training_request import TrainRequest
 from components.models.build import build
-from components.training import pretrained, transfer
+from components.training import hub_tokenizer, pretrained, transfer
 from components.training.batches import sample_sizes
 from components.training.loop import TrainingContext
 from components.training.objectives.objective import open_objective, training_split
@@ -37,6 +37,7 @@ def assemble(
     objective = open_objective(prepared.task.objective, spec, prepared)
     seed_all(spec.seed, deterministic=spec.deterministic)
     network = fresh_network(request, prepared)
+    hub_tokenizer.check(request.model, prepared.processor)
     input_spec = prepared.processor.input_spec()
     start = pretrained.start(request.model, network, request.pretrained_folder, input_spec)
     policy = transfer.begin(request.model.transfer, network)

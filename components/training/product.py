@@ -129,7 +129,15 @@ def _lineage(request: TrainRequest, pretrained: dict[str, Any] | None) -> dict[s
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.contiguous() for name, value in network.state_dict().items()}
+    """The weights by name; of tied weights, the first name alone."""
+    found: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, value in network.state_dict().items():
+        if value.numel() and value.data_ptr() in places:
+            continue
+        places.add(value.data_ptr())
+        found[name] = value.contiguous()
+    return found
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ HARMLESS = (
     ("The feature will be removed", DeprecationWarning),
     ("Converting a tensor to a Python", torch.jit.TracerWarning),
     ("Constant folding - Only steps=1", UserWarning),
+    ("Exporting aten::index operator of advanced indexing", UserWarning),  # of transformers' masks
     ("Exporting a model to ONNX with a batch_size other than 1", UserWarning),  # said of every recurrent network
 )
 

@@ -12,7 +12,8 @@ ANY_KIND = frozenset({"*"})
 SAME_LOGITS = {"labels": "classes"}  # kinds of output whose logits are those of another kind
 SHA256 = r"^[0-9a-f]{64}$"
 PRETRAINED = (
-    r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+)$"
+    r"^(hub:[\w.-]+(/[\w.-]+)?(@[\w.-]+)?|registry:[A-Za-z0-9_-]+@[A-Za-z0-9_-]+|file:[^\s].*|package:[A-Za-z0-9_.-]+"
+    r"|folder:[^\s].*)$"
 )
 
 
@@ -76,7 +77,7 @@ class ArchitectureSpec(Strict):
 
     Args:
         pretrained: initial weights: `hub:<name>[@<revision>]`, `registry:<model>@<alias>`, `file:<path>` (relative to
-            the project), or `package:<python package>`; null: random weights.
+            the project), `folder:<path>` in Hugging Face's layout, or `package:<python package>`; null: random weights.
         pretrained_sha256: digest of the file of weights; required for `file:`, optional for the others.
         transfer: which of the weights are trained, and at which rate.
     """

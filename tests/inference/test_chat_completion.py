@@ -1,0 +1,80 @@
+"""Language models of the hub, fine-tuned on conversations: their packages answer as transformers' `generate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from components.identity.package import Package
+from components.inference.predictor import Predictor
+from components.models.causal_lm import SUPPORTED
+from components.tasks.text_generation import TextGenerationParameters
+from components.training import pretrained
+from tests import chat_cases, hub_generators
+
+pytestmark = pytest.mark.slow
+
+TALKS = [
+    [{"role": "user", "content": "Translate to German: cat dog"}],
+    [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Grüße, 你好 🙂?"}],
+    [
+        {"role": "user", "content": "Translate to German: a river"},
+        {"role": "assistant", "content": "fluss"},
+        {"role": "user", "content": "and a tree"},
+    ],
+]
+TOKENS = 24
+
+
+def tune(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch, **more: Any) -> tuple[Path, Path]:
+    """A small model of the hub, and the run that fine-tuned it."""
+    place = hub_generators.causal_lm(folder / "mirror" / f"tiny-{kind}", kind)
+    monkeypatch.setenv("MODELYARD_MIRROR", str(folder / "mirror"))
+    settings = {"tokenizer": {"kind": "pretrained", "source": f"hub:tiny-{kind}"}, "max_length": 128, "packing": True}
+    model = {"name": "causal-lm", "pretrained": f"hub:tiny-{kind}", **more}
+    return place, chat_cases.train(folder, settings, model)
+
+
+def theirs(place: Path, package: Path) -> Any:
+    """The model of transformers with the weights of a package."""
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(place).eval()
+    weights = pretrained.read(package / "model.safetensors")
+    fit = pretrained.fit(network, weights, "package")
+    assert not fit.left
+    assert set(fit.new) <= {"lm_head.weight"}
+    network.tie_weights()
+    return network
+
+
+@pytest.mark.parametrize("kind", SUPPORTED)
+def test_greedy_answers_are_those_of_generate_token_for_token(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoTokenizer
+
+    transfer = {"transfer": {"policy": "lora", "rank": 4}} if kind != "qwen3" else {}
+    place, run = tune(tmp_path, kind, monkeypatch, **transfer)
+    predictor = Predictor(Package.open(run / "package"))
+    network, tokenizer = theirs(place, run / "package"), AutoTokenizer.from_pretrained(place)
+    answers = predictor.predict(TALKS, TextGenerationParameters(max_tokens=TOKENS))
+    samples = predictor.read(TALKS)
+    for talk, sample, answer in zip(TALKS, samples, answers, strict=True):
+        prompt = tokenizer.apply_chat_template(talk, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+        assert sample["tokens"].tolist() == prompt[0].tolist()
+        with torch.inference_mode():
+            whole = network.generate(
+                prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=TOKENS, do_sample=False
+            )
+        expected = whole[0, prompt.shape[1] :].tolist()
+        ends = set(predictor.processor.special_tokens().ends)
+        stopped = "end" if expected[-1] in ends else "length"
+        known = [token for token in expected if token not in ends]
+        assert (answer["tokens"], answer["stopped"]) == (len(known), stopped)
+        assert answer["text"] == tokenizer.decode(known, skip_special_tokens=True).strip()
+    rows = chat_cases.history(run)
+    assert rows[-1]["validation/loss"] < rows[0]["validation/loss"] or len(rows) == 1
