@@ -1,7 +1,8 @@
 """The normalisation of images that pretrained weights were trained with.
 
 Weights of the registry bring it along (`standardise.mean`, `standardise.std`); a model of the hub has a
-preprocessor_config.json, one of timm's a section of its config.json. Weights that do not say it get the dataset's, and the log says so.
+preprocessor_config.json, one of timm's a section of its config.json. Weights that do not say it get the dataset's, and
+the log says so.
 """
 
 from __future__ import annotations
@@ -113,14 +114,16 @@ def _document(config: Path) -> dict[str, Any]:
 
 def _of_config(document: dict[str, Any], config: Path | None) -> Statistics:
     """Mean and std of transformers' image processors: (x * rescale_factor - image_mean) / image_std."""
+    origin = FILE_NAME
     if image_processor.TIMM in document:
+        origin = f"{image_processor.TIMM} of config.json"
         document = document[image_processor.TIMM]
         document = {"image_mean": document.get("mean"), "image_std": document.get("std")}
     factor = 255 * document.get("rescale_factor", 1 / 255) if document.get("do_rescale", True) else 255.0
     normalises = document.get("do_normalize", True) and "image_mean" in document and "image_std" in document
     mean, std = (document["image_mean"], document["image_std"]) if normalises else ([0.0] * 3, [1.0] * 3)
     try:
-        return Statistics([float(v) / factor for v in mean], [float(v) / factor for v in std], FILE_NAME)
+        return Statistics([float(v) / factor for v in mean], [float(v) / factor for v in std], origin)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise CorruptArtifactError("the image processor has no statistics", where=str(config), got=error) from error
 

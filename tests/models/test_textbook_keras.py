@@ -1,6 +1,7 @@
 """The textbooks' Keras code beside ours: numbers of parameters, and outputs on the same weights.
 
-Ours gives logits; the comparison is after the activation. Keras on its torch backend, weights of its own initialisation.
+Ours gives logits; the comparison is after the activation. Keras runs on its torch backend, with weights of its own
+initialisation.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def textbook_lstm(keras: Any) -> Any:
 
 
 def arrays(model: Any) -> list[list[NDArray[np.float32]]]:
-    """The weights of each layer that has some, in Keras' order; biases and statistics are drawn, for they begin at 0."""
+    """The weights of each layer that has some, in Keras' order; what begins at 0 or 1 is drawn."""
     rng = np.random.default_rng(0)
     found = []
     for layer in model.layers:
@@ -205,9 +206,7 @@ def test_weights_begin_as_keras_draws_them(keras: Any, pipeline: str, code: Any)
         assert 0.9 * limit < drawn.abs().max() <= limit
         width = recurrent.shape[0]
         np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(width), atol=1e-4)
-        torch.testing.assert_close(
-            cells.weight_hh_l0.T @ cells.weight_hh_l0, torch.eye(width), atol=1e-4, rtol=0
-        )
+        torch.testing.assert_close(cells.weight_hh_l0.T @ cells.weight_hh_l0, torch.eye(width), atol=1e-4, rtol=0)
         np.testing.assert_array_equal(cells.bias_ih_l0.detach().numpy(), bias)
 
 
