@@ -1,4 +1,4 @@
-"""Two classes by one logit: the sigmoid of z is the softmax of (0, z), so loss, graphs and answers are those of classes.
+"""Two classes by one logit: the sigmoid of z is the softmax of (0, z), so loss, graphs and answers stay.
 
 Legend: N batch, I features.
 """

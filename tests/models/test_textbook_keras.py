@@ -21,10 +21,20 @@ from torch import Tensor, nn
 
 from components.contracts.model_spec import ModelSpec
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.shapes import ClassesOutput, ForecastOutput, ImageInput, InputSpec, LabelsOutput, SeriesInput
+from components.contracts.shapes import (
+    ClassesOutput,
+    ForecastOutput,
+    ImageInput,
+    InputSpec,
+    LabelsOutput,
+    NextTokenOutput,
+    SeriesInput,
+    TokensInput,
+)
 from components.core import located_yaml
 from components.core.errors import UsageError
 from components.models.build import build
+from components.models.parameters import count
 from components.training.graphs.classification import Probabilities
 from tests.models.export import Graph
 
@@ -242,7 +252,6 @@ def test_one_bias_stays_one_in_training_and_copies() -> None:
     assert network.to(torch.float64)(series.double(), whole).dtype == torch.float64
 
 
-MLP = {"family": "mlp", "name": "mlp"}
 LSTM = {"family": "rnn", "name": "lstm", "head": "sigmoid"}
 
 
@@ -303,6 +312,45 @@ def test_specs_without_the_later_fields_are_dumped_as_before() -> None:
             "head", "padding", "order", "bias", "flatten_dropout", "norm_momentum", "norm_epsilon", "initialisation",
             "activation", "biases",
         }  # fmt: skip
+
+
+IMAGENET = ImageInput(height=224, width=224, channels=3, mean=[0.5] * 3, std=[0.5] * 3)
+
+
+def counted(pipeline: str) -> int:
+    """Parameters of a pipeline's network with the 1000 classes of ImageNet."""
+    model = model_of(pipeline) | {"pretrained": None, "transfer": {"policy": "none"}}
+    return count(SPEC.validate_python(model), IMAGENET, ClassesOutput(classes=1000))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "published"),
+    [("vgg16", 138_357_544), ("resnet50", 25_557_032), ("vit", 86_567_656), ("convnext", 28_589_128)],
+)
+def test_transfer_pipelines_have_as_many_parameters_as_published(pipeline: str, published: int) -> None:
+    assert counted(pipeline) == published  # torchvision's pages of its weights
+
+
+@pytest.mark.parametrize("pipeline", ["vgg16", "convnext", "resnet50"])
+def test_they_have_as_many_as_keras_applications(keras: Any, pipeline: str) -> None:
+    """Keras' ResNet50 also has biases in its 53 convolutions, 26,560; running statistics count as parameters there."""
+    name = {"vgg16": "VGG16", "convnext": "ConvNeXtTiny", "resnet50": "ResNet50"}[pipeline]
+    with keras.device("meta"):  # shapes without numbers
+        theirs = getattr(keras.applications, name)(weights=None)
+    biases = statistics = 0
+    if pipeline == "resnet50":
+        convolutions = [layer for layer in theirs.layers if isinstance(layer, keras.layers.Conv2D)]
+        biases = sum(layer.filters for layer in convolutions)
+        statistics = theirs.count_params() - sum(int(np.prod(value.shape)) for value in theirs.trainable_weights)
+        assert (len(convolutions), biases, statistics, theirs.count_params()) == (53, 26_560, 53_120, 25_636_712)
+    assert counted(pipeline) == theirs.count_params() - biases - statistics
+
+
+def test_mamba_has_as_many_parameters_as_published() -> None:
+    """state-spaces/mamba-130m: 129,135,360, with a vocabulary of 50,280 whose matrix gives the logits too."""
+    model = model_of("sst2-mamba") | {"depth": 24, "width": 768, "state": 16}
+    tokens = TokensInput(vocabulary=50_280, max_length=64)
+    assert count(SPEC.validate_python(model), tokens, NextTokenOutput(vocabulary=50_280)) == 129_135_360
 
 
 def test_a_forecast_by_the_plain_cell_with_relu() -> None:

@@ -1,4 +1,4 @@
-"""The transfer pipelines of images: weights of the hub in transformers' layout (and timm's), from picture file to logits.
+"""The transfer pipelines of images: weights of the hub in the layouts of transformers and timm, from file to logits.
 
 The weights are random and small, written by transformers itself; the pictures are scikit-learn's two photos.
 """
@@ -165,7 +165,7 @@ def publish(name: str, mirror: Path, classes: int = 2) -> Callable[[Tensor], Ten
 
 
 def their_pixels(name: str, mirror: Path, files: list[bytes]) -> Tensor:
-    """What the weights' own image processor makes of picture files; torchvision's for VGG, as transformers writes it."""
+    """What the weights' own image processor makes of picture files; for VGG torchvision's, as transformers has it."""
     from transformers import AutoImageProcessor
 
     if name == "vgg16":
