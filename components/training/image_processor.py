@@ -55,6 +55,7 @@ def check(document: dict[str, Any], folder: Path, input_spec: ImageInput, where:
     if input_spec.framing is None:
         return
     ours = Fitting(input_spec.height, input_spec.width, input_spec.framing)
+    wanted: Fitting | None
     if TIMM in document:
         wanted = of_timm(document[TIMM])
         same = wanted == ours._replace(framing=ours.framing.model_copy(update={"stated": False}))
@@ -95,7 +96,8 @@ def opened(folder: Path) -> Any:
 def theirs(processor: Any, picture: Image.Image) -> NDArray[np.float32]:
     """Levels 0 to 255 (H, W, C) that a processor of transformers makes of a picture."""
     made = processor(picture, return_tensors="np", do_rescale=False, do_normalize=False)["pixel_values"]
-    return np.asarray(made, np.float32)[0].transpose(1, 2, 0)
+    levels: NDArray[np.float32] = np.asarray(made, np.float32)[0].transpose(1, 2, 0)
+    return levels
 
 
 def framed(picture: Image.Image, how: Fitting) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ from components.models.build import build
 from components.preprocessing import image
 from components.tasks.image_settings import ImageClassificationSettings
 from components.tasks.task import RawSample
-from components.training import hub_config, image_processor, pretrained
+from components.training import image_processor, pretrained, vision_config
 from components.training import stage as training
 from components.training.sinks import EventStream
 from tests.training.prepared_digits import request
@@ -286,7 +286,7 @@ def test_settings_that_no_shape_shows_are_compared(
     spec, _ = pipeline("vit")
     config = tmp_path / "google" / "vit-base-patch16-224" / "config.json"
     network = build(spec, input_spec(), tasks.find("image-classification").output_type(classes=2))  # type: ignore[call-arg]
-    hub_config.check(network, config, "hub:x")
+    vision_config.check(network, config, "hub:x")
     config.write_text(json.dumps(json.loads(config.read_text()) | changed))
     with pytest.raises(UsageError, match="other settings") as caught:
         pretrained.start(spec, network, None, input_spec())
