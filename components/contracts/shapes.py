@@ -49,12 +49,32 @@ class OutputSpec(Strict):
     loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
 
 
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+class ImageFraming(Strict):
+    """How image files are fitted into height and width (`input:` of dataset.yaml).
+
+    Args:
+        resize: stretched, cropped, or padded.
+        shortest_edge: the shorter side before the crop; None: no more than necessary is cropped.
+        resample: filter of the resize.
+        stated: whether these are kept where pretrained weights were trained with others.
+    """
+
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    shortest_edge: int | None = None
+    resample: Resample = "bilinear"
+    stated: bool = False
+
+
 class ImageInput(InputSpec):
     """uint8 images (N, H, W, C); mean and std of each channel, in units of 0..1.
 
     Args:
         normalise: where mean and std are from: `auto`, the train split, and pretrained weights that say their own
             replace them; `dataset`, the train split in any case; `stated` in dataset.yaml.
+        framing: how files became arrays; None: not known, as of arrays without files.
     """
 
     kind: ClassVar[str] = "image"
@@ -67,6 +87,7 @@ class ImageInput(InputSpec):
     mean: list[float]
     std: list[float]
     normalise: Literal["auto", "dataset", "stated"] = "auto"
+    framing: ImageFraming | None = None
 
 
 class TokensInput(InputSpec):

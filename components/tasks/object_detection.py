@@ -82,7 +82,7 @@ class ObjectDetectionProcessor(BaseProcessor, ObjectDetectionSettings):
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
-        return ImageInput(**shape, normalise=self.normalisation())
+        return ImageInput(**shape, normalise=self.normalisation(), framing=self.framing())
 
     def output_spec(self) -> BoxesOutput:
         """Boxes of K classes."""

@@ -63,7 +63,7 @@ class SegmentationProcessor(BaseProcessor, SegmentationSettings):
     def input_spec(self) -> ImageInput:
         """uint8 images (N, H, W, C)."""
         shape = self.model_dump(include={"height", "width", "channels", "mean", "std"})
-        return ImageInput(**shape, normalise=self.normalisation())
+        return ImageInput(**shape, normalise=self.normalisation(), framing=self.framing())
 
     def output_spec(self) -> MaskOutput:
         """Logits (N, K, H, W)."""

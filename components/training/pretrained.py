@@ -22,7 +22,7 @@ from components.core import outward
 from components.core.errors import CorruptArtifactError, NotFoundError, UsageError
 from components.identity import digest, hub_folder
 from components.identity.package import Package
-from components.training import image_statistics
+from components.training import image_statistics, vision_config
 from components.training.messages import log
 from components.training.transfer import head_names, in_head
 
@@ -112,7 +112,9 @@ def start(
             log(f"  {word}: {', '.join(names[:SHOWN])}{more}")
     normalisation = None
     if isinstance(input_spec, ImageInput):
-        config = _beside(spec.pretrained, source.path, image_statistics.FILE_NAME)
+        config = _beside(spec.pretrained, source.path, vision_config.FILE_NAME)
+        vision_config.check(network, config, spec.pretrained)
+        config = _beside(spec.pretrained, source.path, image_statistics.FILE_NAME) or config
         normalisation = image_statistics.adopt(network, input_spec, result.fitted, config, spec.pretrained)
     return result.facts(spec.pretrained, source, normalisation)
 

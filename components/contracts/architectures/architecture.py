@@ -80,6 +80,7 @@ class ArchitectureSpec(Strict):
             the project), `folder:<path>` in Hugging Face's layout, or `package:<python package>`; null: random weights.
         pretrained_sha256: digest of the file of weights; required for `file:`, optional for the others.
         transfer: which of the weights are trained, and at which rate.
+        head: for two classes: `sigmoid` has one logit, of the second class; `softmax` has one logit for each class.
     """
 
     module: ClassVar[str]
@@ -91,6 +92,7 @@ class ArchitectureSpec(Strict):
     pretrained: str | None = Field(default=None, pattern=PRETRAINED)
     pretrained_sha256: str | None = Field(default=None, pattern=SHA256)
     transfer: TransferSpec = WholeTransfer()
+    head: Literal["softmax", "sigmoid"] = Field(default="softmax", exclude_if=lambda head: head == "softmax")
 
     @classmethod
     def supports_input(cls, kind: str) -> bool:
