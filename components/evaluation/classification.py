@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluation import batched_prediction
-from components.evaluation.calibration import BINS, Bin, confidence_bins, expected_calibration_error, reliability
+from components.evaluation.calibration import (
+    BINS,
+    Bin,
+    before_and_after,
+    card_line,
+    confidence_bins,
+    expected_calibration_error,
+    reliability,
+    uncalibrated,
+)
 from components.evaluation.metrics import (
     ClassFigures,
     Labels,
@@ -27,7 +36,7 @@ from components.evaluation.metrics import (
     negative_log_likelihood,
     true_class_loss,
 )
-from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice
+from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice, temperature_of
 from components.evaluation.slices import ClassSlice as ClassSlice
 from components.evaluation.slices import class_slices
 from components.evaluation.test_split import FrozenSplit
@@ -43,15 +52,16 @@ class ClassificationScores:
         answers: (N,), the predicted class (of equal probabilities the package's first), K for any other class.
         overlap: number of neighbouring samples, itself included, that a sample shares data with (windows of a series).
         clusters: (N,), the group of each sample; None without groups.
+        temperature: by which the package's graph divides the logits.
     """
 
     def __init__(
         self, probabilities: Probabilities, truth: Labels, answers: Labels, classes: list[str], not_finite: int = 0,
-        overlap: int = 1, clusters: Labels | None = None,
+        overlap: int = 1, clusters: Labels | None = None, temperature: float = 1.0,
     ) -> None:  # fmt: skip
         self.probabilities, self.truth, self.answers, self.classes = probabilities, truth, answers, classes
         self.samples, self.not_finite = len(truth), not_finite
-        self.overlap, self.clusters = overlap, clusters
+        self.overlap, self.clusters, self.temperature = overlap, clusters, temperature
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -62,6 +72,25 @@ class ClassificationScores:
     def bins(self) -> list[Bin]:
         """Samples by confidence, B bins."""
         return reliability(self.probabilities, self.truth)
+
+    @cached_property
+    def uncalibrated_bins(self) -> list[Bin] | None:
+        """Samples by their confidence before the calibration; None without calibration."""
+        return None if self.temperature == 1 else reliability(self._uncalibrated, self.truth)
+
+    @cached_property
+    def _uncalibrated(self) -> Probabilities:
+        return uncalibrated(self.probabilities, self.temperature).astype(np.float32)
+
+    def calibration(self) -> dict[str, float] | None:
+        """Calibration error and likelihood before and after the calibration; None without calibration."""
+        if self.uncalibrated_bins is None:
+            return None
+        before = {
+            "ece": expected_calibration_error(self.uncalibrated_bins),
+            "nll": negative_log_likelihood(self._uncalibrated, self.truth),
+        }
+        return before_and_after(self.temperature, before, self.figures())
 
     def per_class(self) -> list[tuple[str, ClassFigures]]:
         """Figures of each class of the data."""
@@ -114,12 +143,13 @@ class ClassificationScores:
 
     def document(self) -> dict[str, Any]:
         """Figures by class, the confusion matrix, slices and reliability."""
-        count = len(self.classes)
+        count, calibration = len(self.classes), self.calibration()
         return {
             "per_class": [{"class": name, **row._asdict()} for name, row in self.per_class()],
             "confusion": self.confusion[:count, :count].tolist(),
             "slices": [part._asdict() for part in self._weakest_first()],
             "reliability": [part._asdict() for part in self.bins],
+            **({} if calibration is None else {"calibration": calibration}),
         }
 
     def draw(self, folder: Path) -> None:
@@ -128,7 +158,7 @@ class ClassificationScores:
 
         count = len(self.classes)
         draw_confusion(self.confusion[:count, :count], self.classes, folder / "confusion.png")
-        draw_reliability(self.bins, folder / "reliability.png")
+        draw_reliability(self.bins, folder / "reliability.png", self.uncalibrated_bins)
 
     def card_lines(self) -> CardLines:
         """The figures of the classes, the weakest class, and the uncertainty of the accuracy."""
@@ -142,6 +172,8 @@ class ClassificationScores:
                 for name, row in self.per_class()
             ),
         ]
+        if (calibration := self.calibration()) is not None:
+            results += ["", card_line(calibration)]
         limits = [
             f"- Weakest class: {weakest.name}, {weakest.accuracy:.1%} right{confusion}.",
             f"- With {self.samples:,} test samples{self._effective} the accuracy is known to about ±{self.margin:.2%} "
@@ -205,8 +237,9 @@ class ClassificationScorer(NamedTuple):
             answers[index] = np.where(finite, data_numbers[package_probabilities.argmax(axis=1)], count)
             not_finite += int(np.count_nonzero(~finite))
         return ClassificationScores(
-            probabilities, truth, answers, frozen.classes, not_finite, frozen.overlap, frozen.clusters
-        )
+            probabilities, truth, answers, frozen.classes, not_finite, frozen.overlap, frozen.clusters,
+            temperature_of(predictor),
+        )  # fmt: skip
 
 
 def _mean(weights: Real, values: NDArray[Any]) -> Real:

@@ -45,6 +45,13 @@ class PackagePredictor(Protocol):
         """One prediction for each sample, in order."""
 
 
+def temperature_of(predictor: PackagePredictor) -> float:
+    """By which the graph of a classifier divides its logits: 1 without calibration."""
+    package = getattr(predictor, "package", None)
+    facts = None if package is None else package.facts.calibration
+    return 1.0 if facts is None else float(facts.temperature)
+
+
 class Slice(NamedTuple):
     """A part of the split: its number of samples, and its figures."""
 

@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> None:
         data_digest=request.data_digest,
         lineage={**request.lineage, **parts.facts.get("lineage", {})},
         parameters=parts.facts.get("parameters"),
+        calibration=parts.facts.get("calibration"),
     )
     package = Package(trained, parts.model_copy(update={"facts": facts.model_dump(mode="json")}))
     scored = score(package, frozen)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from components.contracts.calibration_facts import CalibrationFacts
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 from components.identity import manifest as manifests
@@ -79,6 +80,7 @@ class PackageFacts(Strict):
     Args:
         parameters: of the network; None: packages of earlier versions do not say.
         quantization: only where the pipeline asks for int8 graphs.
+        calibration: temperature scaling of a classifier; None: there was none to try.
     """
 
     pipeline: str
@@ -89,6 +91,7 @@ class PackageFacts(Strict):
     lineage: dict[str, str]
     parameters: int | None = Field(default=None, exclude_if=lambda count: count is None)
     quantization: QuantizationFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    calibration: CalibrationFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
 
 
 class TensorSpec(Strict):
