@@ -1,4 +1,4 @@
-"""Calibration error before and after temperature scaling: pipelines of this project, trained once, on test.
+"""Calibration error before and after temperature scaling: pipelines of this project, trained once.
 
     python -m benchmarks.calibration digits adult sst2 [--set train.epochs=2 ...] [--json]
 

@@ -14,6 +14,7 @@ from components.contracts.dataset import NAME, TASK
 from components.contracts.model_spec import ModelSpec
 from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
+from components.contracts.track_spec import TrackSpec
 from components.contracts.train_spec import TrainSpec
 from components.contracts.tune_spec import TuneSpec
 from components.core.strict import Strict
@@ -237,6 +238,7 @@ class PipelineSpec(Strict):
     budget: BudgetSpec | None = Field(default=None, exclude_if=lambda budget: budget is None)
     serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
+    track: TrackSpec | None = Field(default=None, exclude_if=lambda track: track is None)
     schedule: ScheduleSpec | None = None
     tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 

@@ -99,6 +99,12 @@ def _completed(prepared: Prepared, graphs: Sequence[Graph]) -> Prepared:
     return prepared._replace(processor=complete(runner(graphs), prepared.validation))
 
 
+def read_golden(folder: Path) -> list[GoldenExample]:
+    """The golden examples of the parts in a folder, with the network's answers."""
+    document = json.loads((folder / "golden" / "outputs.json").read_bytes())
+    return [GoldenExample.model_validate(example) for example in document["examples"]]
+
+
 def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> list[GoldenExample]:
     """The answers of the network itself to the golden examples, through the task's processor."""
     processor = prepared.processor

@@ -299,6 +299,7 @@ def _train_request(
         train=spec.train,
         lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
         pretrained_folder=None if pretrained is None else _place(project, pretrained.folder),
+        track=spec.track,
     )
 
 

@@ -49,6 +49,9 @@ def test_is_the_temperature_of_scikit_learn() -> None:
         def fit(self, x: np.ndarray, y: np.ndarray) -> Estimator:
             return self
 
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
         def decision_function(self, x: np.ndarray) -> np.ndarray:
             return x
 
