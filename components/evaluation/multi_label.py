@@ -24,7 +24,15 @@ from components.evaluation.calibration import (
     score_calibration_error,
     uncalibrated_scores,
 )
-from components.evaluation.scorer import CardLines, PackagePredictor, Real, ReportSamples, Slice, temperature_of
+from components.evaluation.scorer import (
+    CardLines,
+    PackagePredictor,
+    Real,
+    ReportSamples,
+    Slice,
+    decision_of,
+    temperature_of,
+)
 from components.evaluation.test_split import FrozenSplit
 
 Flags = NDArray[np.bool_]
@@ -238,6 +246,8 @@ class MultiLabelScorer(NamedTuple):
         data_numbers = np.array([numbers.get(name, count) for name in predictor.signature.classes])
         has_label = data_numbers < count
         own = np.asarray(cast(Any, predictor.processor).label_thresholds(), np.float64)  # (labels of the package,)
+        if (decision := decision_of(predictor)) is not None:
+            own = np.array([decision.thresholds[name] for name in predictor.signature.classes])
         thresholds = np.full(count, np.nan)
         thresholds[data_numbers[has_label]] = own[has_label]
         scores, truth = np.zeros((len(frozen), count), np.float32), np.zeros((len(frozen), count), np.bool_)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from components.contracts.calibration_facts import CalibrationFacts
 from components.contracts.train_spec import TrainSpec
+from components.identity.calibration_facts import CalibrationFacts
 from components.training.batches import on_device
 from components.training.graphs.classification import ClassProbabilities
 from components.training.graphs.graph import Graph
