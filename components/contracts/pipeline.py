@@ -11,9 +11,11 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from components.contracts.budget_spec import BudgetSpec
 from components.contracts.dataset import NAME, TASK
+from components.contracts.decision_spec import ConformalSpec, DecisionSpec
 from components.contracts.model_spec import ModelSpec
 from components.contracts.selection import SelectionSpec
 from components.contracts.serving_spec import ChallengerLimits, Device, RolloutPolicy
+from components.contracts.track_spec import TrackSpec
 from components.contracts.train_spec import TrainSpec
 from components.contracts.tune_spec import TuneSpec
 from components.core.strict import Strict
@@ -174,6 +176,7 @@ class ServingOptions(Strict):
             components/evaluation/quantization.py).
         quantize_max_loss: the most that the task's first metric may lose on the test split by int8: absolute where
             higher is better, else relative to the float model's figure.
+        conformal: answers with a set of classes or an interval of a stated coverage; None: without.
     """
 
     max_batch_size: int = Field(default=64, ge=1, le=4096)
@@ -188,6 +191,7 @@ class ServingOptions(Strict):
     gpu_memory_mb: int | None = _optional(None, ge=64)
     quantize: Literal["none", "int8"] = _optional("none")
     quantize_max_loss: float = _optional(0.005, ge=0, lt=1)
+    conformal: ConformalSpec | None = _optional(None)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -233,10 +237,12 @@ class PipelineSpec(Strict):
     dataset: str = Field(pattern=NAME)
     model: ModelSpec
     train: TrainSpec = TrainSpec()
+    decision: DecisionSpec | None = Field(default=None, exclude_if=lambda decision: decision is None)
     gates: GatesSpec = GatesSpec()
     budget: BudgetSpec | None = Field(default=None, exclude_if=lambda budget: budget is None)
     serving: ServingOptions = ServingOptions()
     release: ReleaseSpec = ReleaseSpec()
+    track: TrackSpec | None = Field(default=None, exclude_if=lambda track: track is None)
     schedule: ScheduleSpec | None = None
     tune: TuneSpec | None = Field(default=None, exclude_if=lambda section: section is None)
 

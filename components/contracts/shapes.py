@@ -28,7 +28,7 @@ class InputSpec(Strict):
     lossy: ClassVar[bool] = False
 
 
-LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss")  # of `train:`
+LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss", "calibrate")  # of `train:`
 
 
 class OutputSpec(Strict):
@@ -147,7 +147,7 @@ class ClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
-    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate")
     min_labels: ClassVar[int] = 2
 
     classes: int
@@ -158,7 +158,7 @@ class TokenClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "token-classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_tokens"
-    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate")
 
     classes: int
 

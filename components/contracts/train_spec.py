@@ -56,6 +56,8 @@ class TrainSpec(Strict):
         samples: number of samples of the train split that are learnt: the first of a seeded order that keeps the
             shares of the classes, whole groups if the data has groups, the most recent windows of a forecast. A smaller
             number is part of a larger one. Null: all.
+        calibrate: `auto` divides the logits of a classifier by one temperature, fitted on the validation split, where
+            that makes its probabilities better there (`components.training.calibration`); `none` leaves them.
         threads: number of CPU threads, or null for all cores of the machine.
     """
 
@@ -76,6 +78,7 @@ class TrainSpec(Strict):
     forecast_loss: Literal["pinball", "mse"] = "pinball"
     augment: AugmentSpec = AugmentSpec()
     samples: int | None = Field(default=None, ge=2, exclude_if=lambda samples: samples is None)
+    calibrate: Literal["auto", "none"] = Field(default="auto", exclude_if=lambda choice: choice == "auto")
     seed: int = Field(default=0, ge=0, lt=2**32)
     deterministic: bool = True
     threads: int | None = Field(default=None, ge=1)

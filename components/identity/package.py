@@ -25,6 +25,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 from components.identity import manifest as manifests
+from components.identity.answer_facts import ConformalFacts, DecisionFacts
+from components.identity.calibration_facts import CalibrationFacts
 
 BATCH = "batch"  # the free size that is the number of samples
 
@@ -79,6 +81,8 @@ class PackageFacts(Strict):
     Args:
         parameters: of the network; None: packages of earlier versions do not say.
         quantization: only where the pipeline asks for int8 graphs.
+        calibration: temperature scaling of a classifier; None: there was none to try.
+        decision, conformal: only where the pipeline asks for them.
     """
 
     pipeline: str
@@ -89,6 +93,9 @@ class PackageFacts(Strict):
     lineage: dict[str, str]
     parameters: int | None = Field(default=None, exclude_if=lambda count: count is None)
     quantization: QuantizationFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    calibration: CalibrationFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    decision: DecisionFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    conformal: ConformalFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
 
 
 class TensorSpec(Strict):

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from components import tasks
 from components.contracts.dataset import DatasetSpec
+from components.contracts.decision_spec import CONFORMAL_METHODS
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.shapes import LOSS_SETTINGS
+from components.contracts.shapes import LOSS_SETTINGS, ClassesOutput, LabelsOutput
 from components.core import located_yaml
 from components.core.errors import NotFoundError, Problem, SpecError
 from components.tasks.task import Task
@@ -39,7 +40,7 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
     """Everything in a pipeline that does not fit the task."""
-    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task)]
+    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task), *_answers(spec, task)]
 
 
 def champion_metric(spec: PipelineSpec, task: Task) -> str:
@@ -93,6 +94,22 @@ def _loss(spec: PipelineSpec, task: Task) -> list[Problem]:
         if name not in task.output_type.loss_settings
         and getattr(spec.train, name) != type(spec.train).model_fields[name].default
     ]
+
+
+def _answers(spec: PipelineSpec, task: Task) -> list[Problem]:
+    """Decision and conformal prediction of outputs that have none."""
+    kind, found = task.output_type.kind, list[Problem]()
+    if spec.decision is not None and kind not in (ClassesOutput.kind, LabelsOutput.kind):
+        found.append(Problem("decision", f"{task.name} answers with {kind}; a decision needs probabilities of classes"))
+    known = CONFORMAL_METHODS.get(kind)
+    conformal = spec.serving.conformal
+    if conformal is not None and known is None:
+        allowed = ", ".join(CONFORMAL_METHODS)
+        found.append(Problem("serving.conformal", f"{task.name} answers with {kind}; it is there for {allowed}"))
+    elif conformal is not None and known is not None and conformal.method not in ("auto", *known):
+        allowed = ", ".join(("auto", *known))
+        found.append(Problem("serving.conformal.method", f"of {task.name}: {allowed}", got=conformal.method))
+    return found
 
 
 def _located(found: list[Problem], path: Path) -> tuple[Problem, ...]:

@@ -18,6 +18,7 @@ from components.core.errors import CorruptArtifactError, NotFoundError
 from components.identity import manifest, user_source
 from components.identity.package import GoldenExample
 from components.inference import body
+from components.training.calibration import calibrate
 from components.training.export import export
 from components.training.graphs.graph import Graph, build_graphs, runner
 from components.training.messages import log
@@ -63,6 +64,7 @@ def write_parts(
         TrainingError: an exported graph differs from the network.
     """
     graphs = build_graphs(network, prepared.processor)
+    calibration = calibrate(request.train, network, graphs, prepared)
     prepared = _completed(prepared, graphs)
     with atomic.folder(folder) as fresh:
         shutil.copytree(prepared.folder / "golden", fresh / "golden")
@@ -82,6 +84,7 @@ def write_parts(
             "epochs": len(history),
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "lineage": _lineage(request, pretrained),
+            **({"calibration": calibration.model_dump(mode="json")} if calibration.samples else {}),
         }
         if request.train.samples is not None:  # whole groups may be fewer than the pipeline asks for
             facts["samples"] = len(prepared.train)
@@ -94,6 +97,12 @@ def _completed(prepared: Prepared, graphs: Sequence[Graph]) -> Prepared:
     if complete is None:
         return prepared
     return prepared._replace(processor=complete(runner(graphs), prepared.validation))
+
+
+def read_golden(folder: Path) -> list[GoldenExample]:
+    """The golden examples of the parts in a folder, with the network's answers."""
+    document = json.loads((folder / "golden" / "outputs.json").read_bytes())
+    return [GoldenExample.model_validate(example) for example in document["examples"]]
 
 
 def golden_answers(folder: Path, prepared: Prepared, made: Sequence[Graph]) -> list[GoldenExample]:

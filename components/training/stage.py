@@ -24,7 +24,7 @@ from components.contracts.training_request import (
 from components.core import atomic
 from components.core.errors import Interrupted
 from components.core.stage_process import die_with_parent
-from components.training import energy, rate_range, subset, transfer
+from components.training import energy, rate_range, subset, tensorboard_details, transfer
 from components.training.allocator import keep_freed_memory
 from components.training.assembly import assemble, device_name, fresh_network
 from components.training.checkpoint import load_checkpoint, save_checkpoint
@@ -33,12 +33,14 @@ from components.training.loop import TrainingContext, fit
 from components.training.messages import log
 from components.training.objectives.objective import selection
 from components.training.prepared import Prepared, open_prepared
-from components.training.product import finished_parts, write_parts
+from components.training.product import finished_parts, read_golden, write_parts
 from components.training.report import ProgressReporter
 from components.training.run_lock import locked
 from components.training.saver import Saver
 from components.training.sinks import EventStream, Fanout, TensorBoardLog
 from components.training.state import State
+from components.training.tensorboard_details import TrainingDetails
+from components.training.wandb_log import wandb_sinks
 
 
 def main(arguments: list[str]) -> None:
@@ -76,18 +78,28 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
             return
         prepared = _open_data(request)
         tensorboard = TensorBoardLog(run_folder / "tensorboard")
+        sinks = Fanout([sink, *wandb_sinks(request, run_folder)])
         try:
-            state, facts = _fit(request, prepared, Fanout([sink, tensorboard]))
+            _fit_and_write(request, prepared, sinks, tensorboard)
         finally:
+            sinks.close()
             tensorboard.close()
-        network = fresh_network(request, prepared)
-        transfer.begin(request.model.transfer, network)
-        network.load_state_dict(state.kept)
-        transfer.finish(network)
-        _write_figures(run_folder, request.train_fingerprint, state, network)
-        if not request.parts:
-            return
-        write_parts(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
+
+
+def _fit_and_write(request: TrainRequest, prepared: Prepared, sink: MetricSink, tensorboard: TensorBoardLog) -> None:
+    """Train, and write the figures and the parts of the package."""
+    run_folder = Path(request.run_folder)
+    state, facts = _fit(request, prepared, sink, tensorboard)
+    network = fresh_network(request, prepared)
+    transfer.begin(request.model.transfer, network)
+    network.load_state_dict(state.kept)
+    transfer.finish(network)
+    _write_figures(run_folder, request.train_fingerprint, state, network)
+    if not request.parts:
+        return
+    trained = run_folder / "trained"
+    write_parts(trained, request, prepared, network, state.history, state.kept_epoch, facts)
+    tensorboard_details.add_answers(tensorboard, read_golden(trained), state.step)
 
 
 def _open_data(request: TrainRequest) -> Prepared:
@@ -115,7 +127,9 @@ def _has_figures(run_folder: Path, train_fingerprint: str) -> bool:
     return figures.train_fingerprint == train_fingerprint
 
 
-def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[State, dict[str, Any] | None]:
+def _fit(
+    request: TrainRequest, prepared: Prepared, sink: MetricSink, tensorboard: TensorBoardLog
+) -> tuple[State, dict[str, Any] | None]:
     """The final state of the training, and facts of the pretrained weights."""
     checkpoints = Path(request.run_folder) / "checkpoints"
     with StopSignals() as interruption:
@@ -128,6 +142,10 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
             save_checkpoint(checkpoints, request.train_fingerprint, state.step, *state.dump())
 
         setting = setting._replace(saver=Saver(save))
+        if not found:
+            tensorboard_details.add_request(tensorboard, request)
+            tensorboard_details.add_inputs(tensorboard, setting, prepared, state.step)
+        sink = Fanout([sink, tensorboard, TrainingDetails(tensorboard, state.network, request)])
         _say_start(request, state, setting, sink, resumed=found is not None)
         begin = time.monotonic()
         before = state.seconds

@@ -93,7 +93,8 @@ def training(
 
 
 def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fingerprint:
-    """The fingerprint of a package: the training's fingerprint, the evaluation code, and int8 where it is asked for.
+    """The fingerprint of a package: the training's fingerprint, the evaluation code, and int8, decision and conformal
+    prediction where they are asked for.
 
     Raises:
         NotFoundError: there is no such task.
@@ -107,6 +108,8 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
             "training": train_fingerprint,
             "pipeline": spec.name,
             **({} if serving.quantize == "none" else _flat("serving", options)),
+            **({} if spec.decision is None else _flat("decision", spec.decision.model_dump(mode="json"))),
+            **({} if serving.conformal is None else _flat("conformal", serving.conformal.model_dump(mode="json"))),
             **_code(user_source.identity(modules, source_root)),
         }
     )

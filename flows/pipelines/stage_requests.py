@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components import tasks
 from components.contracts.advice import ReportRequest, SizesRequest
 from components.contracts.comparison import ComparisonRequest
 from components.contracts.evaluation_request import EvaluationRequest
@@ -21,6 +22,7 @@ from components.identity import manifest as manifests
 from components.identity.manifest import Kind
 from components.identity.package import Package
 from components.packaging.bundle_request import BundleRequest
+from components.tasks import decision_check
 from flows.pipelines.bundle_plan import BundlePlan
 from flows.pipelines.fingerprints import Fingerprints
 
@@ -150,6 +152,8 @@ def evaluation(project: Project, spec: PipelineSpec, fingerprints: Fingerprints)
         **dict(training_request),
         quantize=spec.serving.quantize,
         quantize_max_loss=spec.serving.quantize_max_loss,
+        decision=spec.decision,
+        conformal=spec.serving.conformal,
     )
     return StageRequest(
         stage="evaluation",
@@ -288,6 +292,8 @@ def _train_request(
 ) -> TrainRequest:
     prepared = project.dataset(spec.dataset) / "prepared"
     facts = manifests.load(prepared, "prepared").facts
+    if spec.decision is not None:
+        decision_check.check(spec.decision, tasks.find(spec.task).output_type.kind, facts["classes"])
     return TrainRequest(
         pipeline=spec.name,
         train_fingerprint=fingerprints.train.digest,
@@ -299,6 +305,7 @@ def _train_request(
         train=spec.train,
         lineage={"raw_digest": str(facts["raw_digest"]), "validated_digest": str(facts["validated_digest"])},
         pretrained_folder=None if pretrained is None else _place(project, pretrained.folder),
+        track=spec.track,
     )
 
 
