@@ -181,6 +181,10 @@ def test_the_same_facts_give_the_same_files_and_the_readme_says_how_to_apply_the
     assert 3 <= len(commands) <= 6
     assert "12" * 32 in files["README.md"]
     assert all(f"`{name}`" in files["README.md"] for name in files if name != "README.md")
+    follow = {"compose": "--force-recreate`", "systemd": "systemctl restart "}.get(
+        target, "kubectl apply --filename=-`"
+    )
+    assert follow in files["README.md"].partition("`keys add` or `keys revoke`")[2]  # a revoked key is good until then
 
 
 def test_files_that_a_person_edited_are_named_and_kept_unless_forced(tmp_path: Path) -> None:
