@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ MAX_CELL = 2**31 - 1  # characters; a file in base64 is longer than csv's own li
 CSV = "text/csv"
 _FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _PARAMETERS = "params"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN = b"text/plain; charset=utf-8"
 
 
@@ -153,6 +155,8 @@ def _cell(column: SampleColumn | None, number: int, text: str) -> Any:
     try:
         if kind == "boolean":
             return {"true": True, "false": False}[text.lower()]
+        if not _NUMBER.fullmatch(text):  # Python's own forms of numbers, such as 1_000 and nan, are others'
+            raise ValueError(text)
         return float(text) if kind == "double" else int(text)
     except (ValueError, KeyError) as error:
         where = f"row {number}"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from components.core.errors import SampleError
 from components.identity.package import Package
 from components.registry import mlmodel
 from components.tasks.task import EndpointSchema
@@ -141,6 +142,18 @@ def test_a_cell_of_csv_may_be_a_large_file() -> None:
         summary="Classify images",
     )  # fmt: skip
     assert mlflow_scoring.rows_of_csv(endpoint, f"image\n{text}\n".encode()) == [{"image": text}]
+
+
+@pytest.mark.parametrize("cell", ["1_000", "nan", "inf", "٣", " 1", "0x10", "1e", "."])
+def test_a_cell_of_a_number_is_one_as_csv_has_it(cell: str) -> None:
+    """Python reads more than these as numbers."""
+    endpoint = EndpointSchema(
+        item="row", items="rows", media=(), prediction={}, form="json", summary="Classify rows",
+        schema={"type": "object", "properties": {"age": {"type": "number"}}},
+    )  # fmt: skip
+    assert mlflow_scoring.rows_of_csv(endpoint, b"age\n-1.5e3\n") == [{"age": -1500.0}]
+    with pytest.raises(SampleError, match="no double in the column age"):
+        mlflow_scoring.rows_of_csv(endpoint, f"age\n{cell}\n".encode())
 
 
 def test_ping_and_version(clients: dict[str, TestClient]) -> None:
