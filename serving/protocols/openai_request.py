@@ -152,7 +152,7 @@ def _message(place: int, message: Any) -> Message:
     if not isinstance(message, dict):
         raise bad(where, "a message is an object", type(message).__name__)
     role = message.get("role")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise bad(f"{where}.role", "this role is not supported; known are " + ", ".join(ROLES), repr(role)[:40])
     content = message.get("content")
     if isinstance(content, list):
