@@ -18,15 +18,24 @@ class InputSpec(Strict):
     Args:
         kind: name of the kind; an architecture lists the kinds that it takes.
         channels_last: whether the network runs in PyTorch's channels-last memory format.
-        augmentable: whether `train.augment` may change the input: images (N, H, W, C).
+        augmentations: the settings of `train.augment` that may change the input.
         lossy: whether different samples may become equal inputs, as texts with rare words do.
     """
 
     kind: ClassVar[str]
     channels_last: ClassVar[bool] = False
-    augmentable: ClassVar[bool] = False
+    augmentations: ClassVar[tuple[str, ...]] = ()
     lossy: ClassVar[bool] = False
 
+
+# Of `train.augment`: what boxes and masks can follow, or need not; what alters images alone; what mixes targets.
+MOVING_IMAGES = ("flip", "flip_vertical", "shift_pixels", "resized_crop", "color_jitter")
+ALTERING_IMAGES = ("erase", "rand_augment")
+MIXING = ("mixup", "cutmix")
+AUGMENTATIONS = (
+    *MOVING_IMAGES, "rotate_degrees", *ALTERING_IMAGES, *MIXING,
+    "spec_augment", "noise", "scale", "time_warp", "window_slice", "word_dropout",
+)  # fmt: skip
 
 LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss")  # of `train:`
 
@@ -41,12 +50,15 @@ class OutputSpec(Strict):
         min_labels: number of different labels that a dataset needs at least.
         loss_settings: the settings of `LOSS_SETTINGS` that the loss on these outputs reads; a pipeline that sets others
             is refused. An output from outside the package may read all.
+        augmentations: the settings of `train.augment` that the objective of these outputs applies, where the input
+            allows them.
     """
 
     kind: ClassVar[str]
     graph_builder: ClassVar[str]
     min_labels: ClassVar[int] = 0
     loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
+    augmentations: ClassVar[tuple[str, ...]] = AUGMENTATIONS
 
 
 class ImageInput(InputSpec):
@@ -59,7 +71,7 @@ class ImageInput(InputSpec):
 
     kind: ClassVar[str] = "image"
     channels_last: ClassVar[bool] = True
-    augmentable: ClassVar[bool] = True
+    augmentations: ClassVar[tuple[str, ...]] = (*MOVING_IMAGES, "rotate_degrees", *ALTERING_IMAGES, *MIXING)
 
     height: int
     width: int
@@ -70,14 +82,22 @@ class ImageInput(InputSpec):
 
 
 class TokensInput(InputSpec):
-    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `max_length`."""
+    """Token numbers int64 (N, T), padded with `pad`, and lengths int64 (N,); T is at most `max_length`.
+
+    Args:
+        mask: number of the token that word dropout puts in place of others; None: there is none.
+        special: numbers of tokens that word dropout keeps: [CLS], [SEP] and the like.
+    """
 
     kind: ClassVar[str] = "tokens"
+    augmentations: ClassVar[tuple[str, ...]] = ("word_dropout",)
     lossy: ClassVar[bool] = True
 
     vocabulary: int
     max_length: int
     pad: int = 0
+    mask: int | None = None
+    special: tuple[int, ...] = ()
 
 
 class SeriesInput(InputSpec):
@@ -90,6 +110,7 @@ class SeriesInput(InputSpec):
     """
 
     kind: ClassVar[str] = "series"
+    augmentations: ClassVar[tuple[str, ...]] = ("mixup", "noise", "scale", "time_warp", "window_slice")
 
     channels: int
     max_length: int
@@ -97,6 +118,12 @@ class SeriesInput(InputSpec):
     std: list[float]
     fixed: bool = False
     instance_norm: bool = False
+
+
+class SpectrogramInput(SeriesInput):
+    """Frames of log-mel bands as a series; the bands are its channels."""
+
+    augmentations: ClassVar[tuple[str, ...]] = ("mixup", "spec_augment", "noise", "time_warp", "window_slice")
 
 
 NoiseSchedule = Literal["cosine", "linear"]
@@ -112,6 +139,7 @@ class NoiseInput(InputSpec):
 
     kind: ClassVar[str] = "noise"
     channels_last: ClassVar[bool] = True
+    augmentations: ClassVar[tuple[str, ...]] = ("flip", "flip_vertical")
 
     height: int
     width: int
@@ -137,6 +165,7 @@ class TokenClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "token-classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_tokens"
+    augmentations: ClassVar[tuple[str, ...]] = ("word_dropout",)
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
 
     classes: int
@@ -147,6 +176,7 @@ class ForecastOutput(OutputSpec):
 
     kind: ClassVar[str] = "forecast"
     graph_builder: ClassVar[str] = "components.training.graphs.forecasting:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ("noise", "scale")
     loss_settings: ClassVar[tuple[str, ...]] = ("forecast_loss",)
 
     horizon: int
@@ -159,6 +189,7 @@ class NextTokenOutput(OutputSpec):
 
     kind: ClassVar[str] = "next-token"
     graph_builder: ClassVar[str] = "components.training.graphs.next_token:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ()
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
 
     vocabulary: int
@@ -169,6 +200,7 @@ class TextOutput(OutputSpec):
 
     kind: ClassVar[str] = "text"
     graph_builder: ClassVar[str] = "components.training.graphs.translation:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ()
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
 
     vocabulary: int
@@ -183,6 +215,7 @@ class BoxesOutput(OutputSpec):
 
     kind: ClassVar[str] = "boxes"
     graph_builder: ClassVar[str] = "components.training.graphs.detection:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = MOVING_IMAGES
     loss_settings: ClassVar[tuple[str, ...]] = ()
 
     classes: int
@@ -193,6 +226,7 @@ class NoiseOutput(OutputSpec):
 
     kind: ClassVar[str] = "noise"
     graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = ("flip", "flip_vertical")
     loss_settings: ClassVar[tuple[str, ...]] = ()
 
 
@@ -223,6 +257,7 @@ class ValuesOutput(OutputSpec):
 
     kind: ClassVar[str] = "value"
     graph_builder: ClassVar[str] = "components.training.graphs.value:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = tuple(name for name in AUGMENTATIONS if name != "cutmix")
     loss_settings: ClassVar[tuple[str, ...]] = ()
 
     mean: float
@@ -248,7 +283,13 @@ class MaskOutput(OutputSpec):
 
     kind: ClassVar[str] = "mask"
     graph_builder: ClassVar[str] = "components.training.graphs.segmentation:graphs"
+    augmentations: ClassVar[tuple[str, ...]] = (*MOVING_IMAGES, "rotate_degrees")
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
     min_labels: ClassVar[int] = 2
 
     classes: int
+
+
+def usable_augmentations(input_type: type[InputSpec], output_type: type[OutputSpec]) -> list[str]:
+    """The settings of `train.augment` that both the input and the output of a network allow."""
+    return [name for name in input_type.augmentations if name in output_type.augmentations]
