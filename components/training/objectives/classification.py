@@ -58,7 +58,7 @@ class ClassificationObjective:
         return StepResult(loss, correct, torch.full((), len(labels), device=loss.device))
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """The batch with an augmented input; of mixed samples `other_labels` (N,), too, and `shares` (N,) of `labels`."""
+        """The batch with an augmented input; of mixed samples `other_labels` and `shares` of `labels`, (N,)."""
         batch, mix = augment_input(batch, self._inputs, self._input_spec, spec, generator)
         if mix is None:
             return batch
