@@ -48,7 +48,7 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the mean grey level of each image; `ImageEnhance.Contrast`."""
-    mean = (gray(images).mean(dim=(1, 2, 3), keepdim=True) + 0.5).floor()  # (N, 1, 1, 1)
+    mean = _whole(gray(images).mean(dim=(1, 2, 3), keepdim=True))  # (N, 1, 1, 1)
     return _blend(mean, images, factor)
 
 
@@ -66,7 +66,7 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     pixels = images.permute(0, 3, 1, 2)  # (N, C, H, W)
     inner = functional.conv2d(pixels, kernel, groups=channels)  # (N, C, H - 2, W - 2)
     smooth = images.clone()
-    smooth[:, 1:-1, 1:-1] = inner.permute(0, 2, 3, 1)
+    smooth[:, 1:-1, 1:-1] = _whole(inner.permute(0, 2, 3, 1))
     return _blend(smooth, images, factor)
 
 
@@ -90,8 +90,15 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def gray(images: Tensor) -> Tensor:
-    """The luma of each pixel, (N, H, W, 1); grey images are their own."""
-    return (images * images.new_tensor(LUMA)).sum(dim=3, keepdim=True) if images.shape[3] == 3 else images
+    """The luma of each pixel in whole levels, (N, H, W, 1); grey images are their own."""
+    if images.shape[3] != 3:
+        return images
+    return _whole((images * images.new_tensor(LUMA)).sum(dim=3, keepdim=True))
+
+
+def _whole(levels: Tensor) -> Tensor:
+    """The nearest whole levels, halves rounded up."""
+    return (levels + 0.5).floor()
 
 
 def _blend(plain: Tensor, images: Tensor, factor: Tensor) -> Tensor:
