@@ -125,8 +125,8 @@ def equalize(images: Tensor, strength: float, signs: Tensor) -> Tensor:
     """Make the histogram of each channel flat; `ImageOps.equalize`."""
     count, height, width, channels = images.shape
     levels = images.permute(0, 3, 1, 2).reshape(count * channels, height * width).long()  # (n C, H W)
-    histogram = torch.zeros(len(levels), 256, dtype=torch.int64, device=images.device)
-    histogram.scatter_add_(1, levels, torch.ones_like(levels))  # (n C, 256); whole numbers add up alike in any order
+    row = 256 * torch.arange(len(levels), device=images.device)[:, None]
+    histogram = torch.bincount((levels + row).flatten(), minlength=256 * len(levels)).reshape(-1, 256)  # (n C, 256)
     of_brightest = histogram.gather(1, levels.amax(dim=1, keepdim=True))  # (n C, 1)
     step = (height * width - of_brightest) // 255  # (n C, 1)
     below = histogram.cumsum(dim=1) - histogram  # (n C, 256): pixels below each level

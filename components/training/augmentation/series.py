@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 KNOTS = 4  # of the speed along a series, evenly spaced, ends included
 SLOWEST = 0.1  # smallest speed at a knot: time does not run backwards
@@ -41,15 +42,15 @@ def time_warped(series: Tensor, lengths: Tensor | None, amount: float, generator
     The speed is drawn around 1 at `KNOTS` places and is linear in between.
     """
     count, steps, _ = series.shape
-    last = _last(series, lengths)  # (N, 1)
-    speed = (1 + amount * torch.randn(count, KNOTS, generator=generator)).clamp(min=SLOWEST).to(series)  # (N, K)
-    place = torch.arange(steps, device=series.device) / last.clamp(min=1)  # (N, T), 0..1 and beyond in the padding
+    last = _last(series, lengths).cpu()  # (N, 1); on the CPU, since CUDA has no reproducible cumulative sum
+    speed = (1 + amount * torch.randn(count, KNOTS, generator=generator)).clamp(min=SLOWEST)  # (N, K)
+    place = torch.arange(steps) / last.clamp(min=1)  # (N, T), 0..1 and beyond in the padding
     position = place.clamp(max=1) * (KNOTS - 1)
     low = position.long().clamp(max=KNOTS - 2)  # (N, T)
     here = torch.lerp(speed.gather(1, low), speed.gather(1, low + 1), position - low)  # (N, T)
     between = (here[:, 1:] + here[:, :-1]) / 2 * (place[:, 1:] <= 1)  # (N, T - 1): none in the padding
-    run = torch.nn.functional.pad(between.cumsum(dim=1), (1, 0))  # (N, T)
-    return _sampled(series, lengths, run / run[:, -1:].clamp(min=1e-9) * last)
+    run = functional.pad(between.cumsum(dim=1), (1, 0))  # (N, T)
+    return _sampled(series, lengths, (run / run[:, -1:].clamp(min=1e-9) * last).to(series.device))
 
 
 def sliced(series: Tensor, lengths: Tensor | None, share: float, generator: torch.Generator) -> Tensor:
