@@ -6,30 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.contracts.augment_spec import AugmentSpec as AugmentSpec
 from components.core.strict import Strict
-
-
-class AugmentSpec(Strict):
-    """Random augmentation of training images, drawn in every epoch; not used in evaluation and serving.
-
-    Args:
-        flip: mirror left and right, with probability 1/2.
-        flip_vertical: mirror top and bottom, with probability 1/2.
-        shift_pixels: shift by up to this many pixels in each direction; the freed border is black.
-        rotate_degrees: rotate by up to this angle.
-        erase: probability that a rectangle of up to a third of each side is blanked (Zhong et al., arXiv:1708.04896).
-    """
-
-    flip: bool = False
-    flip_vertical: bool = False
-    shift_pixels: int = Field(default=0, ge=0, le=64)
-    rotate_degrees: float = Field(default=0.0, ge=0, le=180)
-    erase: float = Field(default=0.0, ge=0, le=1)
-
-    @property
-    def active(self) -> bool:
-        """Whether any augmentation is set."""
-        return self != AugmentSpec()
 
 
 class EarlyStoppingSpec(Strict):

@@ -136,6 +136,7 @@ class RateCurve(Strict):
     lowest: float
 
 
+AUGMENTED_FILE = "augmentation/augmented-batch.png"  # in the run folder: the first batch, before and after
 FIGURES_FILE = "figures.json"
 
 

@@ -61,6 +61,10 @@ class Tokenizer:
         self.vocabulary = inner.get_vocab_size(with_added_tokens=True)
         self.pad = _number(inner, "[PAD]", "<pad>") or 0
         self.unknown = _number(inner, "[UNK]", "<unk>")
+        self.mask = _number(inner, "[MASK]", "<mask>")
+        self.special = tuple(
+            sorted(number for number, token in inner.get_added_tokens_decoder().items() if token.special)
+        )
         self._ends = inner.num_special_tokens_to_add(False)  # [CLS] and [SEP] of a pretrained tokenizer
 
     @staticmethod

@@ -8,7 +8,7 @@ from components import tasks
 from components.contracts.dataset import DatasetSpec
 from components.contracts.decision_spec import CONFORMAL_METHODS
 from components.contracts.pipeline import PipelineSpec
-from components.contracts.shapes import LOSS_SETTINGS, ClassesOutput, LabelsOutput
+from components.contracts.shapes import LOSS_SETTINGS, ClassesOutput, LabelsOutput, usable_augmentations
 from components.core import located_yaml
 from components.core.errors import NotFoundError, Problem, SpecError
 from components.tasks.task import Task
@@ -31,8 +31,11 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
         raise SpecError(str(path), _located([Problem("task", message, got=spec.task)], path)) from error
     found = problems(spec, task)
     file = dataset / "dataset.yaml"
-    if file.is_file() and (theirs := located_yaml.read(file, DatasetSpec).task) != spec.task:
-        found.append(Problem("dataset", f"{spec.dataset} is prepared for the task {theirs}", got=spec.task))
+    if file.is_file():
+        theirs = located_yaml.read(file, DatasetSpec)
+        found += _grey(spec, theirs)
+        if theirs.task != spec.task:
+            found.append(Problem("dataset", f"{spec.dataset} is prepared for the task {theirs.task}", got=spec.task))
     if found:
         raise SpecError(str(path), _located(found, path))
     return task
@@ -40,7 +43,7 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
     """Everything in a pipeline that does not fit the task."""
-    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task), *_answers(spec, task)]
+    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task), *_augmentation(spec, task), *_answers(spec, task)]
 
 
 def champion_metric(spec: PipelineSpec, task: Task) -> str:
@@ -81,9 +84,34 @@ def _model(spec: PipelineSpec, task: Task) -> list[Problem]:
         found.append(Problem("model", f"{named} gives {allowed}; {task.name} needs {output_kind}"))
     if spec.model.head == "sigmoid" and output_kind != "classes":
         found.append(Problem("model.head", f"sigmoid is for two classes; {task.name} needs {output_kind}"))
-    if spec.train.augment.active and not task.input_type.augmentable:
-        found.append(Problem("train.augment", f"changes images; {task.name} gives the network {input_kind}"))
     return found
+
+
+def _augmentation(spec: PipelineSpec, task: Task) -> list[Problem]:
+    """Settings of `train.augment` that the task's input or output does not allow."""
+    usable = usable_augmentations(task.input_type, task.output_type)
+    choice = f"it can use {', '.join(usable)}" if usable else "it can use none"
+    return [
+        Problem(f"train.augment.{name}", f"is no augmentation of {task.name}: {choice}", got=_text(spec, name))
+        for name in spec.train.augment.names()
+        if name not in usable
+    ]
+
+
+def _text(spec: PipelineSpec, name: str) -> str:
+    return str(spec.train.augment.model_dump()[name])
+
+
+def _grey(spec: PipelineSpec, dataset: DatasetSpec) -> list[Problem]:
+    """Changes of colour where the dataset makes grey images."""
+    jitter = spec.train.augment.color_jitter
+    if jitter is None or dataset.input.get("channels") != 1:
+        return []
+    return [
+        Problem(f"train.augment.color_jitter.{name}", "the images of the dataset are grey: use brightness and contrast")
+        for name in ("saturation", "hue")
+        if getattr(jitter, name)
+    ]
 
 
 def _loss(spec: PipelineSpec, task: Task) -> list[Problem]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from components.contracts.shapes import InputSpec, SeriesInput
+from components.contracts.shapes import InputSpec, SpectrogramInput
 from components.core.strict import Strict
 from components.tasks import classification, items
 from components.tasks.series_processor import PREPARED_COLUMNS, SeriesClassifier, describe_prepared
@@ -81,9 +81,9 @@ class SoundClassificationProcessor(SeriesClassifier, SoundClassificationSettings
 
     resampler: Literal["soxr", "kaiser"] = "kaiser"
 
-    def input_spec(self) -> SeriesInput:
+    def input_spec(self) -> SpectrogramInput:
         """Frames (N, T, B) and their lengths."""
-        return self.shaped(self.frames(), fixed=False)
+        return SpectrogramInput(**self.shaped(self.frames(), fixed=False).model_dump())
 
     def encode(self, samples: Sequence[RawSample]) -> list[Arrays]:
         """Frames and label numbers."""
@@ -121,7 +121,7 @@ class SoundClassification(classification.OneClass):
     fields: ClassVar[dict[str, FieldKind]] = {"sound": "binary", "label": "text"}
     payload_field: ClassVar[str] = "sound"
     settings: ClassVar[type[Strict]] = SoundClassificationSettings
-    input_type: ClassVar[type[InputSpec]] = SeriesInput
+    input_type: ClassVar[type[InputSpec]] = SpectrogramInput
     libraries: ClassVar[tuple[str, ...]] = ("soundfile", "soxr")
     raw_columns: ClassVar[tuple[str, ...]] = (
         "readable", "error", "seconds", "rate", "channels", "peak", "rms", "silent",

@@ -102,7 +102,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
         Interrupted: the training was stopped; the checkpoint is written.
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
-    spec, device, objective = setting.spec, setting.precision.device, setting.objective
+    spec, device = setting.spec, setting.precision.device
     epoch = epoch_batches(len(setting.train), spec.batch_size, spec.seed, state.epoch, setting.sizes)
     generator = torch.Generator()
     total_steps = setting.total_steps
@@ -111,10 +111,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
     setting.transfer.begin_epoch(state.network, state.epoch)
     while state.batch < len(epoch):
         index = epoch.batch(state.batch)
-        batch = on_device(setting.train.batch(index), device)
-        if spec.augment.active:
-            generator.manual_seed(derive_seed(spec.seed, "augment", state.step))
-            batch = objective.augment(batch, spec.augment, generator)
+        batch = augmented(on_device(setting.train.batch(index), device), setting, state.step)
         generator.manual_seed(derive_seed(spec.seed, "step", state.step))
         rate = learning_rate(spec.schedule, spec.learning_rate, state.step, total_steps)
         step = train_step(state, setting, batch, generator, rate)
@@ -131,6 +128,15 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
             report.flush()
             setting.saver.save()
     report.flush()
+
+
+def augmented(batch: Batch, setting: TrainingContext, step: int) -> Batch:
+    """The batch of a step with the augmentation of the spec, if there is any; a function of the seed and the step."""
+    spec = setting.spec
+    if not spec.augment.active:
+        return batch
+    generator = torch.Generator().manual_seed(derive_seed(spec.seed, "augment", step))
+    return setting.objective.augment(batch, spec.augment, generator)
 
 
 def train_step(

@@ -14,6 +14,7 @@ from torch import nn
 
 from components.contracts.metric_sink import MetricSink
 from components.contracts.training_request import (
+    AUGMENTED_FILE,
     FIGURES_FILE,
     Finished,
     Metrics,
@@ -27,9 +28,10 @@ from components.core.stage_process import die_with_parent
 from components.training import energy, rate_range, subset, tensorboard_details, transfer
 from components.training.allocator import keep_freed_memory
 from components.training.assembly import assemble, device_name, fresh_network
+from components.training.batches import epoch_batches, on_device
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.interruption import StopSignals
-from components.training.loop import TrainingContext, fit
+from components.training.loop import TrainingContext, augmented, fit
 from components.training.messages import log
 from components.training.objectives.objective import selection
 from components.training.prepared import Prepared, open_prepared
@@ -147,6 +149,8 @@ def _fit(
             tensorboard_details.add_inputs(tensorboard, setting, prepared, state.step)
         sink = Fanout([sink, tensorboard, TrainingDetails(tensorboard, state.network, request)])
         _say_start(request, state, setting, sink, resumed=found is not None)
+        if setting.spec.augment.active and request.parts:
+            _draw_first_batch(Path(request.run_folder) / AUGMENTED_FILE, prepared, setting)
         begin = time.monotonic()
         before = state.seconds
         earlier = dict(state.watt_hours)
@@ -198,6 +202,18 @@ def _say_start(
         f"{len(setting.train):,} samples, {state.epoch} of {setting.spec.epochs} epochs done, "
         f"{device}, {setting.precision.format}"
     )
+
+
+def _draw_first_batch(path: Path, prepared: Prepared, setting: TrainingContext) -> None:
+    """A picture of the first batch before and after its augmentation, if it has images or spectrograms."""
+    from components.training.augmentation import preview  # with PIL, which nothing else here needs
+
+    spec = setting.spec
+    index = epoch_batches(len(setting.train), spec.batch_size, spec.seed, 0, setting.sizes).batch(0)
+    batch = on_device(setting.train.batch(index), setting.precision.device)
+    processor = prepared.processor
+    if preview.draw(path, batch, augmented(batch, setting, 0), processor.inputs(), processor.input_spec()):
+        log(f"the first batch before and after augmentation: {path}")
 
 
 def _gpu_counter(device: torch.device) -> Callable[[], float] | None:

@@ -14,7 +14,7 @@ from components.contracts.evaluation_request import EvaluationRequest
 from components.contracts.gate_request import GateRequest
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import PlacedArtifact, StageOutput, StageRequest
-from components.contracts.training_request import TrainRequest
+from components.contracts.training_request import AUGMENTED_FILE, TrainRequest
 from components.contracts.tune_report import RatePlotRequest, TuneReportRequest
 from components.core.errors import CorruptArtifactError, NotFoundError
 from components.core.project import Project
@@ -49,6 +49,7 @@ def training(
         outputs=(
             StageOutput(kind="trained", path=f"{run_folder}/trained"),
             StageOutput(kind="report", path=f"{run_folder}/tensorboard"),
+            StageOutput(kind="report", path=f"{run_folder}/{AUGMENTED_FILE.partition('/')[0]}"),
         ),
         afresh=afresh,
     )

@@ -12,7 +12,7 @@ from components import tasks, versioning
 from components.contracts.metric_sink import MetricSink
 from components.contracts.pipeline import PipelineSpec
 from components.contracts.stage_request import StageRequest, StageResult
-from components.contracts.training_request import Event
+from components.contracts.training_request import AUGMENTED_FILE, Event
 from components.core import git
 from components.core.errors import DiskFullError, GateRefused, ModelyardError, RegistryError
 from components.core.log import Log
@@ -128,6 +128,7 @@ def train(context: RunContext, fingerprints: Fingerprints, run: Run, *, force: b
     finally:
         for sink in reversed(sinks):
             _log_failure(context, sink.close)
+    tracking.log_plots(context.api, run, (folder / AUGMENTED_FILE).parent)
     last_run.record(context.project, context.spec.name, "train", fingerprints.train.inputs)
 
 

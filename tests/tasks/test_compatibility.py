@@ -84,7 +84,10 @@ def test_a_model_of_images_does_not_read_text_and_text_is_not_augmented(tmp_path
     text = GOOD.replace("image-classification", "text-classification")
     with pytest.raises(SpecError) as caught:
         check(write(tmp_path, text), tmp_path)
-    assert [(problem.path, problem.line) for problem in caught.value.problems] == [("model", 4), ("train.augment", 7)]
+    assert [(problem.path, problem.line) for problem in caught.value.problems] == [
+        ("model", 4),
+        ("train.augment.flip", 7),
+    ]
     assert "takes image; text-classification gives tokens" in caught.value.problems[0].message
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.training.augmentation.inputs import augment_input
 from components.training.batches import Batch
 from components.training.class_weights import positive_weights
-from components.training.objectives.classification import check_augmentable
 from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LabelsObjective:
-    """Binary cross entropy of any kind of input; images may be augmented.
+    """Binary cross entropy of any kind of input.
 
     Args:
         spec: class_weights (as weights of the samples with a label) and label_smoothing (targets from s / 2 to
@@ -36,11 +36,11 @@ class LabelsObjective:
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
+        self._input_spec = prepared.processor.input_spec()
         self._smoothing = spec.label_smoothing
         self.weights: Tensor | None = None
         if spec.class_weights == "balanced":
             self.weights = positive_weights(torch.from_numpy(np.array(prepared.train.all("labels"))))
-        check_augmentable(spec, prepared)
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Binary cross entropy (nats), the mean over samples and labels."""
@@ -56,7 +56,6 @@ class LabelsObjective:
         return StepResult(loss, loss.detach() * count, count)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """The batch with augmented images."""
-        from components.preprocessing.augmentation import augment
-
-        return {**batch, "images": augment(batch["images"], spec, generator)}
+        """The batch with an augmented input; the labels of mixed samples are shares of 0 to 1."""
+        batch, mix = augment_input(batch, self._inputs, self._input_spec, spec, generator)
+        return batch if mix is None else {**batch, "labels": mix.of(batch["labels"])}

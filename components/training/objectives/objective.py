@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from components.contracts.shapes import ImageInput, TokensInput, usable_augmentations
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import NotFoundError, UsageError
 from components.preprocessing.stored import StoredSplit
+from components.training.augmentation.color import check_channels
+from components.training.augmentation.tokens import check_mask
 from components.training.batches import Batch
 
 if TYPE_CHECKING:
@@ -85,7 +88,7 @@ class Objective(Protocol):
 
 
 class NoAugmentation:
-    """Base of objectives without augmentation."""
+    """Base of objectives without augmentation, whatever their input and output would allow."""
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch itself; `open_objective` refuses augmentation."""
@@ -121,11 +124,26 @@ def open_objective(name: str, spec: TrainSpec, prepared: Prepared) -> Objective:
     except (ImportError, AttributeError) as error:
         raise NotFoundError("the objective cannot be imported", where=name, got=error) from error
     objective: Objective = kind(spec, prepared)
-    if spec.augment.active and isinstance(objective, NoAugmentation):
+    if spec.augment.active:
+        check_augmentation(objective, spec, prepared)
+    return objective
+
+
+def check_augmentation(objective: Objective, spec: TrainSpec, prepared: Prepared) -> None:
+    """Raise UsageError if `train.augment` has settings that the objective does not apply to the prepared data."""
+    input_spec, output_spec = prepared.processor.input_spec(), prepared.processor.output_spec()
+    usable = usable_augmentations(type(input_spec), type(output_spec))
+    if isinstance(objective, NoAugmentation):
+        usable = []
+    if unusable := [name for name in spec.augment.names() if name not in usable]:
         raise UsageError(
-            "this task has no augmentation",
-            where="train.augment",
-            got=spec.augment.model_dump(exclude_defaults=True),
+            "this task has no such augmentation" if usable else "this task has no augmentation",
+            where=f"train.augment.{unusable[0]}",
+            got=", ".join(unusable),
+            expected=", ".join(usable) or None,
             next_step=f"leave it out of the pipeline of a task {prepared.task.name}",
         )
-    return objective
+    if isinstance(input_spec, TokensInput) and spec.augment.word_dropout:
+        check_mask(input_spec)
+    if isinstance(input_spec, ImageInput) and spec.augment.color_jitter is not None:
+        check_channels(spec.augment.color_jitter, input_spec.channels)

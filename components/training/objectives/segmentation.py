@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
-from components.core.errors import UsageError
-from components.preprocessing import augmentation
+from components.training.augmentation import color, geometry, resized_crop
 from components.training.batches import Batch
 from components.training.objectives.objective import Forward, StepResult
 
@@ -29,8 +28,8 @@ _PART = 64  # masks that are counted at once
 class SegmentationObjective:
     """Arrays `images` and `masks`; the loss is the sum of the cross entropy of the pixels and 1 - Dice of the classes.
 
-    Ignored pixels (255) count nowhere. Pictures and masks are mirrored and shifted together; what a shift frees is
-    ignored.
+    Ignored pixels (255) count nowhere. Pictures and masks are cropped, mirrored, rotated and shifted together; what a
+    rotation or a shift frees is ignored.
 
     Args:
         spec: class_weights and label_smoothing apply to the cross entropy in training, not to validation.
@@ -41,14 +40,6 @@ class SegmentationObjective:
     higher_is_better = False
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
-        augment = spec.augment
-        if augment.rotate_degrees or augment.erase:
-            raise UsageError(
-                "images with masks can only be mirrored and shifted",
-                where="train.augment",
-                got=augment.model_dump(exclude_defaults=True),
-                expected="flip, flip_vertical and shift_pixels",
-            )
         self._smoothing = spec.label_smoothing
         self.weights: Tensor | None = None
         if spec.class_weights == "balanced":
@@ -73,13 +64,24 @@ class SegmentationObjective:
         return StepResult(loss, loss.detach() * count, count)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """Images and masks, mirrored and shifted by the same draws."""
+        """Images and masks, cropped, mirrored, rotated and shifted by the same draws; images with other colours."""
         images, masks = batch["images"], batch["masks"][..., None]  # (N, H, W, C), (N, H, W, 1)
-        upside_down = augmentation.draw_flip(len(images), spec, generator)
-        shift, mirror = augmentation.draw_move(len(images), spec, generator)
-        images = augmentation.moved(augmentation.flipped(images, upside_down), shift, mirror)
+        if spec.resized_crop is not None:
+            crops = resized_crop.draw_crops(images.shape, spec.resized_crop, generator)
+            images, masks = resized_crop.cropped(images, crops), resized_crop.cropped_nearest(masks, crops)
+        upside_down = geometry.draw_flip(len(images), spec, generator)
+        images, masks = geometry.flipped(images, upside_down), geometry.flipped(masks, upside_down)
         # The freed border is 0: the numbers are one higher meanwhile, so that it is 255, and 255 itself wraps to 0.
-        masks = augmentation.moved(augmentation.flipped(masks + 1, upside_down), shift, mirror) - 1
+        if spec.rotate_degrees:
+            matrix = geometry.draw_warp(images.shape, spec, generator)
+            images = geometry.warped(images, matrix)
+            masks = geometry.warped(masks + 1, matrix, "nearest").to(torch.uint8) - 1
+        else:
+            shift, mirror = geometry.draw_move(len(images), spec, generator)
+            images = geometry.moved(images, shift, mirror)
+            masks = geometry.moved(masks + 1, shift, mirror) - 1
+        if spec.color_jitter is not None:
+            images = color.jittered(images, spec.color_jitter, generator)
         return {**batch, "images": images, "masks": masks[..., 0]}
 
 

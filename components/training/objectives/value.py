@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
+from components.training.augmentation.inputs import augment_input
 from components.training.batches import Batch
 from components.training.objectives.objective import Forward, StepResult
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class ValueObjective:
     """The array `target`, scaled; the metric is the mean squared error, in units of the target's variance in train.
 
-    Any kind of input; images may be augmented.
+    Any kind of input.
     """
 
     metric = "mse"
@@ -29,6 +30,7 @@ class ValueObjective:
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
+        self._input_spec = prepared.processor.input_spec()
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """The mean squared error."""
@@ -37,7 +39,6 @@ class ValueObjective:
         return StepResult(squared.mean(), squared.detach().sum(), torch.full((), len(squared), device=squared.device))
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """The batch with augmented images."""
-        from components.preprocessing.augmentation import augment
-
-        return {**batch, "images": augment(batch["images"], spec, generator)}
+        """The batch with an augmented input; the targets of mixed samples are mixed alike."""
+        batch, mix = augment_input(batch, self._inputs, self._input_spec, spec, generator)
+        return batch if mix is None else {**batch, "target": mix.of(batch["target"])}
