@@ -43,7 +43,8 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
     """Everything in a pipeline that does not fit the task."""
-    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task), *_augmentation(spec, task), *_answers(spec, task)]
+    checks = (_gates, _model, _loss, _augmentation, _answers)
+    return [problem for check in checks for problem in check(spec, task)]
 
 
 def champion_metric(spec: PipelineSpec, task: Task) -> str:
