@@ -77,14 +77,14 @@ def _model(spec: PipelineSpec, task: Task) -> list[Problem]:
     found = []
     named = f"{spec.model.family} {spec.model.name}"
     input_kind, output_kind = task.input_type.kind, task.output_type.kind
+    if spec.model.head == "sigmoid" and output_kind != "classes":
+        found.append(Problem("model.head", f"sigmoid is for two classes; {task.name} needs {output_kind}"))
     if not spec.model.supports_input(input_kind):
         allowed = " or ".join(sorted(spec.model.takes))
         found.append(Problem("model", f"{named} takes {allowed}; {task.name} gives {input_kind}"))
     if not spec.model.supports_output(output_kind):
         allowed = " or ".join(sorted(spec.model.gives))
         found.append(Problem("model", f"{named} gives {allowed}; {task.name} needs {output_kind}"))
-    if spec.model.head == "sigmoid" and output_kind != "classes":
-        found.append(Problem("model.head", f"sigmoid is for two classes; {task.name} needs {output_kind}"))
     return found
 
 

@@ -229,7 +229,8 @@ def test_absent_weights_say_what_to_put_where(tmp_path: Path, monkeypatch: pytes
         source = str(pipeline(name)[0].pretrained)
         with pytest.raises(SourceError, match="cannot be fetched") as caught:
             pretrained.find(source)
-        assert f"$MODELYARD_MIRROR/{source.removeprefix('hub:')}" in str(caught.value.next_step)
+        assert source.removeprefix("hub:") in str(caught.value.next_step)
+        assert "$MODELYARD_MIRROR" in str(caught.value.next_step)
 
 
 def input_spec(**framing: Any) -> ImageInput:
