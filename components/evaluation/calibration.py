@@ -85,10 +85,14 @@ def uncalibrated_scores(scores: Probabilities, temperature: float) -> Real:
 
 def score_calibration_error(scores: Probabilities | Real, truth: NDArray[np.bool_], bins: int = BINS) -> float:
     """Expected calibration error of the scores (N, K) of labels: distance of score and frequency in B bins."""
-    flat = scores.ravel().astype(np.float64)
-    places = np.clip(np.searchsorted(np.linspace(0.0, 1.0, bins + 1), flat, side="left") - 1, 0, bins - 1)
-    gaps = np.bincount(places, weights=flat - truth.ravel(), minlength=bins)
-    return float(np.abs(gaps).sum() / len(flat))
+    return confidence_error(scores.ravel().astype(np.float64), truth.ravel(), bins)
+
+
+def confidence_error(confidence: Real, correct: NDArray[np.bool_], bins: int = BINS) -> float:
+    """Expected calibration error of confidences (N,) of decisions that are correct or not (N,)."""
+    places = np.clip(np.searchsorted(np.linspace(0.0, 1.0, bins + 1), confidence, side="left") - 1, 0, bins - 1)
+    gaps = np.bincount(places, weights=confidence - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / max(1, len(confidence)))
 
 
 def before_and_after(temperature: float, before: dict[str, float], after: dict[str, float]) -> dict[str, float]:

@@ -52,7 +52,7 @@ def scores(method: str, outputs: ValidationOutputs) -> Real:
     if method == "absolute":
         return np.asarray(np.abs(values - truth))
     if method == "cqr":
-        return np.maximum(values[..., 0] - truth, truth - values[..., 1])
+        return np.asarray(np.maximum(values[..., 0] - truth, truth - values[..., 1]))
     own = values[np.arange(len(values)), truth]  # (N,)
     if method == "lac":
         return np.asarray(1 - own)

@@ -41,7 +41,7 @@ def _of_labels(spec: DecisionSpec, outputs: ValidationOutputs, classes: Sequence
     """A threshold for each label; the figure is the mean F1 of the labels."""
     scores, truth = outputs.values, outputs.truth.astype(np.bool_)
     if spec.threshold != "auto":
-        stated = spec.threshold if isinstance(spec.threshold, dict) else dict.fromkeys(classes, spec.threshold)
+        stated = spec.threshold if isinstance(spec.threshold, dict) else dict.fromkeys(classes, spec.threshold or 0.0)
         return DecisionFacts(thresholds={name: float(stated.get(name, HALF)) for name in classes})
     columns = zip(scores.T, truth.T, strict=True)
     found = [best_threshold(column.astype(np.float32), own) for column, own in columns]

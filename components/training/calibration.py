@@ -115,7 +115,7 @@ def fit(logits: Tensor, truth: Tensor) -> float:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # as above
     temperature = float((-inverse.detach()).exp())
     return min(max(temperature, 1 / RANGE), RANGE)
 
@@ -166,7 +166,7 @@ def _validation(network: nn.Module, prepared: Prepared, array: str) -> tuple[Ten
     network.eval()
     logits, truth = list[Tensor](), list[Tensor]()
     with torch.inference_mode():
-        for index in order.split(_BATCH):
+        for index in torch.split(order, _BATCH):
             batch = on_device(split.batch(index.numpy()), torch.device("cpu"))
             rows: Tensor = network(*(batch[name] for name in inputs)).float()  # (N, K) or (N, T, K)
             own = batch[array]

@@ -48,14 +48,12 @@ class TrainingDetails:
 
     def emit(self, event: Event) -> None:
         """Hyper-parameters with the first figures of an epoch, histograms with those of every due one."""
-        from torch.utils.tensorboard.summary import hparams
-
         if isinstance(event, Finished) and self._metrics is not None:
-            self._board.add(hparams({}, self._metrics)[2], event.epochs)  # the end of the session
+            self._board.add(_summaries().hparams({}, self._metrics)[2], event.epochs)  # the end of the session
         if not isinstance(event, Metrics) or not any(name.startswith("validation/") for name in event.values):
             return
         if self._metrics is None:
-            start, session, _ = hparams(self._hyperparameters, event.values)
+            start, session, _ = _summaries().hparams(self._hyperparameters, event.values)
             self._board.add(start, 0)
             self._board.add(session, 0)
         first, self._metrics = self._metrics is None, dict(event.values)
@@ -69,46 +67,45 @@ class TrainingDetails:
         """Nothing to flush: the log has its own `close`."""
 
     def _histograms(self, step: int) -> None:
-        from torch.utils.tensorboard.summary import histogram
-
         for name, parameter in list(self._network.named_parameters())[:MAX_TENSORS]:
             for kind, values in (("weights", parameter.detach()), ("gradients", parameter.grad)):
                 if values is not None and (drawn := _drawn(values)).size:
-                    self._board.add(histogram(f"{kind}/{name}", drawn, BINS), step)
+                    self._board.add(_summaries().histogram(f"{kind}/{name}", drawn, BINS), step)
 
 
 def add_inputs(board: TensorBoardLog, setting: TrainingContext, prepared: Prepared, step: int) -> None:
     """The first images of the first batch, as the network gets them in training: augmented, if the pipeline says so."""
     if not isinstance(prepared.processor.input_spec(), ImageInput) or "images" not in prepared.processor.inputs():
         return
-    from torch.utils.tensorboard.summary import image
-
     spec = setting.spec
     index = epoch_batches(len(setting.train), spec.batch_size, spec.seed, 0, setting.sizes).batch(0)[:IMAGES]
     batch = on_device(setting.train.batch(index), torch.device("cpu"))
     images: Tensor = batch["images"]
-    board.add(image("input/images", _grid(images.numpy()), dataformats="HWC"), step)
+    board.add(_summaries().image("input/images", _grid(images.numpy()), dataformats="HWC"), step)
     if spec.augment.active:
         generator = torch.Generator().manual_seed(derive_seed(spec.seed, "augment", 0))
         augmented = setting.objective.augment(batch, spec.augment, generator)["images"]
-        board.add(image("input/augmented", _grid(augmented.numpy()), dataformats="HWC"), step)
+        board.add(_summaries().image("input/augmented", _grid(augmented.numpy()), dataformats="HWC"), step)
 
 
 def add_request(board: TensorBoardLog, request: TrainRequest) -> None:
     """The model and the settings of the training as text."""
-    from torch.utils.tensorboard.summary import text
-
-    board.add(text("settings", f"```\n{json.dumps(_settings(request), indent=1)}\n```"), 0)
+    board.add(_summaries().text("settings", f"```\n{json.dumps(_settings(request), indent=1)}\n```"), 0)
 
 
 def add_answers(board: TensorBoardLog, examples: Sequence[GoldenExample], step: int) -> None:
     """The answers of the trained network to the golden examples, as a table of text beside the truth."""
-    from torch.utils.tensorboard.summary import text
-
     rows = ["| example | truth | answer |", "|---|---|---|"]
     for one in examples:
         rows.append(f"| {one.file} | {_cell(one.truth)} | {_cell(_answer_text(one))} |")
-    board.add(text("answers/golden", "\n".join(rows)), step)
+    board.add(_summaries().text("answers/golden", "\n".join(rows)), step)
+
+
+def _summaries() -> Any:
+    """torch's functions that make summaries, which have no types; imported with the first event."""
+    from torch.utils.tensorboard import summary
+
+    return summary
 
 
 def _settings(request: TrainRequest) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from components.evaluation import decision
 from components.evaluation.classification import ClassificationScores
 from components.evaluation.validation_outputs import ValidationOutputs
 from components.identity.answer_facts import DecisionFacts
-from components.inference import postprocessing
-from components.tasks import compatibility, decision_check
+from components.identity.package import PackageFacts
+from components.inference import columns, postprocessing
+from components.tasks import classification, compatibility, decision_check
 from components.tasks.tabular_classification import TASK as TABLES
+from components.tasks.task import EndpointSchema
 from components.tasks.text_generation import TASK as TEXTS
 
 CLASSES = ["ham", "spam"]
@@ -110,3 +112,19 @@ def test_what_does_not_fit_the_task_is_refused() -> None:
 def test_only_thresholds_are_facts() -> None:
     facts = decision.choose(DecisionSpec(threshold=0.2, positive="ham"), two(), CLASSES, "classes")
     assert facts == DecisionFacts(thresholds={"ham": 0.2})
+
+
+def test_tables_of_predictions_have_the_further_fields() -> None:
+    facts = decision.choose(DecisionSpec(threshold="auto", reject_below=0.9), two(), CLASSES, "classes")
+    ids = {"pipeline": "p", "task": "t", "train_fingerprint": "a" * 64, "data_digest": "d" * 64, "lineage": {}}
+    conformal = {"method": "lac", "coverage": 0.9, "quantiles": [[0.8]], "samples": 100}
+    package = PackageFacts.model_validate({**ids, "decision": facts.model_dump(), "conformal": conformal})
+    wire = EndpointSchema("row", "rows", (), {}, classification.schema(CLASSES), "json", "")
+    endpoint = postprocessing.endpoint(package, wire)
+    answer = postprocessing.answer(package, {"label": "ham", "probabilities": {"ham": 0.7, "spam": 0.3}})
+    assert answer["set"] == ["ham", "spam"]
+    (row,) = columns.answers(endpoint, [answer])
+    expected = {"label": answer["label"], "ham": 0.7, "spam": 0.3}
+    assert row == {**expected, "prediction_set": '["ham", "spam"]', "prediction_rejected": True}
+    assert columns.further(endpoint) == {"prediction_set": "string", "prediction_rejected": "boolean"}
+    assert columns.further(wire) == {}
