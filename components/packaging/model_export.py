@@ -46,11 +46,10 @@ def export(package: Package, kind: Format, target: Path) -> list[str]:
 
 def _huggingface(package: Package, target: Path) -> None:
     if not (package.folder / HUB_CONFIG).is_file():
-        model = json.loads((package.folder / "model.json").read_bytes())
         raise UsageError(
             "this network is none of transformers' classes",
-            where=f"{package.facts.pipeline}, model.name {model['name']}",
-            expected="hub-encoder, resnet-imagenet, convnext or vit",
+            where=package.facts.pipeline,
+            expected="model.name hub-encoder, resnet-imagenet, convnext or vit",
             next_step="--format onnx, for onnxruntime; or --format safetensors, the weights with model.json",
         )
     processor = tasks.find(package.facts.task).load(package.folder)

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from components.contracts.shapes import ImageInput, InputSpec, LabelsOutput, OutputSpec, ValuesOutput
+from components.contracts.shapes import ImageInput, InputSpec, OutputSpec
 from components.identity.manifest import write_json
 from components.identity.package import HUB_CONFIG, HUB_PROCESSOR
 from components.models.standardise import Standardise
@@ -32,12 +32,11 @@ def write(
     document: dict[str, Any] = hf_config.to_dict()
     document.pop("_name_or_path", None)
     names = list(classes) or ["value"]
-    kind = "multi_label_classification" if isinstance(output_spec, LabelsOutput) else "single_label_classification"
     document |= {
         "architectures": [type(network.body).__name__],
         "id2label": {str(number): name for number, name in enumerate(names)},
         "label2id": {name: number for number, name in enumerate(names)},
-        "problem_type": "regression" if isinstance(output_spec, ValuesOutput) else kind,
+        "problem_type": output_spec.problem_type,
         "dtype": "float32",
     }
     document.pop("num_labels", None)  # follows from id2label
