@@ -103,7 +103,7 @@ def config(kind: str, words: Any, **settings: Any) -> Any:
 
 def save(
     folder: Path, kind: str = "bert", *, shard: str = "1GB", auto: Any = transformers.AutoModelForMaskedLM,
-    **settings: Any,
+    words: Any = None, **settings: Any,
 ) -> Path:  # fmt: skip
     """A model with its tokenizer, as `save_pretrained` writes both.
 
