@@ -68,6 +68,8 @@ def test_transformers_loads_what_is_served(policy: str, tmp_path: Path) -> None:
     for text, row in zip(TEXTS, probabilities, strict=True):
         scores = predictor.predict([text])[0]["probabilities"]
         np.testing.assert_allclose([scores["bad"], scores["good"]], row, atol=1e-5)
+    read = predictor.read(TEXTS)
+    assert predictor.processor.embed(predictor.run, read).shape == (len(TEXTS), 32)
     for text in [*hub_models.ODD, *TEXTS]:
         tokens = predictor.processor.read(text, max_pixels=1)["tokens"]
         assert tokens.tolist() == words(text, truncation=True)["input_ids"]
