@@ -251,7 +251,7 @@ def _fetch(name: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
         mirror = "$MODELYARD_MIRROR" if os.environ.get(MIRROR) else "a folder that MODELYARD_MIRROR names"
         raise SourceError(
-            "the model is not in the mirror or the cache and cannot be fetched",
+            "the model is not in the mirror, not in the cache and cannot be fetched",
             where=f"hub:{name}",
             got=error,
             expected="config.json, model.safetensors (or its shards), tokenizer.json, tokenizer_config.json",
@@ -279,7 +279,7 @@ def _check_length(path: Path) -> None:
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size < 100_000_000 else None
+            header: dict[str, Any] = json.loads(file.read(min(size, 100_000_000)))
         tensors = [value for name, value in header.items() if name != "__metadata__"]
         expected = 8 + size + max((one["data_offsets"][1] for one in tensors), default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

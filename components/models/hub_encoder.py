@@ -144,6 +144,22 @@ class HubEncoder(nn.Module):
         logits: Tensor = self.body(input_ids=tokens, attention_mask=mask).logits
         return logits
 
+    @property
+    def head(self) -> nn.Module:
+        """The last layer (see `TextEncoder`)."""
+        last = self.body.get_submodule(self.head_names[-1].removeprefix("body."))
+        return [module for module in last.modules() if isinstance(module, nn.Linear)][-1]
+
+    def pooled(self, values: Tensor, lengths: Tensor) -> Tensor:
+        """Tokens (N, T), lengths (N,) to what the last layer reads, in evaluation: (N, D), or (N, T, D)."""
+        found: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _module, inputs: found.append(inputs[0]))
+        try:
+            self(values, lengths)
+        finally:
+            hook.remove()
+        return found[0]
+
     def load_pretrained(self, folder: Path) -> Loaded:
         """Load the weights of a folder by transformers' own `from_pretrained`: shards, names of earlier versions.
 

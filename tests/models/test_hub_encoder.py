@@ -68,6 +68,7 @@ def _compare(kind: str, folder: Path, every_token: bool) -> None:
     with torch.inference_mode():
         expected = theirs(**batch).logits
         found = network(batch["input_ids"], lengths)
+        assert torch.equal(network.head(network.pooled(batch["input_ids"], lengths)), found)
     graph = Graph(
         network,
         {"tokens": batch["input_ids"][:1, :3], "lengths": torch.tensor([3])},
