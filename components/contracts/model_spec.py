@@ -49,6 +49,7 @@ ModelSpec = Annotated[
         | text.MambaSpec
         | hub_generation.CausalLmSpec
         | hub_generation.Seq2SeqLmSpec
+        | hub_generation.DetrSpec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec

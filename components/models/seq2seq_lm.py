@@ -17,6 +17,7 @@ from components.contracts.shapes import TextOutput, TokensInput
 from components.core.errors import UsageError
 from components.models import hub_config, masks
 from components.models.causal_lm import KeysAndValues
+from components.models.hub_loading import LoadsFromHub
 from components.models.incremental import PAST, SOURCE, StateSpec, bias, causal, dense
 
 SUPPORTED = ("marian", "t5")  # compared with transformers in tests/models
@@ -63,13 +64,14 @@ def _check(hf_config: PretrainedConfig, source: str, input_spec: TokensInput, ou
         )
 
 
-class Seq2SeqLm(nn.Module):
+class Seq2SeqLm(LoadsFromHub, nn.Module):
     """The network of transformers, with its output layer; weights have transformers' names below `body`.
 
     Args:
         hf_config: transformers' config of the network.
     """
 
+    auto = AutoModelForSeq2SeqLM
     head_names: Sequence[str] = ()  # nothing is new: low-rank adapters train no layer as a whole
     uncalled_layers = ("lm_head",)
 

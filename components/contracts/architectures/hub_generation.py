@@ -69,3 +69,17 @@ class Seq2SeqLmSpec(LanguageModelSpec):
     gives: ClassVar[frozenset[str]] = frozenset({"text"})
 
     name: Literal["seq2seq-lm"]
+
+
+class DetrSpec(HubSpec):
+    """A detector from transformers: a convolutional backbone, an encoder, and a decoder with object queries (DETR,
+    Carion et al. 2020, arXiv:2005.12872).
+
+    The backbone is one of transformers, such as that of `facebook/detr-resnet-50@no_timm`.
+    """
+
+    module: ClassVar[str] = "components.models.detr"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    name: Literal["detr"]
