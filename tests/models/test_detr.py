@@ -102,7 +102,7 @@ def test_it_learns_by_the_best_matching_and_its_backbone_keeps_its_statistics(fo
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0]
 
 
