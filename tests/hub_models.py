@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,25 +53,25 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
-def tokenizer(kind: str) -> Any:
-    """A tokenizer of transformers, trained on `LINES`: WordPiece, byte-level BPE, or Unigram."""
+def tokenizer(kind: str, lines: Sequence[str] = LINES, size: int = 120) -> Any:
+    """A tokenizer of transformers, trained on a few lines: WordPiece, byte-level BPE, or Unigram."""
     if kind == "wordpiece":
         inner = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106
         inner.normalizer = normalizers.BertNormalizer(lowercase=True)
         inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         inner.decoder = decoders.WordPiece()
-        trainer: Any = trainers.WordPieceTrainer(vocab_size=120, special_tokens=WORDPIECE, show_progress=False)
-        inner.train_from_iterator(LINES, trainer)
+        trainer: Any = trainers.WordPieceTrainer(vocab_size=size, special_tokens=WORDPIECE, show_progress=False)
+        inner.train_from_iterator(lines, trainer)
         return transformers.BertTokenizer(vocab=inner.get_vocab(), do_lower_case=True)
     if kind == "bytes":
         inner = Tokenizer(models.BPE())
         inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         inner.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=320, special_tokens=ROBERTA, show_progress=False,
+            vocab_size=200 + size, special_tokens=ROBERTA, show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         )  # fmt: skip
-        inner.train_from_iterator(LINES, trainer)
+        inner.train_from_iterator(lines, trainer)
         state = json.loads(inner.to_str())["model"]
         return transformers.RobertaTokenizer(
             vocab=state["vocab"], merges=[tuple(one) for one in state["merges"]], add_prefix_space=False
@@ -79,8 +80,10 @@ def tokenizer(kind: str) -> Any:
     inner.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" {2,}", " ")])
     inner.pre_tokenizer = pre_tokenizers.Metaspace()
     inner.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=ROBERTA, unk_token=ROBERTA[3], show_progress=False)
-    inner.train_from_iterator(LINES, trainer)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=size, special_tokens=ROBERTA, unk_token=ROBERTA[3], show_progress=False
+    )
+    inner.train_from_iterator(lines, trainer)
     template = [("<s>", inner.token_to_id("<s>")), ("</s>", inner.token_to_id("</s>"))]
     inner.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=template)
     names = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>", "cls": "<s>", "sep": "</s>"}
@@ -100,15 +103,16 @@ def config(kind: str, words: Any, **settings: Any) -> Any:
 
 def save(
     folder: Path, kind: str = "bert", *, shard: str = "1GB", auto: Any = transformers.AutoModelForMaskedLM,
-    **settings: Any,
+    words: Any = None, **settings: Any,
 ) -> Path:  # fmt: skip
     """A model with its tokenizer, as `save_pretrained` writes both.
 
     Args:
         shard: largest size of a file of weights.
         auto: transformers' class of the head that the weights have.
+        words: the tokenizer; None: one of a few lines.
     """
-    words = tokenizer(KINDS[kind][1])
+    words = words or tokenizer(KINDS[kind][1])
     torch.manual_seed(0)
     auto.from_config(config(kind, words, **settings)).save_pretrained(folder, max_shard_size=shard)
     words.save_pretrained(folder)

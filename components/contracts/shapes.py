@@ -39,6 +39,7 @@ class OutputSpec(Strict):
         graph_builder: `package.module:function` that makes the graphs for serving (components/training/graphs); a name,
             because the function imports torch.
         min_labels: number of different labels that a dataset needs at least.
+        problem_type: transformers' word for the loss on these outputs, in an export to its layout.
         loss_settings: the settings of `LOSS_SETTINGS` that the loss on these outputs reads; a pipeline that sets others
             is refused. An output from outside the package may read all.
     """
@@ -46,6 +47,7 @@ class OutputSpec(Strict):
     kind: ClassVar[str]
     graph_builder: ClassVar[str]
     min_labels: ClassVar[int] = 0
+    problem_type: ClassVar[str | None] = None
     loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
 
 
@@ -126,6 +128,7 @@ class ClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
+    problem_type: ClassVar[str | None] = "single_label_classification"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
     min_labels: ClassVar[int] = 2
 
@@ -223,6 +226,7 @@ class ValuesOutput(OutputSpec):
 
     kind: ClassVar[str] = "value"
     graph_builder: ClassVar[str] = "components.training.graphs.value:graphs"
+    problem_type: ClassVar[str | None] = "regression"
     loss_settings: ClassVar[tuple[str, ...]] = ()
 
     mean: float
@@ -240,6 +244,7 @@ class LabelsOutput(ClassesOutput):
 
     kind: ClassVar[str] = "labels"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_labels"
+    problem_type: ClassVar[str | None] = "multi_label_classification"
     min_labels: ClassVar[int] = 1
 
 

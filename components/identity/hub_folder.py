@@ -251,7 +251,7 @@ def _fetch(name: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError) as error:
         mirror = "$MODELYARD_MIRROR" if os.environ.get(MIRROR) else "a folder that MODELYARD_MIRROR names"
         raise SourceError(
-            "the model is not in the mirror or the cache and cannot be fetched",
+            "the model is not in the mirror, not in the cache and cannot be fetched",
             where=f"hub:{name}",
             got=error,
             expected="config.json, model.safetensors (or its shards), tokenizer.json, tokenizer_config.json",

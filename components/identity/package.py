@@ -4,6 +4,8 @@
     model.onnx          for serving; a task that samples has several graphs, each `<name>.onnx`
     model.safetensors   for continuing
     model.json          the model's spec, to build the network that the safetensors fit
+    config.json         of a network that is one of transformers' classes: transformers' config; images have
+                        preprocessor_config.json beside it
     processor.json      raw example -> arrays, with fitted statistics; a tokenizer lies beside it as tokenizer.json
     signature.json      what goes into each graph and what comes out (`Signature`)
     golden/             examples as files, and outputs.json with the training process's own answers to them
@@ -26,6 +28,7 @@ from components.core.errors import CorruptArtifactError
 from components.core.strict import Strict
 from components.identity import manifest as manifests
 
+HUB_CONFIG, HUB_PROCESSOR = "config.json", "preprocessor_config.json"
 BATCH = "batch"  # the free size that is the number of samples
 
 

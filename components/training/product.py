@@ -18,6 +18,7 @@ from components.core.errors import CorruptArtifactError, NotFoundError
 from components.identity import manifest, user_source
 from components.identity.package import GoldenExample
 from components.inference import body
+from components.training import hub_config
 from components.training.export import export
 from components.training.graphs.graph import Graph, build_graphs, runner
 from components.training.messages import log
@@ -75,6 +76,8 @@ def write_parts(
         _write(fresh / "signature.json", signature.model_dump(mode="json"))
         _write(fresh / "history.json", {"kept_epoch": kept, "epochs": history})
         prepared.processor.save(fresh)
+        specs = prepared.processor.input_spec(), prepared.processor.output_spec()
+        hub_config.write(fresh, network, *specs, prepared.classes)
         facts: dict[str, Any] = {
             "train_fingerprint": request.train_fingerprint,
             "data_digest": request.data_digest,

@@ -115,9 +115,9 @@ def package(train_fingerprint: str, spec: PipelineSpec, source_root: Path) -> Fi
 def _outside_files(spec: PipelineSpec, root: Path) -> dict[str, str]:
     """Versions of the packages, and contents of the folders, of pretrained weights and of the model's config."""
     found: dict[str, str] = {}
-    for source in (spec.model.pretrained, getattr(spec.model, "config", None)):
-        if isinstance(source, str):
-            files = outside_files.identity(source, ("config.json",), root)
+    for source, names in ((spec.model.pretrained, None), (getattr(spec.model, "config", None), ("config.json",))):
+        if isinstance(source, str) and not (names and source == spec.model.pretrained):
+            files = outside_files.identity(source, names, root)
             found |= {f"contents of {name}": value for name, value in files.folders.items()}
             found |= {f"library {name}": version for name, version in files.packages.items()}
     return found

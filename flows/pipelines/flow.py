@@ -176,6 +176,7 @@ def pipeline(name: str, force: list[str] = [], overrides: dict[str, Any] = {}) -
         context = RunContext(project, spec, api, _run_logger(get_run_logger()))
         for crashed_run in crashed_runs.mark_crashed(project, endpoints.prefect_api):
             context.log(f"an earlier run was killed; flow run {crashed_run[:8]} is marked as crashed")
+        pretrained.fetch(spec, context.log)
         planned = plan.make(project, spec, api, forced)
         during.enter_context(prewarm.prewarmed(prewarm.stages_to_prewarm(planned), project.root))
         data_changed = False

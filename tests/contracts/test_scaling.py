@@ -20,9 +20,11 @@ def test_every_architecture_is_scaled_or_says_why_not(kind: Any) -> None:
     settings = {name: get_args(fields[name].annotation)[0] for name in ("family", "name")}
     if settings["name"] == "custom":
         settings["factory"] = "a:b"
+    if settings["name"] == "hub-encoder":
+        settings["config"] = "hub:x"
     spec = _MODEL.validate_python(settings)
     smaller, larger = scaled(spec, 0.5), scaled(spec, 2.0)
-    if settings["name"] in ("custom", "dlinear"):
+    if settings["name"] in ("custom", "dlinear", "hub-encoder"):
         assert smaller is larger is None
         assert obstacle(spec)
     elif settings["name"] == "vgg":  # the paper's widths are the largest
