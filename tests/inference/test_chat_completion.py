@@ -11,6 +11,7 @@ import torch
 from components.identity.package import Package
 from components.inference.predictor import Predictor
 from components.models.causal_lm import SUPPORTED
+from components.packaging import model_export
 from components.tasks.text_generation import TextGenerationParameters
 from components.training import pretrained
 from tests import chat_cases, hub_generators
@@ -78,5 +79,19 @@ def test_greedy_answers_are_those_of_generate_token_for_token(
         assert answer["text"] == tokenizer.decode(known, skip_special_tokens=True).strip()
         *parts, last = predictor.stream(sample, TextGenerationParameters(max_tokens=TOKENS)) or ()
         assert (last.prediction or {})["text"] == answer["text"] == "".join(part.text for part in (*parts, last))
+    if kind == "llama":
+        exported_model_is_the_same(run / "package", tmp_path / "exported", network)
     rows = chat_cases.history(run)
     assert rows[-1]["validation/loss"] < rows[0]["validation/loss"] or len(rows) == 1
+
+
+def exported_model_is_the_same(package: Path, target: Path, network: Any) -> None:
+    """transformers loads the exported folder: the same weights, and the chat template."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model_export.export(Package.open(package), "huggingface", target)
+    exported = AutoModelForCausalLM.from_pretrained(target).state_dict()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(exported[name], value, atol=0, rtol=0)
+    words = AutoTokenizer.from_pretrained(target).apply_chat_template(TALKS[0], tokenize=False)
+    assert words == f"<|im_start|>user\n{TALKS[0][0]['content']}<|im_end|>\n"
