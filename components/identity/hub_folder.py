@@ -279,7 +279,7 @@ def _check_length(path: Path) -> None:
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size)) if size < 100_000_000 else None
+            header: dict[str, Any] = json.loads(file.read(min(size, 100_000_000)))
         tensors = [value for name, value in header.items() if name != "__metadata__"]
         expected = 8 + size + max((one["data_offsets"][1] for one in tensors), default=0)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -40,7 +40,8 @@ class PretrainedTokenizer(Tokenizer):
         self.config = dict(config)
         inner.encode_special_tokens = bool(config.get("split_special_tokens", False))
         self.vocabulary = 1 + max(inner.get_vocab(with_added_tokens=True).values(), default=-1)
-        self.pad = self.special("pad") or self.special("eos") or 0
+        # A model without padding, such as a causal language model, never reads what pads its batches.
+        self.pad = next((number for name in ("pad", "eos") if (number := self.special(name)) is not None), 0)
         self.unknown = self.special("unk")
         self._side = str(config.get("truncation_side", "right"))
         self._of_words = _with_space_before_words(inner)

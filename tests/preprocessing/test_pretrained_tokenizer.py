@@ -91,6 +91,23 @@ def test_a_bare_vocabulary_is_converted_with_its_own_casing(tmp_path: Path) -> N
         _same(_ours(tmp_path), AutoTokenizer.from_pretrained(tmp_path), hub_models.ODD, 64)
 
 
+def test_a_sentencepiece_model_is_converted(tmp_path: Path) -> None:
+    """DeBERTa-v3's folder has spm.model and no tokenizer.json."""
+    import sentencepiece
+
+    (tmp_path / "lines.txt").write_text("\n".join(hub_models.LINES))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "lines.txt"), model_prefix=str(tmp_path / "spm"), vocab_size=70, minloglevel=2,
+        hard_vocab_limit=False, pad_id=0, bos_id=1, eos_id=2, unk_id=3, pad_piece="[PAD]", bos_piece="[CLS]",
+        eos_piece="[SEP]", unk_piece="[UNK]",
+    )  # fmt: skip
+    (tmp_path / "config.json").write_text('{"model_type": "deberta-v2"}')
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert len(theirs("The film is good")["input_ids"]) > 4
+    _same(_ours(tmp_path), theirs, hub_models.ODD, 64)
+    assert _ours(tmp_path).pad == theirs.pad_token_id == 0
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(UsageError, match="has no tokenizer"):
