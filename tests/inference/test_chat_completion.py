@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from components.core.errors import UsageError
 from components.identity.package import Package
 from components.inference.predictor import Predictor
 from components.models.causal_lm import SUPPORTED
@@ -95,3 +96,20 @@ def exported_model_is_the_same(package: Path, target: Path, network: Any) -> Non
         torch.testing.assert_close(exported[name], value, atol=0, rtol=0)
     words = AutoTokenizer.from_pretrained(target).apply_chat_template(TALKS[0], tokenize=False)
     assert words == f"<|im_start|>user\n{TALKS[0][0]['content']}<|im_end|>\n"
+
+
+def test_tokens_that_are_not_those_of_the_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub_generators.causal_lm(tmp_path / "mirror" / "tiny", "gpt2")
+    monkeypatch.setenv("MODELYARD_MIRROR", str(tmp_path / "mirror"))
+    settings = {"tokenizer": {"kind": "bpe", "vocabulary": 300}, "max_length": 64}
+    with pytest.raises(UsageError, match="not those of the pretrained weights"):
+        chat_cases.train(tmp_path, settings, {"name": "causal-lm", "pretrained": "hub:tiny"})
+
+
+def test_a_network_of_ours_learns_conversations_with_a_tokenizer_of_its_own(tmp_path: Path) -> None:
+    settings = {"tokenizer": {"kind": "bpe", "vocabulary": 300}, "max_length": 128}
+    model = {"name": "decoder", "depth": 1, "width": 16, "heads": 2}
+    predictor = Predictor(Package.open(chat_cases.train(tmp_path, settings, model, epochs=1) / "package"))
+    talks = [TALKS[0], "Translate to German: cat dog"]  # a text is one message of the user
+    first, second = predictor.predict(talks, TextGenerationParameters(max_tokens=4))
+    assert first == second
