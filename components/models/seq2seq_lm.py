@@ -177,7 +177,7 @@ class Seq2SeqLm(LoadsFromHub, nn.Module):
         return logits if extra is None else logits + extra
 
 
-class SourceCache(EncoderDecoderCache):
+class SourceCache(EncoderDecoderCache):  # type: ignore[misc]  # transformers leaves it without types
     """transformers' cache over tensors that are given: of the target so far, and of the source, which is complete.
 
     Args:

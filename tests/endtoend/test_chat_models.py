@@ -70,8 +70,8 @@ def expected(root: Path, package: Path, messages: list[Any], tokens: int) -> str
 
 def test_a_model_of_the_hub_is_fine_tuned_and_answers_openais_client(house: House) -> None:
     write(house)
-    house.run("run", NAME)
-    house.run("promote", NAME, "1")
+    house.run("run", NAME, timeout=900)
+    house.run("promote", NAME, "1", timeout=600)
     (package,) = {path.parent for path in house.root.rglob("package/model.safetensors") if "bundle" in str(path)}
     messages: list[Any] = [{"role": "user", "content": "Translate to German: dog house"}]
     asked: dict[str, Any] = {"model": NAME, "messages": messages, "temperature": 0, "max_tokens": 20}
