@@ -83,3 +83,16 @@ class DetrSpec(HubSpec):
     gives: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
     name: Literal["detr"]
+
+
+class Wav2Vec2Spec(HubSpec):
+    """A classifier of waveforms from transformers (wav2vec 2.0, Baevski et al. 2020, arXiv:2006.11477).
+
+    The dataset gives it waveforms of the rate of the weights: `input: {features: waveform, rate: 16000}`.
+    """
+
+    module: ClassVar[str] = "components.models.wav2vec2"
+    takes: ClassVar[frozenset[str]] = frozenset({"series"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    name: Literal["wav2vec2"]
