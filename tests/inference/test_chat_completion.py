@@ -11,7 +11,6 @@ import torch
 from components.core.errors import UsageError
 from components.identity.package import Package
 from components.inference.predictor import Predictor
-from components.models.causal_lm import SUPPORTED
 from components.packaging import model_export
 from components.tasks.text_generation import TextGenerationParameters
 from components.training import pretrained
@@ -53,7 +52,7 @@ def theirs(place: Path, package: Path) -> Any:
     return network
 
 
-@pytest.mark.parametrize("kind", SUPPORTED)
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen3"])  # the logits of all: tests/models/test_causal_lm.py
 def test_greedy_answers_are_those_of_generate_token_for_token(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
