@@ -49,6 +49,8 @@ ModelSpec = Annotated[
         | text.MambaSpec
         | hub_generation.CausalLmSpec
         | hub_generation.Seq2SeqLmSpec
+        | hub_generation.DetrSpec
+        | hub_generation.Wav2Vec2Spec
         | vision.VggSpec
         | vision.ImageNetResNetSpec
         | vision.ConvNextSpec

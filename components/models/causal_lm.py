@@ -17,6 +17,7 @@ from components.contracts.architectures.hub_generation import CausalLmSpec
 from components.contracts.shapes import NextTokenOutput, TokensInput
 from components.core.errors import UsageError
 from components.models import hub_config
+from components.models.hub_loading import LoadsFromHub
 from components.models.incremental import HIDDEN, PAST, StateSpec, bias, causal, dense
 
 SUPPORTED = ("gpt2", "llama", "mistral", "qwen2", "qwen3")  # compared with transformers in tests/models
@@ -33,6 +34,7 @@ def build(config: CausalLmSpec, input_spec: TokensInput, output_spec: NextTokenO
     """
     hf_config = hub_config.read(config.config_source, SUPPORTED)
     hub_config.set_dropout(hf_config, DROPOUTS, config.dropout)
+    hub_config.check_size(AutoModelForCausalLM, hf_config, config.config_source)
     _check(hf_config, config.config_source, input_spec)
     hf_config.pad_token_id = None  # padding is known by lengths; transformers would look for it in every batch
     return CausalLm(hf_config)
@@ -76,13 +78,14 @@ def _attention_kinds(hf_config: PretrainedConfig) -> set[str]:
     return set(getattr(hf_config, "layer_types", None) or ())
 
 
-class CausalLm(nn.Module):
+class CausalLm(LoadsFromHub, nn.Module):
     """The language model of transformers; weights have transformers' names below `body`.
 
     Args:
         hf_config: transformers' config of the language model.
     """
 
+    auto = AutoModelForCausalLM
     head_names: Sequence[str] = ()  # nothing is new: low-rank adapters train no layer as a whole
     uncalled_layers = ("lm_head",)
     takes_segments = True

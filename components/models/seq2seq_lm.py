@@ -17,6 +17,7 @@ from components.contracts.shapes import TextOutput, TokensInput
 from components.core.errors import UsageError
 from components.models import hub_config, masks
 from components.models.causal_lm import KeysAndValues
+from components.models.hub_loading import LoadsFromHub
 from components.models.incremental import PAST, SOURCE, StateSpec, bias, causal, dense
 
 SUPPORTED = ("marian", "t5")  # compared with transformers in tests/models
@@ -33,6 +34,7 @@ def build(config: Seq2SeqLmSpec, input_spec: TokensInput, output_spec: TextOutpu
     """
     hf_config = hub_config.read(config.config_source, SUPPORTED)
     hub_config.set_dropout(hf_config, DROPOUTS, config.dropout)
+    hub_config.check_size(AutoModelForSeq2SeqLM, hf_config, config.config_source)
     _check(hf_config, config.config_source, input_spec, output_spec)
     return Seq2SeqLm(hf_config)
 
@@ -63,13 +65,14 @@ def _check(hf_config: PretrainedConfig, source: str, input_spec: TokensInput, ou
         )
 
 
-class Seq2SeqLm(nn.Module):
+class Seq2SeqLm(LoadsFromHub, nn.Module):
     """The network of transformers, with its output layer; weights have transformers' names below `body`.
 
     Args:
         hf_config: transformers' config of the network.
     """
 
+    auto = AutoModelForSeq2SeqLM
     head_names: Sequence[str] = ()  # nothing is new: low-rank adapters train no layer as a whole
     uncalled_layers = ("lm_head",)
 
@@ -174,7 +177,7 @@ class Seq2SeqLm(nn.Module):
         return logits if extra is None else logits + extra
 
 
-class SourceCache(EncoderDecoderCache):
+class SourceCache(EncoderDecoderCache):  # type: ignore[misc]  # transformers leaves it without types
     """transformers' cache over tensors that are given: of the target so far, and of the source, which is complete.
 
     Args:

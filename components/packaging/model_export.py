@@ -49,7 +49,7 @@ def _huggingface(package: Package, target: Path) -> None:
         raise UsageError(
             "this network is none of transformers' classes",
             where=package.facts.pipeline,
-            expected="model.name hub-encoder, resnet-imagenet, convnext or vit",
+            expected="model.name hub-encoder, causal-lm, resnet-imagenet, convnext or vit",
             next_step="--format onnx, for onnxruntime; or --format safetensors, the weights with model.json",
         )
     processor = tasks.find(package.facts.task).load(package.folder)

@@ -19,6 +19,7 @@ from components.core.strict import Strict
 from components.preprocessing.special_tokens import SpecialTokens
 from components.preprocessing.tokenizer_spec import Bpe, Pretrained, WordLevel
 from components.tasks import items
+from components.tasks.growing_text import GrowingText
 from components.tasks.task import EndpointSchema, Example, FieldKind, Metric, RawSample, Values
 from components.tasks.task_defaults import Layout, SourceProfile, high, power_of_two
 from components.tasks.text_generation import TextGeneration, TextGenerationProcessor
@@ -101,6 +102,10 @@ class ChatCompletionProcessor(TextGenerationProcessor):
     def _continuation(self, prompt: NDArray[Any], tokens: NDArray[Any]) -> str:
         """The text of an answer."""
         return self.tokenizer.decode(tokens)
+
+    def _growing(self, prompt: NDArray[Any], stop: Sequence[str]) -> GrowingText:
+        """The text of an answer, while its tokens come."""
+        return GrowingText(self.tokenizer, prompt[:0], stop)
 
     def endpoint(self, classes: Sequence[str]) -> EndpointSchema:
         """Conversations to answers."""

@@ -30,6 +30,7 @@ class SoundClassificationSettings(Strict):
     """How sounds become frames.
 
     Args:
+        features: log-mel frames; or the waveform itself, one channel, for networks that read it.
         rate: sampling rate in Hz; sounds of another rate are resampled. Several channels are averaged; if they cancel
             out, the channel of most power is taken.
         bands: number of mel bands.
@@ -39,6 +40,7 @@ class SoundClassificationSettings(Strict):
         trim_db: level below the loudest 10 ms under which both ends are cut as silence; null for no trimming.
     """
 
+    features: Literal["log-mel", "waveform"] = Field(default="log-mel", exclude_if=lambda name: name == "log-mel")
     rate: int = Field(default=16_000, ge=1_000, le=192_000)
     bands: int = Field(default=40, ge=4, le=256)
     window_ms: float = Field(default=25.0, ge=1, le=1_000)
@@ -48,9 +50,11 @@ class SoundClassificationSettings(Strict):
     resampler: Literal["soxr", "kaiser"] = "soxr"
 
     def frames(self) -> int:
-        """Number of frames of the longest sound."""
+        """Number of frames, or of samples of the waveform, of the longest sound."""
         from components.preprocessing import sound
 
+        if self.features == "waveform":
+            return self.max_samples()
         window, hop = sound.frame_sizes(self.rate, self.window_ms, self.hop_ms)
         return 1 + max(0, self.max_samples() - window) // hop
 
@@ -59,7 +63,7 @@ class SoundClassificationSettings(Strict):
         return max(1, round(self.max_seconds * self.rate))
 
     def series(self, content: bytes) -> NDArray[Any]:
-        """A sound file as log-mel frames float32 (T, B)."""
+        """A sound file as log-mel frames float32 (T, B), or as waveform (T, 1)."""
         from components.preprocessing import resampling, sound, sound_file
 
         # With a second to spare, which resampling sees beyond the last sample.
@@ -67,6 +71,8 @@ class SoundClassificationSettings(Strict):
         samples = resampling.resampled(recorded.samples, recorded.rate, self.rate, self.resampler)
         if self.trim_db is not None:
             samples = sound.trimmed(samples, self.rate, self.trim_db)
+        if self.features == "waveform":
+            return samples[: self.max_samples(), None]
         return sound.log_mel(
             samples[: self.max_samples()], self.rate, bands=self.bands, window_ms=self.window_ms, hop_ms=self.hop_ms
         )

@@ -150,7 +150,7 @@ class TextGenerationProcessor(Tokenized):
     ) -> list[Prediction]:
         """The continuation of each prompt, the mean log-probability of its tokens, and the reason of its end."""
         chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
-        growing = [GrowingText(self.tokenizer, sample["tokens"], chosen.stop) for sample in samples if chosen.stop]
+        growing = [self._growing(sample["tokens"], chosen.stop) for sample in samples if chosen.stop]
         found = deque(self._write(run, samples, chosen, growing), maxlen=1).pop()  # the last step's
         return [self._prediction(sample, one, chosen) for sample, one in zip(samples, found, strict=True)]
 
@@ -163,7 +163,7 @@ class TextGenerationProcessor(Tokenized):
             InferenceError: the parts are not the begin of the whole text.
         """
         chosen = parameters if isinstance(parameters, TextGenerationParameters) else TextGenerationParameters()
-        growing = GrowingText(self.tokenizer, sample["tokens"], chosen.stop)
+        growing = self._growing(sample["tokens"], chosen.stop)
         count, emitted = self.count_tokens(sample), 0
         found: Sequence[Continuation] = []
         for found in self._write(run, [sample], chosen, [growing]):
@@ -229,6 +229,10 @@ class TextGenerationProcessor(Tokenized):
         before = self.tokenizer.decode(prompt)
         whole = self.tokenizer.decode(np.concatenate([prompt, tokens]))
         return whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(tokens)
+
+    def _growing(self, prompt: NDArray[np.int64], stop: Sequence[str]) -> GrowingText:
+        """The text of `_continuation`, while its tokens come."""
+        return GrowingText(self.tokenizer, prompt, stop)
 
     def _before_stop(self, continuation: str, stop: Sequence[str]) -> str:
         """The continuation up to the first of the stop texts."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from components.contracts.architectures.architecture import ArchitectureSpec
 from components.contracts.architectures.hub import HubEncoderSpec
+from components.contracts.architectures.hub_generation import CausalLmSpec
 from components.core.errors import UsageError
 from components.identity import hub_folder
-from components.models.hub_encoder import tokenizer_setting
 from components.preprocessing.pretrained_tokenizer import PretrainedTokenizer, has_tokenizer
 from components.tasks.task import Processor
 from components.tasks.tokenized import Tokenized
@@ -20,7 +20,11 @@ def check(spec: ArchitectureSpec, processor: Processor) -> None:
         NotFoundError, SourceError: the model is missing.
         UsageError: they differ; the dataset has to be prepared with the model's own tokenizer.
     """
-    if not isinstance(spec, HubEncoderSpec) or spec.pretrained is None or not isinstance(processor, Tokenized):
+    if (
+        not isinstance(spec, HubEncoderSpec | CausalLmSpec)
+        or spec.pretrained is None
+        or not isinstance(processor, Tokenized)
+    ):
         return
     source = spec.config_source
     if not has_tokenizer(hub_folder.find(source, weights=False)):
@@ -34,5 +38,5 @@ def check(spec: ArchitectureSpec, processor: Processor) -> None:
             where=f"model.pretrained, {source}",
             got=f"{differing:,} of {len(theirs):,} tokens have another number",
             expected="the model's own tokenizer",
-            next_step=tokenizer_setting(spec),
+            next_step=f'input: {{tokenizer: {{kind: pretrained, source: "{source}"}}}} in dataset.yaml',
         )

@@ -82,7 +82,7 @@ def _with_tokenizer(code: SourceIdentity, spec: DatasetSpec, root: Path) -> Sour
     if not isinstance(source, str):
         return code
     whole = isinstance(tokenizer, dict) and tokenizer.get("kind") == "pretrained"
-    names = (*hub_folder.TOKENIZER_FILES, hub_folder.CONFIG) if whole else TOKENIZER_FILES
+    names = (*hub_folder.TOKENIZER_FILES, *hub_folder.CONFIG_FILES) if whole else TOKENIZER_FILES
     found = outside_files.identity(source, names, root)
     functions = {f"the tokenizer of {name}": value for name, value in found.folders.items()}
     libraries = {**code.libraries, **found.packages}

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from components.identity import digest
+from components.identity.package import Package
 from components.training import pretrained
 from tests import chat_cases, hub_generators
 from tests.endtoend.releases import Releases
@@ -70,9 +71,10 @@ def expected(root: Path, package: Path, messages: list[Any], tokens: int) -> str
 
 def test_a_model_of_the_hub_is_fine_tuned_and_answers_openais_client(house: House) -> None:
     write(house)
-    house.run("run", NAME)
-    house.run("promote", NAME, "1")
-    (package,) = {path.parent for path in house.root.rglob("package/model.safetensors") if "bundle" in str(path)}
+    house.run("run", NAME, timeout=900)
+    house.run("promote", NAME, "1", timeout=600)
+    folders = [path.parent for path in house.project.state.glob("packages/*/model.safetensors")]
+    (package,) = [folder for folder in folders if Package.open(folder).facts.pipeline == NAME]
     messages: list[Any] = [{"role": "user", "content": "Translate to German: dog house"}]
     asked: dict[str, Any] = {"model": NAME, "messages": messages, "temperature": 0, "max_tokens": 20}
     with openai.OpenAI(base_url=f"{Releases(house).service(NAME).url}/v1", api_key="unused", max_retries=0) as client:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from components.core.errors import UsageError
 from components.identity.package import Package
 from components.inference.predictor import Predictor
-from components.models.causal_lm import SUPPORTED
+from components.packaging import model_export
 from components.tasks.text_generation import TextGenerationParameters
 from components.training import pretrained
 from tests import chat_cases, hub_generators
@@ -46,12 +47,12 @@ def theirs(place: Path, package: Path) -> Any:
     weights = pretrained.read(package / "model.safetensors")
     fit = pretrained.fit(network, weights, "package")
     assert not fit.left
-    assert set(fit.new) <= {"lm_head.weight"}
+    assert not fit.new
     network.tie_weights()
     return network
 
 
-@pytest.mark.parametrize("kind", SUPPORTED)
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen3"])  # the logits of all: tests/models/test_causal_lm.py
 def test_greedy_answers_are_those_of_generate_token_for_token(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,5 +77,38 @@ def test_greedy_answers_are_those_of_generate_token_for_token(
         known = [token for token in expected if token not in ends]
         assert (answer["tokens"], answer["stopped"]) == (len(known), stopped)
         assert answer["text"] == tokenizer.decode(known, skip_special_tokens=True).strip()
+        *parts, last = predictor.stream(sample, TextGenerationParameters(max_tokens=TOKENS)) or ()
+        assert (last.prediction or {})["text"] == answer["text"] == "".join(part.text for part in (*parts, last))
+    if kind == "llama":
+        exported_model_is_the_same(run / "package", tmp_path / "exported", network)
     rows = chat_cases.history(run)
     assert rows[-1]["validation/loss"] < rows[0]["validation/loss"] or len(rows) == 1
+
+
+def exported_model_is_the_same(package: Path, target: Path, network: Any) -> None:
+    """transformers loads the exported folder: the same weights, and the chat template."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model_export.export(Package.open(package), "huggingface", target)
+    exported = AutoModelForCausalLM.from_pretrained(target).state_dict()
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(exported[name], value, atol=0, rtol=0)
+    words = AutoTokenizer.from_pretrained(target).apply_chat_template(TALKS[0], tokenize=False)
+    assert words == f"<|im_start|>user\n{TALKS[0][0]['content']}<|im_end|>\n"
+
+
+def test_tokens_that_are_not_those_of_the_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub_generators.causal_lm(tmp_path / "mirror" / "tiny", "gpt2")
+    monkeypatch.setenv("MODELYARD_MIRROR", str(tmp_path / "mirror"))
+    settings = {"tokenizer": {"kind": "bpe", "vocabulary": 300}, "max_length": 64}
+    with pytest.raises(UsageError, match="not those of the pretrained weights"):
+        chat_cases.train(tmp_path, settings, {"name": "causal-lm", "pretrained": "hub:tiny"})
+
+
+def test_a_network_of_ours_learns_conversations_with_a_tokenizer_of_its_own(tmp_path: Path) -> None:
+    settings = {"tokenizer": {"kind": "bpe", "vocabulary": 300}, "max_length": 128}
+    model = {"name": "decoder", "depth": 1, "width": 16, "heads": 2}
+    predictor = Predictor(Package.open(chat_cases.train(tmp_path, settings, model, epochs=1) / "package"))
+    talks = [TALKS[0], "Translate to German: cat dog"]  # a text is one message of the user
+    first, second = predictor.predict(talks, TextGenerationParameters(max_tokens=4))
+    assert first == second

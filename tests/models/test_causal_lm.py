@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,24 @@ def test_what_the_network_cannot_read_is_refused(folder: Path) -> None:
         _network(folder, TokensInput(vocabulary=5000, max_length=16))
     with pytest.raises(UsageError, match="longer than the positions"):
         _network(folder, TokensInput(vocabulary=300, max_length=161))
+
+
+def test_a_model_too_large_for_a_graph_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 8192, "num_hidden_layers": 80, "num_attention_heads": 64, "vocab_size": 128_000}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **sizes}))
+    with pytest.raises(UsageError, match="too large"):
+        build(_spec(config=f"folder:{tmp_path}"), INPUT, NextTokenOutput(vocabulary=300))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    with pytest.raises(UsageError, match="not supported"):
+        build(_spec(config=f"folder:{tmp_path}"), INPUT, NextTokenOutput(vocabulary=300))
+    small = {**hub_generators.ROTARY, "vocab_size": 320}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mistral", "sliding_window": 8, **small}))
+    with pytest.raises(UsageError, match="sliding window"):
+        build(_spec(config=f"folder:{tmp_path}"), INPUT, NextTokenOutput(vocabulary=300))
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **small, "rope_parameters": rope}))
+    with pytest.raises(UsageError, match="rotary"):
+        build(_spec(config=f"folder:{tmp_path}"), INPUT, NextTokenOutput(vocabulary=300))
 
 
 def test_a_spec_needs_a_config_and_a_policy_that_trains() -> None:

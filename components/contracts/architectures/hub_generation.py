@@ -69,3 +69,30 @@ class Seq2SeqLmSpec(LanguageModelSpec):
     gives: ClassVar[frozenset[str]] = frozenset({"text"})
 
     name: Literal["seq2seq-lm"]
+
+
+class DetrSpec(HubSpec):
+    """A detector from transformers: a convolutional backbone, an encoder, and a decoder with object queries (DETR,
+    Carion et al. 2020, arXiv:2005.12872).
+
+    The backbone is one of transformers, such as that of `facebook/detr-resnet-50@no_timm`.
+    """
+
+    module: ClassVar[str] = "components.models.detr"
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    gives: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    name: Literal["detr"]
+
+
+class Wav2Vec2Spec(HubSpec):
+    """A classifier of waveforms from transformers (wav2vec 2.0, Baevski et al. 2020, arXiv:2006.11477).
+
+    The dataset gives it waveforms of the rate of the weights: `input: {features: waveform, rate: 16000}`.
+    """
+
+    module: ClassVar[str] = "components.models.wav2vec2"
+    takes: ClassVar[frozenset[str]] = frozenset({"series"})
+    gives: ClassVar[frozenset[str]] = frozenset({"classes"})
+
+    name: Literal["wav2vec2"]
