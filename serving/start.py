@@ -48,7 +48,7 @@ def close_control_ports(folder: Path) -> None:
             check_delay=CHECK_SECONDS,
             **{name: value for name, value in settings.items() if name != "check_delay"},
         )
-        arbiter.stop = _closing_sockets(arbiter)
+        arbiter.stop = _closing_sockets(arbiter)  # type: ignore[method-assign]
         return arbiter
 
     circus.create_standalone_arbiter = create

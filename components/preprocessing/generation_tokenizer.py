@@ -31,7 +31,7 @@ def read(source: str) -> GenerationTokenizer:
     """
     tokenizer = PretrainedTokenizer.load(source)
     ends = _ends(hub_folder.find(source, weights=False), tokenizer)
-    special = SpecialTokens(names=_names(tokenizer), begin=tokenizer.special("bos"), ends=ends)
+    special = SpecialTokens(names=_names(tokenizer), begin=tokenizer.special_number("bos"), ends=ends)
     template = tokenizer.config.get("chat_template")
     return GenerationTokenizer(tokenizer, special, template if isinstance(template, str) else None)
 
@@ -70,7 +70,7 @@ def _ends(folder: HubFolder, tokenizer: PretrainedTokenizer) -> list[int]:
         found = [ends] if isinstance(ends, int) else list(ends or ())
         if found:
             break
-    own = tokenizer.special("eos")
+    own = tokenizer.special_number("eos")
     ends = [*dict.fromkeys([*([] if own is None else [own]), *found])]
     if not ends:
         raise NotFoundError(

@@ -41,8 +41,8 @@ class PretrainedTokenizer(Tokenizer):
         inner.encode_special_tokens = bool(config.get("split_special_tokens", False))
         self.vocabulary = 1 + max(inner.get_vocab(with_added_tokens=True).values(), default=-1)
         # A model without padding, such as a causal language model, never reads what pads its batches.
-        self.pad = next((number for name in ("pad", "eos") if (number := self.special(name)) is not None), 0)
-        self.unknown = self.special("unk")
+        self.pad = next((number for name in ("pad", "eos") if (number := self.special_number(name)) is not None), 0)
+        self.unknown = self.special_number("unk")
         self._side = str(config.get("truncation_side", "right"))
         self._of_words = _with_space_before_words(inner)
 
@@ -93,7 +93,7 @@ class PretrainedTokenizer(Tokenizer):
         document = {"pretrained": self.config, "tokenizer": json.loads(self._inner.to_str())}
         return json.dumps(document, ensure_ascii=False)
 
-    def special(self, name: str) -> int | None:
+    def special_number(self, name: str) -> int | None:
         """The number of a special token (`pad`, `eos`, `bos`, `unk`, `cls`, `sep`, `mask`), if the model has it."""
         token = self.config.get(f"{name}_token")
         return None if token is None else self._inner.token_to_id(token)

@@ -77,7 +77,7 @@ def test_special_tokens_may_be_split_in_texts(tmp_path: Path) -> None:
     assert isinstance(ours, PretrainedTokenizer)
     expected = AutoTokenizer.from_pretrained(tmp_path)
     _same(ours, expected, ["a [MASK] b"], 20)
-    assert ours.special("mask") not in ours.encode(["a [MASK] b"], 20)[0].tolist()
+    assert ours.special_number("mask") not in ours.encode(["a [MASK] b"], 20)[0].tolist()
 
 
 def test_a_bare_vocabulary_is_converted_with_its_own_casing(tmp_path: Path) -> None:
