@@ -12,6 +12,7 @@ from components.contracts.training_request import TrainRequest
 from components.models.build import build
 from components.training import pretrained, transfer
 from components.training.batches import sample_sizes
+from components.training.ema import WeightAverage
 from components.training.loop import TrainingContext
 from components.training.objectives.objective import open_objective, training_split
 from components.training.optimizer import build_optimizer
@@ -47,6 +48,8 @@ def assemble(
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     precision = choose_precision(spec.precision, device)
     state = State(network, build_optimizer(spec, network, policy.factors()), precision.scaler())
+    if spec.ema is not None:
+        state.average = WeightAverage(spec.ema, network)
     inputs = prepared.processor.inputs()
     train_split = training_split(objective, prepared.train, "train")
     validation_split = training_split(objective, prepared.validation, "validation")

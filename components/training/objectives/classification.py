@@ -50,10 +50,12 @@ class ClassificationObjective:
             if self.weights is not None and self.weights.device != logits.device:
                 self.weights = self.weights.to(logits.device)
             loss = functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self._smoothing)
+            weight = None if self.weights is None else self.weights[labels].sum()
         else:
             loss = functional.cross_entropy(logits, labels)
+            weight = None
         correct = (logits.detach().argmax(dim=1) == labels).sum()
-        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device))
+        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device), weight=weight)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with augmented images."""

@@ -70,7 +70,7 @@ class SegmentationObjective:
         total = counted.sum() if weights is None else weights[torch.where(counted, masks, 0)].mul(counted).sum()
         loss = entropy / total.clamp(min=1e-6) + 1 - soft_dice(logits, masks)
         count = torch.full((), len(masks), device=loss.device)
-        return StepResult(loss, loss.detach() * count, count)
+        return StepResult(loss, loss.detach() * count, count, weight=total)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images and masks, mirrored and shifted by the same draws."""
