@@ -63,7 +63,5 @@ class WeightAverage:
 def averaged(network: nn.Module) -> dict[str, Tensor]:
     """The tensors of a network that are averaged, by name, without a gradient; they share the network's memory."""
     weights = {name: weight.detach() for name, weight in network.named_parameters() if weight.is_floating_point()}
-    statistics = {
-        name: buffer for name, buffer in network.named_buffers() if name.rpartition(".")[2] in STATISTICS
-    }
+    statistics = {name: buffer for name, buffer in network.named_buffers() if name.rpartition(".")[2] in STATISTICS}
     return weights | statistics
