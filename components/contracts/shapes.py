@@ -28,7 +28,7 @@ class InputSpec(Strict):
     lossy: ClassVar[bool] = False
 
 
-LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss")  # of `train:`
+LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss", "sampling")  # of `train:`
 
 
 class OutputSpec(Strict):
@@ -126,7 +126,7 @@ class ClassesOutput(OutputSpec):
 
     kind: ClassVar[str] = "classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
-    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "sampling")
     min_labels: ClassVar[int] = 2
 
     classes: int
@@ -193,7 +193,7 @@ class NoiseOutput(OutputSpec):
 
     kind: ClassVar[str] = "noise"
     graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"
-    loss_settings: ClassVar[tuple[str, ...]] = ()
+    loss_settings: ClassVar[tuple[str, ...]] = ("sampling",)
 
 
 class TableInput(InputSpec):
@@ -240,6 +240,7 @@ class LabelsOutput(ClassesOutput):
 
     kind: ClassVar[str] = "labels"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_labels"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
     min_labels: ClassVar[int] = 1
 
 

@@ -19,6 +19,7 @@ from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.prepared import Prepared
 from components.training.randomness import seed_all
+from components.training.sampling import classes_to_balance
 from components.training.saver import Saver
 from components.training.state import State
 
@@ -65,6 +66,7 @@ def assemble(
         transfer=policy,
         saver=Saver(_unsaved),
         stopping=stopping,
+        classes=classes_to_balance(spec, train_split),
     )
     if choose_compile(spec.compile, device, setting.total_steps):
         setting = setting._replace(forward=torch.compile(network))

@@ -18,11 +18,12 @@ from components.contracts.train_spec import TrainSpec
 from components.core.errors import Interrupted
 from components.preprocessing.stored import StoredSplit
 from components.training.accumulation import accumulate, parts
-from components.training.batches import Batch, derive_seed, epoch_batches, on_device, steps_per_epoch
+from components.training.batches import Batch, Epoch, derive_seed, epoch_batches, on_device, steps_per_epoch
 from components.training.objectives.objective import Forward, Objective, StepResult, selection
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
 from components.training.report import ProgressReporter, not_finite
+from components.training.sampling import balanced_order
 from components.training.saver import Saver
 from components.training.schedule import plateau_factor, step_rate
 from components.training.state import EpochTotals, State
@@ -40,6 +41,7 @@ class TrainingContext(NamedTuple):
         transfer: which weights are trained in which epoch.
         saver: writes checkpoints of the state.
         stopping: whether the training should stop.
+        classes: (samples,) the class of each training sample, if epochs are balanced over the classes.
     """
 
     spec: TrainSpec
@@ -53,6 +55,13 @@ class TrainingContext(NamedTuple):
     transfer: Transfer
     saver: Saver
     stopping: Callable[[], bool]
+    classes: NDArray[np.int64] | None = None
+
+    def epoch_batches(self, epoch: int) -> Epoch:
+        """The batches of an epoch, counted from 0."""
+        seed = self.spec.seed
+        order = None if self.classes is None else balanced_order(self.classes, seed, epoch)
+        return epoch_batches(len(self.train), self.spec.batch_size, seed, epoch, self.sizes, order)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -107,7 +116,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
     spec, device, objective = setting.spec, setting.precision.device, setting.objective
-    epoch = epoch_batches(len(setting.train), spec.batch_size, spec.seed, state.epoch, setting.sizes)
+    epoch = setting.epoch_batches(state.epoch)
     generator = torch.Generator()
     total_steps = setting.total_steps
     begin = time.monotonic()

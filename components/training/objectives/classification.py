@@ -15,7 +15,7 @@ from torch.nn import functional
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.training.batches import Batch
-from components.training.class_weights import balanced_weights
+from components.training.class_weights import balanced_weights, class_weights
 from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ class ClassificationObjective:
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
         self._smoothing = spec.label_smoothing
-        self.weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            labels = torch.from_numpy(np.array(prepared.train.all("labels")))
-            self.weights = balanced_weights(labels, len(prepared.classes))
+        self.weights = class_weights(
+            spec,
+            prepared,
+            lambda: balanced_weights(torch.from_numpy(np.array(prepared.train.all("labels"))), len(prepared.classes)),
+        )
         check_augmentable(spec, prepared)
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.training.batches import Batch
-from components.training.class_weights import positive_weights
+from components.training.class_weights import class_weights, positive_weights
 from components.training.objectives.classification import check_augmentable
 from components.training.objectives.objective import Forward, StepResult
 
@@ -37,9 +37,11 @@ class LabelsObjective:
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
         self._smoothing = spec.label_smoothing
-        self.weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            self.weights = positive_weights(torch.from_numpy(np.array(prepared.train.all("labels"))))
+        self.weights = class_weights(
+            spec,
+            prepared,
+            lambda: positive_weights(torch.from_numpy(np.array(prepared.train.all("labels")))),
+        )
         check_augmentable(spec, prepared)
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:

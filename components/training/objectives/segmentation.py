@@ -16,6 +16,7 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.preprocessing import augmentation
 from components.training.batches import Batch
+from components.training.class_weights import class_weights
 from components.training.objectives.objective import Forward, StepResult
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ class SegmentationObjective:
                 expected="flip, flip_vertical and shift_pixels",
             )
         self._smoothing = spec.label_smoothing
-        self.weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            self.weights = balanced_pixel_weights(prepared)
+        self.weights = class_weights(spec, prepared, lambda: balanced_pixel_weights(prepared))
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy (nats) and Dice of a batch."""
