@@ -41,12 +41,14 @@ class OutputSpec(Strict):
         min_labels: number of different labels that a dataset needs at least.
         loss_settings: the settings of `LOSS_SETTINGS` that the loss on these outputs reads; a pipeline that sets others
             is refused. An output from outside the package may read all.
+        keep_metrics: figures of the validation that `train.keep_metric` may name, the default first; None: not known.
     """
 
     kind: ClassVar[str]
     graph_builder: ClassVar[str]
     min_labels: ClassVar[int] = 0
     loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
+    keep_metrics: ClassVar[tuple[str, ...] | None] = None
 
 
 class ImageInput(InputSpec):
@@ -127,6 +129,7 @@ class ClassesOutput(OutputSpec):
     kind: ClassVar[str] = "classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "sampling")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("accuracy", "macro_f1", "loss")
     min_labels: ClassVar[int] = 2
 
     classes: int
@@ -138,6 +141,7 @@ class TokenClassesOutput(OutputSpec):
     kind: ClassVar[str] = "token-classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_tokens"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("entity_f1", "accuracy", "loss")
 
     classes: int
 
@@ -148,6 +152,7 @@ class ForecastOutput(OutputSpec):
     kind: ClassVar[str] = "forecast"
     graph_builder: ClassVar[str] = "components.training.graphs.forecasting:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ("forecast_loss",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mse", "loss")
 
     horizon: int
     channels: int
@@ -160,6 +165,7 @@ class NextTokenOutput(OutputSpec):
     kind: ClassVar[str] = "next-token"
     graph_builder: ClassVar[str] = "components.training.graphs.next_token:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("loss", "accuracy")
 
     vocabulary: int
 
@@ -170,6 +176,7 @@ class TextOutput(OutputSpec):
     kind: ClassVar[str] = "text"
     graph_builder: ClassVar[str] = "components.training.graphs.translation:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("bleu", "accuracy", "loss")
 
     vocabulary: int
     max_length: int
@@ -184,6 +191,7 @@ class BoxesOutput(OutputSpec):
     kind: ClassVar[str] = "boxes"
     graph_builder: ClassVar[str] = "components.training.graphs.detection:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ()
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("map_50", "loss")
 
     classes: int
 
@@ -194,6 +202,7 @@ class NoiseOutput(OutputSpec):
     kind: ClassVar[str] = "noise"
     graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ("sampling",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("loss",)
 
 
 class TableInput(InputSpec):
@@ -224,6 +233,7 @@ class ValuesOutput(OutputSpec):
     kind: ClassVar[str] = "value"
     graph_builder: ClassVar[str] = "components.training.graphs.value:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ()
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mse", "loss")
 
     mean: float
     std: float
@@ -241,6 +251,7 @@ class LabelsOutput(ClassesOutput):
     kind: ClassVar[str] = "labels"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_labels"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("macro_f1", "loss")
     min_labels: ClassVar[int] = 1
 
 
@@ -250,6 +261,7 @@ class MaskOutput(OutputSpec):
     kind: ClassVar[str] = "mask"
     graph_builder: ClassVar[str] = "components.training.graphs.segmentation:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mean_iou", "loss")
     min_labels: ClassVar[int] = 2
 
     classes: int

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.contracts.loop_spec import EmaSpec, Optimizer, PlateauSpec, Schedule, conflicts, optional
+from components.contracts.loop_spec import EmaSpec, KeepMetric, Optimizer, PlateauSpec, Schedule, conflicts, optional
 from components.core.strict import Strict
 
 
@@ -68,6 +68,8 @@ class TrainSpec(Strict):
         precision: `auto` is bf16 on a GPU that supports it, else fp32; fp16 uses gradient scaling.
         compile: `auto` compiles only on a GPU, and only if the training is long enough to gain from it.
         keep: which weights go into the package: of the `best` validation epoch or of the `last` epoch.
+        keep_metric: the figure of the validation that decides which epoch is the best, when `early_stopping` applies
+            and what `plateau` follows; null: the one that the task is judged by.
         class_weights: `balanced` gives each class the same total weight in the loss of a classification; or weights by
             name of the class, 1 for a class that is not named.
         sampling: `balanced` draws as many samples of each class in an epoch, those of rare classes several times.
@@ -101,6 +103,7 @@ class TrainSpec(Strict):
     compile: Literal["auto", "on", "off"] = "auto"
     early_stopping: EarlyStoppingSpec | None = None
     keep: Literal["best", "last"] = "best"
+    keep_metric: KeepMetric | None = optional(None)
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = "none"
     sampling: Literal["shuffled", "balanced"] = optional("shuffled")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

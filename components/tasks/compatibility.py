@@ -39,7 +39,7 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
     """Everything in a pipeline that does not fit the task."""
-    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task)]
+    return [*_gates(spec, task), *_model(spec, task), *_loss(spec, task), *_kept(spec, task)]
 
 
 def champion_metric(spec: PipelineSpec, task: Task) -> str:
@@ -91,6 +91,14 @@ def _loss(spec: PipelineSpec, task: Task) -> list[Problem]:
         if name not in task.output_type.loss_settings
         and getattr(spec.train, name) != type(spec.train).model_fields[name].default
     ]
+
+
+def _kept(spec: PipelineSpec, task: Task) -> list[Problem]:
+    """A figure to keep epochs by that the validation of the task does not have."""
+    name, known = spec.train.keep_metric, task.output_type.keep_metrics
+    if name is None or known is None or name in known:
+        return []
+    return [Problem("train.keep_metric", f"the validation of {task.name} has {', '.join(known)}", got=name)]
 
 
 def _located(found: list[Problem], path: Path) -> tuple[Problem, ...]:

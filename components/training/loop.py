@@ -203,7 +203,11 @@ def _finish_epoch(state: State, setting: TrainingContext, report: ProgressReport
         "validation/loss": loss,
         "learning_rate": _reduction(state, setting) * step_rate(spec, state.step - 1, setting.total_steps),
     }
-    if chosen.combine is not None:
+    if chosen.figure is not None:
+        values[f"validation/{chosen.metric}"] = chosen.figure(
+            state.network, setting.validation, setting.precision.device
+        )
+    elif chosen.combine is not None:
         values[f"validation/{chosen.metric}"] = chosen.combine(sums)
     state.history.append({"epoch": float(state.epoch + 1), **values})
     state.epoch, state.batch, state.totals = state.epoch + 1, 0, EpochTotals()

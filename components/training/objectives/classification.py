@@ -16,7 +16,8 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import UsageError
 from components.training.batches import Batch
 from components.training.class_weights import balanced_weights, class_weights
-from components.training.objectives.objective import Forward, StepResult
+from components.training.objectives import overlap
+from components.training.objectives.objective import Forward, Selection, StepResult, selection
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -32,6 +33,7 @@ class ClassificationObjective:
 
     metric = "accuracy"
     higher_is_better = True
+    selections = (Selection("macro_f1", higher_is_better=True, combine=overlap.macro_f1),)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
@@ -55,8 +57,12 @@ class ClassificationObjective:
         else:
             loss = functional.cross_entropy(logits, labels)
             weight = None
-        correct = (logits.detach().argmax(dim=1) == labels).sum()
-        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device), weight=weight)
+        answers = logits.detach().argmax(dim=1)  # (N,)
+        correct = (answers == labels).sum()
+        sums = None
+        if not training and selection(self).metric == "macro_f1":
+            sums = overlap.class_sums(answers, labels, logits.shape[1])
+        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device), sums, weight)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with augmented images."""

@@ -1,5 +1,7 @@
 """Any number of labels for each sample: binary cross entropy of every label.
 
+The epoch with the best mean F1 of the labels, at a threshold of 0.5, is kept.
+
 Legend: N batch, K labels.
 """
 
@@ -15,8 +17,9 @@ from torch.nn import functional
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.training.batches import Batch
 from components.training.class_weights import class_weights, positive_weights
+from components.training.objectives import overlap
 from components.training.objectives.classification import check_augmentable
-from components.training.objectives.objective import Forward, StepResult
+from components.training.objectives.objective import Forward, Selection, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -33,6 +36,7 @@ class LabelsObjective:
 
     metric = "loss"
     higher_is_better = False
+    selection = Selection("macro_f1", higher_is_better=True, combine=overlap.macro_f1)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
@@ -55,7 +59,8 @@ class LabelsObjective:
                 weights = self.weights = self.weights.to(logits.device)
         loss = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
         count = torch.full((), len(targets), device=loss.device)
-        return StepResult(loss, loss.detach() * count, count)
+        sums = None if training else overlap.label_sums(logits > 0, batch["labels"].bool())
+        return StepResult(loss, loss.detach() * count, count, sums)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with augmented images."""

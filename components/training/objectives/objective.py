@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import NotFoundError, UsageError
@@ -48,12 +48,14 @@ class Selection(NamedTuple):
         combine: the figure as a function of the sums over the whole split of `StepResult.sums`; None: the history has
             the figure already (the loss).
         arrays: names of further arrays of a validation batch that the sums need (`ArraySpec.on_request`).
+        figure: computes the figure after the validation, from the network, the split and the device; None: `combine`.
     """
 
     metric: str
     higher_is_better: bool
     combine: Callable[[Sequence[float]], float] | None = None
     arrays: tuple[str, ...] = ()
+    figure: Callable[[nn.Module, StoredSplit, torch.device], float] | None = None
 
 
 BY_LOSS = Selection("loss", higher_is_better=False)
@@ -66,7 +68,8 @@ class Objective(Protocol):
         metric: name in the history: `train/<metric>`, `validation/<metric>`; `loss` for the loss itself.
         higher_is_better: direction of the metric.
 
-    The metric decides which epoch is kept, unless the objective has a `selection` (`Selection`).
+    The metric decides which epoch is kept, unless the objective has a `selection` (`Selection`). `selections` lists
+    further figures that `train.keep_metric` may name.
     """
 
     metric: str
@@ -100,6 +103,27 @@ def selection(objective: Objective) -> Selection:
     return own or Selection(objective.metric, objective.higher_is_better)
 
 
+def select(objective: Objective, name: str) -> None:
+    """Let the figure of a name decide about the epochs: the loss, the objective's metric, or one of its `selections`.
+
+    Raises:
+        UsageError: the objective has no such figure.
+    """
+    own: Sequence[Selection] = getattr(objective, "selections", ())
+    known = [selection(objective), *own, Selection(objective.metric, objective.higher_is_better), BY_LOSS]
+    for one in known:
+        if one.metric == name:
+            objective.selection = one  # type: ignore[attr-defined]  # `selection` looks for it
+            return
+    raise UsageError(
+        "no figure of the validation has this name",
+        where="train.keep_metric",
+        got=name,
+        expected=", ".join(dict.fromkeys(one.metric for one in known)),
+        next_step="correct it, or leave it out of the pipeline",
+    )
+
+
 def training_split(objective: Objective, split: StoredSplit, name: str) -> StoredSplit:
     """The split as an objective trains on it: itself, or what its method `training_split` makes of it.
 
@@ -130,4 +154,6 @@ def open_objective(name: str, spec: TrainSpec, prepared: Prepared) -> Objective:
             got=spec.augment.model_dump(exclude_defaults=True),
             next_step=f"leave it out of the pipeline of a task {prepared.task.name}",
         )
+    if spec.keep_metric is not None:
+        select(objective, spec.keep_metric)
     return objective

@@ -1,5 +1,7 @@
 """A class for each pixel: cross entropy and soft Dice.
 
+The epoch with the best mean IoU of the classes is kept.
+
 Legend: N batch, H height, W width, K classes.
 """
 
@@ -17,7 +19,8 @@ from components.core.errors import UsageError
 from components.preprocessing import augmentation
 from components.training.batches import Batch
 from components.training.class_weights import class_weights
-from components.training.objectives.objective import Forward, StepResult
+from components.training.objectives import overlap
+from components.training.objectives.objective import Forward, Selection, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -40,6 +43,7 @@ class SegmentationObjective:
 
     metric = "loss"
     higher_is_better = False
+    selection = Selection("mean_iou", higher_is_better=True, combine=overlap.mean_iou)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         augment = spec.augment
@@ -69,7 +73,10 @@ class SegmentationObjective:
         total = counted.sum() if weights is None else weights[torch.where(counted, masks, 0)].mul(counted).sum()
         loss = entropy / total.clamp(min=1e-6) + 1 - soft_dice(logits, masks)
         count = torch.full((), len(masks), device=loss.device)
-        return StepResult(loss, loss.detach() * count, count, weight=total)
+        sums = None
+        if not training:
+            sums = overlap.class_sums(rows.argmax(dim=1)[counted.flatten()], masks[counted], rows.shape[1])
+        return StepResult(loss, loss.detach() * count, count, sums, total)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images and masks, mirrored and shifted by the same draws."""
