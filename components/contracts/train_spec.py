@@ -67,6 +67,10 @@ class TrainSpec(Strict):
         ema: exponential moving average of the weights, which is then evaluated and kept; null: none.
         precision: `auto` is bf16 on a GPU that supports it, else fp32; fp16 uses gradient scaling.
         compile: `auto` compiles only on a GPU, and only if the training is long enough to gain from it.
+        gradient_checkpointing: keep only the inputs of the network's blocks, and compute the blocks again in the
+            backward pass: less memory, about a third more time, the same training.
+        prefetch: prepare batches in a thread beside the training, to the same training; `auto`: on a GPU, or on a CPU
+            with a core that the training does not use.
         keep: which weights go into the package: of the `best` validation epoch or of the `last` epoch.
         keep_metric: the figure of the validation that decides which epoch is the best, when `early_stopping` applies
             and what `plateau` follows; null: the one that the task is judged by.
@@ -101,6 +105,8 @@ class TrainSpec(Strict):
     ema: EmaSpec | None = optional(None)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
+    gradient_checkpointing: bool = optional(False)
+    prefetch: Literal["auto", "on", "off"] = optional("auto")
     early_stopping: EarlyStoppingSpec | None = None
     keep: Literal["best", "last"] = "best"
     keep_metric: KeepMetric | None = optional(None)

@@ -11,6 +11,7 @@ from torch import nn
 from components.contracts.training_request import TrainRequest
 from components.models.build import build
 from components.training import pretrained, transfer
+from components.training.activation_checkpointing import checkpoint_blocks
 from components.training.batches import sample_sizes
 from components.training.ema import WeightAverage
 from components.training.loop import TrainingContext
@@ -42,6 +43,8 @@ def assemble(
     input_spec = prepared.processor.input_spec()
     start = pretrained.start(request.model, network, request.pretrained_folder, input_spec)
     policy = transfer.begin(request.model.transfer, network)
+    if spec.gradient_checkpointing:
+        checkpoint_blocks(network)
     network = network.to(device)
     if input_spec.channels_last:
         # Images have this format on disk, and convolutions are as fast or faster (textbook of depth 3 and width 32 at

@@ -22,6 +22,7 @@ from components.training.batches import Batch, Epoch, derive_seed, epoch_batches
 from components.training.objectives.objective import Forward, Objective, StepResult, selection
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
+from components.training.prefetch import batches, choose_prefetch
 from components.training.report import ProgressReporter, not_finite
 from components.training.sampling import balanced_order
 from components.training.saver import Saver
@@ -119,16 +120,22 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
     epoch = setting.epoch_batches(state.epoch)
     generator = torch.Generator()
     total_steps = setting.total_steps
+    first = state.step - state.batch
+
+    def prepare(number: int) -> Batch:
+        batch = on_device(setting.train.batch(epoch.batch(number)), device)
+        if not spec.augment.active:
+            return batch
+        own = torch.Generator().manual_seed(derive_seed(spec.seed, "augment", first + number))
+        return objective.augment(batch, spec.augment, own)
+
+    numbers = range(state.batch, len(epoch))
+    prepared = batches(prepare, numbers, device, prefetch=choose_prefetch(spec.prefetch, device))
     begin = time.monotonic()
     before = state.seconds
     reduction = _reduction(state, setting)
     setting.transfer.begin_epoch(state.network, state.epoch)
-    while state.batch < len(epoch):
-        index = epoch.batch(state.batch)
-        batch = on_device(setting.train.batch(index), device)
-        if spec.augment.active:
-            generator.manual_seed(derive_seed(spec.seed, "augment", state.step))
-            batch = objective.augment(batch, spec.augment, generator)
+    for number, batch in zip(numbers, prepared, strict=True):
         generator.manual_seed(derive_seed(spec.seed, "step", state.step))
         rate = reduction * step_rate(spec, state.step, total_steps)
         step = train_step(state, setting, batch, generator, rate)
@@ -136,7 +143,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
             state.average.update()
         state.batch += 1
         state.step += 1
-        report.batch(step, len(index), rate)
+        report.batch(step, len(epoch.batch(number)), rate)
         now = time.monotonic()
         state.seconds = before + now - begin
         if setting.stopping():
