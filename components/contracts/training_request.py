@@ -33,6 +33,7 @@ class TrainRequest(Strict):
         cores: processor cores that it may use; None: all, or what `train.threads` says.
         rates: lowest and highest rate and number of batches of a learning-rate range test, which is run in place of the
             training and leaves a `RateCurve`.
+        profile: whether to record where the time goes, into `profile/` of the run folder; the training is the same.
     """
 
     pipeline: str
@@ -48,6 +49,7 @@ class TrainRequest(Strict):
     parts: bool = True
     cores: int | None = Field(default=None, ge=1)
     rates: tuple[float, float, int] | None = None
+    profile: bool = False
 
     @classmethod
     def read(cls, arguments: list[str]) -> Self:

@@ -23,6 +23,7 @@ from components.training.objectives.objective import Forward, Objective, StepRes
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
 from components.training.prefetch import batches, choose_prefetch
+from components.training.profiling import EVALUATION, NoProfile, Profile
 from components.training.report import ProgressReporter, not_finite
 from components.training.sampling import balanced_order
 from components.training.saver import Saver
@@ -43,6 +44,7 @@ class TrainingContext(NamedTuple):
         saver: writes checkpoints of the state.
         stopping: whether the training should stop.
         classes: (samples,) the class of each training sample, if epochs are balanced over the classes.
+        profile: times the parts of the steps.
     """
 
     spec: TrainSpec
@@ -57,6 +59,7 @@ class TrainingContext(NamedTuple):
     saver: Saver
     stopping: Callable[[], bool]
     classes: NDArray[np.int64] | None = None
+    profile: Profile = NoProfile()
 
     def epoch_batches(self, epoch: int) -> Epoch:
         """The batches of an epoch, counted from 0."""
@@ -88,7 +91,8 @@ def fit(state: State, setting: TrainingContext, report: ProgressReporter) -> Lit
         if out_of_patience(spec, validated, higher_is_better=chosen.higher_is_better):
             return "early_stopping"
         train_epoch(state, setting, report)
-        with nullcontext() if state.average is None else state.average.applied():
+        averaged = nullcontext() if state.average is None else state.average.applied()
+        with setting.profile.section(EVALUATION), averaged:
             _finish_epoch(state, setting, report)
         setting.saver.after_epoch()
     return "epochs"
@@ -123,11 +127,13 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
     first = state.step - state.batch
 
     def prepare(number: int) -> Batch:
-        batch = on_device(setting.train.batch(epoch.batch(number)), device)
+        with setting.profile.section("data"):
+            batch = on_device(setting.train.batch(epoch.batch(number)), device)
         if not spec.augment.active:
             return batch
         own = torch.Generator().manual_seed(derive_seed(spec.seed, "augment", first + number))
-        return objective.augment(batch, spec.augment, own)
+        with setting.profile.section("augmentation"):
+            return objective.augment(batch, spec.augment, own)
 
     numbers = range(state.batch, len(epoch))
     prepared = batches(prepare, numbers, device, prefetch=choose_prefetch(spec.prefetch, device))
@@ -135,12 +141,13 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
     before = state.seconds
     reduction = _reduction(state, setting)
     setting.transfer.begin_epoch(state.network, state.epoch)
-    for number, batch in zip(numbers, prepared, strict=True):
+    for number, batch in zip(numbers, setting.profile.received(prepared), strict=True):
         generator.manual_seed(derive_seed(spec.seed, "step", state.step))
         rate = reduction * step_rate(spec, state.step, total_steps)
         step = train_step(state, setting, batch, generator, rate)
         if state.average is not None:
             state.average.update()
+        setting.profile.step()
         state.batch += 1
         state.step += 1
         report.batch(step, len(epoch.batch(number)), rate)
@@ -164,25 +171,28 @@ def train_step(
     optimizer.zero_grad()
     if spec.accumulation_steps > 1:
         steps = (_forward(setting, part, generator) for part in parts(batch, spec.accumulation_steps))
-        step = accumulate(steps, scaler, state.network.parameters())
+        with setting.profile.section("backward"):
+            step = accumulate(steps, scaler, state.network.parameters())
     else:
         step = _forward(setting, batch, generator)
-        scaler.scale(step.loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-    if spec.clip_norm is not None:
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), spec.clip_norm)
-    elif spec.clip_value is not None:
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_value_(state.network.parameters(), spec.clip_value)
-    set_learning_rate(optimizer, rate)
-    scaler.step(optimizer)  # skipped if a scaled gradient overflowed
-    scaler.update()
+        with setting.profile.section("backward"):
+            scaler.scale(step.loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
+    with setting.profile.section("optimizer"):
+        if spec.clip_norm is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(state.network.parameters(), spec.clip_norm)
+        elif spec.clip_value is not None:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_value_(state.network.parameters(), spec.clip_value)
+        set_learning_rate(optimizer, rate)
+        scaler.step(optimizer)  # skipped if a scaled gradient overflowed
+        scaler.update()
     return StepResult(step.loss.detach(), step.score_sum.detach(), step.count)
 
 
 def _forward(setting: TrainingContext, batch: Batch, generator: torch.Generator) -> StepResult:
     """The loss of a batch, with a gradient."""
-    with setting.precision.autocast():
+    with setting.profile.section("forward"), setting.precision.autocast():
         return setting.objective.step(setting.forward, batch, generator, training=True)
 
 
