@@ -106,7 +106,7 @@ class TrainSpec(Strict):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
     gradient_checkpointing: bool = optional(False)
-    prefetch: Literal["auto", "on", "off"] = optional("auto")
+    prefetch: Literal["auto", "always", "never"] = optional("auto")
     early_stopping: EarlyStoppingSpec | None = None
     keep: Literal["best", "last"] = "best"
     keep_metric: KeepMetric | None = optional(None)

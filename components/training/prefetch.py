@@ -14,13 +14,13 @@ from components.training.batches import Batch
 AHEAD = 2  # batches that are prepared or being prepared
 
 
-def choose_prefetch(setting: Literal["auto", "on", "off"], device: torch.device) -> bool:
+def choose_prefetch(setting: Literal["auto", "always", "never"], device: torch.device) -> bool:
     """`auto` prefetches for a GPU, and on a CPU only if it has a core that torch's own threads do not use.
 
     Without a free core the thread would take its time from the training.
     """
     if setting != "auto":
-        return setting == "on"
+        return setting == "always"
     return device.type == "cuda" or torch.get_num_threads() < len(os.sched_getaffinity(0))
 
 

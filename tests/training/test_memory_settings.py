@@ -95,8 +95,8 @@ def test_a_network_without_blocks_is_refused() -> None:
 
 def test_prefetched_batches_are_learnt_bit_for_bit(data: Prepared) -> None:
     settings = {"epochs": 2, "augment": {"flip": True, "rotate_degrees": 9.0}}
-    on, _ = _fit(TrainSpec.model_validate({**settings, "prefetch": "on"}), data)
-    off, _ = _fit(TrainSpec.model_validate({**settings, "prefetch": "off"}), data)
+    on, _ = _fit(TrainSpec.model_validate({**settings, "prefetch": "always"}), data)
+    off, _ = _fit(TrainSpec.model_validate({**settings, "prefetch": "never"}), data)
     assert _same(on.weights(), off.weights())
     assert on.history == off.history
 
@@ -133,8 +133,8 @@ def test_auto_prefetches_where_it_costs_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
     assert not choose_prefetch("auto", cpu)
-    assert choose_prefetch("on", cpu)
+    assert choose_prefetch("always", cpu)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
     assert choose_prefetch("auto", cpu)
-    assert not choose_prefetch("off", torch.device("cuda"))
+    assert not choose_prefetch("never", torch.device("cuda"))
     assert choose_prefetch("auto", torch.device("cuda"))

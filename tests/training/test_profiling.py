@@ -16,7 +16,7 @@ from tests.training.prepared_digits import prepare, request
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prefetch", ["off", "on"])
+@pytest.mark.parametrize("prefetch", ["never", "always"])
 def test_the_profile_says_where_the_time_goes_and_changes_nothing(
     tmp_path: Path, prefetch: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -40,8 +40,8 @@ def test_the_profile_says_where_the_time_goes_and_changes_nothing(
     assert sum(row["share"] for row in rows.values()) == pytest.approx(1, abs=0.02)
     assert rows["forward"]["share"] + rows["backward"]["share"] > 0.1
     beside = {row["section"] for row in document["sections"] if row["share"] is None}
-    assert beside == ({"data", "augmentation"} if prefetch == "on" else set())
-    assert (rows.keys() >= {"data", "augmentation"}) is (prefetch == "off")
+    assert beside == ({"data", "augmentation"} if prefetch == "always" else set())
+    assert (rows.keys() >= {"data", "augmentation"}) is (prefetch == "never")
     assert "where the time goes" in capfd.readouterr().err
 
 
