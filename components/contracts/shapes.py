@@ -41,6 +41,7 @@ class OutputSpec(Strict):
         min_labels: number of different labels that a dataset needs at least.
         loss_settings: the settings of `LOSS_SETTINGS` that the loss on these outputs reads; a pipeline that sets others
             is refused. An output from outside the package may read all.
+        weighs_samples: whether the loss has weights of samples (`weight` in the layout of a table).
         keep_metrics: figures of the validation that `train.keep_metric` may name, the default first; None: not known.
     """
 
@@ -49,6 +50,7 @@ class OutputSpec(Strict):
     min_labels: ClassVar[int] = 0
     loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
     keep_metrics: ClassVar[tuple[str, ...] | None] = None
+    weighs_samples: ClassVar[bool] = False
 
 
 class ImageInput(InputSpec):
@@ -130,6 +132,7 @@ class ClassesOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "sampling")
     keep_metrics: ClassVar[tuple[str, ...] | None] = ("accuracy", "macro_f1", "loss")
+    weighs_samples: ClassVar[bool] = True
     min_labels: ClassVar[int] = 2
 
     classes: int
@@ -234,6 +237,7 @@ class ValuesOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.value:graphs"
     loss_settings: ClassVar[tuple[str, ...]] = ()
     keep_metrics: ClassVar[tuple[str, ...] | None] = ("mse", "loss")
+    weighs_samples: ClassVar[bool] = True
 
     mean: float
     std: float

@@ -30,8 +30,8 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
         raise SpecError(str(path), _located([Problem("task", message, got=spec.task)], path)) from error
     found = problems(spec, task)
     file = dataset / "dataset.yaml"
-    if file.is_file() and (theirs := located_yaml.read(file, DatasetSpec).task) != spec.task:
-        found.append(Problem("dataset", f"{spec.dataset} is prepared for the task {theirs}", got=spec.task))
+    if file.is_file():
+        found += _dataset(spec, task, located_yaml.read(file, DatasetSpec))
     if found:
         raise SpecError(str(path), _located(found, path))
     return task
@@ -99,6 +99,16 @@ def _kept(spec: PipelineSpec, task: Task) -> list[Problem]:
     if name is None or known is None or name in known:
         return []
     return [Problem("train.keep_metric", f"the validation of {task.name} has {', '.join(known)}", got=name)]
+
+
+def _dataset(spec: PipelineSpec, task: Task, dataset: DatasetSpec) -> list[Problem]:
+    """What does not fit in the dataset of the pipeline."""
+    if dataset.task != spec.task:
+        return [Problem("dataset", f"{spec.dataset} is prepared for the task {dataset.task}", got=spec.task)]
+    if "weight" in dataset.source_fields() and not task.output_type.weighs_samples:
+        message = f"the layout names a column of weights, which the loss of {task.name} does not use: leave weight: out"
+        return [Problem("dataset", message, got=spec.dataset)]
+    return []
 
 
 def _located(found: list[Problem], path: Path) -> tuple[Problem, ...]:

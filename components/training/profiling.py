@@ -11,6 +11,7 @@ sections.json, sections.md   time by section.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -204,6 +205,7 @@ class StepProfile:
 
     def _start_trace(self) -> None:
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self._device.type == "cuda" else [])]
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else its own messages are among those of the training
         self._profiler = profile(activities=activities)
         self._profiler.start()
 

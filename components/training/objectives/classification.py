@@ -18,6 +18,7 @@ from components.training.batches import Batch
 from components.training.class_weights import balanced_weights, class_weights
 from components.training.objectives import overlap
 from components.training.objectives.objective import Forward, Selection, StepResult, selection
+from components.training.objectives.sample_weights import sample_weights, weighted_mean
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -52,8 +53,7 @@ class ClassificationObjective:
         if training:
             if self.weights is not None and self.weights.device != logits.device:
                 self.weights = self.weights.to(logits.device)
-            loss = functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self._smoothing)
-            weight = None if self.weights is None else self.weights[labels].sum()
+            loss, weight = self._training_loss(logits, labels, sample_weights(batch))
         else:
             loss = functional.cross_entropy(logits, labels)
             weight = None
@@ -63,6 +63,18 @@ class ClassificationObjective:
         if not training and selection(self).metric == "macro_f1":
             sums = overlap.class_sums(answers, labels, logits.shape[1])
         return StepResult(loss, correct, torch.full((), len(labels), device=loss.device), sums, weight)
+
+    def _training_loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The loss with the weights of classes and samples (N,), and its denominator if it is not the number N."""
+        of_classes = None if self.weights is None else self.weights[labels]  # (N,)
+        smoothing = self._smoothing
+        if weights is None:
+            loss = functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing)
+            return loss, None if of_classes is None else of_classes.sum()
+        losses = functional.cross_entropy(
+            logits, labels, weight=self.weights, label_smoothing=smoothing, reduction="none"
+        )  # (N,)
+        return weighted_mean(losses, weights, of_classes)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with augmented images."""

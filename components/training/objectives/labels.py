@@ -20,6 +20,7 @@ from components.training.class_weights import class_weights, positive_weights
 from components.training.objectives import overlap
 from components.training.objectives.classification import check_augmentable
 from components.training.objectives.objective import Forward, Selection, StepResult
+from components.training.objectives.sample_weights import sample_weights, weighted_mean
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -57,10 +58,18 @@ class LabelsObjective:
             targets = targets * (1 - self._smoothing) + self._smoothing / 2
             if self.weights is not None:
                 weights = self.weights = self.weights.to(logits.device)
-        loss = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+        own = sample_weights(batch) if training else None
+        weight = None
+        if own is None:
+            loss = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+        else:
+            losses = functional.binary_cross_entropy_with_logits(
+                logits, targets, pos_weight=weights, reduction="none"
+            ).mean(dim=1)  # (N,)
+            loss, weight = weighted_mean(losses, own)
         count = torch.full((), len(targets), device=loss.device)
         sums = None if training else overlap.label_sums(logits > 0, batch["labels"].bool())
-        return StepResult(loss, loss.detach() * count, count, sums)
+        return StepResult(loss, loss.detach() * count, count, sums, weight)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with augmented images."""
