@@ -95,7 +95,7 @@ def _encode(
             encoded = encode_group(processor, used)
             if SAMPLE_WEIGHTS in arrays:
                 for sample, (_, raw) in zip(encoded, used, strict=True):
-                    sample[SAMPLE_WEIGHTS.name] = np.float32(raw.values["weight"][0])
+                    sample[SAMPLE_WEIGHTS.name] = np.asarray(raw.values["weight"][0], np.float32)
             rows = np.zeros(len(used), np.int64)
             for number, mask in enumerate(stored[:, group_rows][:, needed]):
                 chosen = np.flatnonzero(mask).tolist()

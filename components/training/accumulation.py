@@ -49,6 +49,7 @@ def accumulate(
         rows.append(torch.stack([value.double() for value in values]))
     loss, score, count, total = torch.stack(rows).sum(dim=0).unbind()
     total = total.clamp(min=1e-9)
+    assert reference is not None  # noqa: S101  # a batch has a part
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     torch._foreach_mul_(gradients, (reference / total).float())
     return StepResult((loss / total).float(), score.float(), count.long())

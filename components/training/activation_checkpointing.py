@@ -34,7 +34,7 @@ def checkpoint_blocks(network: nn.Module) -> list[str]:
             next_step="leave it out of the pipeline; train.accumulation_steps saves memory for every network",
         )
     for block in blocks.values():
-        block.forward = _recomputed(block, block.forward)  # type: ignore[method-assign]
+        block.forward = _recomputed(block, block.forward)
     return list(blocks)
 
 

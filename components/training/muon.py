@@ -68,7 +68,8 @@ def muon_with_adamw(groups: list[dict[str, Any]], network: nn.Module, spec: Trai
         for name, weight in network.named_parameters()
         if weight.ndim == 2 and id(weight) not in tables and not in_head(name, heads)
     }
-    matrices, others = [], []
+    matrices: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
     for group in groups:
         for target, is_matrix in ((matrices, True), (others, False)):
             if weights := [weight for weight in group["params"] if (id(weight) in hidden) is is_matrix]:

@@ -61,7 +61,7 @@ def _plain(prepare: Callable[[int], Batch]) -> Callable[[int], Callable[[], Batc
 
 def _on_own_stream(prepare: Callable[[int], Batch], device: torch.device) -> Callable[[int], Callable[[], Batch]]:
     """Prepare on a stream; the result waits for it on the stream of the caller, which then owns the memory too."""
-    stream = torch.cuda.Stream(device)
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it without types
 
     def run(number: int) -> Callable[[], Batch]:
         with torch.cuda.stream(stream):
