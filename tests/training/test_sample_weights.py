@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
+from components.contracts.pipeline import PipelineSpec
 from components.contracts.table_layout import TableLayout
 from components.contracts.train_spec import TrainSpec
-from components.core.errors import SourceError
+from components.core.errors import SourceError, SpecError
 from components.ingestion import table
+from components.tasks import compatibility
 from components.training.accumulation import accumulate, parts
 from components.training.batches import Batch
 from components.training.objectives.classification import ClassificationObjective
@@ -82,3 +85,24 @@ def test_a_weight_of_two_is_a_sample_twice_and_of_zero_none(kind: str, settings:
     plain = objective.step(network, _batch(None, features=features, **{name: truth}), torch.Generator(), training=False)
     weighted = objective.step(network, batch, torch.Generator(), training=False)
     assert torch.equal(plain.loss, weighted.loss)
+
+
+@pytest.mark.parametrize(("task", "is_refused"), [("text-classification", False), ("text-generation", True)])
+def test_tasks_without_weights_in_their_loss_refuse_the_column(tmp_path: Path, task: str, is_refused: bool) -> None:
+    layout = {
+        "kind": "csv",
+        "files": {"": "a.csv"},
+        "text": "t",
+        "label": None if is_refused else "label",
+        "weight": "w",
+    }
+    dataset = {"name": "d", "task": task, "source": {"kind": "folder", "path": "x", "layout": layout}}
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(dataset))
+    name = "decoder" if is_refused else "encoder"
+    model = {"family": "transformer", "name": name}
+    spec = PipelineSpec.model_validate({"name": "p", "task": task, "dataset": "d", "model": model})
+    if not is_refused:
+        compatibility.check(spec, tmp_path / "p.yaml", tmp_path)
+        return
+    with pytest.raises(SpecError, match="column of weights"):
+        compatibility.check(spec, tmp_path / "p.yaml", tmp_path)
