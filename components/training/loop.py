@@ -23,7 +23,7 @@ from components.training.objectives.objective import Forward, Objective, StepRes
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
 from components.training.prefetch import batches, choose_prefetch
-from components.training.profiling import EVALUATION, NoProfile, Profile
+from components.training.profiling import EVALUATION, LoopProfile, NoProfile
 from components.training.report import ProgressReporter, not_finite
 from components.training.sampling import balanced_order
 from components.training.saver import Saver
@@ -59,7 +59,7 @@ class TrainingContext(NamedTuple):
     saver: Saver
     stopping: Callable[[], bool]
     classes: NDArray[np.int64] | None = None
-    profile: Profile = NoProfile()
+    profile: LoopProfile = NoProfile()
 
     def epoch_batches(self, epoch: int) -> Epoch:
         """The batches of an epoch, counted from 0."""

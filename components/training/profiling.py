@@ -38,7 +38,7 @@ _OPERATORS = 30  # rows of the table
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
-class Profile(Protocol):
+class LoopProfile(Protocol):
     """Receives where the loop is."""
 
     def section(self, name: str) -> AbstractContextManager[None]:
@@ -66,7 +66,7 @@ class NoProfile:
         """Nothing."""
 
 
-class Section(NamedTuple):
+class SectionTime(NamedTuple):
     """A row of the table.
 
     Args:
@@ -187,16 +187,17 @@ class StepProfile:
     def _is_timed(self) -> bool:
         return self._time_at <= self._done < self._end_at
 
-    def _rows(self) -> list[Section]:
+    def _rows(self) -> list[SectionTime]:
         """Sections of a step, the rest of it, the evaluation after an epoch, and work in other threads."""
         steps, per_epoch = self._timed, self._steps_per_epoch
         epoch = self._wall / steps * per_epoch + self._evaluation
         times = {**self._seconds, "other": max(0.0, self._wall - sum(self._seconds.values()))}
         rows = [
-            Section(name, 1e3 * seconds / steps, seconds / steps * per_epoch / epoch) for name, seconds in times.items()
+            SectionTime(name, 1e3 * seconds / steps, seconds / steps * per_epoch / epoch)
+            for name, seconds in times.items()
         ]
-        evaluation = Section(EVALUATION, 1e3 * self._evaluation / per_epoch, self._evaluation / epoch)
-        beside = [Section(name, 1e3 * seconds / steps, None) for name, seconds in self._beside.items()]
+        evaluation = SectionTime(EVALUATION, 1e3 * self._evaluation / per_epoch, self._evaluation / epoch)
+        beside = [SectionTime(name, 1e3 * seconds / steps, None) for name, seconds in self._beside.items()]
         return [*rows, evaluation, *beside]
 
     def _synchronise(self) -> None:
