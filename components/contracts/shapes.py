@@ -37,7 +37,7 @@ AUGMENTATIONS = (
     "spec_augment", "noise", "scale", "time_warp", "window_slice", "word_dropout",
 )  # fmt: skip
 
-LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss", "calibrate")  # of `train:`
+LOSS_SETTINGS = ("label_smoothing", "class_weights", "forecast_loss", "calibrate", "sampling")  # of `train:`
 
 
 class OutputSpec(Strict):
@@ -53,6 +53,8 @@ class OutputSpec(Strict):
             is refused. An output from outside the package may read all.
         augmentations: the settings of `train.augment` that the objective of these outputs applies, where the input
             allows them.
+        weighs_samples: whether the loss has weights of samples (`weight` in the layout of a table).
+        keep_metrics: figures of the validation that `train.keep_metric` may name, the default first; None: not known.
     """
 
     kind: ClassVar[str]
@@ -61,6 +63,8 @@ class OutputSpec(Strict):
     problem_type: ClassVar[str | None] = None
     loss_settings: ClassVar[tuple[str, ...]] = LOSS_SETTINGS
     augmentations: ClassVar[tuple[str, ...]] = AUGMENTATIONS
+    keep_metrics: ClassVar[tuple[str, ...] | None] = None
+    weighs_samples: ClassVar[bool] = False
 
 
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -178,7 +182,9 @@ class ClassesOutput(OutputSpec):
     kind: ClassVar[str] = "classes"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_samples"
     problem_type: ClassVar[str | None] = "single_label_classification"
-    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate")
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate", "sampling")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("accuracy", "macro_f1", "loss")
+    weighs_samples: ClassVar[bool] = True
     min_labels: ClassVar[int] = 2
 
     classes: int
@@ -191,6 +197,7 @@ class TokenClassesOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_tokens"
     augmentations: ClassVar[tuple[str, ...]] = ("word_dropout",)
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("entity_f1", "accuracy", "loss")
 
     classes: int
 
@@ -202,6 +209,7 @@ class ForecastOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.forecasting:graphs"
     augmentations: ClassVar[tuple[str, ...]] = ("noise", "scale")
     loss_settings: ClassVar[tuple[str, ...]] = ("forecast_loss",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mse", "loss")
 
     horizon: int
     channels: int
@@ -215,6 +223,7 @@ class NextTokenOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.next_token:graphs"
     augmentations: ClassVar[tuple[str, ...]] = ()
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("loss", "accuracy")
 
     vocabulary: int
 
@@ -226,6 +235,7 @@ class TextOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.translation:graphs"
     augmentations: ClassVar[tuple[str, ...]] = ()
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("bleu", "accuracy", "loss")
 
     vocabulary: int
     max_length: int
@@ -241,6 +251,7 @@ class BoxesOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.detection:graphs"
     augmentations: ClassVar[tuple[str, ...]] = MOVING_IMAGES
     loss_settings: ClassVar[tuple[str, ...]] = ()
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("map_50", "loss")
 
     classes: int
 
@@ -251,7 +262,8 @@ class NoiseOutput(OutputSpec):
     kind: ClassVar[str] = "noise"
     graph_builder: ClassVar[str] = "components.training.graphs.diffusion:graphs"
     augmentations: ClassVar[tuple[str, ...]] = ("flip", "flip_vertical")
-    loss_settings: ClassVar[tuple[str, ...]] = ()
+    loss_settings: ClassVar[tuple[str, ...]] = ("sampling",)
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("loss",)
 
 
 class TableInput(InputSpec):
@@ -284,6 +296,8 @@ class ValuesOutput(OutputSpec):
     augmentations: ClassVar[tuple[str, ...]] = tuple(name for name in AUGMENTATIONS if name != "cutmix")
     problem_type: ClassVar[str | None] = "regression"
     loss_settings: ClassVar[tuple[str, ...]] = ()
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mse", "loss")
+    weighs_samples: ClassVar[bool] = True
 
     mean: float
     std: float
@@ -301,6 +315,8 @@ class LabelsOutput(ClassesOutput):
     kind: ClassVar[str] = "labels"
     graph_builder: ClassVar[str] = "components.training.graphs.classification:of_labels"
     problem_type: ClassVar[str | None] = "multi_label_classification"
+    loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights", "calibrate")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("macro_f1", "loss")
     min_labels: ClassVar[int] = 1
 
 
@@ -311,6 +327,7 @@ class MaskOutput(OutputSpec):
     graph_builder: ClassVar[str] = "components.training.graphs.segmentation:graphs"
     augmentations: ClassVar[tuple[str, ...]] = (*MOVING_IMAGES, "rotate_degrees")
     loss_settings: ClassVar[tuple[str, ...]] = ("label_smoothing", "class_weights")
+    keep_metrics: ClassVar[tuple[str, ...] | None] = ("mean_iou", "loss")
     min_labels: ClassVar[int] = 2
 
     classes: int

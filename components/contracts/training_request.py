@@ -35,6 +35,7 @@ class TrainRequest(Strict):
         rates: lowest and highest rate and number of batches of a learning-rate range test, which is run in place of the
             training and leaves a `RateCurve`.
         track: further receivers of the events.
+        profile: whether to record where the time goes, into `profile/` of the run folder; the training is the same.
     """
 
     pipeline: str
@@ -51,6 +52,7 @@ class TrainRequest(Strict):
     cores: int | None = Field(default=None, ge=1)
     rates: tuple[float, float, int] | None = None
     track: TrackSpec | None = None
+    profile: bool = False
 
     @classmethod
     def read(cls, arguments: list[str]) -> Self:

@@ -33,9 +33,7 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
     file = dataset / "dataset.yaml"
     if file.is_file():
         theirs = located_yaml.read(file, DatasetSpec)
-        found += _grey(spec, theirs)
-        if theirs.task != spec.task:
-            found.append(Problem("dataset", f"{spec.dataset} is prepared for the task {theirs.task}", got=spec.task))
+        found += [*_grey(spec, theirs), *_dataset(spec, task, theirs)]
     if found:
         raise SpecError(str(path), _located(found, path))
     return task
@@ -43,7 +41,7 @@ def check(spec: PipelineSpec, path: Path, dataset: Path) -> Task:
 
 def problems(spec: PipelineSpec, task: Task) -> list[Problem]:
     """Everything in a pipeline that does not fit the task."""
-    checks = (_gates, _model, _loss, _augmentation, _answers)
+    checks = (_gates, _model, _loss, _augmentation, _kept, _answers)
     return [problem for check in checks for problem in check(spec, task)]
 
 
@@ -139,6 +137,24 @@ def _answers(spec: PipelineSpec, task: Task) -> list[Problem]:
         allowed = ", ".join(("auto", *known))
         found.append(Problem("serving.conformal.method", f"of {task.name}: {allowed}", got=conformal.method))
     return found
+
+
+def _kept(spec: PipelineSpec, task: Task) -> list[Problem]:
+    """A figure to keep epochs by that the validation of the task does not have."""
+    name, known = spec.train.keep_metric, task.output_type.keep_metrics
+    if name is None or known is None or name in known:
+        return []
+    return [Problem("train.keep_metric", f"the validation of {task.name} has {', '.join(known)}", got=name)]
+
+
+def _dataset(spec: PipelineSpec, task: Task, dataset: DatasetSpec) -> list[Problem]:
+    """What does not fit in the dataset of the pipeline."""
+    if dataset.task != spec.task:
+        return [Problem("dataset", f"{spec.dataset} is prepared for the task {dataset.task}", got=spec.task)]
+    if "weight" in dataset.source_fields() and not task.output_type.weighs_samples:
+        message = f"the layout names a column of weights, which the loss of {task.name} does not use: leave weight: out"
+        return [Problem("dataset", message, got=spec.dataset)]
+    return []
 
 
 def _located(found: list[Problem], path: Path) -> tuple[Problem, ...]:

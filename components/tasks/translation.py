@@ -28,6 +28,7 @@ from components.tasks.task import (
     Metric,
     Prediction,
     RawSample,
+    ValidationMetric,
     Values,
 )
 from components.tasks.task_defaults import Layout, SourceProfile, TaskDefaults, high, power_of_two
@@ -212,6 +213,10 @@ class TranslationProcessor(BaseProcessor):
         )  # fmt: skip
         return [{"text": self._target.decode(best.tokens), "score": best.score} for best in hypotheses]
 
+    def target_text(self, tokens: NDArray[np.int64]) -> str:
+        """The text of target tokens, int64 (T,)."""
+        return self._target.decode(tokens)
+
     def references(self, batch: Arrays) -> list[str]:
         """The whole target texts of a batch, as the data has them."""
         return _texts(batch, "target_text")
@@ -304,6 +309,7 @@ class Translation(TaskDefaults):
     output_type: ClassVar[type[OutputSpec]] = TextOutput
     objective: ClassVar[str] = "components.training.objectives.translation:TranslationObjective"
     scorer: ClassVar[str] = "components.evaluation.translation:SCORER"
+    validation_metric: ClassVar[ValidationMetric] = ValidationMetric("bleu", higher_is_better=True)
     metrics: ClassVar[dict[str, Metric]] = {
         "bleu": Metric(True, "BLEU of sacrebleu, 0 to 100"),
         "chrf": Metric(True, "chrF of sacrebleu, 0 to 100"),

@@ -11,13 +11,16 @@ from torch import nn
 from components.contracts.training_request import TrainRequest
 from components.models.build import build
 from components.training import hub_tokenizer, pretrained, transfer
+from components.training.activation_checkpointing import checkpoint_blocks
 from components.training.batches import sample_sizes
+from components.training.ema import WeightAverage
 from components.training.loop import TrainingContext
 from components.training.objectives.objective import open_objective, training_split
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.prepared import Prepared
 from components.training.randomness import seed_all
+from components.training.sampling import classes_to_balance
 from components.training.saver import Saver
 from components.training.state import State
 
@@ -41,6 +44,8 @@ def assemble(
     input_spec = prepared.processor.input_spec()
     start = pretrained.start(request.model, network, request.pretrained_folder, input_spec)
     policy = transfer.begin(request.model.transfer, network)
+    if spec.gradient_checkpointing:
+        checkpoint_blocks(network)
     network = network.to(device)
     if input_spec.channels_last:
         # Images have this format on disk, and convolutions are as fast or faster (textbook of depth 3 and width 32 at
@@ -48,6 +53,8 @@ def assemble(
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     precision = choose_precision(spec.precision, device)
     state = State(network, build_optimizer(spec, network, policy.factors()), precision.scaler())
+    if spec.ema is not None:
+        state.average = WeightAverage(spec.ema, network)
     inputs = prepared.processor.inputs()
     train_split = training_split(objective, prepared.train, "train")
     validation_split = training_split(objective, prepared.validation, "validation")
@@ -63,6 +70,7 @@ def assemble(
         transfer=policy,
         saver=Saver(_unsaved),
         stopping=stopping,
+        classes=classes_to_balance(spec, train_split),
     )
     if choose_compile(spec.compile, device, setting.total_steps):
         setting = setting._replace(forward=torch.compile(network))

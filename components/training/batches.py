@@ -63,15 +63,22 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
 
 
 def epoch_batches(
-    samples: int, batch_size: int, seed: int, epoch: int, sizes: NDArray[np.int64] | None = None
+    samples: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    sizes: NDArray[np.int64] | None = None,
+    order: NDArray[np.int64] | None = None,
 ) -> Epoch:
     """The batches of an epoch; their number is `steps_per_epoch`.
 
     Args:
         sizes: (samples, keys) lengths of the samples, if they differ. Pools of a hundred batches (with two keys, four
             hundred) are then sorted by length and cut into batches, which are shuffled: a batch has little padding.
+        order: (samples,) of the epoch; default: `epoch_order`.
     """
-    order = epoch_order(samples, seed, epoch)
+    if order is None:
+        order = epoch_order(samples, seed, epoch)
     steps = steps_per_epoch(samples, batch_size)
     bounds = np.minimum(np.arange(steps + 1, dtype=np.int64) * batch_size, samples)
     if sizes is None:

@@ -18,7 +18,7 @@ from components.core import atomic
 from components.core.errors import Interrupted, TrainingError
 from components.training import subset
 from components.training.assembly import assemble
-from components.training.batches import Batch, derive_seed, epoch_batches, on_device
+from components.training.batches import Batch, derive_seed, on_device
 from components.training.interruption import StopSignals
 from components.training.loop import TrainingContext, augmented, train_step
 from components.training.messages import log
@@ -96,10 +96,10 @@ def _steepest(smoothed: list[float], lowest: int) -> int:
 
 def _batches(setting: TrainingContext, steps: int) -> Iterator[Batch]:
     """Batches of the train split, with augmentation, epoch after epoch."""
-    spec, device = setting.spec, setting.precision.device
+    device = setting.precision.device
     done = 0
     for epoch in range(steps):
-        batches = epoch_batches(len(setting.train), spec.batch_size, spec.seed, epoch, setting.sizes)
+        batches = setting.epoch_batches(epoch)
         for number in range(len(batches)):
             batch = on_device(setting.train.batch(batches.batch(number)), device)
             yield augmented(batch, setting, done)

@@ -36,6 +36,7 @@ from components.training.messages import log
 from components.training.objectives.objective import selection
 from components.training.prepared import Prepared, open_prepared
 from components.training.product import finished_parts, read_golden, write_parts
+from components.training.profiling import StepProfile
 from components.training.report import ProgressReporter
 from components.training.run_lock import locked
 from components.training.saver import Saver
@@ -156,12 +157,18 @@ def _fit(
         earlier = dict(state.watt_hours)
         with energy.EnergyMeter(_gpu_counter(setting.precision.device)) as meter:
             state.measure_energy = lambda: _added(earlier, meter.watt_hours())
+            profile = _profile(request, setting)
+            if profile is not None:
+                setting = setting._replace(profile=profile)
             try:
                 progress = ProgressReporter(sink, state, setting.objective.metric, setting.total_steps)
                 reason = fit(state, setting, progress)
             except Interrupted as error:
                 error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
                 raise
+            finally:
+                if profile is not None:
+                    profile.close()
             seconds = state.seconds = before + time.monotonic() - begin
             watt_hours = _added(earlier, meter.watt_hours())
             if not request.parts:
@@ -176,6 +183,13 @@ def _fit(
         f"validation {metric.replace('_', ' ')} {last[f'validation/{metric}']:.4f}; {energy.text(watt_hours)}"
     )
     return state, start
+
+
+def _profile(request: TrainRequest, setting: TrainingContext) -> StepProfile | None:
+    if not request.profile:
+        return None
+    folder, device = Path(request.run_folder), setting.precision.device
+    return StepProfile(folder, device, setting.steps_per_epoch, setting.total_steps)
 
 
 def _say_start(

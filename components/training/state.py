@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from components.training.ema import WeightAverage
 from components.training.optimizer import optimizer_state, restore_optimizer
 from components.training.randomness import random_state, restore_random_state
 
@@ -37,6 +38,7 @@ class State:
         seconds: time in the loop so far.
         watt_hours: energy by source up to the checkpoint that the training resumed from.
         measure_energy: the energy so far, for a checkpoint.
+        average: the moving average of the weights, if the training has one.
     """
 
     network: nn.Module
@@ -53,6 +55,7 @@ class State:
     seconds: float = 0.0
     watt_hours: dict[str, float] = field(default_factory=dict)
     measure_energy: Callable[[], dict[str, float]] = dict
+    average: WeightAverage | None = None
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's weights and buffers on the CPU, in contiguous layout."""
@@ -73,6 +76,7 @@ class State:
             "optimizer": optimizer_state(self.optimizer),
             "kept": self.kept,
             "random": random_tensors,
+            "average": {} if self.average is None else self.average.values,
         }
         tensors = {f"{group}.{name}": value for group, part in groups.items() for name, value in part.items()}
         facts = {
@@ -87,12 +91,13 @@ class State:
             "watt_hours": self.measure_energy(),
             "scaler": self.scaler.state_dict(),
             "random": random_rest,
+            "average_steps": 0 if self.average is None else self.average.steps,
         }
         return tensors, facts
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Restore the result of `dump`, random generators included."""
-        groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "kept": {}, "random": {}}
+        groups: dict[str, dict[str, Tensor]] = {"network": {}, "optimizer": {}, "kept": {}, "random": {}, "average": {}}
         for name, value in tensors.items():
             group, _, rest = name.partition(".")
             groups[group][rest] = value
@@ -106,4 +111,6 @@ class State:
         self.watt_hours = facts.get("watt_hours", {})  # checkpoints of earlier versions have none
         self.best = tuple(facts["best"]) if facts["best"] else None
         self.scaler.load_state_dict(facts["scaler"])
+        if self.average is not None:
+            self.average.restore(groups["average"], facts["average_steps"])
         restore_random_state(groups["random"], facts["random"])

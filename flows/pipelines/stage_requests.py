@@ -34,22 +34,26 @@ def training(
     pretrained: Package | None,
     *,
     afresh: bool = False,
+    profile: bool = False,
 ) -> StageRequest:
     """Train, or resume from the checkpoint.
 
     Args:
         pretrained: the registered package that the training starts from, if any.
         afresh: remove the run folder of an earlier attempt first.
+        profile: record where the time goes.
     """
     run_folder = _place(project, project.run_folder(fingerprints.train.digest))
+    document = _train_request(project, spec, fingerprints, run_folder, pretrained)
     return trial(
         project,
-        _train_request(project, spec, fingerprints, run_folder, pretrained),
+        document.model_copy(update={"profile": profile}),
         pretrained,
         outputs=(
             StageOutput(kind="trained", path=f"{run_folder}/trained"),
             StageOutput(kind="report", path=f"{run_folder}/tensorboard"),
             StageOutput(kind="report", path=f"{run_folder}/{AUGMENTED_FILE.partition('/')[0]}"),
+            *((StageOutput(kind="report", path=f"{run_folder}/profile"),) if profile else ()),
         ),
         afresh=afresh,
     )

@@ -151,8 +151,8 @@ def test_the_epoch_of_the_best_entities_is_kept_and_words_past_the_cut_count() -
     alone = objective.step(toy, _batch([TOKENS, specs[0]], arrays), _generator(), training=False)
     assert alone.sums is not None
     assert alone.sums.tolist() == [1, 2, 2]  # of a task that has tags alone
-    for kind in (TranslationObjective, NextTokenObjective):
-        assert selection(kind(TrainSpec(), _prepared(("tokens",)))).metric == "loss"
+    for kind, metric in ((TranslationObjective, "bleu"), (NextTokenObjective, "loss")):
+        assert selection(kind(TrainSpec(), _prepared(("tokens",)))).metric == metric
 
 
 def test_a_batch_without_any_tag_has_no_loss_instead_of_no_number() -> None:

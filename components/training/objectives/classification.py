@@ -15,8 +15,10 @@ from torch.nn import functional
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.training.augmentation.inputs import augment_input
 from components.training.batches import Batch
-from components.training.class_weights import balanced_weights
-from components.training.objectives.objective import Forward, StepResult
+from components.training.class_weights import balanced_weights, class_weights
+from components.training.objectives import overlap
+from components.training.objectives.objective import Forward, Selection, StepResult, selection
+from components.training.objectives.sample_weights import sample_weights, weighted_mean
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -32,15 +34,17 @@ class ClassificationObjective:
 
     metric = "accuracy"
     higher_is_better = True
+    selections = (Selection("macro_f1", higher_is_better=True, combine=overlap.macro_f1),)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._inputs = prepared.processor.inputs()
         self._input_spec = prepared.processor.input_spec()
         self._smoothing = spec.label_smoothing
-        self.weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            labels = torch.from_numpy(np.array(prepared.train.all("labels")))
-            self.weights = balanced_weights(labels, len(prepared.classes))
+        self.weights = class_weights(
+            spec,
+            prepared,
+            lambda: balanced_weights(torch.from_numpy(np.array(prepared.train.all("labels"))), len(prepared.classes)),
+        )
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy (nats) and the number of correct answers."""
@@ -51,11 +55,28 @@ class ClassificationObjective:
                 self.weights = self.weights.to(logits.device)
             if "other_labels" in batch:
                 return mixed_step(logits, batch, self.weights, self._smoothing)
-            loss = functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self._smoothing)
+            loss, weight = self._training_loss(logits, labels, sample_weights(batch))
         else:
             loss = functional.cross_entropy(logits, labels)
-        correct = (logits.detach().argmax(dim=1) == labels).sum()
-        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device))
+            weight = None
+        answers = logits.detach().argmax(dim=1)  # (N,)
+        correct = (answers == labels).sum()
+        sums = None
+        if not training and selection(self).metric == "macro_f1":
+            sums = overlap.class_sums(answers, labels, logits.shape[1])
+        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device), sums, weight)
+
+    def _training_loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The loss with the weights of classes and samples (N,), and its denominator if it is not the number N."""
+        of_classes = None if self.weights is None else self.weights[labels]  # (N,)
+        smoothing = self._smoothing
+        if weights is None:
+            loss = functional.cross_entropy(logits, labels, weight=self.weights, label_smoothing=smoothing)
+            return loss, None if of_classes is None else of_classes.sum()
+        losses = functional.cross_entropy(
+            logits, labels, weight=self.weights, label_smoothing=smoothing, reduction="none"
+        )  # (N,)
+        return weighted_mean(losses, weights, of_classes)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with an augmented input; of mixed samples `other_labels` and `shares` of `labels`, (N,)."""
@@ -84,4 +105,5 @@ def mixed_step(logits: Tensor, batch: Batch, weights: Tensor | None, smoothing: 
         loss_sum = loss_sum + (shares * losses).sum()
         weight_sum = weight_sum + (shares if weights is None else shares * weights[labels]).sum()
         score = score + shares[answers == labels].sum()
-    return StepResult(loss_sum / weight_sum, score, torch.full((), len(logits), device=logits.device))
+    count = torch.full((), len(logits), device=logits.device)
+    return StepResult(loss_sum / weight_sum, score, count, weight=None if weights is None else weight_sum)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from components.contracts.shapes import ImageInput, TokensInput, usable_augmentations
+from components.contracts.array_spec import SAMPLE_WEIGHTS
+from components.contracts.shapes import MIXING, ImageInput, TokensInput, usable_augmentations
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.core.errors import NotFoundError, UsageError
 from components.preprocessing.stored import StoredSplit
@@ -32,6 +33,7 @@ class StepResult:
         loss: mean loss over what is counted, with a gradient.
         score_sum: sum of the metric over what is counted.
         count: number of samples, of tokens without padding, or of values.
+        weight: the denominator of the mean loss, if it is not `count`: the sum of the weights of what is counted.
         sums: in validation, if `Selection.combine` needs them: sums (S,) over the batch, on the CPU or the device.
     """
 
@@ -39,6 +41,7 @@ class StepResult:
     score_sum: Tensor
     count: Tensor
     sums: Tensor | None = None
+    weight: Tensor | None = None
 
 
 class Selection(NamedTuple):
@@ -49,12 +52,14 @@ class Selection(NamedTuple):
         combine: the figure as a function of the sums over the whole split of `StepResult.sums`; None: the history has
             the figure already (the loss).
         arrays: names of further arrays of a validation batch that the sums need (`ArraySpec.on_request`).
+        figure: computes the figure after the validation, from the network, the split and the device; None: `combine`.
     """
 
     metric: str
     higher_is_better: bool
     combine: Callable[[Sequence[float]], float] | None = None
     arrays: tuple[str, ...] = ()
+    figure: Callable[[nn.Module, StoredSplit, torch.device], float] | None = None
 
 
 BY_LOSS = Selection("loss", higher_is_better=False)
@@ -67,7 +72,8 @@ class Objective(Protocol):
         metric: name in the history: `train/<metric>`, `validation/<metric>`; `loss` for the loss itself.
         higher_is_better: direction of the metric.
 
-    The metric decides which epoch is kept, unless the objective has a `selection` (`Selection`).
+    The metric decides which epoch is kept, unless the objective has a `selection` (`Selection`). `selections` lists
+    further figures that `train.keep_metric` may name.
     """
 
     metric: str
@@ -101,6 +107,27 @@ def selection(objective: Objective) -> Selection:
     return own or Selection(objective.metric, objective.higher_is_better)
 
 
+def select(objective: Objective, name: str) -> None:
+    """Let the figure of a name decide about the epochs: the loss, the objective's metric, or one of its `selections`.
+
+    Raises:
+        UsageError: the objective has no such figure.
+    """
+    own: Sequence[Selection] = getattr(objective, "selections", ())
+    known = [selection(objective), *own, Selection(objective.metric, objective.higher_is_better), BY_LOSS]
+    for one in known:
+        if one.metric == name:
+            objective.selection = one  # type: ignore[attr-defined]  # `selection` looks for it
+            return
+    raise UsageError(
+        "no figure of the validation has this name",
+        where="train.keep_metric",
+        got=name,
+        expected=", ".join(dict.fromkeys(one.metric for one in known)),
+        next_step="correct it, or leave it out of the pipeline",
+    )
+
+
 def training_split(objective: Objective, split: StoredSplit, name: str) -> StoredSplit:
     """The split as an objective trains on it: itself, or what its method `training_split` makes of it.
 
@@ -126,6 +153,8 @@ def open_objective(name: str, spec: TrainSpec, prepared: Prepared) -> Objective:
     objective: Objective = kind(spec, prepared)
     if spec.augment.active:
         check_augmentation(objective, spec, prepared)
+    if spec.keep_metric is not None:
+        select(objective, spec.keep_metric)
     return objective
 
 
@@ -147,3 +176,10 @@ def check_augmentation(objective: Objective, spec: TrainSpec, prepared: Prepared
         check_mask(input_spec)
     if isinstance(input_spec, ImageInput) and spec.augment.color_jitter is not None:
         check_channels(spec.augment.color_jitter, input_spec.channels)
+    mixing = [name for name in spec.augment.names() if name in MIXING]
+    if mixing and SAMPLE_WEIGHTS.name in {one.name for one in prepared.train.specs}:
+        raise UsageError(
+            "samples with weights of their own cannot be mixed with others",
+            where=f"train.augment.{mixing[0]}",
+            next_step="leave it out, or leave weight: out of the dataset's layout",
+        )

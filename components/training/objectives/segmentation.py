@@ -1,5 +1,7 @@
 """A class for each pixel: cross entropy and soft Dice.
 
+The epoch with the best mean IoU of the classes is kept.
+
 Legend: N batch, H height, W width, K classes.
 """
 
@@ -15,7 +17,9 @@ from torch.nn import functional
 from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.training.augmentation import color, geometry, resized_crop
 from components.training.batches import Batch
-from components.training.objectives.objective import Forward, StepResult
+from components.training.class_weights import class_weights
+from components.training.objectives import overlap
+from components.training.objectives.objective import Forward, Selection, StepResult
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -38,12 +42,11 @@ class SegmentationObjective:
 
     metric = "loss"
     higher_is_better = False
+    selection = Selection("mean_iou", higher_is_better=True, combine=overlap.mean_iou)
 
     def __init__(self, spec: TrainSpec, prepared: Prepared) -> None:
         self._smoothing = spec.label_smoothing
-        self.weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            self.weights = balanced_pixel_weights(prepared)
+        self.weights = class_weights(spec, prepared, lambda: balanced_pixel_weights(prepared))
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy (nats) and Dice of a batch."""
@@ -61,7 +64,10 @@ class SegmentationObjective:
         total = counted.sum() if weights is None else weights[torch.where(counted, masks, 0)].mul(counted).sum()
         loss = entropy / total.clamp(min=1e-6) + 1 - soft_dice(logits, masks)
         count = torch.full((), len(masks), device=loss.device)
-        return StepResult(loss, loss.detach() * count, count)
+        sums = None
+        if not training:
+            sums = overlap.class_sums(rows.argmax(dim=1)[counted.flatten()], masks[counted], rows.shape[1])
+        return StepResult(loss, loss.detach() * count, count, sums, total)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """Images and masks, cropped, mirrored, rotated and shifted by the same draws; images with other colours."""

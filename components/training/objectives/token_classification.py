@@ -20,7 +20,7 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.preprocessing import spans
 from components.training.augmentation.inputs import augment_input
 from components.training.batches import Batch
-from components.training.class_weights import balanced_weights
+from components.training.class_weights import balanced_weights, class_weights
 from components.training.objectives.objective import Forward, Selection, StepResult
 from components.training.objectives.tokens import IGNORED, mask_padding, token_step
 
@@ -40,10 +40,7 @@ class TokenClassificationObjective:
         self._inputs = prepared.processor.inputs()
         self._input_spec = prepared.processor.input_spec()
         self._smoothing = spec.label_smoothing
-        self._weights: Tensor | None = None
-        if spec.class_weights == "balanced":
-            tags = torch.from_numpy(np.array(prepared.train.all("tags")))  # (all tokens,)
-            self._weights = balanced_weights(tags[tags != IGNORED], len(prepared.classes))
+        self._weights = class_weights(spec, prepared, lambda: _balanced_tag_weights(prepared))
 
     def step(self, forward: Forward, batch: Batch, generator: torch.Generator, *, training: bool) -> StepResult:
         """Cross entropy of the tokens without padding."""
@@ -57,6 +54,11 @@ class TokenClassificationObjective:
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with unknown tokens in place of some; the tags stay."""
         return augment_input(batch, self._inputs, self._input_spec, spec, generator)[0]
+
+
+def _balanced_tag_weights(prepared: Prepared) -> Tensor:
+    tags = torch.from_numpy(np.array(prepared.train.all("tags")))  # (all tokens,)
+    return balanced_weights(tags[tags != IGNORED], len(prepared.classes))
 
 
 def _entities(logits: Tensor, batch: Batch, classes: Sequence[str]) -> Tensor:

@@ -14,6 +14,7 @@ from components.contracts.train_spec import AugmentSpec, TrainSpec
 from components.training.augmentation.inputs import augment_input
 from components.training.batches import Batch
 from components.training.objectives.objective import Forward, StepResult
+from components.training.objectives.sample_weights import sample_weights, weighted_mean
 
 if TYPE_CHECKING:
     from components.training.prepared import Prepared
@@ -36,7 +37,12 @@ class ValueObjective:
         """The mean squared error."""
         values: Tensor = forward(*(batch[name] for name in self._inputs)).float()  # (N, 1)
         squared = (values - batch["target"]).square()  # (N, 1)
-        return StepResult(squared.mean(), squared.detach().sum(), torch.full((), len(squared), device=squared.device))
+        count = torch.full((), len(squared), device=squared.device)
+        own = sample_weights(batch) if training else None
+        if own is None:
+            return StepResult(squared.mean(), squared.detach().sum(), count)
+        loss, weight = weighted_mean(squared[:, 0], own)
+        return StepResult(loss, squared.detach().sum(), count, weight=weight)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with an augmented input; the targets of mixed samples are mixed alike."""
