@@ -56,7 +56,11 @@ class TrainSpec(Strict):
         samples: number of samples of the train split that are learnt: the first of a seeded order that keeps the
             shares of the classes, whole groups if the data has groups, the most recent windows of a forecast. A smaller
             number is part of a larger one. Null: all.
-        threads: number of CPU threads, or null for all cores of the machine.
+        threads: number of CPU threads, or null for all cores of the machine; shared out among the processes.
+        processes: processes that train together, each with a GPU of its own or its share of the cores; each computes its
+            share of every batch, so that `batch_size` samples make a step whatever their number.
+        sharding: `fsdp2` splits every weight and its optimizer state over the processes, for a network that does not
+            fit one; `none` gives each process all of them.
     """
 
     epochs: int = Field(default=10, ge=1, le=100_000)
@@ -79,9 +83,19 @@ class TrainSpec(Strict):
     seed: int = Field(default=0, ge=0, lt=2**32)
     deterministic: bool = True
     threads: int | None = Field(default=None, ge=1)
+    processes: int = Field(default=1, ge=1, le=1024, exclude_if=lambda processes: processes == 1)
+    sharding: Literal["none", "fsdp2"] = Field(default="none", exclude_if=lambda sharding: sharding == "none")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.early_stopping and self.schedule == "onecycle":
             raise ValueError("early_stopping does not go with schedule: onecycle; use constant, cosine or step")
+        if self.processes > self.batch_size:
+            raise ValueError(
+                f"{self.processes} processes cannot share a batch_size of {self.batch_size}; lower processes"
+            )
+        if self.sharding != "none" and self.processes == 1:
+            raise ValueError("sharding needs several processes; set processes, or leave sharding out")
+        if self.sharding != "none" and self.precision == "fp16":
+            raise ValueError("sharding does not go with precision: fp16; use bf16, which needs no gradient scaling")
         return self

@@ -19,6 +19,8 @@ from components.training.batches import Batch, derive_seed, epoch_batches, on_de
 from components.training.objectives.objective import Forward, Objective, StepResult, selection
 from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
+from components.training.ranks import ALONE, Ranks
+from components.training.replication import align_buffers, without_gradients
 from components.training.report import ProgressReporter, not_finite
 from components.training.saver import Saver
 from components.training.schedule import learning_rate
@@ -37,6 +39,7 @@ class TrainingContext(NamedTuple):
         transfer: which weights are trained in which epoch.
         saver: writes checkpoints of the state.
         stopping: whether the training should stop.
+        ranks: the processes of the training.
     """
 
     spec: TrainSpec
@@ -50,11 +53,12 @@ class TrainingContext(NamedTuple):
     transfer: Transfer
     saver: Saver
     stopping: Callable[[], bool]
+    ranks: Ranks = ALONE
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""
-        return steps_per_epoch(len(self.train), self.spec.batch_size)
+        return steps_per_epoch(len(self.train), self.spec.batch_size, self.spec.processes)
 
     @property
     def total_steps(self) -> int:
@@ -103,7 +107,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
         TrainingError: a loss is not finite, or a checkpoint cannot be written.
     """
     spec, device, objective = setting.spec, setting.precision.device, setting.objective
-    epoch = epoch_batches(len(setting.train), spec.batch_size, spec.seed, state.epoch, setting.sizes)
+    epoch = epoch_batches(len(setting.train), spec.batch_size, spec.seed, state.epoch, setting.sizes, spec.processes)
     generator = torch.Generator()
     total_steps = setting.total_steps
     begin = time.monotonic()
@@ -111,7 +115,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
     setting.transfer.begin_epoch(state.network, state.epoch)
     while state.batch < len(epoch):
         index = epoch.batch(state.batch)
-        batch = on_device(setting.train.batch(index), device)
+        batch = on_device(setting.train.batch(setting.ranks.share(index)), device)
         if spec.augment.active:
             generator.manual_seed(derive_seed(spec.seed, "augment", state.step))
             batch = objective.augment(batch, spec.augment, generator)
@@ -186,6 +190,7 @@ def evaluate(
         sizes: as of `batches.sample_sizes`; samples of similar lengths are then evaluated together.
     """
     state.network.eval()
+    align_buffers(state.network, setting.ranks)
     device = setting.precision.device
     order = np.arange(len(split)) if sizes is None else np.lexsort(sizes.T[::-1])
     size = min(EVALUATION_BATCH, 2 * setting.spec.batch_size)
@@ -193,16 +198,17 @@ def evaluate(
     further: list[Tensor] = []
     further_arrays = selection(setting.objective).arrays
     generator = torch.Generator()
-    with torch.inference_mode(), setting.precision.autocast():
-        for begin in range(0, len(split), size):
+    with without_gradients(state.network), setting.precision.autocast():
+        for begin, weight in setting.ranks.turns(range(0, len(split), size)):
             generator.manual_seed(derive_seed(setting.spec.seed, "validation", begin))
             index = order[begin : begin + size]
             arrays = split.batch(index) | (split.batch(index, further_arrays) if further_arrays else {})
             batch = on_device(arrays, device)
             step = setting.objective.step(setting.forward, batch, generator, training=False)
-            sums += torch.stack([step.loss.double() * step.count, step.score_sum.double(), step.count.double()])
+            found = torch.stack([step.loss.double() * step.count, step.score_sum.double(), step.count.double()])
+            sums += found * weight
             if step.sums is not None:
-                further.append(step.sums.double())
-    loss_sum, score_sum, count = sums.tolist()
-    totals: list[float] = torch.stack(further).sum(dim=0).tolist() if further else []
+                further.append(step.sums.double() * weight)
+    loss_sum, score_sum, count = setting.ranks.total(sums).tolist()
+    totals: list[float] = setting.ranks.total(torch.stack(further).sum(dim=0)).tolist() if further else []
     return loss_sum / max(count, 1.0), score_sum / max(count, 1.0), totals

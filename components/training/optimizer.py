@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.train_spec import TrainSpec
+from components.training import replication
 
 # Tables of positions, tokens that are no token of a text, and the logarithm of Mamba's decay rates (Gu and Dao 2023,
 # `_no_weight_decay` of the authors' code): none of them multiplies an input.
@@ -77,5 +78,5 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         like = value if name == "step" else weights[int(index)]
-        of_weights.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value)
+        of_weights.setdefault(int(index), {})[name] = replication.like(value, like)
     optimizer.load_state_dict({"state": of_weights, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -24,7 +24,8 @@ from components.contracts.training_request import (
 from components.core import atomic
 from components.core.errors import Interrupted
 from components.core.stage_process import die_with_parent
-from components.training import energy, rate_range, subset, transfer
+from components.training import energy, memory_errors, rank_launcher, rate_range, subset, transfer
+from components.training.agreement import AgreedSaver, Agreement
 from components.training.allocator import keep_freed_memory
 from components.training.assembly import assemble, device_name, fresh_network
 from components.training.checkpoint import load_checkpoint, save_checkpoint
@@ -32,8 +33,11 @@ from components.training.interruption import StopSignals
 from components.training.loop import TrainingContext, fit
 from components.training.messages import log
 from components.training.objectives.objective import selection
+from components.training.precision import choose_compile
 from components.training.prepared import Prepared, open_prepared
 from components.training.product import finished_parts, write_parts
+from components.training.ranks import ALONE, Ranks
+from components.training.replication import align_buffers
 from components.training.report import ProgressReporter
 from components.training.run_lock import locked
 from components.training.saver import Saver
@@ -74,19 +78,34 @@ def train(request: TrainRequest, sink: MetricSink) -> None:
         if not request.parts and _has_figures(run_folder, request.train_fingerprint):
             log(f"trained already: {run_folder}")
             return
-        prepared = _open_data(request)
-        tensorboard = TensorBoardLog(run_folder / "tensorboard")
-        try:
-            state, facts = _fit(request, prepared, Fanout([sink, tensorboard]))
-        finally:
-            tensorboard.close()
-        network = fresh_network(request, prepared)
-        transfer.begin(request.model.transfer, network)
-        network.load_state_dict(state.kept)
-        transfer.finish(network)
-        _write_figures(run_folder, request.train_fingerprint, state, network)
-        if not request.parts:
-            return
+        if request.train.processes > 1:
+            rank_launcher.launch(request)
+        else:
+            train_rank(request, sink)
+
+
+def train_rank(request: TrainRequest, sink: MetricSink, ranks: Ranks = ALONE) -> None:
+    """Train, or resume from a checkpoint, in a run folder that is locked; the first rank writes the result.
+
+    Raises:
+        ModelyardError: as of `train`.
+    """
+    run_folder = Path(request.run_folder)
+    prepared = _open_data(request)
+    tensorboard = TensorBoardLog(run_folder / "tensorboard")
+    try:
+        state, facts = _fit(request, prepared, Fanout([sink, tensorboard] if ranks.first else [sink]), ranks)
+    finally:
+        tensorboard.close()
+    ranks.leave()
+    if not ranks.first:
+        return
+    network = fresh_network(request, prepared)
+    transfer.begin(request.model.transfer, network)
+    network.load_state_dict(state.kept)
+    transfer.finish(network)
+    _write_figures(run_folder, request.train_fingerprint, state, network)
+    if request.parts:
         write_parts(run_folder / "trained", request, prepared, network, state.history, state.kept_epoch, facts)
 
 
@@ -115,25 +134,33 @@ def _has_figures(run_folder: Path, train_fingerprint: str) -> bool:
     return figures.train_fingerprint == train_fingerprint
 
 
-def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[State, dict[str, Any] | None]:
+def _fit(
+    request: TrainRequest, prepared: Prepared, sink: MetricSink, ranks: Ranks
+) -> tuple[State, dict[str, Any] | None]:
     """The final state of the training, and facts of the pretrained weights."""
     checkpoints = Path(request.run_folder) / "checkpoints"
-    with StopSignals() as interruption:
-        state, setting, start = assemble(request, prepared, interruption.received)
+    device = device_name(ranks.device())
+    with StopSignals() as interruption, memory_errors.reported(request.train, device):
+        agreement = Agreement(ranks, interruption.received)
+        stopping = agreement.stopping if ranks.several else interruption.received
+        state, setting, start = assemble(request, prepared, stopping, ranks)
         found = load_checkpoint(checkpoints, request.train_fingerprint)
         if found:
             state.restore(*found)
 
         def save() -> None:
-            save_checkpoint(checkpoints, request.train_fingerprint, state.step, *state.dump())
+            align_buffers(state.network, ranks)
+            dumped = state.dump()
+            if ranks.first:
+                save_checkpoint(checkpoints, request.train_fingerprint, state.step, *dumped)
 
-        setting = setting._replace(saver=Saver(save))
+        setting = setting._replace(saver=AgreedSaver(save, agreement) if ranks.several else Saver(save))
         _say_start(request, state, setting, sink, resumed=found is not None)
         begin = time.monotonic()
         before = state.seconds
         earlier = dict(state.watt_hours)
         with energy.EnergyMeter(_gpu_counter(setting.precision.device)) as meter:
-            state.measure_energy = lambda: _added(earlier, meter.watt_hours())
+            state.measure_energy = lambda: _added(earlier, _energy(meter, ranks))
             try:
                 progress = ProgressReporter(sink, state, setting.objective.metric, setting.total_steps)
                 reason = fit(state, setting, progress)
@@ -141,11 +168,11 @@ def _fit(request: TrainRequest, prepared: Prepared, sink: MetricSink) -> tuple[S
                 error.next_step = f"`modelyard run {request.pipeline}` resumes from the checkpoint"
                 raise
             seconds = state.seconds = before + time.monotonic() - begin
-            watt_hours = _added(earlier, meter.watt_hours())
+            watt_hours = _added(earlier, _energy(meter, ranks))
             if not request.parts:
                 save()  # the state after the last epoch, from which a later request goes on
     used = {f"energy_wh/{source}": value for source, value in watt_hours.items()}
-    used["peak_memory_mb"] = _peak_memory_mb(setting.precision.device)
+    used |= ranks.totals({"peak_memory_mb": _peak_memory_mb(setting.precision.device)})
     sink.emit(Metrics(step=state.step, epoch=state.epoch, values=used))
     sink.emit(Finished(epochs=state.epoch, kept_epoch=state.kept_epoch, reason=reason, seconds=seconds))
     last, metric = state.history[state.kept_epoch - 1], selection(setting.objective).metric
@@ -170,7 +197,7 @@ def _say_start(
             parameters=parameters,
             device=device,
             precision=setting.precision.format,
-            compiled=setting.forward is not state.network,
+            compiled=choose_compile(setting.spec.compile, setting.precision.device, setting.total_steps),
             resumed=resumed,
             history=state.history,
         )
@@ -178,7 +205,7 @@ def _say_start(
     log(
         f"{'resuming' if resumed else 'training'}: {request.model.name}, {parameters:,} parameters, "
         f"{len(setting.train):,} samples, {state.epoch} of {setting.spec.epochs} epochs done, "
-        f"{device}, {setting.precision.format}"
+        f"{f'{setting.ranks.size} x ' if setting.ranks.several else ''}{device}, {setting.precision.format}"
     )
 
 
@@ -187,6 +214,13 @@ def _gpu_counter(device: torch.device) -> Callable[[], float] | None:
         return None
     uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
     return None if uuid is None else energy.gpu_counter(f"GPU-{uuid}")
+
+
+def _energy(meter: energy.EnergyMeter, ranks: Ranks) -> dict[str, float]:
+    """The energy of all ranks; a counter of the whole machine is read on one."""
+    found = meter.watt_hours()
+    own = {name: value if name != "rapl" or ranks.first else 0.0 for name, value in found.items()}
+    return ranks.totals(own)
 
 
 def _peak_memory_mb(device: torch.device) -> float:

@@ -53,7 +53,9 @@ class ClassificationObjective:
         else:
             loss = functional.cross_entropy(logits, labels)
         correct = (logits.detach().argmax(dim=1) == labels).sum()
-        return StepResult(loss, correct, torch.full((), len(labels), device=loss.device))
+        count = torch.full((), len(labels), device=loss.device)
+        weight = None if self.weights is None or not training else self.weights[labels].sum()
+        return StepResult(loss, correct, count, weight=weight)
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
         """The batch with augmented images."""

@@ -29,6 +29,7 @@ class StepResult:
         loss: mean loss over what is counted, with a gradient.
         score_sum: sum of the metric over what is counted.
         count: number of samples, of tokens without padding, or of values.
+        weight: what the mean loss divides by, if it is not `count` (with class weights, their sum).
         sums: in validation, if `Selection.combine` needs them: sums (S,) over the batch, on the CPU or the device.
     """
 
@@ -36,6 +37,7 @@ class StepResult:
     score_sum: Tensor
     count: Tensor
     sums: Tensor | None = None
+    weight: Tensor | None = None
 
 
 class Selection(NamedTuple):
