@@ -57,8 +57,8 @@ class TrainSpec(Strict):
             shares of the classes, whole groups if the data has groups, the most recent windows of a forecast. A smaller
             number is part of a larger one. Null: all.
         threads: number of CPU threads, or null for all cores of the machine; shared out among the processes.
-        processes: processes that train together, each with a GPU of its own or its share of the cores; each computes its
-            share of every batch, so that `batch_size` samples make a step whatever their number.
+        processes: processes that train together, each with a GPU of its own or its share of the cores; each computes
+            its share of every batch, so that `batch_size` samples make a step whatever their number.
         sharding: `fsdp2` splits every weight and its optimizer state over the processes, for a network that does not
             fit one; `none` gives each process all of them.
     """

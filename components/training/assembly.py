@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from components.models.build import build
 from components.training import pretrained, replication, transfer
 from components.training.batches import sample_sizes
 from components.training.loop import TrainingContext
-from components.training.objectives.objective import open_objective, training_split
+from components.training.objectives.objective import Objective, open_objective, training_split
 from components.training.optimizer import build_optimizer
 from components.training.precision import choose_compile, choose_precision
 from components.training.prepared import Prepared
@@ -95,11 +95,9 @@ def _shared(setting: TrainingContext, ranks: Ranks) -> TrainingContext:
             next_step="lower train.processes",
         )
     if setting.spec.sharding == "none":
-        setting = setting._replace(forward=replication.replicate(setting.forward, setting.precision.device))
-    return setting._replace(
-        objective=RankedObjective(setting.objective, ranks),
-        ranks=ranks,
-    )
+        network = cast(nn.Module, setting.forward)  # or its compiled form
+        setting = setting._replace(forward=replication.replicate(network, setting.precision.device))
+    return setting._replace(objective=cast(Objective, RankedObjective(setting.objective, ranks)), ranks=ranks)
 
 
 def fresh_network(request: TrainRequest, prepared: Prepared) -> nn.Module:

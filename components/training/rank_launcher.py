@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext, start_processes
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext, SignalException, start_processes
 from torch.distributed.elastic.multiprocessing.api import RunProcsResult
 
 from components.contracts.training_request import TrainRequest
@@ -43,21 +43,14 @@ def launch(request: TrainRequest) -> None:
     check_devices(count)
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)  # we report
     kills_before = memory_errors.kernel_kills()
-    with tempfile.TemporaryDirectory(prefix="modelyard-ranks-") as name, StopSignals() as interruption:
+    with tempfile.TemporaryDirectory(prefix="modelyard-ranks-") as name:
         folder = Path(name)
-        request_file = folder / "request.json"
-        request_file.write_text(request.model_dump_json())
-        context = start_processes(
-            "training",
-            sys.executable,
-            {rank: ("-m", "components.training.rank_process", str(request_file)) for rank in range(count)},
-            {rank: _environment(folder, rank, count) for rank in range(count)},
-            DefaultLogsSpecs(log_dir=str(folder / "logs")),
-        )
-        try:
-            result = _wait(context, interruption)
-        finally:
-            context.close()  # also after a second signal
+        context = _start(request, folder)
+        with StopSignals() as interruption:  # in place of the handlers that the start has set
+            try:
+                result = _wait(context, interruption)
+            finally:
+                context.close()  # also after a second signal
         if not result.is_failed():
             return
         error = _error(result, folder, count, is_interrupted=interruption.received())
@@ -72,6 +65,22 @@ def launch(request: TrainRequest) -> None:
             next_step=memory_errors.next_step(request.train),
         ) from error  # fmt: skip
     raise error
+
+
+def _start(request: TrainRequest, folder: Path) -> PContext:
+    count = request.train.processes
+    request_file = folder / "request.json"
+    request_file.write_text(request.model_dump_json())
+    try:
+        return start_processes(
+            "training",
+            sys.executable,
+            {rank: ("-m", "components.training.rank_process", str(request_file)) for rank in range(count)},
+            {rank: _environment(folder, rank, count) for rank in range(count)},
+            DefaultLogsSpecs(log_dir=str(folder / "logs")),
+        )
+    except SignalException as error:
+        raise Interrupted("training stopped", where="before its first step") from error
 
 
 def _environment(folder: Path, rank: int, count: int) -> dict[str, str]:

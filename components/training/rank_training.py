@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from components.contracts.training_request import TrainRequest
 from components.core.errors import Interrupted, TrainingError, UsageError
@@ -51,7 +52,7 @@ def _train(request: TrainRequest, ranks: Ranks) -> None:
     if ranks.first:
         train_rank(request, Fanout([EventStream(sys.stdout)]), ranks)
         return
-    with open(os.devnull, "w") as nowhere:  # the messages of the first rank are enough
+    with Path(os.devnull).open("w") as nowhere:  # the messages of the first rank are enough
         before, sys.stderr = sys.stderr, nowhere
         try:
             train_rank(request, Fanout([]), ranks)

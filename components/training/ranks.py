@@ -92,7 +92,7 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
-    def any(self, flag: bool) -> bool:  # noqa: FBT001
+    def any(self, flag: bool) -> bool:
         """Whether the flag of some rank is set."""
         if not self.several:
             return flag
@@ -146,8 +146,7 @@ def join() -> Ranks:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store = os.environ.get(STORE)
     if store:
-        files = dist.FileStore(store, size)
-        dist.init_process_group(backend, store=files, rank=rank, world_size=size, timeout=WAIT)
+        dist.init_process_group(backend, f"file://{store}", rank=rank, world_size=size, timeout=WAIT)
     else:
         dist.init_process_group(backend, timeout=WAIT)
     return Ranks(rank, size, local_rank, dist.new_group(backend="gloo", timeout=WAIT))

@@ -19,6 +19,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from components.training.objectives.objective import Forward
 from components.training.ranks import Ranks
 
 
@@ -32,7 +33,7 @@ class Replica(DistributedDataParallel):
             return getattr(super().__getattr__("module"), name)
 
 
-def replicate(forward: nn.Module, device: torch.device) -> nn.Module:
+def replicate(forward: nn.Module, device: torch.device) -> Forward:
     """A copy of the network on this rank.
 
     Some networks have weights that a loss does not use, and a gradual transfer freezes weights for some epochs: DDP
@@ -60,7 +61,8 @@ def shard(network: nn.Module, ranks: Ranks, device: torch.device) -> None:
     """
     mesh = init_device_mesh(device.type, (ranks.size,))
     for module in network.modules():
-        module.to(memory_format=torch.contiguous_format)
+        for parameter in module.parameters(recurse=False):
+            parameter.data = parameter.data.contiguous()
     for block in _blocks(network):
         fully_shard(block, mesh=mesh)
     fully_shard(network, mesh=mesh)
@@ -95,7 +97,8 @@ def whole_tensor(value: Tensor) -> Tensor:
 def like(value: Tensor, other: Tensor) -> Tensor:
     """A whole tensor, split over the ranks, placed and laid out in memory as another one."""
     if isinstance(other, DTensor):
-        return distribute_tensor(value.to(other.device), other.device_mesh, other.placements)
+        whole = value.to(other.device)  # on every rank, so that nothing is sent
+        return distribute_tensor(whole, other.device_mesh, other.placements, src_data_rank=None)
     return torch.empty_like(other).copy_(value)
 
 

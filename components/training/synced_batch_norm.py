@@ -8,7 +8,7 @@ Legend: N batch of a rank, C channels, ... positions, M values of a channel on a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,9 @@ class _Synced(nn.modules.batchnorm._BatchNorm):
             return super().forward(features)
         weight = self.weight if self.weight is not None else features.new_ones(self.num_features)
         bias = self.bias if self.bias is not None else features.new_zeros(self.num_features)
-        outputs, mean, variance, count = _Normalise.apply(features, weight, bias, self.eps, self.total)
+        outputs, mean, variance, count = _Normalise.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            features, weight, bias, self.eps, self.total
+        )
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 self.num_batches_tracked.add_(1)
@@ -106,12 +108,12 @@ def synchronise(network: nn.Module, total: Total) -> int:
             count += 1
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.__class__ = _synced_class(type(module))
-            module.total = total
+            cast(_Synced, module).total = total
             count += 1
     return count
 
 
-def _synced_class(kind: type[nn.Module]) -> type[nn.Module]:
+def _synced_class(kind: type[Any]) -> type[Any]:
     """The class of a batch normalisation, with `_Synced.forward` in place of torch's."""
     for plain, synced in ((nn.BatchNorm1d, _Synced1d), (nn.BatchNorm2d, _Synced2d), (nn.BatchNorm3d, _Synced3d)):
         if kind is plain:
