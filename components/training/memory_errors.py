@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
@@ -46,19 +45,8 @@ def next_step(spec: TrainSpec) -> str:
     if spec.batch_size // (2 * parts) >= smallest:
         return (
             f"set train.accumulation_steps: {2 * parts}, which computes each batch of {spec.batch_size} in parts of "
-            f"{spec.batch_size // (2 * parts)}, or train.batch_size: {spec.batch_size // 2}; the training resumes from "
-            "no checkpoint of other settings"
+            f"{spec.batch_size // (2 * parts)}, or train.batch_size: {spec.batch_size // 2}"
         )
     if spec.processes > 1 and spec.sharding == "none":
         return "set train.sharding: fsdp2, which splits the weights over the processes, or take a smaller network"
     return "take a smaller network, or shorter or smaller samples"
-
-
-def kernel_kills(counters: Path = Path("/proc/vmstat")) -> int | None:
-    """How many processes Linux has killed for lack of memory since it started; None where it does not say."""
-    try:
-        lines = counters.read_text().splitlines()
-    except OSError:
-        return None
-    values = [line.split()[1] for line in lines if line.startswith("oom_kill ")]
-    return int(values[0]) if values else None

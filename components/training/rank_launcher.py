@@ -20,6 +20,7 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext
 from torch.distributed.elastic.multiprocessing.api import RunProcsResult
 
 from components.contracts.training_request import TrainRequest
+from components.core import kernel_kills
 from components.core.errors import Interrupted, ModelyardError, StageKilled, TrainingError
 from components.core.stage_process import ERROR_FILE
 from components.training import memory_errors
@@ -42,7 +43,7 @@ def launch(request: TrainRequest) -> None:
     count = request.train.processes
     check_devices(count)
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)  # we report
-    kills_before = memory_errors.kernel_kills()
+    kills = kernel_kills.count()
     with tempfile.TemporaryDirectory(prefix="modelyard-ranks-") as name:
         folder = Path(name)
         context = _start(request, folder)
@@ -58,12 +59,13 @@ def launch(request: TrainRequest) -> None:
         raise Interrupted(
             "training stopped", next_step=f"`modelyard run {request.pipeline}` resumes from the checkpoint"
         )
-    kills = memory_errors.kernel_kills()
-    if isinstance(error, StageKilled) and error.got == "SIGKILL" and kills_before is not None and kills != kills_before:
+    if isinstance(error, StageKilled) and error.got == "SIGKILL" and kernel_kills.have_grown(kills):
         raise TrainingError(
-            memory_errors.OUT_OF_MEMORY, where="CPU", got=f"Linux killed a process; {error.what}",
+            memory_errors.OUT_OF_MEMORY,
+            where="CPU",
+            got=f"Linux killed a process; {error.what}",
             next_step=memory_errors.next_step(request.train),
-        ) from error  # fmt: skip
+        ) from error
     raise error
 
 

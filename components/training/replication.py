@@ -85,8 +85,11 @@ def _blocks(network: nn.Module) -> list[nn.Module]:
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, those that are split over the ranks put together; every rank calls it."""
-    return {name: whole_tensor(value) for name, value in tensors.items()}
+    """The tensors, those that are split over the ranks put together; every rank calls it.
+
+    In the order of their names: tensors that were read from a file have another order in every process.
+    """
+    return {name: whole_tensor(tensors[name]) for name in sorted(tensors)}
 
 
 def whole_tensor(value: Tensor) -> Tensor:
