@@ -121,7 +121,7 @@ def test_every_family_trains_in_bf16_and_its_export_agrees(
     _train(_request(data, family, tmp_path / "run", epochs=1, precision="bf16"))
 
 
-@pytest.mark.parametrize("family", ["textbook", "lstm", "yolos"])
+@pytest.mark.parametrize("family", ["textbook", "encoder", "yolos"])
 def test_fp16_with_scaled_gradients(family: str, data: Callable[[str], Path], tmp_path: Path) -> None:
     _train(_request(data, family, tmp_path / "run", epochs=1, precision="fp16"))
 
