@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from components.contracts.train_spec import AugmentSpec
-from components.training.batches import Batch
+from components.training.batches import Batch, derive_seed
 from components.training.objectives.objective import Forward, Objective, StepResult
 from components.training.ranks import Ranks
 
@@ -30,7 +30,6 @@ class RankedObjective:
     def __init__(self, objective: Objective, ranks: Ranks) -> None:
         self._objective = objective
         self._ranks = ranks
-        self._generator = torch.Generator()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objective, name)
@@ -39,7 +38,9 @@ class RankedObjective:
         """As of `Objective`; in training every rank calls it, and the figures are of the whole batch."""
         if not training:
             return self._objective.step(forward, batch, generator, training=False)
-        step = self._objective.step(forward, batch, self._own(generator), training=True)
+        own = self._own(generator)
+        self._ranks.seed(own.initial_seed())  # for dropout
+        step = self._objective.step(forward, batch, own, training=True)
         weight = (step.count if step.weight is None else step.weight).detach().double()
         sums = torch.stack([step.loss.detach().double() * weight, step.score_sum.double(), step.count.double(), weight])
         loss, score, count, total = self._ranks.total(sums).unbind()
@@ -53,10 +54,10 @@ class RankedObjective:
         )
 
     def augment(self, batch: Batch, spec: AugmentSpec, generator: torch.Generator) -> Batch:
-        """As of `Objective`."""
+        """As of `Objective`; it may be called in another thread than `step`."""
         return self._objective.augment(batch, spec, self._own(generator))
 
     def _own(self, generator: torch.Generator) -> torch.Generator:
-        """A generator of this rank, which follows from the state of the common one; seeds the global ones too."""
+        """A generator of this rank, which follows from the state of the common one."""
         seed = int(torch.randint(SEEDS, (), generator=generator))
-        return self._generator.manual_seed(self._ranks.seed(seed))
+        return torch.Generator().manual_seed(derive_seed(seed, "rank", self._ranks.rank))

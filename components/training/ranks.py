@@ -113,8 +113,8 @@ class Ranks:
         dist.all_reduce(sums, group=self._group)
         return dict(zip(sorted(values), sums.tolist(), strict=True))
 
-    def seed(self, seed: int) -> int:
-        """Seed every random generator of this rank for a step; returns the rank's seed.
+    def seed(self, seed: int) -> None:
+        """Seed every random generator of this process for a step.
 
         The draws of a rank are a function of the training's seed, the step and the rank, so that a checkpoint needs the
         random state of no rank.
@@ -123,7 +123,6 @@ class Ranks:
         random.seed(own)
         np.random.seed(own % 2**32)
         torch.manual_seed(own)
-        return own
 
     def leave(self) -> None:
         """End the connections to the other ranks."""
