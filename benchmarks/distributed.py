@@ -1,9 +1,9 @@
 """Samples/s of two processes with one core each (DDP over gloo) against one process with two cores.
 
 Both train the same network with the same global batch on the same invented images, as `modelyard run` does, in turns
-within the same minutes, so that other work on the machine slows both. Counted are the samples from the begin of the loop to its
-last event, not the start of the processes. The figure is the median over the rounds of the
-ratio of two neighbouring runs.
+within the same minutes, so that other work on the machine slows both. Counted are the samples from the begin of the
+loop to its last event, not the start of the processes. The figure is the median over the rounds of the ratio of two
+neighbouring runs.
 
     python -m benchmarks.distributed [--network resnet] [--rounds 5]
 """
