@@ -62,7 +62,11 @@ class TrainSpec(Strict):
             number is part of a larger one. Null: all.
         calibrate: `auto` divides the logits of a classifier by one temperature, fitted on the validation split, where
             that makes its probabilities better there (`components.training.calibration`); `none` leaves them.
-        threads: number of CPU threads, or null for all cores of the machine.
+        threads: number of CPU threads, or null for all cores of the machine; shared out among the processes.
+        processes: processes that train together, each with a GPU of its own or its share of the cores; each computes
+            its share of every batch, so that `batch_size` samples make a step whatever their number.
+        sharding: `fsdp2` splits every weight and its optimizer state over the processes, for a network that does not
+            fit one; `none` gives each process all of them.
     """
 
     epochs: int = Field(default=10, ge=1, le=100_000)
@@ -100,9 +104,23 @@ class TrainSpec(Strict):
     seed: int = Field(default=0, ge=0, lt=2**32)
     deterministic: bool = True
     threads: int | None = Field(default=None, ge=1)
+    processes: int = Field(default=1, ge=1, le=1024, exclude_if=lambda processes: processes == 1)
+    sharding: Literal["none", "fsdp2"] = Field(default="none", exclude_if=lambda sharding: sharding == "none")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if found := conflicts(self):
             raise ValueError("; ".join(found))
+        if self.processes > self.batch_size:
+            raise ValueError(
+                f"{self.processes} processes cannot share a batch_size of {self.batch_size}; lower processes"
+            )
+        if self.sharding != "none" and self.processes == 1:
+            raise ValueError("sharding needs several processes; set processes, or leave sharding out")
+        if self.sharding != "none" and self.precision == "fp16":
+            raise ValueError("sharding does not go with precision: fp16; use bf16, which needs no gradient scaling")
+        if self.sharding != "none" and self.optimizer == "muon":
+            raise ValueError("sharding does not go with optimizer: muon, which needs whole matrices; use adamw")
+        if self.sharding != "none" and self.ema is not None:
+            raise ValueError("sharding does not go with ema; leave one of them out")
         return self

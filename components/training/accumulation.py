@@ -11,15 +11,17 @@ from components.training.batches import Batch
 from components.training.objectives.objective import StepResult
 
 
-def parts(batch: Batch, steps: int) -> Iterator[Batch]:
+def parts(batch: Batch, steps: int, smallest: int | None = None) -> Iterator[Batch]:
     """The batch in `steps` parts, whose sizes differ by at most one; fewer if a part would have a single sample.
 
     Batch normalisation needs two samples.
 
     Args:
         batch: tensors (N, ...).
+        smallest: samples of the smallest share of the batch among several ranks, which all have as many parts; default:
+            N.
     """
-    samples = len(next(iter(batch.values())))
+    samples = len(next(iter(batch.values()))) if smallest is None else smallest
     pieces = max(1, min(steps, samples // 2))
     split = {name: tensor.tensor_split(pieces) for name, tensor in batch.items()}
     for number in range(pieces):

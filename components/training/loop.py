@@ -24,6 +24,8 @@ from components.training.optimizer import set_learning_rate
 from components.training.precision import Precision
 from components.training.prefetch import batches, choose_prefetch
 from components.training.profiling import EVALUATION, LoopProfile, NoProfile
+from components.training.ranks import ALONE, Ranks
+from components.training.replication import align_buffers, without_gradients
 from components.training.report import ProgressReporter, not_finite
 from components.training.sampling import balanced_order
 from components.training.saver import Saver
@@ -45,6 +47,7 @@ class TrainingContext(NamedTuple):
         stopping: whether the training should stop.
         classes: (samples,) the class of each training sample, if epochs are balanced over the classes.
         profile: times the parts of the steps.
+        ranks: the processes of the training.
     """
 
     spec: TrainSpec
@@ -60,17 +63,18 @@ class TrainingContext(NamedTuple):
     stopping: Callable[[], bool]
     classes: NDArray[np.int64] | None = None
     profile: LoopProfile = NoProfile()
+    ranks: Ranks = ALONE
 
     def epoch_batches(self, epoch: int) -> Epoch:
         """The batches of an epoch, counted from 0."""
-        seed = self.spec.seed
-        order = None if self.classes is None else balanced_order(self.classes, seed, epoch)
-        return epoch_batches(len(self.train), self.spec.batch_size, seed, epoch, self.sizes, order)
+        spec = self.spec
+        order = None if self.classes is None else balanced_order(self.classes, spec.seed, epoch)
+        return epoch_batches(len(self.train), spec.batch_size, spec.seed, epoch, self.sizes, order, spec.processes)
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""
-        return steps_per_epoch(len(self.train), self.spec.batch_size)
+        return steps_per_epoch(len(self.train), self.spec.batch_size, self.spec.processes)
 
     @property
     def total_steps(self) -> int:
@@ -128,7 +132,7 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
 
     def prepare(number: int) -> Batch:
         with setting.profile.section("data"):
-            batch = on_device(setting.train.batch(epoch.batch(number)), device)
+            batch = on_device(setting.train.batch(setting.ranks.share(epoch.batch(number))), device)
         with setting.profile.section("augmentation"):
             return augmented(batch, setting, first + number)
 
@@ -141,7 +145,8 @@ def train_epoch(state: State, setting: TrainingContext, report: ProgressReporter
     for number, batch in zip(numbers, setting.profile.received(prepared), strict=True):
         generator.manual_seed(derive_seed(spec.seed, "step", state.step))
         rate = reduction * step_rate(spec, state.step, total_steps)
-        step = train_step(state, setting, batch, generator, rate)
+        smallest = len(epoch.batch(number)) // setting.ranks.size
+        step = train_step(state, setting, batch, generator, rate, smallest)
         if state.average is not None:
             state.average.update()
         setting.profile.step()
@@ -170,13 +175,22 @@ def augmented(batch: Batch, setting: TrainingContext, step: int) -> Batch:
 
 
 def train_step(
-    state: State, setting: TrainingContext, batch: Batch, generator: torch.Generator, rate: float
+    state: State,
+    setting: TrainingContext,
+    batch: Batch,
+    generator: torch.Generator,
+    rate: float,
+    smallest: int | None = None,
 ) -> StepResult:
-    """One optimizer step on a batch; returns its results without gradients."""
+    """One optimizer step on a batch; returns its results without gradients.
+
+    Args:
+        smallest: as of `accumulation.parts`.
+    """
     spec, optimizer, scaler = setting.spec, state.optimizer, state.scaler
     optimizer.zero_grad()
     if spec.accumulation_steps > 1:
-        steps = (_forward(setting, part, generator) for part in parts(batch, spec.accumulation_steps))
+        steps = (_forward(setting, part, generator) for part in parts(batch, spec.accumulation_steps, smallest))
         with setting.profile.section("backward"):
             step = accumulate(steps, scaler, state.network.parameters())
     else:
@@ -251,6 +265,7 @@ def evaluate(
         sizes: as of `batches.sample_sizes`; samples of similar lengths are then evaluated together.
     """
     state.network.eval()
+    align_buffers(state.network, setting.ranks)
     device = setting.precision.device
     order = np.arange(len(split)) if sizes is None else np.lexsort(sizes.T[::-1])
     size = min(EVALUATION_BATCH, 2 * setting.spec.batch_size)
@@ -258,16 +273,17 @@ def evaluate(
     further: list[Tensor] = []
     further_arrays = selection(setting.objective).arrays
     generator = torch.Generator()
-    with torch.inference_mode(), setting.precision.autocast():
-        for begin in range(0, len(split), size):
+    with without_gradients(state.network), setting.precision.autocast():
+        for begin, weight in setting.ranks.turns(range(0, len(split), size)):
             generator.manual_seed(derive_seed(setting.spec.seed, "validation", begin))
             index = order[begin : begin + size]
             arrays = split.batch(index) | (split.batch(index, further_arrays) if further_arrays else {})
             batch = on_device(arrays, device)
             step = setting.objective.step(setting.forward, batch, generator, training=False)
-            sums += torch.stack([step.loss.double() * step.count, step.score_sum.double(), step.count.double()])
+            found = torch.stack([step.loss.double() * step.count, step.score_sum.double(), step.count.double()])
+            sums += found * weight
             if step.sums is not None:
-                further.append(step.sums.double())
-    loss_sum, score_sum, count = sums.tolist()
-    totals: list[float] = torch.stack(further).sum(dim=0).tolist() if further else []
+                further.append(step.sums.double() * weight)
+    loss_sum, score_sum, count = setting.ranks.total(sums).tolist()
+    totals: list[float] = setting.ranks.total(torch.stack(further).sum(dim=0)).tolist() if further else []
     return loss_sum / max(count, 1.0), score_sum / max(count, 1.0), totals

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from components.contracts.train_spec import TrainSpec
+from components.training import replication
 from components.training.muon import muon_with_adamw
 from components.training.weight_decay import decayed_by_name
 
@@ -85,5 +86,5 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         like = value if name == "step" else weights[int(index)]
-        of_weights.setdefault(int(index), {})[name] = torch.empty_like(like).copy_(value)
+        of_weights.setdefault(int(index), {})[name] = replication.like(value, like)
     optimizer.load_state_dict({"state": of_weights, "param_groups": optimizer.state_dict()["param_groups"]})

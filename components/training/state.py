@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from components.training.ema import WeightAverage
 from components.training.optimizer import optimizer_state, restore_optimizer
 from components.training.randomness import random_state, restore_random_state
+from components.training.replication import load_weights, whole, whole_tensor
 
 
 @dataclass
@@ -60,7 +61,7 @@ class State:
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's weights and buffers on the CPU, in contiguous layout."""
         return {
-            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            name: whole_tensor(value.detach()).to("cpu", copy=True, memory_format=torch.contiguous_format)
             for name, value in self.network.state_dict().items()
         }
 
@@ -73,7 +74,7 @@ class State:
         random_tensors, random_rest = random_state()
         groups = {
             "network": self.weights(),
-            "optimizer": optimizer_state(self.optimizer),
+            "optimizer": whole(optimizer_state(self.optimizer)),
             "kept": self.kept,
             "random": random_tensors,
             "average": {} if self.average is None else self.average.values,
@@ -101,7 +102,7 @@ class State:
         for name, value in tensors.items():
             group, _, rest = name.partition(".")
             groups[group][rest] = value
-        self.network.load_state_dict(groups["network"])
+        load_weights(self.network, groups["network"])
         restore_optimizer(self.optimizer, groups["optimizer"])
         self.kept = groups["kept"]
         self.epoch, self.batch, self.step = facts["epoch"], facts["batch"], facts["step"]
