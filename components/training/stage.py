@@ -37,7 +37,7 @@ from components.training import (
 from components.training.agreement import AgreedSaver, Agreement
 from components.training.allocator import keep_freed_memory
 from components.training.assembly import assemble, device_name, fresh_network
-from components.training.batches import epoch_batches, on_device
+from components.training.batches import on_device
 from components.training.checkpoint import load_checkpoint, save_checkpoint
 from components.training.interruption import StopSignals
 from components.training.loop import TrainingContext, augmented, fit
@@ -262,7 +262,7 @@ def _draw_first_batch(path: Path, prepared: Prepared, setting: TrainingContext) 
     from components.training.augmentation import preview  # with PIL, which nothing else here needs
 
     spec = setting.spec
-    index = epoch_batches(len(setting.train), spec.batch_size, spec.seed, 0, setting.sizes).batch(0)
+    index = setting.epoch_batches(0).batch(0)
     batch = on_device(setting.train.batch(index), setting.precision.device)
     processor = prepared.processor
     if preview.draw(path, batch, augmented(batch, setting, 0), processor.inputs(), processor.input_spec()):

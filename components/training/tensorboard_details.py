@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from components.contracts.shapes import ImageInput
 from components.contracts.training_request import Event, Finished, Metrics, TrainRequest
 from components.identity.package import GoldenExample
-from components.training.batches import derive_seed, epoch_batches, on_device
+from components.training.batches import derive_seed, on_device
 from components.training.loop import TrainingContext
 from components.training.prepared import Prepared
 from components.training.sinks import TensorBoardLog
@@ -78,7 +78,7 @@ def add_inputs(board: TensorBoardLog, setting: TrainingContext, prepared: Prepar
     if not isinstance(prepared.processor.input_spec(), ImageInput) or "images" not in prepared.processor.inputs():
         return
     spec = setting.spec
-    index = epoch_batches(len(setting.train), spec.batch_size, spec.seed, 0, setting.sizes).batch(0)[:IMAGES]
+    index = setting.epoch_batches(0).batch(0)[:IMAGES]
     batch = on_device(setting.train.batch(index), torch.device("cpu"))
     images: Tensor = batch["images"]
     board.add(_summaries().image("input/images", _grid(images.numpy()), dataformats="HWC"), step)
