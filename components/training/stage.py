@@ -261,7 +261,6 @@ def _draw_first_batch(path: Path, prepared: Prepared, setting: TrainingContext) 
     """A picture of the first batch before and after its augmentation, if it has images or spectrograms."""
     from components.training.augmentation import preview  # with PIL, which nothing else here needs
 
-    spec = setting.spec
     index = setting.epoch_batches(0).batch(0)
     batch = on_device(setting.train.batch(index), setting.precision.device)
     processor = prepared.processor
